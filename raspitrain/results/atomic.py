@@ -1,0 +1,84 @@
+"""Files that are whole or not there, whatever moment the power goes.
+
+write_atomic(folder / "summary.json", text.encode())
+with atomic_path(folder / "accuracy.png") as partial:
+    figure.savefig(partial)
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PARTIAL = ".partial-"  # how every unfinished file's name begins
+
+
+def _carry_on(stage: str, path: Path) -> None:
+    """Do nothing: no test is asking for a failure."""
+
+
+# Called before each step of a write with the step's name ("write", "fsync", "replace",
+# "fsync folder", "append", "claim") and the final path. A test puts a function here that raises,
+# or that kills the process, where a card could fail.
+on_write: Callable[[str, Path], None] = _carry_on
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put `data` into `path`: afterwards the file holds all of it or what it held before.
+
+    Raises
+    ------
+    OSError
+        The card is full, read-only or broken; the old file is untouched.
+    """
+    with atomic_path(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path in the same folder to write to; it takes the name `path` at the end of the block.
+
+    The partial file has the suffix of `path`, for libraries that go by it. If anything fails it is
+    removed and `path` stays as it was, with one exception: when the folder's own fsync fails, the
+    new file is already in place, whole, but might not survive a power cut.
+
+    Raises
+    ------
+    OSError
+        As `write_atomic`; also when the block wrote no file.
+    """
+    path = Path(path)
+    partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}"
+    try:
+        on_write("write", path)
+        yield partial
+        on_write("fsync", path)
+        with open(partial, "r+b") as file:
+            os.fsync(file.fileno())
+        on_write("replace", path)
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    on_write("fsync folder", path)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut, where the file system can promise it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return  # a folder that may be written but not listed; Windows
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and FUSE file systems cannot sync a folder; the file itself is safe.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)

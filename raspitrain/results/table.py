@@ -1,0 +1,130 @@
+"""metrics.csv: a row for each evaluation, safe on the card as soon as it is known."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from raspitrain.errors import InputError
+from raspitrain.results import atomic
+
+type_of_column: dict[str, type[int] | type[float]] = {
+    "epoch": int,
+    "step": int,
+    "lr": float,
+    "train_loss": float,
+    "train_accuracy": float,
+    "validation_loss": float,
+    "validation_accuracy": float,
+    "test_loss": float,
+    "test_accuracy": float,
+    "test_macro_f1": float,
+    "test_balanced_accuracy": float,
+    "validation_macro_f1": float,
+    "validation_balanced_accuracy": float,
+    "samples_per_second": float,
+    "seconds": float,
+    "peak_memory_mb": float,
+}
+COLUMNS = tuple(type_of_column)
+HEADER = ",".join(COLUMNS)
+
+Row = dict[str, int | float | None]
+
+
+def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | None]) -> None:
+    """Add one row and wait until it is on the card.
+
+    Floats are written with as many digits as it takes to read back the same number, so the same
+    run gives the same bytes. What a power cut left of an unfinished row is removed first.
+
+    Parameters
+    ----------
+    row : a value for any of `COLUMNS`; those left out or None become empty cells
+
+    Raises
+    ------
+    ValueError
+        A key that is no column.
+    OSError
+        The card is full, read-only or broken; the next call starts from the last whole row.
+    """
+    unknown = set(row) - set(COLUMNS)
+    if unknown:
+        raise ValueError(f"metrics.csv has no column {', '.join(sorted(unknown))}")
+    path = Path(path)
+    atomic.on_write("append", path)
+    with open(path, "a+b", buffering=0) as file:
+        end = _end_of_last_line(file.fileno())
+        file.truncate(end)
+        left = (_format(row) if end else f"{HEADER}\n{_format(row)}").encode()
+        try:
+            while left:  # a card that fills up takes the beginning
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
+    if end == 0:
+        atomic.fsync_folder(path.parent)
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[Row]:
+    """Read the table back; a torn last row is left out, empty cells are None.
+
+    Raises
+    ------
+    InputError
+        No such file, or not a metrics.csv of raspitrain.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    lines = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").split("\n")[:-1]
+    if not lines:
+        return []
+    if lines[0] != HEADER:
+        raise InputError(f"{path} is not a metrics.csv of this raspitrain: its header differs")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        row = _parse(line)
+        if row is not None:
+            rows.append(row)
+        elif number < len(lines):
+            raise InputError(f"{path} is damaged in line {number}")
+    return rows
+
+
+def _format(row: Mapping[str, int | float | None]) -> str:
+    cells = []
+    for column, kind in type_of_column.items():
+        value = row.get(column)
+        cells.append("" if value is None else repr(kind(value)))
+    return ",".join(cells) + "\n"
+
+
+def _parse(line: str) -> Row | None:
+    cells = line.split(",")
+    if len(cells) != len(COLUMNS):
+        return None
+    try:
+        return {
+            column: kind(cell) if cell else None
+            for (column, kind), cell in zip(type_of_column.items(), cells, strict=True)
+        }
+    except ValueError:
+        return None
+
+
+def _end_of_last_line(descriptor: int, block: int = 4096) -> int:
+    """Where the last whole line ends; looked for from the back, so long files cost nothing."""
+    end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - block)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
