@@ -1,0 +1,1 @@
+"""Signals and their classes: data sets, splits, normalisation, batches and augmentation."""

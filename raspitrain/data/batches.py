@@ -1,0 +1,117 @@
+"""Batches: whole batches gathered at once, from memory or from where the data lies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raspitrain.data.cases import Cases, iterate_blocks
+from raspitrain.data.memory import available_memory
+from raspitrain.data.normalise import Normalisation
+from raspitrain.errors import InputError
+
+# Of the memory that is free, what a data set may take: model, optimizer and system need the rest.
+MEMORY_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Part:
+    """One side of a split.
+
+    Attributes
+    ----------
+    labels : torch.Tensor
+        int64 (N,).
+    gather_signals : callable
+        From indices, int64 (B,), to normalised signals, float32 (B, C, L), the caller's to change.
+    """
+
+    labels: torch.Tensor
+    gather_signals: Callable[[torch.Tensor], torch.Tensor]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return normalised signals, float32 (B, C, L), and labels, int64 (B,), of some cases."""
+        return self.gather_signals(indices), self.labels[indices]
+
+
+def choose_in_memory(cases: Cases, in_memory: bool | str) -> bool:
+    """Decide whether the data set is held in memory, as float32, or gathered batch by batch.
+
+    Parameters
+    ----------
+    in_memory : bool or "auto"
+        "auto" holds it where it takes at most `MEMORY_SHARE` of the memory that is free.
+    """
+    if isinstance(in_memory, bool):
+        return in_memory
+    if in_memory != "auto":
+        raise InputError(f"in_memory is {in_memory!r}, but must be one of: auto, true, false.")
+    num_cases, num_channels, length = cases.signals.shape
+    return 4 * num_cases * num_channels * length <= MEMORY_SHARE * available_memory()
+
+
+def load_part(
+    cases: Cases, indices: np.ndarray, normalisation: Normalisation, *, in_memory: bool
+) -> Part:
+    """Make some of the cases ready to be gathered.
+
+    Parameters
+    ----------
+    indices : np.ndarray
+        int64 (N,): the cases of this part; case `i` of the part is case `indices[i]` of all.
+    in_memory : bool
+        Hold them as float32, normalised once; or read and normalise each batch, in bounded
+        memory, from where they are stored.
+    """
+    labels = torch.from_numpy(cases.labels[indices])
+    signals = cases.signals
+    mean = torch.from_numpy(normalisation.mean)[:, None]  # (C, 1)
+    std = torch.from_numpy(normalisation.std)[:, None]
+
+    if in_memory:
+        held = torch.empty((len(indices), *signals.shape[1:]), dtype=torch.float32)
+        start = 0
+        for block_indices, block in iterate_blocks(signals, indices):
+            stop = start + len(block_indices)
+            held.numpy()[start:stop] = block
+            held[start:stop].sub_(mean).div_(std)
+            start = stop
+        return Part(labels, lambda batch: held.index_select(0, batch))
+
+    def read(batch: torch.Tensor) -> torch.Tensor:
+        stored = signals[indices[batch.numpy()]]
+        # A copy in any case: the caller may change the batch, never the data.
+        return torch.from_numpy(stored.astype(np.float32)).sub_(mean).div_(std)
+
+    return Part(labels, read)
+
+
+def batch_indices(
+    num_cases: int, batch_size: int, *, generator: torch.Generator | None
+) -> list[torch.Tensor]:
+    """Cut one epoch into batches of nearly equal size.
+
+    A last batch of two would pull BatchNorm's statistics, and the weights, as hard as a full one.
+
+    Parameters
+    ----------
+    batch_size : int
+        The most cases a batch may have.
+    generator : torch.Generator or None
+        Draws the order; None keeps it.
+
+    Returns
+    -------
+    list of torch.Tensor
+        ceil(num_cases / batch_size) index tensors, int64, whose sizes differ by at most one.
+    """
+    if generator is None:
+        order = torch.arange(num_cases)
+    else:
+        order = torch.randperm(num_cases, generator=generator)
+    num_batches = -(-num_cases // batch_size)
+    return list(order.tensor_split(num_batches)) if num_batches else []

@@ -1,0 +1,303 @@
+"""Cases: labelled signals, and the checks that every data set passes.
+
+Shapes: (N, C, L) = (cases, channels, length). A data set may be larger than memory, so signals
+are only ever read a block at a time.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from raspitrain.errors import InputError
+
+BLOCK_BYTES = 8 << 20  # of a block in float64: large enough to be fast, small on any board
+
+
+class Signals(Protocol):
+    """What holds signals (N, C, L): an array, a file, or windows of recordings."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Labelled signals, checked.
+
+    Attributes
+    ----------
+    signals : Signals
+        (N, C, L); `signals[index_array]` gathers cases, in whatever type they are stored.
+    labels : np.ndarray
+        int64 (N,), 0…K-1.
+    class_names : tuple of str
+        K names, sorted.
+    channel_names : tuple of str
+        C names.
+    groups : np.ndarray or None
+        int64 (N,): cases of one group never fall on both sides of a split.
+    part : np.ndarray or None
+        int8 (N,), the data set's own split: 0 train, 1 validation, 2 test.
+    """
+
+    signals: Signals
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    channel_names: tuple[str, ...]
+    groups: np.ndarray | None
+    part: np.ndarray | None
+
+
+def make_cases(
+    signals: Signals,
+    labels: np.ndarray,
+    *,
+    source: str,
+    missing: str,
+    channel_names: Sequence[str] | None = None,
+    groups: np.ndarray | None = None,
+    part: np.ndarray | None = None,
+) -> Cases:
+    """Check signals and labels and put them together.
+
+    Parameters
+    ----------
+    signals : Signals
+        (N, C, L), integers or floats.
+    labels : np.ndarray
+        (N,), integers or strings; they become 0…K-1 in sorted order.
+    source : str
+        What the sentences call the data: a file or folder.
+    missing : {"error", "interpolate", "zero"}
+        What becomes of NaN and infinite values: refused, replaced along the signal from their
+        neighbours, or set to 0.
+    channel_names : sequence of str, optional
+        C names; "channel_0" … where there are none.
+    groups : np.ndarray, optional
+        (N,), integers or strings.
+    part : np.ndarray, optional
+        (N,): 0 train, 1 validation, 2 test.
+
+    Raises
+    ------
+    InputError
+        If anything does not fit.
+    """
+    check_missing(missing)
+    shape = tuple(signals.shape)
+    if len(shape) != 3:
+        hint = f"; write one channel as ({shape[0]}, 1, {shape[1]})" if len(shape) == 2 else ""
+        raise InputError(
+            f"{source}: signals have {len(shape)} dimensions {shape}, but must have three, "
+            f"(cases, channels, length){hint}."
+        )
+    if 0 in shape:
+        raise InputError(f"{source}: the signals are empty; (cases, channels, length) are {shape}.")
+    if signals.dtype.kind not in "iuf":
+        raise InputError(
+            f"{source}: signals of type {signals.dtype} are not numbers; "
+            "store them as float32, float64 or int16."
+        )
+    num_cases, num_channels, _ = shape
+    codes, class_names = encode_labels(labels, num_cases, source=source)
+    if channel_names is None:
+        channel_names = [f"channel_{c}" for c in range(num_channels)]
+    return Cases(
+        signals=check_finite(signals, source=source, missing=missing),
+        labels=codes,
+        class_names=class_names,
+        channel_names=tuple(channel_names),
+        groups=None if groups is None else _encode_groups(groups, num_cases, source),
+        part=None if part is None else _check_part(part, num_cases, source),
+    )
+
+
+def encode_labels(
+    labels: np.ndarray, num_cases: int, *, source: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Turn labels into 0…K-1 and the K names behind them.
+
+    Parameters
+    ----------
+    labels : np.ndarray
+        (N,), integers or strings. Names are sorted, by number where all of them are integers.
+
+    Returns
+    -------
+    codes : np.ndarray
+        int64 (N,).
+    class_names : tuple of str
+        K names.
+
+    Raises
+    ------
+    InputError
+        If labels do not fit the cases, are neither integers nor strings, or name one class.
+    """
+    if labels.ndim != 1:
+        raise InputError(
+            f"{source}: labels have {labels.ndim} dimensions {labels.shape}, "
+            "but must have one, a label for each case."
+        )
+    if len(labels) != num_cases:
+        raise InputError(
+            f"{source}: there are {num_cases} cases but {len(labels)} labels; "
+            "each case must have one label."
+        )
+    texts = _as_text(labels, source=source, what="labels")
+    names, codes = np.unique(texts, return_inverse=True)
+    if all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names):
+        order = np.argsort([int(name) for name in names], kind="stable")
+        rank = np.empty(len(names), dtype=np.int64)
+        rank[order] = np.arange(len(names))
+        names, codes = names[order], rank[codes]
+    if len(names) < 2:
+        raise InputError(
+            f"{source}: all {num_cases} cases have the label '{names[0]}'; "
+            "there must be at least two classes."
+        )
+    if "" in names:
+        raise InputError(
+            f"{source}: case {int(np.flatnonzero(texts == '')[0])} has an empty label; "
+            "give every case a class."
+        )
+    return codes.astype(np.int64), tuple(str(name) for name in names)
+
+
+def _as_text(values: np.ndarray, *, source: str, what: str) -> np.ndarray:
+    if values.dtype.kind == "S":
+        try:
+            return np.char.decode(values, "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{source}: {what} are bytes that are not UTF-8 text.") from None
+    if values.dtype.kind == "U":
+        return values
+    if values.dtype.kind in "iu":
+        # Unique first: turning every number into text would take 20 times the memory.
+        unique, codes = np.unique(values, return_inverse=True)
+        return unique.astype(str)[codes]
+    raise InputError(
+        f"{source}: {what} are of type {values.dtype}, but must be integers or strings."
+    )
+
+
+def _encode_groups(groups: np.ndarray, num_cases: int, source: str) -> np.ndarray:
+    if groups.shape != (num_cases,):
+        raise InputError(
+            f"{source}: groups have the shape {groups.shape}, but there are {num_cases} cases; "
+            "each case must have one group."
+        )
+    _, codes = np.unique(_as_text(groups, source=source, what="groups"), return_inverse=True)
+    return codes.astype(np.int64)
+
+
+def _check_part(part: np.ndarray, num_cases: int, source: str) -> np.ndarray:
+    if part.shape != (num_cases,):
+        raise InputError(
+            f"{source}: the split has the shape {part.shape}, but there are {num_cases} cases; "
+            "each case must have one entry."
+        )
+    if part.dtype.kind not in "iu" or not np.isin(part, (0, 1, 2)).all():
+        raise InputError(
+            f"{source}: the split must hold the integers 0 (train), 1 (validation) and 2 (test)."
+        )
+    return part.astype(np.int8)
+
+
+def check_missing(missing: str) -> None:
+    """Refuse a value of `missing` that is not one of the three."""
+    if missing not in ("error", "interpolate", "zero"):
+        raise InputError(
+            f"dataset.missing is {missing!r}, but must be one of: error, interpolate, zero."
+        )
+
+
+def check_finite(signals: Signals, *, source: str, missing: str) -> Signals:
+    """Refuse NaN and infinite values, or wrap signals so that they are filled when gathered.
+
+    Values too large for float32, the type that is trained in, count as infinite.
+    """
+    if signals.dtype.kind != "f":
+        return signals
+    count, first = 0, None
+    for indices, block in iterate_blocks(signals):
+        bad = ~np.isfinite(_as_float32(block))
+        if bad.any():
+            if missing != "error":
+                return FilledSignals(signals, missing)
+            count += int(bad.sum())
+            if first is None:
+                case, channel, sample = (int(i) for i in np.argwhere(bad)[0])
+                first = (int(indices[case]), channel, sample)
+    if first is None:
+        return signals
+    raise InputError(
+        f"{source}: {count} {'value is' if count == 1 else 'values are'} NaN or infinite, the "
+        f"first at case {first[0]}, channel {first[1]}, sample {first[2]} (counted from 0); "
+        "mend the data, or accept them with dataset.missing=interpolate or dataset.missing=zero."
+    )
+
+
+class FilledSignals:
+    """Signals whose NaN and infinite values are filled as they are gathered, as float32."""
+
+    def __init__(self, signals: Signals, missing: str) -> None:
+        self._signals = signals
+        self._missing = missing
+        self.shape = tuple(signals.shape)
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        return fill_missing(_as_float32(self._signals[indices]), self._missing)
+
+
+def fill_missing(signals: np.ndarray, missing: str) -> np.ndarray:
+    """Fill NaN and infinite values of signals (..., L), in place.
+
+    "interpolate" draws a line between the neighbours and holds the edge values; a channel of a
+    case with no value at all becomes 0, as it does with "zero".
+    """
+    bad = ~np.isfinite(signals)
+    if not bad.any():
+        return signals
+    if missing == "interpolate":
+        for row in zip(*np.nonzero(bad.any(axis=-1)), strict=True):
+            known = np.flatnonzero(~bad[row])
+            if len(known):
+                unknown = np.flatnonzero(bad[row])
+                signals[row][unknown] = np.interp(unknown, known, signals[row][known])
+                bad[row] = False
+    signals[bad] = 0
+    return signals
+
+
+def _as_float32(block: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return block.astype(np.float32, copy=False)
+
+
+def iterate_blocks(
+    signals: Signals, indices: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (indices, signals[indices]) block after block, in bounded memory.
+
+    Parameters
+    ----------
+    indices : np.ndarray, optional
+        Cases to read, in this order; all where not given.
+    """
+    num_cases, num_channels, length = signals.shape
+    step = max(1, BLOCK_BYTES // (8 * num_channels * length))
+    total = num_cases if indices is None else len(indices)
+    for start in range(0, total, step):
+        stop = min(start + step, total)
+        block = np.arange(start, stop) if indices is None else indices[start:stop]
+        yield block, signals[block]
