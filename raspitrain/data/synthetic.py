@@ -27,39 +27,38 @@ def synthetic(
     seed : int
         Decides everything.
     """
-    _check_sizes(num_cases, num_channels, length, num_classes)
-    if not 0 <= noise < 1e6:
-        raise InputError(f"dataset.noise is {noise}, but must be 0 or more.")
+    sizes = {
+        "num_cases": num_cases,
+        "num_channels": num_channels,
+        "length": length,
+        "num_classes": num_classes,
+        "seed": seed,
+    }
+    check_sizes(**sizes)
     _check_fits(num_cases, num_channels, length)
-    blocks = synthetic_blocks(
-        num_cases=num_cases,
-        num_channels=num_channels,
-        length=length,
-        num_classes=num_classes,
-        noise=noise,
-        seed=seed,
-    )
-    return _collect(blocks, "the synthetic data set")
+    return _collect(synthetic_blocks(**sizes, noise=noise), "the synthetic data set")
 
 
 def random(*, num_cases: int, num_channels: int, length: int, num_classes: int, seed: int) -> Cases:
     """Return the blog's data: standard-normal noise, with labels drawn uniformly."""
-    _check_sizes(num_cases, num_channels, length, num_classes)
+    sizes = {
+        "num_cases": num_cases,
+        "num_channels": num_channels,
+        "length": length,
+        "num_classes": num_classes,
+        "seed": seed,
+    }
+    check_sizes(**sizes)
     _check_fits(num_cases, num_channels, length)
-    blocks = random_blocks(
-        num_cases=num_cases,
-        num_channels=num_channels,
-        length=length,
-        num_classes=num_classes,
-        seed=seed,
-    )
-    return _collect(blocks, "the random data set")
+    return _collect(random_blocks(**sizes), "the random data set")
 
 
 def synthetic_blocks(
     *, num_cases: int, num_channels: int, length: int, num_classes: int, noise: float, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the synthetic data set a block at a time: float32 (B, C, L) and int64 (B,)."""
+    if not 0 <= noise < 1e6:
+        raise InputError(f"noise is {noise}, but must be 0 or more.")
     rng = np.random.default_rng((seed, 0))
     labels = rng.permutation(np.arange(num_cases) % num_classes)
     # Frequencies in cycles a case. Short signals have room for few.
@@ -122,18 +121,22 @@ def _collect(blocks: Iterator[tuple[np.ndarray, np.ndarray]], source: str) -> Ca
     )
 
 
-def _check_sizes(num_cases: int, num_channels: int, length: int, num_classes: int) -> None:
+def check_sizes(
+    *, num_cases: int, num_channels: int, length: int, num_classes: int, seed: int
+) -> None:
+    """Refuse sizes that make no data set."""
     for name, value, least in (
         ("num_cases", num_cases, 2),
         ("num_channels", num_channels, 1),
         ("length", length, 2),
         ("num_classes", num_classes, 2),
+        ("seed", seed, 0),
     ):
-        if value < least:
-            raise InputError(f"dataset.{name} is {value}, but must be at least {least}.")
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{name} is {value}, but must be a whole number from {least} up.")
     if num_classes > num_cases:
         raise InputError(
-            f"dataset.num_classes is {num_classes}, but there are only {num_cases} cases; "
+            f"num_classes is {num_classes}, but there are only {num_cases} cases; "
             "each class needs some."
         )
 

@@ -1,0 +1,212 @@
+"""The .npy format, read with the suspicion that a file from elsewhere deserves.
+
+numpy's own reader believes the header; here the header is held against the size of the file, and
+nothing is ever unpickled.
+"""
+
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from raspitrain.data.memory import available_memory
+from raspitrain.errors import InputError
+
+MAX_HEADER_BYTES = 1 << 14  # a plain array's takes 128
+
+
+@dataclass(frozen=True)
+class NpyHeader:
+    """What the header of a .npy file claims."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran_order: bool
+    offset: int  # bytes before the first value
+
+    @property
+    def num_bytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+def user_path(path: str, key: str) -> Path:
+    """Return a path that a user gave under `key`: `~` expanded, relative to where they stand."""
+    try:
+        if not isinstance(path, str | os.PathLike) or "\0" in str(path) or not str(path):
+            raise ValueError
+        return Path(path).expanduser()
+    except (ValueError, RuntimeError):  # RuntimeError: the home of an unknown user
+        raise InputError(f"{key} is {path!r}, which is no path; give a file or folder.") from None
+
+
+def check_folder(folder: Path, key: str) -> None:
+    """Refuse what is not a folder."""
+    try:
+        is_folder, exists = folder.is_dir(), folder.exists()
+    except OSError as error:
+        raise InputError(f"{key}: {folder} cannot be read: {error.strerror}.") from None
+    if not is_folder:
+        what = "is a file, not a folder" if exists else "does not exist"
+        raise InputError(f"{key}: {folder} {what}; give the folder that holds the data.")
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a regular file to read, unbuffered; anything else is refused with a sentence."""
+    try:
+        # A named pipe or a device could block or never end.
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file.")
+        return path.open("rb", buffering=0)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def read_header(file: IO[bytes], source: str) -> NpyHeader:
+    """Read the header of a .npy file, from its first byte.
+
+    Raises
+    ------
+    InputError
+        If it is not that format, or holds Python objects, records or an impossible shape.
+    """
+    try:
+        # numpy would read a header of 4 GB before it finds it too long.
+        start = file.read(12)
+        version = np.lib.format.read_magic(BytesIO(start))
+        width, read = {
+            (1, 0): (2, np.lib.format.read_array_header_1_0),
+            (2, 0): (4, np.lib.format.read_array_header_2_0),
+        }[version]
+        offset = 8 + width + int.from_bytes(start[8 : 8 + width], "little")
+        if offset > MAX_HEADER_BYTES:
+            raise ValueError
+        stream = BytesIO(start[8:] + file.read(max(offset - len(start), 0)))
+        shape, fortran_order, dtype = read(stream)
+    except OSError as error:
+        raise InputError(f"{source} cannot be read: {error.strerror or error}.") from None
+    except Exception:  # a damaged header fails in any way that Python's parser can
+        raise InputError(
+            f"{source} is not a NumPy file, or is damaged; write it with numpy.save."
+        ) from None
+    if dtype.hasobject:
+        raise InputError(
+            f"{source} holds pickled Python objects, which are never loaded as they can run code; "
+            "save it as an array of numbers or of text."
+        )
+    if dtype.names is not None or dtype.subdtype is not None or dtype.itemsize == 0:
+        raise InputError(
+            f"{source} holds records of type {dtype}; save it as a plain array of numbers or text."
+        )
+    if any(not isinstance(size, int) or size < 0 for size in shape):
+        raise InputError(f"{source} claims the impossible shape {shape}; the file is damaged.")
+    return NpyHeader(shape, dtype, fortran_order, offset)
+
+
+def read_values(file: IO[bytes], header: NpyHeader, *, num_bytes: int, source: str) -> np.ndarray:
+    """Read the whole array behind a header.
+
+    Parameters
+    ----------
+    num_bytes : int
+        What is there to read behind the header.
+    """
+    if header.num_bytes > num_bytes:
+        raise InputError(
+            f"{source} claims the shape {header.shape} of {header.dtype}, "
+            f"{header.num_bytes} bytes, but only {num_bytes} are there; the file is cut short."
+        )
+    free = available_memory()
+    if header.num_bytes > free:
+        raise InputError(
+            f"{source} holds {header.num_bytes / 1e9:.1f} GB but {free / 1e9:.1f} GB of memory are "
+            "free; a set larger than memory is trained from a folder with data.npy, dataset=npy."
+        )
+    values = np.empty(prod(header.shape), dtype=header.dtype)
+    try:
+        _read_fully(file, values, source)
+    except OSError as error:
+        raise InputError(f"{source} cannot be read: {error.strerror or error}.") from None
+    return values.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def _read_fully(file: IO[bytes], buffer: np.ndarray, source: str) -> None:
+    view = buffer.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(view):
+        # zipfile decompresses all that it is asked for at once, beside the buffer.
+        count = file.readinto(view[done : done + (1 << 20)])  # type: ignore[attr-defined]
+        if not count:
+            raise InputError(f"{source} ends early, after {done} bytes; the file is cut short.")
+        done += count
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """Read a .npy file whole."""
+    with open_file(path) as file:
+        header = read_header(file, str(path))
+        size = os.fstat(file.fileno()).st_size
+        return read_values(file, header, num_bytes=size - header.offset, source=str(path))
+
+
+class StoredSignals:
+    """Signals (N, C, L) in a .npy file, of which only what is asked for is read.
+
+    `pread` and not a memory map: the pages of a map count as resident memory until they are given
+    back, and if the card is pulled out or the file cut, touching one kills the process instead of
+    raising an error. The system caches what is read either way, in memory that is free.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = open_file(path)
+        header = read_header(self._file, str(path))
+        self.shape = header.shape
+        self.dtype = header.dtype
+        self._offset = header.offset
+        size = os.fstat(self._file.fileno()).st_size - header.offset
+        if header.num_bytes > size:
+            raise InputError(
+                f"{path} claims the shape {header.shape} of {header.dtype}, {header.num_bytes} "
+                f"bytes, but only {size} are there; the file is cut short."
+            )
+        if header.fortran_order and len(header.shape) > 1:
+            raise InputError(
+                f"{path} is in Fortran order, which scatters each case over the whole file; "
+                "save numpy.ascontiguousarray(data) instead."
+            )
+        self._case_bytes = prod(header.shape[1:]) * header.dtype.itemsize
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        """Read cases, (B,) of int64 to (B, C, L) as stored, in the order they lie in the file."""
+        out = np.empty((len(indices), *self.shape[1:]), dtype=self.dtype)
+        if not out.size:
+            return out
+        if (indices < 0).any() or (indices >= self.shape[0]).any():
+            raise IndexError(f"cases must lie within 0…{self.shape[0] - 1}")
+        rows = out.reshape(-1).view(np.uint8).data
+        if (np.diff(indices) == 1).all():
+            self._read(rows, int(indices[0]))
+            return out
+        order = np.argsort(indices, kind="stable")
+        for row, case in zip(order.tolist(), indices[order].tolist(), strict=True):
+            self._read(rows[row * self._case_bytes : (row + 1) * self._case_bytes], case)
+        return out
+
+    def _read(self, buffer: memoryview, case: int) -> None:
+        position = self._offset + case * self._case_bytes
+        while buffer:
+            try:
+                count = os.preadv(self._file.fileno(), [buffer], position)
+            except OSError as error:
+                raise InputError(f"{self._path} cannot be read: {error.strerror}.") from None
+            if count == 0:
+                raise InputError(
+                    f"{self._path} ends within case {case}; the file was cut while in use."
+                )
+            buffer, position = buffer[count:], position + count
