@@ -1,0 +1,37 @@
+# `make` lists what there is. Everything happens inside .venv, made on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: .venv/installed ## train and report, with ARGS="model=mobilenetv3_large optimizer=sgd" if you like
+	$(BIN)/python -m raspitrain $(ARGS)
+
+test: .venv/installed-dev ## the tests, in under five minutes
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/installed-dev ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove what was installed and built; outputs/ stays
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "raspitrain needs Python 3.11 to 3.13, and this is %d.%d: give another with PYTHON=python3.x" % v)'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing into .venv (a few minutes on a Raspberry Pi)"
+	$(INSTALL) -e '.[ucr]'
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(INSTALL) -e '.[ucr,dev]'
+	touch $@

@@ -1,0 +1,186 @@
+"""The command line: compose with Hydra, check, run; a mistake ends in one sentence.
+
+Exit codes: 0 finished, 1 a fault of ours (with its trace), 2 a mistake in what was given,
+130 interrupted.
+"""
+
+import difflib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from raspitrain.errors import InputError
+from raspitrain.hardware.threads import resolve_num_threads, thread_environment
+from raspitrain.rules import check, leaves
+
+
+def config_folder() -> Path:
+    """conf/ of a clone, or its copy inside an installed package."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+def main() -> int:
+    """Do what sys.argv says; return the exit code."""
+    # Hydra then passes its errors on instead of printing them and exiting with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    exit_code = 0
+
+    def task(cfg: DictConfig) -> None:
+        nonlocal exit_code
+        output_dir = Path(HydraConfig.get().runtime.output_dir)
+        try:
+            # As they were typed: an interpolation in them is not ours to resolve.
+            typed = HydraConfig.get().overrides.task
+            overrides = [str(typed._get_node(k)) for k in range(len(typed))]
+            run_composed(cfg, output_dir, overrides)
+        except InputError as error:
+            _remove_if_empty(output_dir)
+            print(f"error: {error}", file=sys.stderr)
+            exit_code = 2
+
+    command = hydra.main(
+        config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
+    )(task)
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        sentence = _sentence(error, sys.argv[1:])
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 2
+    return exit_code
+
+
+def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> None:
+    """Check the configuration, set the environment that torch reads at import, then run."""
+    keys = [override.lstrip("+~").split("=")[0] for override in overrides]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise InputError(f"{key} is given {keys.count(key)} times: give it once.")
+    try:
+        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise InputError(f"{where}{_first_line(error)}.") from error
+    assert isinstance(config, dict)
+    check({str(name): value for name, value in config.items()})
+
+    num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
+    os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
+
+    from raspitrain.run import run
+
+    run(cfg, output_dir, overrides=overrides)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Take back the folder that Hydra made for a run that never began, and an empty day's."""
+    for empty in (folder, folder.parent):
+        try:
+            empty.rmdir()
+        except OSError:
+            return
+
+
+def _sentence(error: Exception, arguments: list[str]) -> str | None:
+    """What the user did wrong, in one sentence; None if the fault is ours."""
+    if isinstance(error, InputError):
+        return str(error)
+    message = str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.partition("/")
+        if option:
+            options = sorted(error.options)
+            return (
+                f"{group}={option}: there is no such option{_did_you_mean(option, options) or ';'} "
+                f"{group} may be {', '.join(options)}."
+            )
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read: write key=value ({_first_line(error)})."
+    if found := re.search(r"Could not override '([^']*)'", message):
+        return _unknown_key(found[1], arguments)
+    if found := re.search(r"Ambiguous value for argument '([^']*)'", message):
+        return f"{found[1]} gives several values: add --multirun to run them one after another."
+    if found := re.search(r"Override (\S+) looks like a config group", message):
+        return _unknown_key(found[1].split("=")[0].split("@")[0], arguments)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _first_line(error)
+    if _raised_inside(error, ("hydra", "omegaconf", "yaml")):
+        return _first_line(error)
+    return None
+
+
+def _unknown_key(key: str, arguments: list[str]) -> str:
+    known = _known_keys(arguments)
+    hint = _did_you_mean(key, known) or "; --cfg job shows all keys."
+    return f"{key} is not a key of this configuration{hint}"
+
+
+def _known_keys(arguments: list[str]) -> list[str]:
+    """Groups and keys of the configuration that the command would compose without its mistakes."""
+    folder = None
+    for position, argument in enumerate(arguments):
+        if argument.startswith(("--config-dir=", "-cd=")):
+            folder = argument.split("=", 1)[1]
+        elif argument in ("--config-dir", "-cd") and position + 1 < len(arguments):
+            folder = arguments[position + 1]
+    search_path = [f"hydra.searchpath=[file://{os.path.abspath(folder)}]"] if folder else []
+    with hydra.initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups = [
+            g
+            for g in loader.list_groups("")
+            if g != "hydra" and loader.get_group_options(g, ObjectType.CONFIG)
+        ]
+        choices = [a for a in arguments if a.split("=")[0] in groups and "," not in a]
+        try:
+            composed = hydra.compose("config", overrides=choices + search_path)
+        except Exception:  # the choices hold another mistake
+            composed = hydra.compose("config")
+    container = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(container, dict)
+    keys = [key for key, _ in leaves({str(k): v for k, v in container.items()})]
+    keys += ["hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"]
+    return groups + [key for key in keys if not key.split(".")[-1].startswith("_")]
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known words, compared whole and by their last part."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    last = word.rsplit(".", 1)[-1]
+    near += [k for k in known if k.rsplit(".", 1)[-1] == last]
+    if not near:
+        tails = {k.rsplit(".", 1)[-1]: k for k in known}
+        near = [tails[t] for t in difflib.get_close_matches(last, tails, n=3)]
+    near = list(dict.fromkeys(near))[:3]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of the error's own words, or of its cause where it has none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines and error.__cause__ is not None:
+        return _first_line(error.__cause__)
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _raised_inside(error: Exception, packages: tuple[str, ...]) -> bool:
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    return any(f"/{package}/" in last for package in packages)

@@ -1,0 +1,1 @@
+"""The machine that trains: its threads, its device, its memory."""

@@ -1,0 +1,21 @@
+"""The device that computes."""
+
+from typing import TYPE_CHECKING
+
+from raspitrain.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> "torch.device":
+    """`cpu` or `cuda`; InputError that says what is there if there is no such device."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "for processors alone"
+        raise InputError(
+            f"hardware.device=cuda finds no GPU (torch {torch.__version__} is built {built}); "
+            "use hardware=auto."
+        )
+    return torch.device(name)

@@ -1,0 +1,76 @@
+"""How many threads compute, and how they wait.
+
+libgomp and the BLAS libraries read their environment when torch is imported, so
+`thread_environment` comes before that and `apply_threads` after it.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from raspitrain.errors import InputError
+
+
+def available_cores() -> int:
+    """Cores that this process may use: its affinity, and a container's share of processor time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _cgroup_cores()
+    return max(1, min(cores or 1, quota) if quota else cores or 1)
+
+
+def _cgroup_cores() -> int | None:
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+def resolve_num_threads(num_threads: int | str, environment: Mapping[str, str]) -> int:
+    """The number of threads that a profile asks for.
+
+    "auto" is what the user set in OMP_NUM_THREADS, or else every available core.
+    """
+    if num_threads != "auto":
+        return int(num_threads)
+    given = environment.get("OMP_NUM_THREADS", "").split(",")[0]
+    if not given:
+        return available_cores()
+    if not given.isdigit() or int(given) < 1:
+        raise InputError(
+            f"The environment variable OMP_NUM_THREADS must be a whole number of at least 1, "
+            f"not {given!r}."
+        )
+    return int(given)
+
+
+def thread_environment(
+    num_threads: int, wait_policy: str | None, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables to set before torch is imported; what the user has set himself is left out."""
+    wanted = {"OMP_NUM_THREADS": str(num_threads)}
+    if wait_policy is not None:
+        wanted["OMP_WAIT_POLICY"] = wait_policy
+    return {name: value for name, value in wanted.items() if not environment.get(name)}
+
+
+def apply_threads(hardware: Mapping[str, Any]) -> None:
+    """Tell torch. The inter-op pool can be set once a process; a second value is refused."""
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(resolve_num_threads(hardware["num_threads"], os.environ))
+    for kind in (np.float32, np.float64):
+        # numpy measures its types once, and warns if small numbers are flushed by then.
+        _ = np.finfo(kind).smallest_subnormal
+    torch.set_flush_denormal(hardware["flush_denormals"])
+    num_interop_threads = hardware["num_interop_threads"]
+    if torch.get_num_interop_threads() != num_interop_threads:
+        try:
+            torch.set_num_interop_threads(num_interop_threads)
+        except RuntimeError as error:
+            raise InputError(
+                f"hardware.num_interop_threads={num_interop_threads} comes too late: this process "
+                f"has started with {torch.get_num_interop_threads()}; start a new one."
+            ) from error

@@ -1,0 +1,213 @@
+"""What each key of the configuration may be, checked before anything heavy is imported.
+
+The values themselves stand in conf/; here stands only which values make sense.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raspitrain.errors import InputError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`allows` says whether a value will do; `right` says in words what would."""
+
+    allows: Callable[[Any], bool]
+    right: str
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole(least: int, *, most: int | None = None) -> Rule:
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    return Rule(
+        lambda v: _is_whole(v) and v >= least and (most is None or v <= most),
+        f"a whole number {bounds}",
+    )
+
+
+def number(
+    *, least: float | None = None, above: float | None = None, below: float | None = None,
+    most: float | None = None,
+) -> Rule:  # fmt: skip
+    limits = [("at least", least), ("above", above), ("below", below), ("at most", most)]
+    words = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
+    return Rule(
+        lambda v: (
+            _is_number(v)
+            and (least is None or v >= least)
+            and (above is None or v > above)
+            and (below is None or v < below)
+            and (most is None or v <= most)
+        ),
+        f"a number {words}".strip(),
+    )
+
+
+def one_of(*choices: Any) -> Rule:
+    def same(value: Any, choice: Any) -> bool:  # True is not 1 here
+        return type(value) is type(choice) and bool(value == choice)
+
+    words = ["null" if c is None else str(c).lower() if c in (True, False) else c for c in choices]
+    return Rule(lambda v: any(same(v, c) for c in choices), " or ".join(map(str, words)))
+
+
+def text() -> Rule:
+    return Rule(lambda v: isinstance(v, str) and v != "", "a text")
+
+
+def list_of(rule: Rule, *, size: int | None = None) -> Rule:
+    count = "" if size is None else f"{size} "
+    return Rule(
+        lambda v: (
+            isinstance(v, list) and (size is None or len(v) == size) and all(map(rule.allows, v))
+        ),
+        f"a list of {count}values, each {rule.right}",
+    )
+
+
+def either(*rules: Rule) -> Rule:
+    return Rule(lambda v: any(r.allows(v) for r in rules), " or ".join(r.right for r in rules))
+
+
+SWITCH = one_of(True, False)
+AUTO = one_of("auto")
+NULL = one_of(None)
+FRACTION = number(least=0, below=1)
+
+RULES: dict[str, Rule] = {
+    "seed": whole(0, most=2**32 - 1),
+    "epochs": either(whole(1), AUTO),
+    "min_steps": whole(1),
+    "min_epochs": whole(1),
+    "batch_size": either(whole(1), AUTO),
+    "eval_every": either(whole(1), AUTO),
+    "patience": either(whole(1), NULL),
+    "in_memory": either(SWITCH, AUTO),
+    "checkpoint_minutes": number(least=0),
+    "split.train": either(number(above=0, below=1), NULL),
+    "split.validation": FRACTION,
+    "split.test": number(above=0, below=1),
+    "split.stratify": SWITCH,
+    "split.predefined": SWITCH,
+    "allowed_targets": list_of(text()),
+    "dataset.num_cases": whole(2),
+    "dataset.num_channels": whole(1),
+    "dataset.length": whole(8),
+    "dataset.num_classes": whole(2),
+    "dataset.noise": number(least=0),
+    "dataset.seed": whole(0, most=2**32 - 1),
+    "model.table": one_of("small", "large", "small_blog", "large_blog"),
+    "model.width_mult": number(above=0, most=10),
+    "model.num_downsamples": either(whole(0), AUTO),
+    "model.dropout": FRACTION,
+    "model.batchnorm_momentum": number(above=0, most=1),
+    "model.batchnorm_eps": number(above=0),
+    "model.bias": SWITCH,
+    "model.always_expand": SWITCH,
+    "model.project_activation": SWITCH,
+    "model.relu6": SWITCH,
+    "model.se_reduction": whole(1),
+    "model.skip_batchnorm_at_length_1": SWITCH,
+    "model.conv_classifier": SWITCH,
+    "model.logits_activation": SWITCH,
+    "model.engine": one_of("auto", "native", "torch", "plain"),
+    "augment.scale": number(least=0),
+    "augment.jitter": number(least=0),
+    "augment.shift": FRACTION,
+    "optimizer.lr": number(above=0),
+    "optimizer.momentum": FRACTION,
+    "optimizer.nesterov": SWITCH,
+    "optimizer.betas": list_of(FRACTION, size=2),
+    "optimizer.eps": number(above=0),
+    "optimizer.weight_decay": number(least=0),
+    "optimizer.fused": SWITCH,
+    "schedule.warmup": FRACTION,
+    "schedule.start": number(above=0, most=1),
+    "schedule.end": number(least=0, most=1),
+    "loss.label_smoothing": FRACTION,
+    "loss.class_weights": one_of(None, "balanced"),
+    "hardware.device": one_of("cpu", "cuda"),
+    "hardware.num_threads": either(whole(1, most=1024), AUTO),
+    "hardware.num_interop_threads": whole(1, most=1024),
+    "hardware.wait_policy": one_of(None, "active", "passive"),
+    "hardware.flush_denormals": SWITCH,
+    "hardware.compile": SWITCH,
+}
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Hold a composed and resolved configuration against the rules.
+
+    Parameters
+    ----------
+    config : plain nested dicts and lists, "???" where a value is still missing
+
+    Raises
+    ------
+    InputError : names the first key that will not do, its value, and what would.
+    """
+    own = config.get("allowed_targets") or []
+    for key, value in leaves(config):
+        rule = RULES.get(key)
+        group = config.get(key.split(".")[0])
+        if isinstance(group, Mapping) and group.get("_target_") in own:
+            rule = None  # the user's own component, with words of its own
+        if isinstance(value, str) and value == "???":
+            right = f" {rule.right}" if rule else " a value"
+            raise InputError(f"{key} is not given: add {key}=… to the command ({right.strip()}).")
+        if rule is not None and not rule.allows(value):
+            raise InputError(
+                f"{key} must be {rule.right}, not {_shown(value)}{_hint(rule, value)}."
+            )
+    _check_together(config)
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key in dots with its value; a list or an empty group is a value."""
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _check_together(config: Mapping[str, Any]) -> None:
+    split = config.get("split")
+    if isinstance(split, Mapping):
+        total = sum(split.get(part) or 0 for part in ("train", "validation", "test"))
+        if total > 1 + 1e-9 or (split.get("train") is None and total >= 1):
+            raise InputError(
+                f"split.train, split.validation and split.test add up to {total:g}: they are "
+                "fractions of one set and must leave something to train on."
+            )
+        if config.get("patience") is not None and not split.get("validation"):
+            raise InputError(
+                "patience waits for a better validation accuracy: add split.validation=0.15."
+            )
+    optimizer = config.get("optimizer")
+    if isinstance(optimizer, Mapping) and optimizer.get("nesterov") and not optimizer["momentum"]:
+        raise InputError("optimizer.nesterov=true needs optimizer.momentum above 0.")
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "…"
+
+
+def _hint(rule: Rule, value: Any) -> str:
+    near = difflib.get_close_matches(str(value), rule.right.split(" or "), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,318 @@
+"""One run: from a composed configuration to a finished folder of results."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from raspitrain.components import build
+from raspitrain.data.batches import Part, choose_in_memory, load_part
+from raspitrain.data.cases import Cases
+from raspitrain.data.normalise import Normalisation, fit_normalisation
+from raspitrain.data.split import split_cases
+from raspitrain.errors import InputError
+from raspitrain.hardware.device import choose_device
+from raspitrain.hardware.threads import apply_threads
+from raspitrain.results.atomic import write_atomic
+from raspitrain.results.checkpoint import save_checkpoint
+from raspitrain.results.environment import environment_record, peak_memory_mb
+from raspitrain.results.folder import claim_run_folder
+from raspitrain.results.json_file import write_json
+from raspitrain.results.metrics import classification_report
+from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss
+from raspitrain.results.screen import Screen, logging_to
+from raspitrain.results.summary import write_summary
+from raspitrain.results.table import append_row
+from raspitrain.training.fit import (
+    Augment,
+    Evaluation,
+    Loss,
+    NonFiniteLossError,
+    fit,
+    parameter_groups,
+)
+
+log = logging.getLogger("raspitrain")
+
+LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
+EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
+
+
+@dataclass
+class Prepared:
+    """Everything that a run trains, built from its configuration."""
+
+    cases: Cases
+    normalisation: Normalisation
+    parts: dict[str, Part]  # "train", and "validation" and "test" where they have cases
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    loss: Loss
+    augment: Augment
+    generator: torch.Generator
+    device: torch.device
+    epochs: int
+    batch_size: int
+    eval_every: int
+
+
+@dataclass
+class Progress:
+    """What a run has shown so far."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    last: Evaluation | None = None
+    last_weights: dict[str, Tensor] = field(default_factory=dict)
+    best: Evaluation | None = None  # on the validation part; without one, the last
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    evaluations_since_best: int = 0
+    status: str = "completed"
+    reason: str | None = None
+
+
+def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Train what `cfg` describes and leave everything about it in `output_dir`.
+
+    Parameters
+    ----------
+    cfg : the composed configuration, as conf/config.yaml lays it out
+    output_dir : a folder that no run has used yet; made where it is missing
+    overrides : the words of the command line, kept beside the configuration
+
+    Returns
+    -------
+    dict
+        What summary.json holds.
+
+    Raises
+    ------
+    InputError
+        Before anything is written if the configuration, the data or the folder will not do;
+        after the results so far are written if the loss stops being finite.
+    """
+    started = time.perf_counter()
+    prepared = prepare(cfg)
+    folder = claim_run_folder(output_dir)
+    write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
+    write_atomic(folder / "overrides.yaml", OmegaConf.to_yaml(list(overrides)).encode())
+    write_json(folder / "environment.json", environment_record())
+
+    progress = Progress()
+    stopped: BaseException | None = None
+    num_steps = prepared.epochs * math.ceil(len(prepared.parts["train"]) / prepared.batch_size)
+    with logging_to(folder), Screen(prepared.epochs, num_steps) as screen:
+        try:
+            _train(prepared, progress, cfg, folder, screen)
+        except (NonFiniteLossError, KeyboardInterrupt) as error:
+            stopped = error
+            progress.status = "diverged" if isinstance(error, NonFiniteLossError) else "interrupted"
+            progress.reason = str(error) or None
+        summary = _finish(prepared, progress, cfg, folder, started)
+        screen.finish(summary, folder)
+    if stopped is not None:
+        raise stopped
+    return summary
+
+
+def prepare(cfg: DictConfig) -> Prepared:
+    """Build every component that `cfg` names, the data loaded and split."""
+    allowed = list(cfg.allowed_targets)
+    apply_threads(cfg.hardware)
+    device = choose_device(cfg.hardware.device)
+
+    cases: Cases = build("dataset", cfg.dataset, allowed)
+    split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    normalisation = fit_normalisation(cases.signals, split.train)
+    in_memory = choose_in_memory(cases, cfg.in_memory)
+    parts = {
+        name: load_part(cases, indices, normalisation, in_memory=in_memory)
+        for name in ("train", "validation", "test")
+        if len(indices := getattr(split, name))
+    }
+    _, num_channels, length = cases.signals.shape
+    num_train = len(parts["train"])
+    batch_size = cfg.batch_size
+    if batch_size == "auto":
+        batch_size = 32 if num_train >= LARGE_SET else 16
+    steps_per_epoch = math.ceil(num_train / batch_size)
+    epochs = cfg.epochs
+    if epochs == "auto":
+        epochs = max(cfg.min_epochs, math.ceil(cfg.min_steps / steps_per_epoch))
+    eval_every = math.ceil(epochs / EVALUATIONS) if cfg.eval_every == "auto" else cfg.eval_every
+
+    torch.manual_seed(cfg.seed)  # initial weights and dropout
+    facts = {
+        "num_channels": num_channels,
+        "num_classes": len(cases.class_names),
+        "length": length,
+        "train_labels": parts["train"].labels,
+    }
+    model = build("model", cfg.model, allowed, **facts).to(device)
+    optimizer = _made(
+        "optimizer", build("optimizer", cfg.optimizer, allowed), parameter_groups(model)
+    )
+    schedule = _made(
+        "schedule",
+        build("schedule", cfg.schedule, allowed),
+        optimizer,
+        total_steps=epochs * steps_per_epoch,
+    )
+    return Prepared(
+        cases=cases,
+        normalisation=normalisation,
+        parts=parts,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        loss=build("loss", cfg.loss, allowed, **facts).to(device),
+        augment=build("augment", cfg.augment, allowed),
+        generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
+        device=device,
+        epochs=epochs,
+        batch_size=batch_size,
+        eval_every=eval_every,
+    )
+
+
+def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what a `_partial_` node gave; its complaint is about the node's values."""
+    try:
+        return partial(*args, **kwargs)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{key} cannot be made: {error}") from error
+
+
+def _train(
+    prepared: Prepared, progress: Progress, cfg: DictConfig, folder: Path, screen: Screen
+) -> None:
+    next_checkpoint = 0.0
+    for evaluation in fit(
+        prepared.model,
+        prepared.parts,
+        prepared.optimizer,
+        prepared.schedule,
+        prepared.loss,
+        augment=prepared.augment,
+        epochs=prepared.epochs,
+        batch_size=prepared.batch_size,
+        eval_every=prepared.eval_every,
+        generator=prepared.generator,
+        device=prepared.device,
+        class_names=prepared.cases.class_names,
+        on_step=screen.step,
+    ):
+        evaluation.row["peak_memory_mb"] = peak_memory_mb()
+        append_row(folder / "metrics.csv", evaluation.row)
+        screen.evaluation(evaluation.row)
+        progress.rows.append(evaluation.row)
+        progress.last = evaluation
+        progress.last_weights = _weights(prepared.model)
+        if progress.best is None or _is_better(evaluation.row, progress.best.row):
+            progress.best, progress.best_weights = evaluation, progress.last_weights
+            progress.evaluations_since_best = 0
+        else:
+            progress.evaluations_since_best += 1
+        if time.monotonic() >= next_checkpoint:
+            _save_checkpoints(prepared, progress, cfg, folder)
+            next_checkpoint = time.monotonic() + 60 * cfg.checkpoint_minutes
+        if cfg.patience is not None and progress.evaluations_since_best >= cfg.patience:
+            progress.status = "stopped_early"
+            progress.reason = f"{cfg.patience} evaluations without a better validation accuracy"
+            return
+
+
+def _is_better(row: dict[str, Any], best: dict[str, Any]) -> bool:
+    """By validation accuracy, then by validation loss. The test part is never asked: without a
+    validation part the latest is taken."""
+    if "validation_accuracy" not in row:
+        return True
+    return (row["validation_accuracy"], -row["validation_loss"]) > (
+        best["validation_accuracy"],
+        -best["validation_loss"],
+    )
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _save_checkpoints(
+    prepared: Prepared, progress: Progress, cfg: DictConfig, folder: Path
+) -> None:
+    for name, evaluation, weights in (
+        ("last.pt", progress.last, progress.last_weights),
+        ("best.pt", progress.best, progress.best_weights),
+    ):
+        if evaluation is None:
+            continue
+        save_checkpoint(
+            folder / name,
+            {
+                "model": weights,
+                "epoch": evaluation.row["epoch"],
+                "step": evaluation.row["step"],
+                "metrics": evaluation.row,
+                "class_names": prepared.cases.class_names,
+                "channel_names": prepared.cases.channel_names,
+                "length": prepared.cases.signals.shape[2],
+                "mean": torch.from_numpy(prepared.normalisation.mean),
+                "std": torch.from_numpy(prepared.normalisation.std),
+                "config": OmegaConf.to_container(cfg, resolve=True),
+            },
+        )
+
+
+def _finish(
+    prepared: Prepared, progress: Progress, cfg: DictConfig, folder: Path, started: float
+) -> dict[str, Any]:
+    """Write checkpoints, plots and summary.json; return the summary."""
+    summary: dict[str, Any] = {"test_accuracy": None, "status": progress.status}
+    if progress.reason is not None:
+        summary["reason"] = progress.reason
+    if progress.last is not None and progress.best is not None:
+        _save_checkpoints(prepared, progress, cfg, folder)
+        plot_accuracy(progress.rows, folder / "accuracy.png")
+        plot_loss(progress.rows, folder / "loss.png")
+        class_names = prepared.cases.class_names
+        confusion = progress.best.test_confusion
+        if confusion is not None:
+            plot_confusion(confusion, class_names, folder / "confusion_matrix.png")
+            summary["confusion_matrix"] = confusion.tolist()
+            summary["per_class"] = classification_report(confusion, class_names)["per_class"]
+        best, last = progress.best.row, progress.last.row
+        chosen_by_validation = "validation_accuracy" in best
+        summary |= {
+            "chosen_model": "best on validation" if chosen_by_validation else "last",
+            "chosen_epoch": best["epoch"],
+            "test_accuracy": best.get("test_accuracy"),
+            "test_loss": best.get("test_loss"),
+            "test_balanced_accuracy": best.get("test_balanced_accuracy"),
+            "test_macro_f1": best.get("test_macro_f1"),
+            "final": last,
+            "best": best,
+            "steps": last["step"],
+            "training_seconds": last["seconds"],
+            "samples_per_second": last["samples_per_second"],
+        }
+    summary |= {
+        "epochs": prepared.epochs,
+        "batch_size": prepared.batch_size,
+        "seed": cfg.seed,
+        "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
+        "num_threads": torch.get_num_threads(),
+        "device": str(prepared.device),
+        "num_cases": {name: len(part) for name, part in prepared.parts.items()},
+        "class_names": list(prepared.cases.class_names),
+        "total_seconds": time.perf_counter() - started,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    write_summary(folder / "summary.json", summary)
+    return summary

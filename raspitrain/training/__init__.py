@@ -1,0 +1,1 @@
+"""From a model and its data to trained weights: the loop, the loss, the rate's schedule."""
