@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.cases import Cases, make_cases
+from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import (
     StoredSignals,
     check_folder,
@@ -99,9 +100,9 @@ def _read_member(archive: zipfile.ZipFile, file: Path, name: str, key: str) -> n
     members = {info.filename: info for info in archive.infolist()}
     info = members.get(f"{name}.npy")
     if info is None:
-        names = sorted(member.removesuffix(".npy") for member in members)[:20]
+        names = (member.removesuffix(".npy") for member in members)
         raise InputError(
-            f"{file} has no array '{name}', which {key} asks for; it has: {', '.join(names)}."
+            f"{file} has no array '{name}', which {key} asks for; {nearest(name, names)}."
         )
     source = f"{file}, array '{name}',"
     try:

@@ -7,7 +7,7 @@ are only ever read a block at a time.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -239,6 +239,11 @@ def check_finite(signals: Signals, *, source: str, missing: str) -> Signals:
                 first = (int(indices[case]), channel, sample)
     if first is None:
         return signals
+    refuse_missing(source, count, first)
+
+
+def refuse_missing(source: str, count: int, first: tuple[int, int, int]) -> NoReturn:
+    """Say how many values are NaN or infinite and where (case, channel, sample) the first is."""
     raise InputError(
         f"{source}: {count} {'value is' if count == 1 else 'values are'} NaN or infinite, the "
         f"first at case {first[0]}, channel {first[1]}, sample {first[2]} (counted from 0); "

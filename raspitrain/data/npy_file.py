@@ -6,7 +6,7 @@ nothing is ever unpickled.
 
 import os
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, FileIO
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -54,7 +54,7 @@ def check_folder(folder: Path, key: str) -> None:
         raise InputError(f"{key}: {folder} {what}; give the folder that holds the data.")
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> FileIO:
     """Open a regular file to read, unbuffered; anything else is refused with a sentence."""
     try:
         # A named pipe or a device could block or never end.

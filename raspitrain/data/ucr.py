@@ -1,0 +1,214 @@
+"""Data sets of the time series classification archive, read by aeon; nothing is downloaded."""
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases, refuse_missing
+from raspitrain.data.memory import available_memory
+from raspitrain.data.nearest import nearest
+from raspitrain.data.npy_file import check_folder, open_file, user_path
+from raspitrain.errors import InputError
+
+HEADER_LINES = 10_000
+HEADER_LINE_BYTES = 1 << 20
+
+
+def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missing: str) -> Cases:
+    """Return a data set by name, with the archive's own train and test parts.
+
+    Parameters
+    ----------
+    name : str
+        The data set: NAME_TRAIN.ts and NAME_TEST.ts, or NAME.ts without a split.
+    path : str or None
+        Folder of .ts files, or of folders of them; None for the sets that aeon carries.
+    unequal : {"pad", "resample"}
+        How cases come to one length: the end value held (and what is too long cut), or stretched
+        by linear interpolation.
+    length : int or None
+        That length; None for the longest case's.
+    missing : {"error", "interpolate", "zero"}
+        What becomes of NaN and infinite values, before the length is changed.
+
+    References
+    ----------
+    Dau et al., "The UCR time series archive", 2019; Bagnall et al., "The UEA multivariate time
+    series classification archive", 2018. Format: aeon's `load_from_ts_file`.
+    """
+    name = str(name)
+    check_missing(missing)
+    if unequal not in ("pad", "resample"):
+        raise InputError(f"dataset.unequal is {unequal!r}, but must be one of: pad, resample.")
+    if length is not None and length < 2:
+        raise InputError(f"dataset.length is {length}, but must be at least 2, or null.")
+    if path is None:
+        folder = _carried_folder()
+    else:
+        folder = user_path(path, "dataset.path")
+        check_folder(folder, "dataset.path")
+
+    files = _find(folder, name, carried=path is None)
+    series: list[np.ndarray] = []  # of (C, its own length)
+    labels: list[str] = []
+    for file in files:
+        read, its_labels = _read_ts(file)
+        if series and read and len(read[0]) != len(series[0]):
+            raise InputError(
+                f"{file} has {len(read[0])} channels but {files[0]} has {len(series[0])}."
+            )
+        series += read
+        labels += its_labels
+    if not series:
+        raise InputError(f"{files[0]} holds no cases.")
+    _fill(series, source=name, missing=missing)
+    length = length or max(case.shape[1] for case in series)
+    bring = _pad if unequal == "pad" else _resample
+    signals = np.empty((len(series), len(series[0]), length), dtype=np.float32)
+    for i, case in enumerate(series):
+        signals[i] = case if case.shape[1] == length else bring(case, length)
+
+    part = None
+    if len(files) == 2:
+        part = np.full(len(series), 2, dtype=np.int8)
+        part[: len(series) - len(read)] = 0
+    return make_cases(signals, np.array(labels), source=name, missing="error", part=part)
+
+
+def carried_names() -> list[str]:
+    """Return the classification data sets that the installed aeon carries."""
+    folder = _carried_folder()
+    return [
+        name
+        for name, files in _index(folder).items()
+        if len(files) == 2 and _read_header(files[0])["targetlabel"] != "true"
+    ]
+
+
+def _carried_folder() -> Path:
+    spec = importlib.util.find_spec("aeon")
+    if spec is None or spec.origin is None:
+        raise InputError(_no_aeon("is not installed"))
+    return Path(spec.origin).parent / "datasets" / "data"
+
+
+def _no_aeon(why: str) -> str:
+    return (
+        f"dataset=ucr reads through aeon, which {why}; "
+        "install it with pip install 'raspitrain[ucr]'."
+    )
+
+
+def _index(folder: Path) -> dict[str, list[Path]]:
+    """Return the .ts files of each data set in a folder, training before test."""
+    sets: dict[str, list[Path]] = {}
+    # TRAIN sorts after TEST.
+    for file in sorted([*folder.glob("*.ts"), *folder.glob("*/*.ts")], reverse=True):
+        name = file.stem.removesuffix("_TRAIN").removesuffix("_TEST")
+        sets.setdefault(name, []).append(file)
+    return dict(sorted(sets.items()))
+
+
+def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
+    sets = _index(folder)
+    if name not in sets:
+        known = carried_names() if carried else list(sets)
+        where = (
+            "aeon does not carry; for another set of the archive, give the folder with its .ts "
+            "files as dataset.path"
+            if carried
+            else f"{folder} does not hold"
+        )
+        raise InputError(f"dataset.name is '{name}', which {where} ({nearest(name, known)}).")
+    files = sets[name]
+    endings = [file.stem.removeprefix(name) for file in files]
+    if endings not in (["_TRAIN", "_TEST"], [""]):
+        names = ", ".join(str(file) for file in files)
+        raise InputError(
+            f"dataset.name is '{name}', for which there should be {name}_TRAIN.ts and "
+            f"{name}_TEST.ts, or {name}.ts alone, but there is: {names}."
+        )
+    return files
+
+
+def _read_header(file: Path) -> dict[str, str]:
+    """Return the tags of a .ts file, names and values in lower case but for @classLabel."""
+    tags = {"timestamps": "false", "targetlabel": "false", "classlabel": ""}
+    with open_file(file) as raw:
+        text = io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8", errors="replace")
+        for _ in range(HEADER_LINES):
+            line = text.readline(HEADER_LINE_BYTES)
+            tag, _, value = line.strip().partition(" ")
+            if not line or tag.lower() == "@data":
+                break
+            if tag.startswith("@"):
+                key = tag[1:].lower()
+                tags[key] = value.strip() if key == "classlabel" else value.strip().lower()
+    return tags
+
+
+def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
+    """Return the cases of a .ts file, each float64 (C, L), and their labels."""
+    tags = _read_header(file)
+    if tags["targetlabel"] == "true":
+        raise InputError(
+            f"{file} is a regression data set, with numbers to predict instead of classes; "
+            "choose a classification data set."
+        )
+    if tags["timestamps"] == "true":
+        raise InputError(
+            f"{file} has a time stamp with every value, which aeon reads wrongly (signs are lost); "
+            "write the values alone, with @timeStamps false."
+        )
+    size, free = file.stat().st_size, available_memory()
+    if 2 * size > free:
+        raise InputError(
+            f"{file} is {size / 1e9:.1f} GB of text but {free / 1e9:.1f} GB of memory are free; "
+            "store it as data.npy and label.npy and use dataset=npy."
+        )
+    try:
+        from aeon.datasets import load_from_ts_file
+    except ImportError as error:
+        raise InputError(_no_aeon(f"cannot be imported ({error})")) from None
+    try:
+        series, labels = load_from_ts_file(str(file))
+        cases = [np.asarray(case, dtype=np.float64) for case in series]
+    except Exception as error:  # aeon trusts the file and fails in many ways if it is damaged
+        raise InputError(f"{file} cannot be read as a .ts file: {error}.") from None
+    if len(labels) != len(cases):
+        raise InputError(f"{file} has no class labels; its header needs @classLabel true.")
+    # aeon turns all text into lower case; the header has the names as they were meant.
+    spelling = {name.lower(): name for name in tags["classlabel"].split()[1:]}
+    texts = [str(label).strip().lower() for label in labels]
+    return cases, [spelling.get(text, text) for text in texts]
+
+
+def _fill(series: Sequence[np.ndarray], *, source: str, missing: str) -> None:
+    count, first = 0, None
+    for i, case in enumerate(series):
+        bad = ~np.isfinite(case.astype(np.float32))
+        if not bad.any():
+            continue
+        if missing == "error":
+            count += int(bad.sum())
+            if first is None:
+                channel, sample = (int(k) for k in np.argwhere(bad)[0])
+                first = (i, channel, sample)
+        else:
+            fill_missing(case, missing)
+    if first is not None:
+        refuse_missing(source, count, first)
+
+
+def _pad(case: np.ndarray, length: int) -> np.ndarray:
+    """Hold the last value of (C, L) up to `length`, or cut there."""
+    return np.pad(case, ((0, 0), (0, max(0, length - case.shape[1]))), mode="edge")[:, :length]
+
+
+def _resample(case: np.ndarray, length: int) -> np.ndarray:
+    """Stretch or squeeze (C, L) to `length` by linear interpolation, ends kept."""
+    positions = np.linspace(0, case.shape[1] - 1, length)
+    return np.stack([np.interp(positions, np.arange(case.shape[1]), row) for row in case])
