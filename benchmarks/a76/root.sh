@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Make the emulated board's root once: Debian 12 for arm64 with its own gcc, the qemu that runs
+# it, and /venv with PyPI's aarch64 wheels. Needs root, and from Debian or Ubuntu:
+#     apt-get install debootstrap qemu-user gcc
+#     bash benchmarks/a76/root.sh
+# It lives outside the tree, in RASPITRAIN_A76_ROOT (else ~/.cache/raspitrain-a76), 1.5 GB.
+# Called again it only looks whether something is missing.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}
+root=$cache/root
+
+fail() { echo "$1" >&2; exit 2; }
+
+[ "$(id -u)" = 0 ] || fail "benchmarks/a76 changes root and mounts, so it must run as root."
+for tool in debootstrap qemu-aarch64 gcc python3; do
+    command -v "$tool" >/dev/null || fail \
+        "$tool is missing: apt-get install debootstrap qemu-user gcc python3 python3-pip"
+done
+qemu-aarch64 -h | grep -q -- '^-plugin' || fail \
+    "$(command -v qemu-aarch64) has no plugin interface: take Debian's qemu-user, not qemu-user-static."
+
+# debootstrap chooses and fetches; the packages are only unpacked. Their own scripts, run under
+# emulation, would take ten minutes and change nothing for compiling and for Python.
+if [ ! -e "$root/.debian" ]; then
+    rm -rf "$root"
+    mkdir -p "$cache"
+    debootstrap --foreign --arch=arm64 --variant=minbase \
+        --include=python3,python3-venv,gcc,libc6-dev,binutils \
+        bookworm "$root" http://deb.debian.org/debian
+    for package in "$root"/var/cache/apt/archives/*.deb; do
+        dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$root"
+        rm "$package"
+    done
+    # In a container debootstrap leaves a link to the host's /proc.
+    rm -rf "$root/proc"
+    mkdir "$root/proc"
+    ln -sf gcc "$root/usr/bin/cc"
+    echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+    echo 'root:x:0:' >"$root/etc/group"
+    # The kernel starts arm64 programs inside the root with this qemu, so it needs its libraries
+    # there; arm64 and amd64 libraries have folders of their own.
+    qemu=$(command -v qemu-aarch64)
+    install -D "$qemu" "$root/usr/bin/qemu-aarch64"
+    ldd "$qemu" | grep -o '/[^ ]*' | while read -r library; do
+        mkdir -p "$root$(dirname "$library")"
+        cp -L "$library" "$root$library"
+    done
+    bash "$here/enter.sh" python3 -m venv --without-pip /venv
+    touch "$root/.debian"
+fi
+
+# What the libraries that choose kernels by the processor read of a Raspberry Pi 5. qemu looks for
+# every file under QEMU_LD_PREFIX=/board first, and would show the host's processor otherwise.
+if [ ! -e "$root/board" ]; then
+    cpus=$root/board/sys/devices/system/cpu
+    mkdir -p "$root/board/proc" "$cpus"
+    echo 0-3 | tee "$cpus/possible" "$cpus/present" >"$cpus/online"
+    echo 3 >"$cpus/kernel_max"
+    for cpu in 0 1 2 3; do
+        printf '%s\n' "processor	: $cpu" 'BogoMIPS	: 108.00' \
+            'Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp' \
+            'CPU implementer	: 0x41' 'CPU architecture: 8' 'CPU variant	: 0x4' \
+            'CPU part	: 0xd0b' 'CPU revision	: 1' '' >>"$root/board/proc/cpuinfo"
+        mkdir -p "$cpus/cpu$cpu/regs/identification"
+        echo 0x00000000414fd0b1 >"$cpus/cpu$cpu/regs/identification/midr_el1"
+        while read -r index level type size shared; do
+            mkdir -p "$cpus/cpu$cpu/cache/index$index"
+            cd "$cpus/cpu$cpu/cache/index$index"
+            echo "$level" >level
+            echo "$type" >type
+            echo "$size" >size
+            echo "$shared" >shared_cpu_list
+            echo 64 >coherency_line_size
+        done <<END
+0 1 Data 64K $cpu
+1 1 Instruction 64K $cpu
+2 2 Unified 512K $cpu
+3 3 Unified 2048K 0-3
+END
+    done
+fi
+
+# pip on the host fetches and unpacks the board's wheels in a fraction of the emulated time.
+if ! cmp -s "$here/packages.txt" "$root/.packages"; then
+    site=$root/venv/lib/python3.11/site-packages
+    wheels=$(mktemp -d)
+    trap 'rm -rf "$wheels"' EXIT
+    # The only one without a wheel on PyPI; it is plain Python, so any machine can make it.
+    python3 -m pip wheel --quiet --no-deps --wheel-dir "$wheels" antlr4-python3-runtime==4.9.3
+    rm -rf "$site"
+    python3 -m pip install --quiet --target "$site" --no-deps --python-version 3.11 \
+        --implementation cp --only-binary=:all: --find-links "$wheels" \
+        --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 \
+        --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
+        -r "$here/packages.txt"
+    cp "$here/packages.txt" "$root/.packages"
+fi

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Count the instructions that a Python file executes on an emulated Cortex-A76:
+#     bash benchmarks/a76/run.sh                        the table of README.md (step.py)
+#     bash benchmarks/a76/run.sh --script FILE [ARG…]   any other file
+#     bash benchmarks/a76/run.sh --profile […]          … and the functions they went to
+# README.md here says how a file marks what is to be counted.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}
+profile=
+script=$here/step.py
+while [ $# -gt 0 ]; do
+    case $1 in
+        --profile) profile=yes; shift ;;
+        --script) script=$(realpath "$2"); shift 2; break ;;
+        *) break ;;
+    esac
+done
+
+bash "$here/root.sh"
+
+# From qemu 9 on plugins speak version 2 of the interface.
+version=$("$cache/root/usr/bin/qemu-aarch64" --version | sed -nE 's/.* version ([0-9]+).*/\1/p')
+interface=1
+[ "$version" -lt 9 ] || interface=2
+
+folder=$(mktemp -d "$cache/root/run/count.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+gcc -O2 -shared -fPIC -fvisibility=hidden -DPLUGIN_API=$interface "$here/count.c" \
+    -o "$folder/count.so"
+
+inside=${folder#"$cache/root"}
+export A76_LAPS=$inside/laps A76_FOLDERS
+A76_FOLDERS=$(dirname "$script")
+QEMU_OPTIONS="-B 0 -plugin $inside/count.so,laps=$inside/laps${profile:+,profile=$inside/profile}" \
+    bash "$here/enter.sh" /venv/bin/python "$script" "$@"
+if [ -n "$profile" ]; then python3 "$here/profile.py" "$folder" "$cache/root"; fi
