@@ -1,0 +1,266 @@
+"""The pictures of a run.
+
+Matplotlib's own default style whatever the user's is, without pyplot: no window, no global state
+left behind, the same bytes for the same figures.
+"""
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raspitrain.results.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Mapping[str, int | float | None]]
+
+# Told apart by hue, by lightness and by dash: colour-blind readers, grey prints.
+PARTS: dict[str, dict[str, Any]] = {
+    "train": {"color": "#9a9a9a", "linestyle": "-", "marker": "o", "zorder": 2},
+    "validation": {"color": "#e08214", "linestyle": "--", "marker": "s", "zorder": 3},
+    "test": {"color": "#0b5394", "linestyle": "-", "marker": "o", "zorder": 4},
+}
+INK, FAINT = "#333333", "#dddddd"
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,  # a class called $5 is no formula
+    "axes.edgecolor": "#999999",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "grid.color": FAINT,
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "savefig.dpi": 150,
+}
+FEW = 30  # up to so many evaluations each one is marked
+MANY = 200  # beyond so many a running mean is drawn over them
+
+
+def plot_accuracy(rows: Rows, path: str | os.PathLike[str]) -> None:
+    """Draw the accuracy in per cent of each part over the epochs.
+
+    Parameters
+    ----------
+    rows : rows of metrics.csv, accuracies as fractions; empty and non-finite values leave gaps
+    path : a PNG file, written whole or not at all
+    """
+    with _figure(path, figsize=(7.2, 4.2)) as figure:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.add_subplot()
+        drawn = _draw_parts(axes, rows, "accuracy", scale=100, label="{:.1f} %")
+        axes.set_ylabel("Accuracy in %")
+        axes.set_ylim(*_accuracy_limits(drawn))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
+
+
+def plot_loss(rows: Rows, path: str | os.PathLike[str]) -> None:
+    """Draw the loss of each part over the epochs; logarithmic from two powers of ten upwards."""
+    with _figure(path, figsize=(7.2, 4.2)) as figure:
+        from matplotlib.ticker import FuncFormatter, NullFormatter
+
+        axes = figure.add_subplot()
+        drawn = _draw_parts(axes, rows, "loss", scale=1, label="{:.3g}")
+        axes.set_ylabel("Loss")
+        if drawn.size and drawn.min() > 0 and drawn.max() > 100 * drawn.min():
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        elif drawn.size:
+            axes.set_ylim(0, 1.05 * drawn.max() or 1)
+
+
+def plot_confusion(
+    confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str]
+) -> None:
+    """Draw counts and row percentages: what became of the cases of each true class.
+
+    Parameters
+    ----------
+    confusion : integer array (K, K), rows are the true classes
+    class_names : K names
+    path : a PNG file, written whole or not at all
+    """
+    confusion = np.asarray(confusion, dtype=np.int64)
+    num_classes = len(class_names)
+    if confusion.shape != (num_classes, num_classes):
+        raise ValueError(f"{num_classes} names for a confusion matrix {confusion.shape}")
+    support = confusion.sum(axis=1, keepdims=True)
+    share = np.divide(confusion, support, out=np.zeros(confusion.shape), where=support > 0)
+    # Inches a cell: room for two lines of text where there are few classes, for one up to 40.
+    cell = float(np.interp(num_classes, [2, 6, 12, 40, 100], [1.0, 0.75, 0.6, 0.33, 0.12]))
+    cell = min(cell, 14 / num_classes)
+    side = max(cell * num_classes, 1.6)
+    with _figure(path, figsize=(side, side), tight=True) as figure:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.grid(False)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        names = [_label(name, k) for k, name in enumerate(class_names)]
+        every = math.ceil(num_classes / 100)
+        ticks = np.arange(0, num_classes, every)
+        size = float(np.clip(cell * 24, 5, 10))
+        shown = [names[k] for k in ticks]
+        upright = max(map(len, names)) * size * 0.62 > cell * every * 72 * 0.95
+        axes.set_xticks(ticks, shown, rotation=90 if upright else 0, fontsize=size)
+        axes.set_yticks(ticks, shown, fontsize=size)
+        axes.set_xlabel("Predicted class")
+        axes.set_ylabel("True class (each row is 100 %)")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        if num_classes <= 60:
+            axes.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
+            axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
+            axes.tick_params(which="minor", length=0)
+            axes.grid(which="minor", color="white", linewidth=min(1.5, cell * 2))
+            _write_cells(axes, confusion, share, two_lines=num_classes <= 15, cell=cell)
+        cases = int(confusion.sum())
+        if cases:
+            right = int(np.trace(confusion))
+            title = f"{right:,} of {cases:,} right: {100 * right / cases:.1f} %"
+        else:
+            title = "No cases"
+        axes.set_title(title, pad=10)
+
+
+def _draw_parts(axes: "Axes", rows: Rows, measure: str, scale: float, label: str) -> np.ndarray:
+    """Draw a line for each part that has figures; return all that was drawn, as a flat array."""
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = np.array([row["epoch"] for row in rows], dtype=float)
+    window = _mean_window(len(rows))
+    drawn = []
+    for part, style in PARTS.items():
+        values = np.array([_number(row.get(f"{part}_{measure}")) for row in rows]) * scale
+        finite = np.isfinite(values)
+        if not finite.any():
+            continue
+        name = f"{part}  {label.format(values[finite][-1])}"
+        if window > 1:
+            faint: dict[str, Any] = {"color": style["color"], "zorder": 1}
+            axes.plot(epochs, values, linewidth=0.8, alpha=0.3, **faint)
+            values = _running_mean(values, finite, window)
+        # Among many, only a point between two gaps needs a mark: no line would show it.
+        alone = finite & ~np.append(finite[1:], False) & ~np.append(False, finite[:-1])
+        marked = finite if len(rows) <= FEW else alone
+        marks: dict[str, Any] = {"markersize": 4, "markevery": np.flatnonzero(marked).tolist()}
+        if not marked.any():
+            marks["marker"] = ""
+        axes.plot(epochs, values, label=name, linewidth=1.8, **(style | marks))
+        drawn.append(values[finite])
+    axes.set_xlabel("Epoch" if window == 1 else f"Epoch (lines: mean of {window} evaluations)")
+    axes.xaxis.set_major_locator(
+        MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    )
+    if len(epochs) == 1:
+        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+    elif len(epochs):
+        axes.set_xlim(0, epochs.max() * 1.02)
+    if drawn:
+        # Above the axes it never covers a line.
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.3)
+    else:
+        axes.text(0.5, 0.5, "no evaluation yet", transform=axes.transAxes, ha="center")
+    return np.concatenate(drawn) if drawn else np.zeros(0)
+
+
+def _mean_window(num_evaluations: int) -> int:
+    return 1 if num_evaluations <= MANY else num_evaluations // 50 | 1
+
+
+def _running_mean(values: np.ndarray, finite: np.ndarray, window: int) -> np.ndarray:
+    """Mean of the finite values up to half a window to either side; NaN stays NaN."""
+    box = np.ones(window)
+    sums = np.convolve(np.where(finite, values, 0), box, mode="same")
+    counts = np.convolve(finite.astype(float), box, mode="same")
+    return np.where(finite, sums / np.maximum(counts, 1), np.nan)
+
+
+def _accuracy_limits(drawn: np.ndarray) -> tuple[float, float]:
+    if not drawn.size:
+        return 0, 101.5
+    low = max(0, 10 * math.floor((drawn.min() - 5) / 10))
+    high = min(100, 10 * math.ceil((drawn.max() + 5) / 10))
+    return low, high + 0.015 * (high - low)  # a line at 100 % keeps its width
+
+
+def _write_cells(
+    axes: "Axes", confusion: np.ndarray, share: np.ndarray, *, two_lines: bool, cell: float
+) -> None:
+    widest = len(str(confusion.max()))
+    size = float(np.clip(cell * 72 / (max(widest, 3) * 0.85 + 1), 3.5, 10))
+    for true, predicted in zip(*np.nonzero(confusion), strict=True):
+        text = f"{confusion[true, predicted]}"
+        if two_lines:
+            text += f"\n{_per_cent(share[true, predicted])}"
+        color = "white" if share[true, predicted] > 0.55 else INK
+        axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color=color)
+
+
+def _per_cent(share: float) -> str:
+    """A share that is neither nothing nor all, and does not look like it."""
+    if share < 0.005:
+        return "<1 %"
+    return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
+def _label(name: str, index: int, longest: int = 28) -> str:
+    """A class name as the font can show it; the class's number where it cannot."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties(family=["DejaVu Sans"])))
+    name = " ".join(name.split())
+    if not name.isprintable() or not all(font.get_char_index(ord(letter)) for letter in name):
+        return f"class {index}"
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def _number(value: int | float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+@contextmanager
+def _figure(
+    path: str | os.PathLike[str], figsize: tuple[float, float], tight: bool = False
+) -> Iterator["Figure"]:
+    """Give an empty figure; save it to `path` at the end of the block."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    # On a fresh machine matplotlib tells of the font cache that it builds, and of a home folder
+    # that it cannot write to; neither matters for the picture.
+    log.setLevel(logging.ERROR)
+    try:
+        import matplotlib
+        import matplotlib.style
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        with warnings.catch_warnings(), matplotlib.style.context(["default", STYLE]):
+            warnings.filterwarnings("ignore", module="matplotlib")
+            figure = Figure(figsize=figsize)
+            FigureCanvasAgg(figure)
+            if not tight:
+                figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
+            yield figure
+            box: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.15} if tight else {}
+            with atomic_path(path) as partial:
+                # Without matplotlib's version in it, the same figures give the same bytes.
+                figure.savefig(partial, format="png", metadata={"Software": None}, **box)
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,313 @@
+"""What a person sees of a run: a bar on a terminal, plain lines in a pipe, the same in run.log."""
+
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    from raspitrain.results.table import Row
+
+log = logging.getLogger("raspitrain")
+
+REFRESH_SECONDS = 0.25  # a Pi has better things to do, and so has a slow SSH line
+PARTS = ("train", "validation", "test")
+
+
+class Screen:
+    """Show a run as it goes.
+
+        with Screen(epochs, num_steps) as screen:
+            screen.step(len(labels), loss.item)
+            screen.evaluation(row)
+            screen.finish(summary, folder)
+
+    On a terminal this is one bar that `step` redraws at most four times a second, from the
+    training loop itself and not from a thread. Elsewhere it is a line for each evaluation. A
+    reader that goes away (`| head`, a dropped connection) ends the show, never the run.
+
+    Parameters
+    ----------
+    epochs : number of epochs in the run
+    num_steps : number of steps in an epoch
+    stream : where to write; standard output if None
+    """
+
+    def __init__(self, epochs: int, num_steps: int, stream: TextIO | None = None) -> None:
+        self.epochs = epochs
+        self.num_steps = num_steps
+        self.stream: TextIO | None = sys.stdout if stream is None else stream
+        self.steps = 0
+        self.cases = 0
+        self.loss = math.nan
+        self.row: Row = {}
+        self.began = self.drawn = time.monotonic()
+        self.live: Live | None = None
+        if _is_terminal(self.stream):
+            self._show(self._start_bar)
+
+    def step(self, n: int, loss: Callable[[], float] | float | None = None) -> None:
+        """Count a step of `n` cases.
+
+        `loss` is called only when the bar is redrawn: pass `loss.item` and no step waits for it.
+        """
+        self.steps += 1
+        self.cases += n
+        if self.live is None or not self._due():
+            return
+        if loss is not None:
+            self.loss = loss() if callable(loss) else loss
+        self._show(self._draw)
+
+    def evaluation(self, row: "Row") -> None:
+        """Show a row of metrics.csv; log it."""
+        self.row = dict(row)
+        line = evaluation_line(row, self.epochs)
+        log.info(line)
+        if self.live is None:
+            self._print(line)
+        elif self._due():
+            self._show(self._draw)
+
+    def finish(self, summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> None:
+        """Take the bar away and show what came of the run; log it."""
+        self.close()
+        lines = final_lines(summary, folder)
+        for line in lines:
+            log.info(line)
+        self._print("\n".join(["", *lines]))
+
+    def close(self) -> None:
+        """Take the bar away; give the terminal its cursor back. Harmless when done already."""
+        live, self.live = self.live, None
+        if live is None:
+            return
+        if self.stream is not None:
+            self._show(live.stop)
+        else:
+            # The output is gone, but rich has still to hand back sys.stdout.
+            with suppress(OSError, ValueError):
+                live.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start_bar(self) -> None:
+        # Imported here: a pipe never needs it.
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(
+            file=self.stream, force_terminal=True, force_jupyter=False, highlight=False
+        )
+        live = Live(
+            self._bar(console),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            vertical_overflow="crop",
+        )
+        live.start(refresh=True)
+        self.live = live
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self.drawn < REFRESH_SECONDS:
+            return False
+        self.drawn = now
+        return True
+
+    def _draw(self) -> None:
+        if self.live is not None:
+            self.live.update(self._bar(self.live.console), refresh=True)
+
+    def _bar(self, console: "Console") -> "Table":
+        """One line, as much of it as the terminal is wide: what matters most stays longest."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        total = self.epochs * self.num_steps
+        done = min(self.steps, total)
+        elapsed = time.monotonic() - self.began
+        epoch = min(self.epochs, done // self.num_steps + 1)
+        parts = [f"epoch {epoch}/{self.epochs}"]
+        if done:
+            parts.append(f"{clock(elapsed * (total - done) / done)} left")
+        if math.isfinite(self.loss):
+            parts.append(f"loss {self.loss:.4f}")
+        for part in ("validation", "test", "train"):
+            accuracy = self.row.get(f"{part}_accuracy")
+            if accuracy is not None:
+                parts.append(f"accuracy {100 * accuracy:.1f} %")
+                break
+        rate = self.row.get("samples_per_second") or (self.cases / elapsed if elapsed else 0)
+        if rate:
+            parts.append(f"{rate:,.0f} samples/s")
+
+        widest = console.width - 6  # the bar's least, and a space
+        while len(parts) > 1 and len("  ".join(parts)) > widest:
+            parts.pop()
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(no_wrap=True)
+        table.add_column(ratio=1)
+        table.add_column(no_wrap=True)
+        bar = ProgressBar(
+            total=total,
+            completed=done,
+            style="bright_black",
+            complete_style="cyan",
+            finished_style="cyan",
+        )
+        table.add_row(parts[0], bar, "  ".join(parts[1:]))
+        return table
+
+    def _print(self, text: str) -> None:
+        def write() -> None:
+            stream = self.stream
+            if stream is not None:
+                encoding = getattr(stream, "encoding", None) or "utf-8"
+                # A folder's name may hold what this terminal has no letter for.
+                encodable = text.encode(encoding, "backslashreplace").decode(encoding)
+                stream.write(encodable + "\n")
+                stream.flush()
+
+        self._show(write)
+
+    def _show(self, action: Callable[[], None]) -> None:
+        """Do something with the stream; if it is gone, be silent from then on."""
+        if self.stream is None:
+            return
+        try:
+            action()
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) and not self.stream.closed:
+                raise
+            stream, self.stream = self.stream, None
+            self.close()
+            # What is still buffered would fail again, loudly, when the interpreter ends.
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+            log.info("nothing more is shown, as the output is gone: %s", error)
+
+
+def evaluation_line(row: "Row", epochs: int) -> str:
+    """A row of metrics.csv for people: accuracies in per cent, absent parts left out."""
+    parts = [f"epoch {row.get('epoch')}/{epochs}"]
+    if row.get("train_loss") is not None:
+        parts.append(f"loss {row['train_loss']:.4f}")
+    for part in PARTS:
+        accuracy = row.get(f"{part}_accuracy")
+        if accuracy is not None:
+            parts.append(f"{part} {100 * accuracy:.1f} %")
+    if row.get("samples_per_second") is not None:
+        parts.append(f"{row['samples_per_second']:,.0f} samples/s")
+    seconds = row.get("seconds")
+    if seconds is not None:
+        parts.append(clock(seconds))
+    return "  ".join(parts)
+
+
+def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> list[str]:
+    """The short table at the end, from the keys of summary.json; what is absent is left out."""
+    table: list[tuple[str, str]] = []
+    if summary.get("status") != "completed":
+        reason = summary.get("reason")
+        table.append(("status", f"{summary.get('status')}{f': {reason}' if reason else ''}"))
+    for name, key in (
+        ("test accuracy", "test_accuracy"),
+        ("macro F1", "test_macro_f1"),
+        ("balanced", "test_balanced_accuracy"),
+    ):
+        value = summary.get(key)
+        if value is not None and math.isfinite(value):
+            table.append((name, f"{100 * value:.1f} %"))
+    if summary.get("chosen_epoch") is not None:
+        chosen = summary.get("chosen_model")
+        table.append(("model", f"epoch {summary['chosen_epoch']}{f', {chosen}' if chosen else ''}"))
+    if summary.get("total_seconds") is not None:
+        table.append(("time", clock(summary["total_seconds"])))
+    if summary.get("samples_per_second") is not None:
+        table.append(("speed", f"{summary['samples_per_second']:,.0f} samples/s"))
+    table.append(("folder", os.fspath(folder)))
+    return [f"{name:<15}{value}" for name, value in table]
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    whole = max(0, round(seconds)) if math.isfinite(seconds) else 0
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+@contextmanager
+def logging_to(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Write what "raspitrain" logs to `folder`/run.log; show warnings on standard error as well.
+
+    Within the block the root logger's handlers do not see these messages: the screen has shown
+    them already.
+    """
+    handler = _LogFile(Path(folder) / "run.log", encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handlers = [handler, logging.lastResort] if logging.lastResort else [handler]
+    level, propagate = log.level, log.propagate
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for each in handlers:
+        log.addHandler(each)
+    try:
+        yield
+    finally:
+        for each in handlers:
+            log.removeHandler(each)
+        log.setLevel(level)
+        log.propagate = propagate
+        try:
+            handler.close()
+        except OSError as error:
+            handler.complain(error)
+
+
+class _LogFile(logging.FileHandler):
+    """A log that says once that its card is full, and lets the run go on."""
+
+    complained = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self.complain(error)
+        else:
+            super().handleError(record)
+
+    def complain(self, error: OSError) -> None:
+        if not self.complained:
+            self.complained = True
+            print(f"{self.baseFilename} cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    if stream is None or os.environ.get("TERM") in ("dumb", "unknown"):
+        return False
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False

@@ -1,0 +1,55 @@
+"""summary.json: what came of a run, the two things that everyone asks for first."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from raspitrain.results.json_file import write_json
+
+# The order in the file. Keys that are not named here follow in the order they were given.
+KEYS = (
+    "test_accuracy",  # of the chosen model; a fraction
+    "status",  # completed, stopped_early, diverged, interrupted, failed
+    "reason",  # a sentence, where the status needs one
+    "chosen_model",  # "best on validation" or "last"
+    "chosen_epoch",
+    "test_loss",
+    "test_balanced_accuracy",
+    "test_macro_f1",
+    "final",  # the last row of metrics.csv
+    "best",  # the row of the chosen model, or of the best one where there is no validation part
+    "epochs",
+    "steps",
+    "batch_size",
+    "seed",
+    "num_parameters",
+    "num_threads",
+    "total_seconds",
+    "training_seconds",
+    "samples_per_second",
+    "peak_memory_mb",
+    "num_cases",
+    "class_names",
+    "confusion_matrix",  # rows are the true classes
+    "per_class",
+)
+
+
+def write_summary(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
+    """Write `summary` in the order of `KEYS`, whole or not at all; NaN and infinity become null.
+
+    Parameters
+    ----------
+    summary : `test_accuracy` (None where there is no test part), `status`, and any further keys
+
+    Raises
+    ------
+    KeyError
+        `test_accuracy` or `status` is missing.
+    OSError
+        The card is full, read-only or broken; the old file is untouched.
+    """
+    ordered = {"test_accuracy": summary["test_accuracy"], "status": summary["status"]}
+    ordered |= {key: summary[key] for key in KEYS if key in summary}
+    ordered |= summary
+    write_json(path, ordered)
