@@ -1,0 +1,54 @@
+"""What many tests need: a composed configuration, and the real command."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import DictConfig
+
+from raspitrain.cli import config_folder
+
+# Small enough for a second, large enough to go all the way through.
+TINY = (
+    "dataset.num_cases=40",
+    "dataset.length=32",
+    "dataset.num_classes=2",
+    "model.width_mult=0.25",
+    "epochs=2",
+    "hardware.num_threads=1",
+)
+
+
+@pytest.fixture
+def compose() -> Callable[..., DictConfig]:
+    """compose("epochs=3", …) -> the configuration that the command would run."""
+
+    def composed(*overrides: str) -> DictConfig:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return hydra.compose("config", overrides=list(overrides))
+
+    return composed
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """command("epochs=3", …) runs python -m raspitrain in an empty folder."""
+
+    def run(
+        *arguments: str, module: str = "raspitrain", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=tmp_path,
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run

@@ -1,0 +1,220 @@
+"""The real command, as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+ROOT = Path(__file__).parents[1]
+ONE_EPOCH = [*(t for t in TINY if not t.startswith("epochs=")), "epochs=1"]
+
+
+def only_run(folder: Path) -> Path:
+    (run,) = folder.glob("outputs/*/*")
+    return run
+
+
+def test_a_run_in_a_pipe_prints_lines_and_leaves_its_folder(command, tmp_path):
+    done = command(*TINY)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "epoch 2/2" in done.stdout
+    assert str(only_run(tmp_path)) in done.stdout
+    assert json.loads((only_run(tmp_path) / "summary.json").read_text())["status"] == "completed"
+    assert done.stderr == ""
+
+
+def test_the_mission_command_runs_as_written(command, tmp_path):
+    done = command("model=mobilenetv3_large", "optimizer=sgd", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "table: large" in (only_run(tmp_path) / "config.yaml").read_text()
+
+
+def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(command, tmp_path):
+    done = command("--multirun", "batch_size=8,16", "seed=0,1", *ONE_EPOCH)
+    assert done.returncode == 0, done.stderr
+    summaries = [
+        json.loads(p.read_text()) for p in tmp_path.glob("outputs/sweeps/*/*/*/summary.json")
+    ]
+    assert sorted((s["batch_size"], s["seed"]) for s in summaries) == [
+        (8, 0),
+        (8, 1),
+        (16, 0),
+        (16, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["modle=x"], "modle is not a key of this configuration; did you mean model"),
+        (["epoch=3"], "did you mean epochs"),
+        (["optimizer.lrr=1"], "did you mean optimizer.lr"),
+        (["num_threads=2"], "did you mean hardware.num_threads"),
+        (["model=mobilenetv3_smal"], "did you mean mobilenetv3_small"),
+        (["experiment=blg"], "experiment may be basic_motions, blog"),
+        (["batch_size=16,32"], "add --multirun"),
+        (["model=["], "cannot be read: write key=value"),
+        (["epochs=many"], "epochs must be a whole number of at least 1 or auto, not 'many'"),
+        (["seed=1", "seed=2"], "seed is given 2 times"),
+        (["epochs=${nothing}"], "epochs: Interpolation key 'nothing' not found"),
+        (["dataset=npy"], "dataset.path is not given"),
+        (["dataset=npy", "dataset.path=nowhere"], "nowhere"),
+        (["hydra.run.dri=x"], "did you mean hydra.run.dir"),
+        (["--config-dir", "nowhere"], "nowhere"),
+        (["model._target_=os.system"], "model._target_=os.system is not allowed"),
+        (["optimizer=adam", "+optimizer.momentum=0.9"], "optimizer.momentum is not a parameter"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_exit_code_2(command, tmp_path, arguments, says):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert says in lines[0]
+    assert list(tmp_path.iterdir()) == [] or not list(tmp_path.rglob("*.*"))
+
+
+def test_a_folder_that_holds_a_run_is_refused(command, tmp_path):
+    assert command(*ONE_EPOCH, "hydra.run.dir=here").returncode == 0
+    again = command(*ONE_EPOCH, "hydra.run.dir=here")
+    assert again.returncode == 2
+    assert "already holds a run" in again.stderr
+
+
+def test_help_shows_groups_options_and_commands(command):
+    done = command("--help")
+    assert done.returncode == 0
+    assert "model: mobilenetv3_large" in done.stdout
+    assert done.stdout.count("\n  python -m raspitrain") == 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--cfg", "job"], ["modle=x"], ["epochs=many"], ["--info", "config"]],
+)
+def test_what_trains_nothing_does_not_wait_for_torch(tmp_path, arguments):
+    code = (
+        "import sys\n"
+        "from raspitrain.cli import main\n"
+        f"sys.argv = ['raspitrain', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'matplotlib', 'aeon', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_hydras_own_commands_work(command):
+    shown = command("--cfg", "job", "--package", "optimizer", "optimizer=sgd")
+    assert "momentum: 0.9" in shown.stdout
+    assert "main" in command("--info", "searchpath").stdout
+    completion = command("--shell-completion", "install=bash")
+    assert completion.returncode == 0
+    assert "complete" in completion.stdout
+
+
+def test_the_users_own_yaml_is_found(command, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "quick.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /optimizer: sgd\nepochs: 1\n"
+        "dataset: {num_cases: 40, length: 32, num_classes: 2}\nmodel: {width_mult: 0.25}\n"
+    )
+    done = command("--config-dir", "mine", "experiment=quick")
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/1" in done.stdout
+    wrong = command("--config-dir", "mine", "experiment=quik")
+    assert "did you mean quick" in wrong.stderr
+
+
+def test_the_users_own_model_is_trained(command, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, num_channels, num_classes, width):\n"
+        "        super().__init__(nn.Conv1d(num_channels, width, 5), nn.ReLU(),\n"
+        "            nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(width, num_classes))\n"
+    )
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "net.yaml").write_text("_target_: mine.Net\nwidth: 8\n")
+    data = [t for t in TINY if not t.startswith("model.")]
+    refused = command("--config-dir", "conf", "model=net", *data)
+    assert refused.returncode == 2
+    assert "allowed_targets" in refused.stderr
+    done = command("--config-dir", "conf", "model=net", "allowed_targets=[mine.Net]", *data)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_profiles_threads_reach_the_process(command, tmp_path):
+    for threads, variables, expected in (
+        ("2", {"OMP_NUM_THREADS": ""}, 2),
+        ("auto", {"OMP_NUM_THREADS": "1"}, 1),
+    ):
+        folder = f"t{threads}"
+        done = command(*ONE_EPOCH, f"hardware.num_threads={threads}",
+                       f"hydra.run.dir={folder}", **variables)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        environment = json.loads((tmp_path / folder / "environment.json").read_text())
+        assert environment["torch"]["num_threads"] == expected
+        assert environment["thread_variables"]["OMP_NUM_THREADS"] == str(expected)
+
+
+def test_a_wheel_carries_all_that_it_needs(tmp_path):
+    """Built, installed beside nothing of the clone, and run from another folder."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(tmp_path)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    shipped = {
+        f"raspitrain/conf/{p.relative_to(source / 'conf')}" for p in source.glob("conf/**/*.yaml")
+    }
+    assert shipped <= set(zipfile.ZipFile(wheel).namelist())
+    target = tmp_path / "site"
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--target", str(target), str(wheel)],
+        check=True,
+        capture_output=True,
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain", *ONE_EPOCH],
+        cwd=elsewhere,
+        env=os.environ | {"PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert only_run(elsewhere)
+    script = target / "bin" / "raspitrain"
+    done = subprocess.run(
+        [sys.executable, str(script), "--cfg", "job"],
+        env=os.environ | {"PYTHONPATH": str(target)},
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+    )
+    assert "mobilenetv3" in done.stdout
+
+
+def test_the_console_script_is_the_same_command(tmp_path):
+    script = Path(sysconfig.get_path("scripts")) / "raspitrain"
+    done = subprocess.run([script, "modle=x"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: modle")

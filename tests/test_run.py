@@ -1,0 +1,159 @@
+"""run(cfg, output_dir): what a run leaves in its folder."""
+
+import csv
+import json
+
+import pytest
+import torch
+from conftest import TINY
+from omegaconf import OmegaConf
+
+from raspitrain.errors import InputError
+from raspitrain.results.checkpoint import load_checkpoint
+from raspitrain.results.table import COLUMNS
+from raspitrain.run import prepare, run
+
+FILES = {
+    "config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "summary.json",
+    "accuracy.png", "loss.png", "confusion_matrix.png", "best.pt", "last.pt", "run.log",
+}  # fmt: skip
+
+
+def rows_of(folder) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_clock(rows):
+    timed = {"seconds", "samples_per_second", "peak_memory_mb"}
+    return [{k: v for k, v in row.items() if k not in timed} for row in rows]
+
+
+def test_a_run_leaves_everything_in_its_folder(compose, tmp_path):
+    folder = tmp_path / "run"
+    summary = run(compose(*TINY, "eval_every=1"), folder, overrides=["eval_every=1"])
+    assert {p.name for p in folder.iterdir() if not p.name.startswith(".")} == FILES
+    assert not list(folder.glob(".partial*"))
+    rows = rows_of(folder)
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    written = json.loads((folder / "summary.json").read_text())
+    assert list(written)[:2] == ["test_accuracy", "status"]
+    assert written == json.loads(json.dumps(summary))
+    assert written["status"] == "completed"
+    assert written["test_accuracy"] == float(rows[-1]["test_accuracy"])
+    assert sum(map(sum, written["confusion_matrix"])) == 12
+    assert OmegaConf.load(folder / "overrides.yaml") == ["eval_every=1"]
+    assert OmegaConf.load(folder / "config.yaml").dataset.num_cases == 40
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["torch"]["num_threads"] == 1
+
+
+def test_the_blog_run_shortened_leaves_everything(compose, tmp_path):
+    folder = tmp_path / "run"
+    run(compose("experiment=blog", "epochs=2", "eval_every=1", "hardware.num_threads=1"), folder)
+    assert {p.name for p in folder.iterdir() if not p.name.startswith(".")} == FILES
+
+
+def test_the_same_seed_gives_the_same_rows_and_weights(compose, tmp_path):
+    settings = (*TINY, "split.validation=0.2", "eval_every=1")
+    for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+        run(compose(*settings, f"seed={seed}"), tmp_path / name)
+    first, again, other = (
+        without_clock(rows_of(tmp_path / n)) for n in ("first", "again", "other")
+    )
+    assert first == again
+    assert first != other
+    weights = [load_checkpoint(tmp_path / n / "last.pt")["model"] for n in ("first", "again")]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_the_checkpoint_is_the_trained_model(compose, tmp_path):
+    """What last.pt holds gives the test accuracy that the summary reports."""
+    cfg = compose(*TINY)
+    summary = run(cfg, tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run" / "last.pt")
+    prepared = prepare(cfg)
+    prepared.model.load_state_dict(state["model"])
+    prepared.model.eval()
+    signals, labels = prepared.parts["test"].gather(torch.arange(12))
+    with torch.inference_mode():
+        correct = (prepared.model(signals).argmax(1) == labels).double().mean().item()
+    assert correct == pytest.approx(summary["test_accuracy"])
+    assert list(state["class_names"]) == summary["class_names"]
+    assert state["mean"].shape == (3,)
+
+
+def test_best_is_chosen_on_the_validation_part(compose, tmp_path):
+    folder = tmp_path / "run"
+    summary = run(compose(*TINY, "split.validation=0.2", "epochs=6", "eval_every=1"), folder)
+    rows = rows_of(folder)
+    best = max(rows, key=lambda r: (float(r["validation_accuracy"]), -float(r["validation_loss"])))
+    assert summary["chosen_model"] == "best on validation"
+    assert summary["chosen_epoch"] == int(best["epoch"])
+    assert summary["test_accuracy"] == float(best["test_accuracy"])
+    assert load_checkpoint(folder / "best.pt")["epoch"] == int(best["epoch"])
+    assert load_checkpoint(folder / "last.pt")["epoch"] == 6
+
+
+def test_patience_stops_early(compose, tmp_path):
+    settings = (*TINY, "dataset=random", "split.validation=0.2", "epochs=200", "eval_every=1")
+    summary = run(compose(*settings, "patience=2", "model.dropout=0"), tmp_path / "run")
+    assert summary["status"] == "stopped_early"
+    assert summary["final"]["epoch"] == summary["chosen_epoch"] + 2 < 200
+
+
+def test_what_was_learnt_before_the_loss_broke_stays(compose, tmp_path):
+    """Rate 1e30 from the second epoch on: the first epoch's figures and weights are kept."""
+    cfg = compose(*TINY, "schedule=onecycle", "epochs=20", "eval_every=1", "optimizer=sgd")
+    cfg.schedule.start = 1e-32
+    cfg.schedule.warmup = 0.9
+    cfg.optimizer.lr = 1e30
+    with pytest.raises(InputError, match=r"step \d+: try a lower optimizer\.lr"):
+        run(cfg, tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "diverged"
+    assert "step" in summary["reason"]
+    weights = load_checkpoint(tmp_path / "run" / "last.pt")["model"]
+    assert all(torch.isfinite(w).all() for w in weights.values())
+    assert len(rows_of(tmp_path / "run")) >= 1
+
+
+def test_two_runs_never_share_a_folder(compose, tmp_path):
+    run(compose(*TINY), tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    with pytest.raises(InputError, match="already holds a run"):
+        run(compose(*TINY, "seed=3"), tmp_path / "run")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_mistake_in_the_data_leaves_no_folder(compose, tmp_path):
+    cfg = compose("dataset=npy", f"dataset.path={tmp_path}/none", "hardware.num_threads=1")
+    with pytest.raises(InputError, match="none"):
+        run(cfg, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("optimizer.fused=true optimizer._target_=torch.optim.LBFGS", "optimizer"),
+        ("hardware.device=cuda", "hardware.device=cuda finds no GPU"),
+        ("dataset.num_cases=3", "split"),
+    ],
+)
+def test_what_cannot_be_built_is_a_sentence(compose, tmp_path, override, says):
+    if torch.cuda.is_available() and "cuda" in override:
+        override, says = "hardware.device=cpu dataset.num_cases=3", "split"
+    with pytest.raises(InputError, match=says):
+        run(compose(*TINY, *override.split()), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_automatic_settings_follow_the_size_of_the_set(compose):
+    few = prepare(compose(*TINY, "epochs=auto", "dataset.num_cases=100"))
+    many = prepare(compose(*TINY, "epochs=auto", "dataset.num_cases=400"))
+    assert (few.batch_size, many.batch_size) == (16, 32)
+    assert few.epochs == 120  # 600 steps of 70 cases in 5 batches
+    assert few.eval_every == 3
+    assert prepare(compose(*TINY, "epochs=auto", "min_steps=1")).epochs == 20
