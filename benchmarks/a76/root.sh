@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make the emulated board's root once: Debian 12 for arm64 with its own gcc, the qemu that runs
 # it, and /venv with PyPI's aarch64 wheels. Needs root, and from Debian or Ubuntu:
-#     apt-get install debootstrap qemu-user gcc
+#     apt-get install debootstrap qemu-user gcc python3-pip
 #     bash benchmarks/a76/root.sh
 # It lives outside the tree, in RASPITRAIN_A76_ROOT (else ~/.cache/raspitrain-a76), 1.5 GB.
 # Called again it only looks whether something is missing.
@@ -13,18 +13,22 @@ root=$cache/root
 fail() { echo "$1" >&2; exit 2; }
 
 [ "$(id -u)" = 0 ] || fail "benchmarks/a76 changes root and mounts, so it must run as root."
-for tool in debootstrap qemu-aarch64 gcc python3; do
-    command -v "$tool" >/dev/null || fail \
-        "$tool is missing: apt-get install debootstrap qemu-user gcc python3 python3-pip"
+for command in 'debootstrap --version' 'qemu-aarch64 --version' 'gcc --version' \
+    'python3 -m pip --version'; do
+    $command >/dev/null 2>&1 || fail \
+        "'$command' does not run: apt-get install debootstrap qemu-user gcc python3-pip"
 done
 qemu-aarch64 -h | grep -q -- '^-plugin' || fail \
     "$(command -v qemu-aarch64) has no plugin interface: take Debian's qemu-user, not qemu-user-static."
+
+mkdir -p "$cache"
+exec 9>"$cache/lock" # a second caller waits until the first has made it
+flock 9
 
 # debootstrap chooses and fetches; the packages are only unpacked. Their own scripts, run under
 # emulation, would take ten minutes and change nothing for compiling and for Python.
 if [ ! -e "$root/.debian" ]; then
     rm -rf "$root"
-    mkdir -p "$cache"
     debootstrap --foreign --arch=arm64 --variant=minbase \
         --include=python3,python3-venv,gcc,libc6-dev,binutils \
         bookworm "$root" http://deb.debian.org/debian
@@ -87,9 +91,10 @@ if ! cmp -s "$here/packages.txt" "$root/.packages"; then
     wheels=$(mktemp -d)
     trap 'rm -rf "$wheels"' EXIT
     # The only one without a wheel on PyPI; it is plain Python, so any machine can make it.
+    export PIP_ROOT_USER_ACTION=ignore
     python3 -m pip wheel --quiet --no-deps --wheel-dir "$wheels" antlr4-python3-runtime==4.9.3
     rm -rf "$site"
-    python3 -m pip install --quiet --target "$site" --no-deps --python-version 3.11 \
+    python3 -m pip install --quiet --no-compile --target "$site" --no-deps --python-version 3.11 \
         --implementation cp --only-binary=:all: --find-links "$wheels" \
         --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 \
         --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \

@@ -30,8 +30,16 @@ gcc -O2 -shared -fPIC -fvisibility=hidden -DPLUGIN_API=$interface "$here/count.c
     -o "$folder/count.so"
 
 inside=${folder#"$cache/root"}
-export A76_LAPS=$inside/laps A76_FOLDERS
-A76_FOLDERS=$(dirname "$script")
+export A76_LAPS=$inside/laps A76_FOLDER
+A76_FOLDER=$(dirname "$script")
 QEMU_OPTIONS="-B 0 -plugin $inside/count.so,laps=$inside/laps${profile:+,profile=$inside/profile}" \
     bash "$here/enter.sh" /venv/bin/python "$script" "$@"
-if [ -n "$profile" ]; then python3 "$here/profile.py" "$folder" "$cache/root"; fi
+if [ ! -e "$folder/laps" ]; then
+    echo "$script marked nothing to count: see benchmarks/a76/README.md." >&2
+    exit 2
+fi
+# laps.py prints what it counts; laps of os.getppid() alone are printed here.
+if [ ! -e "$folder/laps.names" ]; then
+    awk 'NR > 1 { printf "lap %-36d %12.3f M instructions\n", NR - 1, $1 / 1e6 }' "$folder/laps"
+fi
+if [ -n "$profile" ]; then python3 "$here/functions.py" "$folder" "$cache/root"; fi

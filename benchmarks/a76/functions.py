@@ -1,6 +1,6 @@
 """Print which functions the counted laps went to: called by run.sh --profile.
 
-python benchmarks/a76/profile.py FOLDER ROOT, where FOLDER holds what count.c wrote and ROOT is
+python benchmarks/a76/functions.py FOLDER ROOT, where FOLDER holds what count.c wrote and ROOT is
 the emulated board's root.
 """
 
