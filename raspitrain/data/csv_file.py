@@ -244,7 +244,7 @@ def _read_rows(
     pick = itemgetter(*chosen) if len(chosen) > 1 else (lambda row: (row[chosen[0]],))
     width = len(names)
     free = available_memory()
-    for row in csv.reader(lines, delimiter=separator):
+    for row in csv.reader(lines, delimiter=separator, strict=True):
         if len(row) != width:
             if not row or (len(row) == 1 and not row[0].strip()):
                 continue
@@ -294,10 +294,11 @@ def _to_number(
     try:
         return float(text.replace(",", ".") if separator != "," else text)
     except ValueError:
+        hint = " (a first line that has a number in it is taken for data)" if line == 1 else ""
         shown = text if len(text) <= 40 else text[:40] + "…"
         raise InputError(
-            f"{path}, line {line}, column '{names[position]}': {shown!r} is not a number; "
-            "mend the cell, or name the columns that are signals in dataset.columns."
+            f"{path}, line {line}, column '{names[position]}': {shown!r} is not a number{hint}; "
+            "mend it, or name the columns that are signals in dataset.columns."
         ) from None
 
 
@@ -309,6 +310,6 @@ def _to_date(cell: str, before: datetime | None, path: Path, line: int, name: st
     except (ValueError, TypeError):  # TypeError: with and without a time zone
         raise InputError(
             f"{path}, line {line}, column '{name}': {cell.strip()[:40]!r} is not a date at or "
-            "after the one before; mend it, or name the columns that are signals in dataset.columns."
+            "after the one before; mend it, or name the signals in dataset.columns."
         ) from None
     return date

@@ -75,25 +75,27 @@ def read_header(file: IO[bytes], source: str) -> NpyHeader:
     InputError
         If it is not that format, or holds Python objects, records or an impossible shape.
     """
+    not_numpy = f"{source} is not a NumPy file, or is damaged; write it with numpy.save."
     try:
-        # numpy would read a header of 4 GB before it finds it too long.
         start = file.read(12)
-        version = np.lib.format.read_magic(BytesIO(start))
-        width, read = {
-            (1, 0): (2, np.lib.format.read_array_header_1_0),
-            (2, 0): (4, np.lib.format.read_array_header_2_0),
-        }[version]
+        # Version 2 has room for a length of 4 GB, and numpy would read that much before it
+        # finds it too long.
+        width = 4 if start[6:7] == b"\x02" else 2
         offset = 8 + width + int.from_bytes(start[8 : 8 + width], "little")
         if offset > MAX_HEADER_BYTES:
-            raise ValueError
-        stream = BytesIO(start[8:] + file.read(max(offset - len(start), 0)))
-        shape, fortran_order, dtype = read(stream)
+            raise InputError(not_numpy)
+        header = start + file.read(max(offset - len(start), 0))
     except OSError as error:
         raise InputError(f"{source} cannot be read: {error.strerror or error}.") from None
+    try:
+        version = np.lib.format.read_magic(BytesIO(header))
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran_order, dtype = read(BytesIO(header[8:]))
     except Exception:  # a damaged header fails in any way that Python's parser can
-        raise InputError(
-            f"{source} is not a NumPy file, or is damaged; write it with numpy.save."
-        ) from None
+        raise InputError(not_numpy) from None
     if dtype.hasobject:
         raise InputError(
             f"{source} holds pickled Python objects, which are never loaded as they can run code; "

@@ -73,9 +73,11 @@ def split_cases(
     trained = np.isin(np.arange(len(cases.class_names)), cases.labels[part == 0])
     if not trained.all():
         name = cases.class_names[int(np.argmin(trained))]
+        own = predefined and cases.part is not None
+        remedy = "split.predefined=false" if own else "split.stratify=true, another seed"
         raise InputError(
             f"split: the training part has no case of the class '{name}', so it cannot be learnt; "
-            "use split.stratify=true, another seed, or more data."
+            f"use {remedy} or more data."
         )
     return Split(*(np.flatnonzero(part == p) for p in range(3)))
 
@@ -221,7 +223,8 @@ def _fill_greedily(
 def _refuse_small(name: str, has: int, unit: str, needs: int) -> None:
     of_class = f"the class '{name}' has" if name else "the data has"
     why = ", as cases of one group stay on one side" if unit == "group" else ""
+    otherwise = ", or use split.stratify=false" if name else ""
     raise InputError(
         f"split: {of_class} {has} {unit}{'' if has == 1 else 's'}, too small to split into "
-        f"{needs} parts{why}; bring more data, ask for fewer parts, or use split.stratify=false."
+        f"{needs} parts{why}; bring more data or ask for fewer parts{otherwise}."
     )
