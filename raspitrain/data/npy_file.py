@@ -5,6 +5,7 @@ nothing is ever unpickled.
 """
 
 import os
+import weakref
 from dataclasses import dataclass
 from io import BytesIO, FileIO
 from math import prod
@@ -110,6 +111,14 @@ def read_header(file: IO[bytes], source: str) -> NpyHeader:
     return NpyHeader(shape, dtype, fortran_order, offset)
 
 
+def _check_complete(header: NpyHeader, num_bytes: int, source: str) -> None:
+    if header.num_bytes > num_bytes:
+        raise InputError(
+            f"{source} claims the shape {header.shape} of {header.dtype}, {header.num_bytes} "
+            f"bytes, but only {num_bytes} are there; the file is cut short."
+        )
+
+
 def read_values(file: IO[bytes], header: NpyHeader, *, num_bytes: int, source: str) -> np.ndarray:
     """Read the whole array behind a header.
 
@@ -118,11 +127,7 @@ def read_values(file: IO[bytes], header: NpyHeader, *, num_bytes: int, source: s
     num_bytes : int
         What is there to read behind the header.
     """
-    if header.num_bytes > num_bytes:
-        raise InputError(
-            f"{source} claims the shape {header.shape} of {header.dtype}, "
-            f"{header.num_bytes} bytes, but only {num_bytes} are there; the file is cut short."
-        )
+    _check_complete(header, num_bytes, source)
     free = available_memory()
     if header.num_bytes > free:
         raise InputError(
@@ -166,17 +171,15 @@ class StoredSignals:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = open_file(path)
-        header = read_header(self._file, str(path))
+        with open_file(path) as file:
+            header = read_header(file, str(path))
+            size = os.fstat(file.fileno()).st_size - header.offset
+            self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
         self.shape = header.shape
         self.dtype = header.dtype
         self._offset = header.offset
-        size = os.fstat(self._file.fileno()).st_size - header.offset
-        if header.num_bytes > size:
-            raise InputError(
-                f"{path} claims the shape {header.shape} of {header.dtype}, {header.num_bytes} "
-                f"bytes, but only {size} are there; the file is cut short."
-            )
+        _check_complete(header, size, str(path))
         if header.fortran_order and len(header.shape) > 1:
             raise InputError(
                 f"{path} is in Fortran order, which scatters each case over the whole file; "
@@ -204,7 +207,7 @@ class StoredSignals:
         position = self._offset + case * self._case_bytes
         while buffer:
             try:
-                count = os.preadv(self._file.fileno(), [buffer], position)
+                count = os.preadv(self._descriptor, [buffer], position)
             except OSError as error:
                 raise InputError(f"{self._path} cannot be read: {error.strerror}.") from None
             if count == 0:
