@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raspitrain.errors import InputError
+from raspitrain.model import native
+from raspitrain.model.kernels import load_kernels
 
 Activation = Literal["identity", "relu", "relu6", "hardswish"]
 ENGINES = ("auto", "native", "torch", "plain")
@@ -219,7 +222,8 @@ class SqueezeExcite(nn.Module):
         self.expand = nn.Linear(squeezed, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = F.hardsigmoid(self.expand(F.relu(self.reduce(x.mean(dim=2)))))  # (N, C)
+        # Not F.hardsigmoid: its float64 gradient is only good to float32.
+        gate = F.relu6(self.expand(F.relu(self.reduce(x.mean(dim=2)))) + 3) / 6  # (N, C)
         return x * gate.unsqueeze(2)
 
 
@@ -332,15 +336,17 @@ class MobileNetV3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, K) of signals (N, C, L)."""
+        if self.engine != "plain" and not torch.compiler.is_compiling():
+            if native.covers(self, x) and load_kernels(x.dtype) is not None:
+                return self.classify(native.features(self, x))
         x = F.hardswish(_normalise(self.conv_stem(x), self.bn_stem, self.variant))
         for block in self.blocks:
             x = block(x)
         x = F.hardswish(_normalise(self.conv_head(x), self.bn_head, self.variant))
-        return self.classify(x.mean(dim=2))
+        return self.classify(F.hardswish(_linear(x.mean(dim=2), self.hidden)))
 
-    def classify(self, pooled: Tensor) -> Tensor:
-        """Logits (N, K) of pooled features (N, last width)."""
-        hidden = F.hardswish(_linear(pooled, self.hidden))
+    def classify(self, hidden: Tensor) -> Tensor:
+        """Logits (N, K) of the hidden layer's activations (N, hidden width)."""
         hidden = F.dropout(hidden, self.variant.dropout, self.training)
         logits = _linear(hidden, self.classifier)
         return F.hardswish(logits) if self.variant.logits_activation else logits

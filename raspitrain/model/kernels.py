@@ -1,0 +1,129 @@
+"""Compile kernels.c for the machine at hand, once, and load it.
+
+The library lies in ~/.cache/raspitrain (or $XDG_CACHE_HOME/raspitrain), named after everything it
+depends on: source, flags, compiler, processor. Where there is no compiler, or no folder to keep
+the library in, `load_kernels` says so in one line of the log and returns None.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+log = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_name("kernels.c")
+# GCC's first scheduling pass moves loads so far ahead that the tiles' sums leave the registers.
+FLAGS = ["-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-schedule-insns", "-Wno-psabi"]
+# No OpenMP library of its own: threads are those of the one that torch has loaded.
+LIBRARIES = ["-nodefaultlibs", "-lm", "-lc", "-lgcc"]
+NATIVE_FLAG = {"x86_64": "-march=native", "aarch64": "-mcpu=native"}
+
+
+def cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "raspitrain"
+
+
+@functools.cache
+def load_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The compiled kernels for float32 or float64, or None where they cannot be had."""
+    try:
+        return ctypes.CDLL(str(_library(dtype)))
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        log.warning(
+            "No compiled kernels, training will be slower (install gcc, or set XDG_CACHE_HOME to "
+            "a folder that can be written): %s",
+            str(reason).strip().splitlines()[-1] if str(reason).strip() else type(error).__name__,
+        )
+        return None
+
+
+def _library(dtype: torch.dtype) -> Path:
+    command = shlex.split(os.environ.get("CC", "cc"))
+    compiler = shutil.which(command[0])
+    if compiler is None:
+        raise FileNotFoundError(f"no C compiler called {command[0]}")
+    flags = FLAGS + (["-DDOUBLE"] if dtype == torch.float64 else [])
+    if _openmp_is_loaded():
+        flags = [*flags, "-fopenmp"]
+    built = Path(compiler).resolve().stat()
+    depends_on = (
+        SOURCE.read_bytes(),
+        repr((command, flags, built.st_size, built.st_mtime_ns)).encode(),
+        _processor().encode(),
+    )
+    name = hashlib.sha256(b"\0".join(depends_on)).hexdigest()[:24]
+    folder = _private_folder(cache_folder())
+    library = folder / f"kernels-{name}.so"
+    if not library.exists():
+        _compile([*command, *flags], library)
+    return library
+
+
+def _private_folder(folder: Path) -> Path:
+    """The folder, made if need be; code is loaded from it, so nobody else may write there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{folder} can be written by others: chmod 700 it")
+    return folder
+
+
+def _compile(command: list[str], library: Path) -> None:
+    log.info("Compiling %s for this machine (once)", SOURCE.name)
+    native = NATIVE_FLAG.get(platform.machine())
+    attempts = [[native], []] if native else [[]]
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        built = Path(folder) / library.name
+        for index, extra in enumerate(attempts):
+            result = subprocess.run(
+                [*command, *extra, "-o", str(built), str(SOURCE), *LIBRARIES],
+                capture_output=True,
+                text=True,
+                timeout=600,
+            )
+            if result.returncode == 0:
+                break
+            if index + 1 == len(attempts):
+                result.check_returncode()
+        os.replace(built, library)
+
+
+def _openmp_is_loaded() -> bool:
+    """Whether the symbols that -fopenmp needs are there, from the library that torch runs on."""
+    wanted = ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads")
+    if all(hasattr(ctypes.CDLL(None), name) for name in wanted):
+        return True
+    root = Path(torch.__file__).parent
+    for path in [*root.glob("lib/libgomp*"), *root.parent.glob("torch.libs/libgomp*")]:
+        try:  # already loaded, but not for others to see
+            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL | os.RTLD_NOLOAD)
+        except OSError:
+            continue
+        if all(hasattr(ctypes.CDLL(None), name) for name in wanted):
+            return True
+    return False
+
+
+def _processor() -> str:
+    """What -march=native would look at."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() + platform.machine()
+    kinds = ("model name", "flags", "Features", "CPU implementer", "CPU part", "CPU variant")
+    return platform.machine() + "\n".join(sorted({x for x in lines if x.startswith(kinds)}))

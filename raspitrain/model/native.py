@@ -1,0 +1,307 @@
+"""Run a MobileNetV3 through the compiled kernels: one call forward, one call backward.
+
+The modules stay what they are; only their parameters and running statistics are handed over, in
+forward order. What the kernels do not cover is left to the plain path (see `covers`).
+"""
+
+import ctypes
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from raspitrain.model.kernels import load_kernels
+
+if TYPE_CHECKING:
+    from raspitrain.model.mobilenetv3 import MobileNetV3
+
+ACTIVATIONS = {"identity": 0, "relu": 1, "relu6": 2, "hardswish": 3}
+KERNELS = (3, 5)
+# An inference needs no more than the cache holds: larger batches go through in parts.
+INFERENCE_CASES = 64
+
+
+class Header(ctypes.Structure):
+    """As kernels.c reads it."""
+
+    _fields_ = [
+        *(
+            (name, ctypes.c_int64)
+            for name in (
+                "cases",
+                "length",
+                "channels",
+                "stem_width",
+                "stem_stride",
+                "num_blocks",
+                "last",
+                "hidden",
+                "training",
+                "skip_norm_at_length_1",
+            )
+        ),
+        ("eps", ctypes.c_double),
+        ("momentum", ctypes.c_double),
+    ]
+
+
+class BlockRow(ctypes.Structure):
+    """As kernels.c reads it."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            "expanded",
+            "out",
+            "kernel",
+            "stride",
+            "act",
+            "project_act",
+            "squeezed",
+            "expand",
+            "residual",
+        )
+    ]
+
+
+class Memory:
+    """What a forward keeps for its backward; reused, so that pages are not asked for anew."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self.bytes = torch.empty(num_bytes, dtype=torch.uint8)
+        self.owner = 0  # number of the forward that wrote it last
+
+
+class Plan:
+    """How a model is laid out for the kernels, and the memory they work in."""
+
+    def __init__(self, model: "MobileNetV3") -> None:
+        self.lock = threading.Lock()
+        self.batchnorms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
+        self.modules = list(model.modules())[1:]
+        self.tensors: list[tuple[dict[str, Any], str]] = []
+        self.is_parameter: list[bool] = []
+        self._read_network(model)
+        self.work = torch.empty(0, dtype=torch.uint8)
+        self.free: list[Memory] = []
+        self.num_forwards = 0
+
+    def _read_network(self, model: "MobileNetV3") -> None:
+        variant = model.variant
+        self._read_layer(model.conv_stem, model.bn_stem)
+        rows = []
+        for block in model.blocks:
+            if block.conv_pw is not None:
+                self._read_layer(block.conv_pw, block.bn_pw)
+            self._read_layer(block.conv_dw, block.bn_dw)
+            if block.se is not None:
+                self._read_linear(block.se.reduce)
+                self._read_linear(block.se.expand)
+            self._read_layer(block.conv_pwl, block.bn_pwl)
+            act = ACTIVATIONS[block.activation]
+            rows.append(
+                BlockRow(
+                    expanded=block.conv_dw.out_channels,
+                    out=block.conv_pwl.out_channels,
+                    kernel=block.conv_dw.kernel_size[0],
+                    stride=block.stride,
+                    act=act,
+                    project_act=act if variant.project_activation else 0,
+                    squeezed=0 if block.se is None else block.se.reduce.out_features,
+                    expand=block.conv_pw is not None,
+                    residual=block.residual,
+                )
+            )
+        self._read_layer(model.conv_head, model.bn_head)
+        self._read_linear(model.hidden)
+        self.rows = (BlockRow * len(rows))(*rows)
+        self.header = {
+            "channels": model.num_channels,
+            "stem_width": model.conv_stem.out_channels,
+            "stem_stride": model.conv_stem.stride[0],
+            "num_blocks": len(rows),
+            "last": model.conv_head.out_channels,
+            "hidden": model.hidden.weight.shape[0],
+            "skip_norm_at_length_1": variant.skip_batchnorm_at_length_1,
+            "eps": variant.batchnorm_eps,
+            "momentum": variant.batchnorm_momentum,
+        }
+
+    def _read_linear(self, layer: nn.Module) -> None:
+        self.tensors += [(layer._parameters, "weight"), (layer._parameters, "bias")]
+        self.is_parameter += [True, True]
+
+    def _read_layer(self, conv: nn.Conv1d, bn: nn.BatchNorm1d) -> None:
+        self._read_linear(conv)
+        self.tensors += [(bn._parameters, "weight"), (bn._parameters, "bias")]
+        self.tensors += [
+            (bn._buffers, name) for name in ("running_mean", "running_var", "num_batches_tracked")
+        ]
+        self.is_parameter += [True, True, False, False, False]
+
+    def read_tensors(self) -> list[Tensor | None]:
+        return [holder[name] for holder, name in self.tensors]
+
+    def parameters_of(self, tensors: list[Tensor | None]) -> list[Tensor | None]:
+        return [t for t, is_one in zip(tensors, self.is_parameter, strict=True) if is_one]
+
+    def make_header(self, cases: int, length: int, training: bool) -> Header:
+        return Header(cases=cases, length=length, training=training, **self.header)
+
+    def sizes(self, kernels: ctypes.CDLL, header: Header, num_threads: int) -> tuple[int, int]:
+        """Bytes to keep for backward and to work in."""
+        sizes = (ctypes.c_int64 * 2)()
+        kernels.sizes(ctypes.byref(header), self.rows, num_threads, sizes)
+        return sizes[0], sizes[1]
+
+    def work_memory(self, num_bytes: int) -> int:
+        if self.work.numel() < num_bytes:
+            self.work = torch.empty(num_bytes, dtype=torch.uint8)
+        return self.work.data_ptr()
+
+    def take_memory(self, num_bytes: int) -> Memory:
+        memory = self.free.pop() if self.free else None
+        if memory is None or memory.bytes.numel() < num_bytes:
+            memory = Memory(num_bytes)
+        self.num_forwards += 1
+        memory.owner = self.num_forwards
+        return memory
+
+
+_plans: "weakref.WeakKeyDictionary[nn.Module, Plan]" = weakref.WeakKeyDictionary()
+
+
+def plan_of(model: "MobileNetV3") -> Plan:
+    plan = _plans.get(model)
+    if plan is None:
+        plan = _plans[model] = Plan(model)
+    return plan
+
+
+def covers(model: "MobileNetV3", x: Tensor) -> bool:
+    """Whether the kernels can run this model on these signals and give what modules would give."""
+    dtype = x.dtype
+    if (
+        x.device.type != "cpu"
+        or dtype not in (torch.float32, torch.float64)
+        or type(x) is not Tensor
+        or x.ndim != 3
+        or x.shape[1] != model.num_channels
+        or 0 in x.shape
+        or torch.is_autocast_enabled("cpu")
+    ):
+        return False
+    plan = plan_of(model)
+    learns = torch.is_grad_enabled() and (
+        x.requires_grad or any(p.requires_grad for p in model.parameters())
+    )
+    if learns and (x.requires_grad or not model.training):
+        return False
+    if any(bn.training != model.training for bn in plan.batchnorms):
+        return False
+    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in plan.modules):
+        return False
+    if any(row.kernel not in KERNELS for row in plan.rows):
+        return False
+    return all(
+        t is None or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
+        for t in plan.read_tensors()
+    )
+
+
+def features(model: "MobileNetV3", x: Tensor) -> Tensor:
+    """Activations of the hidden layer (N, hidden) for signals (N, C, L)."""
+    plan = plan_of(model)
+    x = x.contiguous()
+    tensors = plan.read_tensors()
+    if torch.is_grad_enabled():
+        return _Features.apply(plan, model.training, x, *tensors)
+    if model.training:
+        return _run(plan, x, tensors, training=True)[0]
+    parts = [_run(plan, part, tensors, training=False)[0] for part in x.split(INFERENCE_CASES)]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _pointers(tensors: list[Tensor | None]) -> ctypes.Array:
+    return (ctypes.c_void_p * len(tensors))(*(0 if t is None else t.data_ptr() for t in tensors))
+
+
+def _run(
+    plan: Plan, x: Tensor, tensors: list[Tensor | None], *, training: bool
+) -> tuple[Tensor, Memory]:
+    kernels = load_kernels(x.dtype)
+    assert kernels is not None, "the engine was chosen without kernels"
+    cases, _, length = x.shape
+    num_threads = torch.get_num_threads()
+    header = plan.make_header(cases, length, training)
+    hidden = x.new_empty(cases, plan.header["hidden"])
+    with plan.lock:
+        keep, work = plan.sizes(kernels, header, num_threads)
+        memory = plan.take_memory(keep)
+        kernels.forward(
+            ctypes.byref(header),
+            plan.rows,
+            _pointers(tensors),
+            ctypes.c_void_p(x.data_ptr()),
+            ctypes.c_void_p(hidden.data_ptr()),
+            ctypes.c_void_p(memory.bytes.data_ptr()),
+            ctypes.c_void_p(plan.work_memory(work)),
+            num_threads,
+        )
+        if not training:
+            plan.free.append(memory)
+    return hidden, memory
+
+
+class _Features(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, plan: Plan, training: bool, x: Tensor, *tensors: Tensor | None
+    ) -> Tensor:
+        hidden, memory = _run(plan, x, list(tensors), training=training)
+        # Saved for torch's own check that no weight changed before backward.
+        ctx.save_for_backward(*tensors)
+        ctx.plan, ctx.memory, ctx.number, ctx.shape = plan, memory, memory.owner, x.shape
+        return hidden
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dhidden: Tensor) -> tuple[Tensor | None, ...]:
+        plan: Plan = ctx.plan
+        memory: Memory = ctx.memory
+        tensors = list(ctx.saved_tensors)
+        dhidden = dhidden.contiguous()
+        kernels = load_kernels(dhidden.dtype)
+        assert kernels is not None
+        cases, _, length = ctx.shape
+        num_threads = torch.get_num_threads()
+        header = plan.make_header(cases, length, training=True)
+        gradients = _empty_like_each(plan.parameters_of(tensors))
+        with plan.lock:
+            if memory.owner != ctx.number:
+                raise RuntimeError(
+                    "backward a second time, after another forward: take engine='plain' for that"
+                )
+            _, work = plan.sizes(kernels, header, num_threads)
+            kernels.backward(
+                ctypes.byref(header),
+                plan.rows,
+                _pointers(tensors),
+                _pointers(gradients),
+                ctypes.c_void_p(dhidden.data_ptr()),
+                ctypes.c_void_p(memory.bytes.data_ptr()),
+                ctypes.c_void_p(plan.work_memory(work)),
+                num_threads,
+            )
+            if memory not in plan.free:
+                plan.free.append(memory)
+        given = iter(gradients)
+        each = [next(given) if is_one else None for is_one in plan.is_parameter]
+        needed = ctx.needs_input_grad[3:]
+        return None, None, None, *(g if n else None for g, n in zip(each, needed, strict=True))
+
+
+def _empty_like_each(parameters: list[Tensor | None]) -> list[Tensor | None]:
+    return [None if p is None else torch.empty_like(p) for p in parameters]
