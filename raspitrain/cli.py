@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -42,7 +43,7 @@ def main() -> int:
         output_dir = Path(HydraConfig.get().runtime.output_dir)
         try:
             # As they were typed: an interpolation in them is not ours to resolve.
-            typed = HydraConfig.get().overrides.task
+            typed: Any = HydraConfig.get().overrides.task
             overrides = [str(typed._get_node(k)) for k in range(len(typed))]
             run_composed(cfg, output_dir, overrides)
         except InputError as error:

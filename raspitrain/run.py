@@ -107,8 +107,8 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
 
     progress = Progress()
     stopped: BaseException | None = None
-    num_steps = prepared.epochs * math.ceil(len(prepared.parts["train"]) / prepared.batch_size)
-    with logging_to(folder), Screen(prepared.epochs, num_steps) as screen:
+    steps_per_epoch = math.ceil(len(prepared.parts["train"]) / prepared.batch_size)
+    with logging_to(folder), Screen(prepared.epochs, steps_per_epoch) as screen:
         try:
             _train(prepared, progress, cfg, folder, screen)
         except (NonFiniteLossError, KeyboardInterrupt) as error:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from raspitrain.data.cases import Cases, iterate_blocks
-from raspitrain.data.memory import available_memory
 from raspitrain.data.normalise import Normalisation
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
 # Of the memory that is free, what a data set may take: model, optimizer and system need the rest.
 MEMORY_SHARE = 0.4

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.memory import available_memory
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import open_file
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
 SAMPLE_LINES = 20
 MAX_LINE = 1 << 20  # characters; no logger writes longer lines, a hostile file may

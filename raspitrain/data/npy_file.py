@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from raspitrain.data.memory import available_memory
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
 MAX_HEADER_BYTES = 1 << 14  # a plain array's takes 128
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases
 from raspitrain.data.csv_file import Recording, read_recording
-from raspitrain.data.memory import available_memory
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
 SUFFIXES = (".csv", ".tsv")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from raspitrain.data.cases import Cases, make_cases
-from raspitrain.data.memory import available_memory
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
 CASES_A_BLOCK = 256  # part of what a seed means: another number draws other signals
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases, refuse_missing
-from raspitrain.data.memory import available_memory
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, open_file, user_path
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20

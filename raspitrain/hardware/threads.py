@@ -9,22 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raspitrain.errors import InputError
-
-
-def available_cores() -> int:
-    """Cores that this process may use: its affinity, and a container's share of processor time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _cgroup_cores()
-    return max(1, min(cores or 1, quota) if quota else cores or 1)
-
-
-def _cgroup_cores() -> int | None:
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        return None if quota == "max" else max(1, int(quota) // int(period))
-    except (OSError, ValueError):
-        return None
+from raspitrain.hardware.board import available_cores
 
 
 def resolve_num_threads(num_threads: int | str, environment: Mapping[str, str]) -> int:

@@ -11,11 +11,11 @@ from typing import Any
 import psutil
 
 import raspitrain
+from raspitrain.hardware.board import ROOT, available_cores, machine_model, memory_mb, read_text
 
 PACKAGES = ("torch", "numpy", "matplotlib", "hydra-core", "omegaconf", "aeon")
 THREAD_VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "BLIS_")
 GIT_SECONDS = 3.0  # a huge repository on a slow card must not hold up a run
-ROOT = Path("/")
 
 
 def environment_record() -> dict[str, Any]:
@@ -58,62 +58,13 @@ def peak_memory_mb() -> float:
     """The most memory that this process has held so far, in MB of 10^6 bytes."""
     # Linux carries getrusage's figure over from the process that started this one, VmHWM it does
     # not.
-    for line in _read(ROOT / "proc/self/status").splitlines():
+    for line in read_text(ROOT / "proc/self/status").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def machine_model(root: Path = ROOT) -> str | None:
-    """The board's name on a Raspberry Pi, the processor's elsewhere."""
-    board = _read(root / "proc/device-tree/model").strip("\0\n ")
-    if board:
-        return board
-    for line in _read(root / "proc/cpuinfo").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("model name", "Model", "Hardware"):
-            return value.strip()
-    return platform.processor() or None
-
-
-def available_cores(root: Path = ROOT) -> int:
-    """How many cores this process may keep busy: its affinity, and its cgroup's share of time."""
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        allowed = os.cpu_count() or 1
-    quotas = [float(allowed)]
-    for folder in _cgroup_folders("cpu", root):
-        quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
-        if not quota:
-            quota = _read(folder / "cpu.cfs_quota_us").strip()
-            period = _read(folder / "cpu.cfs_period_us").strip()
-        if quota.isdigit() and period.isdigit():  # "max" and -1 mean no limit
-            quotas.append(int(quota) / int(period))
-    return max(1, int(min(quotas)))
-
-
-def memory_mb(root: Path = ROOT) -> tuple[float, float]:
-    """Memory in total and still to be had, within the cgroup's limit; MB of 10^6 bytes."""
-    machine = psutil.virtual_memory()
-    totals, available = [machine.total], [machine.available]
-    for folder in _cgroup_folders("memory", root):
-        limit = (_read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")).strip()
-        used = (_read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")).strip()
-        if not limit.isdigit() or not used.isdigit():
-            continue
-        # Pages of files that nobody has touched for a while are given back when asked for.
-        reclaimable = 0
-        for line in _read(folder / "memory.stat").splitlines():
-            name, _, value = line.partition(" ")
-            if name in ("inactive_file", "total_inactive_file"):
-                reclaimable = int(value)
-        totals.append(int(limit))
-        available.append(max(0, int(limit) - int(used) + reclaimable))
-    return min(totals) / 1e6, min(available) / 1e6
 
 
 def git_state(path: Path) -> dict[str, Any] | None:
@@ -160,23 +111,6 @@ def _torch_threads() -> dict[str, Any] | None:
     }
 
 
-def _cgroup_folders(controller: str, root: Path) -> list[Path]:
-    """This process's control group and those above it, for either version of cgroups."""
-    folders = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            mount = root / "sys/fs/cgroup"
-        elif controller in controllers.split(","):
-            mount = root / "sys/fs/cgroup" / controller
-        else:
-            continue
-        # In a container the path may be the host's and exist nowhere; the mount always does.
-        below = [part for part in path.split("/") if part not in ("", "..")]
-        folders += [mount.joinpath(*below[:depth]) for depth in range(len(below) + 1)]
-    return folders
-
-
 def _os_name() -> str:
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
@@ -189,10 +123,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
