@@ -154,6 +154,7 @@ RULES: dict[str, Rule] = {
     "hardware.wait_policy": one_of(None, "active", "passive"),
     "hardware.flush_denormals": SWITCH,
     "hardware.compile": SWITCH,
+    "hardware.adapt_threads": SWITCH,
 }
 
 
@@ -210,6 +211,12 @@ def _check_together(config: Mapping[str, Any]) -> None:
     optimizer = config.get("optimizer")
     if isinstance(optimizer, Mapping) and optimizer.get("nesterov") and not optimizer["momentum"]:
         raise InputError("optimizer.nesterov=true needs optimizer.momentum above 0.")
+    hardware = config.get("hardware")
+    if isinstance(hardware, Mapping) and hardware.get("compile") and hardware.get("adapt_threads"):
+        raise InputError(
+            "hardware.compile=true and hardware.adapt_threads=true do not go together: compiled "
+            "code is made for one number of threads."
+        )
 
 
 def _shown(value: Any) -> str:

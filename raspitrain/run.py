@@ -13,13 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from raspitrain.components import build
-from raspitrain.data.batches import Part, choose_in_memory, load_part
+from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.hardware.tune import Tuned, tune
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.checkpoint import save_checkpoint
 from raspitrain.results.environment import environment_record, peak_memory_mb
@@ -76,6 +77,7 @@ class Progress:
     evaluations_since_best: int = 0
     status: str = "completed"
     reason: str | None = None
+    tuned: Tuned | None = None
 
 
 def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -110,7 +112,9 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
     steps_per_epoch = math.ceil(len(prepared.parts["train"]) / prepared.batch_size)
     with logging_to(folder), Screen(prepared.epochs, steps_per_epoch) as screen:
         try:
-            _train(prepared, progress, cfg, folder, screen)
+            progress.tuned = tuned = _tune(prepared, cfg)
+            write_json(folder / "environment.json", environment_record() | tuned.record())
+            _train(prepared, progress, cfg, folder, screen, tuned)
         except (NonFiniteLossError, KeyboardInterrupt) as error:
             stopped = error
             progress.status = "diverged" if isinstance(error, NonFiniteLossError) else "interrupted"
@@ -190,9 +194,43 @@ def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> A
         raise InputError(f"{key} cannot be made: {error}") from error
 
 
+def _tune(prepared: Prepared, cfg: DictConfig) -> Tuned:
+    """Choose what is to be measured, on batches as training will see them."""
+    train = prepared.parts["train"]
+    sizes = {len(b) for b in batch_indices(len(train), prepared.batch_size, generator=None)}
+    gathered = [train.gather(torch.arange(size)) for size in sorted(sizes, reverse=True)]
+    batches = [(x.to(prepared.device), labels.to(prepared.device)) for x, labels in gathered]
+    return tune(
+        prepared.model,
+        prepared.loss,
+        batches,
+        hardware=cfg.hardware,
+        described_by={
+            "model": OmegaConf.to_container(cfg.model, resolve=True),
+            "loss": OmegaConf.to_container(cfg.loss, resolve=True),
+            "num_classes": len(prepared.cases.class_names),
+            "flush_denormals": cfg.hardware.flush_denormals,
+        },
+    )
+
+
 def _train(
-    prepared: Prepared, progress: Progress, cfg: DictConfig, folder: Path, screen: Screen
+    prepared: Prepared,
+    progress: Progress,
+    cfg: DictConfig,
+    folder: Path,
+    screen: Screen,
+    tuned: Tuned,
 ) -> None:
+    adapt = tuned.adapt
+
+    def on_step(num_cases: int, read_loss: Callable[[], float]) -> None:
+        if adapt is not None:
+            adapt.end_step(num_cases)
+        screen.step(num_cases, read_loss)
+        if adapt is not None:
+            adapt.begin_step()
+
     next_checkpoint = 0.0
     for evaluation in fit(
         prepared.model,
@@ -207,7 +245,8 @@ def _train(
         generator=prepared.generator,
         device=prepared.device,
         class_names=prepared.cases.class_names,
-        on_step=screen.step,
+        on_step=on_step,
+        forward=tuned.forward,
     ):
         evaluation.row["peak_memory_mb"] = peak_memory_mb()
         append_row(folder / "metrics.csv", evaluation.row)
@@ -227,6 +266,8 @@ def _train(
             progress.status = "stopped_early"
             progress.reason = f"{cfg.patience} evaluations without a better validation accuracy"
             return
+        if adapt is not None:
+            adapt.begin_step()  # evaluation is no step
 
 
 def _is_better(row: dict[str, Any], best: dict[str, Any]) -> bool:
@@ -314,5 +355,7 @@ def _finish(
         "total_seconds": time.perf_counter() - started,
         "peak_memory_mb": peak_memory_mb(),
     }
+    if progress.tuned is not None:
+        summary |= progress.tuned.record()
     write_summary(folder / "summary.json", summary)
     return summary

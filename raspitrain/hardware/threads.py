@@ -8,20 +8,30 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import raspitrain.hardware.load  # noqa: F401  begins to count now, while torch is imported
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
 
+# Beside OMP_NUM_THREADS, where it is ours and not the user's: processes that we start inherit both.
+OURS = "RASPITRAIN_NUM_THREADS"
+
 
 def resolve_num_threads(num_threads: int | str, environment: Mapping[str, str]) -> int:
-    """The number of threads that a profile asks for.
+    """The most threads that a profile asks for.
 
-    "auto" is what the user set in OMP_NUM_THREADS, or else every available core.
+    "auto" is what the user set in OMP_NUM_THREADS, or else every available core; how many of
+    these are used is then measured, see probe.py.
     """
     if num_threads != "auto":
         return int(num_threads)
+    return given_num_threads(environment) or available_cores()
+
+
+def given_num_threads(environment: Mapping[str, str]) -> int | None:
+    """What the user, and not `thread_environment`, set in OMP_NUM_THREADS; None if nothing."""
     given = environment.get("OMP_NUM_THREADS", "").split(",")[0]
-    if not given:
-        return available_cores()
+    if not given or given == environment.get(OURS):
+        return None
     if not given.isdigit() or int(given) < 1:
         raise InputError(
             f"The environment variable OMP_NUM_THREADS must be a whole number of at least 1, "
@@ -37,7 +47,19 @@ def thread_environment(
     wanted = {"OMP_NUM_THREADS": str(num_threads)}
     if wait_policy is not None:
         wanted["OMP_WAIT_POLICY"] = wait_policy
-    return {name: value for name, value in wanted.items() if not environment.get(name)}
+    ours = {name: value for name, value in wanted.items() if not environment.get(name)}
+    if environment.get("OMP_NUM_THREADS", "") in ("", environment.get(OURS)):
+        ours["OMP_NUM_THREADS"] = ours[OURS] = wanted["OMP_NUM_THREADS"]
+    return ours
+
+
+def thread_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that say how threads wait and where they run."""
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_")) and name != "OMP_NUM_THREADS"
+    }
 
 
 def apply_threads(hardware: Mapping[str, Any]) -> None:

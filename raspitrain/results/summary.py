@@ -24,6 +24,9 @@ KEYS = (
     "seed",
     "num_parameters",
     "num_threads",
+    "threads",  # how that number was chosen, with figures, and what changed it in the run
+    "bit_reproducible",  # the same seed and number of threads give the same weights again
+    "compile",  # what came of hardware.compile=true
     "total_seconds",
     "training_seconds",
     "samples_per_second",

@@ -19,6 +19,7 @@ from raspitrain.results.metrics import classification_report, confusion_matrix
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
+Forward = Callable[[Tensor], Tensor]
 OnStep = Callable[[int, Callable[[], float]], None]
 
 
@@ -59,6 +60,7 @@ def fit(
     device: torch.device,
     class_names: Sequence[str],
     on_step: OnStep | None = None,
+    forward: Forward | None = None,
 ) -> Iterator[Evaluation]:
     """Train `model` in place; yield an Evaluation every `eval_every` epochs and after the last.
 
@@ -68,6 +70,7 @@ def fit(
     schedule : stepped once a step
     generator : the source of shuffling and augmentation
     on_step : called after every step with the number of cases and a function that reads the loss
+    forward : called in training in place of `model`, whose parameters it must use
     """
     step = 0
     training_seconds = 0.0
@@ -87,6 +90,7 @@ def fit(
             device=device,
             first_step=step + 1,
             on_step=on_step,
+            forward=forward,
         )
         step += num_steps
         training_seconds += time.perf_counter() - start
@@ -136,6 +140,7 @@ def train_epoch(
     device: torch.device,
     first_step: int,
     on_step: OnStep | None,
+    forward: Forward | None = None,
 ) -> tuple[float, float, int]:
     """One pass over the training part in shuffled, near-equal batches.
 
@@ -143,6 +148,7 @@ def train_epoch(
     while it was learning, and the number of steps. Raises NonFiniteLossError.
     """
     model.train()
+    forward = model if forward is None else forward
     total_loss = torch.zeros((), dtype=torch.float64, device=device)
     num_correct = torch.zeros((), dtype=torch.int64, device=device)
     batches = batch_indices(len(train), batch_size, generator=generator)
@@ -151,7 +157,7 @@ def train_epoch(
         if augment is not None:
             signals = augment(signals, generator)
         signals, labels = signals.to(device), labels.to(device)
-        logits = model(signals)  # (N, K)
+        logits = forward(signals)  # (N, K)
         batch_loss = loss(logits, labels)
         # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
         if device.type == "cpu" and not math.isfinite(batch_loss.item()):

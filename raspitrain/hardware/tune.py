@@ -1,0 +1,97 @@
+"""What is settled by measuring, once the model is built: threads, and whether to compile."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from raspitrain.hardware.adapt import AdaptThreads
+from raspitrain.hardware.board import available_cores
+from raspitrain.hardware.compiled import Compiled, Forward, compile_if_faster
+from raspitrain.hardware.probe import Chosen, candidates, choose_num_threads
+from raspitrain.hardware.threads import given_num_threads
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The choices for one run.
+
+    Attributes
+    ----------
+    adapt : changes the number of threads as the run goes on; None where it stays
+    """
+
+    chosen: Chosen
+    compiled: Compiled | None
+    adapt: AdaptThreads | None
+    on_cpu: bool
+
+    @property
+    def forward(self) -> Forward | None:
+        """To be called in training in place of the model; None for the model itself."""
+        return None if self.compiled is None else self.compiled.forward
+
+    def record(self) -> dict[str, Any]:
+        """The choices and the figures behind them, for summary.json and environment.json."""
+        record: dict[str, Any] = {
+            # With hardware.num_threads set to the number below, wherever it came from.
+            "bit_reproducible": self.on_cpu and self.adapt is None,
+            "threads": {
+                "num_threads": self.chosen.num_threads,
+                "chosen_by": self.chosen.chosen_by,
+                "ms_per_step": {str(c): ms for c, ms in sorted(self.chosen.ms_per_step.items())},
+                "cores_taken": self.chosen.cores_taken,
+            },
+        }
+        if self.adapt is not None:
+            record["threads"] |= {
+                "trials": self.adapt.num_trials,
+                "changes": self.adapt.changes,
+            }
+        if self.compiled is not None:
+            record["compile"] = self.compiled.record
+        return record
+
+
+def tune(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batches: Sequence[tuple[Tensor, Tensor]],
+    *,
+    hardware: Mapping[str, Any],
+    described_by: Mapping[str, Any],
+) -> Tuned:
+    """Choose threads and compile as `hardware` says; model and loss stay as they are.
+
+    Parameters
+    ----------
+    batches : signals (N, C, L) and labels (N,) on the model's device, one of each size that
+        training will see, the largest first
+    described_by : see `choose_num_threads`
+    """
+    chosen = choose_num_threads(
+        hardware["num_threads"], model, loss, batches[0], described_by=described_by
+    )
+    compiled = compile_if_faster(model, loss, batches) if hardware["compile"] else None
+    adapt = None
+    on_cpu = batches[0][0].device.type == "cpu"
+    if hardware["adapt_threads"]:
+        cores = available_cores()
+        if hardware["num_threads"] == "auto":
+            cores = min(cores, given_num_threads(os.environ) or cores)
+        if not on_cpu:
+            log.warning("hardware.adapt_threads=true has no effect: a GPU does the work.")
+        elif cores == 1:
+            log.warning("hardware.adapt_threads=true has no effect: there is one core.")
+        else:
+            adapt = AdaptThreads(
+                sorted({*candidates(cores), chosen.num_threads}),
+                chosen.num_threads,
+                batch_size=len(batches[0][1]),
+            )
+    return Tuned(chosen, compiled, adapt, on_cpu)
