@@ -78,7 +78,7 @@ int omp_get_num_threads(void);
 
 enum { IDENTITY, RELU, RELU6, HARDSWISH };
 enum { BATCH, FROZEN, ABSENT }; /* statistics of the batch, those learnt so far, none at all */
-enum { MAX_BLOCKS = 64, CHUNK = 512 };
+enum { MAX_BLOCKS = 64, CHUNK = 512, MAX_KERNEL = 5, MAX_ROWS = 12 };
 
 static long ceil_div(long a, long b) { return (a + b - 1) / b; }
 static long max2(long a, long b) { return a > b ? a : b; }
@@ -175,7 +175,7 @@ static void share(Team team, long items, long *begin, long *end) {
 /* c[rows][panel] = sum over k of a[rows][k] * packed[k][panel], from first (or zero). */
 INLINE void tile(const int rows, const int panel, Streams a, long num_k, const vec *packed,
                  Streams first, Streams c, long row) {
-    vec sum[rows][panel];
+    vec sum[MAX_ROWS][MAX_PANEL];
     if (first.data) {
         UNROLL for (int j = 0; j < panel; j++)
             UNROLL for (int i = 0; i < rows; i++) sum[i][j] = stream(first, j)[row + i];
@@ -186,7 +186,7 @@ INLINE void tile(const int rows, const int panel, Streams a, long num_k, const v
     const vec *from_a = a.data + row;
     for (long k = 0; k < num_k; k++, from_a += a.stride, packed += LANES * panel) {
 #if defined(__aarch64__)
-        vec row_a[rows];
+        vec row_a[MAX_ROWS];
         UNROLL for (int i = 0; i < rows; i++) row_a[i] = from_a[i];
 #define ELEMENT(i, lane) row_a[i][lane]
 #else
@@ -285,11 +285,11 @@ static void multiply_rows(Team team, Streams x, long num_k, const vec *packed, l
 /* dw[p][q] (+)= sum over rows of g[row][p] * x[row][q], for `tall` streams p and `wide` streams q. */
 INLINE void weight_tile(const int tall, const int wide_, Streams g, Streams x, long begin, long end,
                         int add, real *dw, long num_q) {
-    vec sum[tall * LANES][wide_];
+    vec sum[TALL * LANES][WIDE];
     UNROLL for (int i = 0; i < tall * LANES; i++)
         UNROLL for (int j = 0; j < wide_; j++)
             sum[i][j] = add ? load(dw + i * num_q + j * LANES) : splat(0);
-    const vec *at_g[tall], *at_x[wide_];
+    const vec *at_g[TALL], *at_x[WIDE];
     UNROLL for (int i = 0; i < tall; i++) at_g[i] = stream(g, i) + begin;
     UNROLL for (int j = 0; j < wide_; j++) at_x[j] = stream(x, j) + begin;
 #if defined(__aarch64__)
@@ -298,7 +298,7 @@ INLINE void weight_tile(const int tall, const int wide_, Streams g, Streams x, l
 #define ELEMENT(i, lane) ((const real *)(at_g[i] + u))[lane]
 #endif
 #define WEIGHT_ROW                                                              \
-    vec row_x[wide_];                                                           \
+    vec row_x[WIDE];                                                            \
     UNROLL for (int j = 0; j < wide_; j++) row_x[j] = at_x[j][u];               \
     UNROLL for (int i = 0; i < tall; i++) {                                     \
         vec row_g __attribute__((unused)) = at_g[i][u];                         \
@@ -604,14 +604,16 @@ INLINE void gradient_padded(const vec *dy, const vec *z, vec mean, Gradient g, c
     }
 
 INLINE void taps_of(vec *taps, const real *weight, long b, int kernel) {
-    UNROLL for (int j = 0; j < kernel; j++)
+    UNROLL for (int j = 0; j < kernel; j++) {
+        taps[j] = splat(0);
         UNROLL for (int lane = 0; lane < LANES; lane++)
             taps[j][lane] = weight[(b * LANES + lane) * kernel + j];
+    }
 }
 
 INLINE void convolve_some(const int count, const vec *taps, const vec *a, vec *z, int kernel,
                           int stride) {
-    vec sum[count];
+    vec sum[4];
     UNROLL for (int u = 0; u < count; u++) {
         sum[u] = taps[0] * a[stride * u];
         UNROLL for (int j = 1; j < kernel; j++) sum[u] += taps[j] * a[stride * u + j];
@@ -621,7 +623,7 @@ INLINE void convolve_some(const int count, const vec *taps, const vec *a, vec *z
 
 INLINE void convolve_body(const real *weight, long b, const Depthwise *d, long cases, const vec *a,
                           vec *z, int kernel, int stride) {
-    vec taps[kernel];
+    vec taps[MAX_KERNEL];
     taps_of(taps, weight, b, kernel);
     for (long n = 0; n < cases; n++, a += d->length_in + 2 * d->pad) {
         long o = 0;
@@ -662,7 +664,7 @@ INLINE void spread_some(const int count, const vec *taps, const vec *g, const ve
 INLINE void spread_body(const real *weight, long b, const Depthwise *d, long cases, const vec *g,
                         const vec *slopes, const vec *z_in, vec mean, vec *dy, vec *sum_dy,
                         vec *sum_dy_z, int kernel, int stride) {
-    vec taps[kernel], s = *sum_dy, s_z = *sum_dy_z;
+    vec taps[MAX_KERNEL], s = *sum_dy, s_z = *sum_dy_z;
     taps_of(taps, weight, b, kernel);
     const long length = d->length_in;
     for (long n = 0; n < cases; n++, g += d->length_out + 2 * d->pad) {
@@ -685,7 +687,7 @@ INLINE void spread_body(const real *weight, long b, const Depthwise *d, long cas
 
 INLINE void tap_gradient_body(const Depthwise *d, long cases, const vec *g, const vec *a, wide *total,
                               int kernel, int stride) {
-    vec sum[kernel];
+    vec sum[MAX_KERNEL];
     UNROLL for (int j = 0; j < kernel; j++) sum[j] = splat(0);
     for (long n = 0; n < cases; n++) {
         const vec *inner = g + d->pad;
@@ -710,7 +712,7 @@ static void depthwise_backward(Team team, const Depthwise *d, int act, const vec
     vec *rows_a = team.scratch;
     vec *slopes = rows_a + d->chunk * (d->length_in + 2 * d->pad);
     vec *rows_g = slopes + d->chunk * d->length_in;
-    wide taps[5] = {{0}}, total = {0}, total_z = {0};
+    wide taps[MAX_KERNEL] = {{0}}, total = {0}, total_z = {0};
     for (long n = 0; n < d->cases; n += d->chunk) {
         long cases = d->cases - n < d->chunk ? d->cases - n : d->chunk;
         long in = n * d->length_in, out = n * d->length_out;
