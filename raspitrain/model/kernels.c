@@ -186,21 +186,28 @@ INLINE void tile(const int rows, const int panel, Streams a, long num_k, const v
     const vec *from_a = a.data + row;
     for (long k = 0; k < num_k; k++, from_a += a.stride, packed += LANES * panel) {
 #if defined(__aarch64__)
+        /* lanes of a vector of a, against two vectors of W that one load fetches */
         vec row_a[MAX_ROWS];
         UNROLL for (int i = 0; i < rows; i++) row_a[i] = from_a[i];
-#define ELEMENT(i, lane) row_a[i][lane]
-#else
-#define ELEMENT(i, lane) ((const real *)(from_a + (i)))[lane]
-#endif
         UNROLL for (int lane = 0; lane < LANES; lane++)
-            UNROLL for (int j = 0; j < panel; j += 2) { /* in twos: one load fetches both */
+            UNROLL for (int j = 0; j < panel; j += 2) {
                 vec w0 = packed[lane * panel + j], w1 = w0;
                 if (j + 1 < panel) w1 = packed[lane * panel + j + 1];
-                UNROLL for (int i = 0; i < rows; i++) sum[i][j] += w0 * ELEMENT(i, lane);
+                UNROLL for (int i = 0; i < rows; i++) sum[i][j] += w0 * row_a[i][lane];
                 if (j + 1 < panel)
-                    UNROLL for (int i = 0; i < rows; i++) sum[i][j + 1] += w1 * ELEMENT(i, lane);
+                    UNROLL for (int i = 0; i < rows; i++) sum[i][j + 1] += w1 * row_a[i][lane];
             }
-#undef ELEMENT
+#else
+        /* elements of a, spread by the load */
+        UNROLL for (int lane = 0; lane < LANES; lane++) {
+            vec w[MAX_PANEL];
+            UNROLL for (int j = 0; j < panel; j++) w[j] = packed[lane * panel + j];
+            UNROLL for (int i = 0; i < rows; i++) {
+                const real element = ((const real *)(from_a + i))[lane];
+                UNROLL for (int j = 0; j < panel; j++) sum[i][j] += w[j] * element;
+            }
+        }
+#endif
     }
     UNROLL for (int j = 0; j < panel; j++)
         UNROLL for (int i = 0; i < rows; i++) stream(c, j)[row + i] = sum[i][j];
