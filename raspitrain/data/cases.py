@@ -152,41 +152,40 @@ def encode_labels(
             f"{source}: there are {num_cases} cases but {len(labels)} labels; "
             "each case must have one label."
         )
-    texts = _as_text(labels, source=source, what="labels")
-    names, codes = np.unique(texts, return_inverse=True)
-    if all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names):
-        order = np.argsort([int(name) for name in names], kind="stable")
-        rank = np.empty(len(names), dtype=np.int64)
-        rank[order] = np.arange(len(names))
-        names, codes = names[order], rank[codes]
+    names, codes = _name_unique(labels, source=source, what="labels")
+    if "" in names:
+        raise InputError(
+            f"{source}: case {int(np.argmax(codes == names.index('')))} has an empty label; "
+            "give every case a class."
+        )
     if len(names) < 2:
         raise InputError(
             f"{source}: all {num_cases} cases have the label '{names[0]}'; "
             "there must be at least two classes."
         )
-    if "" in names:
-        raise InputError(
-            f"{source}: case {int(np.flatnonzero(texts == '')[0])} has an empty label; "
-            "give every case a class."
-        )
-    return codes.astype(np.int64), tuple(str(name) for name in names)
-
-
-def _as_text(values: np.ndarray, *, source: str, what: str) -> np.ndarray:
-    if values.dtype.kind == "S":
-        try:
-            return np.char.decode(values, "utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{source}: {what} are bytes that are not UTF-8 text.") from None
-    if values.dtype.kind == "U":
-        return values
-    if values.dtype.kind in "iu":
-        # Unique first: turning every number into text would take 20 times the memory.
-        unique, codes = np.unique(values, return_inverse=True)
-        return unique.astype(str)[codes]
-    raise InputError(
-        f"{source}: {what} are of type {values.dtype}, but must be integers or strings."
+    # Text that is all integers sorts as text: 1, 10, 2.
+    integers = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
+    order = sorted(
+        range(len(names)), key=(lambda k: int(names[k])) if integers else names.__getitem__
     )
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[order] = np.arange(len(names))
+    return rank[codes], tuple(names[k] for k in order)
+
+
+def _name_unique(values: np.ndarray, *, source: str, what: str) -> tuple[list[str], np.ndarray]:
+    """Return the different values as text, in no order that matters, and which each one is."""
+    if values.dtype.kind not in "iuUS":
+        raise InputError(
+            f"{source}: {what} are of type {values.dtype}, but must be integers or strings."
+        )
+    unique, codes = np.unique(values, return_inverse=True)
+    if unique.dtype.kind != "S":
+        return [str(value) for value in unique], codes
+    try:
+        return [value.decode() for value in unique], codes
+    except UnicodeDecodeError:
+        raise InputError(f"{source}: {what} are bytes that are not UTF-8 text.") from None
 
 
 def _encode_groups(groups: np.ndarray, num_cases: int, source: str) -> np.ndarray:
@@ -195,7 +194,7 @@ def _encode_groups(groups: np.ndarray, num_cases: int, source: str) -> np.ndarra
             f"{source}: groups have the shape {groups.shape}, but there are {num_cases} cases; "
             "each case must have one group."
         )
-    _, codes = np.unique(_as_text(groups, source=source, what="groups"), return_inverse=True)
+    _, codes = _name_unique(groups, source=source, what="groups")
     return codes.astype(np.int64)
 
 
