@@ -7,11 +7,11 @@
  *
  *     qemu-aarch64 -B 0 -plugin count.so,laps=FILE[,profile=FILE] program
  *
- * -B 0 makes guest addresses those of qemu's own memory map, which the maps file is. Before
- * qemu 9 (PLUGIN_API 1) the counters are shared by the threads without a lock: count programs of
- * one thread.
+ * -B 0 makes guest addresses those of qemu's own memory map, which the maps file is. The counters
+ * are shared by the threads without a lock: count programs of one thread.
  *
- * Debian packs no qemu-plugin.h; what follows of the interface is all that is used here.
+ * Debian 12 has qemu 7.2, thus version 1 of the interface (which ends with qemu 9), and packs no
+ * qemu-plugin.h; what is declared here is all that is used of it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,68 +33,17 @@ extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translated);
 extern void qemu_plugin_register_vcpu_syscall_cb(plugin_id, system_call);
+extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, enum plugin_operation,
+                                                     void *, uint64_t);
 
-EXPORT int qemu_plugin_version = PLUGIN_API;
+EXPORT int qemu_plugin_version = 1;
 
 static struct {
     uint64_t address;
-    uint64_t length;
+    uint64_t length; /* in instructions */
+    uint64_t count;  /* of instructions, in this lap */
 } blocks[MAX_BLOCKS];
 static unsigned num_blocks;
-
-#if PLUGIN_API == 1
-
-extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, enum plugin_operation,
-                                                     void *, uint64_t);
-static uint64_t counters[MAX_BLOCKS];
-
-static void start_counters(void) {}
-
-static void count_block(struct qemu_plugin_tb *tb, unsigned block) {
-    qemu_plugin_register_vcpu_tb_exec_inline(tb, ADD_U64, &counters[block], blocks[block].length);
-}
-
-static uint64_t take_counter(unsigned block) {
-    uint64_t count = counters[block];
-    counters[block] = 0;
-    return count;
-}
-
-#else
-
-struct scoreboard;
-typedef struct {
-    struct scoreboard *score;
-    size_t offset;
-} plugin_u64;
-extern struct scoreboard *qemu_plugin_scoreboard_new(size_t);
-extern void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *,
-                                                              enum plugin_operation, plugin_u64,
-                                                              uint64_t);
-extern void *qemu_plugin_scoreboard_find(struct scoreboard *, unsigned);
-extern int qemu_plugin_num_vcpus(void);
-static struct scoreboard *counters; /* of each thread: one number per block */
-
-static void start_counters(void) {
-    counters = qemu_plugin_scoreboard_new(MAX_BLOCKS * sizeof(uint64_t));
-}
-
-static void count_block(struct qemu_plugin_tb *tb, unsigned block) {
-    plugin_u64 counter = {counters, block * sizeof(uint64_t)};
-    qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD_U64, counter, blocks[block].length);
-}
-
-static uint64_t take_counter(unsigned block) {
-    uint64_t count = 0;
-    for (int thread = 0; thread < qemu_plugin_num_vcpus(); thread++) {
-        uint64_t *counter = (uint64_t *)qemu_plugin_scoreboard_find(counters, thread) + block;
-        count += *counter;
-        *counter = 0;
-    }
-    return count;
-}
-
-#endif
 
 static const char *laps_path, *profile_path;
 static unsigned lap;
@@ -128,7 +77,8 @@ static void end_lap(void) {
         copy_maps();
     }
     for (unsigned block = 0; block < num_blocks; block++) {
-        uint64_t count = take_counter(block);
+        uint64_t count = blocks[block].count;
+        blocks[block].count = 0;
         total += count;
         if (profile && count)
             fprintf(profile, "%" PRIx64 " %" PRIu64 " %" PRIu64 "\n", blocks[block].address,
@@ -150,7 +100,8 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb) {
     }
     blocks[block].address = qemu_plugin_tb_vaddr(tb);
     blocks[block].length = qemu_plugin_tb_n_insns(tb);
-    count_block(tb, block);
+    qemu_plugin_register_vcpu_tb_exec_inline(tb, ADD_U64, &blocks[block].count,
+                                             blocks[block].length);
 }
 
 static void on_system_call(plugin_id id, unsigned thread, int64_t number, uint64_t a1, uint64_t a2,
@@ -171,7 +122,6 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
         fprintf(stderr, "count.c: say laps=FILE\n");
         return 1;
     }
-    start_counters();
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
     qemu_plugin_register_vcpu_syscall_cb(id, on_system_call);
     return 0;

@@ -10,56 +10,75 @@ import pathlib
 import struct
 import subprocess
 import sys
+from typing import NamedTuple
 
 NUM_FUNCTIONS = 30
 
+# What C++ names repeat without telling kernels apart.
+NOISE = (
+    "void c10::function_ref<void (char**, long const*, long, long)>::callback_fn<",
+    "(anonymous namespace)::",
+    "at::native::",
+    "DEFAULT::",
+    "dnnl::impl::cpu::",
+)
+
+
+class Function(NamedTuple):
+    address: int
+    size: int
+    name: str
+
 
 class Library:
-    """The function symbols of one 64-bit little-endian ELF file, by file offset."""
+    """The function symbols of one 64-bit little-endian ELF file."""
 
     def __init__(self, path: pathlib.Path) -> None:
         data = path.read_bytes()
         header = struct.unpack_from("<16xHHIQQQIHHHHHH", data)
         segments_at, sections_at = header[4], header[5]
         segment_size, num_segments, section_size, num_sections = header[8:12]
-        segments = [
-            struct.unpack_from("<IIQQQQ", data, segments_at + i * segment_size)
-            for i in range(num_segments)
-        ]
-        loaded = [(address, size, at) for kind, _, at, address, _, size in segments if kind == 1]
+        self.loaded = []  # (file offset, size, address)
+        for i in range(num_segments):
+            kind, _, at, address, _, size = struct.unpack_from(
+                "<IIQQQQ", data, segments_at + i * segment_size
+            )
+            if kind == 1:  # PT_LOAD
+                self.loaded.append((at, size, address))
         sections = [
             struct.unpack_from("<IIQQQQIIQQ", data, sections_at + i * section_size)
             for i in range(num_sections)
         ]
-        symbols: dict[int, tuple[int, str]] = {}
-        for section in sections:
-            _, kind, _, _, offset, size, link, _, _, entry_size = section
+        functions = {}
+        for _, kind, _, _, offset, size, link, _, _, entry_size in sections:
             if kind not in (2, 11):  # SHT_SYMTAB, SHT_DYNSYM
                 continue
             strings = sections[link][4]
             for at in range(offset, offset + size, entry_size):
                 name_at, info, _, _, address, length = struct.unpack_from("<IBBHQQ", data, at)
-                if info & 15 != 2 or not address:  # STT_FUNC
-                    continue
-                place = next((a for a in loaded if a[0] <= address < a[0] + a[1]), None)
-                if place is None:
-                    continue
-                start = strings + name_at
-                name = data[start : data.index(b"\0", start)].decode()
-                symbols[address - place[0] + place[2]] = (length, name)
-        self.starts = sorted(symbols)
-        self.symbols = symbols
+                if info & 15 == 2 and address:  # STT_FUNC
+                    start = strings + name_at
+                    name = data[start : data.index(b"\0", start)].decode()
+                    functions[address] = Function(address, length, name)
+        self.functions = [functions[address] for address in sorted(functions)]
+        self.addresses = [function.address for function in self.functions]
 
-    def function(self, offset: int) -> str:
-        """Name of the function at a file offset; with ``+`` and the distance past its end."""
-        position = bisect.bisect_right(self.starts, offset) - 1
+    def address(self, offset: int) -> int:
+        """Address, as objdump and nm show it, of what stands at a file offset."""
+        for at, size, address in self.loaded:
+            if at <= offset < at + size:
+                return offset - at + address
+        return offset
+
+    def function(self, address: int) -> str:
+        """Name of the function at an address; where a library was stripped, the one before."""
+        position = bisect.bisect_right(self.addresses, address) - 1
         if position < 0:
             return "?"
-        start = self.starts[position]
-        length, name = self.symbols[start]
-        if offset < start + length:
-            return name
-        return f"(no symbol; after {name})"
+        function = self.functions[position]
+        if address < function.address + function.size:
+            return function.name
+        return f"(no symbol; after {function.name})"
 
 
 def read_maps(path: pathlib.Path) -> list[tuple[int, int, int, str]]:
@@ -82,40 +101,42 @@ def report(title: str, blocks: pathlib.Path, root: pathlib.Path) -> None:
     for line in blocks.read_text().splitlines():
         address_text, length_text, count_text = line.split()
         address, length, instructions = int(address_text, 16), int(length_text), int(count_text)
-        start, end, file_offset, path = mappings[bisect.bisect_right(starts, address) - 1]
-        if not start <= address < end or not path.startswith("/"):
-            where, offset = ("(generated code)", ""), address
-        else:
-            offset = address - start + file_offset
+        start, end, offset, path = mappings[bisect.bisect_right(starts, address) - 1]
+        where = ("generated code", "")
+        if start <= address < end and path.startswith("/"):
             if path not in libraries:
                 inside = root / path[1:]
                 libraries[path] = Library(inside if inside.exists() else pathlib.Path(path))
-            where = (path, libraries[path].function(offset))
+            address = libraries[path].address(address - start + offset)
+            where = (path, libraries[path].function(address))
         totals[where] += instructions
-        hottest[where] = max(hottest.get(where, (0, 0, 0)), (instructions, offset, length))
+        hottest[where] = max(hottest.get(where, (0, 0, 0)), (instructions, address, length))
 
     total = sum(totals.values())
     top = totals.most_common(NUM_FUNCTIONS)
-    names = demangle([function for (_, function), _ in top])
+    names = readable([function for (_, function), _ in top])
     print(f"\n{title}: {total / 1e6:.3f} M instructions")
-    print(f"{'M':>10} {'share':>6}  hottest block: share, offset, length; library: function")
+    print(f"{'M':>10} {'share':>6}  hottest block: share, address, length; library: function")
     for (where, instructions), name in zip(top, names, strict=True):
-        block, offset, length = hottest[where]
+        block, address, length = hottest[where]
         print(
             f"{instructions / 1e6:10.3f} {instructions / total:6.1%}  {block / total:6.1%} "
-            f"{offset:#10x} {length:4d}  {pathlib.Path(where[0]).name}: {name[:150]}"
+            f"{address:#10x} {length:4d}  {pathlib.Path(where[0]).name}: {name[:150]}"
         )
     rest = total - sum(instructions for _, instructions in top)
     print(f"{rest / 1e6:10.3f} {rest / total:6.1%}  the rest")
 
 
-def demangle(names: list[str]) -> list[str]:
-    """C++ names as people read them, where binutils is there."""
+def readable(names: list[str]) -> list[str]:
+    """C++ names as people write them, where binutils is there, less what they all share."""
     try:
         result = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True)
+        names = result.stdout.splitlines()
     except FileNotFoundError:
-        return names
-    return result.stdout.splitlines()
+        pass
+    for noise in NOISE:
+        names = [name.replace(noise, "") for name in names]
+    return names
 
 
 def main() -> None:

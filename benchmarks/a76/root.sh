@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Make the emulated board's root once: Debian 12 for arm64 with its own gcc, the qemu that runs
-# it, and /venv with PyPI's aarch64 wheels. Needs root, and from Debian or Ubuntu:
-#     apt-get install debootstrap qemu-user gcc python3-pip
+# it, and /venv with the aarch64 wheels of constraints.txt. Needs root on an x86-64 Linux, and
+#     apt-get install debootstrap gcc python3-pip
 #     bash benchmarks/a76/root.sh
-# It lives outside the tree, in RASPITRAIN_A76_ROOT (else ~/.cache/raspitrain-a76), 1.5 GB.
+# It lives outside the tree, in RASPITRAIN_A76_ROOT (else ~/.cache/raspitrain-a76), 1.7 GB.
 # Called again it only looks whether something is missing.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,13 +13,10 @@ root=$cache/root
 fail() { echo "$1" >&2; exit 2; }
 
 [ "$(id -u)" = 0 ] || fail "benchmarks/a76 changes root and mounts, so it must run as root."
-for command in 'debootstrap --version' 'qemu-aarch64 --version' 'gcc --version' \
-    'python3 -m pip --version'; do
+for command in 'debootstrap --version' 'gcc --version' 'python3 -m pip --version'; do
     $command >/dev/null 2>&1 || fail \
-        "'$command' does not run: apt-get install debootstrap qemu-user gcc python3-pip"
+        "'$command' does not run: apt-get install debootstrap gcc python3-pip"
 done
-qemu-aarch64 -h | grep -q -- '^-plugin' || fail \
-    "$(command -v qemu-aarch64) has no plugin interface: take Debian's qemu-user, not qemu-user-static."
 
 mkdir -p "$cache"
 exec 9>"$cache/lock" # a second caller waits until the first has made it
@@ -28,28 +25,32 @@ flock 9
 # debootstrap chooses and fetches; the packages are only unpacked. Their own scripts, run under
 # emulation, would take ten minutes and change nothing for compiling and for Python.
 if [ ! -e "$root/.debian" ]; then
-    rm -rf "$root"
-    debootstrap --foreign --arch=arm64 --variant=minbase \
-        --include=python3,python3-venv,gcc,libc6-dev,binutils \
-        bookworm "$root" http://deb.debian.org/debian
-    for package in "$root"/var/cache/apt/archives/*.deb; do
-        dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$root"
-        rm "$package"
-    done
+    debian() { # architecture, folder, packages
+        rm -rf "$2"
+        debootstrap --foreign --variant=minbase --arch="$1" --include="$3" \
+            bookworm "$2" http://deb.debian.org/debian
+        for package in "$2"/var/cache/apt/archives/*.deb; do
+            dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$2"
+            rm "$package"
+        done
+    }
+    debian arm64 "$root" python3,python3-venv,gcc,libc6-dev,binutils
     # In a container debootstrap leaves a link to the host's /proc.
     rm -rf "$root/proc"
     mkdir "$root/proc"
     ln -sf gcc "$root/usr/bin/cc"
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:' >"$root/etc/group"
-    # The kernel starts arm64 programs inside the root with this qemu, so it needs its libraries
-    # there; arm64 and amd64 libraries have folders of their own.
-    qemu=$(command -v qemu-aarch64)
-    install -D "$qemu" "$root/usr/bin/qemu-aarch64"
-    ldd "$qemu" | grep -o '/[^ ]*' | while read -r library; do
-        mkdir -p "$root$(dirname "$library")"
-        cp -L "$library" "$root$library"
-    done
+
+    # Debian 12's qemu on every host: later ones are built without plugins. The kernel starts it
+    # inside the root, so its libraries go there too; those of amd64 have folders of their own.
+    debian amd64 "$cache/amd64" qemu-user
+    cp "$cache/amd64/usr/bin/qemu-aarch64" "$root/usr/bin/"
+    cp -a "$cache/amd64/usr/lib/x86_64-linux-gnu" "$root/usr/lib/"
+    cp -a "$cache/amd64/usr/lib64" "$root/usr/"
+    ln -s usr/lib64 "$root/lib64"
+    rm -rf "$cache/amd64"
+
     bash "$here/enter.sh" python3 -m venv --without-pip /venv
     touch "$root/.debian"
 fi
@@ -85,19 +86,24 @@ END
     done
 fi
 
-# pip on the host fetches and unpacks the board's wheels in a fraction of the emulated time.
-if ! cmp -s "$here/packages.txt" "$root/.packages"; then
+# pip on the host fetches and unpacks the board's wheels in a fraction of the emulated time. It
+# would judge the markers in constraints.txt, and torch's own requirements, by the host: so the
+# board's torch is picked here, and the list is installed as it is.
+wanted=$(sed -nE "/^#/d; s/^(torch==[^;]*);.*machine == 'aarch64'.*/\1/; /;/d; p" \
+    "$here/../../constraints.txt")
+if [ "$wanted" != "$(cat "$root/.packages" 2>/dev/null)" ]; then
     site=$root/venv/lib/python3.11/site-packages
     wheels=$(mktemp -d)
     trap 'rm -rf "$wheels"' EXIT
-    # The only one without a wheel on PyPI; it is plain Python, so any machine can make it.
     export PIP_ROOT_USER_ACTION=ignore
-    python3 -m pip wheel --quiet --no-deps --wheel-dir "$wheels" antlr4-python3-runtime==4.9.3
+    # The only one without a wheel on PyPI; it is plain Python, so any machine can make it.
+    python3 -m pip wheel --quiet --no-deps --wheel-dir "$wheels" \
+        "$(grep antlr4-python3-runtime <<<"$wanted")"
     rm -rf "$site"
-    python3 -m pip install --quiet --no-compile --target "$site" --no-deps --python-version 3.11 \
-        --implementation cp --only-binary=:all: --find-links "$wheels" \
+    python3 -m pip install --quiet --no-compile --no-deps --target "$site" \
+        --only-binary=:all: --find-links "$wheels" --implementation cp --python-version 3.11 \
         --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 \
         --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
-        -r "$here/packages.txt"
-    cp "$here/packages.txt" "$root/.packages"
+        -r <(echo "$wanted")
+    echo "$wanted" >"$root/.packages"
 fi

@@ -19,15 +19,9 @@ done
 
 bash "$here/root.sh"
 
-# From qemu 9 on plugins speak version 2 of the interface.
-version=$("$cache/root/usr/bin/qemu-aarch64" --version | sed -nE 's/.* version ([0-9]+).*/\1/p')
-interface=1
-[ "$version" -lt 9 ] || interface=2
-
 folder=$(mktemp -d "$cache/root/run/count.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
-gcc -O2 -shared -fPIC -fvisibility=hidden -DPLUGIN_API=$interface "$here/count.c" \
-    -o "$folder/count.so"
+gcc -O2 -shared -fPIC -fvisibility=hidden "$here/count.c" -o "$folder/count.so"
 
 inside=${folder#"$cache/root"}
 export A76_LAPS=$inside/laps A76_FOLDER

@@ -34,6 +34,29 @@ def build(network: str, model: str, num_channels: int, length: int) -> nn.Module
     return instantiate(settings, num_channels=num_channels, num_classes=2, length=length)
 
 
+def floor(model: str, *, batch_size: int, num_channels: int, length: int) -> float:
+    """Instructions of the step's multiply-adds alone, four of them in each.
+
+    Every weight meets every position that it is applied to three times: forward, for the gradient
+    of the input (the signals need none) and for its own.
+    """
+    network = build("plain", model, num_channels, length).eval()
+    multiply_adds = 0
+
+    def add(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        nonlocal multiply_adds
+        weight = layer.get_parameter("weight")
+        passes = 2 if inputs[0] is signals else 3
+        multiply_adds += passes * weight[0].numel() * output.numel()
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Linear):
+            layer.register_forward_hook(add)
+    signals = torch.zeros(1, num_channels, length)
+    network(signals)
+    return batch_size * multiply_adds / 4
+
+
 def count_step(network: str, model: str, *, batch_size: int, num_channels: int, length: int) -> int:
     """Instructions of the third step, SGD with momentum, two classes."""
     torch.manual_seed(0)
@@ -62,19 +85,21 @@ def main() -> None:
         f"torch {torch.__version__}, {torch.get_num_threads()} thread, fp32, batch "
         f"{arguments.batch_size} x {arguments.num_channels} x {arguments.length}"
     )
+    sizes = {name: getattr(arguments, name) for name in ("batch_size", "num_channels", "length")}
+    rows = []
     for model in arguments.model or MODELS:
-        counts = {
-            network: count_step(
-                network,
-                model,
-                batch_size=arguments.batch_size,
-                num_channels=arguments.num_channels,
-                length=arguments.length,
-            )
-            for network in arguments.network or NETWORKS
-        }
-        if len(counts) == 2:
-            print(f"{'':40} {counts['plain'] / counts['ours']:12.2f} x")
+        row = {"floor": floor(model, **sizes)}
+        for network in arguments.network or NETWORKS:
+            row[network] = count_step(network, model, **sizes)
+        rows.append((model, row))
+
+    print(f"\n{'M instructions':26}" + "".join(f"{name:>10}" for name in rows[0][1]), end="")
+    print("  plain/ours  ours/floor" if {"plain", "ours"} <= rows[0][1].keys() else "")
+    for model, row in rows:
+        print(f"{model:26}" + "".join(f"{value / 1e6:10.1f}" for value in row.values()), end="")
+        if {"plain", "ours"} <= row.keys():
+            print(f"{row['plain'] / row['ours']:12.2f}{row['ours'] / row['floor']:12.2f}", end="")
+        print()
 
 
 if __name__ == "__main__":
