@@ -102,8 +102,8 @@ def test_a_damaged_archive_is_read_or_refused_and_nothing_else(
 
 
 def test_a_set_is_checked_measured_and_gathered_in_bounded_memory(tmp_path):
-    """A sparse file of 1 GB: no disk is filled, but every byte of it is read."""
-    num_cases, num_channels, length = 40_000, 4, 1600
+    """A sparse file of 0.5 GB: no disk is filled, but every byte of it is read."""
+    num_cases, num_channels, length = 20_000, 4, 1600
     with (tmp_path / "data.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(
             file,
@@ -112,21 +112,20 @@ def test_a_set_is_checked_measured_and_gathered_in_bounded_memory(tmp_path):
         file.truncate(file.tell() + 4 * num_cases * num_channels * length)
     np.save(tmp_path / "label.npy", np.arange(num_cases) % 2)
     script = """
-import resource, sys
+import sys
 import numpy as np, torch
 from raspitrain.data.arrays import npy
 from raspitrain.data.batches import batch_indices, load_part
 from raspitrain.data.normalise import fit_normalisation
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before = peak_mb()
+from raspitrain.results.environment import peak_memory_mb
+before = peak_memory_mb()
 cases = npy(path=sys.argv[1], data="data.npy", label="label.npy", groups=None, part=None,
             missing="error")
 normalisation = fit_normalisation(cases.signals, np.arange(0, len(cases.labels), 2))
 part = load_part(cases, np.arange(len(cases.labels)), normalisation, in_memory=False)
 for batch in batch_indices(len(part), 32, generator=torch.Generator().manual_seed(0))[:200]:
     part.gather(batch)
-print(peak_mb() - before)
+print(peak_memory_mb() - before)
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
