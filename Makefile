@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint clean
+.PHONY: help train test test-long lint bench bench-a76 clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,10 +15,20 @@ train: .venv/installed ## train and report, with ARGS="model=mobilenetv3_large o
 test: .venv/installed-dev ## the tests, in under five minutes
 	$(BIN)/python -m pytest $(ARGS)
 
+test-long: .venv/installed-dev ## the tests that take minutes
+	$(BIN)/python -m pytest -m long $(ARGS)
+
 lint: .venv/installed-dev ## style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/installed-bench ## our speed beside the plain loop, Lightning and skorch; see benchmarks/README.md
+	for name in step_time frameworks busy_neighbour time_to_accuracy data_size start_up; do \
+		$(BIN)/python benchmarks/$$name.py || exit; done
+
+bench-a76: ## instructions a training step takes on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
+	bash benchmarks/a76/run.sh
 
 clean: ## remove what was installed and built; outputs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -30,6 +40,10 @@ clean: ## remove what was installed and built; outputs/ stays
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv (a few minutes on a Raspberry Pi)"
 	$(INSTALL) -e '.[ucr]'
+	touch $@
+
+.venv/installed-bench: .venv/installed
+	$(INSTALL) -e '.[ucr,bench]'
 	touch $@
 
 .venv/installed-dev: .venv/installed
