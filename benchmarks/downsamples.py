@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from raspitrain.cli import config_folder
 from raspitrain.data.ucr import carried_names
-from raspitrain.model.mobilenetv3 import length_after
+from raspitrain.model.tables import length_after
 from raspitrain.run import prepare
 from raspitrain.training.fit import fit
 

@@ -11,7 +11,8 @@ import yaml
 from torch import nn
 
 from raspitrain.errors import InputError
-from raspitrain.model.mobilenetv3 import auto_downsamples, length_after, mobilenetv3
+from raspitrain.model.mobilenetv3 import mobilenetv3
+from raspitrain.model.tables import auto_downsamples, length_after
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 MODELS = [

@@ -52,6 +52,12 @@ def load_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
     return kernels
 
 
+def kept_beside_kernels(name: str) -> Path:
+    """Path of a file about these very kernels on this machine; only where they have been loaded."""
+    library = _library(torch.float32)
+    return library.with_name(f"{library.stem}-{name}")
+
+
 def _keep_freed_memory() -> None:
     """Let glibc keep what gradients free after a step: asking for the pages anew costs a tenth."""
     trim_threshold, mmap_threshold = -1, -3
@@ -61,6 +67,7 @@ def _keep_freed_memory() -> None:
         libc.mallopt(mmap_threshold, 32 << 20)
 
 
+@functools.cache
 def _library(dtype: torch.dtype) -> Path:
     command = shlex.split(os.environ.get("CC", "cc"))
     compiler = shutil.which(command[0])

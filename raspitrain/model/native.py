@@ -7,12 +7,15 @@ forward order. What the kernels do not cover is left to the plain path (see `cov
 import ctypes
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from raspitrain.model.kernels import load_kernels
+from raspitrain.model.layers import Block
+from raspitrain.model.tables import length_after
 
 if TYPE_CHECKING:
     from raspitrain.model.mobilenetv3 import MobileNetV3
@@ -83,6 +86,7 @@ class Plan:
         self.modules = list(model.modules())[1:]
         self.tensors: list[tuple[dict[str, Any], str]] = []
         self.is_parameter: list[bool] = []
+        self.norms: list[tuple[int, int]] = []  # where each BatchNorm's weight stands, halvings
         self._read_network(model)
         self.work = torch.empty(0, dtype=torch.uint8)
         self.free: list[Memory] = []
@@ -90,16 +94,19 @@ class Plan:
 
     def _read_network(self, model: "MobileNetV3") -> None:
         variant = model.variant
-        self._read_layer(model.conv_stem, model.bn_stem)
+        self.hidden = model.hidden.weight.shape[0]
+        halvings = model.conv_stem.stride[0] - 1
+        self._read_layer(model.conv_stem, model.bn_stem, halvings)
         rows = []
-        for block in model.blocks:
-            if block.conv_pw is not None:
-                self._read_layer(block.conv_pw, block.bn_pw)
-            self._read_layer(block.conv_dw, block.bn_dw)
+        for block in cast(Iterable[Block], model.blocks):
+            if block.conv_pw is not None and block.bn_pw is not None:
+                self._read_layer(block.conv_pw, block.bn_pw, halvings)
+            halvings += block.stride - 1
+            self._read_layer(block.conv_dw, block.bn_dw, halvings)
             if block.se is not None:
                 self._read_linear(block.se.reduce)
                 self._read_linear(block.se.expand)
-            self._read_layer(block.conv_pwl, block.bn_pwl)
+            self._read_layer(block.conv_pwl, block.bn_pwl, halvings)
             act = ACTIVATIONS[block.activation]
             rows.append(
                 BlockRow(
@@ -114,16 +121,16 @@ class Plan:
                     residual=block.residual,
                 )
             )
-        self._read_layer(model.conv_head, model.bn_head)
+        self._read_layer(model.conv_head, model.bn_head, halvings)
         self._read_linear(model.hidden)
         self.rows = (BlockRow * len(rows))(*rows)
-        self.header = {
+        self.header: dict[str, Any] = {
             "channels": model.num_channels,
             "stem_width": model.conv_stem.out_channels,
             "stem_stride": model.conv_stem.stride[0],
             "num_blocks": len(rows),
             "last": model.conv_head.out_channels,
-            "hidden": model.hidden.weight.shape[0],
+            "hidden": self.hidden,
             "skip_norm_at_length_1": variant.skip_batchnorm_at_length_1,
             "eps": variant.batchnorm_eps,
             "momentum": variant.batchnorm_momentum,
@@ -133,8 +140,10 @@ class Plan:
         self.tensors += [(layer._parameters, "weight"), (layer._parameters, "bias")]
         self.is_parameter += [True, True]
 
-    def _read_layer(self, conv: nn.Conv1d, bn: nn.BatchNorm1d) -> None:
+    def _read_layer(self, conv: nn.Conv1d, bn: nn.BatchNorm1d, halvings: int) -> None:
+        """`halvings`: convolutions of stride 2 up to this one."""
         self._read_linear(conv)
+        self.norms.append((len(self.tensors), halvings))
         self.tensors += [(bn._parameters, "weight"), (bn._parameters, "bias")]
         self.tensors += [
             (bn._buffers, name) for name in ("running_mean", "running_var", "num_batches_tracked")
@@ -146,6 +155,13 @@ class Plan:
 
     def parameters_of(self, tensors: list[Tensor | None]) -> list[Tensor | None]:
         return [t for t, is_one in zip(tensors, self.is_parameter, strict=True) if is_one]
+
+    def unused(self, length: int) -> set[int]:
+        """Where the parameters stand that signals of this length do not meet."""
+        if not self.header["skip_norm_at_length_1"]:
+            return set()
+        skipped = (at for at, halvings in self.norms if length_after(length, halvings) == 1)
+        return {index for at in skipped for index in (at, at + 1)}
 
     def make_header(self, cases: int, length: int, training: bool) -> Header:
         return Header(cases=cases, length=length, training=training, **self.header)
@@ -206,7 +222,8 @@ def covers(model: "MobileNetV3", x: Tensor) -> bool:
     if any(row.kernel not in KERNELS for row in plan.rows):
         return False
     return all(
-        t is None or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
+        t is None
+        or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
         for t in plan.read_tensors()
     )
 
@@ -236,7 +253,7 @@ def _run(
     cases, _, length = x.shape
     num_threads = torch.get_num_threads()
     header = plan.make_header(cases, length, training)
-    hidden = x.new_empty(cases, plan.header["hidden"])
+    hidden = x.new_empty(cases, plan.hidden)
     with plan.lock:
         keep, work = plan.sizes(kernels, header, num_threads)
         memory = plan.take_memory(keep)
@@ -257,9 +274,7 @@ def _run(
 
 class _Features(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, plan: Plan, training: bool, x: Tensor, *tensors: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, plan: Plan, training: bool, x: Tensor, *tensors: Tensor | None) -> Tensor:
         hidden, memory = _run(plan, x, list(tensors), training=training)
         # Saved for torch's own check that no weight changed before backward.
         ctx.save_for_backward(*tensors)
@@ -299,8 +314,13 @@ class _Features(torch.autograd.Function):
                 plan.free.append(memory)
         given = iter(gradients)
         each = [next(given) if is_one else None for is_one in plan.is_parameter]
-        needed = ctx.needs_input_grad[3:]
-        return None, None, None, *(g if n else None for g, n in zip(each, needed, strict=True))
+        needed, unused = ctx.needs_input_grad[3:], plan.unused(length)
+        return (
+            None,
+            None,
+            None,
+            *(g if needed[i] and i not in unused else None for i, g in enumerate(each)),
+        )
 
 
 def _empty_like_each(parameters: list[Tensor | None]) -> list[Tensor | None]:
