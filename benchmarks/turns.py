@@ -1,0 +1,63 @@
+"""What the benchmarks share: a configuration, turns, a table, and what it was measured on."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import hydra
+from omegaconf import DictConfig
+
+from raspitrain.cli import config_folder
+from raspitrain.results.environment import environment_record
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The configuration that `python -m raspitrain` with these overrides would run."""
+    with hydra.initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        return hydra.compose("config", list(overrides))
+
+
+def take_turns(
+    contenders: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """Seconds of each contender's turns: what else the machine does meets them all alike.
+
+    Everyone goes once unmeasured. Then rounds follow, every other one in reverse, until there were
+    `rounds` of them and `seconds` have passed.
+    """
+    for turn in contenders.values():
+        turn()
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    began = time.perf_counter()
+    number = 0
+    while number < rounds or time.perf_counter() - began < seconds:
+        for name in order:
+            start = time.perf_counter()
+            contenders[name]()
+            taken[name].append(time.perf_counter() - start)
+        order.reverse()
+        number += 1
+    return taken
+
+
+def print_head(*columns: str) -> None:
+    print("| " + " | ".join(columns) + " |")
+    print("|---" * len(columns) + "|", flush=True)
+
+
+def print_row(*cells: object) -> None:
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def describe_machine() -> str:
+    """Processor, system, versions and commit in one line."""
+    record = environment_record()
+    machine, versions = record["machine"], record["versions"]
+    git = record["git"]["raspitrain"]
+    commit = "" if git is None else f" at {git['commit'][:10]}" + ", changed" * bool(git["dirty"])
+    return (
+        f"{machine['model']} ({machine['architecture']}), {machine['cores_available']} cores, "
+        f"{machine['memory_total_mb'] / 1e3:.0f} GB; {record['system']['os']}; "
+        f"Python {record['python']}, torch {versions['torch']}, "
+        f"raspitrain {versions['raspitrain']}{commit}"
+    )
