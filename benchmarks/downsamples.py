@@ -16,8 +16,7 @@ from omegaconf import DictConfig
 from raspitrain.cli import config_folder
 from raspitrain.data.ucr import carried_names
 from raspitrain.model.tables import length_after
-from raspitrain.run import prepare
-from raspitrain.training.fit import fit
+from raspitrain.prepare import prepare
 
 MIN_POSITIONS = (1, 2, 4, 8, 16)
 STRIDES = 5  # of the paper's networks
@@ -59,20 +58,8 @@ def accuracy(cfg: DictConfig, halvings: int, seed: int) -> float:
     cfg.seed = seed
     cfg.model.num_downsamples = halvings
     prepared = prepare(cfg)
-    *_, last = fit(
-        prepared.model,
-        prepared.parts,
-        prepared.optimizer,
-        prepared.schedule,
-        prepared.loss,
-        augment=prepared.augment,
-        epochs=prepared.epochs,
-        batch_size=prepared.batch_size,
-        eval_every=prepared.epochs,
-        generator=prepared.generator,
-        device=prepared.device,
-        class_names=prepared.cases.class_names,
-    )
+    prepared.eval_every = prepared.epochs
+    *_, last = prepared.fit()
     return float(last.row["test_accuracy"])
 
 

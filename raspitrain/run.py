@@ -1,7 +1,6 @@
 """One run: from a composed configuration to a finished folder of results."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +11,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from raspitrain.components import build
-from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
-from raspitrain.data.cases import Cases
-from raspitrain.data.normalise import Normalisation, fit_normalisation
-from raspitrain.data.split import split_cases
-from raspitrain.errors import InputError
-from raspitrain.hardware.device import choose_device
-from raspitrain.hardware.threads import apply_threads
+from raspitrain.data.batches import batch_indices
 from raspitrain.hardware.tune import Tuned, tune
+from raspitrain.prepare import Prepared, prepare
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.checkpoint import save_checkpoint
 from raspitrain.results.environment import environment_record, peak_memory_mb
@@ -32,37 +25,11 @@ from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
 from raspitrain.results.table import append_row
 from raspitrain.training.fit import (
-    Augment,
     Evaluation,
-    Loss,
     NonFiniteLossError,
-    fit,
-    parameter_groups,
 )
 
 log = logging.getLogger("raspitrain")
-
-LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
-EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
-
-
-@dataclass
-class Prepared:
-    """Everything that a run trains, built from its configuration."""
-
-    cases: Cases
-    normalisation: Normalisation
-    parts: dict[str, Part]  # "train", and "validation" and "test" where they have cases
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    loss: Loss
-    augment: Augment
-    generator: torch.Generator
-    device: torch.device
-    epochs: int
-    batch_size: int
-    eval_every: int
 
 
 @dataclass
@@ -109,8 +76,7 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
 
     progress = Progress()
     stopped: BaseException | None = None
-    steps_per_epoch = math.ceil(len(prepared.parts["train"]) / prepared.batch_size)
-    with logging_to(folder), Screen(prepared.epochs, steps_per_epoch) as screen:
+    with logging_to(folder), Screen(prepared.epochs, prepared.steps_per_epoch) as screen:
         try:
             progress.tuned = tuned = _tune(prepared, cfg)
             write_json(folder / "environment.json", environment_record() | tuned.record())
@@ -124,74 +90,6 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
     if stopped is not None:
         raise stopped
     return summary
-
-
-def prepare(cfg: DictConfig) -> Prepared:
-    """Build every component that `cfg` names, the data loaded and split."""
-    allowed = list(cfg.allowed_targets)
-    apply_threads(cfg.hardware)
-    device = choose_device(cfg.hardware.device)
-
-    cases: Cases = build("dataset", cfg.dataset, allowed)
-    split = split_cases(cases, seed=cfg.seed, **cfg.split)
-    normalisation = fit_normalisation(cases.signals, split.train)
-    in_memory = choose_in_memory(cases, cfg.in_memory)
-    parts = {
-        name: load_part(cases, indices, normalisation, in_memory=in_memory)
-        for name in ("train", "validation", "test")
-        if len(indices := getattr(split, name))
-    }
-    _, num_channels, length = cases.signals.shape
-    num_train = len(parts["train"])
-    batch_size = cfg.batch_size
-    if batch_size == "auto":
-        batch_size = 32 if num_train >= LARGE_SET else 16
-    steps_per_epoch = math.ceil(num_train / batch_size)
-    epochs = cfg.epochs
-    if epochs == "auto":
-        epochs = max(cfg.min_epochs, math.ceil(cfg.min_steps / steps_per_epoch))
-    eval_every = math.ceil(epochs / EVALUATIONS) if cfg.eval_every == "auto" else cfg.eval_every
-
-    torch.manual_seed(cfg.seed)  # initial weights and dropout
-    facts = {
-        "num_channels": num_channels,
-        "num_classes": len(cases.class_names),
-        "length": length,
-        "train_labels": parts["train"].labels,
-    }
-    model = build("model", cfg.model, allowed, **facts).to(device)
-    optimizer = _made(
-        "optimizer", build("optimizer", cfg.optimizer, allowed), parameter_groups(model)
-    )
-    schedule = _made(
-        "schedule",
-        build("schedule", cfg.schedule, allowed),
-        optimizer,
-        total_steps=epochs * steps_per_epoch,
-    )
-    return Prepared(
-        cases=cases,
-        normalisation=normalisation,
-        parts=parts,
-        model=model,
-        optimizer=optimizer,
-        schedule=schedule,
-        loss=build("loss", cfg.loss, allowed, **facts).to(device),
-        augment=build("augment", cfg.augment, allowed),
-        generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
-        device=device,
-        epochs=epochs,
-        batch_size=batch_size,
-        eval_every=eval_every,
-    )
-
-
-def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call what a `_partial_` node gave; its complaint is about the node's values."""
-    try:
-        return partial(*args, **kwargs)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{key} cannot be made: {error}") from error
 
 
 def _tune(prepared: Prepared, cfg: DictConfig) -> Tuned:
@@ -232,22 +130,7 @@ def _train(
             adapt.begin_step()
 
     next_checkpoint = 0.0
-    for evaluation in fit(
-        prepared.model,
-        prepared.parts,
-        prepared.optimizer,
-        prepared.schedule,
-        prepared.loss,
-        augment=prepared.augment,
-        epochs=prepared.epochs,
-        batch_size=prepared.batch_size,
-        eval_every=prepared.eval_every,
-        generator=prepared.generator,
-        device=prepared.device,
-        class_names=prepared.cases.class_names,
-        on_step=on_step,
-        forward=tuned.forward,
-    ):
+    for evaluation in prepared.fit(on_step=on_step, forward=tuned.forward):
         evaluation.row["peak_memory_mb"] = peak_memory_mb()
         append_row(folder / "metrics.csv", evaluation.row)
         screen.evaluation(evaluation.row)
