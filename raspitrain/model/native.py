@@ -86,11 +86,12 @@ class Plan:
         self.modules = list(model.modules())[1:]
         self.tensors: list[tuple[dict[str, Any], str]] = []
         self.is_parameter: list[bool] = []
-        self.norms: list[tuple[int, int]] = []  # where each BatchNorm's weight stands, halvings
+        self.norms: list[tuple[int, int]] = []  # each BatchNorm's weight among the parameters
         self._read_network(model)
         self.work = torch.empty(0, dtype=torch.uint8)
         self.free: list[Memory] = []
         self.num_forwards = 0
+        self.seen: tuple[torch.dtype, bytes] | None = None
 
     def _read_network(self, model: "MobileNetV3") -> None:
         variant = model.variant
@@ -143,7 +144,7 @@ class Plan:
     def _read_layer(self, conv: nn.Conv1d, bn: nn.BatchNorm1d, halvings: int) -> None:
         """`halvings`: convolutions of stride 2 up to this one."""
         self._read_linear(conv)
-        self.norms.append((len(self.tensors), halvings))
+        self.norms.append((sum(self.is_parameter), halvings))
         self.tensors += [(bn._parameters, "weight"), (bn._parameters, "bias")]
         self.tensors += [
             (bn._buffers, name) for name in ("running_mean", "running_var", "num_batches_tracked")
@@ -156,8 +157,13 @@ class Plan:
     def parameters_of(self, tensors: list[Tensor | None]) -> list[Tensor | None]:
         return [t for t, is_one in zip(tensors, self.is_parameter, strict=True) if is_one]
 
+    def with_gaps(self, parameters: Iterable[Tensor | None]) -> list[Tensor | None]:
+        """Parameters where the kernels look for them; backward leaves the statistics alone."""
+        rest = iter(parameters)
+        return [next(rest) if is_one else None for is_one in self.is_parameter]
+
     def unused(self, length: int) -> set[int]:
-        """Where the parameters stand that signals of this length do not meet."""
+        """Which parameters signals of this length do not meet."""
         if not self.header["skip_norm_at_length_1"]:
             return set()
         skipped = (at for at, halvings in self.norms if length_after(length, halvings) == 1)
@@ -210,10 +216,11 @@ def covers(model: "MobileNetV3", x: Tensor) -> bool:
     ):
         return False
     plan = plan_of(model)
-    learns = torch.is_grad_enabled() and (
-        x.requires_grad or any(p.requires_grad for p in model.parameters())
-    )
-    if learns and (x.requires_grad or not model.training):
+    tensors = plan.read_tensors()
+    if torch.is_grad_enabled() and (
+        x.requires_grad
+        or (not model.training and any(t is not None and t.requires_grad for t in tensors))
+    ):
         return False
     if any(bn.training != model.training for bn in plan.batchnorms):
         return False
@@ -221,11 +228,17 @@ def covers(model: "MobileNetV3", x: Tensor) -> bool:
         return False
     if any(row.kernel not in KERNELS for row in plan.rows):
         return False
-    return all(
-        t is None
-        or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
-        for t in plan.read_tensors()
-    )
+    # Looked at once: as long as every tensor lies where it lay, it is what it was.
+    seen = (dtype, bytes(_pointers(tensors)))
+    if plan.seen != seen:
+        if not all(
+            t is None
+            or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
+            for t in tensors
+        ):
+            return False
+        plan.seen = seen
+    return True
 
 
 def features(model: "MobileNetV3", x: Tensor) -> Tensor:
@@ -234,7 +247,7 @@ def features(model: "MobileNetV3", x: Tensor) -> Tensor:
     x = x.contiguous()
     tensors = plan.read_tensors()
     if torch.is_grad_enabled():
-        return _Features.apply(plan, model.training, x, *tensors)
+        return _Features.apply(plan, model.training, x, tensors, *plan.parameters_of(tensors))
     if model.training:
         return _run(plan, x, tensors, training=True)[0]
     parts = [_run(plan, part, tensors, training=False)[0] for part in x.split(INFERENCE_CASES)]
@@ -274,10 +287,17 @@ def _run(
 
 class _Features(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, plan: Plan, training: bool, x: Tensor, *tensors: Tensor | None) -> Tensor:
-        hidden, memory = _run(plan, x, list(tensors), training=training)
+    def forward(
+        ctx: Any,
+        plan: Plan,
+        training: bool,
+        x: Tensor,
+        tensors: list[Tensor | None],
+        *parameters: Tensor | None,
+    ) -> Tensor:
+        hidden, memory = _run(plan, x, tensors, training=training)
         # Saved for torch's own check that no weight changed before backward.
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*parameters)
         ctx.plan, ctx.memory, ctx.number, ctx.shape = plan, memory, memory.owner, x.shape
         return hidden
 
@@ -286,14 +306,14 @@ class _Features(torch.autograd.Function):
     def backward(ctx: Any, dhidden: Tensor) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
         memory: Memory = ctx.memory
-        tensors = list(ctx.saved_tensors)
+        parameters = ctx.saved_tensors
         dhidden = dhidden.contiguous()
         kernels = load_kernels(dhidden.dtype)
         assert kernels is not None
         cases, _, length = ctx.shape
         num_threads = torch.get_num_threads()
         header = plan.make_header(cases, length, training=True)
-        gradients = _empty_like_each(plan.parameters_of(tensors))
+        gradients = [None if p is None else torch.empty_like(p) for p in parameters]
         with plan.lock:
             if memory.owner != ctx.number:
                 raise RuntimeError(
@@ -303,7 +323,7 @@ class _Features(torch.autograd.Function):
             kernels.backward(
                 ctypes.byref(header),
                 plan.rows,
-                _pointers(tensors),
+                _pointers(plan.with_gaps(parameters)),
                 _pointers(gradients),
                 ctypes.c_void_p(dhidden.data_ptr()),
                 ctypes.c_void_p(memory.bytes.data_ptr()),
@@ -312,16 +332,8 @@ class _Features(torch.autograd.Function):
             )
             if memory not in plan.free:
                 plan.free.append(memory)
-        given = iter(gradients)
-        each = [next(given) if is_one else None for is_one in plan.is_parameter]
-        needed, unused = ctx.needs_input_grad[3:], plan.unused(length)
-        return (
-            None,
-            None,
-            None,
-            *(g if needed[i] and i not in unused else None for i, g in enumerate(each)),
-        )
-
-
-def _empty_like_each(parameters: list[Tensor | None]) -> list[Tensor | None]:
-    return [None if p is None else torch.empty_like(p) for p in parameters]
+        needed, unused = ctx.needs_input_grad[4:], plan.unused(length)
+        for i in range(len(gradients)):
+            if i in unused or not needed[i]:
+                gradients[i] = None
+        return None, None, None, None, *gradients
