@@ -248,7 +248,25 @@ static void pack_out(vec *packed, const real *weight, long num_in, long b, int p
     const long padded = ceil_div(num_in, LANES) * LANES;
     for (int j = 0; j < panel; j++) {
         const real *rows = weight + (b + j) * LANES * num_in;
-        for (long k = 0; k < padded; k++) {
+        long k = 0;
+#if VECTOR_BYTES == 16 && REAL_BYTES == 4 && defined(__GNUC__) && !defined(__clang__)
+        typedef int32_t picks __attribute__((vector_size(16)));
+        const picks low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
+        for (; k + 4 <= num_in; k += 4) { /* four by four, transposed in registers */
+            const vec r0 = load(rows + k), r1 = load(rows + num_in + k);
+            const vec r2 = load(rows + 2 * num_in + k), r3 = load(rows + 3 * num_in + k);
+            const vec low0 = __builtin_shuffle(r0, r2, low);
+            const vec low1 = __builtin_shuffle(r1, r3, low);
+            const vec high0 = __builtin_shuffle(r0, r2, high);
+            const vec high1 = __builtin_shuffle(r1, r3, high);
+            vec *at = packed + k * panel + j;
+            at[0] = __builtin_shuffle(low0, low1, low);
+            at[panel] = __builtin_shuffle(low0, low1, high);
+            at[2 * panel] = __builtin_shuffle(high0, high1, low);
+            at[3 * panel] = __builtin_shuffle(high0, high1, high);
+        }
+#endif
+        for (; k < padded; k++) {
             vec column = splat(0);
             if (k < num_in)
                 UNROLL for (int lane = 0; lane < LANES; lane++) column[lane] = rows[lane * num_in + k];
@@ -314,10 +332,10 @@ INLINE void weight_tile(const int tall, const int wide_, Streams g, Streams x, l
                 sum[i * LANES + lane][j] += row_x[j] * ELEMENT(i, lane);        \
     }
     long row = begin;
-    for (; row + 4 <= end; row += 4) {
-        UNROLL for (int u = 0; u < 4; u++) { WEIGHT_ROW }
-        UNROLL for (int i = 0; i < tall; i++) at_g[i] += 4;
-        UNROLL for (int j = 0; j < wide_; j++) at_x[j] += 4;
+    for (; row + 8 <= end; row += 8) {
+        UNROLL for (int u = 0; u < 8; u++) { WEIGHT_ROW }
+        UNROLL for (int i = 0; i < tall; i++) at_g[i] += 8;
+        UNROLL for (int j = 0; j < wide_; j++) at_x[j] += 8;
     }
     for (int u = 0; u < end - row; u++) { WEIGHT_ROW }
 #undef WEIGHT_ROW
@@ -612,9 +630,10 @@ INLINE void gradient_padded(const vec *dy, const vec *z, vec mean, Gradient g, c
 
 INLINE void taps_of(vec *taps, const real *weight, long b, int kernel) {
     UNROLL for (int j = 0; j < kernel; j++) {
-        taps[j] = splat(0);
+        vec tap = splat(0);
         UNROLL for (int lane = 0; lane < LANES; lane++)
-            taps[j][lane] = weight[(b * LANES + lane) * kernel + j];
+            tap[lane] = weight[(b * LANES + lane) * kernel + j];
+        taps[j] = tap;
     }
 }
 
