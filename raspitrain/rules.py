@@ -151,7 +151,7 @@ RULES: dict[str, Rule] = {
     "hardware.device": one_of("cpu", "cuda"),
     "hardware.num_threads": either(whole(1, most=1024), AUTO),
     "hardware.num_interop_threads": whole(1, most=1024),
-    "hardware.wait_policy": one_of(None, "active", "passive"),
+    "hardware.wait_policy": one_of(None, "short", "active", "passive"),
     "hardware.flush_denormals": SWITCH,
     "hardware.compile": SWITCH,
     "hardware.adapt_threads": SWITCH,

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 0.5  # steps are looked at together for so long, and at least
 WINDOW_STEPS = 3
-NUM_WINDOWS = 4
+NUM_WINDOWS = 5
 DRIFT = 1.2  # slower or faster by this factor
 LOAD_SECONDS = 1.0  # between readings of how busy others are
 NUM_READINGS = 3

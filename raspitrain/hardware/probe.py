@@ -121,7 +121,7 @@ def _measured(
     if kept:
         return Chosen(choose(kept), "cache", kept, taken)
     try:
-        trial = _try(model, loss, batch, tried, clock)
+        trial = try_numbers(model, loss, batch, tried, clock)
     except Exception as error:
         log.warning(
             "threads: hardware.num_threads=auto could not try this model out, so all %d cores "
@@ -160,21 +160,23 @@ def _checked(kept: Any, tried: list[int]) -> dict[int, float]:
     return {int(name): float(ms) for name, ms in kept.items()}
 
 
-def _try(
+def try_numbers(
     model: nn.Module,
     loss: Callable[[Tensor, Tensor], Tensor],
     batch: tuple[Tensor, Tensor],
     tried: list[int],
     clock: Callable[[], float],
 ) -> Trial:
+    """Time forward and backward with each number of threads; leaves one of them in force."""
     trial = Trial(
         tried, turn_seconds=TURN_SECONDS, num_rounds=NUM_ROUNDS, budget_seconds=BUDGET_SECONDS
     )
     with same_random_numbers():
         model, loss = copy.deepcopy((model, loss))
         model.train()
-        torch.set_num_threads(tried[0])
-        _step(model, loss, batch)  # memory is asked for, libraries are loaded
+        # Memory is asked for, kernels are loaded; a single thread waits for nobody.
+        torch.set_num_threads(1)
+        _step(model, loss, batch)
         while (candidate := trial.candidate) is not None:
             if torch.get_num_threads() != candidate:
                 torch.set_num_threads(candidate)

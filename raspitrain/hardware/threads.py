@@ -5,6 +5,7 @@ libgomp and the BLAS libraries read their environment when torch is imported, so
 """
 
 import os
+import platform
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ from raspitrain.hardware.board import available_cores
 
 # Beside OMP_NUM_THREADS, where it is ours and not the user's: processes that we start inherit both.
 OURS = "RASPITRAIN_NUM_THREADS"
+
+# Rounds that a thread spins, for some 30 µs, before it sleeps: the others mostly come sooner. On
+# its own libgomp spins for milliseconds, on the very core that a late thread may be waiting for.
+SHORT_SPIN = {"x86_64": 1000}
+SHORT_SPIN_ELSEWHERE = 20_000  # a round is one load there, without x86's pause
 
 
 def resolve_num_threads(num_threads: int | str, environment: Mapping[str, str]) -> int:
@@ -45,7 +51,11 @@ def thread_environment(
 ) -> dict[str, str]:
     """Variables to set before torch is imported; what the user has set himself is left out."""
     wanted = {"OMP_NUM_THREADS": str(num_threads)}
-    if wait_policy is not None:
+    if wait_policy == "short":
+        if not environment.get("OMP_WAIT_POLICY"):
+            spins = SHORT_SPIN.get(platform.machine(), SHORT_SPIN_ELSEWHERE)
+            wanted["GOMP_SPINCOUNT"] = str(spins)
+    elif wait_policy is not None:
         wanted["OMP_WAIT_POLICY"] = wait_policy
     ours = {name: value for name, value in wanted.items() if not environment.get(name)}
     if environment.get("OMP_NUM_THREADS", "") in ("", environment.get(OURS)):
