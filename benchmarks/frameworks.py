@@ -19,15 +19,20 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.plain import plain_network, train
-from benchmarks.turns import compose, describe_machine, print_head, print_row, take_turns
-from raspitrain.run import Prepared, prepare
-from raspitrain.training.fit import fit
+from benchmarks.turns import (
+    blog_job,
+    describe_machine,
+    print_head,
+    print_row,
+    take_turns,
+    training,
+)
+from raspitrain.prepare import Prepared
 
 LR, MOMENTUM = 0.001, 0.9  # as in benchmarks/plain.py and experiment=blog
 MODELS = ("mobilenetv3_small_blog", "mobilenetv3_large_blog")
@@ -40,12 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--cases", type=int, default=500, help="in an epoch")
+    parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=4, help="of a turn")
     parser.add_argument("--rounds", type=int, default=3, help="the least of a row")
     parser.add_argument("--seconds", type=float, default=15.0, help="of a row, about")
     args = parser.parse_args(arguments)
 
-    versions = [f"torch {torch.__version__}"]
+    versions = []
     for name in PACKAGES:
         if name in args.contenders:
             try:
@@ -58,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
                 return 2
 
-    print(f"{describe_machine()}; {', '.join(versions[1:])}\n")
+    print("; ".join([describe_machine(), *versions]) + "\n")
     print_head(
         "model", "threads",
         *(f"{name}, samples/s" for name in args.contenders),
@@ -66,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     for threads in args.threads:
         for model in args.models:
-            job = prepare(blog_job(model, args.cases, threads))
+            job = blog_job(model, num_cases=args.cases, batch_size=args.batch_size, threads=threads)
             turns = {name: CONTENDERS[name](model, job, args.epochs) for name in args.contenders}
             taken = take_turns(turns, rounds=args.rounds, seconds=args.seconds)
             rates = [args.epochs * args.cases / statistics.median(t) for t in taken.values()]
@@ -76,18 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 *(f"{rate / rates[0]:.2f}" for rate in rates[1:]),
             )  # fmt: skip
     return 0
-
-
-def blog_job(model: str, num_cases: int, threads: int) -> DictConfig:
-    """The blog's run with another model and size; half of the cases are trained on."""
-    return compose(
-        "experiment=blog",
-        f"model={model}",
-        f"dataset.num_cases={2 * num_cases}",
-        "split.train=null",
-        "split.test=0.5",
-        f"hardware.num_threads={threads}",
-    )
 
 
 def plain_job(model: str, job: Prepared) -> tuple[nn.Module, Tensor, Tensor]:
@@ -154,24 +148,7 @@ def with_skorch(model: str, job: Prepared, epochs: int) -> Turn:
 
 
 def ours(model: str, job: Prepared, epochs: int) -> Turn:
-    def turn() -> None:
-        for _ in fit(
-            job.model,
-            {"train": job.parts["train"]},
-            job.optimizer,
-            job.schedule,
-            job.loss,
-            augment=job.augment,
-            epochs=epochs,
-            batch_size=job.batch_size,
-            eval_every=epochs,
-            generator=job.generator,
-            device=job.device,
-            class_names=job.cases.class_names,
-        ):
-            pass
-
-    return turn
+    return training(job, epochs=epochs)
 
 
 PACKAGES = ("lightning", "skorch")

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig
@@ -9,11 +11,39 @@ from omegaconf import DictConfig
 from raspitrain.cli import config_folder
 from raspitrain.results.environment import environment_record
 
+if TYPE_CHECKING:
+    from raspitrain.prepare import Prepared
+
 
 def compose(*overrides: str) -> DictConfig:
     """The configuration that `python -m raspitrain` with these overrides would run."""
     with hydra.initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         return hydra.compose("config", list(overrides))
+
+
+def blog_job(model: str, *, num_cases: int, batch_size: int, threads: int) -> "Prepared":
+    """The blog's run with another model, 3 × 224, trained on `num_cases` of twice as many."""
+    from raspitrain.prepare import prepare
+
+    return prepare(
+        compose(
+            "experiment=blog",
+            f"model={model}",
+            f"dataset.num_cases={2 * num_cases}",
+            "dataset.num_channels=3",
+            "dataset.length=224",
+            "split.train=null",
+            "split.test=0.5",
+            f"batch_size={batch_size}",
+            f"hardware.num_threads={threads}",
+        )
+    )
+
+
+def training(job: "Prepared", *, epochs: int) -> Callable[[], object]:
+    """A turn of so many epochs and no evaluation."""
+    alone = replace(job, parts={"train": job.parts["train"]}, epochs=epochs, eval_every=epochs)
+    return lambda: list(alone.fit())
 
 
 def take_turns(
