@@ -307,16 +307,16 @@ static void multiply_rows(Team team, Streams x, long num_k, const vec *packed, l
                  first.data ? from(first, b) : NONE, from(z, b), begin, end);
 }
 
-/* dw[p][q] (+)= sum over rows of g[row][p] * x[row][q], for `tall` streams p and `wide` streams q. */
-INLINE void weight_tile(const int tall, const int wide_, Streams g, Streams x, long begin, long end,
+/* dw[p][q] (+)= sum over rows of g[row][p] * x[row][q]: `tall` streams p, `across` streams q. */
+INLINE void weight_tile(const int tall, const int across, Streams g, Streams x, long begin, long end,
                         int add, real *dw, long num_q) {
     vec sum[TALL * LANES][WIDE];
     UNROLL for (int i = 0; i < tall * LANES; i++)
-        UNROLL for (int j = 0; j < wide_; j++)
+        UNROLL for (int j = 0; j < across; j++)
             sum[i][j] = add ? load(dw + i * num_q + j * LANES) : splat(0);
     const vec *at_g[TALL], *at_x[WIDE];
     UNROLL for (int i = 0; i < tall; i++) at_g[i] = stream(g, i) + begin;
-    UNROLL for (int j = 0; j < wide_; j++) at_x[j] = stream(x, j) + begin;
+    UNROLL for (int j = 0; j < across; j++) at_x[j] = stream(x, j) + begin;
 #if defined(__aarch64__)
 #define ELEMENT(i, lane) row_g[lane]
 #else
@@ -324,33 +324,33 @@ INLINE void weight_tile(const int tall, const int wide_, Streams g, Streams x, l
 #endif
 #define WEIGHT_ROW                                                              \
     vec row_x[WIDE];                                                            \
-    UNROLL for (int j = 0; j < wide_; j++) row_x[j] = at_x[j][u];               \
+    UNROLL for (int j = 0; j < across; j++) row_x[j] = at_x[j][u];               \
     UNROLL for (int i = 0; i < tall; i++) {                                     \
         vec row_g __attribute__((unused)) = at_g[i][u];                         \
         UNROLL for (int lane = 0; lane < LANES; lane++)                         \
-            UNROLL for (int j = 0; j < wide_; j++)                              \
+            UNROLL for (int j = 0; j < across; j++)                              \
                 sum[i * LANES + lane][j] += row_x[j] * ELEMENT(i, lane);        \
     }
     long row = begin;
     for (; row + 8 <= end; row += 8) {
         UNROLL for (int u = 0; u < 8; u++) { WEIGHT_ROW }
         UNROLL for (int i = 0; i < tall; i++) at_g[i] += 8;
-        UNROLL for (int j = 0; j < wide_; j++) at_x[j] += 8;
+        UNROLL for (int j = 0; j < across; j++) at_x[j] += 8;
     }
     for (int u = 0; u < end - row; u++) { WEIGHT_ROW }
 #undef WEIGHT_ROW
 #undef ELEMENT
     UNROLL for (int i = 0; i < tall * LANES; i++)
-        UNROLL for (int j = 0; j < wide_; j++) store(dw + i * num_q + j * LANES, sum[i][j]);
+        UNROLL for (int j = 0; j < across; j++) store(dw + i * num_q + j * LANES, sum[i][j]);
 }
 
-INLINE void weight_strip(const int wide_, Streams g, long num_g, Streams x, long begin, long end,
+INLINE void weight_strip(const int across, Streams g, long num_g, Streams x, long begin, long end,
                          int add, real *dw, long num_q) {
     long p = 0;
     for (; p + TALL <= num_g; p += TALL)
-        weight_tile(TALL, wide_, from(g, p), x, begin, end, add, dw + p * LANES * num_q, num_q);
+        weight_tile(TALL, across, from(g, p), x, begin, end, add, dw + p * LANES * num_q, num_q);
     for (; p < num_g; p++)
-        weight_tile(1, wide_, from(g, p), x, begin, end, add, dw + p * LANES * num_q, num_q);
+        weight_tile(1, across, from(g, p), x, begin, end, add, dw + p * LANES * num_q, num_q);
 }
 
 /* dw = g' x: (num_g streams, num_x streams) in a row-major array num_q wide. */
@@ -514,7 +514,7 @@ static void normalise(int act, const vec *z, Affine f, const vec *residual, vec 
 /* The same, with the mean over each case's positions in means[case]; a may be 0. */
 INLINE void normalise_mean_body(const vec *z, Affine f, vec *a, vec *means, long cases, long length,
                                 int act) {
-    const real share_ = (real)(1.0 / (double)length);
+    const real share_of_one = (real)(1.0 / (double)length);
     for (long n = 0; n < cases; n++, z += length) {
         vec sum = {0};
         if (a) {
@@ -528,7 +528,7 @@ INLINE void normalise_mean_body(const vec *z, Affine f, vec *a, vec *means, long
             for (long l = 0; l < length; l++)
                 sum += activate((z[l] - f.mean) * f.scale + f.shift, act);
         }
-        means[n] = sum * share_;
+        means[n] = sum * share_of_one;
     }
 }
 
@@ -873,8 +873,8 @@ static void lay_out(Network *net, const Header *header, const Row *rows, void *c
     net->hidden = header->hidden;
 
     long length = ceil_div(header->length, header->stem_stride), channels = header->stem_width;
-    long column = header->channels * 3, wide_z = 0, wide_a = 0, wide_y = channels * stride_of(N * length);
-    long wide_x = wide_y, most_in = max2(column + LANES, max2(header->hidden, header->last));
+    long column = header->channels * 3, most_z = 0, most_a = 0, most_y = channels * stride_of(N * length);
+    long most_x = most_y, most_in = max2(column + LANES, max2(header->hidden, header->last));
     long packed = 0, dw_rows = 0, most_rows = 0, squeezed = LANES;
     net->stem_length = length;
     net->stem = read_layer(&reader, header, keep, channels, length);
@@ -916,10 +916,10 @@ static void lay_out(Network *net, const Header *header, const Row *rows, void *c
             block->z3 = take_streams(keep, row->out, N * out);
             block->y = x = take_streams(keep, row->out, N * out);
         }
-        wide_z = max2(wide_z, E * stride_of(N * in));
-        wide_a = max2(wide_a, E * stride_of(N * out));
-        wide_y = max2(wide_y, row->out * stride_of(N * out));
-        wide_x = max2(wide_x, channels * stride_of(N * in));
+        most_z = max2(most_z, E * stride_of(N * in));
+        most_a = max2(most_a, E * stride_of(N * out));
+        most_y = max2(most_y, row->out * stride_of(N * out));
+        most_x = max2(most_x, channels * stride_of(N * in));
         most_in = max2(most_in, max2(row->out, max2(E, row->squeezed)));
         squeezed = max2(squeezed, max2(row->squeezed, E));
         packed = max2(packed, max2(E * row->out, E * channels));
@@ -936,15 +936,15 @@ static void lay_out(Network *net, const Header *header, const Row *rows, void *c
     net->hidden_layer = read_linear(&reader);
     net->hidden_z = take_streams(keep, header->hidden, N);
 
-    wide_y = max2(wide_y, wide_x);
-    net->a.data = take(work, wide_a * REAL_BYTES);
+    most_y = max2(most_y, most_x);
+    net->a.data = take(work, most_a * REAL_BYTES);
     packed = max2(packed, channels * header->last);
-    wide_z = max2(wide_z, header->last * stride_of(N * length));
-    net->dz_in.data = take(work, wide_z * REAL_BYTES); /* forward: z1 of an inference */
-    net->da.data = take(work, wide_a * REAL_BYTES);    /* forward: z2 of an inference */
-    net->dz_out.data = take(work, wide_y * REAL_BYTES);
-    net->dx[0].data = take(work, wide_y * REAL_BYTES);
-    net->dx[1].data = take(work, wide_y * REAL_BYTES);
+    most_z = max2(most_z, header->last * stride_of(N * length));
+    net->dz_in.data = take(work, most_z * REAL_BYTES); /* forward: z1 of an inference */
+    net->da.data = take(work, most_a * REAL_BYTES);    /* forward: z2 of an inference */
+    net->dz_out.data = take(work, most_y * REAL_BYTES);
+    net->dx[0].data = take(work, most_y * REAL_BYTES);
+    net->dx[1].data = take(work, most_y * REAL_BYTES);
     net->packed = take(work, packed * REAL_BYTES);
     if (training) {
         net->dv = take_streams(work, squeezed, N);
@@ -1207,9 +1207,9 @@ static void project_backward(Team team, const Network *net, const Block *block, 
 INLINE void gated_gradient_body(vec *da, const vec *z, Affine f, const vec *gate, const vec *dsqueeze,
                                 long cases, long length, wide *sum_dy, wide *sum_dy_z, int act) {
     wide total = {0}, total_z = {0};
-    const real share_ = (real)(1.0 / (double)length);
+    const real share_of_one = (real)(1.0 / (double)length);
     for (long n = 0; n < cases; n++, da += length, z += length) {
-        const vec factor = gate[n], add = dsqueeze[n] * share_;
+        const vec factor = gate[n], add = dsqueeze[n] * share_of_one;
         vec s = {0}, s_z = {0};
         for (long l = 0; l < length; l++) {
             vec d = z[l] - f.mean;
