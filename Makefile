@@ -25,7 +25,7 @@ lint: .venv/installed-dev ## style, format and types
 
 bench: .venv/installed-bench ## our speed beside the plain loop, Lightning and skorch; see benchmarks/README.md
 	for name in step_time frameworks busy_neighbour time_to_accuracy data_size start_up; do \
-		$(BIN)/python benchmarks/$$name.py || exit; done
+		$(BIN)/python -m benchmarks.$$name || exit; done
 
 bench-a76: ## instructions a training step takes on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
 	bash benchmarks/a76/run.sh

@@ -11,9 +11,10 @@ import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -55,7 +56,13 @@ def main() -> int:
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
     )(task)
     try:
+        parser = get_args_parser()
+        parser.error = _refuse  # type: ignore[method-assign]
+        parser.parse_args()
         command()
+    except SystemExit as leaving:
+        # With 1 Hydra leaves only after saying what the user did wrong.
+        return 2 if leaving.code == 1 else int(leaving.code or 0)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -68,6 +75,10 @@ def main() -> int:
     return exit_code
 
 
+def _refuse(message: str) -> NoReturn:
+    raise InputError(f"{message}; --help shows how the command is written.")
+
+
 def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> None:
     """Check the configuration, set the environment that torch reads at import, then run."""
     keys = [override.lstrip("+~").split("=")[0] for override in overrides]
@@ -76,6 +87,8 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
             raise InputError(f"{key} is given {keys.count(key)} times: give it once.")
     try:
         config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+    except RecursionError as error:
+        raise InputError("The configuration refers to itself, or is nested too deeply.") from error
     except OmegaConfBaseException as error:
         where = f"{error.full_key}: " if error.full_key else ""
         raise InputError(f"{where}{_first_line(error)}.") from error
@@ -122,9 +135,14 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         return _unknown_key(found[1].split("=")[0].split("@")[0], arguments)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _first_line(error)
-    if _raised_inside(error, ("hydra", "omegaconf", "yaml")):
-        return _first_line(error)
-    return None
+    if isinstance(error, RecursionError):
+        return "The configuration is nested too deeply to be read: use fewer levels."
+    if not _raised_inside_hydra(error):
+        return None
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; give another hydra.run.dir, hydra.sweep.dir or file."
+    return _first_line(error)
 
 
 def _unknown_key(key: str, arguments: list[str]) -> str:
@@ -182,6 +200,12 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _raised_inside(error: Exception, packages: tuple[str, ...]) -> bool:
-    last = traceback.extract_tb(error.__traceback__)[-1].filename
-    return any(f"/{package}/" in last for package in packages)
+def _raised_inside_hydra(error: Exception) -> bool:
+    """Whether Hydra or what it reads with, and no code of ours, was at work."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        parts = Path(frame.filename).parts
+        if {"hydra", "omegaconf", "yaml", "antlr4"} & set(parts[:-1]):
+            return True
+        if Path(__file__).parent in Path(frame.filename).parents:
+            return False
+    return False

@@ -18,6 +18,7 @@ from raspitrain.errors import InputError
 from raspitrain.hardware.compiled import Forward
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.training.eager import without_compiler
 from raspitrain.training.fit import Augment, Evaluation, Loss, OnStep, fit, parameter_groups
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
@@ -74,7 +75,7 @@ def prepare(cfg: DictConfig) -> Prepared:
     apply_threads(cfg.hardware)
     device = choose_device(cfg.hardware.device)
 
-    cases: Cases = build("dataset", cfg.dataset, allowed)
+    cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
     normalisation = fit_normalisation(cases.signals, split.train)
     in_memory = choose_in_memory(cases, cfg.in_memory)
@@ -101,16 +102,19 @@ def prepare(cfg: DictConfig) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    model = build("model", cfg.model, allowed, **facts).to(device)
-    optimizer = _made(
-        "optimizer", build("optimizer", cfg.optimizer, allowed), parameter_groups(model)
-    )
+    model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
+    make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
+    optimizer = _made("optimizer", make_optimizer, parameter_groups(model))
+    _expect("optimizer", optimizer, torch.optim.Optimizer)
     schedule = _made(
         "schedule",
         build("schedule", cfg.schedule, allowed),
         optimizer,
         total_steps=epochs * steps_per_epoch,
     )
+    _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
+    _try_out(model, loss, make_optimizer, parts["train"], len(cases.class_names), device)
     return Prepared(
         cases=cases,
         normalisation=normalisation,
@@ -118,7 +122,7 @@ def prepare(cfg: DictConfig) -> Prepared:
         model=model,
         optimizer=optimizer,
         schedule=schedule,
-        loss=build("loss", cfg.loss, allowed, **facts).to(device),
+        loss=loss,
         augment=build("augment", cfg.augment, allowed),
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
@@ -134,3 +138,55 @@ def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> A
         return partial(*args, **kwargs)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{key} cannot be made: {error}") from error
+
+
+def _expect(key: str, made: Any, kind: type) -> Any:
+    if not isinstance(made, kind):
+        raise InputError(
+            f"{key} must be a {kind.__module__}.{kind.__qualname__}, and its _target_ gives "
+            f"{type(made).__name__}; see conf/{key}/ for examples, _partial_ included."
+        )
+    return made
+
+
+def _try_out(
+    model: nn.Module,
+    loss: nn.Module,
+    make_optimizer: Callable[..., torch.optim.Optimizer],
+    train: Part,
+    num_classes: int,
+    device: torch.device,
+) -> None:
+    """See on a few cases that components which were never written for each other fit together,
+    while a mistake can still be one sentence. Changes nothing."""
+    signals, labels = train.gather(torch.arange(min(2, len(train))))
+    shape = tuple(signals.shape)
+    was_training = model.training
+    with torch.inference_mode():
+        try:
+            logits = model.eval()(signals.to(device))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise InputError(
+                f"model cannot take signals of shape {shape} (cases, channels, length): {error}"
+            ) from error
+        finally:
+            model.train(was_training)
+        if tuple(logits.shape) != (len(labels), num_classes):
+            raise InputError(
+                f"model must give logits of shape {(len(labels), num_classes)} (cases, classes) "
+                f"for signals of shape {shape}, and gives {tuple(logits.shape)}."
+            )
+        try:
+            value = loss(logits, labels.to(device))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise InputError(f"loss cannot take logits and labels: {error}") from error
+    if not isinstance(value, torch.Tensor) or value.ndim:
+        raise InputError("loss must give one number a batch: use reduction=mean.")
+    # On a weight of its own: not every wrong value is found when the optimizer is made.
+    weight = nn.Parameter(torch.zeros(2, device=device))
+    weight.grad = torch.zeros_like(weight)
+    try:
+        make_optimizer([weight]).step()
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise InputError(f"optimizer cannot take a step: {first_line}") from error

@@ -158,6 +158,10 @@ RULES: dict[str, Rule] = {
 }
 
 
+COMPONENTS = ("dataset", "model", "optimizer", "schedule", "loss", "augment")
+SECTIONS = ("split", "hardware")
+
+
 def check(config: Mapping[str, Any]) -> None:
     """Hold a composed and resolved configuration against the rules.
 
@@ -169,12 +173,17 @@ def check(config: Mapping[str, Any]) -> None:
     ------
     InputError : names the first key that will not do, its value, and what would.
     """
-    own = config.get("allowed_targets") or []
+    _check_sections(config)
+    own = config["allowed_targets"]
     for key, value in leaves(config):
         rule = RULES.get(key)
         group = config.get(key.split(".")[0])
         if isinstance(group, Mapping) and group.get("_target_") in own:
             rule = None  # the user's own component, with words of its own
+        if rule is None and key.split(".")[0] in SECTIONS:
+            near = difflib.get_close_matches(key, RULES, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise InputError(f"{key} is not a key of this configuration{hint}")
         if isinstance(value, str) and value == "???":
             right = f" {rule.right}" if rule else " a value"
             raise InputError(f"{key} is not given: add {key}=… to the command ({right.strip()}).")
@@ -185,10 +194,31 @@ def check(config: Mapping[str, Any]) -> None:
     _check_together(config)
 
 
+def _check_sections(config: Mapping[str, Any]) -> None:
+    """Whatever was deleted or replaced: the sections and keys that every run reads are there."""
+    for name in COMPONENTS:
+        if not isinstance(config.get(name), Mapping) or "_target_" not in config[name]:
+            raise InputError(
+                f"{name} must be a group with a _target_, not {_shown(config.get(name))}: choose "
+                f"one with {name}=… (--help lists them)."
+            )
+    for name in SECTIONS:
+        if not isinstance(config.get(name), Mapping):
+            raise InputError(f"{name} must be a group of keys, not {_shown(config.get(name))}.")
+    there = {key for key, _ in leaves(config)}
+    for key in RULES:
+        if key.split(".")[0] not in COMPONENTS and key not in there:
+            raise InputError(f"{key} is missing: every run needs it ({RULES[key].right}).")
+    rule = RULES["allowed_targets"]
+    if not rule.allows(config["allowed_targets"]):
+        shown = _shown(config["allowed_targets"])
+        raise InputError(f"allowed_targets must be {rule.right}, not {shown}.")
+
+
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key in dots with its value; a list or an empty group is a value."""
     for name, value in config.items():
-        key = f"{prefix}{name}"
+        key = f"{prefix}{name}"  # a YAML key may be a number
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{key}.")
         else:
@@ -196,20 +226,23 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _check_together(config: Mapping[str, Any]) -> None:
-    split = config.get("split")
-    if isinstance(split, Mapping):
-        total = sum(split.get(part) or 0 for part in ("train", "validation", "test"))
-        if total > 1 + 1e-9 or (split.get("train") is None and total >= 1):
-            raise InputError(
-                f"split.train, split.validation and split.test add up to {total:g}: they are "
-                "fractions of one set and must leave something to train on."
-            )
-        if config.get("patience") is not None and not split.get("validation"):
-            raise InputError(
-                "patience waits for a better validation accuracy: add split.validation=0.15."
-            )
+    split = config["split"]
+    total = sum(split[part] or 0 for part in ("train", "validation", "test"))
+    if total > 1 + 1e-9 or (split["train"] is None and total >= 1):
+        raise InputError(
+            f"split.train, split.validation and split.test add up to {total:g}: they are "
+            "fractions of one set and must leave something to train on."
+        )
+    if config["patience"] is not None and not split["validation"]:
+        raise InputError(
+            "patience waits for a better validation accuracy: add split.validation=0.15."
+        )
     optimizer = config.get("optimizer")
-    if isinstance(optimizer, Mapping) and optimizer.get("nesterov") and not optimizer["momentum"]:
+    if (
+        isinstance(optimizer, Mapping)
+        and optimizer.get("nesterov")
+        and not optimizer.get("momentum")
+    ):
         raise InputError("optimizer.nesterov=true needs optimizer.momentum above 0.")
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and hardware.get("compile") and hardware.get("adapt_threads"):
