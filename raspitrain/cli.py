@@ -46,9 +46,11 @@ def main() -> int:
             # As they were typed: an interpolation in them is not ours to resolve.
             typed: Any = HydraConfig.get().overrides.task
             overrides = [str(typed._get_node(k)) for k in range(len(typed))]
-            run_composed(cfg, output_dir, overrides)
+            try:
+                run_composed(cfg, output_dir, overrides)
+            finally:
+                _remove_if_empty(output_dir)
         except InputError as error:
-            _remove_if_empty(output_dir)
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
 

@@ -114,7 +114,8 @@ def prepare(cfg: DictConfig) -> Prepared:
         total_steps=epochs * steps_per_epoch,
     )
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
-    _try_out(model, loss, make_optimizer, parts["train"], len(cases.class_names), device)
+    augment = build("augment", cfg.augment, allowed)
+    _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
     return Prepared(
         cases=cases,
         normalisation=normalisation,
@@ -123,7 +124,7 @@ def prepare(cfg: DictConfig) -> Prepared:
         optimizer=optimizer,
         schedule=schedule,
         loss=loss,
-        augment=build("augment", cfg.augment, allowed),
+        augment=augment,
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
         epochs=epochs,
@@ -152,6 +153,7 @@ def _expect(key: str, made: Any, kind: type) -> Any:
 def _try_out(
     model: nn.Module,
     loss: nn.Module,
+    augment: Augment,
     make_optimizer: Callable[..., torch.optim.Optimizer],
     train: Part,
     num_classes: int,
@@ -161,6 +163,10 @@ def _try_out(
     while a mistake can still be one sentence. Changes nothing."""
     signals, labels = train.gather(torch.arange(min(2, len(train))))
     shape = tuple(signals.shape)
+    try:
+        signals = augment(signals, torch.Generator())
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise InputError(f"augment cannot take signals and a generator: {error}") from error
     was_training = model.training
     with torch.inference_mode():
         try:

@@ -145,3 +145,27 @@ def test_a_users_folder_of_yaml_adds_options(tmp_path: Path):
         cfg = hydra.compose("config", ["optimizer=slow", f"hydra.searchpath=[file://{tmp_path}]"])
     assert cfg.optimizer.lr == 0.0001
     check(plain(cfg))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("split", None, "split must be a group of keys, not null"),
+        ("split", 0.3, "split must be a group of keys, not 0.3"),
+        ("split", {}, "split.train is missing"),
+        ("split", {"tset": 0.2}, "split.train is missing"),
+        ("model", {"a": 1}, "model must be a group with a _target_"),
+        ("allowed_targets", "foo", "allowed_targets must be a list"),
+        ("hardware", {}, "hardware.device is missing"),
+    ],
+)
+def test_sections_that_are_gone_are_named(compose, key, value, says):
+    with pytest.raises(InputError, match=says):
+        check(plain(compose()) | {key: value})
+
+
+def test_a_key_that_a_section_does_not_have_is_refused(compose):
+    config = plain(compose())
+    config["hardware"]["num_thread"] = 2
+    with pytest.raises(InputError, match=r"hardware.num_thread is not a key.*hardware.num_threads"):
+        check(config)

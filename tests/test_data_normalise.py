@@ -39,3 +39,9 @@ def test_integers_do_not_overflow():
     normalisation = fit_normalisation(signals, np.arange(4))
     assert normalisation.mean.tolist() == [0]
     assert normalisation.std.tolist() == [32_000]
+
+
+def test_a_deviation_too_small_to_divide_by_counts_as_none():
+    signals = np.random.default_rng(0).standard_normal((8, 1, 16)) * 1e-40
+    fitted = fit_normalisation(signals, np.arange(8))
+    assert fitted.std.tolist() == [1.0]

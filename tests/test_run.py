@@ -141,6 +141,8 @@ def test_a_mistake_in_the_data_leaves_no_folder(compose, tmp_path):
         ("optimizer.fused=true optimizer._target_=torch.optim.LBFGS", "optimizer"),
         ("hardware.device=cuda", "hardware.device=cuda finds no GPU"),
         ("dataset.num_cases=3", "split"),
+        ("+optimizer.amsgrad=maybe", "optimizer cannot take a step"),
+        ("augment=none augment._target_=torch.nn.ReLU", "augment cannot take"),
     ],
 )
 def test_what_cannot_be_built_is_a_sentence(compose, tmp_path, override, says):

@@ -52,7 +52,9 @@ def fit_normalisation(signals: Signals, train_indices: np.ndarray) -> Normalisat
         count = total
     std = np.sqrt(squares / count)
     # Below the last digit of float32 there is rounding alone, and dividing would blow it up.
-    constant = std <= np.finfo(np.float32).eps * np.maximum(np.abs(mean), np.finfo(np.float32).tiny)
+    # A deviation below float32's least normal number may count as 0, and nothing divides by that.
+    limits = np.finfo(np.float32)
+    constant = std <= np.maximum(limits.eps * np.abs(mean), limits.tiny)
     return Normalisation(
         mean=mean.astype(np.float32), std=np.where(constant, 1, std).astype(np.float32)
     )
