@@ -5,6 +5,7 @@ Exit codes: 0 finished, 1 a fault of ours (with its trace), 2 a mistake in what 
 """
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -19,11 +20,17 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from raspitrain.errors import InputError
-from raspitrain.hardware.threads import resolve_num_threads, thread_environment
+from raspitrain.hardware.threads import (
+    given_num_threads,
+    resolve_num_threads,
+    thread_environment,
+)
 from raspitrain.rules import check, leaves
 
 
@@ -49,7 +56,7 @@ def main() -> int:
             try:
                 run_composed(cfg, output_dir, overrides)
             finally:
-                _remove_if_empty(output_dir)
+                _remove_empty(_made_by_hydra)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
@@ -97,6 +104,11 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
     assert isinstance(config, dict)
     check({str(name): value for name, value in config.items()})
 
+    if output_dir == Path.cwd():
+        raise InputError(
+            "hydra.run.dir must name a folder of its own for the run, not the one you are in."
+        )
+    given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
     num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
     os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
 
@@ -105,11 +117,23 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
     run(cfg, output_dir, overrides=overrides)
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """Take back the folder that Hydra made for a run that never began, and an empty day's."""
-    for empty in (folder, folder.parent):
+# Folders that Hydra is about to make for a run, the deepest first.
+_made_by_hydra: list[Path] = []
+
+
+class NoteFolders(Callback):
+    """Notes which folders a run will be the first to need, before Hydra makes them."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(str(config.hydra.run.dir)).absolute()
+        _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not f.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Take back the folders of a run that never began, as far as nothing is in them."""
+    for folder in folders:
         try:
-            empty.rmdir()
+            folder.rmdir()
         except OSError:
             return
 
@@ -137,6 +161,14 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         return _unknown_key(found[1].split("=")[0].split("@")[0], arguments)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _first_line(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return (
+            f"{error.filename or 'The run folder'}: {error.strerror}; what was written before "
+            "stays. Make room, or give another hydra.run.dir."
+        )
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}; mend the YAML."
     if isinstance(error, RecursionError):
         return "The configuration is nested too deeply to be read: use fewer levels."
     if not _raised_inside_hydra(error):
@@ -149,6 +181,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
 
 def _unknown_key(key: str, arguments: list[str]) -> str:
     known = _known_keys(arguments)
+    if key in known:
+        return f"{key} is not there any more: another part of the command removes its group."
     hint = _did_you_mean(key, known) or "; --cfg job shows all keys."
     return f"{key} is not a key of this configuration{hint}"
 

@@ -1,6 +1,8 @@
 """Build everything that a run trains from its composed configuration."""
 
+import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from raspitrain.components import build
+from raspitrain.components import build, resolve_target
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
@@ -105,14 +107,14 @@ def prepare(cfg: DictConfig) -> Prepared:
     model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
+    if not parameter_groups(model):
+        raise InputError(f"model ({cfg.model._target_}) has nothing to train: no parameters.")
     optimizer = _made("optimizer", make_optimizer, parameter_groups(model))
     _expect("optimizer", optimizer, torch.optim.Optimizer)
-    schedule = _made(
-        "schedule",
-        build("schedule", cfg.schedule, allowed),
-        optimizer,
-        total_steps=epochs * steps_per_epoch,
-    )
+    make_schedule = build("schedule", cfg.schedule, allowed)
+    takes = inspect.signature(resolve_target("schedule", cfg.schedule._target_, allowed)).parameters
+    total_steps = {"total_steps": epochs * steps_per_epoch} if "total_steps" in takes else {}
+    schedule = _made("schedule", make_schedule, optimizer, **total_steps)
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
@@ -183,8 +185,10 @@ def _try_out(
                 f"for signals of shape {shape}, and gives {tuple(logits.shape)}."
             )
         try:
-            value = loss(logits, labels.to(device))
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # such as shapes that only happen to broadcast
+                value = loss(logits, labels.to(device))
+        except (RuntimeError, ValueError, TypeError, IndexError, UserWarning) as error:
             raise InputError(f"loss cannot take logits and labels: {error}") from error
     if not isinstance(value, torch.Tensor) or value.ndim:
         raise InputError("loss must give one number a batch: use reduction=mean.")

@@ -87,10 +87,10 @@ FRACTION = number(least=0, below=1)
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
-    "epochs": either(whole(1), AUTO),
-    "min_steps": whole(1),
-    "min_epochs": whole(1),
-    "batch_size": either(whole(1), AUTO),
+    "epochs": either(whole(1, most=10**8), AUTO),
+    "min_steps": whole(1, most=10**9),
+    "min_epochs": whole(1, most=10**8),
+    "batch_size": either(whole(1, most=10**6), AUTO),
     "eval_every": either(whole(1), AUTO),
     "patience": either(whole(1), NULL),
     "in_memory": either(SWITCH, AUTO),
@@ -116,14 +116,14 @@ RULES: dict[str, Rule] = {
     "dataset.num_channels": whole(1),
     "dataset.length": either(whole(8), NULL),
     "dataset.num_classes": whole(2),
-    "dataset.noise": number(least=0),
+    "dataset.noise": number(least=0, most=1000),
     "dataset.seed": whole(0, most=2**32 - 1),
     "model.table": one_of("small", "large", "small_blog", "large_blog"),
-    "model.width_mult": number(above=0, most=10),
+    "model.width_mult": number(least=0.05, most=10),
     "model.num_downsamples": either(whole(0), AUTO),
     "model.dropout": FRACTION,
     "model.batchnorm_momentum": number(above=0, most=1),
-    "model.batchnorm_eps": number(above=0),
+    "model.batchnorm_eps": number(above=0, most=1),
     "model.bias": SWITCH,
     "model.always_expand": SWITCH,
     "model.project_activation": SWITCH,
@@ -141,7 +141,7 @@ RULES: dict[str, Rule] = {
     "optimizer.nesterov": SWITCH,
     "optimizer.betas": list_of(FRACTION, size=2),
     "optimizer.eps": number(above=0),
-    "optimizer.weight_decay": number(least=0),
+    "optimizer.weight_decay": number(least=0, most=1000),
     "optimizer.fused": SWITCH,
     "schedule.warmup": FRACTION,
     "schedule.start": number(above=0, most=1),
@@ -186,7 +186,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise InputError(f"{key} is not a key of this configuration{hint}")
         if isinstance(value, str) and value == "???":
             right = f" {rule.right}" if rule else " a value"
-            raise InputError(f"{key} is not given: add {key}=… to the command ({right.strip()}).")
+            raise InputError(f"{key} is not given: add {key}=... to the command ({right.strip()}).")
         if rule is not None and not rule.allows(value):
             raise InputError(
                 f"{key} must be {rule.right}, not {_shown(value)}{_hint(rule, value)}."
@@ -200,11 +200,22 @@ def _check_sections(config: Mapping[str, Any]) -> None:
         if not isinstance(config.get(name), Mapping) or "_target_" not in config[name]:
             raise InputError(
                 f"{name} must be a group with a _target_, not {_shown(config.get(name))}: choose "
-                f"one with {name}=… (--help lists them)."
+                f"one with {name}=... (--help lists them)."
             )
     for name in SECTIONS:
         if not isinstance(config.get(name), Mapping):
             raise InputError(f"{name} must be a group of keys, not {_shown(config.get(name))}.")
+    known = {key.split(".")[0] for key in RULES}
+    for name in config:
+        if name == "experiment":
+            raise InputError(
+                "experiment: the file sets nothing, as its keys land under experiment; begin it "
+                "with the line # @package _global_"
+            )
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; --cfg job shows all keys."
+            raise InputError(f"{name} is not a key of this configuration{hint}")
     there = {key for key, _ in leaves(config)}
     for key in RULES:
         if key.split(".")[0] not in COMPONENTS and key not in there:

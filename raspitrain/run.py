@@ -132,16 +132,17 @@ def _train(
     next_checkpoint = 0.0
     for evaluation in prepared.fit(on_step=on_step, forward=tuned.forward):
         evaluation.row["peak_memory_mb"] = peak_memory_mb()
-        append_row(folder / "metrics.csv", evaluation.row)
-        screen.evaluation(evaluation.row)
+        weights = _weights(prepared.model)
+        # First what a Ctrl-C would lose, then what is written and shown of it.
         progress.rows.append(evaluation.row)
-        progress.last = evaluation
-        progress.last_weights = _weights(prepared.model)
+        progress.last, progress.last_weights = evaluation, weights
         if progress.best is None or _is_better(evaluation.row, progress.best.row):
-            progress.best, progress.best_weights = evaluation, progress.last_weights
+            progress.best, progress.best_weights = evaluation, weights
             progress.evaluations_since_best = 0
         else:
             progress.evaluations_since_best += 1
+        append_row(folder / "metrics.csv", evaluation.row)
+        screen.evaluation(evaluation.row)
         if time.monotonic() >= next_checkpoint:
             _save_checkpoints(prepared, progress, cfg, folder)
             next_checkpoint = time.monotonic() + 60 * cfg.checkpoint_minutes
@@ -197,18 +198,15 @@ def _save_checkpoints(
 def _finish(
     prepared: Prepared, progress: Progress, cfg: DictConfig, folder: Path, started: float
 ) -> dict[str, Any]:
-    """Write checkpoints, plots and summary.json; return the summary."""
+    """Write checkpoints, summary.json and plots; return the summary."""
     summary: dict[str, Any] = {"test_accuracy": None, "status": progress.status}
     if progress.reason is not None:
         summary["reason"] = progress.reason
     if progress.last is not None and progress.best is not None:
         _save_checkpoints(prepared, progress, cfg, folder)
-        plot_accuracy(progress.rows, folder / "accuracy.png")
-        plot_loss(progress.rows, folder / "loss.png")
         class_names = prepared.cases.class_names
         confusion = progress.best.test_confusion
         if confusion is not None:
-            plot_confusion(confusion, class_names, folder / "confusion_matrix.png")
             summary["confusion_matrix"] = confusion.tolist()
             summary["per_class"] = classification_report(confusion, class_names)["per_class"]
         best, last = progress.best.row, progress.last.row
@@ -240,5 +238,15 @@ def _finish(
     }
     if progress.tuned is not None:
         summary |= progress.tuned.record()
+    # Before the plots: whatever happens to them, the figures are there.
     write_summary(folder / "summary.json", summary)
+    if progress.best is not None:
+        plot_accuracy(progress.rows, folder / "accuracy.png")
+        plot_loss(progress.rows, folder / "loss.png")
+        if progress.best.test_confusion is not None:
+            plot_confusion(
+                progress.best.test_confusion,
+                prepared.cases.class_names,
+                folder / "confusion_matrix.png",
+            )
     return summary

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hydra
@@ -21,6 +21,14 @@ TINY = (
     "epochs=2",
     "hardware.num_threads=1",
 )
+
+
+@pytest.fixture(autouse=True)
+def small_numbers_as_they_are() -> Iterator[None]:
+    """A run in this process flushes denormals; the tests after it want them back."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(command, tmp_path
         (["experiment=blg"], "experiment may be basic_motions, blog"),
         (["batch_size=16,32"], "add --multirun"),
         (["model=["], "cannot be read: write key=value"),
-        (["epochs=many"], "epochs must be a whole number of at least 1 or auto, not 'many'"),
+        (["epochs=many"], "epochs must be a whole number from 1 to 100000000 or auto, not 'many'"),
         (["seed=1", "seed=2"], "seed is given 2 times"),
         (["epochs=${nothing}"], "epochs: Interpolation key 'nothing' not found"),
         (["dataset=npy"], "dataset.path is not given"),
@@ -69,6 +69,9 @@ def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(command, tmp_path
         (["hydra.run.dri=x"], "did you mean hydra.run.dir"),
         (["--config-dir", "nowhere"], "nowhere"),
         (["hydra.run.dir=/dev/null/x"], "/dev/null/x: Not a directory; give another hydra.run.dir"),
+        (["+epoch=5"], "epoch is not a key of this configuration; did you mean epochs"),
+        (["hydra.run.dir="], "hydra.run.dir must name a folder of its own"),
+        (["~model", "model.dropout=0"], "another part of the command removes its group"),
         (["--unknown"], "unrecognized arguments: --unknown"),
         (["split=null"], "split must be a group of keys"),
         (["model._target_=os.system"], "model._target_=os.system is not allowed"),
@@ -83,7 +86,40 @@ def test_mistakes_end_in_one_sentence_and_exit_code_2(command, tmp_path, argumen
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     assert says in lines[0]
-    assert list(tmp_path.iterdir()) == [] or not list(tmp_path.rglob("*.*"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_refused_takes_nothing_with_it(command, tmp_path):
+    """An empty folder of the user's own is not the run's to remove."""
+    (tmp_path / "results").mkdir()
+    assert command("epochs=0", "hydra.run.dir=results/run").returncode == 2
+    assert [p.name for p in tmp_path.rglob("*")] == ["results"]
+    assert command("epochs=0", "hydra.run.dir=results").returncode == 2
+    assert [p.name for p in tmp_path.rglob("*")] == ["results"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lr: [1,\n", "bad.yaml, line 2: "),
+        ("# @package _global_\nepoch: 3\n", "epoch is not a key"),
+        ("epochs: 3\n", "# @package _global_"),
+    ],
+)
+def test_a_users_yaml_that_does_nothing_is_named(command, tmp_path, text, says):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "bad.yaml").write_text(text)
+    done = command("--config-dir", "mine", "experiment=bad")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_variables_that_do_not_matter_do_no_harm(command):
+    assert command(*TINY, MPLBACKEND="nonsense").returncode == 0
+    done = command(*TINY, OMP_NUM_THREADS="many")
+    assert done.returncode == 2
+    assert "OMP_NUM_THREADS must be a whole number" in done.stderr
 
 
 def test_a_folder_that_holds_a_run_is_refused(command, tmp_path):

@@ -101,7 +101,7 @@ def test_the_blog_experiment_is_the_posts_run(compose):
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("epochs", "abc", "epochs must be a whole number of at least 1 or auto, not 'abc'"),
+        ("epochs", "abc", "epochs must be a whole number from 1 to 100000000 or auto, not 'abc'"),
         ("epochs", 0, "not 0"),
         ("epochs", True, "not true"),
         ("epochs", None, "not null"),
@@ -117,7 +117,11 @@ def test_the_blog_experiment_is_the_posts_run(compose):
         ("hardware.device", "gpu", "cpu or cuda"),
         ("hardware.num_threads", 0, "hardware.num_threads"),
         ("model.num_downsamples", -1, "model.num_downsamples"),
-        ("model.width_mult", "wide", "model.width_mult must be a number above 0"),
+        (
+            "model.width_mult",
+            "wide",
+            "model.width_mult must be a number at least 0.05 and at most 10",
+        ),
         ("augment.shift", 2, "augment.shift must be a number at least 0 and below 1"),
         ("dataset.noise", "???", "dataset.noise is not given: add dataset.noise="),
     ],

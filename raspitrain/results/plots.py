@@ -245,6 +245,8 @@ def _figure(
     # On a fresh machine matplotlib tells of the font cache that it builds, and of a home folder
     # that it cannot write to; neither matters for the picture.
     log.setLevel(logging.ERROR)
+    # Read at the import, and an unknown name there would stop it; we draw without one.
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib
         import matplotlib.style
@@ -264,3 +266,5 @@ def _figure(
                 figure.savefig(partial, format="png", metadata={"Software": None}, **box)
     finally:
         log.setLevel(level)
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
