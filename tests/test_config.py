@@ -120,7 +120,7 @@ def test_the_blog_experiment_is_the_posts_run(compose):
         (
             "model.width_mult",
             "wide",
-            "model.width_mult must be a number at least 0.05 and at most 10",
+            "model.width_mult must be a number at least 0.05",
         ),
         ("augment.shift", 2, "augment.shift must be a number at least 0 and below 1"),
         ("dataset.noise", "???", "dataset.noise is not given: add dataset.noise="),
