@@ -33,6 +33,7 @@ def apart(monkeypatch, tmp_path):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv(OURS, raising=False)
     monkeypatch.setattr(probe, "cores_taken_since_start", lambda: 0.2)
+    monkeypatch.setattr(probe, "read_load", lambda: None)
     num_threads = torch.get_num_threads()
     yield
     torch.set_num_threads(num_threads)
@@ -219,6 +220,18 @@ def test_other_circumstances_are_measured_anew(monkeypatch):
     assert not remembers()
     monkeypatch.delenv("OMP_WAIT_POLICY")
     assert remembers()
+
+
+def test_a_measurement_is_kept_for_what_others_did_meanwhile(monkeypatch):
+    """A neighbour that came just before it must not spoil the choice for the idle machine."""
+    readings = iter([Reading(10.0, 50.0, 3.0, 4), Reading(12.0, 56.0, 7.0, 4)])
+    with monkeypatch.context() as changed:
+        changed.setattr(probe, "read_load", lambda: next(readings))
+        chosen = chosen_for()
+    assert chosen.cores_taken == pytest.approx(1.0)
+    assert chosen_for().chosen_by == "measurement"
+    monkeypatch.setattr(probe, "cores_taken_since_start", lambda: 1.1)
+    assert chosen_for().chosen_by == "cache"
 
 
 @pytest.mark.parametrize(

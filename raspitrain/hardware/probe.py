@@ -23,7 +23,12 @@ from torch import Tensor, nn
 import raspitrain
 from raspitrain.hardware.board import available_cores, machine_model
 from raspitrain.hardware.cache import recall, remember
-from raspitrain.hardware.load import cores_taken_since_start
+from raspitrain.hardware.load import (
+    ENOUGH_SECONDS,
+    cores_taken,
+    cores_taken_since_start,
+    read_load,
+)
 from raspitrain.hardware.threads import given_num_threads, thread_variables
 from raspitrain.hardware.trial import Trial, choose
 
@@ -44,7 +49,7 @@ class Chosen:
     chosen_by : "configuration", "OMP_NUM_THREADS", "device", "one core", "measurement", "cache" or
         "failed measurement"
     ms_per_step : for each candidate; empty where nothing was measured
-    cores_taken : by other processes, while the run started; None where nobody knows
+    cores_taken : by other processes meanwhile; None where nobody knows
     """
 
     num_threads: int
@@ -109,17 +114,21 @@ def _measured(
 ) -> Chosen:
     taken = cores_taken_since_start()
     tried = candidates(cores)
-    key = {
-        "machine": machine(),
-        "candidates": tried,
-        # An idle machine's choice is no good beside a busy neighbour.
-        "cores_taken": None if taken is None else min(round(taken), cores),
-        "batch": list(batch[0].shape),
-        "described_by": described_by,
-    }
-    kept = _checked(recall(key), tried)
+
+    def key(taken: float | None) -> dict[str, Any]:
+        return {
+            "machine": machine(),
+            "candidates": tried,
+            # An idle machine's choice is no good beside a busy neighbour.
+            "cores_taken": None if taken is None else min(round(taken), cores),
+            "batch": list(batch[0].shape),
+            "described_by": described_by,
+        }
+
+    kept = _checked(recall(key(taken)), tried)
     if kept:
         return Chosen(choose(kept), "cache", kept, taken)
+    before = read_load()
     try:
         trial = try_numbers(model, loss, batch, tried, clock)
     except Exception as error:
@@ -129,7 +138,10 @@ def _measured(
         )  # fmt: skip
         return Chosen(cores, "failed measurement", {}, taken)
     ms_per_step = {c: 1e3 * seconds for c, seconds in sorted(trial.seconds_per_step.items())}
-    remember(key, {str(c): ms for c, ms in ms_per_step.items()})
+    after = read_load()
+    if before is not None and after is not None and after.clock - before.clock > ENOUGH_SECONDS:
+        taken = cores_taken(before, after)  # somebody may just have come or gone
+    remember(key(taken), {str(c): ms for c, ms in ms_per_step.items()})
     return Chosen(trial.choice, "measurement", ms_per_step, taken)
 
 
