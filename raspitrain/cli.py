@@ -75,6 +75,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever reads our output has had enough, as in `| head`; nor does the exit write to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         sentence = _sentence(error, sys.argv[1:])
         if sentence is None:

@@ -115,6 +115,20 @@ def test_a_users_yaml_that_does_nothing_is_named(command, tmp_path, text, says):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_reader_that_leaves_is_no_fault(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain", "--help"],
+        cwd=tmp_path,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_variables_that_do_not_matter_do_no_harm(command):
     assert command(*TINY, MPLBACKEND="nonsense").returncode == 0
     done = command(*TINY, OMP_NUM_THREADS="many")
