@@ -167,7 +167,8 @@ def test_a_run_that_adapts_says_so(compose, tmp_path, monkeypatch):
     for name in ("WINDOW_STEPS", "NUM_WINDOWS", "DRIFT"):
         monkeypatch.setattr(adapt, name, 1)
     num_threads = torch.get_num_threads()
-    settings = (*TINY, "epochs=4", "hardware.adapt_threads=true")
+    # Far more steps than a trial may take, however near to each other its candidates are.
+    settings = (*TINY, "epochs=60", "eval_every=60", "hardware.adapt_threads=true")
     try:
         summary = run(compose(*settings), tmp_path / "run")
     finally:
