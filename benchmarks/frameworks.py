@@ -6,8 +6,8 @@
 
 The blog's networks, data (noise, 3 × 224), batch size and SGD. Lightning and skorch train the plain
 network of benchmarks/plain.py, with everything switched off that the plain loop lacks as well:
-logging, checkpoints, progress bar, validation, scores. All take turns in one process, four epochs a
-turn; what a framework sets up before them, a hundredth of the time here, counts.
+logging, checkpoints, progress bar, validation, scores. All take turns in one process, two epochs a
+turn; what a framework sets up before them, a few hundredths of the time here, counts.
 """
 
 import argparse
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--cases", type=int, default=500, help="in an epoch")
+    parser.add_argument("--cases", type=int, default=250, help="in an epoch")
     parser.add_argument("--batch-size", type=int, default=50)
-    parser.add_argument("--epochs", type=int, default=4, help="of a turn")
+    parser.add_argument("--epochs", type=int, default=2, help="of a turn")
     parser.add_argument("--rounds", type=int, default=3, help="the least of a row")
     parser.add_argument("--seconds", type=float, default=15.0, help="of a row, about")
     args = parser.parse_args(arguments)
