@@ -26,18 +26,14 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from raspitrain.errors import InputError
+from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import (
     given_num_threads,
     resolve_num_threads,
     thread_environment,
 )
+from raspitrain.paths import config_folder
 from raspitrain.rules import check, leaves
-
-
-def config_folder() -> Path:
-    """conf/ of a clone, or its copy inside an installed package."""
-    installed = Path(__file__).parent / "conf"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "conf"
 
 
 def main() -> int:
@@ -113,8 +109,9 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
             "hydra.run.dir must name a folder of its own for the run, not the one you are in."
         )
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
-    num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
-    os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
+    hardware = with_profile(cfg, keys)[0].hardware
+    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
+    os.environ.update(thread_environment(num_threads, hardware.wait_policy, os.environ))
 
     from raspitrain.run import run
 

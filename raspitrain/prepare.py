@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError
 from raspitrain.hardware.compiled import Forward
 from raspitrain.hardware.device import choose_device
+from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.fit import Augment, Evaluation, Loss, OnStep, fit, parameter_groups
@@ -50,7 +52,11 @@ class Prepared:
         return math.ceil(len(self.parts["train"]) / self.batch_size)
 
     def fit(
-        self, *, on_step: OnStep | None = None, forward: Forward | None = None
+        self,
+        *,
+        on_step: OnStep | None = None,
+        forward: Forward | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> Iterator[Evaluation]:
         """Train; see `raspitrain.training.fit.fit`, which takes the same parts one by one."""
         return fit(
@@ -68,11 +74,13 @@ class Prepared:
             class_names=self.cases.class_names,
             on_step=on_step,
             forward=forward,
+            clock=clock,
         )
 
 
 def prepare(cfg: DictConfig) -> Prepared:
     """Build every component that `cfg` names, the data loaded and split."""
+    cfg, _ = with_profile(cfg)
     allowed = list(cfg.allowed_targets)
     apply_threads(cfg.hardware)
     device = choose_device(cfg.hardware.device)

@@ -148,13 +148,22 @@ RULES: dict[str, Rule] = {
     "schedule.end": number(least=0, most=1),
     "loss.label_smoothing": FRACTION,
     "loss.class_weights": one_of(None, "balanced"),
-    "hardware.device": one_of("cpu", "cuda"),
+    "hardware.profile": text(),
+    "hardware.device": one_of("cpu", "cuda", "auto"),
     "hardware.num_threads": either(whole(1, most=1024), AUTO),
-    "hardware.num_interop_threads": whole(1, most=1024),
-    "hardware.wait_policy": one_of(None, "short", "active", "passive"),
-    "hardware.flush_denormals": SWITCH,
-    "hardware.compile": SWITCH,
+    "hardware.num_interop_threads": either(whole(1, most=1024), AUTO),
+    "hardware.wait_policy": one_of(None, "short", "active", "passive", "auto"),
+    "hardware.flush_denormals": either(SWITCH, AUTO),
+    "hardware.compile": either(SWITCH, AUTO),
     "hardware.adapt_threads": SWITCH,
+    "hardware.memory_budget_mb": either(whole(1, most=10**9), NULL, AUTO),
+    "hardware.thermal.policy": one_of("pause", "drop_thread", "none", "auto"),
+    "hardware.thermal.pause_above_c": either(number(above=0, most=150), AUTO),
+    "hardware.thermal.resume_below_c": either(number(above=0, most=150), AUTO),
+    "hardware.thermal.max_wait_minutes": either(number(least=0, most=10**6), AUTO),
+    "hardware.readings.root": text(),
+    "hardware.readings.vcgencmd": text(),
+    "hardware.readings.every_seconds": number(least=0.01, most=3600),
 }
 
 
@@ -256,11 +265,25 @@ def _check_together(config: Mapping[str, Any]) -> None:
     ):
         raise InputError("optimizer.nesterov=true needs optimizer.momentum above 0.")
     hardware = config.get("hardware")
-    if isinstance(hardware, Mapping) and hardware.get("compile") and hardware.get("adapt_threads"):
+    if isinstance(hardware, Mapping):
+        _check_hardware(hardware)
+
+
+def _check_hardware(hardware: Mapping[str, Any]) -> None:
+    is_compiled, adapts = hardware.get("compile") is True, hardware.get("adapt_threads")
+    if is_compiled and adapts:
         raise InputError(
             "hardware.compile=true and hardware.adapt_threads=true do not go together: compiled "
             "code is made for one number of threads."
         )
+    thermal = hardware.get("thermal")
+    if isinstance(thermal, Mapping) and thermal.get("policy") == "drop_thread":
+        if is_compiled or adapts:
+            other = "compile" if is_compiled else "adapt_threads"
+            raise InputError(
+                f"hardware.thermal.policy=drop_thread and hardware.{other}=true do not go "
+                "together: both decide how many threads there are."
+            )
 
 
 def _shown(value: Any) -> str:

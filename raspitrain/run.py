@@ -12,6 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from raspitrain.data.batches import batch_indices
+from raspitrain.hardware.monitor import Monitor
+from raspitrain.hardware.profile import with_profile
+from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.tune import Tuned, tune
 from raspitrain.prepare import Prepared, prepare
 from raspitrain.results.atomic import write_atomic
@@ -20,7 +23,7 @@ from raspitrain.results.environment import environment_record, peak_memory_mb
 from raspitrain.results.folder import claim_run_folder
 from raspitrain.results.json_file import write_json
 from raspitrain.results.metrics import classification_report
-from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss
+from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss, plot_telemetry
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
 from raspitrain.results.table import append_row
@@ -68,24 +71,34 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
         after the results so far are written if the loss stops being finite.
     """
     started = time.perf_counter()
+    cfg, profile = with_profile(cfg, {word.lstrip("+~").split("=")[0] for word in overrides})
     prepared = prepare(cfg)
     folder = claim_run_folder(output_dir)
     write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
     write_atomic(folder / "overrides.yaml", OmegaConf.to_yaml(list(overrides)).encode())
-    write_json(folder / "environment.json", environment_record())
+    environment = environment_record() | {"hardware": profile.record()}
+    write_json(folder / "environment.json", environment)
 
     progress = Progress()
     stopped: BaseException | None = None
-    with logging_to(folder), Screen(prepared.epochs, prepared.steps_per_epoch) as screen:
+    with (
+        logging_to(folder),
+        Screen(prepared.epochs, prepared.steps_per_epoch) as screen,
+        Monitor(folder, **cfg.hardware.readings) as monitor,
+    ):
+        for note in profile.notes:
+            log.warning(note)
         try:
             progress.tuned = tuned = _tune(prepared, cfg)
-            write_json(folder / "environment.json", environment_record() | tuned.record())
-            _train(prepared, progress, cfg, folder, screen, tuned)
+            environment |= environment_record() | tuned.record()
+            write_json(folder / "environment.json", environment)
+            _train(prepared, progress, cfg, folder, screen, tuned, monitor)
         except (NonFiniteLossError, KeyboardInterrupt) as error:
             stopped = error
             progress.status = "diverged" if isinstance(error, NonFiniteLossError) else "interrupted"
             progress.reason = str(error) or None
-        summary = _finish(prepared, progress, cfg, folder, started)
+        monitor.stop()
+        summary = _finish(prepared, progress, cfg, folder, started, monitor)
         screen.finish(summary, folder)
     if stopped is not None:
         raise stopped
@@ -119,18 +132,22 @@ def _train(
     folder: Path,
     screen: Screen,
     tuned: Tuned,
+    monitor: Monitor,
 ) -> None:
     adapt = tuned.adapt
+    guard = ThermalGuard(cfg.hardware.thermal, monitor)
 
     def on_step(num_cases: int, read_loss: Callable[[], float]) -> None:
         if adapt is not None:
             adapt.end_step(num_cases)
+        monitor.cases += num_cases
         screen.step(num_cases, read_loss)
+        guard.check()
         if adapt is not None:
             adapt.begin_step()
 
     next_checkpoint = 0.0
-    for evaluation in prepared.fit(on_step=on_step, forward=tuned.forward):
+    for evaluation in prepared.fit(on_step=on_step, forward=tuned.forward, clock=guard.clock):
         evaluation.row["peak_memory_mb"] = peak_memory_mb()
         weights = _weights(prepared.model)
         # First what a Ctrl-C would lose, then what is written and shown of it.
@@ -196,7 +213,12 @@ def _save_checkpoints(
 
 
 def _finish(
-    prepared: Prepared, progress: Progress, cfg: DictConfig, folder: Path, started: float
+    prepared: Prepared,
+    progress: Progress,
+    cfg: DictConfig,
+    folder: Path,
+    started: float,
+    monitor: Monitor,
 ) -> dict[str, Any]:
     """Write checkpoints, summary.json and plots; return the summary."""
     summary: dict[str, Any] = {"test_accuracy": None, "status": progress.status}
@@ -238,8 +260,13 @@ def _finish(
     }
     if progress.tuned is not None:
         summary |= progress.tuned.record()
+    epochs = progress.last.row["epoch"] if progress.last is not None else 0
+    summary |= monitor.summary(epochs=epochs, num_cases=epochs * len(prepared.parts["train"]))
+    if summary["thermal"]["dropped_threads"]:
+        summary["bit_reproducible"] = False
     # Before the plots: whatever happens to them, the figures are there.
     write_summary(folder / "summary.json", summary)
+    plot_telemetry(folder / "telemetry.csv", folder / "telemetry.png")
     if progress.best is not None:
         plot_accuracy(progress.rows, folder / "accuracy.png")
         plot_loss(progress.rows, folder / "loss.png")

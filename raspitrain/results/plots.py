@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raspitrain.results.atomic import atomic_path
+from raspitrain.results.telemetry import read_telemetry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +29,18 @@ PARTS: dict[str, dict[str, Any]] = {
     "validation": {"color": "#e08214", "linestyle": "--", "marker": "s", "zorder": 3},
     "test": {"color": "#0b5394", "linestyle": "-", "marker": "o", "zorder": 4},
 }
+TELEMETRY = {
+    "temperature_c": "Temperature in °C",
+    "clock_mhz": "Clock in MHz",
+    "samples_per_second": "Samples a second",
+}
+SHADES = {
+    "throttled": ("#e08214", "slowed down by the board"),
+    "under_voltage": ("#b2182b", "under-voltage"),
+    "paused_seconds": ("#0b5394", "paused by the thermal guard"),
+}
+TIME_UNITS = ((86_400, 2, "days"), (3_600, 2, "hours"), (60, 2, "minutes"), (1, 0, "seconds"))
+FEWEST_SAMPLES = 5
 INK, FAINT = "#333333", "#dddddd"
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
@@ -85,6 +98,62 @@ def plot_loss(rows: Rows, path: str | os.PathLike[str]) -> None:
             axes.yaxis.set_minor_formatter(NullFormatter())
         elif drawn.size:
             axes.set_ylim(0, 1.05 * drawn.max() or 1)
+
+
+def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Draw temperature, clock and samples a second over one axis of time, throttling shaded.
+
+    Nothing is drawn where neither temperature nor clock could be read, or for a run too short to
+    show either change.
+
+    Parameters
+    ----------
+    table : telemetry.csv
+    path : a PNG file, written whole or not at all
+    """
+    rows = read_telemetry(table)
+    panels = [
+        (name, label)
+        for name, label in TELEMETRY.items()
+        if any(row[name] is not None for row in rows)
+    ]
+    if len(rows) < FEWEST_SAMPLES or not {"temperature_c", "clock_mhz"} & {n for n, _ in panels}:
+        return
+    time = np.array([row["time"] for row in rows])
+    seconds = np.array([row["seconds"] for row in rows])
+    lasted = time[-1] - time[0]
+    unit, word = next((u, w) for u, least, w in TIME_UNITS if lasted >= least * u)
+    begin = time[0] - seconds[0]
+    # Where a run was interrupted and resumed, the line ends and begins anew.
+    gaps = np.flatnonzero(np.diff(time) > 3 * np.maximum(seconds[1:], seconds[:-1]) + 5) + 1
+    at = np.insert((time - begin) / unit, gaps, np.nan)
+    with _figure(path, figsize=(7.2, 1.2 + 1.7 * len(panels))) as figure:
+        axes_of = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+        for axes, (name, label) in zip(axes_of, panels, strict=True):
+            values = np.array([_number(row[name]) for row in rows])
+            axes.plot(at, np.insert(values, gaps, np.nan), color=PARTS["test"]["color"], linewidth=1.4)
+            axes.set_ylabel(label)
+            if name != "temperature_c":
+                axes.set_ylim(bottom=0)
+            for flag, (color, _) in SHADES.items():
+                for first, last in _spans(np.array([_number(row[flag]) for row in rows]) > 0):
+                    start, end = time[first] - seconds[first] - begin, time[last] - begin
+                    axes.axvspan(start / unit, end / unit, color=color, alpha=0.3, linewidth=0)
+        shown = [f for f in SHADES if any(row[f] for row in rows)]
+        if shown:
+            from matplotlib.patches import Patch
+
+            axes_of[0].legend(
+                handles=[Patch(color=SHADES[f][0], alpha=0.3, label=SHADES[f][1]) for f in shown],
+                loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.3,
+            )  # fmt: skip
+        axes_of[-1].set_xlabel(f"Time in {word}")
+
+
+def _spans(marked: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of each stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], marked, [False])).astype(int)))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def plot_confusion(

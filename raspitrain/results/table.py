@@ -55,7 +55,7 @@ def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | Non
     path = Path(path)
     atomic.on_write("append", path)
     with open(path, "a+b", buffering=0) as file:
-        end = _end_of_last_line(file.fileno())
+        end = end_of_last_line(file.fileno())
         file.truncate(end)
         left = (_format(row) if end else f"{HEADER}\n{_format(row)}").encode()
         try:
@@ -118,7 +118,7 @@ def _parse(line: str) -> Row | None:
         return None
 
 
-def _end_of_last_line(descriptor: int, block: int = 4096) -> int:
+def end_of_last_line(descriptor: int, block: int = 4096) -> int:
     """Where the last whole line ends; looked for from the back, so long files cost nothing."""
     end = os.fstat(descriptor).st_size
     while end > 0:
