@@ -148,8 +148,8 @@ RULES: dict[str, Rule] = {
     "schedule.end": number(least=0, most=1),
     "loss.label_smoothing": FRACTION,
     "loss.class_weights": one_of(None, "balanced"),
-    "hardware.profile": text(),
     "hardware.device": one_of("cpu", "cuda", "auto"),
+    "hardware.profile": text(),
     "hardware.num_threads": either(whole(1, most=1024), AUTO),
     "hardware.num_interop_threads": either(whole(1, most=1024), AUTO),
     "hardware.wait_policy": one_of(None, "short", "active", "passive", "auto"),
@@ -277,13 +277,13 @@ def _check_hardware(hardware: Mapping[str, Any]) -> None:
             "code is made for one number of threads."
         )
     thermal = hardware.get("thermal")
-    if isinstance(thermal, Mapping) and thermal.get("policy") == "drop_thread":
-        if is_compiled or adapts:
-            other = "compile" if is_compiled else "adapt_threads"
-            raise InputError(
-                f"hardware.thermal.policy=drop_thread and hardware.{other}=true do not go "
-                "together: both decide how many threads there are."
-            )
+    drops = isinstance(thermal, Mapping) and thermal.get("policy") == "drop_thread"
+    if drops and (is_compiled or adapts):
+        other = "compile" if is_compiled else "adapt_threads"
+        raise InputError(
+            f"hardware.thermal.policy=drop_thread and hardware.{other}=true do not go together: "
+            "both decide how many threads there are."
+        )
 
 
 def _shown(value: Any) -> str:

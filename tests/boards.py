@@ -68,7 +68,10 @@ def put_vcgencmd(folder: Path, board: dict[str, Any]) -> None:
     rails = board.get("rails")
     adc = "".join(
         [f"{n + '_A':>12} current({k})={a:.8f}A\n" for k, (n, (a, _)) in enumerate(rails.items())]
-        + [f"{n + '_V':>12} volt({k + 8})={v:.8f}V\n" for k, (n, (_, v)) in enumerate(rails.items())]
+        + [
+            f"{n + '_V':>12} volt({k + 8})={v:.8f}V\n"
+            for k, (n, (_, v)) in enumerate(rails.items())
+        ]
         + ["     EXT5V_V volt(24)=5.11478000V\n", "      BATT_V volt(25)=0.01880340V\n"]
         if rails
         else ""
@@ -131,7 +134,9 @@ def files_of(board: dict[str, Any]) -> dict[str, str]:
             files[f"{policy}/scaling_cur_freq"] = f"{board['mhz'] * 1000}\n"
             files[f"{policy}/cpuinfo_max_freq"] = f"{board['mhz'] * 1000}\n"
     if "throttle_count" in board:
-        files[f"{cpu}/cpu0/thermal_throttle/package_throttle_count"] = f"{board['throttle_count']}\n"
+        files[f"{cpu}/cpu0/thermal_throttle/package_throttle_count"] = (
+            f"{board['throttle_count']}\n"
+        )
     chips = []
     if board.get("alarm") is not None:
         chips.append(("rpi_volt", {"in0_lcrit_alarm": board["alarm"]}))

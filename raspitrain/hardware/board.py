@@ -5,6 +5,7 @@ Every reading takes a root folder, so that a test can put a tree of files there.
 
 import os
 import platform
+import re
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,8 @@ def available_cores(root: Path = ROOT) -> int:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         allowed = os.cpu_count() or 1
+    if root != ROOT and (listed := read_text(root / "proc/cpuinfo").count("processor\t:")):
+        allowed = listed
     quotas = [float(allowed)]
     for folder in _cgroup_folders("cpu", root):
         quota, _, period = read_text(folder / "cpu.max").strip().partition(" ")
@@ -43,8 +46,14 @@ def available_cores(root: Path = ROOT) -> int:
 
 def memory_mb(root: Path = ROOT) -> tuple[float, float]:
     """Memory in total and still to be had, within the cgroup's limit; MB of 10^6 bytes."""
-    machine = psutil.virtual_memory()
-    totals, available = [machine.total], [machine.available]
+    sizes = re.findall(
+        r"^(MemTotal|MemAvailable):\s*(\d+) kB", read_text(root / "proc/meminfo"), re.M
+    )
+    machine = {name: 1024 * int(kb) for name, kb in sizes}
+    if len(machine) < 2:
+        asked = psutil.virtual_memory()
+        machine = {"MemTotal": asked.total, "MemAvailable": asked.available}
+    totals, available = [machine["MemTotal"]], [machine["MemAvailable"]]
     for folder in _cgroup_folders("memory", root):
         limit = (
             read_text(folder / "memory.max") or read_text(folder / "memory.limit_in_bytes")

@@ -1,7 +1,6 @@
 """The device that computes."""
 
 import platform
-
 from typing import TYPE_CHECKING
 
 from raspitrain.errors import InputError

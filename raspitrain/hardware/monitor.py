@@ -184,9 +184,7 @@ class Monitor:
         now = self.clock()
         seconds, self._sampled = now - self._sampled, now
         before, self._counted = self._counted, self._counts()
-        cases, pauses, paused, dropped = (
-            b - a for a, b in zip(before, self._counted, strict=True)
-        )
+        cases, pauses, paused, dropped = (b - a for a, b in zip(before, self._counted, strict=True))
         self.temperature_c = self.sensors.temperature_c()
         clock = self._asked.get("clock")
         row: Row = {

@@ -66,9 +66,9 @@ def with_profile(cfg: DictConfig, typed: Collection[str] = ()) -> tuple[DictConf
     return cfg, profile
 
 
-def resolve_profile(hardware: Mapping[str, Any], typed: Collection[str] = ()) -> Profile:
+def resolve_profile(hardware: DictConfig, typed: Collection[str] = ()) -> Profile:
     """Recognise the machine and look up what its profile says for each `auto`."""
-    given = _leaves(OmegaConf.to_container(OmegaConf.create(hardware), resolve=True))
+    given = _leaves(OmegaConf.to_container(hardware, resolve=True))
     root = Path(given["readings.root"])
     recognised = recognise(root)
     name = recognised if given["profile"] == "auto" else given["profile"]

@@ -11,7 +11,8 @@ by us:
   asks the firmware every two seconds
 - hwmon `pwmfan`, fan1_input in rounds a minute: kernel, Documentation/hwmon/pwm-fan.rst. It may say
   0 of a fan that turns (raspberrypi/linux#7556), so nothing is concluded from that number
-- thermal_throttle/package_throttle_count: kernel, Documentation/ABI/testing/sysfs-devices-system-cpu
+- thermal_throttle/package_throttle_count: kernel,
+  Documentation/ABI/testing/sysfs-devices-system-cpu
 - `vcgencmd get_throttled`, `measure_clock arm`, `pmic_read_adc`: raspberrypi.com/documentation,
   "Raspberry Pi OS", "vcgencmd"
 
@@ -191,7 +192,10 @@ def _temperatures(root: Path, chips: Sequence[tuple[str, Path]]) -> list[Path]:
     ]
     own, other = ([path for kind, path in zones if pattern.search(kind)] for pattern in ZONES)
     on_chips = [
-        path for name, folder in chips if name in CHIPS for path in sorted(folder.glob("temp*_input"))
+        path
+        for name, folder in chips
+        if name in CHIPS
+        for path in sorted(folder.glob("temp*_input"))
     ]
     for paths in (own, on_chips, other):
         readable = [path for path in paths if _number(path) is not None]

@@ -119,26 +119,22 @@ def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) 
     ]
     if len(rows) < FEWEST_SAMPLES or not {"temperature_c", "clock_mhz"} & {n for n, _ in panels}:
         return
-    time = np.array([row["time"] for row in rows])
+    # A Raspberry Pi without a battery learns the time of day when it finds a network.
     seconds = np.array([row["seconds"] for row in rows])
-    lasted = time[-1] - time[0]
-    unit, word = next((u, w) for u, least, w in TIME_UNITS if lasted >= least * u)
-    begin = time[0] - seconds[0]
-    # Where a run was interrupted and resumed, the line ends and begins anew.
-    gaps = np.flatnonzero(np.diff(time) > 3 * np.maximum(seconds[1:], seconds[:-1]) + 5) + 1
-    at = np.insert((time - begin) / unit, gaps, np.nan)
+    unit, word = next((u, w) for u, least, w in TIME_UNITS if seconds.sum() >= least * u)
+    end = np.cumsum(seconds) / unit
+    begin = end - seconds / unit
     with _figure(path, figsize=(7.2, 1.2 + 1.7 * len(panels))) as figure:
         axes_of = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
         for axes, (name, label) in zip(axes_of, panels, strict=True):
             values = np.array([_number(row[name]) for row in rows])
-            axes.plot(at, np.insert(values, gaps, np.nan), color=PARTS["test"]["color"], linewidth=1.4)
+            axes.plot(end, values, color=PARTS["test"]["color"], linewidth=1.4)
             axes.set_ylabel(label)
             if name != "temperature_c":
                 axes.set_ylim(bottom=0)
             for flag, (color, _) in SHADES.items():
                 for first, last in _spans(np.array([_number(row[flag]) for row in rows]) > 0):
-                    start, end = time[first] - seconds[first] - begin, time[last] - begin
-                    axes.axvspan(start / unit, end / unit, color=color, alpha=0.3, linewidth=0)
+                    axes.axvspan(begin[first], end[last], color=color, alpha=0.3, linewidth=0)
         shown = [f for f in SHADES if any(row[f] for row in rows)]
         if shown:
             from matplotlib.patches import Patch
@@ -147,7 +143,7 @@ def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) 
                 handles=[Patch(color=SHADES[f][0], alpha=0.3, label=SHADES[f][1]) for f in shown],
                 loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.3,
             )  # fmt: skip
-        axes_of[-1].set_xlabel(f"Time in {word}")
+        axes_of[-1].set_xlabel(f"Time of the run in {word}")
 
 
 def _spans(marked: np.ndarray) -> list[tuple[int, int]]:

@@ -104,7 +104,7 @@ def _format(row: Mapping[str, float | None]) -> str:
     cells = []
     for column in COLUMNS:
         value = row.get(column)
-        digits = 1 if column != "load" else 2
+        digits = 2 if column in ("seconds", "load") else 1
         cells.append("" if value is None else f"{round(value, digits):.10g}".replace("e+", "e"))
     # A time in seconds has ten digits before the point.
     if row.get("time") is not None:

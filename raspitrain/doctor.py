@@ -1,0 +1,134 @@
+"""python -m raspitrain.doctor: what this machine is, and what would hurt a run on it.
+
+Exit codes: 0 nothing found, 1 warnings, 2 raspitrain will not work here.
+"""
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from raspitrain.hardware.checks import ERROR, Finding, Machine, find, gather
+from raspitrain.hardware.torch_build import TorchBuild, examine_torch
+
+WIDTH = 88
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m raspitrain.doctor",
+        description="Says what this machine is, and what would hurt a run on it, with remedies.",
+        epilog="Exit code: 0 nothing found, 1 warnings, 2 raspitrain will not work here.",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--folder", default=".", help="where runs will write (default: here)")
+    parser.add_argument("--python", default=sys.executable, help="whose torch to look at")
+    parser.add_argument("--root", default="/", help="where /proc and /sys are looked for")
+    parser.add_argument("--vcgencmd", default="vcgencmd", help="the Raspberry Pi's own command")
+    given = parser.parse_args(arguments)
+    machine = gather(Path(given.root), given.vcgencmd, Path(given.folder).absolute(), os.environ)
+    # After the look at how busy others are: loading torch is work.
+    torch = examine_torch(given.python)
+    findings = find(machine, torch)
+    exit_code = max((2 if f.level == ERROR else 1 for f in findings), default=0)
+    if given.json:
+        print(json.dumps(as_record(machine, torch, findings, exit_code), indent=2))
+    else:
+        print(as_text(machine, torch, findings))
+    return exit_code
+
+
+def as_record(
+    machine: Machine, torch: TorchBuild, findings: Sequence[Finding], exit_code: int
+) -> dict[str, Any]:
+    return {
+        "machine": machine.record(),
+        "torch": torch.record(),
+        "findings": [vars(finding) for finding in findings],
+        "exit_code": exit_code,
+    }
+
+
+def as_text(machine: Machine, torch: TorchBuild, findings: Sequence[Finding]) -> str:
+    lines = [f"{name:<9}{value}" for name, value in _facts(machine, torch)]
+    errors = sum(finding.level == ERROR for finding in findings)
+    warnings = len(findings) - errors
+    lines.append("")
+    if not findings:
+        lines.append("Nothing found that would hurt a run.")
+    if errors:
+        also = f", {_count(warnings, 'warning')}" if warnings else ""
+        lines.append(f"raspitrain will not work here: {_count(errors, 'error')}{also}.")
+    elif warnings:
+        lines.append(f"{_count(warnings, 'warning')}:")
+    for number, finding in enumerate(findings, start=1):
+        mark = "ERROR " if finding.level == ERROR else ""
+        lines.append("")
+        lines += textwrap.wrap(
+            f"{number}. {mark}{finding.found}", WIDTH, subsequent_indent="   ",
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+        # Not wrapped: commands are there to be pasted.
+        lines += [f"      {line}" for line in finding.remedy]
+    return "\n".join(lines)
+
+
+def _facts(machine: Machine, torch: TorchBuild) -> list[tuple[str, str]]:
+    readings = machine.readings
+    cores = f"{machine.cores} of {machine.cores_total}, {machine.architecture}"
+    if readings.clock_limit_mhz:
+        cores += f", up to {readings.clock_limit_mhz:.0f} MHz"
+    if readings.governor:
+        cores += f", governor {readings.governor}"
+    facts = [
+        ("machine", f"{machine.model or 'unknown'} (profile {machine.profile})"),
+        ("system", machine.system or "unknown"),
+        ("cores", cores),
+        (
+            "memory",
+            f"{machine.memory_available_mb:.0f} of {machine.memory_total_mb:.0f} MB free",
+        ),
+    ]
+    if machine.disk_free_mb is not None:
+        facts.append(
+            ("disk", f"{machine.disk_free_mb / 1000:.1f} GB free in {machine.disk_folder}")
+        )
+    now = []
+    if readings.temperature_c is not None:
+        now.append(f"{readings.temperature_c:.1f} °C")
+    if readings.clock_mhz is not None:
+        now.append(f"{readings.clock_mhz:.0f} MHz")
+    if readings.throttled is not None:
+        held = ", ".join(name.replace("_", " ") for name in readings.throttled.now)
+        now.append(held or "not throttled")
+    if readings.watts is not None:
+        now.append(f"{readings.watts:.1f} W (estimate)")
+    if readings.fan_rpm is not None:
+        now.append("with a fan")
+    facts.append(("now", ", ".join(now) or "no sensor can be read"))
+    facts.append(("torch", _torch(torch)))
+    return facts
+
+
+def _torch(torch: TorchBuild) -> str:
+    if not torch.installed:
+        return "not installed"
+    built = f"for CUDA {torch.cuda}" if torch.cuda else "for processors"
+    if not torch.works:
+        return f"{torch.version} {built}; does not work: {torch.failure}"
+    words = [f"{torch.version} {built}", f"{torch.num_threads} threads"]
+    if torch.capability and torch.capability != "DEFAULT":
+        words.append(torch.capability)
+    return f"{', '.join(words)}; loaded and took a step in {torch.seconds or 0:.1f} s"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,443 @@
+"""What would hurt a run on this machine, each with what to do about it.
+
+`gather` reads, `find` judges: nothing is read there, so that every fault can be planted in a test.
+Remedies are those of Raspberry Pi OS (Debian 12 and 13).
+"""
+
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from raspitrain.hardware.board import ROOT, available_cores, machine_model, memory_mb, read_text
+from raspitrain.hardware.load import cores_taken, read_load
+from raspitrain.hardware.profile import recognise
+from raspitrain.hardware.readings import Readings, ask, read_board
+from raspitrain.hardware.threads import thread_variables
+from raspitrain.hardware.torch_build import TorchBuild
+
+LOAD_SECONDS = 1.0
+GOVERNORS = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+# These drivers' powersave goes up to the full clock as soon as there is work.
+HARDWARE_DRIVEN = ("intel_pstate", "amd-pstate-epp")
+CPU_TORCH = "python -m pip install 'torch>=2.8,<2.10'"
+CPU_INDEX = "python -m pip install torch --index-url https://download.pytorch.org/whl/cpu"
+OUR_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+WARNING, ERROR = "warning", "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that would hurt.
+
+    Attributes
+    ----------
+    level : "warning", or "error" for what keeps raspitrain from working
+    about : a short name, the same for the same kind of finding
+    found : a sentence
+    remedy : commands to paste, or words where there is no command
+    """
+
+    level: str
+    about: str
+    found: str
+    remedy: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is known of a machine; sizes in MB of 10^6 bytes."""
+
+    model: str | None
+    profile: str
+    architecture: str
+    is_64_bit: bool
+    system: str | None
+    cores: int
+    cores_total: int
+    has_atomics: bool | None
+    memory_total_mb: float
+    memory_available_mb: float
+    swap_on_card: tuple[str, ...]
+    swap_manager: str | None
+    disk_folder: str
+    disk_free_mb: float | None
+    disk_writable: bool
+    readings: Readings
+    governor_driver: str | None
+    firmware_silent: bool
+    cores_taken: float | None
+    busiest: tuple[tuple[str, float], ...]
+    thread_variables: Mapping[str, str]
+    has_nvidia_gpu: bool
+    compiler: str | None
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def gather(root: Path, vcgencmd: str, folder: Path, environment: Mapping[str, str]) -> Machine:
+    """Read everything about the machine below `root`; takes LOAD_SECONDS."""
+    load, busiest = _busy(root)
+    total, available = memory_mb(root)
+    readings = read_board(root, vcgencmd)
+    cpuinfo = read_text(root / "proc/cpuinfo")
+    is_arm = "CPU implementer" in cpuinfo
+    features = re.search(r"^Features\s*:(.*)$", cpuinfo, re.M)
+    free, writable = _disk(folder)
+    command = shutil.which(vcgencmd)
+    listed = len(re.findall(r"^processor\s*:", cpuinfo, re.M))
+    return Machine(
+        model=machine_model(root),
+        profile=recognise(root),
+        architecture="aarch64" if is_arm and root != ROOT else platform.machine(),
+        is_64_bit=sys.maxsize > 1 << 32,
+        system=_system(root),
+        cores=available_cores(root),
+        cores_total=listed or os.cpu_count() or 1,
+        has_atomics="atomics" in features[1].split() if is_arm and features else None,
+        memory_total_mb=total,
+        memory_available_mb=available,
+        swap_on_card=_swap_on_card(root),
+        swap_manager=_swap_manager(root),
+        disk_folder=str(folder),
+        disk_free_mb=free,
+        disk_writable=writable,
+        readings=readings,
+        governor_driver=read_text(
+            root / "sys/devices/system/cpu/cpufreq/policy0/scaling_driver"
+        ).strip()
+        or None,
+        firmware_silent=command is not None and not ask(vcgencmd, "get_throttled"),
+        cores_taken=load,
+        busiest=busiest,
+        thread_variables=_variables(environment),
+        has_nvidia_gpu=(root / "proc/driver/nvidia/version").exists()
+        or (root / "dev/nvidia0").exists(),
+        compiler=shutil.which((environment.get("CC") or "cc").split()[0]),
+    )
+
+
+def find(machine: Machine, torch: TorchBuild) -> list[Finding]:
+    """Judge; what keeps raspitrain from working comes first."""
+    found = [
+        *_torch(machine, torch),
+        *_memory(machine),
+        *_disk_space(machine),
+        *_power_and_heat(machine),
+        *_speed(machine),
+    ]
+    return sorted(found, key=lambda finding: finding.level != ERROR)
+
+
+def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
+    found = []
+    is_arm = machine.architecture == "aarch64"
+    install = CPU_TORCH if is_arm else CPU_INDEX
+    if not machine.is_64_bit or machine.architecture.startswith("armv"):
+        return [
+            Finding(
+                ERROR, "32-bit system",
+                "This is a 32-bit system, and there is no torch for those.",
+                ("write Raspberry Pi OS (64-bit) to the card with Raspberry Pi Imager",),
+            )
+        ]  # fmt: skip
+    if not torch.installed:
+        why = f" ({torch.failure})" if torch.failure else ""
+        return [Finding(ERROR, "no torch", f"torch is not installed{why}.", (install,))]
+    if torch.failure == "illegal instruction":
+        why = "this processor does not have all the instructions that its wheel uses"
+        if machine.has_atomics is False:
+            why = "its wheel uses atomic instructions (LSE) that this processor does not have"
+        found.append(
+            Finding(
+                ERROR, "illegal instruction",
+                f"torch {torch.version} dies of an illegal instruction: {why}.",
+                (CPU_TORCH if is_arm else install,),
+            )
+        )  # fmt: skip
+    elif torch.failure == "out of memory":
+        found.append(
+            Finding(
+                ERROR, "torch does not load",
+                f"torch {torch.version} was killed while it loaded: memory ran out.",
+                ("end other programs, or start without a desktop:", _no_desktop()),
+            )
+        )  # fmt: skip
+    elif torch.failure == "too slow":
+        found.append(
+            Finding(
+                WARNING, "torch does not load",
+                f"torch {torch.version} took longer than {torch.seconds or 0:.0f} s to load.",
+                ("look for a busy or failing card: dmesg | grep mmc",),
+            )
+        )  # fmt: skip
+    elif torch.failure:
+        found.append(
+            Finding(
+                ERROR, "torch does not load",
+                f"torch {torch.version} cannot be imported: {torch.failure}",
+                (f"python -m pip uninstall -y torch && {install}",),
+            )
+        )  # fmt: skip
+    if torch.cuda and not machine.has_nvidia_gpu:
+        size = f" and takes {torch.gpu_packages_mb:.0f} MB more" if torch.gpu_packages_mb else ""
+        found.append(
+            Finding(
+                WARNING, "CUDA build",
+                f"torch {torch.version} is built for CUDA {torch.cuda}{size}; "
+                "there is no NVIDIA GPU here.",
+                (
+                    "python -m pip freeze | grep -E '^(nvidia-|triton|cuda-)' | cut -d= -f1 | "
+                    "xargs python -m pip uninstall -y torch",
+                    install,
+                ),
+            )
+        )  # fmt: skip
+    if torch.version and _release(torch.version) < (2, 8):
+        found.append(
+            Finding(
+                ERROR, "old torch", f"torch {torch.version} is older than 2.8.", (install,)
+            )
+        )  # fmt: skip
+    return found
+
+
+def _memory(machine: Machine) -> list[Finding]:
+    found = []
+    free, total = machine.memory_available_mb, machine.memory_total_mb
+    if free < 350:
+        found.append(
+            Finding(
+                ERROR if free < 200 else WARNING, "little memory",
+                f"{free:.0f} of {total:.0f} MB of memory are free; torch and a small run take "
+                "about 300.",
+                ("end other programs, or start without a desktop:", _no_desktop()),
+            )
+        )  # fmt: skip
+    if machine.swap_on_card:
+        if machine.swap_manager == "rpi-swap":
+            remedy = (
+                "sudo mkdir -p /etc/rpi/swap.conf.d && printf '[Main]\\nMechanism=zram\\n' | "
+                "sudo tee /etc/rpi/swap.conf.d/90-zram.conf && sudo reboot",
+            )
+        elif machine.swap_manager == "dphys-swapfile":
+            remedy = (
+                "sudo dphys-swapfile swapoff && sudo systemctl disable --now dphys-swapfile "
+                "&& sudo apt install -y zram-tools",
+            )
+        else:
+            remedy = (f"sudo swapoff {' '.join(machine.swap_on_card)}, and remove it from "
+                      "/etc/fstab",)  # fmt: skip
+        found.append(
+            Finding(
+                WARNING, "swap on the card",
+                f"{', '.join(machine.swap_on_card)} swaps to the SD card: it wears the card, and "
+                "a run that swaps stands still.",
+                remedy,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _disk_space(machine: Machine) -> list[Finding]:
+    if not machine.disk_writable:
+        return [
+            Finding(
+                ERROR, "disk", f"{machine.disk_folder} cannot be written.",
+                ("change to a folder of your own, or look for a card that has failed: "
+                 "dmesg | grep -iE 'mmc|ext4'",),
+            )
+        ]  # fmt: skip
+    free = machine.disk_free_mb
+    if free is None or free >= 1000:
+        return []
+    return [
+        Finding(
+            ERROR if free < 50 else WARNING, "disk",
+            f"{free:.0f} MB are free in {machine.disk_folder}; a run takes 1 to 100.",
+            ("sudo apt clean && sudo journalctl --vacuum-size=50M", "du -hx ~ | sort -h | tail"),
+        )
+    ]  # fmt: skip
+
+
+def _power_and_heat(machine: Machine) -> list[Finding]:
+    found = []
+    readings = machine.readings
+    is_pi = "Raspberry Pi" in (machine.model or "")
+    now = set(readings.throttled.now) if readings.throttled else set()
+    since_boot = set((readings.throttled and readings.throttled.since_boot) or ()) - now
+    supply = {
+        "raspberrypi5": "use the 27 W USB-C supply (5 V, 5 A) and its own cable; where the supply "
+        "gives 5 A and cannot say so: echo usb_max_current_enable=1 | "
+        "sudo tee -a /boot/firmware/config.txt",
+        "raspberrypi4": "use the 15 W USB-C supply (5.1 V, 3 A) and its own cable",
+    }.get(machine.profile, "use the 12.5 W micro-USB supply (5.1 V, 2.5 A) and its own cable")
+    for flags, when in ((now, "now"), (since_boot, "since the board was started")):
+        if "under_voltage" in flags:
+            found.append(
+                Finding(WARNING, f"under-voltage {when.split()[0]}",
+                        f"The supply's voltage is too low {when}." if when == "now" else
+                        f"The supply's voltage was too low at some moment {when}.", (supply,))
+            )  # fmt: skip
+        slowed = [f.replace("_", " ") for f in flags if f != "under_voltage"]
+        if slowed:
+            verb = "is" if when == "now" else "was"
+            reason = "by heat or a weak supply" if "under_voltage" in flags else "by heat"
+            found.append(
+                Finding(WARNING, f"throttled {when.split()[0]}",
+                        f"The board {verb} slowed down {reason} {when} "
+                        f"({', '.join(sorted(slowed))}): timings do not count.",
+                        ("see to its cooling; the mark stays until the next start",)
+                        if when != "now" else ("see to its cooling, and wait until it is cold",))
+            )  # fmt: skip
+    temperature = readings.temperature_c
+    if temperature is not None:
+        limit = 80.0 if is_pi else 90.0
+        if temperature >= limit - 10:
+            found.append(
+                Finding(WARNING, "hot",
+                        f"The processor is at {temperature:.0f} °C before the work has begun; "
+                        f"it slows itself down from {limit:.0f}.",
+                        ("see to its cooling, and wait until it is cold",))
+            )  # fmt: skip
+        elif is_pi and readings.fan_rpm is None and temperature >= 60:
+            found.append(
+                Finding(WARNING, "no fan",
+                        f"The processor is at {temperature:.0f} °C before the work has begun, and "
+                        "the kernel knows of no fan.",
+                        ("fit a fan or a heat sink (Pi 5: the Active Cooler), or let a run pause "
+                         "in time: hardware.thermal.pause_above_c=78",))
+            )  # fmt: skip
+    if is_pi and machine.firmware_silent:
+        found.append(
+            Finding(WARNING, "vcgencmd",
+                    "vcgencmd is there and does not answer: throttling and power stay unknown.",
+                    ("sudo usermod -aG video $USER, then log in again",))
+        )  # fmt: skip
+    return found
+
+
+def _speed(machine: Machine) -> list[Finding]:
+    found = []
+    governor = machine.readings.governor
+    if governor not in (None, "performance") and machine.governor_driver not in HARDWARE_DRIVEN:
+        found.append(
+            Finding(WARNING, "governor",
+                    f"The clock's governor is {governor}: between steps it falls, and timings "
+                    "scatter.",
+                    (f"echo performance | sudo tee {GOVERNORS}",))
+        )  # fmt: skip
+    taken = machine.cores_taken
+    if taken is not None and taken > 0.25:
+        who = ", ".join(f"{name} {share:.1f}" for name, share in machine.busiest)
+        found.append(
+            Finding(WARNING, "busy",
+                    f"Other processes keep {taken:.1f} of {machine.cores} cores busy"
+                    f"{f' ({who})' if who else ''}.",
+                    ("end them, or leave hardware.num_threads=auto to find what is left: top",))
+        )  # fmt: skip
+    if machine.thread_variables:
+        shown = " ".join(f"{k}={v}" for k, v in machine.thread_variables.items())
+        found.append(
+            Finding(WARNING, "thread variables",
+                    f"The environment sets {shown}: it overrules what raspitrain would choose.",
+                    (f"unset {' '.join(machine.thread_variables)}",))
+        )  # fmt: skip
+    if machine.compiler is None:
+        found.append(
+            Finding(WARNING, "no compiler",
+                    "There is no C compiler: the fast kernels cannot be made, and training takes "
+                    "several times as long.",
+                    ("sudo apt install -y gcc libc6-dev",))
+        )  # fmt: skip
+    return found
+
+
+def _no_desktop() -> str:
+    return "sudo systemctl set-default multi-user.target && sudo reboot"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    counts = {name: environment[name] for name in OUR_THREADS if environment.get(name)}
+    return counts | thread_variables(environment)
+
+
+def _system(root: Path) -> str | None:
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        if found := re.search(r'^PRETTY_NAME="?([^"\n]*)', read_text(root / name), re.M):
+            return found[1]
+    return None
+
+
+def _busy(root: Path) -> tuple[float | None, tuple[tuple[str, float], ...]]:
+    """Cores that others keep busy, and the busiest of them, each in cores."""
+    if root != ROOT:
+        words = read_text(root / "proc/loadavg").split()
+        return (float(words[0]) if words else None), ()
+    before, earlier = read_load(), _processor_times()
+    time.sleep(LOAD_SECONDS)
+    after, later = read_load(), _processor_times()
+    if before is None or after is None:
+        return None, ()
+    seconds = after.clock - before.clock
+    shares = [
+        (name, (spent - earlier[key][1]) / seconds)
+        for key, (name, spent) in later.items()
+        if key in earlier
+    ]
+    busiest = sorted((s for s in shares if s[1] >= 0.1), key=lambda s: -s[1])[:3]
+    return cores_taken(before, after), tuple(busiest)
+
+
+def _processor_times() -> dict[int, tuple[str, float]]:
+    found = {}
+    for process in psutil.process_iter(["name", "cpu_times"]):
+        times = process.info["cpu_times"]
+        if times is not None and process.pid != os.getpid():
+            found[process.pid] = (process.info["name"] or "?", times.user + times.system)
+    return found
+
+
+def _disk(folder: Path) -> tuple[float | None, bool]:
+    """Free space where a run would write, and whether it may."""
+    existing = next((f for f in (folder, *folder.parents) if f.exists()), Path("/"))
+    try:
+        free: float | None = shutil.disk_usage(existing).free / 1e6
+    except OSError:
+        free = None
+    return free, os.access(existing, os.W_OK)
+
+
+def _swap_on_card(root: Path) -> tuple[str, ...]:
+    """Swap files and partitions that lie on an SD card, without the compressed ones in memory."""
+    names = [line.split()[0] for line in read_text(root / "proc/swaps").splitlines()[1:] if line]
+    mounts = [line.split()[:2] for line in read_text(root / "proc/mounts").splitlines() if line]
+    on_card = []
+    for name in names:
+        device = name
+        if not name.startswith("/dev/"):
+            holds = [(point, d) for d, point in mounts if name.startswith(point.rstrip("/") + "/")]
+            device = max(holds, key=lambda hold: len(hold[0]), default=("", ""))[1]
+        if device.startswith("/dev/mmcblk"):
+            on_card.append(name)
+    return tuple(on_card)
+
+
+def _swap_manager(root: Path) -> str | None:
+    if (root / "etc/rpi/swap.conf").exists():
+        return "rpi-swap"
+    return "dphys-swapfile" if (root / "etc/dphys-swapfile").exists() else None
