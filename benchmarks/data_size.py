@@ -1,6 +1,6 @@
 """Do speed and memory depend on how many cases there are?
 
-    python -m benchmarks.data_size          # about two minutes; leave the machine alone
+    python -m benchmarks.data_size          # about five minutes; leave the machine alone
     python -m benchmarks.data_size --huge --folder /mnt/usb          # writes 4 GB there for a while
 
 Sets of 10³, 10⁴ and 10⁵ cases, 3 × 224, written once as data.npy; each is trained on for a few
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", help="where the sets lie for the while; see also TMPDIR")
     parser.add_argument("--model", default="mobilenetv3_small")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of a turn")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """The same job in a plain loop, under Lightning's Trainer, under skorch, and ours.
 
     pip install -e '.[bench]'
-    python -m benchmarks.frameworks         # about three minutes; leave the machine alone
+    python -m benchmarks.frameworks         # about two minutes; leave the machine alone
     python -m benchmarks.frameworks --contenders plain ours
 
 The blog's networks, data (noise, 3 × 224), batch size and SGD. Lightning and skorch train the plain
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=250, help="in an epoch")
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=2, help="of a turn")
-    parser.add_argument("--rounds", type=int, default=3, help="the least of a row")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of a row, about")
+    parser.add_argument("--rounds", type=int, default=5, help="the least of a row")
+    parser.add_argument("--seconds", type=float, default=25.0, help="of a row, about")
     args = parser.parse_args(arguments)
 
     versions = []
