@@ -292,3 +292,18 @@ def test_exported_program_gives_the_same_outputs_for_any_number_of_cases(name):
     program = torch.export.export(model, (torch.randn(2, 3, 64),), dynamic_shapes={"x": {0: batch}})
     signals = torch.randn(7, 3, 64)
     torch.testing.assert_close(program.module()(signals), model(signals), rtol=1e-4, atol=1e-5)
+
+
+def test_onnx_runtime_gives_the_same_outputs_for_any_number_of_cases(tmp_path):
+    import onnxruntime
+
+    model = spread_batchnorm(build("mobilenetv3_small", engine="auto", width_mult=0.25)).eval()
+    batch = torch.export.Dim("batch", min=1, max=512)
+    exported = torch.onnx.export(
+        model, (torch.randn(2, 3, 64),), dynamo=True, dynamic_shapes={"x": {0: batch}}, verbose=False
+    )
+    exported.save(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    signals = torch.randn(7, 3, 64)
+    (logits,) = session.run(None, {session.get_inputs()[0].name: signals.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), model(signals), rtol=1e-4, atol=1e-5)
