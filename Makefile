@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-long lint bench bench-a76 clean
+.PHONY: help train test test-long test-pi lint bench bench-a76 clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,10 +13,13 @@ train: .venv/installed ## train and report, with ARGS="model=mobilenetv3_large o
 	$(BIN)/python -m raspitrain $(ARGS)
 
 test: .venv/installed-dev ## the tests, in under five minutes
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-long: .venv/installed-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+test-pi: ## the tests and short runs on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root; under an hour)
+	bash tests/pi/run.sh $(ARGS)
 
 lint: .venv/installed-dev ## style, format and types
 	$(BIN)/ruff check .

@@ -22,6 +22,9 @@ TINY = (
     "hardware.num_threads=1",
 )
 
+# How many times longer than on an ordinary machine a command may take: emulated ones are slow.
+PATIENCE = float(os.environ.get("RASPITRAIN_TEST_PATIENCE", "1"))
+
 
 @pytest.fixture(autouse=True)
 def small_numbers_as_they_are() -> Iterator[None]:
@@ -56,7 +59,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=120 * PATIENCE,
         )
 
     return run

@@ -4,7 +4,7 @@
 #     apt-get install debootstrap gcc python3-pip
 #     bash benchmarks/a76/root.sh
 # It lives outside the tree, in RASPITRAIN_A76_ROOT (else ~/.cache/raspitrain-a76), 1.7 GB.
-# Called again it only looks whether something is missing.
+# Called again it only looks whether something is missing. --without-packages leaves /venv empty.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}
@@ -55,21 +55,24 @@ if [ ! -e "$root/.debian" ]; then
     touch "$root/.debian"
 fi
 
-# What the libraries that choose kernels by the processor read of a Raspberry Pi 5. qemu looks for
-# every file under QEMU_LD_PREFIX=/board first, and would show the host's processor otherwise.
-if [ ! -e "$root/board" ]; then
-    cpus=$root/board/sys/devices/system/cpu
-    mkdir -p "$root/board/proc" "$cpus"
+# What the libraries that choose kernels by the processor read of a Raspberry Pi 5 (A76), 4 (A72)
+# and 3 or Zero 2 W (A53). qemu looks for every file under its QEMU_LD_PREFIX first, and would show
+# the host's processor otherwise.
+board() { # name, part, revision, features, level 2 cache, level 3 cache
+    local cpus=$root/board/$1/sys/devices/system/cpu part=$2 revision=$3 features=$4 two=$5 three=$6
+    mkdir -p "$root/board/$1/proc" "$cpus"
     echo 0-3 | tee "$cpus/possible" "$cpus/present" >"$cpus/online"
     echo 3 >"$cpus/kernel_max"
     for cpu in 0 1 2 3; do
-        printf '%s\n' "processor	: $cpu" 'BogoMIPS	: 108.00' \
-            'Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp' \
-            'CPU implementer	: 0x41' 'CPU architecture: 8' 'CPU variant	: 0x4' \
-            'CPU part	: 0xd0b' 'CPU revision	: 1' '' >>"$root/board/proc/cpuinfo"
+        printf '%s\n' "processor	: $cpu" 'BogoMIPS	: 108.00' "Features	: $features" \
+            'CPU implementer	: 0x41' 'CPU architecture: 8' "CPU variant	: 0x${revision%p*}" \
+            "CPU part	: 0x$part" "CPU revision	: ${revision#*p}" '' \
+            >>"$root/board/$1/proc/cpuinfo"
         mkdir -p "$cpus/cpu$cpu/regs/identification"
-        echo 0x00000000414fd0b1 >"$cpus/cpu$cpu/regs/identification/midr_el1"
+        echo "0x0000000041${revision%p*}f$part${revision#*p}" \
+            >"$cpus/cpu$cpu/regs/identification/midr_el1"
         while read -r index level type size shared; do
+            [ -n "$size" ] || continue
             mkdir -p "$cpus/cpu$cpu/cache/index$index"
             cd "$cpus/cpu$cpu/cache/index$index"
             echo "$level" >level
@@ -78,13 +81,23 @@ if [ ! -e "$root/board" ]; then
             echo "$shared" >shared_cpu_list
             echo 64 >coherency_line_size
         done <<END
-0 1 Data 64K $cpu
-1 1 Instruction 64K $cpu
-2 2 Unified 512K $cpu
-3 3 Unified 2048K 0-3
+0 1 Data ${7:-32K} $cpu
+1 1 Instruction ${8:-32K} $cpu
+2 2 Unified $two $([ -n "$three" ] && echo $cpu || echo 0-3)
+${three:+3 3 Unified $three 0-3}
 END
     done
+}
+if [ ! -e "$root/board/cortex-a53" ]; then
+    rm -rf "$root/board"
+    board cortex-a76 d0b 4p1 \
+        'fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp' \
+        512K 2048K 64K 64K
+    board cortex-a72 d08 0p3 'fp asimd evtstrm crc32 cpuid' 1024K '' 32K 48K
+    board cortex-a53 d03 0p4 'fp asimd evtstrm crc32 cpuid' 512K ''
 fi
+
+[ "${1:-}" != --without-packages ] || exit 0
 
 # pip on the host fetches and unpacks the board's wheels in a fraction of the emulated time. It
 # would judge the markers in constraints.txt, and torch's own requirements, by the host: so the

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# raspitrain on the Raspberry Pi's own instruction set, without a Raspberry Pi:
+#     make test-pi        or: bash tests/pi/run.sh [ARGUMENTS OF PYTEST]
+# An arm64 Debian 12 under qemu (benchmarks/a76/root.sh makes it) gets a copy of this checkout,
+# installs it with its own pip as a Pi 5 would, runs the tests but those of left_out.txt, then
+# shortened runs of the real command, and one step each as on a Pi 4 and on a Pi 3 or Zero 2 W.
+# Needs root on an x86-64 Linux, and apt-get install debootstrap gcc python3-pip. Emulated
+# arithmetic is a hundred times slower than a board's, so no time here says anything about a Pi.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+root=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}/root
+workers=${WORKERS:-$(nproc)}
+begun=$SECONDS
+failed=()
+
+say() { printf '\n== %s (%d:%02d)\n' "$1" $(((SECONDS - begun) / 60)) $(((SECONDS - begun) % 60)); }
+
+say "The root: Debian 12 for arm64"
+bash "$repository/benchmarks/a76/root.sh" --without-packages
+
+say "A copy of the checkout, as git would commit it"
+rm -rf "$root/raspitrain"
+mkdir "$root/raspitrain"
+git -C "$repository" ls-files -z --cached --others --exclude-standard |
+    tar -C "$repository" --null --files-from=- --ignore-failed-read -c |
+    tar -C "$root/raspitrain" -x
+
+# The board's pip asks the index that this machine's pip asks, and trusts whom it trusts.
+cp -L /etc/resolv.conf "$root/etc/"
+variables='PATH=/pi/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PYTHONPYCACHEPREFIX=
+PIP_DISABLE_PIP_VERSION_CHECK=1
+PIP_ROOT_USER_ACTION=ignore
+PIP_CACHE_DIR=/var/cache/pip'
+for name in http_proxy https_proxy no_proxy PIP_INDEX_URL PIP_DEFAULT_TIMEOUT PIP_CERT; do
+    [ -z "${!name:-}" ] || variables+=$'\n'$name=${!name}
+done
+if [ -n "${PIP_CERT:-}" ]; then install -D "$PIP_CERT" "$root$PIP_CERT"; fi
+
+board() { # what to run on the Pi 5, with SOME=VARIABLE first if need be
+    A76_CHECKOUT=/raspitrain A76_VARIABLES=$variables${WITH:+$'\n'$WITH} \
+        bash "$repository/benchmarks/a76/enter.sh" "$@"
+}
+check() { # what is checked, command; its output is shown if it fails
+    local name=$1 begin=$SECONDS
+    shift
+    if "$@" >"$root/tmp/check" 2>&1; then
+        printf 'ok       %4d s  %s\n' $((SECONDS - begin)) "$name"
+    else
+        printf 'FAILED   %4d s  %s\n' $((SECONDS - begin)) "$name"
+        sed 's/^/    /' "$root/tmp/check"
+        failed+=("$name")
+    fi
+}
+megabytes() { du -sm --apparent-size "$root/pi/lib" | cut -f1; }
+
+say "What the board's own pip resolves and installs"
+[ -e "$root/pi/bin/pip" ] || board python3 -m venv /pi
+if ! cmp -s "$root/raspitrain/constraints.txt" "$root/pi/constraints.txt"; then
+    rm -rf "$root/pi"
+    board python3 -m venv /pi
+    empty=$(megabytes)
+    # Bytecode is left to this machine, if it has the same Python: there it takes a minute.
+    board pip install --quiet --no-compile -c constraints.txt -e .
+    if command -v python3.11 >/dev/null; then
+        python3.11 -m compileall -q -j 0 -s "$root" "$root/pi/lib" >/dev/null || true
+    fi
+    echo "$(($(megabytes) - empty))" >"$root/pi/megabytes"
+    board pip install --quiet --no-compile -c constraints.txt -e '.[ucr,dev]'
+    cp "$root/raspitrain/constraints.txt" "$root/pi/"
+fi
+board pip check || failed+=("pip check")
+board pip list --format=freeze | grep -E '^(torch|numpy|matplotlib|hydra-core|omegaconf)='
+echo "installed size of the core set, bytecode included: $(cat "$root/pi/megabytes") MB"
+torch_megabytes=$(du -smc --apparent-size "$root"/pi/lib/python3*/site-packages/torch* | tail -1 | cut -f1)
+echo "of that torch: $torch_megabytes MB"
+
+say "The tests, but for those of left_out.txt"
+left_out=()
+while read -r test; do
+    left_out+=("--deselect=$test")
+done < <(sed -nE 's/^(tests[^ ]*).*/\1/p' "$here/left_out.txt")
+WITH='RASPITRAIN_TEST_PATIENCE=10' board python -m pytest -n "$workers" \
+    -m 'not long and not browser' "${left_out[@]}" "$@" || failed+=(tests)
+
+say "The real command, shortened"
+small='dataset.num_cases=60 dataset.length=64 epochs=2 batch_size=16'
+# shellcheck disable=SC2086
+{
+    check "the first command of the README" board python -m raspitrain \
+        model=mobilenetv3_large optimizer=sgd $small hydra.run.dir=outputs/large
+    check "a run that is stopped in the middle" board sh -c "
+        python -m raspitrain $small epochs=40 checkpoint_minutes=0 hydra.run.dir=outputs/cut &
+        while ! [ -e outputs/cut/last.pt ]; do sleep 1; done; kill -9 \$!; ! wait \$!"
+    check "... and resumed" board python -m raspitrain resume=outputs/cut epochs=40
+    check "a sweep of two jobs" board python -m raspitrain --multirun $small \
+        batch_size=16,32 hydra.sweep.dir=outputs/sweep
+    check "its report" board python -m raspitrain.report outputs/sweep
+    check "a run's report" board python -m raspitrain.report outputs/large
+    check "doctor, which finds what a chroot lacks" board sh -c '
+        python -m raspitrain.doctor; [ $? -le 1 ]'
+}
+
+say "One step on the older boards"
+for processor in cortex-a72 cortex-a53; do
+    A76_BOARD=$processor check "import and a step on a $processor" \
+        board python -m raspitrain $small epochs=1 hydra.run.dir=outputs/$processor
+done
+
+say "Done"
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'did not work: %s\n' "${failed[@]}"
+    exit 1
+fi
+echo "all of it works"
