@@ -6,9 +6,11 @@ Exit codes: 0 nothing found, 1 warnings, 2 raspitrain will not work here.
 import argparse
 import json
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = gather(Path(given.root), given.vcgencmd, Path(given.folder).absolute(), os.environ)
     # After the look at how busy others are: loading torch is work.
     torch = examine_torch(given.python)
-    findings = find(machine, torch)
+    findings = [_for_python(finding, given.python) for finding in find(machine, torch)]
     exit_code = max((2 if f.level == ERROR else 1 for f in findings), default=0)
     if given.json:
         print(json.dumps(as_record(machine, torch, findings, exit_code), indent=2))
     else:
         print(as_text(machine, torch, findings))
     return exit_code
+
+
+def _for_python(finding: Finding, python: str) -> Finding:
+    """Its commands meant for that interpreter, whatever environment they are pasted into."""
+    own = f"{shlex.quote(python)} -m pip"
+    return replace(
+        finding, remedy=tuple(line.replace("python -m pip", own) for line in finding.remedy)
+    )
 
 
 def as_record(

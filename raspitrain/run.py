@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from raspitrain.data.batches import batch_indices
 from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.profile import with_profile
+from raspitrain.hardware.profile import Profile, with_profile
 from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.tune import Tuned, tune
 from raspitrain.prepare import Prepared, prepare
@@ -98,7 +98,7 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
             progress.status = "diverged" if isinstance(error, NonFiniteLossError) else "interrupted"
             progress.reason = str(error) or None
         monitor.stop()
-        summary = _finish(prepared, progress, cfg, folder, started, monitor)
+        summary = _finish(prepared, progress, cfg, folder, started, profile, monitor)
         screen.finish(summary, folder)
     if stopped is not None:
         raise stopped
@@ -218,6 +218,7 @@ def _finish(
     cfg: DictConfig,
     folder: Path,
     started: float,
+    profile: Profile,
     monitor: Monitor,
 ) -> dict[str, Any]:
     """Write checkpoints, summary.json and plots; return the summary."""
@@ -253,6 +254,7 @@ def _finish(
         "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
         "num_threads": torch.get_num_threads(),
         "device": str(prepared.device),
+        "hardware": profile.record(),
         "num_cases": {name: len(part) for name, part in prepared.parts.items()},
         "class_names": list(prepared.cases.class_names),
         "total_seconds": time.perf_counter() - started,

@@ -344,7 +344,7 @@ def _speed(machine: Machine) -> list[Finding]:
             Finding(WARNING, "busy",
                     f"Other processes keep {taken:.1f} of {machine.cores} cores busy"
                     f"{f' ({who})' if who else ''}.",
-                    ("end them, or leave hardware.num_threads=auto to find what is left: top",))
+                    ("top", "end them, or let hardware.num_threads=auto find what is left"))
         )  # fmt: skip
     if machine.thread_variables:
         shown = " ".join(f"{k}={v}" for k, v in machine.thread_variables.items())
