@@ -1,7 +1,7 @@
 """The command line: compose with Hydra, check, run; a mistake ends in one sentence.
 
-Exit codes: 0 finished, 1 a fault of ours (with its trace), 2 a mistake in what was given,
-130 interrupted.
+Exit codes: 0 finished, 1 a fault of ours (with its trace) or a sweep of which not every job
+finished, 2 a mistake in what was given, 130 interrupted.
 """
 
 import difflib
@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
+from raspitrain.composition import check_composition, first_line, given_keys
 from raspitrain.errors import InputError
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import (
@@ -33,7 +34,8 @@ from raspitrain.hardware.threads import (
     thread_environment,
 )
 from raspitrain.paths import config_folder
-from raspitrain.rules import check, leaves
+from raspitrain.rules import leaves
+from raspitrain.sweep.sweep import SweepEnd
 
 
 def main() -> int:
@@ -49,6 +51,7 @@ def main() -> int:
             # As they were typed: an interpolation in them is not ours to resolve.
             typed: Any = HydraConfig.get().overrides.task
             overrides = [str(typed._get_node(k)) for k in range(len(typed))]
+            _check_is_no_sweep(cfg)
             try:
                 run_composed(cfg, output_dir, overrides)
             finally:
@@ -64,7 +67,12 @@ def main() -> int:
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
         parser.parse_args()
+        OmegaConf.register_new_resolver(
+            "first_given", lambda *values: next(v for v in values if v is not None), replace=True
+        )
         command()
+    except SweepEnd as end:
+        return int(end.code or 0)
     except SystemExit as leaving:
         # With 1 Hydra leaves only after saying what the user did wrong.
         return 2 if leaving.code == 1 else int(leaving.code or 0)
@@ -90,32 +98,28 @@ def _refuse(message: str) -> NoReturn:
 
 def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> None:
     """Check the configuration, set the environment that torch reads at import, then run."""
-    keys = [override.lstrip("+~").split("=")[0] for override in overrides]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(f"{key} is given {keys.count(key)} times: give it once.")
-    try:
-        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
-    except RecursionError as error:
-        raise InputError("The configuration refers to itself, or is nested too deeply.") from error
-    except OmegaConfBaseException as error:
-        where = f"{error.full_key}: " if error.full_key else ""
-        raise InputError(f"{where}{_first_line(error)}.") from error
-    assert isinstance(config, dict)
-    check({str(name): value for name, value in config.items()})
-
+    check_composition(cfg, overrides)
     if output_dir == Path.cwd():
         raise InputError(
             "hydra.run.dir must name a folder of its own for the run, not the one you are in."
         )
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
-    hardware = with_profile(cfg, keys)[0].hardware
+    hardware = with_profile(cfg, given_keys(overrides))[0].hardware
     num_threads = resolve_num_threads(hardware.num_threads, os.environ)
     os.environ.update(thread_environment(num_threads, hardware.wait_policy, os.environ))
 
-    from raspitrain.run import run
+    from raspitrain.task import perform
 
-    run(cfg, output_dir, overrides=overrides)
+    perform(cfg, output_dir, overrides)
+
+
+def _check_is_no_sweep(cfg: DictConfig) -> None:
+    for key, given in (
+        ("sweep", HydraConfig.get().runtime.choices.get("sweep")),
+        ("sweep_name", cfg.get("sweep_name")),
+    ):
+        if given is not None:
+            raise InputError(f"{key}={given} is for sweeps: add --multirun.")
 
 
 # Folders that Hydra is about to make for a run, the deepest first.
@@ -153,7 +157,7 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
                 f"{group} may be {', '.join(options)}."
             )
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read: write key=value ({_first_line(error)})."
+        return f"{error.override!r} cannot be read: write key=value ({first_line(error)})."
     if found := re.search(r"Could not override '([^']*)'", message):
         return _unknown_key(found[1], arguments)
     if found := re.search(r"Ambiguous value for argument '([^']*)'", message):
@@ -161,7 +165,7 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if found := re.search(r"Override (\S+) looks like a config group", message):
         return _unknown_key(found[1].split("=")[0].split("@")[0], arguments)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return _first_line(error)
+        return first_line(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return (
             f"{error.filename or 'The run folder'}: {error.strerror}; what was written before "
@@ -177,7 +181,7 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; give another hydra.run.dir, hydra.sweep.dir or file."
-    return _first_line(error)
+    return first_line(error)
 
 
 def _unknown_key(key: str, arguments: list[str]) -> str:
@@ -227,14 +231,6 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
         near = [tails[t] for t in difflib.get_close_matches(last, tails, n=3)]
     near = list(dict.fromkeys(near))[:3]
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of the error's own words, or of its cause where it has none."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines and error.__cause__ is not None:
-        return _first_line(error.__cause__)
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _raised_inside_hydra(error: Exception) -> bool:

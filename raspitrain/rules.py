@@ -5,6 +5,7 @@ The values themselves stand in conf/; here stands only which values make sense.
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,13 @@ def text() -> Rule:
     return Rule(lambda v: isinstance(v, str) and v != "", "a text")
 
 
+def file_name() -> Rule:
+    return Rule(
+        lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9][\w.+=,-]{0,99}", v) is not None,
+        "a name of letters, digits and any of _ . - + = ,",
+    )
+
+
 def list_of(rule: Rule, *, size: int | None = None) -> Rule:
     count = "" if size is None else f"{size} "
     return Rule(
@@ -95,6 +103,16 @@ RULES: dict[str, Rule] = {
     "patience": either(whole(1), NULL),
     "in_memory": either(SWITCH, AUTO),
     "checkpoint_minutes": number(least=0),
+    "task": one_of("train", "throughput"),
+    "throughput.seconds": number(above=0, most=3600),
+    "throughput.warmup_seconds": number(least=0, most=3600),
+    "sweep_name": either(NULL, file_name()),
+    "launcher.num_parallel": whole(1, most=1024),
+    "launcher.job_timeout": either(number(above=0), NULL),
+    "launcher.memory_limit_mb": either(number(above=0), NULL),
+    "launcher.fail_fast": SWITCH,
+    "launcher.shuffle": SWITCH,
+    "launcher.repeat_first": either(SWITCH, AUTO),
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": number(above=0, below=1),
@@ -168,7 +186,7 @@ RULES: dict[str, Rule] = {
 
 
 COMPONENTS = ("dataset", "model", "optimizer", "schedule", "loss", "augment")
-SECTIONS = ("split", "hardware")
+SECTIONS = ("split", "hardware", "throughput", "launcher")
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
         for note in profile.notes:
             log.warning(note)
         try:
-            progress.tuned = tuned = _tune(prepared, cfg)
+            progress.tuned = tuned = tune_prepared(prepared, cfg)
             environment |= environment_record() | tuned.record()
             write_json(folder / "environment.json", environment)
             _train(prepared, progress, cfg, folder, screen, tuned, monitor)
@@ -105,7 +105,7 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
     return summary
 
 
-def _tune(prepared: Prepared, cfg: DictConfig) -> Tuned:
+def tune_prepared(prepared: Prepared, cfg: DictConfig) -> Tuned:
     """Choose what is to be measured, on batches as training will see them."""
     train = prepared.parts["train"]
     sizes = {len(b) for b in batch_indices(len(train), prepared.batch_size, generator=None)}
@@ -222,7 +222,11 @@ def _finish(
     monitor: Monitor,
 ) -> dict[str, Any]:
     """Write checkpoints, summary.json and plots; return the summary."""
-    summary: dict[str, Any] = {"test_accuracy": None, "status": progress.status}
+    summary: dict[str, Any] = {
+        "test_accuracy": None,
+        "status": progress.status,
+        "task": "train",
+    }
     if progress.reason is not None:
         summary["reason"] = progress.reason
     if progress.last is not None and progress.best is not None:

@@ -248,6 +248,8 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
         table.append(("time", clock(summary["total_seconds"])))
     if summary.get("samples_per_second") is not None:
         table.append(("speed", f"{summary['samples_per_second']:,.0f} samples/s"))
+    if summary.get("ms_per_step") is not None:
+        table.append(("step", f"{summary['ms_per_step']:.2f} ms"))
     table.append(("folder", os.fspath(folder)))
     return [f"{name:<15}{value}" for name, value in table]
 

@@ -11,6 +11,7 @@ KEYS = (
     "test_accuracy",  # of the chosen model; a fraction
     "status",  # completed, stopped_early, diverged, interrupted, failed
     "reason",  # a sentence, where the status needs one
+    "task",  # train or throughput
     "chosen_model",  # "best on validation" or "last"
     "chosen_epoch",
     "test_loss",
@@ -32,6 +33,8 @@ KEYS = (
     "total_seconds",
     "training_seconds",
     "samples_per_second",
+    "ms_per_step",  # throughput: the median
+    "ms_per_step_quartiles",
     "peak_memory_mb",
     "num_cases",
     "class_names",

@@ -97,6 +97,17 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     return rows
 
 
+def last_row(path: str | os.PathLike[str]) -> Row | None:
+    """The latest row of a table that may be growing; None as long as there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return None
+    return _parse(lines[-2]) if len(lines) > 2 else None
+
+
 def _format(row: Mapping[str, int | float | None]) -> str:
     cells = []
     for column, kind in type_of_column.items():

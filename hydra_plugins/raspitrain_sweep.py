@@ -1,0 +1,308 @@
+"""Hydra's side of a sweep: what --multirun asks for, composed and checked, then handed to
+raspitrain/sweep/sweep.py. Hydra takes launchers and sweepers from this folder only.
+"""
+
+import itertools
+import math
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+
+from raspitrain.composition import check_composition, check_given_once, given_keys
+from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_cores
+from raspitrain.hardware.profile import with_profile
+from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
+from raspitrain.sweep.names import job_names
+from raspitrain.sweep.record import Job, Sweep
+from raspitrain.sweep.sweep import (
+    OnPoll,
+    SweepEnd,
+    SweepRun,
+    check_threads,
+    go_on_command,
+    read_summary,
+)
+
+MOST_JOBS = 10_000
+NOT_SWEPT = ("launcher", "sweep", "sweep_name", "task")
+
+
+class GridSweeper(Sweeper):
+    """Every combination of the values given; the default for hydra/sweeper.
+
+    Unlike Hydra's own it writes nothing before every job has been checked.
+    """
+
+    def __init__(self, params: Mapping[str, Any] | None) -> None:
+        self.params = params or {}
+        self.hydra_context: HydraContext | None = None
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        assert self.launcher is not None
+        assert self.hydra_context is not None
+        check_given_once(arguments)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        preset = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
+        typed = parser.parse_overrides(arguments)
+        values = grid([*preset, *typed])
+        jobs = [list(words) for words in itertools.product(*values.values())]
+        if isinstance(self.launcher, ProcessLauncher):
+            self.launcher.swept = [key for key, words in values.items() if len(words) > 1]
+        return self.launcher.launch(jobs, initial_job_idx=0)
+
+
+def grid(overrides: Sequence[Override]) -> dict[str, list[str]]:
+    """For each key, in the order given, the words that set it, one for each of its values.
+
+    The last override of a key counts: what is typed comes after a preset.
+
+    Raises
+    ------
+    InputError
+        There is nothing to sweep over, or what there is cannot be.
+    """
+    values: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element().lstrip("+~")
+        given = str(override.input_line)
+        if not override.is_sweep_override():
+            values[key] = [given]
+            continue
+        if not override.is_discrete_sweep():
+            raise InputError(
+                f"{given} has no end of values: list some, or search with hydra/sweeper=optuna."
+            )
+        if key.split(".")[0] in NOT_SWEPT:
+            raise InputError(f"{key} is one for the whole sweep: give it one value.")
+        words = [
+            f"{override.get_key_element()}={value}"
+            for value in itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1)
+        ]
+        if not words:
+            raise InputError(f"{given} gives no value at all.")
+        for word in dict.fromkeys(words):
+            if (count := words.count(word)) > 1:
+                raise InputError(f"{word} is given {count} times: once will do.")
+        values[key] = words
+    if all(len(words) == 1 for words in values.values()):
+        raise InputError(
+            "Nothing is swept: give a key several values, as in batch_size=16,32, or leave out "
+            "--multirun."
+        )
+    if (num_jobs := math.prod(map(len, values.values()))) > MOST_JOBS:
+        raise InputError(f"These are {num_jobs} jobs: a sweep has {MOST_JOBS} at the most.")
+    return values
+
+
+class ProcessLauncher(Launcher):
+    """Each job in a process of its own; the default for hydra/launcher.
+
+    Attributes
+    ----------
+    swept : the keys that the sweeper gives several values, in the order typed; None if it does not
+        say: then those that differ between the jobs of a call
+    folder : the sweep's
+    more_to_come : set by a sweeper that calls `launch` again and again, and `finish` at the end;
+        the jobs of an earlier start are then kept in jobs.json whether or not they are asked for
+    on_poll : see SweepRun
+    """
+
+    def __init__(self) -> None:
+        self.hydra_context: HydraContext | None = None
+        self.config: DictConfig | None = None
+        self.swept: list[str] | None = None
+        self.folder = Path()
+        self.more_to_come = False
+        self.on_poll: OnPoll | None = None
+        self.sweep_run: SweepRun | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.hydra_context = hydra_context
+        self.config = config
+        self.folder = Path(str(config.hydra.sweep.dir)).absolute()
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Compose and check every job, then run those that have not finished yet.
+
+        Returns
+        -------
+        A JobReturn for each, in order, whose `return_value` is what its summary.json holds, with
+        `status` and `reason` as in jobs.json.
+        """
+        assert self.config is not None
+        _check_folder(self.config, self.folder)
+        words = [[str(word) for word in overrides] for overrides in job_overrides]
+        swept = differing(words) if self.swept is None else self.swept
+        configs = [self._compose(overrides) for overrides in words]
+        jobs = make_jobs(self.folder, words, configs, swept, first_number=initial_job_idx)
+        if self.sweep_run is None:
+            launcher = OmegaConf.to_container(configs[0].launcher, resolve=True)
+            assert isinstance(launcher, dict)
+            self.sweep_run = SweepRun(
+                Sweep(
+                    folder=self.folder,
+                    name=configs[0].sweep_name,
+                    task=configs[0].task,
+                    command=_command(),
+                    swept=swept,
+                ),
+                {str(key): value for key, value in launcher.items()},
+                keep_earlier=self.more_to_come,
+                on_poll=self.on_poll,
+            )
+        self.sweep_run.run(jobs)
+        if self.sweep_run.stopped_by is not None or self.sweep_run.gave_up:
+            self._say_how_to_go_on()
+        returns = [
+            _job_return(job, cfg, overrides)
+            for job, cfg, overrides in zip(jobs, configs, words, strict=True)
+        ]
+        if not self.more_to_come:
+            self.finish()
+        return returns
+
+    def finish(self) -> None:
+        """Close the sweep and show its results; SweepEnd if not every job has finished."""
+        if self.sweep_run is None:
+            return
+        self.sweep_run.close()
+        if not all(job.finished for job in self.sweep_run.sweep.jobs):
+            raise SweepEnd(1)
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        """A job's configuration, checked as that of a single run is."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        check_given_once(overrides)
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with read_write(cfg), open_dict(cfg):
+            del cfg["hydra"]
+        check_composition(cfg, overrides)
+        if "hardware.num_threads" in given_keys(overrides):
+            check_threads(cfg.hardware.num_threads, cfg.launcher.num_parallel)
+        return cfg
+
+    def _say_how_to_go_on(self) -> NoReturn:
+        """After a Ctrl-C, or where one job's failure is to end it all."""
+        assert self.sweep_run is not None
+        self.sweep_run.close()
+        sweep, number = self.sweep_run.sweep, self.sweep_run.stopped_by
+        done = sum(job.finished for job in sweep.jobs)
+        why = "launcher.fail_fast=true" if number is None else signal.Signals(number).name
+        print(
+            f"stopped by {why}: {done} of {len(sweep.jobs)} jobs have finished and will not be run "
+            f"again; to go on: {go_on_command(sweep)}",
+            file=sys.stderr,
+        )
+        raise SweepEnd(1 if number is None else 128 + number)
+
+
+def make_jobs(
+    folder: Path,
+    words: Sequence[Sequence[str]],
+    configs: Sequence[DictConfig],
+    swept: Sequence[str],
+    *,
+    first_number: int,
+) -> list[Job]:
+    """The jobs of a sweep from what each was composed of, and into what."""
+    given = [dict(_parted(word) for word in overrides) for overrides in words]
+    typed = [{key: values[key] for key in swept if key in values} for values in given]
+    given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
+    return [
+        Job(
+            number=number,
+            folder=folder / name,
+            overrides=list(overrides),
+            values={key: _value(cfg, key, values[key]) for key in values},
+            config=OmegaConf.to_yaml(cfg, resolve=True),
+            environment=job_environment(cfg, overrides),
+        )
+        for number, (name, overrides, values, cfg) in enumerate(
+            zip(job_names(typed), words, typed, configs, strict=True), start=first_number
+        )
+    ]
+
+
+def job_environment(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
+    """What to set before the job's torch is imported."""
+    hardware = with_profile(cfg, given_keys(overrides))[0].hardware
+    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
+    if cfg.launcher.num_parallel > 1:
+        num_threads = min(num_threads, max(1, available_cores() // cfg.launcher.num_parallel))
+    return thread_environment(num_threads, hardware.wait_policy, os.environ)
+
+
+def differing(words: Sequence[Sequence[str]]) -> list[str]:
+    """The keys whose value is not the same in all jobs."""
+    values: dict[str, set[str]] = {}
+    for overrides in words:
+        for key, value in map(_parted, overrides):
+            values.setdefault(key, set()).add(value)
+    return [key for key, several in values.items() if len(several) > 1]
+
+
+def _parted(word: str) -> tuple[str, str]:
+    key, _, value = word.partition("=")
+    return key.lstrip("+~"), value
+
+
+def _value(cfg: DictConfig, key: str, typed: str) -> Any:
+    """What a swept key came to: a number for a number, the option's name for a group."""
+    value = OmegaConf.select(cfg, key)
+    if isinstance(value, DictConfig) or value is None:
+        return None if typed == "null" else typed
+    return OmegaConf.to_container(value, resolve=True) if isinstance(value, ListConfig) else value
+
+
+def _check_folder(config: DictConfig, folder: Path) -> None:
+    if folder == Path.cwd():
+        raise InputError(
+            "hydra.sweep.dir must name a folder of its own for the sweep, not the one you are in."
+        )
+    if any(str(w).startswith("hydra.sweep.subdir=") for w in config.hydra.overrides.hydra):
+        raise InputError("hydra.sweep.subdir is not read: jobs are called after what is swept.")
+
+
+def _job_return(job: Job, cfg: DictConfig, overrides: list[str]) -> JobReturn:
+    result = JobReturn(overrides=overrides, cfg=cfg, status=JobStatus.COMPLETED)
+    result.return_value = (read_summary(job.folder) or {}) | {
+        "status": job.status,
+        "reason": job.reason,
+    }
+    return result
+
+
+def _command() -> list[str]:
+    """How this process was called, as words for a shell."""
+    program = Path(sys.argv[0])
+    called = ["python", "-m", "raspitrain"] if program.name == "__main__.py" else [program.name]
+    return [*called, *sys.argv[1:]]

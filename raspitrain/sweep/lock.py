@@ -1,0 +1,68 @@
+"""One sweep a folder at a time.
+
+The lock is the kernel's: it goes when the last process that holds it ends, however that comes
+about. Jobs hold it too, so that a sweep that was killed is not begun again beside the job that it
+left.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from raspitrain.errors import InputError
+
+NAME = ".raspitrain-sweep"
+
+
+@contextmanager
+def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
+    """Hold `folder` for the block; give a descriptor that jobs are to inherit.
+
+    Where the sweep that held it is gone and only its job is still ending, wait for that.
+
+    Raises
+    ------
+    InputError
+        Another sweep is running there.
+    """
+    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        until = time.monotonic() + wait_seconds
+        while not _take(descriptor):
+            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            if _is_alive(owner) or time.monotonic() > until:
+                raise InputError(
+                    f"{folder} is in use by another sweep (process {owner or 'unknown'}): wait for "
+                    "it, or give another sweep_name."
+                )
+            time.sleep(0.1)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks, such as some network shares: none is kept
+    return True
+
+
+def _is_alive(owner: str) -> bool:
+    if not owner.isdigit():
+        return True
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,243 @@
+"""One job's process: started with an environment of its own, watched, ended, and understood."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from raspitrain.hardware.board import ROOT, read_text
+
+LOG, STDERR = "run.log", "stderr.log"
+TAIL_LINES, TAIL_BYTES = 15, 8_192
+SAME_PRESS_SECONDS = 0.25  # a Ctrl-C may arrive twice
+OUT_OF_MEMORY = 3  # the exit code by which job.py tells
+NO_MEMORY = re.compile(
+    r"MemoryError|bad_alloc|[Cc]an(?:no|')t allocate memory|not enough memory|out of memory"
+    r"|Thread creation failed"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may have.
+
+    Attributes
+    ----------
+    cores : those it may run on; None for all
+    memory_mb : memory of its own, in MB of 10^6 bytes; None for no limit
+    """
+
+    cores: Sequence[int] | None
+    memory_mb: float | None
+
+
+def job_command(folder: Path, limits: Limits) -> list[str]:
+    """The words that start job.py on `folder`."""
+    # The console script does not look for modules in the current folder; nor does then the job.
+    elsewhere = [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
+    command = [sys.executable, *elsewhere, "-m", "raspitrain.sweep.job", str(folder)]
+    command += ["--parent", str(os.getpid())]
+    if limits.cores is not None:
+        command += ["--cores", ",".join(map(str, limits.cores))]
+    if limits.memory_mb is not None:
+        command += ["--memory-limit-mb", str(limits.memory_mb)]
+    return command
+
+
+class JobProcess:
+    """A job that runs.
+
+    Its messages go to its run.log, as every run's do, and what else it prints on standard error to
+    stderr.log; standard output says the same again and goes nowhere.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        timeout: float | None,
+        grace_seconds: float,
+        inherit: Sequence[int] = (),
+    ) -> None:
+        self.folder = folder
+        self.grace_seconds = grace_seconds
+        self.began = time.monotonic()
+        self.deadline = None if timeout is None else self.began + timeout
+        self.kill_at: float | None = None
+        self.stopped: tuple[str, str] | None = None  # the status and the reason that we gave it
+        self.asked_at: float | None = None
+        self.suspended = self.began
+        self.oom_kills = _oom_kills()
+        self.log_begins = _size(folder / LOG)
+        with open(folder / STDERR, "wb") as log:
+            # A session of its own: a Ctrl-C at the terminal reaches it once, through us.
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=inherit,
+            )
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def suspend(self) -> None:
+        """Stop it, and all that it has started, where they are; the clock stops as well."""
+        self.suspended = time.monotonic()
+        self._send_to_all(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """The end of `suspend`."""
+        self._send_to_all(signal.SIGCONT)
+        lost = time.monotonic() - self.suspended
+        self.began += lost
+        self.deadline = None if self.deadline is None else self.deadline + lost
+        self.kill_at = None if self.kill_at is None else self.kill_at + lost
+
+    def _send_to_all(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def stop(self, status: str, reason: str) -> None:
+        """Have it end as at a Ctrl-C: what it has is written; if that takes too long, kill it."""
+        if self.stopped is None:
+            self.stopped = (status, reason)
+            self.end(signal.SIGTERM)
+
+    def end(self, number: int) -> None:
+        """Pass a signal on, once; a second Ctrl-C kills."""
+        now = time.monotonic()
+        if self.asked_at is None:
+            self.asked_at = now
+            self.kill_at = now + self.grace_seconds
+            self.send(number)
+        # A dropped connection sends its SIGHUP twice; only a person means "at once" by that.
+        elif number == signal.SIGINT and now - self.asked_at > SAME_PRESS_SECONDS:
+            self.send(signal.SIGKILL)
+
+    def poll(self) -> bool:
+        """Whether it has ended; looks at the clock."""
+        if self.process.poll() is not None:
+            if _size(self.folder / STDERR) == 0:
+                (self.folder / STDERR).unlink(missing_ok=True)
+            return True
+        now = time.monotonic()
+        if self.deadline is not None and now > self.deadline and self.stopped is None:
+            limit = self.deadline - self.began
+            self.stop("timed_out", f"not finished after launcher.job_timeout={limit:g} seconds")
+        if self.kill_at is not None and now > self.kill_at:
+            self.send(signal.SIGKILL)
+        return False
+
+    def log_tail(self) -> list[str]:
+        """The last lines of its log, and then of what it printed on standard error."""
+        begins = self.log_begins if _size(self.folder / LOG) >= self.log_begins else 0
+        return _tail(self.folder / LOG, begins) + _tail(self.folder / STDERR, 0)
+
+    def verdict(self, summary: Mapping[str, object] | None) -> tuple[str, str | None]:
+        """Status and reason of a process that has ended, from all that it left.
+
+        Parameters
+        ----------
+        summary : its summary.json, if it has written one in this start
+        """
+        code = self.process.returncode
+        if self.stopped is not None and code != 0:
+            return self.stopped
+        told = self.log_tail()
+        last = told[-1].strip() if told else None
+        if code == 0 and summary is not None:
+            reason = summary.get("reason")
+            return str(summary.get("status")), None if reason is None else str(reason)
+        if code == 0:
+            return "failed", "it ended without a summary.json"
+        if code == OUT_OF_MEMORY or (code not in (2, 130, 143, 129) and _names_memory(told[-5:])):
+            return "out_of_memory", _sentence(last) or "it asked for more memory than there was"
+        if code == -signal.SIGKILL and _oom_kills() > self.oom_kills:
+            return "out_of_memory", "killed by the system, which had run out of memory"
+        if code < 0:
+            if self.asked_at is not None:
+                return "interrupted", f"ended by {_signal_name(-code)}"
+            return "killed", f"killed by {_signal_name(-code)}"
+        if summary is not None and summary.get("status") in ("diverged", "interrupted"):
+            reason = summary.get("reason")
+            return str(summary["status"]), None if reason is None else str(reason)
+        if code == 2:
+            return "refused", _sentence(last)
+        if code in (130, 143, 129):
+            return "interrupted", None
+        return "failed", _sentence(last) or f"exit code {code}"
+
+
+def wait_any(running: Iterable[JobProcess], seconds: float) -> None:
+    """Sleep until one of them ends, for `seconds` at the most."""
+    descriptors = []
+    try:
+        for job in running:
+            descriptors.append(os.pidfd_open(job.process.pid))
+        select.select(descriptors, [], [], seconds)
+    except (AttributeError, OSError):  # not Linux, or ended already
+        time.sleep(min(seconds, 0.05))
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(path: Path, begins: int) -> list[str]:
+    """The last lines of a file, none from before the byte `begins`."""
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(begins, end - TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
+
+
+def _names_memory(lines: Sequence[str]) -> bool:
+    return any(NO_MEMORY.search(line) for line in lines)
+
+
+def _sentence(line: str | None) -> str | None:
+    return None if line is None else line.removeprefix("error: ")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _oom_kills() -> int:
+    """How many processes this kernel has killed for memory since it started, as far as it says."""
+    for line in read_text(ROOT / "proc/vmstat").splitlines():
+        name, _, count = line.partition(" ")
+        if name == "oom_kill":
+            return int(count)
+    return 0

@@ -1,0 +1,332 @@
+"""Run the jobs of a sweep: those that have not finished, one after another or a few at a time."""
+
+import json
+import os
+import random
+import shlex
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_cores
+from raspitrain.results.atomic import write_atomic
+from raspitrain.results.json_file import write_json
+from raspitrain.results.table import last_row
+from raspitrain.sweep.job import FILE, OVERRIDES
+from raspitrain.sweep.lock import lock
+from raspitrain.sweep.process import JobProcess, Limits, job_command, wait_any
+from raspitrain.sweep.record import (
+    Job,
+    Sweep,
+    check_same_keys,
+    earlier_rows,
+    now,
+    read_record,
+    recall,
+    set_aside,
+)
+from raspitrain.sweep.screen import SweepScreen, figures
+
+GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
+LOOK_SECONDS = 0.5  # between looks at the running jobs
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+OnPoll = Callable[[Job], str | None]
+Command = Callable[[Path, Limits], Sequence[str]]
+
+
+class SweepEnd(SystemExit):
+    """A sweep was stopped, or not every job has finished; `code` is the command's exit code."""
+
+
+class SweepRun:
+    """A sweep in its folder, from the first job to the last.
+
+        with SweepRun(sweep, launcher) as sweep_run:
+            sweep_run.run(jobs)
+
+    Parameters
+    ----------
+    sweep : its `jobs` grow with each call of `run`
+    launcher : the keys of the configuration's `launcher`
+    keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
+        search does, whose jobs come one by one
+    on_poll : asked about each running job every second or so; a reason ends the job as pruned
+    make_command : what to start for a job
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        launcher: Mapping[str, Any],
+        *,
+        keep_earlier: bool = False,
+        on_poll: OnPoll | None = None,
+        make_command: Command = job_command,
+        grace_seconds: float = GRACE_SECONDS,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.sweep = sweep
+        self.launcher = launcher
+        self.keep_earlier = keep_earlier
+        self.on_poll = on_poll
+        self.make_command = make_command
+        self.grace_seconds = grace_seconds
+        self.stream = stream
+        self.record: dict[str, Any] | None = None
+        self.lock: int | None = None
+        self.running: dict[int, tuple[Job, JobProcess]] = {}  # by slot
+        self.stopped_by: int | None = None
+        self.gave_up = False
+        self._open = ExitStack()
+
+    def __enter__(self) -> "SweepRun":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Others may have the folder from now on."""
+        self._open.close()
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run those of `jobs` that have not finished yet; what becomes of them is in each.
+
+        Raises
+        ------
+        InputError
+            The folder is another sweep's, or in use. Nothing has been touched then.
+        OSError
+            The card is full or broken; the jobs that ran have been ended.
+        """
+        shares = share_cores(self.launcher["num_parallel"])
+        self._claim()
+        for job in jobs:
+            recall(job, self.record)
+        order = list(jobs)
+        if self.launcher["shuffle"]:
+            random.Random(0).shuffle(order)  # the same on every start
+        repeat = self.launcher["repeat_first"]
+        if len(jobs) > 1 and (self.sweep.task == "throughput" if repeat == "auto" else repeat):
+            first = order[0]
+            again = replace(
+                first,
+                number=len(jobs),
+                folder=first.folder.with_name(f"{first.name},repeat"),
+                repeat_of=first.number,
+                **PENDING,
+            )
+            recall(again, self.record)
+            order.append(again)
+            jobs = [*jobs, again]
+        known = {job.name for job in jobs}
+        self.sweep.jobs = [*(j for j in self.sweep.jobs if j.name not in known), *jobs]
+        self.sweep.finished = None
+        self.sweep.write()
+
+        waiting = [job for job in order if not job.finished]
+        num_jobs = len(self.sweep.jobs)
+        with (
+            SweepScreen(num_jobs, len(waiting), len(shares), self.stream) as screen,
+            self._passing_signals_on(screen),
+        ):
+            if len(waiting) < len(jobs):
+                done = len(jobs) - len(waiting)
+                screen.say(f"{done} of {len(jobs)} jobs finished on an earlier start")
+            try:
+                while (waiting and not self.stopped_by and not self.gave_up) or self.running:
+                    self._start(waiting, shares)
+                    wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
+                    self._look(screen)
+            except BaseException:
+                self._end_all()
+                raise
+        if not self.stopped_by and not self.gave_up:
+            self.sweep.finished = now()
+        self.sweep.write()
+
+    def _claim(self) -> None:
+        """The folder is ours from now on; the first call makes it."""
+        if self.lock is not None:
+            return
+        folder = self.sweep.folder
+        check_same_keys(read_record(folder), self.sweep.swept, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.lock = self._open.enter_context(lock(folder, wait_seconds=self.grace_seconds + 10))
+        except OSError as error:
+            raise InputError(
+                f"{folder} cannot be written ({error.strerror}): give another sweep_name or "
+                "hydra.sweep.dir."
+            ) from error
+        self.record = read_record(folder)  # again: until now it could change
+        if self.record is not None:
+            if self.keep_earlier:
+                self.sweep.earlier = earlier_rows(self.record)
+            self.sweep.started = str(self.record.get("started") or self.sweep.started)
+
+    def _start(self, waiting: list[Job], shares: Sequence[Sequence[int] | None]) -> None:
+        while waiting and len(self.running) < len(shares) and not (self.stopped_by or self.gave_up):
+            slot = next(k for k in range(len(shares)) if k not in self.running)
+            job = waiting.pop(0)
+            make_ready(job)
+            limits = Limits(shares[slot], self.launcher["memory_limit_mb"])
+            job.status, job.started = "running", now()
+            job.reason, job.exit_code, job.seconds, job.log_tail = None, None, None, []
+            process = JobProcess(
+                self.make_command(job.folder, limits),
+                job.folder,
+                os.environ | job.environment,
+                timeout=self.launcher["job_timeout"],
+                grace_seconds=self.grace_seconds,
+                inherit=() if self.lock is None else (self.lock,),
+            )
+            self.running[slot] = job, process
+            self.sweep.write()
+
+    def _look(self, screen: SweepScreen) -> None:
+        shown = []
+        for slot, (job, process) in list(self.running.items()):
+            if process.poll():
+                del self.running[slot]
+                self._note_end(job, process)
+                self.sweep.write()
+                screen.ended(job, figures(read_summary(job.folder) or {}))
+                if not job.finished and self.launcher["fail_fast"] and not self.stopped_by:
+                    self.gave_up = True
+                    for _, other in self.running.values():
+                        other.stop("interrupted", f"launcher.fail_fast: {job.name} {job.status}")
+                continue
+            if self.on_poll is not None and (reason := self.on_poll(job)) is not None:
+                process.stop("pruned", reason)
+            if screen.live is not None:
+                shown.append(
+                    (job, process.seconds, figures(last_row(job.folder / "metrics.csv") or {}))
+                )
+        screen.running(shown)
+
+    def _note_end(self, job: Job, process: JobProcess) -> None:
+        job.seconds = round(process.seconds, 3)
+        job.exit_code = process.process.returncode
+        job.status, job.reason = process.verdict(read_summary(job.folder))
+        if not job.finished:
+            job.log_tail = process.log_tail()
+
+    @contextmanager
+    def _passing_signals_on(self, screen: SweepScreen) -> Iterator[None]:
+        """A Ctrl-C ends the running jobs, cleanly, and no new one begins; a second one kills."""
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            if self.stopped_by is None:
+                self.stopped_by = number
+            for _, process in self.running.values():
+                process.end(number)
+
+        def suspend(number: int, frame: FrameType | None) -> None:
+            # Jobs have sessions of their own, so that a Ctrl-Z at the terminal does not reach them.
+            for _, process in self.running.values():
+                process.suspend()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            for _, process in self.running.values():
+                process.go_on()
+
+        before: dict[int, Any] = {}
+        try:
+            for number in SIGNALS:
+                # Who started us may want it ignored: nohup does.
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    before[number] = signal.signal(number, pass_on)
+            before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, suspend)
+        except ValueError:  # not the main thread: whoever called us looks after signals
+            pass
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _end_all(self) -> None:
+        for _, process in self.running.values():
+            process.end(signal.SIGTERM)
+        while self.running:
+            wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
+            self.running = {k: (j, p) for k, (j, p) in self.running.items() if not p.poll()}
+
+
+PENDING: dict[str, Any] = {
+    "status": "pending",
+    "reason": None,
+    "exit_code": None,
+    "started": None,
+    "seconds": None,
+    "log_tail": [],
+}
+
+
+def make_ready(job: Job) -> None:
+    """Give the job a folder with its configuration in it; what an earlier start left there that
+    cannot be used is moved, never deleted."""
+    if job.folder.exists():
+        set_aside(job.folder)
+    job.folder.mkdir()
+    write_atomic(job.folder / FILE, job.config.encode("utf-8", "backslashreplace"))
+    write_json(job.folder / OVERRIDES, job.overrides)  # JSON is YAML as well
+
+
+def share_cores(num_parallel: int) -> list[list[int] | None]:
+    """The cores for each of `num_parallel` jobs at a time, no core for two of them.
+
+    Raises
+    ------
+    InputError
+        There are fewer cores than jobs.
+    """
+    if num_parallel == 1:
+        return [None]
+    cores = available_cores()
+    if num_parallel > cores:
+        raise InputError(
+            f"launcher.num_parallel={num_parallel} is more than the {cores} cores that there are: "
+            f"use {cores} at the most."
+        )
+    each = cores // num_parallel
+    try:
+        allowed = sorted(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return [None] * num_parallel
+    return [allowed[k * each : (k + 1) * each] for k in range(num_parallel)]
+
+
+def check_threads(num_threads: int | str, num_parallel: int) -> None:
+    """A fixed number of threads fits into a job's share of the cores, or InputError."""
+    if num_parallel == 1 or num_threads == "auto":
+        return
+    share = available_cores() // num_parallel
+    if int(num_threads) > share:
+        raise InputError(
+            f"hardware.num_threads={num_threads} is more than the {share} of {available_cores()} "
+            f"cores that each job has with launcher.num_parallel={num_parallel}."
+        )
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What a job's summary.json holds; None if there is none that can be read."""
+    try:
+        summary = json.loads((folder / "summary.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def go_on_command(sweep: Sweep) -> str:
+    """The command that goes on with a sweep that was stopped."""
+    words = list(sweep.command)
+    if not any(word.startswith(("sweep_name=", "hydra.sweep.dir=")) for word in words):
+        words.append(f"hydra.sweep.dir={os.path.relpath(sweep.folder)}")
+    return shlex.join(words)

@@ -1,0 +1,147 @@
+"""task=throughput: how fast would it train? Warm steps are timed for a few seconds, no more."""
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from raspitrain.composition import given_keys
+from raspitrain.hardware.monitor import Monitor
+from raspitrain.hardware.profile import with_profile
+from raspitrain.hardware.tune import Tuned
+from raspitrain.prepare import Prepared, prepare
+from raspitrain.results.atomic import write_atomic
+from raspitrain.results.environment import environment_record, peak_memory_mb
+from raspitrain.results.folder import claim_run_folder
+from raspitrain.results.json_file import write_json
+from raspitrain.results.screen import Screen, logging_to
+from raspitrain.results.summary import write_summary
+from raspitrain.run import tune_prepared
+
+log = logging.getLogger(__name__)
+
+LEAST_WARM_STEPS = 5  # memory is asked for, kernels are chosen
+NO_END = 10**6  # epochs: the clock ends it, and a schedule stays at its beginning
+
+
+class TimeIsUpError(Exception):
+    """Enough steps have been timed."""
+
+
+@dataclass
+class StepTimes:
+    """Times steps once they are warm; the last raises TimeIsUpError.
+
+    Attributes
+    ----------
+    seconds : of each timed step
+    cases : in all of them together
+    """
+
+    warmup_seconds: float
+    measured_seconds: float
+    clock: Callable[[], float] = time.perf_counter
+    seconds: list[float] = field(default_factory=list)
+    cases: int = 0
+
+    def __post_init__(self) -> None:
+        self.num_warm_steps = 0
+        self.is_warm = False
+        self.since = self.step_began = self.clock()
+
+    def end_step(self, num_cases: int) -> None:
+        now = self.clock()
+        if self.is_warm:
+            self.seconds.append(now - self.step_began)
+            self.cases += num_cases
+            if now - self.since >= self.measured_seconds:
+                raise TimeIsUpError
+        else:
+            self.num_warm_steps += 1
+            if self.num_warm_steps >= LEAST_WARM_STEPS and now - self.since >= self.warmup_seconds:
+                self.is_warm, self.since = True, now
+        self.step_began = self.clock()
+
+    def figures(self) -> dict[str, Any]:
+        """Quartiles beside the median: a step is sometimes held up, and never sped up."""
+        low, median, high = statistics.quantiles(self.seconds * 2, n=4)
+        return {
+            "steps": len(self.seconds),
+            "training_seconds": sum(self.seconds),
+            "samples_per_second": self.cases / sum(self.seconds),
+            "ms_per_step": 1e3 * median,
+            "ms_per_step_quartiles": [1e3 * low, 1e3 * high],
+        }
+
+
+def measure_throughput(
+    cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Time the steps of what `cfg` would train; leave the figures in `output_dir`.
+
+    A step is all that training does for a batch: gather, augment, forward, backward, update.
+    Parameters, result and errors are those of `run`; there are no checkpoints and no metrics.csv.
+    """
+    started = time.perf_counter()
+    cfg, profile = with_profile(cfg, set(given_keys(overrides)))
+    endless = OmegaConf.merge(cfg, {"epochs": NO_END, "eval_every": NO_END})
+    assert isinstance(endless, DictConfig)
+    prepared = prepare(endless)
+    folder = claim_run_folder(output_dir)
+    write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
+    write_atomic(folder / "overrides.yaml", OmegaConf.to_yaml(list(overrides)).encode())
+    with logging_to(folder), Monitor(None, **cfg.hardware.readings) as monitor:
+        for note in profile.notes:
+            log.warning(note)
+        tuned = tune_prepared(prepared, cfg)
+        environment = environment_record() | {"hardware": profile.record()} | tuned.record()
+        write_json(folder / "environment.json", environment)
+        times = _time_steps(prepared, cfg, tuned)
+        monitor.stop()
+        summary = {
+            "test_accuracy": None,
+            "status": "completed",
+            "task": "throughput",
+            **times.figures(),
+            "batch_size": prepared.batch_size,
+            "seed": cfg.seed,
+            "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
+            "num_threads": torch.get_num_threads(),
+            "device": str(prepared.device),
+            "num_cases": {name: len(part) for name, part in prepared.parts.items()},
+            **tuned.record(),
+            **monitor.summary(epochs=0, num_cases=times.cases),
+            "total_seconds": time.perf_counter() - started,
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        write_summary(folder / "summary.json", summary)
+        with Screen(1, 1) as screen:
+            screen.finish(summary, folder)
+    return summary
+
+
+def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
+    times = StepTimes(cfg.throughput.warmup_seconds, cfg.throughput.seconds)
+    adapt = tuned.adapt
+
+    def on_step(num_cases: int, read_loss: Callable[[], float]) -> None:
+        if prepared.device.type != "cpu":
+            read_loss()  # a GPU is still at work otherwise
+        if adapt is not None:
+            adapt.end_step(num_cases)
+        times.end_step(num_cases)
+        if adapt is not None:
+            adapt.begin_step()
+
+    try:
+        for _ in prepared.fit(on_step=on_step, forward=tuned.forward):
+            pass
+    except TimeIsUpError:
+        pass
+    return times

@@ -1,0 +1,359 @@
+"""A sweep's jobs: run, watched, recorded, found again. The jobs here are shell scripts."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from raspitrain.errors import InputError
+from raspitrain.sweep import process
+from raspitrain.sweep.record import Job, Sweep
+from raspitrain.sweep.sweep import SweepRun, check_threads, share_cores
+
+LAUNCHER = {
+    "num_parallel": 1,
+    "job_timeout": None,
+    "memory_limit_mb": None,
+    "fail_fast": False,
+    "shuffle": False,
+    "repeat_first": False,
+}
+DONE = """echo '{"status": "completed", "samples_per_second": 1234.5}' > summary.json"""
+
+
+def make_jobs(folder, count=3):
+    return [
+        Job(
+            number=k,
+            folder=folder / f"x={k}",
+            overrides=[f"x={k}"],
+            values={"x": k},
+            config=f"x: {k}\n",
+            environment={"X": str(k)},
+        )
+        for k in range(count)
+    ]
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """sweep(script, …) runs a sweep over x; each job runs the script in its folder, X set."""
+
+    def run(script=DONE, jobs=None, *, stream=None, on_poll=None, task="train", **launcher):
+        folder = tmp_path / "sweep"
+        jobs = make_jobs(folder) if jobs is None else jobs
+        with SweepRun(
+            Sweep(folder, name=None, task=task, command=["python"], swept=["x"]),
+            LAUNCHER | launcher,
+            on_poll=on_poll,
+            make_command=lambda folder, limits: ["sh", "-c", f"cd '{folder}'; {script}"],
+            grace_seconds=1,
+            stream=stream or io.StringIO(),
+        ) as sweep_run:
+            sweep_run.run(jobs)
+        return sweep_run
+
+    run.folder = tmp_path / "sweep"
+    return run
+
+
+def recorded(folder):
+    record = json.loads((folder / "jobs.json").read_text())
+    return record, {row["number"]: row for row in record["jobs"]}
+
+
+def test_jobs_run_with_their_own_variables_and_are_recorded(sweep):
+    stream = io.StringIO()
+    sweep(f"echo $X > x; {DONE}", stream=stream)
+    assert [(sweep.folder / f"x={k}" / "x").read_text() for k in range(3)] == ["0\n", "1\n", "2\n"]
+    record, rows = recorded(sweep.folder)
+    assert record["finished"] >= record["started"]
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
+    assert rows[1]["values"] == {"x": 1}
+    assert rows[1]["folder"] == "x=1"
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines] == [["1/3", "x=0"], ["2/3", "x=1"], ["3/3", "x=2"]]
+    assert "1,234 samples/s" in lines[0]
+    assert "left" in lines[0]
+    assert "left" not in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "reason"),
+    [
+        ("kill -9 $$", "killed", "killed by SIGKILL"),
+        ("kill -11 $$", "killed", "killed by SIGSEGV"),
+        ("echo Traceback >&2; echo ValueError: no >&2; exit 1", "failed", "ValueError: no"),
+        ("echo 'error: no such file.' >&2; exit 2", "refused", "no such file."),
+        ("echo 'error: out of memory: 7 GB' >&2; exit 3", "out_of_memory", "out of memory: 7 GB"),
+        ("echo 'terminate: std::bad_alloc' >&2; kill -6 $$", "out_of_memory", "bad_alloc"),
+        (
+            """echo '{"status": "diverged", "reason": "not finite"}' > summary.json; exit 2""",
+            "diverged",
+            "not finite",
+        ),
+        ("exit 0", "failed", "without a summary.json"),
+        ("sleep 60", "timed_out", "launcher.job_timeout=0.3"),
+        ("trap '' TERM; while :; do sleep 0.05; done", "timed_out", "launcher.job_timeout=0.3"),
+    ],
+)
+def test_a_job_that_ends_badly_is_named_and_the_sweep_goes_on(sweep, script, status, reason):
+    timeout = 0.3 if status == "timed_out" else None
+    sweep(f"[ $X = 1 ] || {{ {DONE}; exit; }}; {script}", job_timeout=timeout)
+    record, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed", status, "completed"]
+    assert reason in rows[1]["reason"]
+    assert record["finished"] is not None
+
+
+def test_a_kill_for_memory_is_told_from_any_other(sweep, monkeypatch):
+    counts = iter([0, 0, 0, 1])
+    monkeypatch.setattr(process, "_oom_kills", lambda: next(counts, 1))
+    sweep("kill -9 $$")
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["killed", "out_of_memory", "killed"]
+
+
+def test_the_last_lines_of_a_failed_job_are_kept(sweep):
+    sweep("for k in $(seq 50); do echo line $k >&2; done; exit 1", jobs=make_jobs(sweep.folder, 1))
+    _, rows = recorded(sweep.folder)
+    assert rows[0]["log_tail"][-1] == "line 50"
+    assert len(rows[0]["log_tail"]) == process.TAIL_LINES
+
+
+def test_fail_fast_ends_the_sweep_with_the_first_failure(sweep):
+    sweep_run = sweep(f"[ $X = 0 ] && {DONE}", fail_fast=True)
+    assert sweep_run.gave_up
+    record, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed", "failed", "pending"]
+    assert record["finished"] is None
+
+
+def test_only_what_has_not_finished_is_run_again(sweep):
+    sweep(f"[ $X = 1 ] || {DONE}")
+    before = {p: p.stat().st_mtime_ns for p in sweep.folder.glob("x=[02]/*")}
+    stream = io.StringIO()
+    sweep(DONE, stream=stream)
+    assert before == {p: p.stat().st_mtime_ns for p in sweep.folder.glob("x=[02]/*")}
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
+    assert rows[0]["seconds"] is not None
+    assert stream.getvalue().startswith("2 of 3 jobs finished on an earlier start")
+    assert "3/3  x=1" in stream.getvalue()
+
+
+def test_a_job_whose_configuration_has_changed_is_run_again_and_its_old_result_kept(sweep):
+    sweep(f"echo old > result; {DONE}")
+    jobs = make_jobs(sweep.folder)
+    jobs[1] = Job(1, jobs[1].folder, ["x=1"], {"x": 1}, config="x: 1\ny: 2\n", environment={})
+    sweep(f"echo new > result; {DONE}", jobs=jobs)
+    results = [(sweep.folder / f"x={k}" / "result").read_text() for k in range(3)]
+    assert results == ["old\n", "new\n", "old\n"]
+    assert (sweep.folder / "set_aside" / "x=1.1" / "result").read_text() == "old\n"
+
+
+def test_what_concerns_the_sweep_alone_is_no_change(sweep):
+    sweep()
+    jobs = make_jobs(sweep.folder)
+    for job in jobs:
+        job.config += "sweep_name: mine\nlauncher: {job_timeout: 7}\n"
+        job.__post_init__()
+    sweep("exit 1", jobs=jobs)
+    assert all(job.status == "completed" for job in jobs)
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"status": "comp', b"\xff\0", b"[]", b"null"])
+def test_a_damaged_summary_is_told_and_the_job_run_again(sweep, caplog, damage):
+    sweep()
+    (sweep.folder / "x=1" / "summary.json").write_bytes(damage)
+    sweep()
+    assert "x=1 holds a damaged result" in caplog.text
+    _, rows = recorded(sweep.folder)
+    assert rows[1]["status"] == "completed"
+    assert (sweep.folder / "set_aside" / "x=1.1" / "summary.json").read_bytes() == damage
+
+
+@pytest.mark.parametrize("damage", [None, b"", b'{"format": "raspi'])
+def test_a_sweep_without_its_jobs_json_asks_the_folders(sweep, damage):
+    sweep()
+    if damage is None:
+        (sweep.folder / "jobs.json").unlink()
+    else:
+        (sweep.folder / "jobs.json").write_bytes(damage)
+    sweep("exit 1")
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
+
+
+def test_a_folder_of_another_project_is_refused_untouched(sweep):
+    sweep.folder.mkdir()
+    (sweep.folder / "thesis.tex").write_text("…")
+    with pytest.raises(InputError, match="is not empty and holds no sweep"):
+        sweep()
+    assert [p.name for p in sweep.folder.iterdir()] == ["thesis.tex"]
+    (sweep.folder / "jobs.json").write_text('{"jobs": 3}')
+    with pytest.raises(InputError, match="not that of a raspitrain sweep"):
+        sweep()
+    assert len(list(sweep.folder.iterdir())) == 2
+
+
+def test_a_file_in_the_folders_place_is_refused(sweep):
+    sweep.folder.write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        sweep()
+
+
+def test_a_folder_with_a_sweep_over_other_keys_is_refused(sweep):
+    sweep()
+    record, _ = recorded(sweep.folder)
+    (sweep.folder / "jobs.json").write_text(json.dumps(record | {"swept": ["batch_size"]}))
+    with pytest.raises(InputError, match="holds another sweep, over batch_size"):
+        sweep()
+
+
+def test_two_sweeps_never_share_a_folder_at_a_time(sweep):
+    first = threading.Thread(target=sweep, args=(f"sleep 1; {DONE}",))
+    first.start()
+    while not (sweep.folder / "jobs.json").exists():
+        time.sleep(0.01)
+    with pytest.raises(InputError, match=f"in use by another sweep .process {os.getpid()}"):
+        sweep()
+    first.join()
+    _, rows = recorded(sweep.folder)
+    assert all(row["status"] == "completed" for row in rows.values())
+
+
+def test_jobs_are_mixed_and_the_first_is_repeated_at_the_end(sweep):
+    for _ in range(2):  # the second time nothing is left to do
+        jobs = make_jobs(sweep.folder, 8)
+        sweep(
+            f"echo $X >> ../order; {DONE}", jobs=jobs, shuffle=True, repeat_first="auto",
+            task="throughput",
+        )  # fmt: skip
+    order = [int(x) for x in (sweep.folder / "order").read_text().split()]
+    assert len(order) == 9
+    assert order[-1] == order[0]
+    assert sorted(order[:-1]) == list(range(8)) != order[:-1]
+    _, rows = recorded(sweep.folder)
+    assert (rows[8]["repeat_of"], rows[8]["name"]) == (order[0], f"x={order[0]},repeat")
+
+
+def test_a_reason_from_outside_ends_a_job_as_pruned_and_it_stays_so(sweep):
+    script = f"[ $X = 1 ] && exec sleep 60; {DONE}"
+    sweep(script, on_poll=lambda job: "worse than the others" if job.number == 1 else None)
+    for _ in range(2):
+        _, rows = recorded(sweep.folder)
+        assert (rows[1]["status"], rows[1]["reason"]) == ("pruned", "worse than the others")
+        sweep("exit 1") if (sweep.folder / "x=1" / "summary.json").exists() else None
+        (sweep.folder / "x=1" / "summary.json").write_text('{"status": "interrupted"}')
+
+
+def test_jobs_beside_one_another_share_the_cores(monkeypatch):
+    monkeypatch.setattr("raspitrain.sweep.sweep.available_cores", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {8, 9, 10, 11, 12}, raising=False)
+    assert share_cores(1) == [None]
+    assert share_cores(2) == [[8, 9], [10, 11]]
+    assert share_cores(3) == [[8], [9], [10]]
+    with pytest.raises(InputError, match="num_parallel=5 is more than the 4 cores"):
+        share_cores(5)
+    check_threads("auto", 4)
+    check_threads(2, 2)
+    check_threads(4, 1)
+    with pytest.raises(InputError, match="num_threads=3 is more than the 2 of 4 cores"):
+        check_threads(3, 2)
+
+
+def test_jobs_run_beside_one_another(sweep, monkeypatch):
+    monkeypatch.setattr("raspitrain.sweep.sweep.available_cores", lambda: 2)
+    # Each waits for the other: they end only if both are there.
+    meet = "touch ../here$X; while [ ! -e ../here0 -o ! -e ../here1 ]; do sleep 0.01; done"
+    sweep(f"{meet}; {DONE}", jobs=make_jobs(sweep.folder, 2), num_parallel=2, job_timeout=20)
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(2)] == ["completed"] * 2
+
+
+def test_a_reader_that_leaves_does_not_end_the_sweep(sweep):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    sweep(stream=Gone())
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
+
+
+SWEEP = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_sweep_jobs import LAUNCHER, make_jobs
+from raspitrain.sweep.record import Sweep
+from raspitrain.sweep.sweep import SweepRun
+
+folder = Path({folder!r})
+job = {job!r}
+with SweepRun(
+    Sweep(folder, name=None, task="train", command=["python"], swept=["x"]), LAUNCHER,
+    make_command=lambda folder, limits: ["sh", "-c", f"cd '{{folder}}'; {{job}}"],
+) as sweep_run:
+    sweep_run.run(make_jobs(folder))
+sys.exit(sweep_run.stopped_by)
+"""
+
+
+def start_sweep(folder, job):
+    """A sweep in a process of its own, begun with a job that says `begun` and then waits."""
+    program = textwrap.dedent(SWEEP).format(
+        tests=str(Path(__file__).parent), folder=str(folder), job=job
+    )
+    running = subprocess.Popen([sys.executable, "-c", program])
+    while not (folder / "x=0" / "begun").exists():
+        assert running.poll() is None
+        time.sleep(0.01)
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_reaches_the_job_once_and_no_other_begins(tmp_path, number):
+    name = signal.Signals(number).name[3:]
+    running = start_sweep(
+        tmp_path / "sweep",
+        f"trap 'echo got >> got; exit {128 + number}' {name}; touch begun; "
+        "while :; do sleep 0.02; done",
+    )
+    running.send_signal(number)
+    assert running.wait(10) == number
+    assert (tmp_path / "sweep" / "x=0" / "got").read_text() == "got\n"
+    record, rows = recorded(tmp_path / "sweep")
+    assert [rows[k]["status"] for k in range(3)] == ["interrupted", "pending", "pending"]
+    assert record["finished"] is None
+
+
+def test_a_sweep_killed_outright_is_gone_on_with_after_its_job_has_ended(tmp_path, sweep):
+    """The job is none of ours, so nobody ends it: the lock that it inherited makes us wait."""
+    running = start_sweep(tmp_path / "sweep", "touch begun; sleep 1.5; touch ended")
+    running.kill()
+    running.wait()
+    sweep()
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
+    assert (tmp_path / "sweep" / "set_aside" / "x=0.1" / "ended").exists()
+
+
+def test_a_memory_limit_holds(tmp_path):
+    program = (
+        "from raspitrain.sweep.job import limit_memory\n"
+        "limit_memory(300)\n"
+        "kept = bytearray(100_000_000)\n"
+        "try:\n    bytearray(400_000_000)\nexcept MemoryError:\n    print('held')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "held\n", done.stderr
