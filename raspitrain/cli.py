@@ -51,8 +51,8 @@ def main() -> int:
             # As they were typed: an interpolation in them is not ours to resolve.
             typed: Any = HydraConfig.get().overrides.task
             overrides = [str(typed._get_node(k)) for k in range(len(typed))]
-            _check_is_no_sweep(cfg)
             try:
+                _check_is_no_sweep(cfg)
                 run_composed(cfg, output_dir, overrides)
             finally:
                 _remove_empty(_made_by_hydra)

@@ -69,8 +69,11 @@ def text() -> Rule:
 
 def file_name() -> Rule:
     return Rule(
-        lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9][\w.+=,-]{0,99}", v) is not None,
-        "a name of letters, digits and any of _ . - + = ,",
+        lambda v: (
+            isinstance(v, str)
+            and re.fullmatch(r"[a-z0-9][\w.+=-]{0,99}", v, re.A | re.I) is not None
+        ),
+        "a name of letters, digits and . _ - + =",
     )
 
 
