@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-long test-pi lint bench bench-a76 clean
+.PHONY: help train test test-long test-browser test-pi lint bench bench-a76 clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ test: .venv/installed-dev ## the tests, in under five minutes
 
 test-long: .venv/installed-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+test-browser: .venv/installed-dev ## report.html in a real browser (needs Debian's chromium)
+	@$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest -m browser $(ARGS)
 
 test-pi: ## the tests and short runs on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root; under an hour)
 	bash tests/pi/run.sh $(ARGS)

@@ -17,6 +17,7 @@ from raspitrain.hardware.profile import Profile, with_profile
 from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.tune import Tuned, tune
 from raspitrain.prepare import Prepared, prepare
+from raspitrain.report import report_run_or_warn
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.checkpoint import save_checkpoint
 from raspitrain.results.environment import environment_record, peak_memory_mb
@@ -282,4 +283,5 @@ def _finish(
                 prepared.cases.class_names,
                 folder / "confusion_matrix.png",
             )
+    report_run_or_warn(folder)
     return summary

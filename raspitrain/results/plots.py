@@ -60,9 +60,9 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
-    "savefig.dpi": 150,
 }
 FEW = 30  # up to so many evaluations each one is marked
+MISSING_LETTER = "\N{REPLACEMENT CHARACTER}"
 MANY = 200  # beyond so many a running mean is drawn over them
 
 
@@ -74,7 +74,7 @@ def plot_accuracy(rows: Rows, path: str | os.PathLike[str]) -> None:
     rows : rows of metrics.csv, accuracies as fractions; empty and non-finite values leave gaps
     path : a PNG file, written whole or not at all
     """
-    with _figure(path, figsize=(7.2, 4.2)) as figure:
+    with figure_to(path, figsize=(7.2, 4.2)) as figure:
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.add_subplot()
@@ -86,7 +86,7 @@ def plot_accuracy(rows: Rows, path: str | os.PathLike[str]) -> None:
 
 def plot_loss(rows: Rows, path: str | os.PathLike[str]) -> None:
     """Draw the loss of each part over the epochs; logarithmic from two powers of ten upwards."""
-    with _figure(path, figsize=(7.2, 4.2)) as figure:
+    with figure_to(path, figsize=(7.2, 4.2)) as figure:
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
         axes = figure.add_subplot()
@@ -173,7 +173,7 @@ def plot_confusion(
     cell = float(np.interp(num_classes, [2, 6, 12, 40, 100], [1.0, 0.75, 0.6, 0.33, 0.12]))
     cell = min(cell, 14 / num_classes)
     side = max(cell * num_classes, 1.6)
-    with _figure(path, figsize=(side, side), tight=True) as figure:
+    with figure_to(path, figsize=(side, side), tight=True) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.grid(False)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -285,15 +285,22 @@ def _per_cent(share: float) -> str:
     return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
-def _label(name: str, index: int, longest: int = 28) -> str:
+def _label(name: str, index: int) -> str:
     """A class name as the font can show it; the class's number where it cannot."""
+    shown = printable(name)
+    return f"class {index}" if MISSING_LETTER in shown else shown
+
+
+def printable(text: str, longest: int = 28) -> str:
+    """One line in letters that the font has, no longer than `longest`."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties(family=["DejaVu Sans"])))
-    name = " ".join(name.split())
-    if not name.isprintable() or not all(font.get_char_index(ord(letter)) for letter in name):
-        return f"class {index}"
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    text = "".join(
+        letter if letter.isprintable() and font.get_char_index(ord(letter)) else MISSING_LETTER
+        for letter in " ".join(text.split())
+    )
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _number(value: int | float | None) -> float:
@@ -301,10 +308,14 @@ def _number(value: int | float | None) -> float:
 
 
 @contextmanager
-def _figure(
-    path: str | os.PathLike[str], figsize: tuple[float, float], tight: bool = False
+def figure_to(
+    path: str | os.PathLike[str],
+    figsize: tuple[float, float],
+    *,
+    tight: bool = False,
+    dpi: int = 150,
 ) -> Iterator["Figure"]:
-    """Give an empty figure; save it to `path` at the end of the block."""
+    """Give an empty figure; save it to `path`, a PNG file, at the end of the block."""
     log = logging.getLogger("matplotlib")
     level = log.level
     # On a fresh machine matplotlib tells of the font cache that it builds, and of a home folder
@@ -325,10 +336,12 @@ def _figure(
             if not tight:
                 figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
             yield figure
-            box: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.15} if tight else {}
+            save: dict[str, Any] = {"dpi": dpi}
+            if tight:
+                save |= {"bbox_inches": "tight", "pad_inches": 0.15}
             with atomic_path(path) as partial:
                 # Without matplotlib's version in it, the same figures give the same bytes.
-                figure.savefig(partial, format="png", metadata={"Software": None}, **box)
+                figure.savefig(partial, format="png", metadata={"Software": None}, **save)
     finally:
         log.setLevel(level)
         if backend is not None:

@@ -1,0 +1,9 @@
+"""From the folder of a run or of a sweep to an answer: tables, pictures, one page of HTML.
+
+Plain Python beside numpy and matplotlib, both imported where something is drawn.
+"""
+
+from raspitrain.report.run import report_run, report_run_or_warn
+from raspitrain.report.sweep import print_sweep, report_sweep
+
+__all__ = ["print_sweep", "report_run", "report_run_or_warn", "report_sweep"]

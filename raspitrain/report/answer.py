@@ -1,0 +1,236 @@
+"""What a sweep says: which setting is the fastest, which the most accurate, and how sure that is.
+
+A setting is what its jobs have in common: where seeds were swept, the jobs that differ in nothing
+else are one setting, with mean and standard deviation (n - 1 in the denominator).
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raspitrain.report.jobs import Job, Sweep
+
+SEED = "seed"
+NOTABLE_DRIFT = 0.05  # of the speed of the first job, between it and its repeat
+TOLERANCE = 1e-9  # accuracies are counts of cases: nearer than this they are the same
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean and standard deviation of `n` figures; no deviation of a single one."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Jobs that differ in their seed alone, or a single job.
+
+    Attributes
+    ----------
+    values : the swept keys without the seed, and what the setting has for them
+    jobs : all of them, whatever became of them
+    figures : over the finished ones
+    """
+
+    values: Mapping[str, Any]
+    jobs: tuple[Job, ...]
+    figures: Mapping[str, Mean]
+
+    @property
+    def finished(self) -> tuple[Job, ...]:
+        return tuple(job for job in self.jobs if job.finished)
+
+    @property
+    def status(self) -> str:
+        """That of its jobs; of those that went another way, where they differ."""
+        return next((job.status for job in self.jobs if not job.finished), self.jobs[0].status)
+
+    @property
+    def throttled(self) -> bool:
+        return any(job.throttled for job in self.finished)
+
+    def mean(self, figure: str | None) -> float | None:
+        found = self.figures.get(figure) if figure is not None else None
+        return None if found is None else found.mean
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    Attributes
+    ----------
+    accuracy : the figure that accuracy was judged by, None where there is none
+    as_accurate : settings whose accuracy differs from the best one's by no more than chance would
+        have it: the standard error of the best one's
+    pareto : settings that no other beats in accuracy and in training time at once, quickest first
+    drift : the first job against its repeat at the end; None without a repeat
+    warnings : sentences
+    """
+
+    settings: tuple[Setting, ...]
+    accuracy: str | None
+    fastest: Setting | None
+    most_accurate: Setting | None
+    as_accurate: tuple[Setting, ...]
+    pareto: tuple[Setting, ...]
+    drift: dict[str, Any] | None
+    warnings: tuple[str, ...]
+
+
+def find_answer(sweep: Sweep) -> Answer:
+    """Fold seeds, choose, compare; unfinished jobs and repeats choose nothing."""
+    settings = fold_seeds(sweep)
+    done = [setting for setting in settings if setting.finished]
+    accuracy, warnings = _accuracy_figure(sweep, done)
+    with_speed = [s for s in done if s.mean("samples_per_second") is not None]
+    fastest = max(with_speed, key=lambda s: s.mean("samples_per_second") or 0.0, default=None)
+    with_accuracy = [s for s in done if s.mean(accuracy) is not None]
+    most_accurate = min(
+        with_accuracy, key=lambda s: (-_rounded(s.mean(accuracy)), *_slowness(s)), default=None
+    )
+    drift = find_drift(sweep)
+    throttled = [job for job in sweep.jobs if job.finished and job.throttled]
+    if throttled:
+        warnings.append(
+            f"{_count(len(throttled), 'job was', 'jobs were')} slowed down by heat or a weak "
+            "supply (marked *): their times say as much about that as about their settings."
+        )
+    if drift is not None and abs(drift["change"]) > NOTABLE_DRIFT:
+        warnings.append(
+            f"The first job, run again at the end, was {abs(drift['change']):.0%} "
+            f"{'faster' if drift['change'] > 0 else 'slower'}: differences in speed below that "
+            "mean nothing."
+        )
+    return Answer(
+        settings=settings,
+        accuracy=accuracy,
+        fastest=fastest,
+        most_accurate=most_accurate,
+        as_accurate=_as_accurate(with_accuracy, most_accurate, accuracy),
+        pareto=_pareto(with_accuracy, accuracy),
+        drift=drift,
+        warnings=tuple(warnings),
+    )
+
+
+def fold_seeds(sweep: Sweep) -> tuple[Setting, ...]:
+    """The settings of a sweep in the order of their first jobs; the repeat is left out."""
+    groups: dict[str, list[Job]] = {}
+    for job in sweep.jobs:
+        if job.repeat_of is not None:
+            continue
+        values = {k: v for k, v in job.values.items() if k != SEED}
+        folded = SEED in sweep.swept and SEED in job.values
+        key = json.dumps(values, sort_keys=True) if folded else f"job {job.number}"
+        groups.setdefault(key, []).append(job)
+    return tuple(_setting(jobs) for jobs in groups.values())
+
+
+def _setting(jobs: Sequence[Job]) -> Setting:
+    values: dict[str, list[float]] = {}
+    for job in jobs:
+        if job.finished:
+            for name in job.figures:
+                value = job.number_of(name)
+                if value is not None:
+                    values.setdefault(name, []).append(value)
+    return Setting(
+        values={k: v for k, v in jobs[0].values.items() if k != SEED},
+        jobs=tuple(jobs),
+        figures={name: _mean(numbers) for name, numbers in values.items() if name != SEED},
+    )
+
+
+def _mean(numbers: Sequence[float]) -> Mean:
+    std = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return Mean(statistics.fmean(numbers), std, len(numbers))
+
+
+def _accuracy_figure(sweep: Sweep, done: Sequence[Setting]) -> tuple[str | None, list[str]]:
+    if sweep.task == "throughput" or not done:
+        return None, []
+    jobs = [job for setting in done for job in setting.finished]
+    for figure in ("validation_accuracy", "test_accuracy"):
+        if all(job.number_of(figure) is not None for job in jobs):
+            break
+    else:
+        return None, []
+    if figure == "validation_accuracy" or len(done) == 1:
+        return figure, []
+    return figure, [
+        "No validation part: the test part chose the most accurate setting, so its accuracy "
+        "flatters that choice; add split.validation=0.15 for one that does not."
+    ]
+
+
+def find_drift(sweep: Sweep) -> dict[str, Any] | None:
+    """How the repeat of a job at the end compares with the job itself."""
+    by_number = {job.number: job for job in sweep.jobs if job.repeat_of is None}
+    for repeat in reversed(sweep.jobs):
+        first = by_number.get(repeat.repeat_of) if repeat.repeat_of is not None else None
+        if first is None or not (first.finished and repeat.finished):
+            continue
+        before, after = (job.number_of("samples_per_second") for job in (first, repeat))
+        if before and after is not None:
+            return {
+                "job": first.number,
+                "repeat": repeat.number,
+                "samples_per_second": [before, after],
+                "change": after / before - 1,
+            }
+    return None
+
+
+def _slowness(setting: Setting) -> tuple[float, float]:
+    """Less is better: between equally accurate settings the quicker one wins."""
+    seconds, speed = setting.mean("training_seconds"), setting.mean("samples_per_second")
+    return (math.inf if seconds is None else seconds, 0.0 if speed is None else -speed)
+
+
+def _rounded(accuracy: float | None) -> float:
+    return -math.inf if accuracy is None else round(accuracy / TOLERANCE) * TOLERANCE
+
+
+def _as_accurate(
+    settings: Sequence[Setting], best: Setting | None, accuracy: str | None
+) -> tuple[Setting, ...]:
+    error = standard_error(best, accuracy)
+    if best is None or accuracy is None or error is None:
+        return ()
+    least = best.figures[accuracy].mean - error - TOLERANCE
+    return tuple(s for s in settings if s is not best and s.figures[accuracy].mean >= least)
+
+
+def standard_error(setting: Setting | None, accuracy: str | None) -> float | None:
+    """Of a setting's accuracy: over its seeds, or of a share counted in so many cases."""
+    if setting is None or accuracy is None or accuracy not in setting.figures:
+        return None
+    found = setting.figures[accuracy]
+    if found.std is not None:
+        return found.std / math.sqrt(found.n)
+    cases = setting.mean(f"num_cases.{accuracy.split('_')[0]}")
+    if not cases or cases < 1 or not 0 <= found.mean <= 1:
+        return None
+    return math.sqrt(found.mean * (1 - found.mean) / cases)
+
+
+def _pareto(settings: Sequence[Setting], accuracy: str | None) -> tuple[Setting, ...]:
+    timed = [s for s in settings if s.mean("training_seconds") is not None]
+    timed.sort(key=lambda s: (s.mean("training_seconds") or 0.0, -_rounded(s.mean(accuracy))))
+    front: list[Setting] = []
+    best = -math.inf
+    for setting in timed:
+        if _rounded(setting.mean(accuracy)) > best:
+            best = _rounded(setting.mean(accuracy))
+            front.append(setting)
+    return tuple(front)
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"

@@ -1,0 +1,110 @@
+"""The page of a run, from whatever of its files is there."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from raspitrain.errors import InputError
+from raspitrain.report.preset import read_config
+from raspitrain.report.read import read_bytes, read_json, text, texts
+from raspitrain.report.run_page import run_page
+from raspitrain.results.atomic import write_atomic
+from raspitrain.results.table import read_rows
+
+log = logging.getLogger(__name__)
+
+RUN_FILES = ("summary.json", "metrics.csv", "config.yaml")
+
+
+def report_run(folder: str | os.PathLike[str]) -> Path:
+    """Write report.html into the folder of a run, finished or not; plots that are missing too.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        The folder holds no run.
+    OSError
+        The card is full, read-only or broken.
+    """
+    from raspitrain.report.sweep import shown_path
+
+    folder = Path(folder).absolute()
+    if not is_run(folder):
+        raise InputError(f"{folder} holds no run: there is none of {', '.join(RUN_FILES)}")
+    problems: list[str] = []
+
+    def read(reader: Any, name: str, otherwise: Any) -> Any:
+        try:
+            return reader(folder / name, folder)
+        except InputError as error:
+            if (folder / name).exists():
+                problems.append(f"{error}.")
+            return otherwise
+
+    summary = read(read_json, "summary.json", {})
+    rows = read(_rows, "metrics.csv", [])
+    config = read(read_config, "config.yaml", {})
+    if not summary:
+        problems.append("There is no summary: the run goes on, or was ended from outside.")
+    _draw_missing(folder, rows)
+    path = folder / "report.html"
+    content = run_page(
+        folder,
+        shown=shown_path(folder),
+        summary=summary,
+        rows=rows,
+        config=config,
+        config_text=read(_text, "config.yaml", "") if config else "",
+        overrides=read(_overrides, "overrides.yaml", []),
+        environment=read(read_json, "environment.json", {}),
+        problems=problems,
+    )
+    write_atomic(path, content.encode())
+    return path
+
+
+def is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in RUN_FILES)
+
+
+def _rows(path: Path, within: Path) -> list[dict[str, Any]]:
+    read_bytes(path, within)  # for its refusals
+    return read_rows(path)
+
+
+def _text(path: Path, within: Path) -> str:
+    words = read_bytes(path, within, largest=10**6).decode("utf-8", "replace")
+    return "\n".join(text(line) for line in words.splitlines())
+
+
+def _overrides(path: Path, within: Path) -> list[str]:
+    import yaml
+
+    try:
+        return texts(yaml.safe_load(read_bytes(path, within, largest=10**6)))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: it is not whole YAML") from error
+
+
+def _draw_missing(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """The curves of a run that was ended before it drew them."""
+    from raspitrain.results.plots import plot_accuracy, plot_loss
+
+    for name, plot in (("accuracy.png", plot_accuracy), ("loss.png", plot_loss)):
+        if rows and not (folder / name).exists():
+            plot(rows, folder / name)
+
+
+def report_run_or_warn(folder: str | os.PathLike[str]) -> None:
+    """As `report_run`, where the figures are safe already and a page is not worth a failure."""
+    try:
+        report_run(folder)
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or error
+        log.warning("%s/report.html is not written: %s", folder, reason)

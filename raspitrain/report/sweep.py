@@ -1,0 +1,241 @@
+"""The answer of a sweep: sweep.csv, sweep.json, pictures, a page, and the best settings again."""
+
+import logging
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from raspitrain.errors import InputError
+from raspitrain.report.answer import (
+    SEED,
+    Answer,
+    Setting,
+    find_answer,
+    standard_error,
+)
+from raspitrain.report.axes import short_names
+from raspitrain.report.jobs import PRUNED, Job, Sweep, load_sweep
+from raspitrain.report.pictures import plot_pareto, plot_sweep
+from raspitrain.report.preset import command_line, setting_overrides, write_preset
+from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
+from raspitrain.report.sweep_page import sweep_page
+from raspitrain.report.terminal import print_result
+from raspitrain.results.atomic import write_atomic
+from raspitrain.results.json_file import write_json
+
+log = logging.getLogger(__name__)
+
+FORMAT = "raspitrain sweep report"
+FORMAT_VERSION = 1
+PRESETS = "best"  # the folder for --config-dir
+
+
+def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Write sweep.csv, sweep.json, sweep.png, pareto.png, report.html and best/ into `folder`.
+
+    May be called at any time, while the sweep runs too, and again.
+
+    Parameters
+    ----------
+    folder : a sweep's, with its jobs.json
+
+    Returns
+    -------
+    dict
+        What sweep.json holds.
+
+    Raises
+    ------
+    InputError
+        The folder is not a sweep's; nothing has been written.
+    OSError
+        The card is full, read-only or broken.
+    """
+    folder = Path(folder).absolute()
+    sweep = load_sweep(folder)
+    answer = find_answer(sweep)
+    folded = SEED in sweep.swept
+    presets = _write_presets(sweep, answer, folded=folded)
+    files = ["sweep.csv", "sweep.json", "sweep.png", "report.html"]
+    write_jobs_csv(folder / "sweep.csv", sweep)
+    if folded:
+        write_seeds_csv(folder / "sweep_seeds.csv", sweep, answer.settings)
+        files.insert(1, "sweep_seeds.csv")
+    plot_sweep(folder / "sweep.png", sweep, answer)
+    if answer.pareto:
+        plot_pareto(folder / "pareto.png", sweep, answer)
+        files.insert(-1, "pareto.png")
+    result = _result(sweep, answer, folded=folded) | {"files": [*files, *presets]}
+    write_json(folder / "sweep.json", result)
+    write_atomic(folder / "report.html", sweep_page(folder, sweep, result).encode())
+    return result
+
+
+def print_sweep(result: Mapping[str, Any], stream: TextIO | None = None) -> None:
+    """Print what `report_sweep` returned; to standard output if `stream` is None."""
+    print_result(result, stream)
+
+
+def _write_presets(sweep: Sweep, answer: Answer, *, folded: bool) -> list[str]:
+    folder = sweep.folder / PRESETS / "experiment"
+    chosen = {"fastest": answer.fastest, "most_accurate": answer.most_accurate}
+    written = []
+    for name, setting in chosen.items():
+        path = folder / f"{name}.yaml"
+        if setting is None:
+            continue
+        for part in (folder.parent, folder):
+            if part.is_symlink():
+                raise InputError(f"{part} is a link: remove it, a folder goes there")
+            part.mkdir(exist_ok=True)
+        write_preset(path, sweep, setting, setting_overrides(setting, folded=folded))
+        written.append(path.relative_to(sweep.folder).as_posix())
+    return written
+
+
+def _result(sweep: Sweep, answer: Answer, *, folded: bool) -> dict[str, Any]:
+    numbers = {id(setting): k for k, setting in enumerate(answer.settings)}
+    counts: dict[str, int] = {}
+    for job in sweep.jobs:
+        counts[job.status] = counts.get(job.status, 0) + 1
+    swept = [key for key in sweep.swept if not (folded and key == SEED)]
+
+    def shown(setting: Setting) -> dict[str, Any]:
+        overrides = setting_overrides(setting, folded=folded)
+        return {
+            "setting": numbers[id(setting)],
+            "jobs": [job.number for job in setting.jobs],
+            "values": dict(setting.values),
+            "overrides": overrides,
+            "command": command_line(sweep, overrides),
+        } | {
+            name: setting.mean(name)
+            for name in ("validation_accuracy", "test_accuracy", "training_seconds",
+                         "samples_per_second", "ms_per_step")
+            if setting.mean(name) is not None
+        }  # fmt: skip
+
+    def chosen(setting: Setting | None, name: str, sentence: str) -> dict[str, Any] | None:
+        if setting is None:
+            return None
+        preset = shlex.join(["--config-dir", shown_path(sweep.folder / PRESETS)])
+        return shown(setting) | {
+            "sentence": sentence,
+            "preset_command": f"python -m raspitrain {preset} experiment={name}",
+        }
+
+    accurate = chosen(
+        answer.most_accurate, "most_accurate", _accuracy_sentence(sweep, answer, folded=folded)
+    )
+    if accurate is not None:
+        accurate["as_accurate"] = [numbers[id(s)] for s in answer.as_accurate]
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": sweep.name,
+        "folder": shown_path(sweep.folder),
+        "task": sweep.task,
+        "started": sweep.started,
+        "finished": sweep.finished,
+        "command": list(sweep.command),
+        "swept": list(sweep.swept),
+        "short_names": {key: short_names(sweep.swept)[key] for key in swept},
+        "num_jobs": len(sweep.jobs),
+        "counts": counts,
+        "seeds_folded": folded,
+        "accuracy": answer.accuracy,
+        "fastest": chosen(answer.fastest, "fastest", _speed_sentence(sweep, answer)),
+        "most_accurate": accurate,
+        "pareto": [shown(setting) for setting in answer.pareto],
+        "drift": answer.drift,
+        "warnings": list(answer.warnings),
+        "unfinished": [
+            {"number": job.number, "name": job.name, "status": job.status, "reason": job.reason,
+             "overrides": list(job.overrides), "exit_code": job.exit_code,
+             "log_tail": list(job.log_tail)}
+            for job in sweep.jobs if not job.finished and job.status != PRUNED
+        ],
+        "settings": [_setting(k, setting) for k, setting in enumerate(answer.settings)],
+        "jobs": [_job(job) for job in sweep.jobs],
+    }  # fmt: skip
+
+
+def _setting(number: int, setting: Setting) -> dict[str, Any]:
+    return {
+        "number": number,
+        "values": dict(setting.values),
+        "status": setting.status,
+        "finished": len(setting.finished),
+        "throttled": setting.throttled,
+        "jobs": [job.number for job in setting.jobs],
+        "figures": {
+            name: {"mean": m.mean, "std": m.std, "n": m.n} for name, m in setting.figures.items()
+        },
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "number": job.number,
+        "name": job.name,
+        "folder": job.folder,
+        "overrides": list(job.overrides),
+        "values": dict(job.values),
+        "status": job.status,
+        "reason": job.reason,
+        "exit_code": job.exit_code,
+        "seconds": job.seconds,
+        "repeat_of": job.repeat_of,
+        "figures": job.figures,
+    }
+
+
+def _speed_sentence(sweep: Sweep, answer: Answer) -> str:
+    setting = answer.fastest
+    if setting is None:
+        return ""
+    parts = [f"{_shown_mean(setting, 'samples_per_second', ',.0f')} samples/s"]
+    if setting.mean("ms_per_step") is not None:
+        parts.append(f"{_shown_mean(setting, 'ms_per_step', ',.2f')} ms a step")
+    if setting.mean(answer.accuracy) is not None:
+        parts.append(_accuracy(setting, answer.accuracy))
+    return ", ".join(parts) + (" (slowed down by heat)" if setting.throttled else "")
+
+
+def _accuracy_sentence(sweep: Sweep, answer: Answer, *, folded: bool) -> str:
+    setting = answer.most_accurate
+    if setting is None or answer.accuracy is None:
+        return ""
+    words = _accuracy(setting, answer.accuracy)
+    if answer.accuracy == "validation_accuracy" and setting.mean("test_accuracy") is not None:
+        words += f", {_accuracy(setting, 'test_accuracy')}"
+    if folded:
+        words += f", {len(setting.finished)} seeds"
+    if setting.mean("training_seconds") is not None:
+        words += f", {_shown_mean(setting, 'training_seconds', ',.3g')} s of training"
+    error = standard_error(setting, answer.accuracy)
+    if answer.as_accurate and error is not None:
+        near = f"within one standard error ({100 * error:.1f} points)" if error else "as accurate"
+        words += f"; {len(answer.as_accurate)} more {near}"
+    return words
+
+
+def _accuracy(setting: Setting, figure: str | None) -> str:
+    if figure is None:
+        return ""
+    part = figure.split("_")[0]
+    return f"{_shown_mean(setting, figure, '.1f', 100)} % {part} accuracy"
+
+
+def _shown_mean(setting: Setting, figure: str, form: str, scale: float = 1) -> str:
+    found = setting.figures[figure]
+    shown = f"{scale * found.mean:{form}}"
+    return shown if found.std is None else f"{shown} ± {scale * found.std:{form}}"
+
+
+def shown_path(folder: Path) -> str:
+    """As one would type it from here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)

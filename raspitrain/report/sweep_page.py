@@ -1,0 +1,166 @@
+"""report.html of a sweep."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raspitrain.errors import InputError
+from raspitrain.report.axes import short_names
+from raspitrain.report.jobs import Sweep, job_folder
+from raspitrain.report.page import (
+    Cell,
+    Html,
+    command,
+    folded,
+    join,
+    link,
+    number_cell,
+    page,
+    picture,
+    pictures,
+    table,
+    tag,
+)
+from raspitrain.report.read import label, number
+from raspitrain.report.terminal import COLUMNS
+
+
+def sweep_page(folder: Path, sweep: Sweep, result: Mapping[str, Any]) -> str:
+    """The page of a sweep from what sweep.json holds and the pictures in `folder`."""
+    title = f"Sweep {sweep.name}"
+    return page(
+        title,
+        tag("h1", title),
+        tag("p", _status(result), class_="soft"),
+        _answers(result),
+        *(tag("p", warning, class_="note") for warning in result["warnings"]),
+        _unfinished(result),
+        pictures([
+            picture(folder / "sweep.png", folder, "What was swept, and what came of it"),
+            picture(folder / "pareto.png", folder, "Lettered: no other is better in both")
+            if result["pareto"] else None,
+        ]) or Html(),
+        _settings(result),
+        tag("h2", "Jobs"),
+        _jobs(folder, sweep),
+        _drift(result),
+        folded("The sweep's command", command(" ".join(sweep.command) or "not recorded")),
+    )  # fmt: skip
+
+
+def _status(result: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{n} {s.replace('_', ' ')}" for s, n in result["counts"].items())
+    swept = " × ".join(result["short_names"].values()) or "seeds"
+    words = f"{result['num_jobs']} jobs: {counts or 'none'}. Swept: {swept}."
+    if result["started"]:
+        words += f" Started {_time(result['started'])}"
+        words += f", finished {_time(result['finished'])}." if result["finished"] else "."
+    return words
+
+
+def _time(iso: str) -> str:
+    return iso[:16].replace("T", " ") + (" UTC" if iso.endswith(("+00:00", "Z")) else "")
+
+
+def _answers(result: Mapping[str, Any]) -> Html:
+    cards = []
+    for name, title in (("most_accurate", "Most accurate"), ("fastest", "Fastest")):
+        found = result[name]
+        if found is None:
+            continue
+        values = ", ".join(
+            f"{result['short_names'].get(k, k)} {label(v)}" for k, v in found["values"].items()
+        )
+        cards.append(
+            tag("div", tag("h2", title), tag("p", tag("strong", values or "the one setting")),
+                tag("p", found["sentence"]), command(found["command"]), tag("p", "or"),
+                command(found["preset_command"]), class_="card")
+        )  # fmt: skip
+    if not cards:
+        return tag("p", "No job has finished: there is nothing to choose from.", class_="note")
+    return tag("div", *cards, class_="cards")
+
+
+def _unfinished(result: Mapping[str, Any]) -> Html:
+    parts = []
+    for job in result["unfinished"]:
+        words = f"{job['name']}: {job['status'].replace('_', ' ')}"
+        words += f" ({job['reason']})" if job["reason"] else ""
+        tail = "\n".join(job["log_tail"])
+        parts.append(folded(words, tag("pre", tail)) if tail else tag("p", words))
+    return join([tag("h2", "Not finished", class_="bad"), *parts]) if parts else Html()
+
+
+def _settings(result: Mapping[str, Any]) -> Html:
+    """Mean and deviation of each setting; where no seeds were swept the jobs say it all."""
+    if not result["seeds_folded"]:
+        return Html()
+    there = {name for setting in result["settings"] for name in setting["figures"]}
+    columns = [column for column in COLUMNS if column.figure in there]
+    keys = list(result["short_names"])
+    header = [*(result["short_names"][k] for k in keys), "seeds", *(c.title for c in columns)]
+    rows = []
+    for setting in result["settings"]:
+        row = [_value(setting["values"].get(key)) for key in keys]
+        row.append(number_cell(setting["finished"], "d"))
+        for column in columns:
+            found = setting["figures"].get(column.figure)
+            std = found["std"] if found else None
+            after = "" if std is None else f" ± {column.scale * std:,.{column.digits}f}"
+            mean = found["mean"] if found else None
+            row.append(number_cell(mean, f",.{column.digits}f", column.scale, after))
+        rows.append(row)
+    chosen = {result[n]["setting"] for n in ("fastest", "most_accurate") if result[n]}
+    return join([tag("h2", "Settings, mean ± standard deviation over seeds"),
+                 table(header, rows, frozenset(chosen))])  # fmt: skip
+
+
+def _jobs(folder: Path, sweep: Sweep) -> Html:
+    there = set(sweep.figure_names)
+    columns = [column for column in COLUMNS if column.figure in there]
+    header = [
+        "job",
+        *short_names(sweep.swept).values(),
+        "status",
+        *(c.title for c in columns),
+        "folder",
+    ]
+    rows = []
+    for job in sweep.jobs:
+        star = "*" if job.throttled else ""
+        row = [number_cell(job.number, "d")]
+        row += [_value(job.values[key]) if key in job.values else Cell() for key in sweep.swept]
+        status = job.status.replace("_", " ")
+        row.append(Cell(f"repeat of {job.repeat_of}" if job.repeat_of is not None else status))
+        for c in columns:
+            row.append(number_cell(job.number_of(c.figure), f",.{c.digits}f", c.scale, star))
+        row.append(Cell(_folder_link(folder, job.folder, job.status) or job.name))
+        rows.append(row)
+    return table(header, rows)
+
+
+def _folder_link(folder: Path, name: str, status: str) -> Html | None:
+    try:
+        inside = job_folder(folder, name)
+        if not inside.is_dir():
+            return None
+        own = (inside / "report.html").is_file()
+    except (InputError, OSError):
+        return None
+    return link(f"{name}/report.html" if own else f"{name}/", name)
+
+
+def _value(value: Any) -> Cell:
+    return Cell(label(value), number(value))
+
+
+def _drift(result: Mapping[str, Any]) -> Html:
+    drift = result["drift"]
+    if drift is None:
+        return Html()
+    before, after = drift["samples_per_second"]
+    return tag(
+        "p",
+        f"Drift: job {drift['job']} ran at {before:,.0f} samples/s, and again at the end at "
+        f"{after:,.0f} ({drift['change']:+.1%}).",
+    )

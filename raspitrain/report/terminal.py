@@ -1,0 +1,126 @@
+"""The table and the answers at the end of a sweep, on a terminal or in a pipe."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from raspitrain.report.read import label
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PIPE_WIDTH = 160  # letters a line where nobody says how many there is room for
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of sweep.json as a column; the dispensable ones go first where room is short."""
+
+    figure: str
+    title: str
+    scale: float = 1
+    digits: int = 1
+    dispensable: int = 0
+
+
+COLUMNS = (
+    Column("validation_accuracy", "validation %", 100),
+    Column("test_accuracy", "test %", 100),
+    Column("samples_per_second", "samples/s", 1, 0),
+    Column("ms_per_step", "ms/step", 1, 2, 4),
+    Column("training_seconds", "seconds", 1, 1, 1),
+    Column("peak_memory_mb", "memory MB", 1, 0, 3),
+    Column("thermal.temperature_before_c", "°C before", 1, 0, 5),
+    Column("thermal.temperature_after_c", "°C after", 1, 0, 4),
+    Column("energy.joules", "joules", 1, 0, 6),
+)
+
+
+def print_result(result: Mapping[str, Any], stream: TextIO | None = None) -> None:
+    """Print what sweep.json holds: a line a setting, what did not finish, the answers."""
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    console = Console(file=stream, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(file=stream, markup=False, highlight=False, emoji=False, width=PIPE_WIDTH)
+    if result["settings"]:
+        console.print(_fitting_table(result, console))
+    for line in lines(result):
+        console.print(line, soft_wrap=True)  # a line to paste must stay one
+
+
+def lines(result: Mapping[str, Any]) -> list[str]:
+    """The sentences under the table."""
+    shown = [f"{job['name']}: {job['status']}{_reason(job)}" for job in result["unfinished"]]
+    if shown:
+        shown.append("")
+    for name in ("fastest", "most_accurate"):
+        found = result[name]
+        if found is not None:
+            shown += [f"{name.replace('_', ' ')}: {found['sentence']}", f"    {found['command']}"]
+    if result["fastest"] is None and result["most_accurate"] is None:
+        shown.append("No job has finished: there is nothing to choose from.")
+    shown += [f"note: {warning}" for warning in result["warnings"]]
+    shown += ["", f"folder  {result['folder']}", "        " + ", ".join(result["files"])]
+    return shown
+
+
+def _reason(job: Mapping[str, Any]) -> str:
+    return f" ({job['reason']})" if job["reason"] else ""
+
+
+def _fitting_table(result: Mapping[str, Any], console: "Console") -> "Table":
+    there = {name for setting in result["settings"] for name in setting["figures"]}
+    columns = [column for column in COLUMNS if column.figure in there]
+    while True:
+        table = _table(result, columns)
+        rank = max((c.dispensable for c in columns), default=0)
+        if rank == 0 or console.measure(table).maximum <= console.width:
+            return table
+        columns = [c for c in columns if c.dispensable != rank]
+
+
+def _table(result: Mapping[str, Any], columns: Sequence[Column]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    keys = list(result["short_names"])
+    for key in keys:
+        table.add_column(Text(result["short_names"][key]), overflow="fold")
+    if result["seeds_folded"]:
+        table.add_column("seeds", justify="right")
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for setting in result["settings"]:
+        row = [label(setting["values"].get(key, "")) for key in keys]
+        if result["seeds_folded"]:
+            row.append(str(setting["finished"]))
+        row += [_figure(setting["figures"].get(c.figure), c) for c in columns]
+        answers = {name: result[name] for name in ("fastest", "most_accurate") if result[name]}
+        chosen = [
+            name.replace("_", " ")
+            for name, found in answers.items()
+            if found["setting"] == setting["number"]
+        ]
+        if setting["status"] not in ("completed", "stopped_early"):
+            chosen.append(setting["status"].replace("_", " "))
+        if setting["throttled"]:
+            chosen.append("* throttled")
+        style = "bold" if chosen and setting["finished"] else ""
+        table.add_row(*(Text(cell) for cell in [*row, ", ".join(chosen)]), style=style)
+    return table
+
+
+def _figure(found: Mapping[str, Any] | None, column: Column) -> str:
+    if found is None:
+        return ""
+    shown = f"{column.scale * found['mean']:,.{column.digits}f}"
+    if found["std"] is not None:
+        shown += f" ± {column.scale * found['std']:,.{column.digits}f}"
+    return shown
