@@ -27,6 +27,7 @@ PICTURES = (
     ("accuracy.png", "Accuracy over the epochs"),
     ("loss.png", "Loss over the epochs"),
     ("confusion_matrix.png", "Confusion matrix of the test part"),
+    ("telemetry.png", "The board while it ran"),
 )
 
 

@@ -124,7 +124,7 @@ def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) 
     unit, word = next((u, w) for u, least, w in TIME_UNITS if seconds.sum() >= least * u)
     end = np.cumsum(seconds) / unit
     begin = end - seconds / unit
-    with _figure(path, figsize=(7.2, 1.2 + 1.7 * len(panels))) as figure:
+    with figure_to(path, figsize=(7.2, 1.2 + 1.7 * len(panels))) as figure:
         axes_of = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
         for axes, (name, label) in zip(axes_of, panels, strict=True):
             values = np.array([_number(row[name]) for row in rows])
