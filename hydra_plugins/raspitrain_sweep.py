@@ -25,6 +25,7 @@ from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
+from raspitrain.report import report_sweep_or_warn
 from raspitrain.sweep.names import job_names
 from raspitrain.sweep.record import Job, Sweep
 from raspitrain.sweep.sweep import (
@@ -194,6 +195,7 @@ class ProcessLauncher(Launcher):
         if self.sweep_run is None:
             return
         self.sweep_run.close()
+        report_sweep_or_warn(self.folder)
         if not all(job.finished for job in self.sweep_run.sweep.jobs):
             raise SweepEnd(1)
 
@@ -214,6 +216,7 @@ class ProcessLauncher(Launcher):
         """After a Ctrl-C, or where one job's failure is to end it all."""
         assert self.sweep_run is not None
         self.sweep_run.close()
+        report_sweep_or_warn(self.folder)
         sweep, number = self.sweep_run.sweep, self.sweep_run.stopped_by
         done = sum(job.finished for job in sweep.jobs)
         why = "launcher.fail_fast=true" if number is None else signal.Signals(number).name

@@ -16,6 +16,7 @@ from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.tune import Tuned
 from raspitrain.prepare import Prepared, prepare
+from raspitrain.report import report_run_or_warn
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.environment import environment_record, peak_memory_mb
 from raspitrain.results.folder import claim_run_folder
@@ -121,6 +122,7 @@ def measure_throughput(
             "peak_memory_mb": peak_memory_mb(),
         }
         write_summary(folder / "summary.json", summary)
+        report_run_or_warn(folder)
         with Screen(1, 1) as screen:
             screen.finish(summary, folder)
     return summary

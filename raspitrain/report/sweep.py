@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -71,6 +72,26 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
     write_json(folder / "sweep.json", result)
     write_atomic(folder / "report.html", sweep_page(folder, sweep, result).encode())
     return result
+
+
+def report_sweep_or_warn(folder: str | os.PathLike[str]) -> None:
+    """Write the report and print it; where that fails, the jobs' own files are safe all the same.
+
+    Raises
+    ------
+    BrokenPipeError : whoever read the output has had enough.
+    """
+    try:
+        print_sweep(report_sweep(folder))
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or error
+        print(
+            f"warning: the report is not written ({reason}); python -m raspitrain.report "
+            f"{shlex.quote(shown_path(Path(folder)))} tries again",
+            file=sys.stderr,
+        )
 
 
 def print_sweep(result: Mapping[str, Any], stream: TextIO | None = None) -> None:
