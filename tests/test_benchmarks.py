@@ -144,3 +144,10 @@ def test_start_up(table: Callable[..., Rows]) -> None:
     assert [row[""] for row in rows] == ["--help", "epoch=3, a mistake", "first step"]
     assert all(float(row["seconds"]) > 0 for row in rows)
     assert rows[0]["/ --help"] == "1.00"
+
+
+def test_monitor(table: Callable[..., Rows]) -> None:
+    rows = table("monitor", "--seconds", "0.3", "--every-seconds", "0.05")
+    assert [row["watched"] for row in rows] == ["Raspberry Pi 5", "x86 laptop"]
+    assert all(int(row["samples"]) > 2 for row in rows)
+    assert all(float(row["CPU, ms a second"]) >= 0 for row in rows)
