@@ -35,7 +35,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
 
 
 @pytest.mark.parametrize(
-    "name", ["step_time", "frameworks", "time_to_accuracy", "data_size", "start_up"]
+    "name", ["step_time", "frameworks", "time_to_accuracy", "data_size", "start_up", "monitor"]
 )
 def test_the_docstring_opens_with_the_command(name: str) -> None:
     module = importlib.import_module(f"benchmarks.{name}")

@@ -300,7 +300,11 @@ def test_onnx_runtime_gives_the_same_outputs_for_any_number_of_cases(tmp_path):
     model = spread_batchnorm(build("mobilenetv3_small", engine="auto", width_mult=0.25)).eval()
     batch = torch.export.Dim("batch", min=1, max=512)
     exported = torch.onnx.export(
-        model, (torch.randn(2, 3, 64),), dynamo=True, dynamic_shapes={"x": {0: batch}}, verbose=False
+        model,
+        (torch.randn(2, 3, 64),),
+        dynamo=True,
+        dynamic_shapes={"x": {0: batch}},
+        verbose=False,
     )
     exported.save(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
