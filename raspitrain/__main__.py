@@ -2,15 +2,20 @@
 
 import sys
 
+from raspitrain.stop import leave_at_once_on_signals, let_go_of_dead_streams, say
+
 
 def main() -> int:
+    leave_at_once_on_signals()
     try:
         from raspitrain.cli import main as run_command
 
         return run_command()
     except KeyboardInterrupt:  # before there is anything to keep
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
+    finally:
+        let_go_of_dead_streams()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The command line: compose with Hydra, check, run; a mistake ends in one sentence.
 
 Exit codes: 0 finished, 1 a fault of ours (with its trace) or a sweep of which not every job
-finished, 2 a mistake in what was given, 130 interrupted.
+finished, 2 a mistake in what was given, 74 a card that would not take the results, 128 and a
+signal's number ended by that signal (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP), after what there was has
+been written.
 """
 
 import difflib
@@ -26,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from raspitrain.composition import check_composition, first_line, given_keys
-from raspitrain.errors import InputError
+from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import (
     given_num_threads,
@@ -34,7 +36,9 @@ from raspitrain.hardware.threads import (
     thread_environment,
 )
 from raspitrain.paths import config_folder
+from raspitrain.resume_command import asks_to_resume, resume_as_asked
 from raspitrain.rules import leaves
+from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
 
 
@@ -57,13 +61,17 @@ def main() -> int:
             finally:
                 _remove_empty(_made_by_hydra)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             exit_code = 2
 
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
     )(task)
+    tidy.append(lambda: _remove_empty(_made_by_hydra))
     try:
+        if asks_to_resume(sys.argv[1:]):
+            resume_as_asked(sys.argv[1:])
+            return 0
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
         parser.parse_args()
@@ -73,12 +81,18 @@ def main() -> int:
         command()
     except SweepEnd as end:
         return int(end.code or 0)
+    except Stopped as stopped:
+        say("interrupted")
+        return stopped.exit_code
     except SystemExit as leaving:
         # With 1 Hydra leaves only after saying what the user did wrong.
         return 2 if leaving.code == 1 else int(leaving.code or 0)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
+    except UnwrittenError as error:
+        say(f"error: {error}")
+        return UNWRITTEN
     except BrokenPipeError:
         # Whoever reads our output has had enough, as in `| head`; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,7 +101,7 @@ def main() -> int:
         sentence = _sentence(error, sys.argv[1:])
         if sentence is None:
             raise
-        print(f"error: {sentence}", file=sys.stderr)
+        say(f"error: {sentence}")
         return 2
     return exit_code
 
@@ -99,6 +113,8 @@ def _refuse(message: str) -> NoReturn:
 def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> None:
     """Check the configuration, set the environment that torch reads at import, then run."""
     check_composition(cfg, overrides)
+    if cfg.resume is not None:
+        raise InputError("resume= stands on the command line, not in a YAML.")
     if output_dir == Path.cwd():
         raise InputError(
             "hydra.run.dir must name a folder of its own for the run, not the one you are in."

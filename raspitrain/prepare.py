@@ -4,7 +4,7 @@ import inspect
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,15 @@ from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.eager import without_compiler
-from raspitrain.training.fit import Augment, Evaluation, Loss, OnStep, fit, parameter_groups
+from raspitrain.training.fit import (
+    Augment,
+    Evaluation,
+    OnStep,
+    Position,
+    fit,
+    parameter_groups,
+)
+from raspitrain.training.state import restore_training, training_state
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
@@ -39,13 +47,15 @@ class Prepared:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
-    loss: Loss
+    loss: nn.Module
     augment: Augment
     generator: torch.Generator
     device: torch.device
     epochs: int
+    schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
     batch_size: int
     eval_every: int
+    position: Position
 
     @property
     def steps_per_epoch(self) -> int:
@@ -55,6 +65,7 @@ class Prepared:
         self,
         *,
         on_step: OnStep | None = None,
+        on_batch: Callable[[], None] | None = None,
         forward: Forward | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> Iterator[Evaluation]:
@@ -72,14 +83,32 @@ class Prepared:
             generator=self.generator,
             device=self.device,
             class_names=self.cases.class_names,
+            position=self.position,
             on_step=on_step,
+            on_batch=on_batch,
             forward=forward,
             clock=clock,
         )
 
+    def state(self) -> dict[str, Any]:
+        """See `raspitrain.training.state.training_state`."""
+        return training_state(
+            self.model, self.loss, self.optimizer, self.schedule, self.generator, self.position
+        )
 
-def prepare(cfg: DictConfig) -> Prepared:
-    """Build every component that `cfg` names, the data loaded and split."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `raspitrain.training.state.restore_training`."""
+        self.position = restore_training(
+            state, self.model, self.loss, self.optimizer, self.schedule, self.generator,
+            self.device,
+        )  # fmt: skip
+
+
+def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
+    """Build every component that `cfg` names, the data loaded and split.
+
+    `schedule_epochs` is how many epochs the schedule is made for: those of `cfg` if None.
+    """
     cfg, _ = with_profile(cfg)
     allowed = list(cfg.allowed_targets)
     apply_threads(cfg.hardware)
@@ -121,7 +150,9 @@ def prepare(cfg: DictConfig) -> Prepared:
     _expect("optimizer", optimizer, torch.optim.Optimizer)
     make_schedule = build("schedule", cfg.schedule, allowed)
     takes = inspect.signature(resolve_target("schedule", cfg.schedule._target_, allowed)).parameters
-    total_steps = {"total_steps": epochs * steps_per_epoch} if "total_steps" in takes else {}
+    schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
+    total_steps = {"total_steps": schedule_epochs * steps_per_epoch}
+    total_steps = total_steps if "total_steps" in takes else {}
     schedule = _made("schedule", make_schedule, optimizer, **total_steps)
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
     augment = build("augment", cfg.augment, allowed)
@@ -138,8 +169,10 @@ def prepare(cfg: DictConfig) -> Prepared:
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
         epochs=epochs,
+        schedule_epochs=schedule_epochs,
         batch_size=batch_size,
         eval_every=eval_every,
+        position=Position(),
     )
 
 

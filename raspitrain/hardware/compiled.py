@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raspitrain.hardware.probe import same_random_numbers
 from raspitrain.hardware.trial import Trial
+from raspitrain.training.randomness import same_random_numbers
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def compile_if_faster(
     loss: Callable[[Tensor, Tensor], Tensor],
     batches: Sequence[tuple[Tensor, Tensor]],
     *,
+    compare: bool = True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Compiled:
     """Compile the model for training, compare, and say in the log which it is to be.
@@ -53,6 +54,7 @@ def compile_if_faster(
     ----------
     batches : signals (N, C, L) and labels (N,), one of each size that the run will see, the
         largest first
+    compare : without it, what can be compiled is used
 
     Notes
     -----
@@ -76,7 +78,7 @@ def compile_if_faster(
             for batch in batches:
                 _step(model, forwards[COMPILED], loss, batch)
             compile_seconds = clock() - start
-            trial = _compare(model, forwards, loss, batches[0], clock)
+            trial = _compare(model, forwards, loss, batches[0], clock) if compare else None
     except Exception as error:
         first_line = (str(error).strip().splitlines() or [""])[0]
         torch.compiler.reset()  # what it holds is of no use any more
@@ -86,6 +88,10 @@ def compile_if_faster(
             module.load_state_dict(state)
         model.zero_grad(set_to_none=True)
 
+    if trial is None:
+        log.info("torch.compile: compiled in %.0f s", compile_seconds)
+        record = {"used": True, "reason": None, "compile_seconds": compile_seconds}
+        return Compiled(forwards[COMPILED], record)
     as_it_is, compiled = (1e3 * trial.seconds_per_step[c] for c in (AS_IT_IS, COMPILED))
     figures: dict[str, Any] = {
         "compile_seconds": compile_seconds,

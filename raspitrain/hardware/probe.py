@@ -9,14 +9,11 @@ import logging
 import math
 import os
 import platform
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +28,7 @@ from raspitrain.hardware.load import (
 )
 from raspitrain.hardware.threads import given_num_threads, thread_variables
 from raspitrain.hardware.trial import Trial, choose
+from raspitrain.training.randomness import same_random_numbers
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +86,14 @@ def choose_num_threads(
         chosen = _measured(model, loss, batch, described_by, cores, clock)
     torch.set_num_threads(chosen.num_threads)
     _tell(chosen, cores)
+    return chosen
+
+
+def keep_chosen(state: Mapping[str, Any]) -> Chosen:
+    """Have torch use the number that was chosen before; `state` holds Chosen's attributes."""
+    chosen = Chosen(**state)
+    torch.set_num_threads(chosen.num_threads)
+    _tell(chosen, available_cores())
     return chosen
 
 
@@ -204,20 +210,6 @@ def _step(
     signals, labels = batch
     loss(model(signals), labels).backward()
     model.zero_grad(set_to_none=True)
-
-
-@contextmanager
-def same_random_numbers() -> Iterator[None]:
-    """Afterwards every global source of random numbers goes on where it was before."""
-    torch_state, python_state, numpy_state = (
-        torch.get_rng_state(), random.getstate(), np.random.get_state()
-    )  # fmt: skip
-    try:
-        yield
-    finally:
-        torch.set_rng_state(torch_state)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
 
 
 def _tell(chosen: Chosen, cores: int) -> None:

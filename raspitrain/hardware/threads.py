@@ -6,7 +6,8 @@ libgomp and the BLAS libraries read their environment when torch is imported, so
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import raspitrain.hardware.load  # noqa: F401  begins to count now, while torch is imported
@@ -70,6 +71,20 @@ def thread_variables(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in sorted(environment.items())
         if name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_")) and name != "OMP_NUM_THREADS"
     }
+
+
+@contextmanager
+def hardware_as_it_was() -> Iterator[None]:
+    """Afterwards torch has the threads that it had, and treats small numbers as it did."""
+    import torch
+
+    num_threads = torch.get_num_threads()
+    flushed = torch.tensor(1e-40).mul(1).item() == 0.0
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+        torch.set_flush_denormal(flushed)
 
 
 def apply_threads(hardware: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from raspitrain.hardware.adapt import AdaptThreads
 from raspitrain.hardware.board import available_cores
 from raspitrain.hardware.compiled import Compiled, Forward, compile_if_faster
-from raspitrain.hardware.probe import Chosen, candidates, choose_num_threads
+from raspitrain.hardware.probe import Chosen, candidates, choose_num_threads, keep_chosen
 from raspitrain.hardware.threads import given_num_threads
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,16 @@ class Tuned:
     def forward(self) -> Forward | None:
         """To be called in training in place of the model; None for the model itself."""
         return None if self.compiled is None else self.compiled.forward
+
+    def state(self) -> dict[str, Any]:
+        """What `tune` needs to choose the same again."""
+        threads = asdict(self.chosen)
+        if self.adapt is not None:
+            threads["num_threads"] = self.adapt.num_threads
+        return {
+            "threads": threads,
+            "compile": None if self.compiled is None else self.compiled.record,
+        }
 
     def record(self) -> dict[str, Any]:
         """The choices and the figures behind them, for summary.json and environment.json."""
@@ -65,6 +75,7 @@ def tune(
     *,
     hardware: Mapping[str, Any],
     described_by: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
 ) -> Tuned:
     """Choose threads and compile as `hardware` says; model and loss stay as they are.
 
@@ -73,11 +84,22 @@ def tune(
     batches : signals (N, C, L) and labels (N,) on the model's device, one of each size that
         training will see, the largest first
     described_by : see `choose_num_threads`
+    before : the `state` of an earlier part of the same run, whose choices hold; where its
+        `threads` are None they are chosen anew
     """
-    chosen = choose_num_threads(
-        hardware["num_threads"], model, loss, batches[0], described_by=described_by
-    )
-    compiled = compile_if_faster(model, loss, batches) if hardware["compile"] else None
+    if before is not None and before["threads"] is not None:
+        chosen = keep_chosen(before["threads"])
+    else:
+        chosen = choose_num_threads(
+            hardware["num_threads"], model, loss, batches[0], described_by=described_by
+        )
+    compiled = None
+    if before is not None and before["compile"] is not None:
+        compiled = Compiled(None, before["compile"])
+        if before["compile"]["used"]:
+            compiled = compile_if_faster(model, loss, batches, compare=False)
+    elif hardware["compile"]:
+        compiled = compile_if_faster(model, loss, batches)
     adapt = None
     on_cpu = batches[0][0].device.type == "cpu"
     if hardware["adapt_threads"]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raspitrain.model import channels_last, native
 from raspitrain.model.kernels import kept_beside_kernels, load_kernels
@@ -40,6 +40,16 @@ def choose_engine(model: "MobileNetV3", x: Tensor) -> Run | None:
         return native.features if native.covers(model, x) else None
     # The modules' own operations are the faster ones without gradients.
     return channels_last.features if torch.is_grad_enabled() else None
+
+
+def engine_in_use(model: nn.Module) -> str | None:
+    """What computes when a network of ours is trained on the CPU; None for any other."""
+    engine: str | None = getattr(model, "engine", None)
+    if engine not in ENGINES or next(model.parameters()).device.type != "cpu":
+        return None
+    if engine == "auto":
+        engine = faster_engine()
+    return "torch" if engine == "native" and load_kernels(torch.float32) is None else engine
 
 
 @functools.cache

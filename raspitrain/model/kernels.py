@@ -58,6 +58,12 @@ def kept_beside_kernels(name: str) -> Path:
     return library.with_name(f"{library.stem}-{name}")
 
 
+def kernels_name() -> str:
+    """The name of the compiled kernels, another for whatever could change a bit of their results;
+    only where they have been loaded."""
+    return _library(torch.float32).stem
+
+
 def _keep_freed_memory() -> None:
     """Let glibc keep what gradients free after a step: asking for the pages anew costs a tenth."""
     trim_threshold, mmap_threshold = -1, -3

@@ -19,7 +19,7 @@ def _carry_on(stage: str, path: Path) -> None:
     """Do nothing: no test is asking for a failure."""
 
 
-# Called before each step of a write with the step's name ("write", "fsync", "replace",
+# Called before each step of a write with the step's name ("write", "fsync", "keep", "replace",
 # "fsync folder", "append", "claim") and the final path. A test puts a function here that raises,
 # or that kills the process, where a card could fail.
 on_write: Callable[[str, Path], None] = _carry_on
@@ -66,6 +66,37 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     on_write("fsync folder", path)
     fsync_folder(path.parent)
+
+
+def keep_previous(path: Path, previous: Path) -> None:
+    """Give the file `path` the second name `previous`, for as long as `path` is being replaced.
+
+    Where the file system knows no second names, as on a FAT card, it is renamed.
+    """
+    on_write("keep", previous)
+    if not path.exists():
+        return
+    second = path.parent / f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}"
+    try:
+        os.link(path, second)
+        os.replace(second, previous)
+        # Two names of one file: then replacing does nothing, and leaves both.
+        second.unlink(missing_ok=True)
+    except OSError:
+        with suppress(OSError):
+            second.unlink(missing_ok=True)
+        os.replace(path, previous)
+
+
+def sweep_partial(folder: Path) -> None:
+    """Remove the unfinished files that a killed process left in `folder`, where that is possible.
+
+    Not while another process writes there.
+    """
+    with suppress(OSError):
+        for partial in folder.glob(f"{PARTIAL}*"):
+            with suppress(OSError):
+                partial.unlink()
 
 
 def fsync_folder(folder: Path) -> None:

@@ -2,22 +2,27 @@
 
 save_checkpoint(folder / "last.pt", {"model": model.state_dict(), "epoch": 3})
 state = load_checkpoint(folder / "last.pt")
+
+The file is torch's own, an uncompressed zip archive: each record carries a check sum, which
+`load_checkpoint` compares before anything is read.
 """
 
 import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from raspitrain.errors import InputError
-from raspitrain.results.atomic import atomic_path
+from raspitrain.results.atomic import atomic_path, keep_previous
 
 FORMAT = "raspitrain checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
-def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: str | os.PathLike[str], state: Mapping[str, Any], *, previous: Path | None = None
+) -> None:
     """Write `state` to `path`, whole or not at all.
 
     Tensors are written as they are on the CPU, without gradients, and a view without the rest of
@@ -26,6 +31,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     Parameters
     ----------
     state : dict of tensors, numbers, strings, booleans, None, and dicts, lists and tuples of these
+    previous : where the file that is replaced goes on, until the next one is
 
     Raises
     ------
@@ -34,17 +40,28 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     OSError
         The card is full, read-only or broken; the old file is untouched.
     """
+    plain = _plain(state, "state")
+    with atomic_path(path) as partial:
+        with open(partial, "wb") as file:
+            _write(file, {"format": FORMAT, "format_version": FORMAT_VERSION, "state": plain})
+            if previous is not None:
+                # The new one is safe before the old one's place is touched.
+                file.flush()
+                os.fsync(file.fileno())
+        if previous is not None:
+            keep_previous(Path(path), previous)
+
+
+def _write(file: BinaryIO, content: dict[str, Any]) -> None:
     import torch
 
-    plain = _plain(state, "state")
-    with atomic_path(path) as partial, open(partial, "wb") as file:
-        try:
-            torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, "state": plain}, file)
-        except RuntimeError as error:
-            # torch trips over its own unfinished archive and hides what stopped the write.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        # torch trips over its own unfinished archive and hides what stopped the write.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """One folder a run."""
 
+import errno
+import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from raspitrain.errors import InputError
 from raspitrain.results import atomic
 
 CLAIM = ".raspitrain-run"
-RUN_FILES = ("metrics.csv", "last.pt", "best.pt", "summary.json")
+RUN_FILES = ("metrics.csv", "last.pt", "last.previous.pt", "best.pt", "summary.json")
 
 
 def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     """Create the folder `path` if need be and claim it for this run alone.
+
+    The claim of a run that was killed before it left anything is taken over. `release_claim` gives
+    the folder back.
 
     Returns
     -------
@@ -26,12 +32,9 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # An open with O_EXCL succeeds once, however many runs start in the same second.
         atomic.on_write("claim", folder)
-        claim = os.open(folder / CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        made, claim = _open_claim(folder)
     except FileExistsError as error:
-        if folder.is_dir():
-            raise _taken(folder) from error
         raise InputError(f"{folder} is a file, not a folder; give another hydra.run.dir") from error
     except NotADirectoryError as error:
         raise InputError(
@@ -40,25 +43,93 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
         ) from error
     except (OSError, ValueError) as error:
         raise _unwritable(folder, error) from error
+    locked = False
     try:
+        locked = _lock(claim, folder / CLAIM, sure=made)
         # A run copied from elsewhere without its hidden files is still a run.
-        if any((folder / name).exists() for name in RUN_FILES):
+        if not locked or any((folder / name).exists() for name in RUN_FILES):
             raise _taken(folder)
+        os.ftruncate(claim, 0)
         os.write(claim, f"process {os.getpid()}\n".encode())
         os.fsync(claim)
         atomic.fsync_folder(folder)
     except BaseException as error:
-        (folder / CLAIM).unlink(missing_ok=True)
+        if made and locked:
+            (folder / CLAIM).unlink(missing_ok=True)
+        os.close(claim)
         if isinstance(error, OSError):
             raise _unwritable(folder, error) from error
         raise
-    finally:
-        os.close(claim)
+    _claims[folder] = claim
     return folder
 
 
+def claim_to_resume(folder: Path) -> None:
+    """Claim a folder that holds a run, to go on with it: nobody else may be at it.
+
+    Raises
+    ------
+    InputError
+        A process is working on the run, or the folder cannot be written.
+    """
+    try:
+        claim = os.open(folder / CLAIM, os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise InputError(
+            f"the run folder {str(folder)!r} cannot be written ({error.strerror}); it must be, to "
+            "go on with the run"
+        ) from error
+    if not _lock(claim, folder / CLAIM, sure=True):
+        owner = os.pread(claim, 100, 0).decode("utf-8", "replace").strip()
+        os.close(claim)
+        raise InputError(f"{folder}: the run is still going on ({owner}); let it end, or end it")
+    with suppress(OSError):  # a note for people
+        os.ftruncate(claim, 0)
+        os.write(claim, f"process {os.getpid()}\n".encode())
+    _claims[folder] = claim
+
+
+def release_claim(folder: Path, *, remove: bool = False) -> None:
+    """Let others resume the run; or, if nothing came of it, take the claim and the folder back."""
+    if remove:
+        with suppress(OSError):
+            (folder / CLAIM).unlink(missing_ok=True)
+            folder.rmdir()
+    claim = _claims.pop(folder, None)
+    if claim is not None:
+        os.close(claim)
+
+
+# Files that this process holds a lock on: the system lets go of it when the process ends, however
+# it ends.
+_claims: dict[Path, int] = {}
+
+
+def _open_claim(folder: Path) -> tuple[bool, int]:
+    """Whether the claim is new, and its descriptor."""
+    path = folder / CLAIM
+    try:
+        return True, os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    except FileExistsError:
+        return False, os.open(path, os.O_RDWR)
+
+
+def _lock(descriptor: int, path: Path, *, sure: bool) -> bool:
+    """Lock the file for this process; `sure` is the answer where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Somebody may have taken the file away since it was opened.
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        return sure and error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+
+
 def _taken(folder: Path) -> InputError:
-    return InputError(f"{folder} already holds a run; give another hydra.run.dir")
+    return InputError(
+        f"{folder} already holds a run; give another hydra.run.dir, or go on with resume={folder}"
+    )
 
 
 def _unwritable(folder: Path, error: OSError | ValueError) -> InputError:

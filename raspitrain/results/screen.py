@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ log = logging.getLogger("raspitrain")
 
 REFRESH_SECONDS = 0.25  # a Pi has better things to do, and so has a slow SSH line
 PARTS = ("train", "validation", "test")
+RESUMABLE = ("interrupted", "failed")
 
 
 class Screen:
@@ -41,13 +43,17 @@ class Screen:
     epochs : number of epochs in the run
     num_steps : number of steps in an epoch
     stream : where to write; standard output if None
+    first_step : how many steps an earlier part of the run has taken
     """
 
-    def __init__(self, epochs: int, num_steps: int, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, epochs: int, num_steps: int, stream: TextIO | None = None, *, first_step: int = 0
+    ) -> None:
         self.epochs = epochs
         self.num_steps = num_steps
+        self.first_step = first_step
         self.stream: TextIO | None = sys.stdout if stream is None else stream
-        self.steps = 0
+        self.steps = first_step
         self.cases = 0
         self.loss = math.nan
         self.row: Row = {}
@@ -149,8 +155,8 @@ class Screen:
         elapsed = time.monotonic() - self.began
         epoch = min(self.epochs, done // self.num_steps + 1)
         parts = [f"epoch {epoch}/{self.epochs}"]
-        if done:
-            parts.append(f"{clock(elapsed * (total - done) / done)} left")
+        if (own := done - self.first_step) > 0:
+            parts.append(f"{clock(elapsed * (total - done) / own)} left")
         if math.isfinite(self.loss):
             parts.append(f"loss {self.loss:.4f}")
         for part in ("validation", "test", "train"):
@@ -251,7 +257,14 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     if summary.get("ms_per_step") is not None:
         table.append(("step", f"{summary['ms_per_step']:.2f} ms"))
     table.append(("folder", os.fspath(folder)))
+    if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
+        table.append(("to go on", how_to_resume(folder)))
     return [f"{name:<15}{value}" for name, value in table]
+
+
+def how_to_resume(folder: str | os.PathLike[str]) -> str:
+    """What to type to go on with the run in `folder`."""
+    return f"python -m raspitrain resume={shlex.quote(os.fspath(folder))}"
 
 
 def clock(seconds: float) -> str:

@@ -26,6 +26,8 @@ KEYS = (
     "num_parameters",
     "num_threads",
     "threads",  # how that number was chosen, with figures, and what changed it in the run
+    "resumed",  # when the run was taken up again, where it stood, with which overrides
+    "checkpoints",  # how many were written, bytes, seconds, bytes an hour at that pace
     "bit_reproducible",  # the same seed and number of threads give the same weights again
     "thermal",  # temperatures, throttling, pauses; null where nothing can be read
     "energy",  # joules, an estimate from a Pi 5's power chip; null elsewhere

@@ -1,9 +1,11 @@
 """metrics.csv: a row for each evaluation, safe on the card as soon as it is known."""
 
 import os
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results import atomic
@@ -32,6 +34,94 @@ HEADER = ",".join(COLUMNS)
 Row = dict[str, int | float | None]
 
 
+class Table:
+    """The rows of a run in little memory, 9 bytes a cell, and metrics.csv kept up with them.
+
+        table = Table(folder / "metrics.csv")
+        table.append(row)
+        table.write()
+
+    Rows that a full card refuses are written by a later `write`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.values = array("d")
+        self.given = bytearray()
+        self.num_written: int | None = 0  # None: the file is to be written anew
+
+    def __len__(self) -> int:
+        return len(self.given) // len(COLUMNS)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self.row, range(len(self)))
+
+    def row(self, number: int) -> Row:
+        """A row by its number, without the cells that are empty."""
+        start = (number % len(self)) * len(COLUMNS)
+        return {
+            column: kind(self.values[k])
+            for k, (column, kind) in enumerate(type_of_column.items(), start)
+            if self.given[k]
+        }
+
+    def append(self, row: Mapping[str, int | float | None]) -> None:
+        """Add a row to the table, not yet to the file. ValueError: a key that is no column."""
+        _check_columns(row)
+        for column in COLUMNS:
+            value = row.get(column)
+            self.given.append(value is not None)
+            self.values.append(0.0 if value is None else value)
+
+    def write(self) -> None:
+        """Put what is missing into the file and wait until it is on the card.
+
+        Raises
+        ------
+        OSError
+            The card is full, read-only or broken; the file holds whole rows, the rest is kept.
+        """
+        if self.num_written is None:
+            lines = [f"{HEADER}\n", *map(_format, self)] if len(self) else []
+            data = "".join(lines).encode()
+            # A card wears by writing.
+            if not self.path.exists() or self.path.read_bytes() != data:
+                atomic.write_atomic(self.path, data)
+            self.num_written = len(self)
+        while self.num_written < len(self):
+            append_row(self.path, self.row(self.num_written))
+            self.num_written += 1
+
+    def state(self) -> dict[str, Any]:
+        """The rows as plain values and tensors, for a checkpoint."""
+        import torch
+
+        values = torch.tensor(self.values, dtype=torch.float64)
+        given = torch.tensor(self.given, dtype=torch.uint8)
+        return {"columns": list(COLUMNS), "values": values, "given": given}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the rows of `state`; whatever the file holds, `write` makes it hold these.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, AttributeError
+            `state` does not fit.
+        """
+        columns, values, given = state["columns"], state["values"], state["given"]
+        if values.shape != given.shape or values.ndim != 1 or len(values) % len(columns):
+            raise ValueError("not a table")
+        self.values, self.given, self.num_written = array("d"), bytearray(), None
+        for start in range(0, len(values), len(columns)):
+            cells = zip(
+                columns,
+                values[start : start + len(columns)].tolist(),
+                given[start : start + len(columns)].tolist(),
+                strict=True,
+            )
+            self.append({column: value for column, value, there in cells if there})
+
+
 def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | None]) -> None:
     """Add one row and wait until it is on the card.
 
@@ -49,9 +139,7 @@ def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | Non
     OSError
         The card is full, read-only or broken; the next call starts from the last whole row.
     """
-    unknown = set(row) - set(COLUMNS)
-    if unknown:
-        raise ValueError(f"metrics.csv has no column {', '.join(sorted(unknown))}")
+    _check_columns(row)
     path = Path(path)
     atomic.on_write("append", path)
     with open(path, "a+b", buffering=0) as file:
@@ -106,6 +194,12 @@ def last_row(path: str | os.PathLike[str]) -> Row | None:
     except OSError:
         return None
     return _parse(lines[-2]) if len(lines) > 2 else None
+
+
+def _check_columns(row: Mapping[str, Any]) -> None:
+    unknown = set(row) - set(COLUMNS)
+    if unknown:
+        raise ValueError(f"metrics.csv has no column {', '.join(sorted(unknown))}")
 
 
 def _format(row: Mapping[str, int | float | None]) -> str:

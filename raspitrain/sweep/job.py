@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from raspitrain.errors import InputError
+from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
 from raspitrain.sweep.process import NO_MEMORY, OUT_OF_MEMORY
 
 FILE, OVERRIDES = "job.yaml", "overrides.yaml"
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except UnwrittenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNWRITTEN
     except KeyboardInterrupt as error:
         return getattr(error, "exit_code", 130)
     except (MemoryError, RuntimeError) as error:

@@ -6,7 +6,7 @@ Shape letters: N cases in a batch, C channels, L length, K classes.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
 from raspitrain.results.metrics import classification_report, confusion_matrix
+from raspitrain.training.randomness import same_random_numbers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -35,6 +36,49 @@ class Evaluation:
     row: dict[str, Any]
     validation_confusion: np.ndarray | None
     test_confusion: np.ndarray | None
+
+
+@dataclass
+class Position:
+    """Where training stands, between two steps: with the weights, the optimizer and the sources
+    of random numbers it is all that going on takes.
+
+    Attributes
+    ----------
+    epoch : the one under way, or the next; beyond the last when all are done
+    step_in_epoch : how many of its steps are taken; all of them while its evaluation is due
+    step, cases_seen, seconds : of the whole run; evaluation and writing take no seconds
+    lr, total_loss, num_correct : of the epoch so far
+    order : the generator's state from which the epoch's order of cases was drawn; None before
+    """
+
+    epoch: int = 1
+    step_in_epoch: int = 0
+    step: int = 0
+    cases_seen: int = 0
+    seconds: float = 0.0
+    lr: float = 0.0
+    total_loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    num_correct: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    order: Tensor | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        return self.epoch - 1
+
+    def state(self) -> dict[str, Any]:
+        """The attributes by name."""
+        return asdict(self)
+
+    def begin_epoch(self, lr: float, order: Tensor, device: torch.device) -> None:
+        self.lr, self.order = lr, order
+        self.total_loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.num_correct = torch.zeros((), dtype=torch.int64, device=device)
+
+    def end_epoch(self) -> None:
+        self.epoch += 1
+        self.step_in_epoch = 0
+        self.order = None
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -59,7 +103,9 @@ def fit(
     generator: torch.Generator,
     device: torch.device,
     class_names: Sequence[str],
+    position: Position | None = None,
     on_step: OnStep | None = None,
+    on_batch: Callable[[], None] | None = None,
     forward: Forward | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Evaluation]:
@@ -70,17 +116,16 @@ def fit(
     parts : "train", and "validation" and "test" where the split has them
     schedule : stepped once a step
     generator : the source of shuffling and augmentation
+    position : where to begin; kept up to date, so that `on_step` and `on_batch` may end the
+        training by an exception and it can go on from there later. The beginning if None.
     on_step : called after every step with the number of cases and a function that reads the loss
+    on_batch : called before every batch of an evaluation
     forward : called in training in place of `model`, whose parameters it must use
-    clock : of training time, in seconds; one that stands still while nothing is trained
+    clock : of training time, in seconds; it is not looked at during `on_step`
     """
-    step = 0
-    training_seconds = 0.0
-    cases_seen = 0
-    for epoch in range(1, epochs + 1):
-        start = clock()
-        rate = schedule.get_last_lr()[0]
-        train_loss, train_accuracy, num_steps = train_epoch(
+    position = Position() if position is None else position
+    while position.epoch <= epochs:
+        train_loss, train_accuracy = train_epoch(
             model,
             parts["train"],
             optimizer,
@@ -90,23 +135,22 @@ def fit(
             batch_size=batch_size,
             generator=generator,
             device=device,
-            first_step=step + 1,
+            position=position,
             on_step=on_step,
             forward=forward,
+            clock=clock,
         )
-        step += num_steps
-        training_seconds += clock() - start
-        cases_seen += len(parts["train"])
-        if epoch % eval_every and epoch != epochs:
+        if position.epoch % eval_every and position.epoch != epochs:
+            position.end_epoch()
             continue
         row: dict[str, Any] = {
-            "epoch": epoch,
-            "step": step,
-            "lr": rate,
+            "epoch": position.epoch,
+            "step": position.step,
+            "lr": position.lr,
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
-            "samples_per_second": cases_seen / training_seconds,
-            "seconds": training_seconds,
+            "samples_per_second": position.cases_seen / position.seconds,
+            "seconds": position.seconds,
         }
         confusions: dict[str, np.ndarray | None] = {"validation": None, "test": None}
         for name in confusions:
@@ -119,6 +163,7 @@ def fit(
                 loss,
                 batch_size=4 * batch_size,
                 device=device,
+                on_batch=on_batch,
             )
             report = classification_report(confusion, class_names)
             row[f"{name}_loss"] = part_loss
@@ -126,6 +171,7 @@ def fit(
             row[f"{name}_macro_f1"] = report["macro_f1"]
             row[f"{name}_balanced_accuracy"] = report["balanced_accuracy"]
             confusions[name] = confusion
+        position.end_epoch()
         yield Evaluation(row, confusions["validation"], confusions["test"])
 
 
@@ -140,21 +186,21 @@ def train_epoch(
     batch_size: int,
     generator: torch.Generator,
     device: torch.device,
-    first_step: int,
+    position: Position,
     on_step: OnStep | None,
     forward: Forward | None = None,
-) -> tuple[float, float, int]:
-    """One pass over the training part in shuffled, near-equal batches.
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, float]:
+    """One pass over the training part in shuffled, near-equal batches, or what is left of one.
 
     Returns the mean loss and the accuracy over the whole epoch, as the batches saw the model
-    while it was learning, and the number of steps. Raises NonFiniteLossError.
+    while it was learning. Raises NonFiniteLossError.
     """
     model.train()
     forward = model if forward is None else forward
-    total_loss = torch.zeros((), dtype=torch.float64, device=device)
-    num_correct = torch.zeros((), dtype=torch.int64, device=device)
-    batches = batch_indices(len(train), batch_size, generator=generator)
-    for number, indices in enumerate(batches):
+    batches = _batches(len(train), batch_size, generator, position, schedule, device)
+    began = clock()
+    for indices in batches[position.step_in_epoch :]:
         signals, labels = train.gather(indices)  # (N, C, L), (N,)
         if augment is not None:
             signals = augment(signals, generator)
@@ -163,19 +209,46 @@ def train_epoch(
         batch_loss = loss(logits, labels)
         # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
         if device.type == "cpu" and not math.isfinite(batch_loss.item()):
-            raise _non_finite(first_step + number)
+            raise _non_finite(position.step + 1)
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()
         optimizer.step()
         schedule.step()
-        total_loss += batch_loss.detach() * len(indices)
-        num_correct += (logits.detach().argmax(1) == labels).sum()
+        position.total_loss += batch_loss.detach() * len(indices)
+        position.num_correct += (logits.detach().argmax(1) == labels).sum()
+        position.step += 1
+        position.step_in_epoch += 1
+        position.cases_seen += len(indices)
+        now = clock()
+        position.seconds += now - began
+        began = now
         if on_step is not None:
             on_step(len(indices), batch_loss.detach().item)
-    mean_loss = total_loss.item() / len(train)
+            began = clock()
+    mean_loss = position.total_loss.item() / len(train)
+    position.seconds += clock() - began  # in which a GPU has finished its work
     if not math.isfinite(mean_loss):
-        raise _non_finite(first_step + len(batches) - 1)
-    return mean_loss, num_correct.item() / len(train), len(batches)
+        raise _non_finite(position.step)
+    return mean_loss, position.num_correct.item() / len(train)
+
+
+def _batches(
+    num_cases: int,
+    batch_size: int,
+    generator: torch.Generator,
+    position: Position,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    device: torch.device,
+) -> list[Tensor]:
+    """The epoch's batches: drawn anew, or in an epoch half done the same ones again."""
+    now = generator.get_state()
+    if position.order is None:
+        position.begin_epoch(float(schedule.get_last_lr()[0]), now, device)
+        return batch_indices(num_cases, batch_size, generator=generator)
+    generator.set_state(position.order)
+    batches = batch_indices(num_cases, batch_size, generator=generator)
+    generator.set_state(now)
+    return batches
 
 
 def _non_finite(step: int) -> NonFiniteLossError:
@@ -187,18 +260,27 @@ def _non_finite(step: int) -> NonFiniteLossError:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, part: Part, loss: Loss, *, batch_size: int, device: torch.device
+    model: nn.Module,
+    part: Part,
+    loss: Loss,
+    *,
+    batch_size: int,
+    device: torch.device,
+    on_batch: Callable[[], None] | None = None,
 ) -> tuple[float, np.ndarray]:
     """Mean loss over the part and its confusion matrix, int64 (K, K) with true classes as rows."""
     model.eval()
     total_loss = 0.0
     predictions = []
     num_classes = 0
-    for indices in batch_indices(len(part), batch_size, generator=None):
-        signals, labels = part.gather(indices)
-        logits = model(signals.to(device))  # (N, K)
-        num_classes = logits.shape[1]
-        total_loss += loss(logits, labels.to(device)).item() * len(indices)
-        predictions.append(logits.argmax(1).cpu())
+    with same_random_numbers():
+        for indices in batch_indices(len(part), batch_size, generator=None):
+            if on_batch is not None:
+                on_batch()
+            signals, labels = part.gather(indices)
+            logits = model(signals.to(device))  # (N, K)
+            num_classes = logits.shape[1]
+            total_loss += loss(logits, labels.to(device)).item() * len(indices)
+            predictions.append(logits.argmax(1).cpu())
     confusion = confusion_matrix(part.labels.numpy(), torch.cat(predictions).numpy(), num_classes)
     return total_loss / len(part), confusion

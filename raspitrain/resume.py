@@ -1,0 +1,416 @@
+"""Going on with a run where its last checkpoint stands, bit for bit.
+
+summary = resume("outputs/2026-11-23/06-24-26-123456")
+summary = resume(folder, ["epochs=200"])
+
+The configuration is the run's own, from its checkpoint; config.yaml in the folder is for people.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from raspitrain.errors import InputError
+from raspitrain.rules import check, leaves
+
+if TYPE_CHECKING:
+    from raspitrain.run import Job
+    from raspitrain.stop import StopSignals
+
+log = logging.getLogger("raspitrain")
+
+# What may be given anew, as no weight depends on it; with threads the bits do, and it is said.
+HARMLESS = {
+    "epochs",
+    "patience",
+    "in_memory",
+    "checkpoint_minutes",
+    "checkpoint_epochs",
+    "checkpoint_share",
+    "dataset.path",  # the data themselves are compared
+    "allowed_targets",
+}
+HARMLESS_SECTIONS = ("hardware",)
+BITS = {"hardware.device", "hardware.flush_denormals", "hardware.compile"}  # of these sections
+
+
+def resume(
+    folder: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    tell: Callable[[str], None] = log.info,
+) -> dict[str, Any]:
+    """Go on with the run in `folder`; a run that is complete already is left as it is.
+
+    Parameters
+    ----------
+    overrides : "key=value" for what may change: epochs (to go on longer), hardware, patience, how
+        often checkpoints come; allowed_targets, where the run uses code of the user's own
+    tell : takes a sentence about a run that is complete already
+
+    Returns
+    -------
+    dict
+        What summary.json holds.
+
+    Raises
+    ------
+    InputError
+        There is no run, no usable checkpoint, other data than before, or an override that would
+        change the run's mathematics.
+    Stopped, UnwrittenError
+        As `raspitrain.run.run`.
+    """
+    from raspitrain.hardware.threads import hardware_as_it_was
+    from raspitrain.results.atomic import sweep_partial
+    from raspitrain.results.folder import claim_to_resume, release_claim
+    from raspitrain.run import carry_on
+    from raspitrain.stop import StopSignals
+
+    started = time.perf_counter()
+    folder = Path(folder).absolute()
+    _check_folder(folder)
+    with hardware_as_it_was(), StopSignals() as stop:
+        claim_to_resume(folder)
+        try:
+            sweep_partial(folder)
+            name, state = _newest(folder)
+            try:
+                stored = _stored_config(state["config"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise _unfit(folder / name) from error
+            cfg, changed = _changed_config(stored, overrides, folder)
+            summary = _complete(folder, state, cfg)
+            if summary is not None:
+                tell(_nothing_to_do(folder, summary))
+                return summary
+            job = _restored(folder, name, state, cfg, changed, started, stop)
+            with stop.deferred():
+                return carry_on(job, stop)
+        finally:
+            release_claim(folder)
+
+
+def _check_folder(folder: Path) -> None:
+    """InputError if there cannot be a run."""
+    if folder.is_file():
+        raise InputError(f"resume takes a run's folder, not a file in it: resume={folder.parent}")
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder} to go on in")
+
+
+def _newest(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The newest checkpoint that is whole, and its name."""
+    from raspitrain.results.checkpoint import load_checkpoint
+    from raspitrain.results.keeper import LAST, PREVIOUS
+
+    wrong = []
+    for name in (LAST, PREVIOUS):
+        try:
+            state = load_checkpoint(folder / name)
+        except InputError as error:
+            wrong.append((name, str(error)))
+            continue
+        if not isinstance(state.get("training"), dict) or not isinstance(state.get("run"), dict):
+            wrong.append((name, f"{folder / name} holds weights alone, not the state of a run"))
+            continue
+        if wrong:
+            log.warning("%s; going on from %s instead", wrong[0][1], name)
+        return name, state
+    raise InputError(_no_checkpoint(folder, wrong))
+
+
+def _no_checkpoint(folder: Path, wrong: list[tuple[str, str]]) -> str:
+    from raspitrain.results.folder import CLAIM, RUN_FILES
+
+    if not any((folder / name).exists() for name, _ in wrong):
+        left = [name for name in RUN_FILES if (folder / name).exists()]
+        if left:
+            return (
+                f"{folder} has no checkpoint to go on from, neither last.pt nor last.previous.pt; "
+                f"what is left: {', '.join(left)}"
+            )
+        if (folder / "config.yaml").exists():
+            return (
+                f"{folder}: the run was ended before its first checkpoint; start it again, with "
+                f"hydra.run.dir={folder} if it is to be there"
+            )
+        (folder / CLAIM).unlink(missing_ok=True)  # ours, of a moment ago
+        return f"{folder} holds no run of raspitrain; give the folder of one"
+    first = next(text for name, text in wrong if (folder / name).exists())
+    left = [n for n in ("best.pt", "metrics.csv", "summary.json") if (folder / n).exists()]
+    others = f"; what is left: {', '.join(left)}" if left else "; nothing else is left"
+    return f"{folder} has no usable checkpoint to go on from: {first}{others}"
+
+
+def _unfit(path: Path) -> InputError:
+    return InputError(f"{path} does not hold a run as this raspitrain would write it")
+
+
+def _stored_config(stored: Any) -> DictConfig:
+    """The configuration of a checkpoint, which may come from a stranger: plain values alone."""
+    if not isinstance(stored, dict):
+        raise TypeError("no configuration")
+    for _, value in leaves(stored):
+        # It was resolved when it was written.
+        if "${" in str(value):
+            raise ValueError("an interpolation")
+    return OmegaConf.create(stored)
+
+
+def _changed_config(
+    stored: DictConfig, overrides: Sequence[str], folder: Path
+) -> tuple[DictConfig, dict[str, Any]]:
+    """The run's configuration with what is given anew, and what of that is another value."""
+    cfg = stored.copy()
+    own = [str(name) for name in stored.get("allowed_targets") or ()]
+    OmegaConf.update(cfg, "allowed_targets", [])
+    changed = {}
+    for key, value in map(_read_override, overrides):
+        old = OmegaConf.select(stored, key, default=None)
+        if key not in dict(leaves(OmegaConf.to_container(stored))):  # type: ignore[arg-type]
+            raise InputError(f"{key} is not a key of the run in {folder}.")
+        OmegaConf.update(cfg, key, value)
+        if value == old:
+            continue
+        section = key.split(".")[0]
+        if key not in HARMLESS and (section not in HARMLESS_SECTIONS or key in BITS):
+            raise InputError(
+                f"{key}={value} would make it another run, as this one has {key}={old}: leave it "
+                "out, or start a new run with it."
+            )
+        changed[key] = value
+    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    if own and not cfg.allowed_targets:
+        # What a checkpoint allows itself counts for nothing: it may come from a stranger.
+        raise InputError(
+            f"the run in {folder} uses code of its own ({', '.join(own)}): if you trust it, add "
+            f"'allowed_targets=[{','.join(own)}]' to the command."
+        )
+    if changed.get("allowed_targets") == own:
+        del changed["allowed_targets"]
+    return cfg, changed
+
+
+def _read_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key or key[0] in "+~-" or key.split(".")[0] == "hydra":
+        raise InputError(
+            f"{text!r} has no place beside resume=: a run goes on as it is, where it is, and takes "
+            "key=value alone."
+        )
+    try:
+        if "${" in value:
+            raise ValueError("an interpolation")
+        return key, OmegaConf.select(OmegaConf.from_dotlist([text]), key)
+    except (OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{text!r} cannot be read: write key=value.") from error
+
+
+def _complete(folder: Path, state: Mapping[str, Any], cfg: DictConfig) -> dict[str, Any] | None:
+    """The summary of a run that has nothing left to do; None if there is something."""
+    try:
+        summary = json.loads((folder / "summary.json").read_bytes())
+        status = summary["status"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    try:
+        run, epochs_done = state["run"], state["epoch"]
+        epochs = run["epochs"] if cfg.epochs in ("auto", state["config"]["epochs"]) else cfg.epochs
+        if status == "stopped_early" and cfg.patience is not None:
+            done = run["evaluations_since_best"] >= cfg.patience
+        else:
+            done = status == "completed" and epochs_done >= epochs
+    except (KeyError, TypeError) as error:
+        raise _unfit(folder / "last.pt") from error
+    return summary if done else None
+
+
+def _nothing_to_do(folder: Path, summary: Mapping[str, Any]) -> str:
+    if summary["status"] == "stopped_early":
+        return f"{folder}: the run has stopped early and is complete; patience=N goes on"
+    epochs = summary.get("epochs")
+    return f"{folder}: the run is complete, all {epochs} epochs of it; epochs=N goes on longer"
+
+
+def _restored(
+    folder: Path,
+    name: str,
+    state: dict[str, Any],
+    cfg: DictConfig,
+    changed: dict[str, Any],
+    started: float,
+    stop: "StopSignals",
+) -> "Job":
+    """Build the run anew and put it to where it was."""
+    from raspitrain.hardware.profile import with_profile
+    from raspitrain.prepare import prepare
+    from raspitrain.run import make_job, write_config
+
+    try:
+        run, training = state["run"], dict(state["training"], model=state["model"])
+        epochs = _epochs(run["epochs"], changed.get("epochs"))
+        built = cfg.copy()
+        # What was settled when the run began, by the machine or by the size of the data.
+        built.epochs, built.eval_every, built.batch_size = (
+            epochs, run["eval_every"], run["batch_size"]
+        )  # fmt: skip
+        if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
+            built.model.engine = run["made_by"]["engine"]
+        threads = _threads(run["tuned"], changed)
+        if "hardware.num_threads" not in changed and threads is not None:
+            built.hardware.num_threads = threads
+        check(OmegaConf.to_container(built, resolve=True))  # type: ignore[arg-type]
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
+        raise _unfit(folder / name) from error
+    prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
+    stop.check()
+    job = make_job(prepared, cfg, with_profile(built)[1], folder, started)
+    _compare_data(job, state)
+    try:
+        prepared.restore(training)
+        job.table.restore(run["table"])
+        _restore_progress(job, state)
+        job.before = _tuned_before(run["tuned"], changed)
+        not_exact = _differences(job, run["made_by"], changed)
+        if epochs > run["epochs"]:
+            _say_longer(job, run["epochs"])
+        job.resumed = [
+            *run["resumed"],
+            {
+                "at": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "epoch": state["epoch"],
+                "step": state["step"],
+                "checkpoint": name,
+                "overrides": [f"{key}={value}" for key, value in changed.items()],
+                "not_exact": not_exact,
+            },
+        ]
+    except InputError:
+        raise
+    except Exception as error:  # a state that does not fit fails in torch's many ways
+        raise _unfit(folder / name) from error
+    if not_exact:
+        log.warning("going on, but not bit for bit: %s", "; ".join(not_exact))
+    if changed:
+        try:
+            write_config(job)
+        except OSError as error:
+            log.warning("config.yaml stays as it was (%s)", error.strerror)
+    return job
+
+
+def _epochs(before: int, given: Any) -> int:
+    if given is None:
+        return before
+    if given == "auto" or given < before:
+        raise InputError(
+            f"epochs={given} would make it another run: this one has {before} epochs, and can only "
+            f"go on longer."
+        )
+    return int(given)
+
+
+def _threads(tuned: Mapping[str, Any] | None, changed: Mapping[str, Any]) -> int | None:
+    return None if tuned is None else int(tuned["threads"]["num_threads"])
+
+
+def _tuned_before(
+    tuned: Mapping[str, Any] | None, changed: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    if tuned is None:
+        return None
+    return dict(tuned, threads=None if "hardware.num_threads" in changed else tuned["threads"])
+
+
+def _compare_data(job: "Job", state: Mapping[str, Any]) -> None:
+    """InputError where the data are not those of the checkpoint."""
+    import numpy as np
+
+    here = job.prepared.normalisation
+    try:
+        same = job.data == state["run"]["data"]
+        # These two come from every training case.
+        for name, now in (("mean", here.mean), ("std", here.std)):
+            same = same and np.allclose(state[name].numpy(), now, rtol=1e-5, atol=1e-7)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _unfit(job.folder / "last.pt") from error
+    if not same:
+        raise InputError(
+            f"the data are not those that the run in {job.folder} was trained on (dataset): put "
+            "them back, or start a new run."
+        )
+
+
+def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
+    from raspitrain.results.checkpoint import load_checkpoint
+    from raspitrain.results.keeper import BEST
+    from raspitrain.training.fit import Evaluation
+
+    run = state["run"]
+    job.evaluations_since_best = run["evaluations_since_best"]
+    job.seconds_before, job.peak_before = float(run["seconds"]), float(run["peak_memory_mb"])
+    kept = run["best"]
+    if kept is None:
+        return
+    confusions = [
+        None if kept[part] is None else kept[part].numpy()
+        for part in ("validation_confusion", "test_confusion")
+    ]
+    job.best = Evaluation(dict(kept["row"]), *confusions)
+    job.best_weights = run["best_model"]
+    if job.best_weights == "model":
+        job.best_weights = {name: tensor.clone() for name, tensor in state["model"].items()}
+    elif job.best_weights is None:
+        try:
+            best = load_checkpoint(job.folder / BEST)
+            if best["step"] == job.best.row["step"]:
+                job.best_weights, job.keeper.best_step = best["model"], best["step"]
+        except (InputError, KeyError) as error:
+            log.info("no weights of the best model until the next evaluation: %s", error)
+
+
+def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]) -> list[str]:
+    """Why what follows may differ in the last bits from the run left alone."""
+    from raspitrain.hardware.arithmetic import differences
+
+    found = differences(made_by, job.made_by)
+    job.made_by = made_by if not found else job.made_by
+    found += [
+        f"{key}={value}"
+        for key, value in changed.items()
+        if key in ("hardware.num_threads", "hardware.adapt_threads")
+    ]
+    return found
+
+
+def _say_longer(job: "Job", before: int) -> None:
+    """What becomes of a schedule that was made for fewer epochs."""
+    schedule, optimizer = job.prepared.schedule, job.prepared.optimizer
+    from torch.optim.lr_scheduler import LambdaLR
+
+    if not isinstance(schedule, LambdaLR):
+        if "total_steps" in vars(schedule):
+            raise InputError(
+                f"schedule ({job.cfg.schedule._target_}) ends with the run's {before} epochs: "
+                f"epochs={job.prepared.epochs} takes a new run."
+            )
+        return
+    end = job.prepared.schedule_epochs * job.prepared.steps_per_epoch
+    factor = schedule.lr_lambdas[0](end)
+    if factor != 1:
+        rate = factor * optimizer.param_groups[0]["initial_lr"]
+        log.warning(
+            "epochs=%d: the schedule was made for %d and is not stretched; beyond them the rate "
+            "stays at its end, %.3g", job.prepared.epochs, job.prepared.schedule_epochs, rate,
+        )  # fmt: skip

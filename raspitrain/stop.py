@@ -1,0 +1,130 @@
+"""Signals that ask a run to end: Ctrl-C, systemd's or the kernel's SIGTERM, a dropped connection.
+
+with StopSignals() as stop:
+    ...                   # here a signal raises Stopped
+    with stop.deferred():
+        step()
+        stop.check()      # here it does so in these places alone: nothing is left half done
+
+A second Ctrl-C ends the process at once. Signals that were ignored from the start (nohup, a shell
+that starts jobs in the background) stay ignored, and off the main thread none is looked at.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+# One press may arrive twice: from the terminal, and from a parent that passes it on.
+SAME_PRESS_SECONDS = 0.25
+
+# Called, whatever they raise, before the process ends at once.
+tidy: list[Callable[[], object]] = []
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the run to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+        self.exit_code = 128 + number
+
+
+class StopSignals:
+    """Handles the signals within a `with` block, in the main thread; elsewhere does nothing."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.at = 0.0
+        self.waits = False
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self.before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise Stopped if a signal has come."""
+        if self.number is not None:
+            raise Stopped(self.number)
+
+    @contextmanager
+    def deferred(self, waits: bool = True) -> Iterator[None]:
+        """Within the block a signal is only noted, for `check`; with False it is not, inside a
+        block where it is."""
+        before, self.waits = self.waits, waits
+        try:
+            if not waits:
+                self.check()
+            yield
+        finally:
+            self.waits = before
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.number is None:
+            self.number, self.at = number, now
+            if not self.waits:
+                raise Stopped(number)
+        # A dropped connection sends its SIGHUP twice; only a person means "at once" by that.
+        elif number == signal.SIGINT and now - self.at > SAME_PRESS_SECONDS:
+            leave_at_once(number, frame)
+
+
+def leave_at_once(number: int, frame: FrameType | None = None) -> NoReturn:
+    """End the process with the signal's exit code: nothing of worth is half written."""
+    for action in tidy:
+        with suppress(Exception):
+            action()
+    with suppress(OSError):
+        os.write(2, b"interrupted\n")
+    os._exit(128 + number)
+
+
+def leave_at_once_on_signals() -> None:
+    """For the time before there is anything to keep, imports above all: an exception inside them
+    may be swallowed, or end in a trace."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave_at_once)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, if anybody is there to read it."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def let_go_of_dead_streams() -> None:
+    """Keep a terminal that is gone from changing the exit code when Python flushes its streams."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
