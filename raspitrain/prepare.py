@@ -2,12 +2,14 @@
 
 import inspect
 import math
+import random
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import nn
@@ -135,6 +137,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     eval_every = math.ceil(epochs / EVALUATIONS) if cfg.eval_every == "auto" else cfg.eval_every
 
     torch.manual_seed(cfg.seed)  # initial weights and dropout
+    random.seed(cfg.seed)  # for augmentation of the user's own
+    np.random.seed(cfg.seed)
     facts = {
         "num_channels": num_channels,
         "num_classes": len(cases.class_names),

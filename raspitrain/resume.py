@@ -173,20 +173,20 @@ def _changed_config(
     cfg = stored.copy()
     own = [str(name) for name in stored.get("allowed_targets") or ()]
     OmegaConf.update(cfg, "allowed_targets", [])
+    known = dict(leaves(OmegaConf.to_container(stored)))  # type: ignore[arg-type]
     changed = {}
     for key, value in map(_read_override, overrides):
         old = OmegaConf.select(stored, key, default=None)
-        if key not in dict(leaves(OmegaConf.to_container(stored))):  # type: ignore[arg-type]
+        if key not in known:
+            if key in stored:  # a group
+                raise _another_run(f"{key}={value}", "its own")
             raise InputError(f"{key} is not a key of the run in {folder}.")
         OmegaConf.update(cfg, key, value)
         if value == old:
             continue
         section = key.split(".")[0]
         if key not in HARMLESS and (section not in HARMLESS_SECTIONS or key in BITS):
-            raise InputError(
-                f"{key}={value} would make it another run, as this one has {key}={old}: leave it "
-                "out, or start a new run with it."
-            )
+            raise _another_run(f"{key}={value}", f"{key}={old}")
         changed[key] = value
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     if own and not cfg.allowed_targets:
@@ -198,6 +198,13 @@ def _changed_config(
     if changed.get("allowed_targets") == own:
         del changed["allowed_targets"]
     return cfg, changed
+
+
+def _another_run(typed: str, own: str) -> InputError:
+    return InputError(
+        f"{typed} would make it another run, as this one has {own}: leave it out, or start a new "
+        "run with it."
+    )
 
 
 def _read_override(text: str) -> tuple[str, Any]:
