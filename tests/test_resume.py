@@ -23,7 +23,10 @@ JOB = (
 
 def result(folder: Path) -> tuple[list[dict], dict]:
     """Rows without what depends on time and memory, and everything that last.pt is exact in."""
-    rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in read_rows(folder / "metrics.csv")]
+    rows = [
+        {k: v for k, v in row.items() if k not in CLOCKS}
+        for row in read_rows(folder / "metrics.csv")
+    ]
     return rows, load_checkpoint(folder / "last.pt")
 
 
@@ -76,6 +79,7 @@ def storm(cwd: Path, job, kills: int, seed: int) -> int:
             words = ("resume=run",)
     assert finish("resume=run", cwd=cwd) == 0, (cwd / "stderr.txt").read_text()
     return killed
+
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_storm(tmp_path, optimizer):
