@@ -1,6 +1,5 @@
 """Errors whose text is a sentence for the user, printed alone."""
 
-
 UNWRITTEN = 74  # exit code: EX_IOERR of sysexits.h
 
 
