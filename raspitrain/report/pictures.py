@@ -6,6 +6,7 @@ as in a search that tries other values each time, is drawn as dots.
 """
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,16 +37,22 @@ MOST_PANELS = 6  # combinations of the other keys; more are folded to the best o
 MOST_ROWS = 30  # of all panels of a measure together
 BEST = "#d55e00"
 DOT = "#0b5394"
-MAP = "cividis"  # the same to readers with and without colour blindness
+MAP = "cividis"  # the same to readers with and without colour blindness; bright is good
+LONG_WORD = 8  # letters: longer values stand at the side of a heat map, not below it
 
 
 @dataclass(frozen=True)
 class Measure:
     figure: str
     title: str
-    show: Callable[[float], str]
+    show: Callable[[float, float], str]
     scale: float = 1
     more_is_better: bool = True
+
+    def words(self, value: float, spread: float | None = None) -> str:
+        """A value, and its deviation with as many digits."""
+        shown = self.show(value, value)
+        return shown if not spread else f"{shown} ± {self.show(spread, value)}"
 
 
 def measures(task: str, accuracy: str | None) -> list[Measure]:
@@ -57,11 +64,13 @@ def measures(task: str, accuracy: str | None) -> list[Measure]:
     if accuracy is None:
         return [speed]
     part = accuracy.split("_")[0].capitalize()
-    return [Measure(accuracy, f"{part} accuracy in %", lambda v: f"{v:.1f}", 100), speed]
+    return [Measure(accuracy, f"{part} accuracy in %", lambda v, _: f"{v:.1f}", 100), speed]
 
 
-def show_large(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def show_large(value: float, like: float) -> str:
+    """With three digits of `like`, and no fraction where that has none."""
+    digits = 0 if abs(like) >= 100 else 1 if abs(like) >= 10 else 2
+    return f"{value:,.{digits}f}"
 
 
 def plot_sweep(path: str | os.PathLike[str], sweep: Sweep, answer: Answer) -> None:
@@ -92,7 +101,8 @@ def plot_sweep(path: str | os.PathLike[str], sweep: Sweep, answer: Answer) -> No
         alone = [Setting(j.values, (j,), _own(j)) for s in settings for j in s.jobs]
         seeds = all("seed" in setting.values for setting in alone)
         names = [label(s.values["seed"]) if seeds else s.jobs[0].name for s in alone]
-        _plot_bars(path, alone, names, "seed" if seeds else "job", drawn)
+        together = settings[0] if len(settings) == 1 else None
+        _plot_bars(path, alone, names, "seed" if seeds else "job", drawn, together)
 
 
 def _own(job: Any) -> dict[str, Any]:
@@ -110,8 +120,8 @@ def _plot_maps(
     drawn: Sequence[Measure],
 ) -> None:
     """Heat maps of the first two keys, one below the other; the other keys in the titles."""
-    sides = sorted(keys[:2], key=lambda k: (len(values_along(settings, k)), k == keys[0]))
-    down, across = sides
+    down, across = sorted(keys[:2], key=lambda k: (not _long(settings, k),
+                                                   len(values_along(settings, k))))  # fmt: skip
     xs, ys = values_along(settings, across), values_along(settings, down)
     others = list(keys[2:])
     panels: list[tuple[str, list[Setting]]] = []
@@ -140,6 +150,10 @@ def _plot_maps(
                 k += 1
 
 
+def _long(settings: Sequence[Setting], key: str) -> bool:
+    return max(len(label(value)) for value in values_along(settings, key)) > LONG_WORD
+
+
 def _draw_map(
     axes: "Axes",
     inside: Sequence[Setting],
@@ -159,8 +173,8 @@ def _draw_map(
     low, high = (min(everywhere), max(everywhere)) if everywhere else (0.0, 1.0)
     if low == high:
         low, high = low - 1, high + 1
-    colours, norm = matplotlib.colormaps[MAP], Normalize(low, high)
-    sign = 1 if measure.more_is_better else -1
+    colours = matplotlib.colormaps[MAP if measure.more_is_better else f"{MAP}_r"]
+    norm, sign = Normalize(low, high), 1 if measure.more_is_better else -1
     best: tuple[float, int, int] | None = None
     size = float(np.clip(60 / len(xs), 6.5, 11))
     for x, y in itertools.product(range(len(xs)), range(len(ys))):
@@ -180,9 +194,9 @@ def _draw_map(
         found = chosen.figures[measure.figure]
         colour = colours(norm(found.mean))
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", lw=1.5))
-        words = measure.show(measure.scale * found.mean) + ("*" if chosen.throttled else "")
-        if found.std is not None and len(xs) <= 6:
-            words += f"\n± {measure.show(measure.scale * found.std)}"
+        spread = measure.scale * found.std if found.std and len(xs) <= 6 else None
+        words = measure.words(measure.scale * found.mean, spread).replace(" ±", "\n±")
+        words += "*" if chosen.throttled else ""
         dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.5
         axes.text(
             x, y, words, ha="center", va="center", fontsize=size, color="white" if dark else "black"
@@ -204,7 +218,7 @@ def _draw_map(
     long = max(map(len, words_x)) * len(xs) > 44
     slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(len(xs)), words_x, **(slanted if long else {}))
-    axes.set_yticks(range(len(ys)), [printable(label(y), 16) for y in ys])
+    axes.set_yticks(range(len(ys)), [printable(label(y), 26) for y in ys])
 
 
 def _plot_curves(
@@ -227,7 +241,7 @@ def _plot_curves(
             axes.plot(x, y, line, marker="o", markersize=6, linewidth=2, color=DOT)
             if any(spread):
                 axes.errorbar(x, y, spread, fmt="none", ecolor=DOT, capsize=4, linewidth=1.5)
-            _mark_best(axes, x, y, measure)
+            _mark_best(axes, x, y, measure, logarithmic=logarithmic)
             _mark_missing(axes, [float(s.values[key]) for s in settings
                                  if s.mean(measure.figure) is None])  # fmt: skip
             axes.set_title(measure.title)
@@ -243,15 +257,21 @@ def _points(
     return sorted(((x, m.mean, m.std) for x, m in found if m is not None), key=lambda p: p[0])
 
 
-def _mark_best(axes: "Axes", x: Sequence[float], y: Sequence[float], measure: Measure) -> None:
+def _mark_best(
+    axes: "Axes", x: Sequence[float], y: Sequence[float], measure: Measure, *, logarithmic: bool
+) -> None:
     if not y:
         axes.text(0.5, 0.5, "no job has finished", transform=axes.transAxes, ha="center")
         return
     k = y.index(max(y) if measure.more_is_better else min(y))
     axes.plot(x[k], y[k], "o", markersize=12, markerfacecolor="none", markeredgecolor=BEST,
               markeredgewidth=2.5, clip_on=False, zorder=5)  # fmt: skip
-    axes.annotate(measure.show(y[k]), (x[k], y[k]), (0, 11), textcoords="offset points",
-                  ha="center", fontweight="bold", color=BEST)  # fmt: skip
+    # Beside the point, where no bar of a deviation goes, and towards the middle.
+    middle = math.sqrt(max(x) * min(x)) if logarithmic else (max(x) + min(x)) / 2
+    right = x[k] > middle
+    axes.annotate(measure.words(y[k]), (x[k], y[k]), (-9 if right else 9, 5),
+                  textcoords="offset points", ha="right" if right else "left",
+                  fontweight="bold", color=BEST)  # fmt: skip
 
 
 def _mark_missing(axes: "Axes", x: Sequence[float]) -> None:
@@ -259,28 +279,29 @@ def _mark_missing(axes: "Axes", x: Sequence[float]) -> None:
     if x:
         axes.plot(x, [0.03] * len(x), "x", color=INK, markersize=8, markeredgewidth=2,
                   transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)  # fmt: skip
-        axes.text(0.99, 0.03, "× did not finish", transform=axes.transAxes, ha="right",
-                  va="bottom", fontsize=9)  # fmt: skip
+        axes.set_title("× did not finish", loc="right", fontsize=9)
 
 
 def _ticks(axes: "Axes", xs: Sequence[float], logarithmic: bool) -> None:
     """Ticks at the values themselves as far as they do not touch one another."""
     import numpy as np
-    from matplotlib.ticker import NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
     if logarithmic:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     if len(set(xs)) > MOST_TICKS:
         return
     places = np.log(xs) if logarithmic else np.asarray(xs)
-    least = 0.09 * (places[-1] - places[0] or 1)
+    letters = max(len(label(x)) for x in xs)
+    least = (0.03 + 0.02 * letters) * (places[-1] - places[0] or 1)
     kept: list[int] = []
     for k in range(len(xs)):
         if not kept or places[k] - places[kept[-1]] >= least:
             kept.append(k)
     axes.set_xticks([xs[k] for k in kept], [label(xs[k]) for k in kept])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 MOST_TICKS = 12
@@ -292,8 +313,13 @@ def _plot_bars(
     names: Sequence[str],
     key: str,
     drawn: Sequence[Measure],
+    together: Setting | None = None,
 ) -> None:
-    """A bar a setting, first at the top; accuracies as dots on an axis that need not begin at 0."""
+    """A bar a setting, first at the top; accuracies as dots on an axis that need not begin at 0.
+
+    Where they are the seeds of one setting, `together`, none of them is the best: the title gives
+    their mean.
+    """
     settings, names = settings[:40], names[:40]
     height = len(drawn) * (0.4 * len(settings) + 0.95)
     with figure_to(path, figsize=(WIDTH, height), dpi=DPI) as figure:
@@ -302,9 +328,15 @@ def _plot_bars(
             means = [s.mean(measure.figure) for s in settings]
             there = [v * measure.scale for v in means if v is not None]
             best = (max if measure.more_is_better else min)(there, default=None)
+            best = None if together is not None else best
             from_zero = measure.scale == 1
-            low = 0.0 if from_zero or not there else min(there)
-            high = max(there, default=1.0)
+            ends = [
+                measure.scale * (m.mean + sign * (m.std or 0.0))
+                for s in settings if (m := s.figures.get(measure.figure)) is not None
+                for sign in (-1, 1)
+            ]  # fmt: skip
+            low = 0.0 if from_zero else min(ends, default=0.0)
+            high = max(ends, default=1.0)
             room = (high - low) or abs(high) * 0.05 or 1.0
             for k, (setting, value) in enumerate(zip(settings, means, strict=True)):
                 if value is None:
@@ -319,9 +351,7 @@ def _plot_bars(
                 else:
                     axes.errorbar(value, k, xerr=spread or None, fmt="o", markersize=9,
                                   color=colour, capsize=4)  # fmt: skip
-                words = measure.show(value) + ("*" if setting.throttled else "")
-                if spread:
-                    words += f" ± {measure.show(spread)}"
+                words = measure.words(value, spread) + ("*" if setting.throttled else "")
                 weight = "bold" if value == best else "normal"
                 axes.annotate(words, (value + spread, k), (7, 0), textcoords="offset points",
                               va="center", fontweight=weight)  # fmt: skip
@@ -330,7 +360,12 @@ def _plot_bars(
             axes.set_yticks(range(len(settings)), [printable(name, 24) for name in names])
             axes.set_ylabel(key)
             axes.grid(axis="y", visible=False)
-            axes.set_title(measure.title)
+            mean = None if together is None else together.figures.get(measure.figure)
+            if mean is not None:
+                words = measure.words(measure.scale * mean.mean, measure.scale * (mean.std or 0.0))
+                axes.set_title(f"{measure.title}: {words}")
+            else:
+                axes.set_title(measure.title)
 
 
 def _plot_dots(
@@ -355,12 +390,13 @@ def _plot_dots(
             ]
             y = [measure.scale * s.figures[measure.figure].mean for s in done]
             axes.plot(x, y, "o", color=DOT, alpha=0.6, markersize=6)
-            _mark_best(axes, x, y, measure)
+            spans = numeric and is_logarithmic([float(v) for v in values])
+            _mark_best(axes, x, y, measure, logarithmic=spans)
             axes.margins(x=0.08, y=0.2)
             axes.set_xlabel(short[key])
             axes.set_ylabel(measure.title)
             if numeric:
-                _ticks(axes, [float(v) for v in values], is_logarithmic([float(v) for v in values]))
+                _ticks(axes, [float(v) for v in values], spans)
             else:
                 axes.set_xticks(range(len(values)), [printable(label(v), 14) for v in values])
 
