@@ -48,7 +48,7 @@ def _for_python(finding: Finding, python: str) -> Finding:
     """Its commands meant for that interpreter, whatever environment they are pasted into."""
     own = f"{shlex.quote(python)} -m pip"
     return replace(
-        finding, remedy=tuple(line.replace("python -m pip", own) for line in finding.remedy)
+        finding, commands=tuple(line.replace("python -m pip", own) for line in finding.commands)
     )
 
 
@@ -79,11 +79,11 @@ def as_text(machine: Machine, torch: TorchBuild, findings: Sequence[Finding]) ->
         mark = "ERROR " if finding.level == ERROR else ""
         lines.append("")
         lines += textwrap.wrap(
-            f"{number}. {mark}{finding.found}", WIDTH, subsequent_indent="   ",
-            break_long_words=False, break_on_hyphens=False,
+            f"{number}. {mark}{finding.found} {finding.advice}", WIDTH,
+            subsequent_indent="   ", break_long_words=False, break_on_hyphens=False,
         )  # fmt: skip
-        # Not wrapped: commands are there to be pasted.
-        lines += [f"      {line}" for line in finding.remedy]
+        # Not wrapped: they are there to be pasted.
+        lines += [f"      {command}" for command in finding.commands]
     return "\n".join(lines)
 
 

@@ -170,6 +170,28 @@ def test_a_run_pauses_goes_on_and_ends_with_the_same_weights(compose, tmp_path, 
     assert json.loads((tmp_path / "hot" / "summary.json").read_text())["thermal"] == thermal
 
 
+def test_a_run_that_drops_a_thread_says_so(compose, tmp_path, capsys):
+    root = put_board(tmp_path, PI5 | {"temp": 90.0, "throttled": 0x8})
+    settings = [s for s in TINY if not s.startswith("hardware.")]
+    before = torch.get_num_threads()
+    try:
+        summary = run(
+            compose(
+                *settings, f"hardware.readings.root={root}", "hardware.num_threads=2",
+                "hardware.thermal.policy=drop_thread", "hardware.readings.every_seconds=0.01",
+                f"hardware.readings.vcgencmd={vcgencmd_of(tmp_path)}",
+            ),
+            tmp_path / "run",
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(before)
+    assert (summary["num_threads"], summary["threads"]["num_threads"]) == (1, 2)
+    assert summary["thermal"]["dropped_threads"] == 1
+    assert summary["bit_reproducible"] is False
+    assert summary["thermal"]["throttled"] is True
+    assert "samples/s, slowed down by the board" in capsys.readouterr().out
+
+
 def test_ctrl_c_during_a_pause_is_answered_at_once(tmp_path):
     root = put_board(tmp_path, PI5 | {"temp": 90.0})
     folder = tmp_path / "run"

@@ -75,7 +75,7 @@ SWAP = {"swaps": [("/dev/zram0", "partition"), ("/var/swap", "file")]}
         (ZERO2W | {"available": 150_000_000}, WORKS, "little memory", "error", "150 of 537 MB",
          "multi-user.target"),
         (PI5 | {"cgroup": {"memory.max": GB // 4, "memory.current": GB // 16}}, WORKS,
-         "little memory", "warning", "of 268 MB", "end other programs"),
+         "little memory", "warning", "of 268 MB", "End other programs"),
         (PI4 | SWAP | {"etc": ["dphys-swapfile"]}, WORKS, "swap on the card", "warning",
          "/var/swap swaps to the SD card", "dphys-swapfile swapoff"),
         (PI5 | SWAP | {"etc": ["rpi/swap.conf"]}, WORKS, "swap on the card", "warning",
@@ -84,16 +84,16 @@ SWAP = {"swaps": [("/dev/zram0", "partition"), ("/var/swap", "file")]}
          "/dev/mmcblk0p3", "sudo swapoff /dev/mmcblk0p3"),
         (PI5 | {"governor": "ondemand"}, WORKS, "governor", "warning", "governor is ondemand",
          "echo performance | sudo tee /sys/devices/system/cpu"),
-        (PI5 | {"throttled": 0x50005}, WORKS, "under-voltage now", "warning", "too low now",
+        (PI5 | {"throttled": 0x50005}, WORKS, "under-voltage now", "warning", "voltage is too low.",
          "27 W"),
         (PI4 | {"throttled": 0x10000}, WORKS, "under-voltage since", "warning",
-         "too low at some moment since the board was started", "15 W"),
+         "too low at some moment since the start", "15 W"),
         (ZERO2W | {"throttled": None, "alarm": 1}, WORKS, "under-voltage now", "warning",
-         "too low now", "12.5 W"),
+         "voltage is too low.", "12.5 W"),
         (PI5 | {"throttled": 0xE0008}, WORKS, "throttled now", "warning",
-         "is slowed down by heat now (soft temperature limit)", "cooling"),
+         "is slowed down by heat (soft temperature limit)", "cooling"),
         (PI5 | {"throttled": 0x40000}, WORKS, "throttled since", "warning",
-         "was slowed down by heat since", "cooling"),
+         "was slowed down by heat at some", "cooling"),
         (PI5_NO_FAN | {"temp": 64.0}, WORKS, "no fan", "warning", "64 °C before the work",
          "Active Cooler"),
         (PI5 | {"temp": 74.0}, WORKS, "hot", "warning", "slows itself down from 80", "cooling"),
@@ -109,7 +109,7 @@ def test_a_planted_fault_is_found_with_its_remedy(
     found = {finding.about: finding for finding in examine(tmp_path, board, torch)}
     assert found[about].level == level
     assert words in found[about].found
-    assert remedy in " ".join(found[about].remedy)
+    assert remedy in " ".join([found[about].advice, *found[about].commands])
     related = {"throttled now", "throttled since", "under-voltage now"}
     assert found.keys() - {about} <= (related if "throttled" in board else set())
 
@@ -120,12 +120,12 @@ def test_thread_variables_are_found_and_ours_are_not(tmp_path):
     }  # fmt: skip
     (finding,) = examine(tmp_path, PI5, environment=environment)
     assert finding.about == "thread variables"
-    assert finding.remedy == ("unset OMP_NUM_THREADS GOMP_SPINCOUNT OMP_WAIT_POLICY",)
+    assert finding.commands == ("unset OMP_NUM_THREADS GOMP_SPINCOUNT OMP_WAIT_POLICY",)
 
 
 def test_no_compiler_is_found(tmp_path):
     (finding,) = examine(tmp_path, PI5, environment={"CC": "no-such-compiler"})
-    assert (finding.about, finding.remedy) == (
+    assert (finding.about, finding.commands) == (
         "no compiler", ("sudo apt install -y gcc libc6-dev",),
     )  # fmt: skip
 
@@ -153,14 +153,14 @@ def test_a_firmware_that_does_not_answer_is_found(tmp_path):
         "#!/bin/sh\necho 'Can not open device file: /dev/vcio'\nexit 1\n"
     )
     (finding,) = find(gather(root, vcgencmd_of(tmp_path), tmp_path, CLEAN), WORKS)
-    assert (finding.about, finding.remedy[0][:28]) == ("vcgencmd", "sudo usermod -aG video $USER")
+    assert (finding.about, finding.commands[0][:28]) == ("vcgencmd", "sudo usermod -aG video $USER")
 
 
 def test_a_32_bit_system_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(checks.sys, "maxsize", 2**31 - 1)
     (finding,) = examine(tmp_path, PI4)
     assert (finding.about, finding.level) == ("32-bit system", "error")
-    assert "64-bit" in finding.remedy[0]
+    assert "64-bit" in finding.advice
 
 
 def test_a_gpu_is_no_fault_of_a_cuda_build(tmp_path):

@@ -32,6 +32,21 @@ CPU_TORCH = "python -m pip install 'torch>=2.8,<2.10'"
 CPU_INDEX = "python -m pip install torch --index-url https://download.pytorch.org/whl/cpu"
 OUR_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
+NO_DESKTOP = (
+    "End other programs, or start without a desktop.",
+    ("sudo systemctl set-default multi-user.target && sudo reboot",),
+)
+UNDER_VOLTAGE = "under_voltage"
+SUPPLY = ("Use the 12.5 W micro-USB supply (5.1 V, 2.5 A) and its own cable.", ())
+SUPPLIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "raspberrypi5": (
+        "Use the 27 W USB-C supply (5.1 V, 5 A) and its own cable. Another one that gives 5 A but "
+        "cannot say so:",
+        ("echo usb_max_current_enable=1 | sudo tee -a /boot/firmware/config.txt",),
+    ),
+    "raspberrypi4": ("Use the 15 W USB-C supply (5.1 V, 3 A) and its own cable.", ()),
+}
+
 WARNING, ERROR = "warning", "error"
 
 
@@ -44,13 +59,15 @@ class Finding:
     level : "warning", or "error" for what keeps raspitrain from working
     about : a short name, the same for the same kind of finding
     found : a sentence
-    remedy : commands to paste, or words where there is no command
+    advice : what to do, in words; may be empty
+    commands : what to do, to be pasted
     """
 
     level: str
     about: str
     found: str
-    remedy: tuple[str, ...]
+    advice: str = ""
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,231 +157,176 @@ def find(machine: Machine, torch: TorchBuild) -> list[Finding]:
 
 
 def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
-    found = []
     is_arm = machine.architecture == "aarch64"
     install = CPU_TORCH if is_arm else CPU_INDEX
     if not machine.is_64_bit or machine.architecture.startswith("armv"):
-        return [
-            Finding(
-                ERROR, "32-bit system",
-                "This is a 32-bit system, and there is no torch for those.",
-                ("write Raspberry Pi OS (64-bit) to the card with Raspberry Pi Imager",),
-            )
-        ]  # fmt: skip
+        found = "This is a 32-bit system, and there is no torch for those."
+        advice = "Write Raspberry Pi OS (64-bit) to the card with Raspberry Pi Imager."
+        return [Finding(ERROR, "32-bit system", found, advice)]
     if not torch.installed:
         why = f" ({torch.failure})" if torch.failure else ""
-        return [Finding(ERROR, "no torch", f"torch is not installed{why}.", (install,))]
+        return [Finding(ERROR, "no torch", f"torch is not installed{why}.", "", (install,))]
+    name = f"torch {torch.version}"
+    findings = []
     if torch.failure == "illegal instruction":
         why = "this processor does not have all the instructions that its wheel uses"
         if machine.has_atomics is False:
             why = "its wheel uses atomic instructions (LSE) that this processor does not have"
-        found.append(
-            Finding(
-                ERROR, "illegal instruction",
-                f"torch {torch.version} dies of an illegal instruction: {why}.",
-                (CPU_TORCH if is_arm else install,),
-            )
-        )  # fmt: skip
+        found = f"{name} dies of an illegal instruction: {why}."
+        findings.append(Finding(ERROR, "illegal instruction", found, "", (install,)))
     elif torch.failure == "out of memory":
-        found.append(
-            Finding(
-                ERROR, "torch does not load",
-                f"torch {torch.version} was killed while it loaded: memory ran out.",
-                ("end other programs, or start without a desktop:", _no_desktop()),
-            )
-        )  # fmt: skip
+        found = f"{name} was killed while it loaded: memory ran out."
+        findings.append(Finding(ERROR, "torch does not load", found, *NO_DESKTOP))
     elif torch.failure == "too slow":
-        found.append(
-            Finding(
-                WARNING, "torch does not load",
-                f"torch {torch.version} took longer than {torch.seconds or 0:.0f} s to load.",
-                ("look for a busy or failing card: dmesg | grep mmc",),
-            )
-        )  # fmt: skip
+        found = f"{name} took longer than {torch.seconds or 0:.0f} s to load."
+        advice = "Look for a busy or failing card."
+        findings.append(
+            Finding(WARNING, "torch does not load", found, advice, ("dmesg | grep mmc",))
+        )
     elif torch.failure:
-        found.append(
-            Finding(
-                ERROR, "torch does not load",
-                f"torch {torch.version} cannot be imported: {torch.failure}",
-                (f"python -m pip uninstall -y torch && {install}",),
-            )
-        )  # fmt: skip
+        found = f"{name} cannot be imported: {torch.failure}"
+        commands = ("python -m pip uninstall -y torch", install)
+        findings.append(Finding(ERROR, "torch does not load", found, "", commands))
     if torch.cuda and not machine.has_nvidia_gpu:
         size = f" and takes {torch.gpu_packages_mb:.0f} MB more" if torch.gpu_packages_mb else ""
-        found.append(
-            Finding(
-                WARNING, "CUDA build",
-                f"torch {torch.version} is built for CUDA {torch.cuda}{size}; "
-                "there is no NVIDIA GPU here.",
-                (
-                    "python -m pip freeze | grep -E '^(nvidia-|triton|cuda-)' | cut -d= -f1 | "
-                    "xargs python -m pip uninstall -y torch",
-                    install,
-                ),
-            )
-        )  # fmt: skip
+        found = f"{name} is built for CUDA {torch.cuda}{size}; there is no NVIDIA GPU here."
+        commands = (
+            "python -m pip uninstall -y torch $(python -m pip freeze | grep -oE "
+            "'^(nvidia|cuda|triton)[^=]*')",
+            install,
+        )
+        findings.append(Finding(WARNING, "CUDA build", found, "", commands))
     if torch.version and _release(torch.version) < (2, 8):
-        found.append(
-            Finding(
-                ERROR, "old torch", f"torch {torch.version} is older than 2.8.", (install,)
-            )
-        )  # fmt: skip
-    return found
+        found = f"{name} is older than 2.8."
+        findings.append(Finding(ERROR, "old torch", found, "", (install,)))
+    return findings
 
 
 def _memory(machine: Machine) -> list[Finding]:
-    found = []
+    findings = []
     free, total = machine.memory_available_mb, machine.memory_total_mb
     if free < 350:
-        found.append(
-            Finding(
-                ERROR if free < 200 else WARNING, "little memory",
-                f"{free:.0f} of {total:.0f} MB of memory are free; torch and a small run take "
-                "about 300.",
-                ("end other programs, or start without a desktop:", _no_desktop()),
-            )
-        )  # fmt: skip
+        level = ERROR if free < 200 else WARNING
+        found = (
+            f"{free:.0f} of {total:.0f} MB of memory are free; torch and a small run take about "
+            "300."
+        )
+        findings.append(Finding(level, "little memory", found, *NO_DESKTOP))
     if machine.swap_on_card:
+        names = " ".join(machine.swap_on_card)
+        found = (
+            f"{names} swaps to the SD card: it wears the card, and a run that swaps stands still."
+        )
+        advice = ""
+        commands: tuple[str, ...] = (f"sudo swapoff {names}",)
         if machine.swap_manager == "rpi-swap":
-            remedy = (
-                "sudo mkdir -p /etc/rpi/swap.conf.d && printf '[Main]\\nMechanism=zram\\n' | "
-                "sudo tee /etc/rpi/swap.conf.d/90-zram.conf && sudo reboot",
+            commands = (
+                "sudo mkdir -p /etc/rpi/swap.conf.d",
+                "printf '[Main]\\nMechanism=zram\\n' | sudo tee /etc/rpi/swap.conf.d/90-zram.conf",
+                "sudo reboot",
             )
         elif machine.swap_manager == "dphys-swapfile":
-            remedy = (
-                "sudo dphys-swapfile swapoff && sudo systemctl disable --now dphys-swapfile "
-                "&& sudo apt install -y zram-tools",
+            commands = (
+                "sudo dphys-swapfile swapoff && sudo systemctl disable --now dphys-swapfile",
+                "sudo apt install -y zram-tools",
             )
         else:
-            remedy = (f"sudo swapoff {' '.join(machine.swap_on_card)}, and remove it from "
-                      "/etc/fstab",)  # fmt: skip
-        found.append(
-            Finding(
-                WARNING, "swap on the card",
-                f"{', '.join(machine.swap_on_card)} swaps to the SD card: it wears the card, and "
-                "a run that swaps stands still.",
-                remedy,
-            )
-        )  # fmt: skip
-    return found
+            advice = "Remove it from /etc/fstab as well."
+        findings.append(Finding(WARNING, "swap on the card", found, advice, commands))
+    return findings
 
 
 def _disk_space(machine: Machine) -> list[Finding]:
     if not machine.disk_writable:
-        return [
-            Finding(
-                ERROR, "disk", f"{machine.disk_folder} cannot be written.",
-                ("change to a folder of your own, or look for a card that has failed: "
-                 "dmesg | grep -iE 'mmc|ext4'",),
-            )
-        ]  # fmt: skip
+        found = f"{machine.disk_folder} cannot be written."
+        advice = "Change to a folder of your own; a card that fails turns read-only."
+        return [Finding(ERROR, "disk", found, advice, ("dmesg | grep -iE 'mmc|ext4'",))]
     free = machine.disk_free_mb
     if free is None or free >= 1000:
         return []
-    return [
-        Finding(
-            ERROR if free < 50 else WARNING, "disk",
-            f"{free:.0f} MB are free in {machine.disk_folder}; a run takes 1 to 100.",
-            ("sudo apt clean && sudo journalctl --vacuum-size=50M", "du -hx ~ | sort -h | tail"),
-        )
-    ]  # fmt: skip
+    found = f"{free:.0f} MB are free in {machine.disk_folder}; a run takes 1 to 100."
+    commands = ("sudo apt clean", "sudo journalctl --vacuum-size=50M", "du -hx ~ | sort -h | tail")
+    return [Finding(ERROR if free < 50 else WARNING, "disk", found, "", commands)]
 
 
 def _power_and_heat(machine: Machine) -> list[Finding]:
-    found = []
+    findings = []
     readings = machine.readings
     is_pi = "Raspberry Pi" in (machine.model or "")
     now = set(readings.throttled.now) if readings.throttled else set()
-    since_boot = set((readings.throttled and readings.throttled.since_boot) or ()) - now
-    supply = {
-        "raspberrypi5": "use the 27 W USB-C supply (5 V, 5 A) and its own cable; where the supply "
-        "gives 5 A and cannot say so: echo usb_max_current_enable=1 | "
-        "sudo tee -a /boot/firmware/config.txt",
-        "raspberrypi4": "use the 15 W USB-C supply (5.1 V, 3 A) and its own cable",
-    }.get(machine.profile, "use the 12.5 W micro-USB supply (5.1 V, 2.5 A) and its own cable")
-    for flags, when in ((now, "now"), (since_boot, "since the board was started")):
-        if "under_voltage" in flags:
-            found.append(
-                Finding(WARNING, f"under-voltage {when.split()[0]}",
-                        f"The supply's voltage is too low {when}." if when == "now" else
-                        f"The supply's voltage was too low at some moment {when}.", (supply,))
-            )  # fmt: skip
-        slowed = [f.replace("_", " ") for f in flags if f != "under_voltage"]
+    since_boot = set((readings.throttled and readings.throttled.since_boot) or ())
+    for flags, is_now in ((now, True), (since_boot - now, False)):
+        when = "now" if is_now else "since"
+        if UNDER_VOLTAGE in flags:
+            found = "The supply's voltage is too low."
+            if not is_now:
+                found = "The supply's voltage was too low at some moment since the start."
+            advice, commands = SUPPLIES.get(machine.profile, SUPPLY)
+            findings.append(Finding(WARNING, f"under-voltage {when}", found, advice, commands))
+        slowed = ", ".join(sorted(f.replace("_", " ") for f in flags - {UNDER_VOLTAGE}))
         if slowed:
-            verb = "is" if when == "now" else "was"
-            reason = "by heat or a weak supply" if "under_voltage" in flags else "by heat"
-            found.append(
-                Finding(WARNING, f"throttled {when.split()[0]}",
-                        f"The board {verb} slowed down {reason} {when} "
-                        f"({', '.join(sorted(slowed))}): timings do not count.",
-                        ("see to its cooling; the mark stays until the next start",)
-                        if when != "now" else ("see to its cooling, and wait until it is cold",))
-            )  # fmt: skip
-    temperature = readings.temperature_c
-    if temperature is not None:
-        limit = 80.0 if is_pi else 90.0
-        if temperature >= limit - 10:
-            found.append(
-                Finding(WARNING, "hot",
-                        f"The processor is at {temperature:.0f} °C before the work has begun; "
-                        f"it slows itself down from {limit:.0f}.",
-                        ("see to its cooling, and wait until it is cold",))
-            )  # fmt: skip
-        elif is_pi and readings.fan_rpm is None and temperature >= 60:
-            found.append(
-                Finding(WARNING, "no fan",
-                        f"The processor is at {temperature:.0f} °C before the work has begun, and "
-                        "the kernel knows of no fan.",
-                        ("fit a fan or a heat sink (Pi 5: the Active Cooler), or let a run pause "
-                         "in time: hardware.thermal.pause_above_c=78",))
-            )  # fmt: skip
+            reason = "by heat or a weak supply" if UNDER_VOLTAGE in now | since_boot else "by heat"
+            found = f"The board is slowed down {reason} ({slowed}): timings do not count."
+            if not is_now:
+                found = (
+                    f"The board was slowed down {reason} at some moment since the start ({slowed})."
+                )
+            findings.append(Finding(WARNING, f"throttled {when}", found, "See to its cooling."))
+    findings += _heat(readings, is_pi)
     if is_pi and machine.firmware_silent:
-        found.append(
-            Finding(WARNING, "vcgencmd",
-                    "vcgencmd is there and does not answer: throttling and power stay unknown.",
-                    ("sudo usermod -aG video $USER, then log in again",))
-        )  # fmt: skip
-    return found
+        found = "vcgencmd is there and does not answer: throttling and power stay unknown."
+        advice = "Then log in again."
+        commands = ("sudo usermod -aG video $USER",)
+        findings.append(Finding(WARNING, "vcgencmd", found, advice, commands))
+    return findings
+
+
+def _heat(readings: Readings, is_pi: bool) -> list[Finding]:
+    temperature = readings.temperature_c
+    if temperature is None:
+        return []
+    limit = 80.0 if is_pi else 90.0
+    found = f"The processor is at {temperature:.0f} °C before the work has begun"
+    if temperature >= limit - 10:
+        found = f"{found}; it slows itself down from {limit:.0f}."
+        return [Finding(WARNING, "hot", found, "See to its cooling, and wait until it is cold.")]
+    if is_pi and readings.fan_rpm is None and temperature >= 60:
+        found = f"{found}, and the kernel knows of no fan."
+        advice = (
+            "Fit a fan or a heat sink (Pi 5: the Active Cooler), or let a run pause in time with "
+            "hardware.thermal.pause_above_c=78."
+        )
+        return [Finding(WARNING, "no fan", found, advice)]
+    return []
 
 
 def _speed(machine: Machine) -> list[Finding]:
-    found = []
+    findings = []
     governor = machine.readings.governor
     if governor not in (None, "performance") and machine.governor_driver not in HARDWARE_DRIVEN:
-        found.append(
-            Finding(WARNING, "governor",
-                    f"The clock's governor is {governor}: between steps it falls, and timings "
-                    "scatter.",
-                    (f"echo performance | sudo tee {GOVERNORS}",))
-        )  # fmt: skip
+        found = f"The clock's governor is {governor}: between steps it falls, and timings scatter."
+        commands = (f"echo performance | sudo tee {GOVERNORS}",)
+        findings.append(Finding(WARNING, "governor", found, "Until the next start:", commands))
     taken = machine.cores_taken
     if taken is not None and taken > 0.25:
         who = ", ".join(f"{name} {share:.1f}" for name, share in machine.busiest)
-        found.append(
-            Finding(WARNING, "busy",
-                    f"Other processes keep {taken:.1f} of {machine.cores} cores busy"
-                    f"{f' ({who})' if who else ''}.",
-                    ("top", "end them, or let hardware.num_threads=auto find what is left"))
-        )  # fmt: skip
+        found = f"Other processes keep {taken:.1f} of {machine.cores} cores busy"
+        advice = "End them, or let hardware.num_threads=auto find what is left."
+        found += f" ({who})." if who else "."
+        findings.append(Finding(WARNING, "busy", found, advice, ("top",)))
     if machine.thread_variables:
         shown = " ".join(f"{k}={v}" for k, v in machine.thread_variables.items())
-        found.append(
-            Finding(WARNING, "thread variables",
-                    f"The environment sets {shown}: it overrules what raspitrain would choose.",
-                    (f"unset {' '.join(machine.thread_variables)}",))
-        )  # fmt: skip
+        found = f"The environment sets {shown}: it overrules what raspitrain would choose."
+        commands = (f"unset {' '.join(machine.thread_variables)}",)
+        findings.append(Finding(WARNING, "thread variables", found, "", commands))
     if machine.compiler is None:
-        found.append(
-            Finding(WARNING, "no compiler",
-                    "There is no C compiler: the fast kernels cannot be made, and training takes "
-                    "several times as long.",
-                    ("sudo apt install -y gcc libc6-dev",))
-        )  # fmt: skip
-    return found
-
-
-def _no_desktop() -> str:
-    return "sudo systemctl set-default multi-user.target && sudo reboot"
+        found = (
+            "There is no C compiler: the fast kernels cannot be made, and training takes several "
+            "times as long."
+        )
+        commands = ("sudo apt install -y gcc libc6-dev",)
+        findings.append(Finding(WARNING, "no compiler", found, "", commands))
+    return findings
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -76,6 +76,12 @@ def resolve_profile(hardware: DictConfig, typed: Collection[str] = ()) -> Profil
     values = profile_values(name)
     for key, value in given.items():
         if value == "auto" and key not in ("profile", MEASURED):
+            if not values:
+                known = sorted(path.stem for path in (config_folder() / "hardware").glob("*.yaml"))
+                raise InputError(
+                    f"hardware.profile={name}: there is no such profile; it may be "
+                    f"{', '.join(known)}."
+                )
             if values.get(key, "auto") == "auto":
                 raise InputError(
                     f"hardware.{key}=auto needs a profile that sets it, and conf/hardware/"

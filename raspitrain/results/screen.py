@@ -253,7 +253,9 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     if summary.get("total_seconds") is not None:
         table.append(("time", clock(summary["total_seconds"])))
     if summary.get("samples_per_second") is not None:
-        table.append(("speed", f"{summary['samples_per_second']:,.0f} samples/s"))
+        throttled = (summary.get("thermal") or {}).get("throttled")
+        mark = ", slowed down by the board: it does not count" if throttled else ""
+        table.append(("speed", f"{summary['samples_per_second']:,.0f} samples/s{mark}"))
     if summary.get("ms_per_step") is not None:
         table.append(("step", f"{summary['ms_per_step']:.2f} ms"))
     table.append(("folder", os.fspath(folder)))
