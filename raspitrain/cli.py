@@ -28,7 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from raspitrain.composition import check_composition, first_line, given_keys
-from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
+from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError, printable
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import (
     given_num_threads,
@@ -40,6 +41,7 @@ from raspitrain.resume_command import asks_to_resume, resume_as_asked
 from raspitrain.rules import leaves
 from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
+from raspitrain.trust import guard
 
 
 def main() -> int:
@@ -61,9 +63,15 @@ def main() -> int:
             finally:
                 _remove_empty(_made_by_hydra)
         except InputError as error:
-            say(f"error: {error}")
+            _say(str(error))
+            exit_code = 2
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            _say(out_of_memory_sentence())
             exit_code = 2
 
+    guard(config_folder().resolve())
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
     )(task)
@@ -74,7 +82,9 @@ def main() -> int:
             return 0
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
-        parser.parse_args()
+        given = parser.parse_args()
+        if given.package is not None:
+            _check_package(given.package)
         OmegaConf.register_new_resolver(
             "first_given", lambda *values: next(v for v in values if v is not None), replace=True
         )
@@ -101,13 +111,28 @@ def main() -> int:
         sentence = _sentence(error, sys.argv[1:])
         if sentence is None:
             raise
-        say(f"error: {sentence}")
+        _say(sentence)
         return 2
     return exit_code
 
 
+def _say(sentence: str) -> None:
+    say(f"error: {printable(' '.join(sentence.split()))}")
+
+
 def _refuse(message: str) -> NoReturn:
     raise InputError(f"{message}; --help shows how the command is written.")
+
+
+def _check_package(package: str) -> None:
+    """Refuse a --package that names no part of the configuration."""
+    known = _known_keys(sys.argv[1:])
+    parts = {key.rsplit(".", depth)[0] for key in known for depth in range(key.count(".") + 1)}
+    if package not in {*parts, "_global_"} and package.split(".")[0] != "hydra":
+        raise InputError(
+            f"--package {package}: the configuration has no such part"
+            f"{_did_you_mean(package, sorted(parts)) or '; --cfg job shows all of it.'}"
+        )
 
 
 def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> None:
@@ -147,7 +172,7 @@ class NoteFolders(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(str(config.hydra.run.dir)).absolute()
-        _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not f.exists()]
+        _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not os.path.lexists(f)]
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -163,23 +188,39 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     """What the user did wrong, in one sentence; None if the fault is ours."""
     if isinstance(error, InputError):
         return str(error)
+    if is_out_of_memory(error):
+        return out_of_memory_sentence()
     message = str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = error.missing_cfg_file.partition("/")
-        if option:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        if group:
             options = sorted(error.options)
             return (
                 f"{group}={option}: there is no such option{_did_you_mean(option, options) or ';'} "
                 f"{group} may be {', '.join(options)}."
             )
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read: write key=value ({first_line(error)})."
+        hint = ""
+        if "=" in str(error.override):
+            hint = (
+                "; a value with a space or one of []{}:,'\"$()= in it needs quotes within those of "
+                "the shell, as in 'key=\"value\"'"
+            )
+        return f"{error.override!r} cannot be read: write key=value{hint}."
     if found := re.search(r"Could not override '([^']*)'", message):
         return _unknown_key(found[1], arguments)
     if found := re.search(r"Ambiguous value for argument '([^']*)'", message):
         return f"{found[1]} gives several values: add --multirun to run them one after another."
     if found := re.search(r"Override (\S+) looks like a config group", message):
         return _unknown_key(found[1].split("=")[0].split("@")[0], arguments)
+    if message.startswith("Config group override must be"):
+        for argument in arguments:
+            group, _, value = argument.lstrip("+").partition("=")
+            if group in _known_keys([]) and (value in NOT_A_NAME or _is_number(value)):
+                return f"{argument}: {group} must be the name of an option; --help lists them."
+    if found := re.match(r"Error merging override (.*)", message):
+        why = f" ({first_line(error.__cause__)})" if error.__cause__ is not None else ""
+        return f"{found[1]} does not fit there{why}; --cfg all shows what does."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return first_line(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
@@ -200,8 +241,22 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     return first_line(error)
 
 
+# What stands where a group's option should, and is read as something else than a name.
+NOT_A_NAME = ("null", "true", "false", "nan", "inf")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _unknown_key(key: str, arguments: list[str]) -> str:
     known = _known_keys(arguments)
+    if f"{key}={{" in " ".join(arguments):
+        return f"{key}={{…}} cannot take the place of a group: set its keys one by one, {key}.KEY=…"
     if key in known:
         return f"{key} is not there any more: another part of the command removes its group."
     hint = _did_you_mean(key, known) or "; --cfg job shows all keys."

@@ -1,18 +1,29 @@
 """What is checked of a composed configuration before anything heavy is imported."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from raspitrain.errors import InputError
-from raspitrain.rules import check
+from raspitrain.rules import COMPONENTS, SECTIONS, check
+
+MOST_GROWTH = 20_000  # how often interpolations may write a value out
 
 
 def check_composition(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Hold a configuration, and the words that led to it, against the rules; or InputError."""
     check_given_once(overrides)
+    keys = given_keys(overrides)
+    for key, override in zip(keys, overrides, strict=True):
+        if key in (*COMPONENTS, *SECTIONS) and override.partition("=")[2].startswith("["):
+            raise InputError(
+                f"{override} names several options: give {key} one, or add --multirun and leave "
+                "the brackets out to run them one after another."
+            )
     try:
+        check_growth(OmegaConf.to_container(cfg, resolve=False))
         config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
     except RecursionError as error:
         raise InputError("The configuration refers to itself, or is nested too deeply.") from error
@@ -21,6 +32,11 @@ def check_composition(cfg: DictConfig, overrides: Sequence[str]) -> None:
         raise InputError(f"{where}{first_line(error)}.") from error
     assert isinstance(config, dict)
     check({str(name): value for name, value in config.items()})
+    if config["allowed_targets"] and "allowed_targets" not in keys:
+        raise InputError(
+            "allowed_targets lets a configuration run code, so it counts on the command line "
+            "alone: add allowed_targets=[...] there."
+        )
 
 
 def check_given_once(overrides: Sequence[str]) -> None:
@@ -36,9 +52,41 @@ def given_keys(overrides: Sequence[str]) -> list[str]:
     return [override.lstrip("+~").split("=")[0] for override in overrides]
 
 
+def check_growth(container: Any) -> None:
+    """Refuse interpolations that would write each other out without end.
+
+    Parameters
+    ----------
+    container : the configuration, interpolations unresolved
+    """
+    # Whatever refers to whatever: a text grows by as many as its references, a group by as many
+    # as its values that refer.
+    growth = 1
+
+    def visit(value: Any) -> int:
+        nonlocal growth
+        if isinstance(value, str):
+            references = value.count("${")
+            growth *= max(1, references)
+            return min(1, references)
+        if isinstance(value, dict | list):
+            referring = sum(map(visit, value.values() if isinstance(value, dict) else value))
+            growth *= max(1, referring)
+        return 0
+
+    visit(container)
+    if growth > MOST_GROWTH:
+        raise InputError(
+            "The configuration's interpolations refer to each other so often that they might "
+            "never end: write the values out."
+        )
+
+
 def first_line(error: BaseException) -> str:
     """The first line of the error's own words, or of its cause where it has none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines and error.__cause__ is not None:
         return first_line(error.__cause__)
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[1].rstrip('.')}"
     return lines[0].rstrip(".") if lines else type(error).__name__

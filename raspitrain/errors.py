@@ -16,3 +16,17 @@ class UnwrittenError(Exception):
 
     The command line exits with UNWRITTEN.
     """
+
+
+LONGEST = 800  # characters of a sentence on a terminal; a value in it may be as long as a book
+
+
+def printable(text: str) -> str:
+    """The text in one line, with nothing in it that a terminal would take for a command."""
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+    if len(shown) > LONGEST:
+        shown = f"{shown[: LONGEST * 2 // 3]} … {shown[-LONGEST // 3 :]}"
+    return shown

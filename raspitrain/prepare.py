@@ -22,6 +22,13 @@ from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError
 from raspitrain.hardware.compiled import Forward
 from raspitrain.hardware.device import choose_device
+from raspitrain.hardware.memory import (
+    Estimate,
+    check_memory,
+    free_bytes,
+    is_out_of_memory,
+    out_of_memory_sentence,
+)
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.eager import without_compiler
@@ -58,6 +65,7 @@ class Prepared:
     batch_size: int
     eval_every: int
     position: Position
+    memory: Estimate
 
     @property
     def steps_per_epoch(self) -> int:
@@ -119,7 +127,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
     normalisation = fit_normalisation(cases.signals, split.train)
-    in_memory = choose_in_memory(cases, cfg.in_memory)
+    budget_mb = cfg.hardware.memory_budget_mb
+    in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
     parts = {
         name: load_part(cases, indices, normalisation, in_memory=in_memory)
         for name in ("train", "validation", "test")
@@ -161,6 +170,16 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
+    memory = check_memory(
+        model=model,
+        loss=loss,
+        augment=augment,
+        optimizer=optimizer,
+        parts=parts,
+        batch_size=batch_size,
+        in_memory=in_memory,
+        budget_mb=budget_mb,
+    )
     return Prepared(
         cases=cases,
         normalisation=normalisation,
@@ -177,6 +196,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         batch_size=batch_size,
         eval_every=eval_every,
         position=Position(),
+        memory=memory,
     )
 
 
@@ -185,7 +205,12 @@ def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     try:
         return partial(*args, **kwargs)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{key} cannot be made: {error}") from error
+        raise _wrong(f"{key} cannot be made: {error}", error) from error
+
+
+def _wrong(sentence: str, error: Exception) -> InputError:
+    """What a component's complaint means to the user."""
+    return InputError(out_of_memory_sentence() if is_out_of_memory(error) else sentence)
 
 
 def _expect(key: str, made: Any, kind: type) -> Any:
@@ -213,14 +238,15 @@ def _try_out(
     try:
         signals = augment(signals, torch.Generator())
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise InputError(f"augment cannot take signals and a generator: {error}") from error
+        raise _wrong(f"augment cannot take signals and a generator: {error}", error) from error
     was_training = model.training
     with torch.inference_mode():
         try:
             logits = model.eval()(signals.to(device))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise InputError(
-                f"model cannot take signals of shape {shape} (cases, channels, length): {error}"
+            raise _wrong(
+                f"model cannot take signals of shape {shape} (cases, channels, length): {error}",
+                error,
             ) from error
         finally:
             model.train(was_training)
@@ -234,7 +260,7 @@ def _try_out(
                 warnings.simplefilter("error")  # such as shapes that only happen to broadcast
                 value = loss(logits, labels.to(device))
         except (RuntimeError, ValueError, TypeError, IndexError, UserWarning) as error:
-            raise InputError(f"loss cannot take logits and labels: {error}") from error
+            raise _wrong(f"loss cannot take logits and labels: {error}", error) from error
     if not isinstance(value, torch.Tensor) or value.ndim:
         raise InputError("loss must give one number a batch: use reduction=mean.")
     # On a weight of its own: not every wrong value is found when the optimizer is made.
@@ -244,4 +270,4 @@ def _try_out(
         make_optimizer([weight]).step()
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise InputError(f"optimizer cannot take a step: {first_line}") from error
+        raise _wrong(f"optimizer cannot take a step: {first_line}", error) from error

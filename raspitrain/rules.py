@@ -277,6 +277,9 @@ def _check_together(config: Mapping[str, Any]) -> None:
             f"split.train, split.validation and split.test add up to {total:g}: they are "
             "fractions of one set and must leave something to train on."
         )
+    dataset = config["dataset"]
+    if dataset["_target_"].startswith("raspitrain.data.synthetic.") and dataset["length"] is None:
+        raise InputError("dataset.length must be a whole number of at least 8, not null.")
     if config["patience"] is not None and not split["validation"]:
         raise InputError(
             "patience waits for a better validation accuracy: add split.validation=0.15."

@@ -17,6 +17,7 @@ from raspitrain.data.batches import batch_indices
 from raspitrain.data.fingerprint import fingerprint
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.arithmetic import arithmetic
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.profile import Profile, with_profile
 from raspitrain.hardware.thermal import ThermalGuard
@@ -154,7 +155,7 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
     try:
         write_config(job)
         write_atomic(written[1], OmegaConf.to_yaml(list(overrides)).encode())
-        write_json(written[2], environment_record() | {"hardware": job.profile.record()})
+        write_json(written[2], _environment(job))
     except OSError as error:
         for path in written:
             with suppress(OSError):
@@ -166,6 +167,13 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
         ) from error
     # Whatever ends the process from now on, the run can be taken up again.
     save(job)
+
+
+def _environment(job: Job) -> dict[str, Any]:
+    return environment_record() | {
+        "hardware": job.profile.record(),
+        "memory_estimate": job.prepared.memory.record(),
+    }
 
 
 def write_config(job: Job) -> None:
@@ -228,6 +236,8 @@ def _what_happened(error: BaseException) -> tuple[str, str]:
         return "diverged", str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", str(error) or "interrupted"
+    if is_out_of_memory(error):
+        return "failed", out_of_memory_sentence()
     first_line = (str(error).strip().splitlines() or [""])[0]
     return "failed", first_line if isinstance(error, InputError) else (
         f"{type(error).__name__}: {first_line}"
@@ -261,8 +271,7 @@ def _write_environment(job: Job) -> None:
     assert job.tuned is not None
     # The one in which the run began stays.
     if not job.resumed:
-        environment = environment_record() | {"hardware": job.profile.record()}
-        write_json(job.folder / "environment.json", environment | job.tuned.record())
+        write_json(job.folder / "environment.json", _environment(job) | job.tuned.record())
 
 
 def _train(job: Job, screen: Screen, stop: StopSignals, monitor: Monitor) -> None:

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raspitrain.data import batches
 from raspitrain.data.batches import batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import make_cases
 from raspitrain.data.normalise import fit_normalisation
@@ -72,15 +71,16 @@ def test_a_batch_may_be_changed_without_changing_the_data(in_memory):
     assert torch.equal(part.gather(every)[0], before)
 
 
-def test_data_goes_into_memory_where_it_fits_unless_the_user_decides(monkeypatch):
+def test_data_goes_into_memory_where_it_fits_unless_the_user_decides():
     cases = make_cases(
         np.zeros((10, 1, 100), np.int16), np.arange(10) % 2, source="test", missing="error"
     )
     taken = 4 * 10 * 100  # as float32
     for free, fits in ((10 * taken, True), (taken, False)):
-        monkeypatch.setattr(batches, "available_memory", lambda free=free: free)
-        assert choose_in_memory(cases, "auto") is fits
-        assert choose_in_memory(cases, True) is True
-        assert choose_in_memory(cases, False) is False
+        assert choose_in_memory(cases, "auto", free=free) is fits
+        assert choose_in_memory(cases, True, free=free) is True
+        assert choose_in_memory(cases, False, free=free) is False
+    with pytest.raises(InputError, match="leave in_memory=auto"):
+        choose_in_memory(cases, True, free=taken - 1)
     with pytest.raises(InputError, match="auto, true, false"):
-        choose_in_memory(cases, "yes")
+        choose_in_memory(cases, "yes", free=taken)

@@ -49,6 +49,9 @@ def npy(
         missing=missing,
         groups=None if groups is None else load_npy(_inside(folder, groups, "dataset.groups")),
         part=None if part is None else load_npy(_inside(folder, part, "dataset.part")),
+        label_source=str(folder / label),
+        groups_source=str(folder / str(groups)),
+        part_source=str(folder / str(part)),
     )
 
 
@@ -91,7 +94,15 @@ def npz(
                 for name, key in ((groups, "dataset.groups"), (part, "dataset.part"))
             )
     return make_cases(
-        signals, labels, source=str(file), missing=missing, groups=group_ids, part=part_ids
+        signals,
+        labels,
+        source=f"{file}, array '{data}'",
+        missing=missing,
+        groups=group_ids,
+        part=part_ids,
+        label_source=f"{file}, array '{label}'",
+        groups_source=f"{file}, array '{groups}'",
+        part_source=f"{file}, array '{part}'",
     )
 
 

@@ -9,7 +9,6 @@ import torch
 from raspitrain.data.cases import Cases, iterate_blocks
 from raspitrain.data.normalise import Normalisation
 from raspitrain.errors import InputError
-from raspitrain.hardware.board import available_memory
 
 # Of the memory that is free, what a data set may take: model, optimizer and system need the rest.
 MEMORY_SHARE = 0.4
@@ -38,20 +37,28 @@ class Part:
         return self.gather_signals(indices), self.labels[indices]
 
 
-def choose_in_memory(cases: Cases, in_memory: bool | str) -> bool:
+def choose_in_memory(cases: Cases, in_memory: bool | str, *, free: int) -> bool:
     """Decide whether the data set is held in memory, as float32, or gathered batch by batch.
 
     Parameters
     ----------
     in_memory : bool or "auto"
         "auto" holds it where it takes at most `MEMORY_SHARE` of the memory that is free.
+    free : int
+        Bytes of memory that are free.
     """
+    num_cases, num_channels, length = cases.signals.shape
+    size = 4 * num_cases * num_channels * length
+    if in_memory is True and size > free:
+        raise InputError(
+            f"in_memory=true would hold {size / 1e6:.0f} MB of data, but {free / 1e6:.0f} MB of "
+            "memory are free; leave in_memory=auto, which then reads each batch from its file."
+        )
     if isinstance(in_memory, bool):
         return in_memory
     if in_memory != "auto":
         raise InputError(f"in_memory is {in_memory!r}, but must be one of: auto, true, false.")
-    num_cases, num_channels, length = cases.signals.shape
-    return 4 * num_cases * num_channels * length <= MEMORY_SHARE * available_memory()
+    return size <= MEMORY_SHARE * free
 
 
 def load_part(

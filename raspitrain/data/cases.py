@@ -65,6 +65,9 @@ def make_cases(
     channel_names: Sequence[str] | None = None,
     groups: np.ndarray | None = None,
     part: np.ndarray | None = None,
+    label_source: str | None = None,
+    groups_source: str | None = None,
+    part_source: str | None = None,
 ) -> Cases:
     """Check signals and labels and put them together.
 
@@ -85,6 +88,8 @@ def make_cases(
         (N,), integers or strings.
     part : np.ndarray, optional
         (N,): 0 train, 1 validation, 2 test.
+    label_source, groups_source, part_source : str, optional
+        What the sentences call these, where they come from files of their own.
 
     Raises
     ------
@@ -107,7 +112,7 @@ def make_cases(
             "store them as float32, float64 or int16."
         )
     num_cases, num_channels, _ = shape
-    codes, class_names = encode_labels(labels, num_cases, source=source)
+    codes, class_names = encode_labels(labels, num_cases, source=label_source or source)
     if channel_names is None:
         channel_names = [f"channel_{c}" for c in range(num_channels)]
     return Cases(
@@ -115,8 +120,10 @@ def make_cases(
         labels=codes,
         class_names=class_names,
         channel_names=tuple(channel_names),
-        groups=None if groups is None else _encode_groups(groups, num_cases, source),
-        part=None if part is None else _check_part(part, num_cases, source),
+        groups=None
+        if groups is None
+        else _encode_groups(groups, num_cases, groups_source or source),
+        part=None if part is None else _check_part(part, num_cases, part_source or source),
     )
 
 

@@ -24,8 +24,9 @@ from raspitrain.hardware.board import available_memory
 
 SAMPLE_LINES = 20
 MAX_LINE = 1 << 20  # characters; no logger writes longer lines, a hostile file may
+LONGEST_NAME = 200  # of a column of time
 MISSING_CELLS = frozenset(("", "na", "n/a", "nan", "null", "none"))
-ROWS_BETWEEN_CHECKS = 100_000
+VALUES_BETWEEN_CHECKS = 1_000_000
 
 TIME_NAME = re.compile(
     r"""(.*timestamp.*|.*datetime.*|(logging|sample|system|sensor|device|unix|epoch|local|utc|gps|
@@ -211,7 +212,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _is_time_name(name: str) -> bool:
-    if name == "T":  # temperature, more likely
+    if name == "T" or len(name) > LONGEST_NAME:  # T is temperature, more likely
         return False
     bare = re.sub(r"\(.*?\)|\[.*?\]", " ", name.lower())
     return TIME_NAME.fullmatch(re.sub(r"[^a-z0-9]+", "_", bare).strip("_")) is not None
@@ -243,7 +244,7 @@ def _read_rows(
     latest: dict[int, datetime] = {}
     pick = itemgetter(*chosen) if len(chosen) > 1 else (lambda row: (row[chosen[0]],))
     width = len(names)
-    free = available_memory()
+    free, next_check = available_memory(), VALUES_BETWEEN_CHECKS
     for row in csv.reader(lines, delimiter=separator, strict=True):
         if len(row) != width:
             if not row or (len(row) == 1 and not row[0].strip()):
@@ -272,7 +273,10 @@ def _read_rows(
                 row[position], latest.get(position), path, lines.number, names[position]
             )
             latest[position] = date
-        if len(numbers) % ROWS_BETWEEN_CHECKS == 0 and 16 * len(values) > free:
+        if len(values) >= next_check:
+            next_check = len(values) + VALUES_BETWEEN_CHECKS
+            if 16 * len(values) <= free:
+                continue
             raise InputError(
                 f"{path} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
                 "store the windows as data.npy and label.npy and use dataset=npy."

@@ -1,6 +1,7 @@
 """Recordings of a sensor logger, cut into windows."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 
 SUFFIXES = (".csv", ".tsv")
+MOST_FILES = 200_000
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,12 @@ def recordings(
     folder = user_path(path, "dataset.path")
     check_folder(folder, "dataset.path")
     wanted = None if columns is None else [str(name) for name in columns]
+    if wanted is not None:
+        for name in wanted:
+            if wanted.count(name) > 1:
+                raise InputError(f"dataset.columns names '{name}' twice: name each channel once.")
+        if not wanted:
+            raise InputError("dataset.columns is empty: name the channels, or say null for all.")
 
     samples: list[np.ndarray] = []  # of (C, its own length)
     starts: list[np.ndarray] = []  # of each recording's windows
@@ -136,16 +144,27 @@ class Windows:
 
 
 def _find_files(folder: Path) -> list[Path]:
+    """Every recording below the folder, sorted; hidden names and links to folders left out."""
+    files: list[Path] = []
+    to_read = [folder]
     try:
-        files = sorted(
-            file
-            for file in folder.rglob("*")
-            if file.suffix.lower() in SUFFIXES
-            and file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        )
+        while to_read:
+            if len(to_read) + len(files) > MOST_FILES:
+                raise InputError(
+                    f"{folder} holds more than {MOST_FILES} files and folders; store the windows "
+                    "as data.npy and label.npy and use dataset=npy."
+                )
+            with os.scandir(to_read.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        to_read.append(Path(entry.path))
+                    elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                        files.append(Path(entry.path))
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from None
+        where = error.filename or folder
+        raise InputError(f"{where} cannot be read: {error.strerror or error}.") from None
     if not files:
         raise InputError(
             f"{folder} holds no .csv or .tsv file; dataset.path is the folder of the recordings."
@@ -153,7 +172,7 @@ def _find_files(folder: Path) -> list[Path]:
     for file in files:
         if not str(file).isprintable():
             raise InputError(f"{str(file)!a} has a name that cannot be shown; rename it.")
-    return files
+    return sorted(files)
 
 
 def _arrange(recording: Recording, names: tuple[str, ...], file: Path) -> np.ndarray:

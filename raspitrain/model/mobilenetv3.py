@@ -10,11 +10,15 @@ network on one-row images; the blog's is the 1-D network of the post that this p
 from. Where they differ, a parameter has a name; conf/model/*.yaml hold the values.
 """
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raspitrain.errors import InputError
+from raspitrain.model import native
 from raspitrain.model.engine import ENGINES, choose_engine
+from raspitrain.model.kernels import load_kernels
 from raspitrain.model.layers import Block, Variant, linear, make_batchnorm, normalise
 from raspitrain.model.tables import TABLES, Table, choose_strides, scale_table
 
@@ -169,4 +173,25 @@ def mobilenetv3(
         num_channels=num_channels,
         num_classes=num_classes,
         engine=engine,
+    )
+
+
+def known_memory(
+    model: nn.Module, signals: Tensor
+) -> Callable[[int, bool], tuple[int, int]] | None:
+    """What the compiled kernels take for signals like these (N, C, L).
+
+    Returns
+    -------
+    callable or None
+        From a number of cases, and whether the model trains, to the bytes that are kept for
+        backward and those that are worked in. None where the kernels do not run this model.
+    """
+    if not isinstance(model, MobileNetV3) or choose_engine(model, signals) is not native.features:
+        return None
+    kernels = load_kernels(signals.dtype)
+    assert kernels is not None, "the engine was chosen without kernels"
+    length = signals.shape[2]
+    return lambda cases, training: native.memory_needed(
+        model, kernels, cases=cases, length=length, training=training
     )

@@ -254,6 +254,16 @@ def features(model: "MobileNetV3", x: Tensor) -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
+def memory_needed(
+    model: "MobileNetV3", kernels: ctypes.CDLL, *, cases: int, length: int, training: bool
+) -> tuple[int, int]:
+    """Bytes that a forward of `cases` signals keeps, and that a call works in."""
+    if not training:
+        cases = min(cases, INFERENCE_CASES)
+    plan = plan_of(model)
+    return plan.sizes(kernels, plan.make_header(cases, length, training), torch.get_num_threads())
+
+
 def _pointers(tensors: list[Tensor | None]) -> ctypes.Array:
     return (ctypes.c_void_p * len(tensors))(*(0 if t is None else t.data_ptr() for t in tensors))
 

@@ -1,6 +1,7 @@
 """What a person sees of a run: a bar on a terminal, plain lines in a pipe, the same in run.log."""
 
 import logging
+import logging.handlers
 import math
 import os
 import shlex
@@ -11,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from raspitrain.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +27,10 @@ log = logging.getLogger("raspitrain")
 REFRESH_SECONDS = 0.25  # a Pi has better things to do, and so has a slow SSH line
 PARTS = ("train", "validation", "test")
 RESUMABLE = ("interrupted", "failed")
+# A journal keeps what a pipe is given, and a run may last weeks.
+LINES_AT_ONCE = 100
+LINE_SECONDS = 10.0  # between the lines after those
+LOG_BYTES = 1_000_000  # of run.log; then it becomes run.log.1, and what was that goes
 
 
 class Screen:
@@ -58,6 +65,8 @@ class Screen:
         self.loss = math.nan
         self.row: Row = {}
         self.began = self.drawn = time.monotonic()
+        self.lines = 0
+        self.last_line = -math.inf
         self.live: Live | None = None
         if _is_terminal(self.stream):
             self._show(self._start_bar)
@@ -81,7 +90,8 @@ class Screen:
         line = evaluation_line(row, self.epochs)
         log.info(line)
         if self.live is None:
-            self._print(line)
+            if self._is_worth_a_line(row):
+                self._print(line)
         elif self._due():
             self._show(self._draw)
 
@@ -139,6 +149,19 @@ class Screen:
         if now - self.drawn < REFRESH_SECONDS:
             return False
         self.drawn = now
+        return True
+
+    def _is_worth_a_line(self, row: "Row") -> bool:
+        """The first evaluations are, and the last; of the others one in a while."""
+        now = time.monotonic()
+        if (
+            self.lines >= LINES_AT_ONCE
+            and now - self.last_line < LINE_SECONDS
+            and row.get("epoch") != self.epochs
+        ):
+            return False
+        self.lines += 1
+        self.last_line = now
         return True
 
     def _draw(self) -> None:
@@ -282,9 +305,18 @@ def logging_to(folder: str | os.PathLike[str]) -> Iterator[None]:
     Within the block the root logger's handlers do not see these messages: the screen has shown
     them already.
     """
-    handler = _LogFile(Path(folder) / "run.log", encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handlers = [handler, logging.lastResort] if logging.lastResort else [handler]
+    handler = _LogFile(
+        Path(folder) / "run.log",
+        maxBytes=LOG_BYTES,
+        backupCount=1,
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+    warnings = logging.StreamHandler()
+    warnings.setLevel(logging.WARNING)
+    warnings.setFormatter(_OneLine())
+    handlers: list[logging.Handler] = [handler, warnings]
     level, propagate = log.level, log.propagate
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -303,7 +335,15 @@ def logging_to(folder: str | os.PathLike[str]) -> Iterator[None]:
             handler.complain(error)
 
 
-class _LogFile(logging.FileHandler):
+class _OneLine(logging.Formatter):
+    """A name in a message may hold a line's end, or what a terminal takes for a command."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
     """A log that says once that its card is full, and lets the run go on."""
 
     complained = False

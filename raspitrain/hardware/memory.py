@@ -1,0 +1,283 @@
+"""What a run will take of memory, held against what is there before the first step.
+
+For our own networks on compiled kernels the figure is exact, from the network's table. Any other
+model takes one small step, watched by `Watch`, and the figures of two sizes of batch tell those
+of all.
+"""
+
+import copy
+import math
+import resource
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raspitrain.errors import InputError
+from raspitrain.hardware.board import ROOT, available_memory, read_text
+
+# Matplotlib at the end of a run, and what backward is the first to load of torch.
+LATER_BYTES = 45_000_000
+SPARE = 0.03  # of what a step takes: allocators round up and leave gaps
+
+OUT_OF_MEMORY = (  # how torch's allocators and the system word it
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "out of memory",
+    "unable to allocate",
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, here or in what led here. Imports nothing heavy."""
+    seen = 0
+    while error is not None and seen < 20:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, RuntimeError | OSError):
+            words = str(error).lower()
+            if any(phrase in words for phrase in OUT_OF_MEMORY):
+                return True
+        error = error.__cause__ or error.__context__
+        seen += 1
+    return False
+
+
+def out_of_memory_sentence() -> str:
+    """What to say once it has happened; the figures are those of the moment."""
+    return (
+        f"Memory ran out: this process holds {resident_bytes() / 1e6:.0f} MB and "
+        f"{free_bytes(None) / 1e6:.0f} MB are free; take a smaller batch_size or "
+        "model.width_mult, in_memory=false, or end other programs."
+    )
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now; 0 where the system does not say."""
+    return _status_bytes("VmRSS")
+
+
+def _status_bytes(name: str) -> int:
+    for line in read_text(ROOT / "proc/self/status").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def free_bytes(budget_mb: int | None) -> int:
+    """The bytes that this process may still take.
+
+    Parameters
+    ----------
+    budget_mb : hardware.memory_budget_mb, all that the process may hold, in MB of 10^6 bytes;
+        None for what the machine, the control group and the process's own limits leave
+    """
+    if budget_mb is not None:
+        return max(0, int(budget_mb * 1e6) - resident_bytes())
+    free = available_memory()
+    for limit, name in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
+        most = resource.getrlimit(limit)[0]
+        if most != resource.RLIM_INFINITY:
+            free = min(free, max(0, most - _status_bytes(name)))
+    return free
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will hold at its fullest; MB of 10^6 bytes.
+
+    Attributes
+    ----------
+    held_mb : what the process holds already: libraries, data in memory, weights
+    model_mb : what comes with training: gradients, the optimizer's state, copies of the weights
+    batch_mb : one step of the largest batch, or of evaluation
+    later_mb : plots and such
+    free_mb : what may still be taken, beside held_mb
+    """
+
+    held_mb: float
+    model_mb: float
+    batch_mb: float
+    later_mb: float
+    free_mb: float
+
+    @property
+    def peak_mb(self) -> float:
+        return self.held_mb + self.model_mb + self.batch_mb + self.later_mb
+
+    def record(self) -> dict[str, float]:
+        """For environment.json."""
+        return {
+            "estimated_peak_mb": round(self.peak_mb, 1),
+            "held_mb": round(self.held_mb, 1),
+            "model_mb": round(self.model_mb, 1),
+            "batch_mb": round(self.batch_mb, 1),
+            "later_mb": round(self.later_mb, 1),
+            "free_mb": round(self.free_mb, 1),
+        }
+
+
+def check_memory(
+    *,
+    model: Any,
+    loss: Callable[..., Any],
+    augment: Callable[..., Any],
+    optimizer: Any,
+    parts: Mapping[str, Any],
+    batch_size: int,
+    in_memory: bool,
+    budget_mb: int | None,
+) -> Estimate:
+    """Hold what training will take against what is there.
+
+    Parameters
+    ----------
+    model, loss, augment, optimizer, parts, batch_size : as `fit` will get them
+    in_memory : whether the parts hold their data, or read it
+    budget_mb : see `free_bytes`
+
+    Raises
+    ------
+    InputError
+        It will not fit; names the largest batch that does.
+    """
+    step = _step_bytes(model, loss, augment, parts, in_memory)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    states = _states_per_weight(optimizer)
+    # Gradients; the state; the weights of the last evaluation, of the best one, and those that are
+    # about to replace one of them.
+    model_bytes = weights * (1 + states + 3)
+
+    def needed(size: int) -> int:
+        return model_bytes + int(step(size) * (1 + SPARE)) + LATER_BYTES
+
+    free, held = free_bytes(budget_mb), resident_bytes()
+    num_cases = len(parts["train"])
+    largest = math.ceil(num_cases / math.ceil(num_cases / batch_size))  # batches are near equal
+    estimate = Estimate(
+        held / 1e6, model_bytes / 1e6, step(largest) * (1 + SPARE) / 1e6, LATER_BYTES / 1e6,
+        free / 1e6,
+    )  # fmt: skip
+    if needed(largest) <= free:
+        return estimate
+    there = f"{estimate.held_mb + estimate.free_mb:.0f} MB are there"
+    if budget_mb is not None:
+        there += " (hardware.memory_budget_mb)"
+    needs = (
+        f"batch_size={batch_size} needs about {estimate.peak_mb:.0f} MB of memory (libraries and "
+        f"data {estimate.held_mb:.0f}, model and optimizer {estimate.model_mb:.0f}, a batch "
+        f"{estimate.batch_mb:.0f}, plots {estimate.later_mb:.0f}), but {there}"
+    )
+    fits = _largest(lambda size: needed(size) <= free, largest)
+    if fits:
+        raise InputError(f"{needs}; the largest batch that fits is batch_size={fits}.")
+    advice = "in_memory=false, " if in_memory else ""
+    raise InputError(
+        f"{needs}; no batch fits, so take {advice}a smaller model.width_mult or shorter signals, "
+        "or end other programs."
+    )
+
+
+def _largest(fits: Callable[[int], bool], below: int) -> int:
+    """The largest number under `below` that fits; 0 if none does."""
+    least, most = 0, below
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if fits(middle) else (least, middle)
+    return least
+
+
+def _states_per_weight(optimizer: Any) -> int:
+    """Numbers that the optimizer remembers of each weight."""
+    settings = optimizer.defaults
+    if type(optimizer).__name__ == "SGD":
+        return 1 if settings.get("momentum") else 0
+    return 3 if settings.get("amsgrad") else 2  # Adam's; others have as many or fewer
+
+
+def _step_bytes(
+    model: Any,
+    loss: Callable[..., Any],
+    augment: Callable[..., Any],
+    parts: Mapping[str, Any],
+    in_memory: bool,
+) -> Callable[[int], float]:
+    """From a batch size to the bytes that a training step or an evaluation takes on top."""
+    import torch
+
+    from raspitrain.model.mobilenetv3 import known_memory
+
+    train = parts["train"]
+    evaluated = max((len(part) for name, part in parts.items() if name != "train"), default=0)
+    signals, labels = train.gather(torch.arange(min(2, len(train))))
+    case_bytes = signals[0].numel() * signals.element_size()
+    copies = 1 if in_memory else 3  # as stored, as float32, and what the system reads into
+
+    known = known_memory(model, signals)
+    if known is not None:
+
+        def of_kernels(size: int) -> float:
+            # What evaluation keeps is taken from the same memory, where that is large enough.
+            kept, work = known(size, True)
+            shown = min(4 * size, evaluated)
+            kept_shown, work_shown = known(shown, False) if shown else (0, 0)
+            batch = max((copies + 3) * size, (copies + 1) * shown) * case_bytes
+            return max(kept, kept_shown) + max(work, work_shown) + batch
+
+        return of_kernels
+
+    device = next(model.parameters()).device
+    if device.type != "cpu":
+        return lambda size: float((copies + 3) * size * case_bytes)
+    trained = _watched(model, loss, augment, (signals, labels), training=True)
+    shown_alone = _watched(model, loss, augment, (signals, labels), training=False)
+
+    def of_any(size: int) -> float:
+        shown = min(4 * size, evaluated)
+        taken = trained(size) + copies * size * case_bytes
+        return max(taken, shown_alone(shown) + copies * shown * case_bytes if shown else 0)
+
+    return of_any
+
+
+def _watched(
+    model: Any,
+    loss: Callable[..., Any],
+    augment: Callable[..., Any],
+    batch: Sequence[Any],
+    *,
+    training: bool,
+) -> Callable[[int], float]:
+    """Bytes that a step takes at its fullest, by batch size, from steps with 2 and 3 cases.
+
+    Each moment of a step takes a·N + b bytes for a batch of N: two steps give a and b of every
+    moment, and the fullest moment may be another one for a large batch than for a small one.
+    """
+    import torch
+
+    from raspitrain.hardware.probe import same_random_numbers
+    from raspitrain.hardware.watch import Watch
+
+    lives: list[list[int]] = []
+    with same_random_numbers():
+        model, loss = copy.deepcopy((model, loss))
+        model.train(training)
+        for size in (2, 3):
+            signals, labels = (torch.cat([x, x])[:size].contiguous() for x in batch)
+            if len(signals) < size:
+                signals, labels = signals.repeat(3, 1, 1)[:size], labels.repeat(3)[:size]
+            watch = Watch()
+            with torch.set_grad_enabled(training), watch:
+                if training:
+                    signals = augment(signals, torch.Generator().manual_seed(0))
+                value = loss(model(signals), labels)
+                if training:
+                    value.backward()
+            del value
+            model.zero_grad(set_to_none=True)
+            lives.append(watch.live)
+    small, large = lives
+    if len(small) != len(large):  # the sizes went different ways
+        small, large = [max(small)], [max(large)]
+    slopes = [(b - a, 3 * a - 2 * b) for a, b in zip(small, large, strict=True)]
+    return lambda size: float(max(a * size + b for a, b in slopes))

@@ -1,0 +1,441 @@
+"""Whatever a user gets wrong ends the real command with one sentence and exit code 2.
+
+A row of the table is the command's words and what the sentence must say. The commands are run in
+this process, by the same `main`; tests/test_cli.py runs some in one of their own.
+"""
+
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raspitrain.cli import main
+
+SIGNALS = np.arange(40 * 2 * 16, dtype=np.float32).reshape(40, 2, 16)
+LABELS = np.arange(40) % 2
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
+    """refused("epochs=0") -> the sentence; everything else about the refusal is checked."""
+    environment = dict(os.environ)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> str:
+        before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+        monkeypatch.setattr(sys, "argv", ["raspitrain", *words])
+        code = main()
+        said = capsys.readouterr()
+        assert code == 2, said
+        assert said.out == ""
+        (line,) = said.err.splitlines()
+        assert line.startswith("error: ")
+        assert line.isprintable()
+        assert len(line) < 1000
+        assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+        return line
+
+    yield run
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def yaml(folder: Path, text: str | bytes, name: str = "experiment/bad.yaml") -> None:
+    path = folder / "mine" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def arrays(folder: Path, **replaced: object) -> None:
+    """data.npy, label.npy, part.npy and groups.npy; replaced ones may be arrays or bytes."""
+    made = {"data": SIGNALS, "label": LABELS, "part": LABELS * 2, "groups": np.arange(40) // 4}
+    for name, content in (made | replaced).items():
+        if isinstance(content, bytes):
+            (folder / f"{name}.npy").write_bytes(content)
+        elif content is not None:
+            np.save(folder / f"{name}.npy", content, allow_pickle=True)  # type: ignore[arg-type]
+
+
+def archive(folder: Path, **content: np.ndarray) -> None:
+    np.savez(folder / "set.npz", **({"data": SIGNALS, "label": LABELS} | content))  # type: ignore
+
+
+def recordings(folder: Path, **files: str | bytes) -> None:
+    good = "time,x,y\n" + "".join(f"{i},{i % 7},{-i}\n" for i in range(64))
+    for name, content in ({"run_1": good, "walk_1": good} | files).items():
+        label, _, number = name.partition("_")
+        path = folder / label / f"{number}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def ts(folder: Path, lines: str, header: str = "@classLabel true a b\n@data\n") -> None:
+    for part in ("TRAIN", "TEST"):
+        (folder / f"Toy_{part}.ts").write_text(header + lines)
+
+
+def object_array() -> np.ndarray:
+    made = np.empty(40, dtype=object)
+    made[:] = "walk"
+    return made
+
+
+NPY = ("dataset=npy", "dataset.path=.")
+NPZ = ("dataset=npz", "dataset.path=set.npz")
+CSV = ("dataset=recordings", "dataset.path=.", "dataset.length=8", "dataset.stride=8")
+TS = ("dataset=ucr", "dataset.name=Toy", "dataset.path=.")
+MINE = ("--config-dir", "mine", "experiment=bad")
+SMALL = ("model.width_mult=0.05", "hardware.num_threads=1", "epochs=1")
+
+Words = tuple[str, ...]
+COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
+    # keys
+    "a group misspelt": (("modle=x",), ("modle is not a key", "did you mean model")),
+    "a key misspelt": (("epoch=3",), ("epoch is not a key", "did you mean epochs")),
+    "a key of a group misspelt": (("optimizer.lrr=1",), ("did you mean optimizer.lr",)),
+    "a key without its group": (("num_threads=2",), ("did you mean hardware.num_threads",)),
+    "an option misspelt": (("model=mobilenetv3_smal",), ("did you mean mobilenetv3_small",)),
+    "an experiment misspelt": (("experiment=blg",), ("experiment may be", "blog")),
+    "an added key": (("+epoch=5",), ("epoch is not a key", "did you mean epochs")),
+    "a key of Hydra misspelt": (("hydra.run.dri=x",), ("did you mean hydra.run.dir",)),
+    "a group of Hydra misspelt": (("hydra/help=nope",), ("hydra/help=nope", "raspitrain")),
+    "a launcher that is not there": (("hydra/launcher=nope",), ("hydra/launcher=nope",)),
+    "a group deleted that is asked": (
+        ("~model", "model.dropout=0"),
+        ("model.dropout is not there any more",),
+    ),
+    "a group deleted": (("~model",), ("model must be a group with a _target_",)),
+    "a key deleted": (("~epochs",), ("epochs is missing",)),
+    "a group set to null": (("model=null",), ("model=null", "must be the name of an option")),
+    "a section set to a number": (("hardware=5",), ("hardware=5: hardware must be the name",)),
+    "a section set to null": (("split=null",), ("split must be a group of keys",)),
+    "a group set to a list": (("optimizer=[adam,sgd]",), ("several options", "--multirun")),
+    "a group set to keys": (("schedule={nope: 1}",), ("schedule.KEY=",)),
+    "a key that the group does not take": (
+        ("optimizer=adam", "+optimizer.momentum=0.9"),
+        ("optimizer.momentum is not a parameter",),
+    ),
+    # values
+    "a word for a number": (("epochs=many",), ("epochs must be a whole number", "'many'")),
+    "none at all": (("epochs=0",), ("epochs must be", "not 0")),
+    "an empty value": (("epochs=",), ("epochs must be", "''")),
+    "half a case": (("batch_size=2.5",), ("batch_size must be a whole number",)),
+    "a batch of -1": (("batch_size=-1",), ("batch_size must be",)),
+    "a seed below zero": (("seed=-1",), ("seed must be a whole number from 0",)),
+    "not a number": (("optimizer.lr=nan",), ("optimizer.lr must be a number above 0",)),
+    "infinite": (("optimizer.lr=inf",), ("optimizer.lr must be",)),
+    "a text that is a page long": (("epochs=" + "9x" * 3000,), ("epochs must be",)),
+    "a list for a number": (("seed=[1,2]",), ("seed must be",)),
+    "half a pair": (("optimizer.betas=[0.9]",), ("optimizer.betas must be a list of 2 values",)),
+    "parts of more than all": (("split.test=0.9", "split.validation=0.3"), ("add up to 1.2",)),
+    "patience without a part to wait on": (("patience=3",), ("split.validation",)),
+    "momentum missing": (
+        ("optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"),
+        ("optimizer.nesterov",),
+    ),
+    "a device that is none": (("hardware.device=gpu",), ("hardware.device must be",)),
+    "threads below one": (("hardware.num_threads=0",), ("hardware.num_threads must be",)),
+    "no length": (("dataset.length=null",), ("dataset.length", "null")),
+    "one class": (("dataset.num_classes=1",), ("dataset.num_classes must be",)),
+    "more classes than cases": (
+        ("dataset.num_cases=3", "dataset.num_classes=4"),
+        ("num_classes is 4",),
+    ),
+    "a signal too short": (("dataset.length=4",), ("dataset.length must be",)),
+    "data larger than memory": (
+        ("dataset.num_cases=10000000", "dataset.length=1000000"),
+        ("dataset", "are free"),
+    ),
+    "a batch larger than memory": (
+        ("hardware.memory_budget_mb=100", *SMALL),
+        ("MB of memory", "hardware.memory_budget_mb"),
+    ),
+    "more downsamples than there are": (
+        ("model.num_downsamples=9",),
+        ("model.num_downsamples=9",),
+    ),
+    "too few cases to split": (("dataset.num_cases=4", *SMALL), ("split",)),
+    # what an interpolation refers to
+    "nothing": (("epochs=${nothing}",), ("epochs: Interpolation key 'nothing' not found",)),
+    "itself": (("seed=${seed}",), ("seed: Recursive interpolation",)),
+    "a resolver that is none": (("seed=${nope:1}",), ("seed", "nope")),
+    "an environment variable": (("seed=${oc.env:NOT_SET_HERE}",), ("seed", "NOT_SET_HERE")),
+    # code
+    "a target elsewhere": (("model._target_=os.system",), ("os.system is not allowed",)),
+    "a target through ours": (
+        ("model._target_=raspitrain.model.engine.json.loads",),
+        ("is not allowed",),
+    ),
+    "a target that writes": (
+        ("dataset._target_=raspitrain.data.write.main",),
+        ("raspitrain.data.write.main is not allowed",),
+    ),
+    "a target misspelt": (("optimizer._target_=torch.optim.Adma",), ("did you mean Adam",)),
+    "a target that is a number": (("model._target_=3",), ("model", "_target_")),
+    "a launcher elsewhere": (
+        ("hydra.launcher._target_=os.system",),
+        ("hydra.launcher._target_=os.system is not allowed",),
+    ),
+    "a launcher through ours": (
+        ("hydra.launcher._target_=raspitrain.cli.os.system",),
+        ("is not allowed",),
+    ),
+    "a log that is code": (
+        ("+hydra.job_logging.handlers.x.class=os.system",),
+        ("hydra.job_logging.handlers.x.class=os.system is not allowed",),
+    ),
+    "a log elsewhere": (
+        ("+hydra.job_logging.handlers={x: {class: logging.FileHandler, filename: pwned}}",),
+        ("hydra.job_logging.handlers.x.class=logging.FileHandler is not allowed",),
+    ),
+    "variables": (("+hydra.job.env_set.CC=evil",), ("hydra.job.env_set is not allowed",)),
+    # the way the command is written
+    "an open list": (("model=[",), ("model=[", "key=value")),
+    "an open quote": (("dataset.path='x",), ("dataset.path='x", "key=value")),
+    "a bare word": (("model",), ("'model'", "key=value")),
+    "two words": (("epochs = 3",), ("key=value",)),
+    "a minus": (("-epochs=3",), ("unrecognized arguments: -epochs=3",)),
+    "an unknown option": (("--unknown",), ("unrecognized arguments: --unknown",)),
+    "several values": (("batch_size=16,32",), ("add --multirun",)),
+    "a key twice": (("seed=1", "seed=2"), ("seed is given 2 times",)),
+    "a package that is not there": (("--cfg", "job", "--package", "nope"), ("nope",)),
+    "a question that Hydra has no answer to": (("--info", "nope"), ("--info", "nope")),
+    "a configuration of no kind": (("--cfg", "nope"), ("--cfg", "nope")),
+    "a configuration that is not there": (("--config-name", "nope"), ("nope",)),
+    "a folder of YAML that is not there": (("--config-dir", "nowhere"), ("nowhere",)),
+    "a terminal's commands": (("epochs=\x1b[2Jx",), ("epochs",)),
+    "letters that are none": (("epochs=\udcff",), ("'epochs=", "cannot be read")),
+    "a word nested 500 deep": (("epochs=" + "[" * 500 + "]" * 500,), ("nested too deeply",)),
+    # where it goes
+    "the folder one is in": (("hydra.run.dir=.",), ("must name a folder of its own",)),
+    "no folder": (("hydra.run.dir=null",), ("hydra.run.dir=null does not fit",)),
+    "a folder below a file": (("hydra.run.dir=/dev/null/x",), ("/dev/null/x", "hydra.run.dir")),
+    "a name too long": (("hydra.run.dir=" + "x" * 300,), ("hydra.run.dir",)),
+    "Hydra's own copy": (("hydra.output_subdir=.hydra",), ("hydra.output_subdir must be null",)),
+    "another folder": (("hydra.job.chdir=true",), ("hydra.job.chdir must be false",)),
+    # data that is not there
+    "no path": (("dataset=npy",), ("dataset.path is not given", "dataset.path=")),
+    "no name": (("dataset=ucr",), ("dataset.name is not given",)),
+    "a path to nowhere": (("dataset=npy", "dataset.path=nowhere"), ("nowhere does not exist",)),
+    "a file for a folder": (("dataset=npy", f"dataset.path={__file__}"), ("is a file",)),
+    "a name misspelt": (("dataset=ucr", "dataset.name=GunPiont"), ("nearest: GunPoint",)),
+    "a file that is not there": (NPZ, ("set.npz does not exist",)),
+    "no recordings": (CSV, ("holds no .csv or .tsv file",)),
+}
+
+
+@pytest.mark.parametrize("case", COMMAND)
+def test_a_mistake_in_the_command(case, refused):
+    words, fragments = COMMAND[case]
+    sentence = refused(*words)
+    for fragment in fragments:
+        assert fragment in sentence
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+DOUBLES = (
+    "# @package _global_\n"
+    + "".join(
+        f"{name}: '{'${' + after + '}${' + after + '}'}'\n"
+        for name, after in ((f"k{i}", f"k{i + 1}") for i in range(40))
+    )
+    + "k40: x\n"
+)
+GLOBAL = "# @package _global_\n"
+YAML: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
+    "an open list": ("lr: [1,\n", ("bad.yaml, line 2",)),
+    "two values in a line": ("a: b: c\n", ("bad.yaml, line 1",)),
+    "a tab": ("a:\n\t- b\n", ("bad.yaml, line 2",)),
+    "not UTF-8": (b"epochs: \xff\xfe\n", ("bad.yaml", "UTF-8")),
+    "control characters": (b"epochs: \x00\x01\n", ("bad.yaml",)),
+    "a key twice": (GLOBAL + "epochs: 1\nepochs: 2\n", ("bad.yaml", "epochs")),
+    "a list": (GLOBAL + "- epochs\n", ("bad.yaml",)),
+    "a word": ("epochs\n", ("bad.yaml",)),
+    "a cycle": ("a: &a [*a]\n", ("bad.yaml, line 1", "contains itself")),
+    "an alias of nothing": ("a: *b\n", ("bad.yaml, line 1",)),
+    "a key that is none": (GLOBAL + "epoch: 3\n", ("epoch is not a key",)),
+    "a package forgotten": ("epochs: 3\n", ("# @package _global_",)),
+    "a default that is not there": ("defaults:\n  - /optimizer: nope\n", ("nope",)),
+    "a default that is no list": ("defaults: 3\n", ("default",)),
+    "a value that is none": (GLOBAL + "epochs: soon\n", ("epochs must be", "'soon'")),
+    "a Python object": (
+        GLOBAL + "epochs: !!python/object/apply:os.system ['touch pwned']\n",
+        ("bad.yaml, line 2", "python/object"),
+    ),
+    "a Python name": (GLOBAL + "epochs: !!python/name:os.system\n", ("bad.yaml, line 2",)),
+    "a tag of its own": (GLOBAL + "epochs: !evil 3\n", ("bad.yaml, line 2", "!evil")),
+    "a billion laughs": (LAUGHS, ("bad.yaml", "aliases")),
+    "words that double": (DOUBLES, ("interpolations",)),
+    "nested 500 deep": ("a: " + "[" * 500 + "]" * 500 + "\n", ("bad.yaml", "too deeply")),
+    "nested 100 deep": ("a: " + "[" * 100 + "]" * 100 + "\n", ("bad.yaml", "too deeply")),
+    "larger than any": ("a: " + "x" * 300_000 + "\n", ("bad.yaml is larger than",)),
+    "allowed targets": (
+        GLOBAL + "allowed_targets: [os.system]\nmodel: {_target_: os.system}\n",
+        ("allowed_targets",),
+    ),
+    "a callback": (
+        GLOBAL + "hydra: {callbacks: {x: {_target_: os.mkdir, path: pwned}}}\n",
+        ("hydra.callbacks.x._target_=os.mkdir is not allowed",),
+    ),
+    "a callback from elsewhere": (
+        GLOBAL + "x: {y: {_target_: os.mkdir, path: pwned}}\nhydra: {callbacks: '${x}'}\n",
+        ("hydra.callbacks",),
+    ),
+    "a launcher": (
+        GLOBAL + "hydra: {launcher: {_target_: os.abort}}\n",
+        ("hydra.launcher._target_=os.abort is not allowed",),
+    ),
+    "a log": (
+        GLOBAL + "hydra: {job_logging: {handlers: {x: {(): os.mkdir, path: pwned}}}}\n",
+        ("hydra.job_logging.handlers.x.()",),
+    ),
+    "variables": (GLOBAL + "hydra: {job: {env_set: {CC: evil}}}\n", ("hydra.job.env_set",)),
+    "all of Hydra": (GLOBAL + "x: {}\nhydra: '${x}'\n", ("experiment/bad", "HydraConf")),
+}
+
+
+@pytest.mark.parametrize("case", YAML)
+def test_a_mistake_in_a_file_of_ones_own(case, refused, tmp_path):
+    text, fragments = YAML[case]
+    yaml(tmp_path, text)
+    sentence = refused(*MINE)
+    for fragment in fragments:
+        assert fragment in sentence
+
+
+def test_a_file_of_ones_own_that_is_a_pipe_is_not_waited_for(refused, tmp_path):
+    yaml(tmp_path, "epochs: 3\n", "experiment/good.yaml")
+    os.mkfifo(tmp_path / "mine/experiment/bad.yaml")
+    assert "bad" in refused(*MINE)
+
+
+NAN = np.where(SIGNALS == 17, np.nan, SIGNALS)
+DATA: dict[str, tuple[Callable[[Path], None], Words, tuple[str, ...]]] = {
+    # a folder of arrays
+    "data of text": (lambda f: arrays(f, data=b"1,2,3\n"), NPY, ("data.npy is not a NumPy file",)),
+    "data of objects": (lambda f: arrays(f, data=object_array()), NPY, ("data.npy holds pickled",)),
+    "labels of objects": (
+        lambda f: arrays(f, label=object_array()), NPY, ("label.npy holds pickled",),
+    ),
+    "no labels": (lambda f: arrays(f, label=None), NPY, ("label.npy does not exist",)),
+    "labels too few": (
+        lambda f: arrays(f, label=LABELS[:9]), NPY, ("label.npy", "40 cases but 9 labels"),
+    ),
+    "labels of halves": (
+        lambda f: arrays(f, label=LABELS / 2), NPY, ("label.npy", "must be integers or strings"),
+    ),
+    "labels in a column": (
+        lambda f: arrays(f, label=LABELS[:, None]), NPY, ("label.npy", "2 dimensions"),
+    ),
+    "labels of one class": (
+        lambda f: arrays(f, label=LABELS * 0), NPY, ("label.npy", "at least two classes"),
+    ),
+    "groups too few": (
+        lambda f: arrays(f, groups=LABELS[:9]),
+        (*NPY, "dataset.groups=groups.npy"),
+        ("groups.npy", "(9,)"),
+    ),
+    "groups of halves": (
+        lambda f: arrays(f, groups=LABELS / 2),
+        (*NPY, "dataset.groups=groups.npy"),
+        ("groups.npy", "must be integers or strings"),
+    ),
+    "a part of 7": (
+        lambda f: arrays(f, part=LABELS * 7),
+        (*NPY, "dataset.part=part.npy"),
+        ("part.npy", "0 (train), 1 (validation) and 2 (test)"),
+    ),
+    "parts too few": (
+        lambda f: arrays(f, part=LABELS[:9]), (*NPY, "dataset.part=part.npy"), ("part.npy", "(9,)"),
+    ),
+    "a file elsewhere": (
+        arrays, (*NPY, "dataset.data=../data.npy"), ("must be the name of a file in",),
+    ),
+    "two dimensions": (
+        lambda f: arrays(f, data=SIGNALS[:, 0]), NPY, ("write one channel as (40, 1, 16)",),
+    ),
+    "no channels": (lambda f: arrays(f, data=SIGNALS[:, :0]), NPY, ("are empty",)),
+    "complex": (lambda f: arrays(f, data=SIGNALS * 1j), NPY, ("complex", "not numbers")),
+    "NaN": (lambda f: arrays(f, data=NAN), NPY, ("1 value is NaN", "dataset.missing=interpolate")),
+    "too short": (lambda f: arrays(f, data=SIGNALS[:, :, :4]), NPY, ("length 4 are too short",)),
+    # an archive
+    "no archive": (lambda f: (f / "set.npz").write_bytes(b"PK\3\4"), NPZ, ("is not a .npz file",)),
+    "no such array": (
+        archive, (*NPZ, "dataset.data=datum"), ("has no array 'datum'", "nearest: data"),
+    ),
+    "no such labels": (
+        archive, (*NPZ, "dataset.label=y"), ("has no array 'y', which dataset.label asks for",),
+    ),
+    "an array of objects": (
+        lambda f: archive(f, label=object_array()), NPZ, ("array 'label'", "pickled"),
+    ),
+    "labels of the archive too few": (
+        lambda f: archive(f, label=LABELS[:9]), NPZ, ("array 'label'", "40 cases but 9 labels"),
+    ),
+    # recordings
+    "ragged": (lambda f: recordings(f, walk_2="time,x,y\n1,2\n"), CSV, ("line 2 has 2 cells",)),
+    "a word": (
+        lambda f: recordings(f, walk_2="time,x,y\n1,2,up\n"),
+        CSV,
+        ("2.csv, line 2, column 'y': 'up' is not a number",),
+    ),
+    "a terminal's command for a number": (
+        lambda f: recordings(f, walk_2="time,x,y\n1,2,\x1b[2J\n"), CSV, ("\\x1b[2J",),
+    ),
+    "binary": (lambda f: recordings(f, walk_2=bytes(range(256))), CSV, ("not a text file",)),
+    "zeros": (lambda f: recordings(f, walk_2=bytes(4096)), CSV, ("2.csv",)),
+    "an empty one": (lambda f: recordings(f, walk_2=""), CSV, ("2.csv is empty",)),
+    "a column that none has": (recordings, (*CSV, "dataset.columns=[x,z]"), ("no column 'z'",)),
+    "a column twice": (
+        recordings, (*CSV, "dataset.columns=[x,x]"), ("dataset.columns names 'x' twice",),
+    ),
+    "no columns": (recordings, (*CSV, "dataset.columns=[]"), ("dataset.columns",)),
+    "a label column that none has": (
+        recordings, (*CSV, "dataset.label_column=mood"), ("no column 'mood'",),
+    ),
+    "too short for a window": (
+        recordings, (*CSV[:2], "dataset.length=99"), ("choose a smaller dataset.length",),
+    ),
+    "one class of recordings": (
+        lambda f: recordings(f, walk_1=b"") or (f / "walk/1.csv").unlink(),
+        CSV,
+        ("at least two classes",),
+    ),
+    # the archive's format
+    "a word in .ts": (lambda f: ts(f, "1,x,3:a\n"), TS, ("Toy_TRAIN.ts cannot be read",)),
+    "no data in .ts": (lambda f: ts(f, ""), TS, ("Toy_TRAIN.ts",)),
+    "time stamps in .ts": (
+        lambda f: ts(f, "(0,1):a\n", "@timeStamps true\n@classLabel true a b\n@data\n"),
+        TS,
+        ("time stamp",),
+    ),
+    "a pipe for .ts": (
+        lambda f: [os.mkfifo(f / f"Toy_{part}.ts") for part in ("TRAIN", "TEST")] and None,
+        TS,
+        ("is not a file",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_a_mistake_in_the_data(case, refused, tmp_path):
+    make, words, fragments = DATA[case]
+    make(tmp_path)
+    sentence = refused(*words, *SMALL)
+    for fragment in fragments:
+        assert fragment in sentence
+
+
+def test_names_in_a_file_cannot_command_the_terminal(refused, tmp_path):
+    (tmp_path / "a\x1b[2J\nb").mkdir()
+    assert "\\x1b[2J" in refused("dataset=npy", "dataset.path=a\x1b[2J\nb")
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as file:
+        file.writestr("da\x1b[2Jta.npy", b"")
+    assert "\\x1b[2J" in refused(*NPZ)

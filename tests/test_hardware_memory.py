@@ -1,0 +1,205 @@
+"""What a run says that it will take, beside what it takes; what happens where that is not there."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from raspitrain.errors import InputError
+from raspitrain.hardware import memory
+from raspitrain.hardware.memory import check_memory, free_bytes, is_out_of_memory, resident_bytes
+from raspitrain.hardware.watch import Watch
+from raspitrain.prepare import prepare
+
+SIZES = ("dataset=random", "dataset.num_cases=400", "dataset.num_channels=3", "dataset.length=512")
+QUICK = ("epochs=1", "hardware.num_threads=1", "augment=none")
+
+
+RUN = """
+import sys
+from raspitrain.cli import main
+from raspitrain.results.environment import peak_memory_mb
+code = main()
+print("PEAK", peak_memory_mb())
+sys.exit(code)
+"""
+
+
+def command(
+    folder: Path, *words: str, limit: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The real command; `limit`: bytes of memory that the system lets it have."""
+
+    def hold_back() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, "-c", RUN, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=hold_back,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model.engine=native", "batch_size=200"),
+        ("model.engine=torch", "batch_size=100"),
+        pytest.param(
+            ("model.engine=native", "batch_size=16", "in_memory=false"), marks=pytest.mark.long
+        ),
+        pytest.param(("model.engine=plain", "batch_size=100"), marks=pytest.mark.long),
+        pytest.param(
+            ("model=mobilenetv3_large", "model.engine=native", "batch_size=100", "optimizer=sgd"),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(("model=mobilenetv3_large_blog", "batch_size=280"), marks=pytest.mark.long),
+    ],
+    ids=" ".join,
+)
+def test_the_estimate_is_what_the_run_takes(words, tmp_path):
+    done = command(tmp_path, *SIZES, *QUICK, *words, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    estimate = json.loads((tmp_path / "run/environment.json").read_text())["memory_estimate"]
+    peak = float(done.stdout.split("PEAK ")[1])
+    assert 0.97 * peak < estimate["estimated_peak_mb"] < 1.15 * peak
+
+
+def test_the_largest_batch_that_is_named_really_fits(tmp_path):
+    """Under a limit that the system enforces: one case more is refused, what is named runs."""
+    words = (*SIZES, *QUICK, "model.engine=native")
+    words = (*(w for w in words if "num_cases" not in w), "dataset.num_cases=2000")
+    limit = 700 << 20
+    refused = command(tmp_path, *words, "batch_size=1000", limit=limit)
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    (line,) = refused.stderr.splitlines()
+    assert re.match(r"error: batch_size=1000 needs about \d+ MB of memory .* MB are there", line)
+    fits = int(re.search(r"the largest batch that fits is batch_size=(\d+)\.", line)[1])
+    assert 10 < fits < 1000
+    done = command(tmp_path, *words, f"batch_size={fits}", limit=limit)
+    assert done.returncode == 0, done.stderr
+
+
+class Flat(nn.Sequential):
+    """A model of the user's own."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv1d(2, 16, 5), nn.BatchNorm1d(16), nn.ReLU(), nn.Flatten(), nn.Linear(60 * 16, 2)
+        )
+
+
+class Part:
+    """A part of 64 cases of noise."""
+
+    def __len__(self) -> int:
+        return 64
+
+    def gather(self, indices):
+        return torch.ones(len(indices), 2, 64), torch.zeros(len(indices), dtype=torch.int64)
+
+
+def ask(model: nn.Module, *, batch_size: int, budget_mb: int | None, in_memory: bool = True):
+    return check_memory(
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        augment=lambda signals, generator: signals,
+        optimizer=torch.optim.Adam(model.parameters()),
+        parts={"train": Part()},
+        batch_size=batch_size,
+        in_memory=in_memory,
+        budget_mb=budget_mb,
+    )
+
+
+def test_asking_changes_nothing():
+    torch.manual_seed(0)
+    model = Flat()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    numbers = torch.get_rng_state()
+    ask(model, batch_size=32, budget_mb=None)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), numbers)
+
+
+def test_a_batch_of_any_model_costs_what_its_cases_cost():
+    small, large = (ask(Flat(), batch_size=n, budget_mb=None).batch_mb for n in (16, 64))
+    activations = 64 * (2 * 64 + 2 * 16 * 60 + 16 * 60) * 4 / 1e6  # what backward needs, at least
+    assert 3.5 < large / small <= 4.2
+    assert activations < large < 3 * activations
+
+
+def test_where_no_batch_fits_other_ways_are_named():
+    budget = int(resident_bytes() / 1e6) + 1
+    with pytest.raises(InputError, match=r"no batch fits, so take in_memory=false"):
+        ask(Flat(), batch_size=8, budget_mb=budget)
+    with pytest.raises(InputError, match=r"no batch fits, so take a smaller"):
+        ask(Flat(), batch_size=8, budget_mb=budget, in_memory=False)
+
+
+def test_the_budget_counts_what_the_process_holds():
+    held = resident_bytes()
+    assert held > 50e6
+    assert abs(free_bytes(int(held / 1e6) + 100) - 100e6) < 10e6
+    assert free_bytes(1) == 0
+
+
+def test_watching_sees_what_is_made_and_what_goes():
+    with Watch() as watch:
+        kept = torch.ones(1000)
+        torch.ones(2000).add_(1)
+        view = kept[:10]
+    assert max(watch.live) == 4 * 3000
+    assert watch.live[-1] == 4 * 1000
+    assert view.shape == (10,)
+
+
+def test_every_way_of_running_out_is_known():
+    with pytest.raises(RuntimeError) as torchs:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    with pytest.raises(MemoryError) as pythons:
+        bytearray(1 << 60)
+    assert is_out_of_memory(torchs.value)
+    assert is_out_of_memory(pythons.value)
+    assert is_out_of_memory(OSError(12, "Cannot allocate memory"))
+    wrapped = ValueError("cannot be made")
+    wrapped.__cause__ = pythons.value
+    assert is_out_of_memory(wrapped)
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+@pytest.mark.parametrize(
+    ("words", "limit_mb"),
+    [
+        # The check is told of more than there is; the system is not.
+        (("hardware.memory_budget_mb=100000", "model.engine=native", "batch_size=2000"), 600),
+        (("hardware.memory_budget_mb=100000", "model.engine=torch", "batch_size=2000"), 600),
+    ],
+    ids=["native", "torch"],
+)
+def test_running_out_all_the_same_ends_in_a_sentence(words, limit_mb, tmp_path):
+    many = [w for w in SIZES if "num_cases" not in w] + ["dataset.num_cases=4000"]
+    done = command(tmp_path, *many, *QUICK, *words, limit=limit_mb << 20)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: Memory ran out")
+    assert "batch_size" in line
+
+
+def test_the_check_takes_no_time_to_speak_of(compose, monkeypatch):
+    """It reads a few lines of the system and, with our kernels, computes nothing."""
+    monkeypatch.setattr(memory, "_watched", None)  # a step would fail
+    cfg = compose("model.engine=native", "dataset.num_cases=20")
+    assert prepare(cfg).memory.batch_mb > 1
