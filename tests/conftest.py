@@ -1,9 +1,11 @@
 """What many tests need: a composed configuration, and the real command."""
 
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -32,6 +34,26 @@ def small_numbers_as_they_are() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@contextmanager
+def process_as_it_was() -> Iterator[None]:
+    """The command, run in this process, sets variables and Hydra sets up logging."""
+    variables, root = dict(os.environ), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    disabled = {
+        name: logger.disabled
+        for name, logger in logging.Logger.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger)
+    }
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(variables)
+        root.handlers[:], root.level = handlers, level
+        for name, was in disabled.items():
+            logging.getLogger(name).disabled = was
 
 
 @pytest.fixture

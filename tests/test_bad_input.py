@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import process_as_it_was
 
 from raspitrain.cli import main
 
@@ -22,7 +23,6 @@ LABELS = np.arange(40) % 2
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
     """refused("epochs=0") -> the sentence; everything else about the refusal is checked."""
-    environment = dict(os.environ)
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> str:
@@ -39,9 +39,8 @@ def refused(tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
         assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
         return line
 
-    yield run
-    os.environ.clear()
-    os.environ.update(environment)
+    with process_as_it_was():
+        yield run
 
 
 def yaml(folder: Path, text: str | bytes, name: str = "experiment/bad.yaml") -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import process_as_it_was
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,13 +43,12 @@ def tried(examples: int) -> settings:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Iterator[Path]:
-    environment, before = dict(os.environ), Path.cwd()
+    before = Path.cwd()
     place = tmp_path_factory.mktemp("fuzz")
     os.chdir(place)
-    yield place
+    with process_as_it_was():
+        yield place
     os.chdir(before)
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 def read_or_refused(read, *args, **kwargs) -> None:
