@@ -121,13 +121,22 @@ def test_two_that_decide_on_threads_do_not_go_together(compose, other):
         check(OmegaConf.to_container(cfg, resolve=True))
 
 
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def weights_of(folder):
     return load_checkpoint(folder / "last.pt")["model"]
 
 
 def test_a_run_pauses_goes_on_and_ends_with_the_same_weights(compose, tmp_path, caplog):
     """The board's temperature rises while it runs, and falls in two steps."""
-    settings = (*TINY, "epochs=20", "eval_every=1", "hardware.readings.every_seconds=0.01")
+    settings = (*TINY, "epochs=40", "eval_every=1", "hardware.readings.every_seconds=0.01")
     root = put_board(tmp_path, PI5)
     on_the_board = (
         f"hardware.readings.root={root}", f"hardware.readings.vcgencmd={vcgencmd_of(tmp_path)}",
@@ -137,15 +146,15 @@ def test_a_run_pauses_goes_on_and_ends_with_the_same_weights(compose, tmp_path, 
     paused_at = []
 
     def heat() -> None:
-        metrics = tmp_path / "hot" / "metrics.csv"
-        while not metrics.exists():
-            time.sleep(0.01)
-        set_temperature(root, 82.0)
-        time.sleep(0.3)
-        paused_at.append(metrics.read_bytes())
-        set_temperature(root, 75.0)  # above resume_below_c
-        time.sleep(0.3)
-        paused_at.append(metrics.read_bytes())
+        metrics, log = tmp_path / "hot" / "metrics.csv", tmp_path / "hot" / "run.log"
+        if wait_for(metrics.exists):
+            set_temperature(root, 82.0)
+        if wait_for(lambda: "training pauses" in log.read_text()):
+            paused_at.append(metrics.read_bytes())
+            time.sleep(0.25)
+            set_temperature(root, 75.0)  # above resume_below_c
+            time.sleep(0.25)
+            paused_at.append(metrics.read_bytes())
         set_temperature(root, 60.0)
 
     heater = threading.Thread(target=heat)
@@ -156,6 +165,7 @@ def test_a_run_pauses_goes_on_and_ends_with_the_same_weights(compose, tmp_path, 
         cold = run(compose(*settings), tmp_path / "cold")
     first, second = weights_of(tmp_path / "hot"), weights_of(tmp_path / "cold")
     assert all(torch.equal(first[name], second[name]) for name in second)
+    assert len(paused_at) == 2
     assert paused_at[0] == paused_at[1] != (tmp_path / "hot" / "metrics.csv").read_bytes()
     thermal = hot["thermal"]
     assert thermal["pauses"] == 1
@@ -204,13 +214,8 @@ def test_ctrl_c_during_a_pause_is_answered_at_once(tmp_path):
         cwd=tmp_path, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            log = folder / "run.log"
-            if log.exists() and "training pauses" in log.read_text():
-                break
-            time.sleep(0.05)
-        time.sleep(0.1)
+        log = folder / "run.log"
+        assert wait_for(lambda: log.exists() and "training pauses" in log.read_text())
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
     finally:

@@ -186,6 +186,7 @@ class Monitor:
         before, self._counted = self._counted, self._counts()
         cases, pauses, paused, dropped = (b - a for a, b in zip(before, self._counted, strict=True))
         self.temperature_c = self.sensors.temperature_c()
+        brief = seconds < 0.5 * self.every_seconds  # as the last one is; no speed comes of it
         clock = self._asked.get("clock")
         row: Row = {
             "time": time.time(),
@@ -196,7 +197,7 @@ class Monitor:
             "watts": self._asked.get("watts"),
             "memory_mb": _resident_mb(),
             "load": self.sensors.load(),
-            "samples_per_second": cases / seconds if seconds > 0 and not first else None,
+            "samples_per_second": None if first or brief else cases / seconds,
             "pauses": pauses,
             "paused_seconds": paused,
             "dropped_threads": dropped,

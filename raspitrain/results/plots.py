@@ -132,9 +132,15 @@ def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) 
             axes.set_ylabel(label)
             if name != "temperature_c":
                 axes.set_ylim(bottom=0)
+            else:
+                axes.set_ylim(np.nanmin(values) - 5, np.nanmax(values) + 5)
             for flag, (color, _) in SHADES.items():
-                for first, last in _spans(np.array([_number(row[flag]) for row in rows]) > 0):
-                    axes.axvspan(begin[first], end[last], color=color, alpha=0.3, linewidth=0)
+                spans = _spans(np.array([_number(row[flag]) for row in rows]) > 0)
+                bars = [(begin[first], end[last] - begin[first]) for first, last in spans]
+                axes.broken_barh(
+                    bars, (0, 1), transform=axes.get_xaxis_transform(),
+                    color=color, alpha=0.3, linewidth=0,
+                )  # fmt: skip
         shown = [f for f in SHADES if any(row[f] for row in rows)]
         if shown:
             from matplotlib.patches import Patch
