@@ -37,7 +37,7 @@ from raspitrain.hardware.threads import (
     thread_environment,
 )
 from raspitrain.paths import config_folder
-from raspitrain.resume_command import asks_to_resume, resume_as_asked
+from raspitrain.resume_command import AUTO, asks_to_resume, resume_as_asked, resume_or_start
 from raspitrain.rules import leaves
 from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
@@ -77,7 +77,12 @@ def main() -> int:
     )(task)
     tidy.append(lambda: _remove_empty(_made_by_hydra))
     try:
-        if asks_to_resume(sys.argv[1:]):
+        if AUTO in sys.argv[1:]:
+            words = resume_or_start(sys.argv[1:])
+            if words is None:
+                return 0
+            sys.argv[1:] = words
+        elif asks_to_resume(sys.argv[1:]):
             resume_as_asked(sys.argv[1:])
             return 0
         parser = get_args_parser()

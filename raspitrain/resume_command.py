@@ -1,4 +1,5 @@
-"""python -m raspitrain resume=RUN_FOLDER [key=value ...]: the door's part of it.
+"""python -m raspitrain resume=RUN_FOLDER [key=value ...], or resume=auto hydra.run.dir=RUN_FOLDER:
+the door's part of it.
 
 What is given beside resume= is held to the run's own configuration, so nothing is composed anew.
 """
@@ -12,9 +13,12 @@ from omegaconf import OmegaConf
 
 from raspitrain.errors import InputError
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
+from raspitrain.results.folder import RUN_FILES
 from raspitrain.resume import resume
 
 KEY = "resume="
+AUTO = "resume=auto"
+FOLDER = "hydra.run.dir="
 # Flags that show something instead of running.
 SHOWING = (
     "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i",
@@ -52,6 +56,43 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
         raise InputError("resume= must name the folder of a run.")
     _set_environment(Path(folder), others)
     resume(folder, others, tell=print)
+
+
+def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
+    """For a machine that starts by itself: go on with the run in hydra.run.dir, if there is one.
+
+    The same command serves for the start and for every time after: words that the run was started
+    with count once, others as beside any resume=.
+
+    Returns
+    -------
+    list of str or None
+        The words with which to start, as there is no run; None if one has been gone on with.
+    """
+    others = [word for word in arguments if word != AUTO]
+    given = [_unquoted(word.removeprefix(FOLDER)) for word in others if word.startswith(FOLDER)]
+    if len(given) != 1 or not given[0] or "${" in given[0]:
+        raise InputError(
+            "resume=auto goes on in a folder of a fixed name, or starts there: add "
+            "hydra.run.dir=FOLDER."
+        )
+    folder = Path(given[0])
+    if not any((folder / name).exists() for name in RUN_FILES):
+        return others
+    started_with = _started_with(folder)
+    new = [word for word in others if not word.startswith(FOLDER) and word not in started_with]
+    # What a folder allows itself counts for nothing; what the command allows does, every time.
+    new += [word for word in others if word.startswith("allowed_targets=") and word not in new]
+    resume_as_asked([f"{KEY}{folder}", *new])
+    return None
+
+
+def _started_with(folder: Path) -> list[str]:
+    try:
+        words: Any = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
+        return [str(word) for word in words]
+    except Exception:  # for people, and perhaps changed by them
+        return []
 
 
 def _unquoted(text: str) -> str:
