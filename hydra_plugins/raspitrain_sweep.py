@@ -165,20 +165,8 @@ class ProcessLauncher(Launcher):
         configs = [self._compose(overrides) for overrides in words]
         jobs = make_jobs(self.folder, words, configs, swept, first_number=initial_job_idx)
         if self.sweep_run is None:
-            launcher = OmegaConf.to_container(configs[0].launcher, resolve=True)
-            assert isinstance(launcher, dict)
-            self.sweep_run = SweepRun(
-                Sweep(
-                    folder=self.folder,
-                    name=configs[0].sweep_name,
-                    task=configs[0].task,
-                    command=_command(),
-                    swept=swept,
-                ),
-                {str(key): value for key, value in launcher.items()},
-                keep_earlier=self.more_to_come,
-                on_poll=self.on_poll,
-            )
+            self._open(configs[0], swept)
+        assert self.sweep_run is not None
         self.sweep_run.run(jobs)
         if self.sweep_run.stopped_by is not None or self.sweep_run.gave_up:
             self._say_how_to_go_on()
@@ -189,6 +177,46 @@ class ProcessLauncher(Launcher):
         if not self.more_to_come:
             self.finish()
         return returns
+
+    def begin(self, cfg: DictConfig, *, num_jobs: int) -> None:
+        """Claim the folder before there is a job, for a sweeper with files of its own in it.
+
+        Parameters
+        ----------
+        cfg : what all jobs share
+        num_jobs : how many there will be, to be shown
+        """
+        assert self.config is not None
+        assert self.swept is not None
+        _check_folder(self.config, self.folder)
+        self._open(cfg, self.swept)
+        assert self.sweep_run is not None
+        self.sweep_run.num_jobs = num_jobs
+        self.sweep_run.claim()
+
+    def _open(self, cfg: DictConfig, swept: list[str]) -> None:
+        launcher = OmegaConf.to_container(cfg.launcher, resolve=True)
+        assert isinstance(launcher, dict)
+        if self.more_to_come:
+            launcher["repeat_first"] = False  # each call is a part of the sweep only
+        self.sweep_run = SweepRun(
+            Sweep(
+                folder=self.folder,
+                name=cfg.sweep_name,
+                task=cfg.task,
+                command=_command(),
+                swept=swept,
+            ),
+            {str(key): value for key, value in launcher.items()},
+            keep_earlier=self.more_to_come,
+            # Asked for at each look: a sweeper may set it between `begin` and the first job.
+            on_poll=lambda job: None if self.on_poll is None else self.on_poll(job),
+        )
+
+    def folder_of(self, number: int) -> Path:
+        """Where the job of that number is."""
+        assert self.sweep_run is not None
+        return next(job.folder for job in self.sweep_run.sweep.jobs if job.number == number)
 
     def finish(self) -> None:
         """Close the sweep and show its results; SweepEnd if not every job has finished."""

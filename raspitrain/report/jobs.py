@@ -140,7 +140,7 @@ def _job(folder: Path, entry: Any, position: int) -> Job:
         inside = job_folder(folder, where)
         # A job that did not finish may have left figures too, but need not.
         if status in FINISHED or (status not in OPEN and (inside / "summary.json").exists()):
-            figures = _figures(read_json(inside / "summary.json", folder))
+            figures = figures_of(read_json(inside / "summary.json", folder))
     except InputError as error:
         if status in FINISHED:
             status, reason = DAMAGED, str(error)
@@ -183,7 +183,8 @@ def job_folder(sweep: Path, name: Any) -> Path:
     return path
 
 
-def _figures(summary: Mapping[str, Any]) -> Figures:
+def figures_of(summary: Mapping[str, Any]) -> Figures:
+    """The figures of a summary.json, and the validation accuracy of the model it reports."""
     figures = scalars({k: v for k, v in summary.items() if k not in NOT_FIGURES})
     best = figures.get("best.validation_accuracy")
     # "best" is the chosen one: what the validation part said of the model that is reported.

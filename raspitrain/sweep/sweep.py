@@ -78,6 +78,7 @@ class SweepRun:
         self.make_command = make_command
         self.grace_seconds = grace_seconds
         self.stream = stream
+        self.num_jobs = 0  # in all, where more are to come and it is known how many
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
         self.running: dict[int, tuple[Job, JobProcess]] = {}  # by slot
@@ -106,7 +107,7 @@ class SweepRun:
             The card is full or broken; the jobs that ran have been ended.
         """
         shares = share_cores(self.launcher["num_parallel"])
-        self._claim()
+        self.claim()
         for job in jobs:
             recall(job, self.record)
         order = list(jobs)
@@ -131,9 +132,12 @@ class SweepRun:
         self.sweep.write()
 
         waiting = [job for job in order if not job.finished]
-        num_jobs = len(self.sweep.jobs)
+        there = {job.name for job in self.sweep.jobs}
+        there |= {str(row.get("name")) for row in self.sweep.earlier}
+        num_jobs = max(len(there), self.num_jobs)
+        to_run = len(waiting) + num_jobs - len(there)
         with (
-            SweepScreen(num_jobs, len(waiting), len(shares), self.stream) as screen,
+            SweepScreen(num_jobs, to_run, len(shares), self.stream) as screen,
             self._passing_signals_on(screen),
         ):
             if len(waiting) < len(jobs):
@@ -151,7 +155,7 @@ class SweepRun:
             self.sweep.finished = now()
         self.sweep.write()
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
         """The folder is ours from now on; the first call makes it."""
         if self.lock is not None:
             return

@@ -1,0 +1,307 @@
+"""hydra/sweeper=optuna: what is drawn, when it goes on, what is ended early."""
+
+import json
+import math
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from conftest import TINY
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from hydra_plugins.raspitrain_optuna import _values
+from raspitrain.errors import InputError
+from raspitrain.results.table import append_row
+from raspitrain.sweep.record import Job
+from raspitrain.sweep.search import Choice, Numbers, Search, check_settings
+
+SETTINGS = {
+    "n_trials": 8,
+    "objective": "validation_accuracy",
+    "direction": "auto",
+    "sampler": "tpe",
+    "seed": 0,
+    "startup_trials": 3,
+    "pruner": "median",
+    "warmup_evaluations": 2,
+}
+SPACE = {
+    "optimizer.lr": Numbers(1e-5, 1e-1, None, True, False),
+    "batch_size": Numbers(8, 64, 8, False, True),
+    "optimizer": Choice(("adam", "sgd")),
+}
+
+
+def search(folder, space=SPACE, fixed=(), **settings):
+    return Search(folder, space, fixed, check_settings(SETTINGS | settings))
+
+
+def finished(accuracy):
+    best = {"validation_accuracy": accuracy}
+    return {"status": "completed", "test_accuracy": 0.5, "best": best, "samples_per_second": 50}
+
+
+def run_trial(found, trial, folder, accuracies, reason=None):
+    """Feed a trial's evaluations one by one, as a poll between them would see them; tell its end.
+
+    Returns the evaluation at which it was to be ended and why, if it was.
+    """
+    job = Job(trial.number, folder / f"job {trial.number}", [], {}, "a: 1\n", {})
+    job.folder.mkdir(exist_ok=True)
+    for k, accuracy in enumerate(accuracies, start=1):
+        append_row(job.folder / "metrics.csv", {"epoch": k, "validation_accuracy": accuracy})
+        if (reason := found.poll(job)) is not None:
+            found.tell(trial, {"status": "pruned"}, job.folder)
+            return k, reason
+    found.tell(trial, finished(max(accuracies)), job.folder)
+    return None
+
+
+def words_of(found, folder, count, num_parallel=1):
+    """The words of the next trials; each ends at once."""
+    drawn = []
+    for trials in found.batches(num_parallel):
+        for trial in trials:
+            drawn.append(found.words(trial))
+            run_trial(found, trial, folder, [0.1 + 0.01 * trial.number])
+        if len(drawn) >= count:
+            break
+    return drawn
+
+
+def test_values_are_drawn_from_the_space_until_there_are_n_trials(tmp_path):
+    drawn = words_of(search(tmp_path), tmp_path, 100)
+    assert len(drawn) == 8
+    for words in drawn:
+        values = dict(word.split("=") for word in words)
+        assert list(values) == list(SPACE)
+        assert 1e-5 <= float(values["optimizer.lr"]) <= 1e-1
+        assert int(values["batch_size"]) in range(8, 65, 8)
+        assert values["optimizer"] in ("adam", "sgd")
+    assert len({words[0] for words in drawn}) == 8
+
+
+def test_a_search_that_was_killed_goes_on_as_it_would_have(tmp_path):
+    """The second process of a search draws what the first one would have drawn."""
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    whole = words_of(search(tmp_path / "whole"), tmp_path / "whole", 8)
+    first = search(tmp_path / "broken")
+    begun = words_of(first, tmp_path / "broken", 4)
+    (left,) = next(first.batches(1))  # under way when the power goes
+    again = words_of(search(tmp_path / "broken"), tmp_path / "broken", 100)
+    assert first.words(left) == again[0]
+    assert begun + again == whole
+    assert words_of(search(tmp_path / "broken"), tmp_path / "broken", 100) == []
+    assert len(words_of(search(tmp_path / "broken", n_trials=10), tmp_path / "broken", 100)) == 2
+
+
+def test_a_job_behind_the_median_is_ended_after_its_first_evaluations(tmp_path):
+    found = search(tmp_path)
+    ended = []
+    for (trial,) in found.batches(1):
+        level = 0.9 if trial.number < 3 else 0.2
+        rising = [level * k / 10 for k in range(1, 11)]
+        ended.append(run_trial(found, trial, tmp_path, rising))
+        if trial.number == 3:
+            break
+    assert ended[:3] == [None, None, None]
+    evaluation, reason = ended[3]
+    assert 2 <= evaluation <= 3
+    assert "behind the median" in reason
+    assert found.lines()[0] == "search: 4 trials, of them 1 pruned; best:"
+    assert "validation_accuracy 0.9:" in found.lines()[1]
+
+
+def test_nothing_is_ended_without_a_pruner_or_for_a_figure_that_comes_at_the_end(tmp_path):
+    for k, settings in enumerate(({"pruner": None}, {"objective": "total_seconds"})):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        found = search(folder, **settings)
+        for (trial,) in found.batches(1):
+            job = Job(trial.number, folder, [], {}, "a: 1\n", {})
+            append_row(folder / "metrics.csv", {"epoch": 1, "validation_accuracy": 0.0})
+            assert found.poll(job) is None
+            summary = finished(0.5) | {"total_seconds": 3.0 + trial.number}
+            found.tell(trial, summary, folder)
+    assert "total_seconds 3:" in found.lines()[1]  # fewer are better
+
+
+def test_failed_jobs_count_and_choose_nothing(tmp_path):
+    found = search(tmp_path, n_trials=3)
+    for (trial,) in found.batches(1):
+        status = "out_of_memory" if trial.number else "diverged"
+        found.tell(trial, finished(0.99) | {"status": status}, tmp_path)
+    assert found.lines() == ["search: 3 trials, of them 3 failed"]
+
+
+def test_several_objectives_have_several_answers(tmp_path):
+    found = search(
+        tmp_path, objective=["validation_accuracy", "samples_per_second"], n_trials=3, pruner=None
+    )
+    speeds = [10, 30, 20]
+    for (trial,) in found.batches(1):
+        summary = finished([0.9, 0.5, 0.4][trial.number])
+        summary["samples_per_second"] = speeds[trial.number]
+        found.tell(trial, summary, tmp_path)
+    lines = found.lines()
+    assert len(lines) == 3
+    assert "validation_accuracy 0.9, samples_per_second 10:" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"n_trials": 0}, "n_trials must be a whole number from 1"),
+        ({"objective": "test_accuracy"}, "the test part never chooses"),
+        ({"objective": "best.test_macro_f1"}, "use best.validation_macro_f1"),
+        ({"objective": []}, "names no figure"),
+        ({"direction": "up"}, "direction must be auto or maximize or minimize"),
+        ({"direction": ["auto", "auto"]}, "2 values for 1"),
+        ({"sampler": "grid"}, "sampler must be tpe or random"),
+    ],
+)
+def test_settings_that_will_not_do(settings, says):
+    with pytest.raises(InputError, match=says):
+        check_settings(SETTINGS | settings)
+
+
+def test_a_figure_that_no_summary_has(tmp_path):
+    found = search(tmp_path, objective="accuracy")
+    (trial,) = next(found.batches(1))
+    with pytest.raises(InputError, match="accuracy is no figure of summary"):
+        found.tell(trial, finished(0.5), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"space": {"batch_size": Choice(("8",))}}, "with other values"),
+        ({"fixed": ["epochs=3"]}, "with other overrides"),
+        ({"objective": "samples_per_second"}, "another objective"),
+    ],
+)
+def test_the_folder_of_another_search_is_left_alone(tmp_path, change, says):
+    search(tmp_path)
+    before = (tmp_path / "study.db").read_bytes()
+    with pytest.raises(InputError, match=says):
+        search(tmp_path, **change)
+    assert (tmp_path / "study.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but text" * 50, b"SQLite format 3\0"])
+def test_a_damaged_study_is_one_sentence(tmp_path, content):
+    (tmp_path / "study.db").write_bytes(content)
+    with pytest.raises(InputError, match=r"study\.db cannot be used .* move it away"):
+        search(tmp_path)
+    assert (tmp_path / "study.db").read_bytes() == content
+
+
+def test_a_folder_with_an_odd_name(tmp_path):
+    folder = tmp_path / "50% {a} #1 ?b&c ü"
+    folder.mkdir()
+    words_of(search(folder), folder, 1)
+    assert (folder / "study.db").is_file()
+    assert sqlite3.connect(folder / "study.db").execute("select count(*) from trials").fetchone()
+
+
+def values(words):
+    (override,) = OverridesParser.create().parse_overrides([words])
+    return _values(override)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("x=adam,sgd", Choice(("adam", "sgd"))),
+        ("x=1,2.5,null", Choice(("1", "2.5", "null"))),
+        ("x=interval(0,1)", Numbers(0.0, 1.0, None, False, False)),
+        ("x=tag(log,interval(1e-4,1e-1))", Numbers(1e-4, 1e-1, None, True, False)),
+        ("x=int(interval(1,9))", Numbers(1, 9, None, False, True)),
+        ("x=tag(log,int(interval(1,9)))", Numbers(1, 9, None, True, True)),
+        ("x=range(8,65,8)", Numbers(8, 64, 8, False, True)),
+        ("x=range(1,5)", Numbers(1, 4, 1, False, True)),  # as in Hydra's own sweep
+        ("x=tag(log,range(1,5))", Numbers(1, 4, None, True, True)),
+        ("x=range(0.1,0.45,0.1)", Numbers(0.1, 0.4, 0.1, False, False)),
+        ("x=range(7,8)", Choice(("7",))),
+    ],
+)
+def test_hydras_own_words_for_a_space(words, expected):
+    found = values(words)
+    if isinstance(expected, Numbers):
+        assert (found.log, found.whole) == (expected.log, expected.whole)
+        assert math.isclose(found.low, expected.low)
+        assert math.isclose(found.high, expected.high)
+        assert found.step == pytest.approx(expected.step)
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("x=interval(1,1)", "the second number must be above the first"),
+        ("x=tag(log,interval(0,1))", "must be above 0"),
+        ("x=range(5,5)", "gives no values"),
+        ("x=tag(log,range(1,9,2))", "step 1"),
+        ("x=range(100000)", "give 1 to 1000"),
+    ],
+)
+def test_spaces_that_will_not_do(words, says):
+    with pytest.raises(InputError, match=says):
+        values(words)
+
+
+SEARCH = ("--multirun", "hydra/sweeper=optuna", "hydra.sweeper.startup_trials=1")
+
+
+def test_a_search_by_the_real_command_and_its_continuation(command, tmp_path):
+    words = [*SEARCH, "optimizer.lr=tag(log,interval(1e-4,1e-2))", "sweep_name=found", *TINY,
+             "split.validation=0.2"]  # fmt: skip
+    first = command(*words, "hydra.sweeper.n_trials=1")
+    assert first.returncode == 0, first.stderr
+    folder = tmp_path / "outputs" / "sweeps" / "found"
+    (job,) = (path.parent for path in folder.glob("*/summary.json"))
+    before = (job / "summary.json").stat().st_mtime_ns
+    again = command(*words, "hydra.sweeper.n_trials=2")
+    assert again.returncode == 0, again.stderr
+    assert again.stderr == ""
+    assert "search: 2 trials; best:" in again.stdout
+    assert (job / "summary.json").stat().st_mtime_ns == before
+    jobs = json.loads((folder / "jobs.json").read_text())["jobs"]
+    assert [(j["number"], j["status"]) for j in jobs] == [(0, "completed"), (1, "completed")]
+    result = json.loads((folder / "sweep.json").read_text())
+    assert result["swept"] == ["optimizer.lr"]
+    assert len(result["jobs"]) == 2
+
+
+def test_without_a_validation_part_one_is_asked_for(command, tmp_path):
+    done = command(*SEARCH, "batch_size=8,16", *TINY)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: validation_accuracy needs a validation part: add split.validation=0.15.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_optuna_it_says_what_to_install(command, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\nfind = util.find_spec\n"
+        "util.find_spec = lambda name, *a: None if name == 'optuna' else find(name, *a)\n"
+    )
+    import os
+
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = command(*SEARCH, "batch_size=8,16", *TINY, PYTHONPATH=path)
+    assert done.returncode == 2
+    assert "needs the package optuna" in done.stderr
+
+
+def test_other_commands_do_not_import_optuna():
+    code = (
+        "import sys; from hydra.core.plugins import Plugins; Plugins.instance()\n"
+        "assert 'hydra_plugins.raspitrain_optuna' in sys.modules\n"
+        "assert not {'optuna', 'sqlalchemy', 'torch', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
