@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,16 @@ TINY = (
 
 # How many times longer than on an ordinary machine a command may take: emulated ones are slow.
 PATIENCE = float(os.environ.get("RASPITRAIN_TEST_PATIENCE", "1"))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
+    """Wait until `condition` holds, as long as an ordinary machine could need; says whether."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """Readings of boards, from trees after their documentation."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from boards import (
@@ -12,15 +14,18 @@ from boards import (
     PI5,
     PI5_NO_FAN,
     ZERO2W,
+    files_of,
     put_board,
     set_temperature,
     vcgencmd_of,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raspitrain.hardware import readings
+from raspitrain.hardware import checks, readings
+from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.readings import Readings, Throttled, find_sensors, read_board
+from raspitrain.hardware.torch_build import TorchBuild
 
 IDLE = Throttled((), ())
 PI_READINGS = Readings(
@@ -167,3 +172,32 @@ def test_whatever_vcgencmd_says_is_read_or_not(answer):
 
 def test_a_command_named_like_nothing_on_earth_is_no_command():
     assert readings.ask("\0", "get_throttled") == ""
+
+
+BOARD_FILES = sorted({name for board in (PI5, PI4, LAPTOP, CONTAINER) for name in files_of(board)})
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.sampled_from([PI5, PI4, LAPTOP, CONTAINER]),
+    st.dictionaries(st.sampled_from(BOARD_FILES), st.none() | st.binary(max_size=40), max_size=4),
+)
+def test_whatever_lies_in_the_files_everything_that_reads_them_goes_on(board, damage):
+    """A file may hold anything, or be a folder (None)."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(checks.shutil, "which", lambda name: None)
+        root = put_board(Path(folder), board)
+        for name, content in damage.items():
+            path = root / name
+            path.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.mkdir()
+            else:
+                path.write_bytes(content)
+        found = read_board(root, "none")
+        assert found.temperature_c is None or -40 < found.temperature_c < 150
+        checks.find(checks.gather(root, "none", Path(folder), {}), TorchBuild())
+        monitor = Monitor(Path(folder), root=root, vcgencmd="none", every_seconds=1)
+        monitor._sample()
+        monitor.summary(epochs=1, num_cases=1)

@@ -83,7 +83,7 @@ def _cgroup_folders(controller: str, root: Path) -> list[Path]:
     """This process's control group and those above it, for either version of cgroups."""
     folders = []
     for line in read_text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers == "":
             mount = root / "sys/fs/cgroup"
         elif controller in controllers.split(","):
@@ -99,5 +99,5 @@ def _cgroup_folders(controller: str, root: Path) -> list[Path]:
 def read_text(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a null in it
         return ""

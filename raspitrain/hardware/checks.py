@@ -20,7 +20,7 @@ import psutil
 from raspitrain.hardware.board import ROOT, available_cores, machine_model, memory_mb, read_text
 from raspitrain.hardware.load import cores_taken, read_load
 from raspitrain.hardware.profile import recognise
-from raspitrain.hardware.readings import Readings, ask, read_board
+from raspitrain.hardware.readings import Readings, ask, find_sensors, read_board
 from raspitrain.hardware.threads import thread_variables
 from raspitrain.hardware.torch_build import TorchBuild
 
@@ -348,8 +348,7 @@ def _system(root: Path) -> str | None:
 def _busy(root: Path) -> tuple[float | None, tuple[tuple[str, float], ...]]:
     """Cores that others keep busy, and the busiest of them, each in cores."""
     if root != ROOT:
-        words = read_text(root / "proc/loadavg").split()
-        return (float(words[0]) if words else None), ()
+        return find_sensors(root).load(), ()
     before, earlier = read_load(), _processor_times()
     time.sleep(LOAD_SECONDS)
     after, later = read_load(), _processor_times()

@@ -62,6 +62,7 @@ class Monitor:
     ----------
     temperature_c : the latest
     cases : trained on so far, counted by the caller
+    num_samples : taken so far
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Monitor:
         self.every_seconds = every_seconds
         self.clock = clock
         self.temperature_c: float | None = None
-        self.cases = 0
+        self.cases = self.num_samples = 0
         self.pauses = self.dropped_threads = 0
         self._paused_seconds = 0.0
         self._paused_since: float | None = None
@@ -203,6 +204,7 @@ class Monitor:
             "dropped_threads": dropped,
         }
         self.totals.add(row)
+        self.num_samples += 1
         self._samples.append(row)
         if len(self._samples) >= self.samples_per_row:
             self._rows.append(merge(self._samples))

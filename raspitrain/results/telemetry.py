@@ -29,6 +29,7 @@ MERGED = {
 }
 COLUMNS = tuple(MERGED)
 HEADER = ",".join(COLUMNS)
+DIGITS = {"seconds": 3, "paused_seconds": 3, "watts": 3, "load": 2}  # after the point; others 1
 MOST_ROWS = 10_000
 
 Row = dict[str, float | None]
@@ -104,7 +105,7 @@ def _format(row: Mapping[str, float | None]) -> str:
     cells = []
     for column in COLUMNS:
         value = row.get(column)
-        digits = 2 if column in ("seconds", "load") else 1
+        digits = DIGITS.get(column, 1)
         cells.append("" if value is None else f"{round(value, digits):.10g}".replace("e+", "e"))
     # A time in seconds has ten digits before the point.
     if row.get("time") is not None:
