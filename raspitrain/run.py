@@ -40,6 +40,8 @@ from raspitrain.training.fit import Evaluation, NonFiniteLossError
 
 log = logging.getLogger("raspitrain")
 
+MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
+
 
 @dataclass
 class Job:
@@ -468,7 +470,7 @@ def _finish(job: Job, monitor: Monitor, *, save_last: bool) -> dict[str, Any]:
     telemetry = folder / "telemetry.png"
     _attempt(job, telemetry.name, lambda: plot_telemetry(folder / "telemetry.csv", telemetry))
     if job.best is not None:
-        rows = list(job.table)
+        rows = job.table.some(MOST_DRAWN)
         _attempt(job, "accuracy.png", lambda: plot_accuracy(rows, folder / "accuracy.png"))
         _attempt(job, "loss.png", lambda: plot_loss(rows, folder / "loss.png"))
         confusion = job.best.test_confusion

@@ -122,7 +122,7 @@ def _read_member(archive: zipfile.ZipFile, file: Path, name: str, key: str) -> n
             return read_values(
                 member, header, num_bytes=info.file_size - header.offset, source=source
             )
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # zipfile trusts the archive and fails in many ways if damaged
         raise InputError(f"{source} cannot be unpacked: {str(error).rstrip('.')}.") from None

@@ -24,6 +24,8 @@ from raspitrain.hardware.board import available_memory
 
 SAMPLE_LINES = 20
 MAX_LINE = 1 << 20  # characters; no logger writes longer lines, a hostile file may
+MOST_PREAMBLE = 10_000  # lines
+MOST_COLUMNS = 10_000
 LONGEST_NAME = 200  # of a column of time
 MISSING_CELLS = frozenset(("", "na", "n/a", "nan", "null", "none"))
 VALUES_BETWEEN_CHECKS = 1_000_000
@@ -132,7 +134,7 @@ class _Lines:
 def _read(
     path: Path, lines: _Lines, columns: Sequence[str] | None, label_column: str | None
 ) -> Recording:
-    separator, comment = _skip_preamble(lines)
+    separator, comment = _skip_preamble(lines, path)
     sample = [line for line in lines.peek(SAMPLE_LINES) if line.strip()]
     if not sample:
         raise InputError(f"{path} is empty; a recording needs at least one line of numbers.")
@@ -146,6 +148,11 @@ def _read(
         names = _cells(comment, separator)  # numpy.savetxt's header
     else:
         names = [str(position) for position in range(len(first))]
+    if len(names) > MOST_COLUMNS:
+        raise InputError(
+            f"{path} has {len(names)} columns, more than {MOST_COLUMNS}; a recording has one for "
+            "each channel, and a line for each sample."
+        )
     if names and names[-1] == "":  # a separator at the end of each line
         names.pop()
 
@@ -172,7 +179,7 @@ def _read(
     return Recording(samples, tuple(names[position] for position in chosen), labels, numbers)
 
 
-def _skip_preamble(lines: _Lines) -> tuple[str | None, str | None]:
+def _skip_preamble(lines: _Lines, path: Path) -> tuple[str | None, str | None]:
     """Skip `sep=` and comment lines; return that separator and the last comment, if any."""
     separator = comment = None
     while ahead := lines.peek(1):
@@ -184,6 +191,11 @@ def _skip_preamble(lines: _Lines) -> tuple[str | None, str | None]:
         elif line:
             break
         next(lines)
+        if lines.number > MOST_PREAMBLE:
+            raise InputError(
+                f"{path} begins with more than {MOST_PREAMBLE} comments or empty lines; it is not "
+                "a recording in CSV."
+            )
     return separator, comment
 
 

@@ -6,6 +6,7 @@ Every reading takes a root folder, so that a test can put a tree of files there.
 import os
 import platform
 import re
+import resource
 from pathlib import Path
 
 import psutil
@@ -75,8 +76,21 @@ def memory_mb(root: Path = ROOT) -> tuple[float, float]:
 
 
 def available_memory() -> int:
-    """The bytes that this process can still take, control groups included."""
-    return int(memory_mb()[1] * 1e6)
+    """The bytes that this process can still take, control groups and its own limits included."""
+    free = int(memory_mb()[1] * 1e6)
+    for limit, name in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
+        most = resource.getrlimit(limit)[0]
+        if most != resource.RLIM_INFINITY:
+            free = min(free, max(0, most - status_bytes(name)))
+    return free
+
+
+def status_bytes(name: str) -> int:
+    """A size of this process, such as VmRSS, in bytes; 0 where the system does not tell."""
+    for line in read_text(ROOT / "proc/self/status").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _cgroup_folders(controller: str, root: Path) -> list[Path]:

@@ -7,13 +7,12 @@ of all.
 
 import copy
 import math
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from raspitrain.errors import InputError
-from raspitrain.hardware.board import ROOT, available_memory, read_text
+from raspitrain.hardware.board import available_memory, status_bytes
 
 # Matplotlib at the end of a run, and what backward is the first to load of torch.
 LATER_BYTES = 45_000_000
@@ -54,14 +53,7 @@ def out_of_memory_sentence() -> str:
 
 def resident_bytes() -> int:
     """What this process holds in memory now; 0 where the system does not say."""
-    return _status_bytes("VmRSS")
-
-
-def _status_bytes(name: str) -> int:
-    for line in read_text(ROOT / "proc/self/status").splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return status_bytes("VmRSS")
 
 
 def free_bytes(budget_mb: int | None) -> int:
@@ -74,12 +66,7 @@ def free_bytes(budget_mb: int | None) -> int:
     """
     if budget_mb is not None:
         return max(0, int(budget_mb * 1e6) - resident_bytes())
-    free = available_memory()
-    for limit, name in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
-        most = resource.getrlimit(limit)[0]
-        if most != resource.RLIM_INFINITY:
-            free = min(free, max(0, most - _status_bytes(name)))
-    return free
+    return available_memory()
 
 
 @dataclass(frozen=True)

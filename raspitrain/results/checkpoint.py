@@ -8,6 +8,8 @@ The file is torch's own, an uncompressed zip archive: each record carries a chec
 """
 
 import os
+import pickletools
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,9 @@ from raspitrain.results.atomic import atomic_path, keep_previous
 
 FORMAT = "raspitrain checkpoint"
 FORMAT_VERSION = 2
+CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"}  # in a pickle
+TENSORS = re.compile(r"torch._utils _rebuild_tensor_v2|torch \w+Storage|collections OrderedDict")
+MOST_VALUES = 1_000_000
 
 
 def save_checkpoint(
@@ -94,7 +99,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} has checkpoint format {version!r}, and this raspitrain reads format "
             f"{FORMAT_VERSION}; use the raspitrain that wrote it"
         )
-    if not isinstance(content.get("state"), dict):
+    if not isinstance(content.get("state"), dict) or not _is_plain(content["state"]):
         raise _foreign(path)
     return content["state"]
 
@@ -105,6 +110,8 @@ def _check_archive(path: Path) -> None:
     torch's reader does not compare the check sums, and unpacks whatever size a record claims.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise _foreign(path)  # a pipe would be waited for
         with open(path, "rb") as file:
             if file.read(4) != b"PK\x03\x04":
                 raise _foreign(path)
@@ -115,6 +122,8 @@ def _check_archive(path: Path) -> None:
                 if sum(record.file_size for record in records) > path.stat().st_size:
                     raise _foreign(path)
                 damaged = archive.testzip()
+                if damaged is None and not _names_tensors_alone(archive):
+                    raise _foreign(path)
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint {path}") from error
     except OSError as error:
@@ -125,6 +134,41 @@ def _check_archive(path: Path) -> None:
         raise _damaged(path) from error
     if damaged is not None:
         raise _damaged(path)
+
+
+def _names_tensors_alone(archive: zipfile.ZipFile) -> bool:
+    """Whether the pickle in the archive calls for nothing but tensors.
+
+    torch's own list is longer: with bytearray on it, a few bytes can ask for all of the memory.
+    """
+    (name,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
+    return all(
+        op.name not in CALLS or (op.name == "GLOBAL" and TENSORS.fullmatch(arg) is not None)
+        for op, arg, _ in pickletools.genops(archive.read(name))
+    )
+
+
+def _is_plain(state: dict[Any, Any]) -> bool:
+    """Whether there are only containers, plain values, and tensors that hold what they show."""
+    import torch
+
+    to_see: list[Any] = [state]
+    num_seen = 0
+    while to_see:
+        value = to_see.pop()
+        num_seen += 1
+        if num_seen > MOST_VALUES:  # what refers to itself, too
+            return False
+        if isinstance(value, torch.Tensor):
+            if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                return False
+        elif isinstance(value, dict):
+            to_see += value.values()
+        elif isinstance(value, list | tuple):
+            to_see += value
+        elif value is not None and type(value) not in (bool, int, float, str):
+            return False
+    return True
 
 
 def _plain(value: Any, where: str) -> Any:

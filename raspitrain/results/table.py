@@ -56,6 +56,11 @@ class Table:
     def __iter__(self) -> Iterator[Row]:
         return map(self.row, range(len(self)))
 
+    def some(self, most: int) -> list[Row]:
+        """Rows for a picture: all of them, or where there are more than `most` every so manyth."""
+        every = max(1, -(-len(self) // most))
+        return [self.row(number) for number in range(len(self) - 1, -1, -every)][::-1]
+
     def row(self, number: int) -> Row:
         """A row by its number, without the cells that are empty."""
         start = (number % len(self)) * len(COLUMNS)
