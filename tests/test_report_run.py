@@ -64,7 +64,7 @@ def test_a_run_leaves_a_page_with_its_figures_and_pictures(finished):
     assert "completed" in page.words
     assert "best on validation" in page.words
     assert "python -m raspitrain dataset.num_cases=40" in page.words
-    assert "resume=" in page.words
+    assert f"resume={folder} epochs=4" in page.words
     for name in summary["class_names"]:
         assert name in page.words
     pictures = [a for a in page.addresses if a.startswith("data:image/png")]

@@ -250,6 +250,18 @@ def test_throttled_jobs_are_marked(tmp_path):
     assert "slowed down by heat" in result["warnings"][0]
 
 
+def test_of_very_many_jobs_the_best_are_printed_and_all_are_in_the_table(tmp_path):
+    folder = made_sweep(
+        tmp_path / "sweep", {"batch_size": list(range(1, 101))},
+        lambda k, values: made_summary(0.5 + k / 1000, 100),
+    )  # fmt: skip
+    shown = printed(report_sweep(folder))
+    assert shown.count("59.9") >= 2
+    assert "53.9" not in shown
+    assert "and 40 more, in sweep.csv" in shown
+    assert len((folder / "sweep.csv").read_text().splitlines()) == 101
+
+
 def test_a_sweep_that_still_runs_or_got_nowhere(tmp_path):
     status = dict.fromkeys(range(1, 12), ("pending", None)) | {0: ("running", None)}
     folder = made_sweep(tmp_path / "sweep", GRID, status=status, finished=None)

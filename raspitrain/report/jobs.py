@@ -91,7 +91,8 @@ class Sweep:
     def figure_names(self) -> list[str]:
         """Every figure that some job has, those that matter most first."""
         there = dict.fromkeys(name for job in self.jobs for name in job.figures)
-        return [n for n in FIRST if n in there] + [n for n in there if n not in FIRST]
+        rest = [name for name in there if name not in FIRST]
+        return [n for n in FIRST if n in there] + sorted(rest, key=lambda name: "." in name)
 
 
 def load_sweep(folder: Path) -> Sweep:

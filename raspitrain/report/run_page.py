@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raspitrain.report.jobs import FINISHED
 from raspitrain.report.page import (
     Cell,
     Html,
@@ -65,11 +66,23 @@ def run_page(
         tag("h2", "Again"),
         tag("p", "The same run once more, in a new folder:"),
         command(shlex.join(["python", "-m", "raspitrain", *overrides])),
-        tag("p", "Go on with this one where it stopped:"),
-        command(shlex.join(["python", "-m", "raspitrain", f"resume={shown}"])),
+        *_how_to_go_on(summary, shown),
         folded("Configuration", tag("pre", config_text)) if config_text else Html(),
         folded("Machine, system, versions", _environment(environment)) if environment else Html(),
     )
+
+
+def _how_to_go_on(summary: Mapping[str, Any], shown: str) -> list[Html]:
+    if summary.get("task") == "throughput":
+        return []
+    words = ["python", "-m", "raspitrain", f"resume={shown}"]
+    epochs = number(summary.get("epochs"))
+    if summary.get("status") in FINISHED and epochs is not None:
+        return [
+            tag("p", "This one, for longer:"),
+            command(shlex.join([*words, f"epochs={2 * epochs:.0f}"])),
+        ]
+    return [tag("p", "Go on with this one where it stopped:"), command(shlex.join(words))]
 
 
 def _headline(summary: Mapping[str, Any]) -> Html:
@@ -128,6 +141,9 @@ def _setting(
         elif number(value) is not None and form:
             whole = form.endswith("d")
             pairs.append((name, f"{int(value) if whole else value:{form}}"))  # type: ignore[arg-type]
+    resumed = summary.get("resumed")
+    if isinstance(resumed, list) and resumed:
+        pairs.append(("resumed", f"{len(resumed)} times" if len(resumed) > 1 else "once"))
     for group in ("num_cases", "thermal", "energy"):
         inside = summary.get(group)
         if isinstance(inside, dict):

@@ -22,7 +22,7 @@ from raspitrain.report.pictures import plot_pareto, plot_sweep
 from raspitrain.report.preset import command_line, setting_overrides, write_preset
 from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
 from raspitrain.report.sweep_page import sweep_page
-from raspitrain.report.terminal import print_result
+from raspitrain.report.terminal import COLUMNS, print_result
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.json_file import write_json
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = "raspitrain sweep report"
 FORMAT_VERSION = 1
+SHOWN = {column.figure for column in COLUMNS}  # nested ones that a table shows all the same
 PRESETS = "best"  # the folder for --config-dir
 
 
@@ -192,7 +193,9 @@ def _setting(number: int, setting: Setting) -> dict[str, Any]:
         "throttled": setting.throttled,
         "jobs": [job.number for job in setting.jobs],
         "figures": {
-            name: {"mean": m.mean, "std": m.std, "n": m.n} for name, m in setting.figures.items()
+            name: {"mean": m.mean, "std": m.std, "n": m.n}
+            for name, m in setting.figures.items()
+            if "." not in name or name in SHOWN
         },
     }
 

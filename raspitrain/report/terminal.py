@@ -1,5 +1,6 @@
 """The table and the answers at the end of a sweep, on a terminal or in a pipe."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+MOST_LINES = 60  # of the table; the files have every job
 PIPE_WIDTH = 160  # letters a line where nobody says how many there is room for
 
 
@@ -48,6 +50,8 @@ def print_result(result: Mapping[str, Any], stream: TextIO | None = None) -> Non
         console = Console(file=stream, markup=False, highlight=False, emoji=False, width=PIPE_WIDTH)
     if result["settings"]:
         console.print(_fitting_table(result, console))
+    if (more := len(result["settings"]) - MOST_LINES) > 0:
+        console.print(f"and {more} more, in sweep.csv\n")
     for line in lines(result):
         console.print(line, soft_wrap=True)  # a line to paste must stay one
 
@@ -97,7 +101,7 @@ def _table(result: Mapping[str, Any], columns: Sequence[Column]) -> "Table":
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for setting in result["settings"]:
+    for setting in _worth_a_line(result):
         row = [label(setting["values"].get(key, "")) for key in keys]
         if result["seeds_folded"]:
             row.append(str(setting["finished"]))
@@ -115,6 +119,16 @@ def _table(result: Mapping[str, Any], columns: Sequence[Column]) -> "Table":
         style = "bold" if chosen and setting["finished"] else ""
         table.add_row(*(Text(cell) for cell in [*row, ", ".join(chosen)]), style=style)
     return table
+
+
+def _worth_a_line(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The settings in their order; of very many the most accurate, or the fastest, first."""
+    settings = list(result["settings"])
+    if len(settings) <= MOST_LINES:
+        return settings
+    by = result["accuracy"] or "samples_per_second"
+    settings.sort(key=lambda s: -s["figures"][by]["mean"] if by in s["figures"] else math.inf)
+    return settings[:MOST_LINES]
 
 
 def _figure(found: Mapping[str, Any] | None, column: Column) -> str:
