@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", default="/", help="where /proc and /sys are looked for")
     parser.add_argument("--vcgencmd", default="vcgencmd", help="the Raspberry Pi's own command")
     given = parser.parse_args(arguments)
+    if sys.stderr.isatty():
+        print("Looking at the machine, then loading torch: some seconds.", file=sys.stderr)
     machine = gather(Path(given.root), given.vcgencmd, Path(given.folder).absolute(), os.environ)
     # After the look at how busy others are: loading torch is work.
     torch = examine_torch(given.python)

@@ -365,11 +365,15 @@ def _busy(root: Path) -> tuple[float | None, tuple[tuple[str, float], ...]]:
 
 
 def _processor_times() -> dict[int, tuple[str, float]]:
+    """Processor seconds of every process but this one; nothing where /proc is hidden."""
     found = {}
-    for process in psutil.process_iter(["name", "cpu_times"]):
-        times = process.info["cpu_times"]
-        if times is not None and process.pid != os.getpid():
-            found[process.pid] = (process.info["name"] or "?", times.user + times.system)
+    try:
+        for process in psutil.process_iter(["name", "cpu_times"]):
+            times = process.info["cpu_times"]
+            if times is not None and process.pid != os.getpid():
+                found[process.pid] = (process.info["name"] or "?", times.user + times.system)
+    except (OSError, LookupError, RuntimeError, psutil.Error):
+        return {}
     return found
 
 
