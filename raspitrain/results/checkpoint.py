@@ -143,7 +143,7 @@ def _names_tensors_alone(archive: zipfile.ZipFile) -> bool:
     """
     (name,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
     return all(
-        op.name not in CALLS or (op.name == "GLOBAL" and TENSORS.fullmatch(arg) is not None)
+        op.name not in CALLS or (op.name == "GLOBAL" and TENSORS.fullmatch(str(arg)) is not None)
         for op, arg, _ in pickletools.genops(archive.read(name))
     )
 

@@ -31,6 +31,8 @@ type_of_column: dict[str, type[int] | type[float]] = {
 COLUMNS = tuple(type_of_column)
 HEADER = ",".join(COLUMNS)
 
+BLOCK_ROWS = 1000  # of `Table`, 144 kB
+
 Row = dict[str, int | float | None]
 
 
@@ -46,12 +48,14 @@ class Table:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.values = array("d")
-        self.given = bytearray()
+        # Cells and which of them are given, in blocks that stay where they are: one array that
+        # grows would be copied time and again, and leave gaps behind.
+        self.blocks: list[tuple[array[float], array[int]]] = []
+        self.num_rows = 0
         self.num_written: int | None = 0  # None: the file is to be written anew
 
     def __len__(self) -> int:
-        return len(self.given) // len(COLUMNS)
+        return self.num_rows
 
     def __iter__(self) -> Iterator[Row]:
         return map(self.row, range(len(self)))
@@ -63,20 +67,27 @@ class Table:
 
     def row(self, number: int) -> Row:
         """A row by its number, without the cells that are empty."""
-        start = (number % len(self)) * len(COLUMNS)
+        block, start = divmod(number % len(self), BLOCK_ROWS)
+        values, given = self.blocks[block]
         return {
-            column: kind(self.values[k])
-            for k, (column, kind) in enumerate(type_of_column.items(), start)
-            if self.given[k]
+            column: kind(values[k])
+            for k, (column, kind) in enumerate(type_of_column.items(), start * len(COLUMNS))
+            if given[k]
         }
 
     def append(self, row: Mapping[str, int | float | None]) -> None:
         """Add a row to the table, not yet to the file. ValueError: a key that is no column."""
         _check_columns(row)
-        for column in COLUMNS:
+        block, start = divmod(self.num_rows, BLOCK_ROWS)
+        if block == len(self.blocks):
+            cells = BLOCK_ROWS * len(COLUMNS)
+            self.blocks.append((array("d", bytes(8 * cells)), array("B", bytes(cells))))
+        values, given = self.blocks[block]
+        for k, column in enumerate(COLUMNS, start * len(COLUMNS)):
             value = row.get(column)
-            self.given.append(value is not None)
-            self.values.append(0.0 if value is None else value)
+            given[k] = value is not None
+            values[k] = 0.0 if value is None else value
+        self.num_rows += 1
 
     def write(self) -> None:
         """Put what is missing into the file and wait until it is on the card.
@@ -98,11 +109,17 @@ class Table:
             self.num_written += 1
 
     def state(self) -> dict[str, Any]:
-        """The rows as plain values and tensors, for a checkpoint."""
+        """The rows as plain values and tensors, for a checkpoint.
+
+        The tensors are the table's own memory: write them before the next row comes.
+        """
         import torch
 
-        values = torch.tensor(self.values, dtype=torch.float64)
-        given = torch.tensor(self.given, dtype=torch.uint8)
+        values, given = [], []
+        for number, (cells, there) in enumerate(self.blocks):
+            used = min(BLOCK_ROWS, self.num_rows - number * BLOCK_ROWS) * len(COLUMNS)
+            values.append(torch.frombuffer(cells, dtype=torch.float64)[:used])
+            given.append(torch.frombuffer(there, dtype=torch.uint8)[:used])
         return {"columns": list(COLUMNS), "values": values, "given": given}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -113,18 +130,19 @@ class Table:
         KeyError, TypeError, ValueError, AttributeError
             `state` does not fit.
         """
-        columns, values, given = state["columns"], state["values"], state["given"]
-        if values.shape != given.shape or values.ndim != 1 or len(values) % len(columns):
-            raise ValueError("not a table")
-        self.values, self.given, self.num_written = array("d"), bytearray(), None
-        for start in range(0, len(values), len(columns)):
-            cells = zip(
-                columns,
-                values[start : start + len(columns)].tolist(),
-                given[start : start + len(columns)].tolist(),
-                strict=True,
-            )
-            self.append({column: value for column, value, there in cells if there})
+        columns = state["columns"]
+        self.blocks, self.num_rows, self.num_written = [], 0, None
+        for values, given in zip(state["values"], state["given"], strict=True):
+            if values.shape != given.shape or values.ndim != 1 or len(values) % len(columns):
+                raise ValueError("not a table")
+            for start in range(0, len(values), len(columns)):
+                cells = zip(
+                    columns,
+                    values[start : start + len(columns)].tolist(),
+                    given[start : start + len(columns)].tolist(),
+                    strict=True,
+                )
+                self.append({column: value for column, value, there in cells if there})
 
 
 def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | None]) -> None:
