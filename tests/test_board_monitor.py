@@ -133,7 +133,7 @@ def test_a_run_that_goes_on_adds_to_its_rows(tmp_path):
             monitor.begin_pause()
             sampled(monitor, 3)
             monitor.end_pause()
-            paused += monitor._paused_seconds
+            paused += monitor._paused_seconds()
     rows = rows_of(tmp_path)
     assert (tmp_path / "telemetry.csv").read_text().count("time,seconds") == 1
     assert len(rows) >= 6
@@ -249,3 +249,14 @@ def test_the_picture_shades_what_held_the_run_back(tmp_path):
         pictures.append((tmp_path / "telemetry.png").read_bytes())
     assert len(set(pictures)) == 3
     assert all(p.startswith(b"\x89PNG") for p in pictures)
+
+
+def test_a_firmware_that_hangs_is_left_alone_for_a_while(tmp_path, monkeypatch):
+    board = tmp_path / "board"
+    root = put_board(board, PI5)
+    (board / "vcgencmd").write_text(f"#!/bin/sh\necho $1 >> {board}/asked\nexit 1\n")
+    with Monitor(tmp_path, root=root, vcgencmd=vcgencmd_of(board), every_seconds=0.01) as monitor:
+        sampled(monitor, 10)
+    asked = (board / "asked").read_text().split()
+    assert asked == ["get_throttled"] * 2  # at the start and at the end
+    assert monitor.summary(epochs=1, num_cases=1)["thermal"]["temperature_max_c"] == 52.3

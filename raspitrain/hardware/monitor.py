@@ -82,8 +82,8 @@ class Monitor:
         self.temperature_c: float | None = None
         self.cases = self.num_samples = 0
         self.pauses = self.dropped_threads = 0
-        self._paused_seconds = 0.0
-        self._paused_since: float | None = None
+        # Seconds of pauses that are over, begin of the one that is not: set together.
+        self._pause: tuple[float, float | None] = (0.0, None)
         self._asked: dict[str, Any] = {}  # the firmware's last answers
         self._next_round = clock()
         self._since_boot: set[str] | None = None
@@ -130,12 +130,10 @@ class Monitor:
     def begin_pause(self) -> None:
         """The guard pauses training from now on."""
         self.pauses += 1
-        self._paused_since = self.clock()
+        self._pause = (self._paused_seconds(), self.clock())
 
     def end_pause(self) -> None:
-        since, self._paused_since = self._paused_since, None
-        if since is not None:
-            self._paused_seconds += self.clock() - since
+        self._pause = (self._paused_seconds(), None)
 
     def summary(self, *, epochs: int, num_cases: int) -> dict[str, Any]:
         """`thermal` and `energy` for summary.json, after `stop`.
@@ -168,7 +166,10 @@ class Monitor:
             return
         spent = _processor_seconds()
         throttled = ask_throttled(self.vcgencmd)
-        if throttled is not None and throttled.since_boot is not None:
+        if throttled is None:  # the firmware hangs: nothing is gained by asking on
+            self._asked, self._next_round = {}, self.clock() + LONGEST_WAIT
+            return
+        if throttled.since_boot is not None:
             if self._since_boot is None:
                 self._since_boot = set(throttled.since_boot)
             # Between two rounds something may have come and gone.
@@ -226,9 +227,11 @@ class Monitor:
         return {"throttled": throttled, "under_voltage": under_voltage}
 
     def _counts(self) -> tuple[float, ...]:
-        since = self._paused_since
-        paused = self._paused_seconds + (0.0 if since is None else self.clock() - since)
-        return (self.cases, self.pauses, paused, self.dropped_threads)
+        return (self.cases, self.pauses, self._paused_seconds(), self.dropped_threads)
+
+    def _paused_seconds(self) -> float:
+        over, since = self._pause
+        return over if since is None else over + self.clock() - since
 
     def _write(self) -> None:
         self._wrote = self.clock()

@@ -36,7 +36,7 @@ FLAGS = {
     3: "soft_temperature_limit",
 }
 SINCE_BOOT = 16
-COMMAND_SECONDS = 2.0  # vcgencmd answers in milliseconds, or hangs with the firmware
+COMMAND_SECONDS = 1.0  # vcgencmd answers in milliseconds, or hangs with the firmware
 
 # The processor's own zone first; the ACPI zone of a laptop may be the case.
 ZONES = (
