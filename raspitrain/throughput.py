@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.composition import given_keys
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.tune import Tuned
@@ -90,7 +89,7 @@ def measure_throughput(
     Parameters, result and errors are those of `run`; there are no checkpoints and no metrics.csv.
     """
     started = time.perf_counter()
-    cfg, profile = with_profile(cfg, set(given_keys(overrides)))
+    cfg, profile = with_profile(cfg, {word.lstrip("+~").split("=")[0] for word in overrides})
     endless = OmegaConf.merge(cfg, {"epochs": NO_END, "eval_every": NO_END})
     assert isinstance(endless, DictConfig)
     prepared = prepare(endless)

@@ -36,20 +36,6 @@ def test_the_mission_command_runs_as_written(command, tmp_path):
     assert "table: large" in (only_run(tmp_path) / "config.yaml").read_text()
 
 
-def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(command, tmp_path):
-    done = command("--multirun", "batch_size=8,16", "seed=0,1", *ONE_EPOCH)
-    assert done.returncode == 0, done.stderr
-    summaries = [
-        json.loads(p.read_text()) for p in tmp_path.glob("outputs/sweeps/*/*/*/summary.json")
-    ]
-    assert sorted((s["batch_size"], s["seed"]) for s in summaries) == [
-        (8, 0),
-        (8, 1),
-        (16, 0),
-        (16, 1),
-    ]
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -8,6 +8,7 @@ import argparse
 import ctypes
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -51,8 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             raise
         traceback.print_exc()
-        first = str(error).splitlines()[0] if str(error) else "no memory is left"
-        print(f"error: out of memory: {first}", file=sys.stderr)
+        asked = re.search(r"allocate (\d+) bytes", str(error))
+        what = f"{int(asked[1]) / 1e6:,.0f} MB more" if asked else "more memory"
+        limit = args.memory_limit_mb
+        within = "" if limit is None else f" within launcher.memory_limit_mb={limit:g}"
+        print(f"error: {what} could not be had{within}", file=sys.stderr)
         return OUT_OF_MEMORY
 
 

@@ -57,7 +57,7 @@ class SweepRun:
     keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
         search does, whose jobs come one by one
     on_poll : asked about each running job every second or so; a reason ends the job as pruned
-    make_command : what to start for a job
+    make_command : what to start for a job; job.py if None
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SweepRun:
         *,
         keep_earlier: bool = False,
         on_poll: OnPoll | None = None,
-        make_command: Command = job_command,
+        make_command: Command | None = None,
         grace_seconds: float = GRACE_SECONDS,
         stream: TextIO | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class SweepRun:
         self.launcher = launcher
         self.keep_earlier = keep_earlier
         self.on_poll = on_poll
-        self.make_command = make_command
+        self.make_command = make_command or job_command
         self.grace_seconds = grace_seconds
         self.stream = stream
         self.num_jobs = 0  # in all, where more are to come and it is known how many

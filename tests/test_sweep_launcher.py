@@ -1,0 +1,222 @@
+"""--multirun: what is asked for, composed and checked; and sweeps of the real command."""
+
+import json
+import os
+import sys
+
+import pytest
+from conftest import TINY
+
+from raspitrain.cli import main
+from raspitrain.sweep.sweep import go_on_command
+
+DONE = """echo '{"status": "completed"}' > summary.json"""
+
+
+@pytest.fixture
+def multirun(tmp_path, monkeypatch, capsys):
+    """multirun("batch_size=8,16", …) sweeps in an empty folder and gives the exit code; each job is
+    a shell script that notes its variables."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OMP_NUM_THREADS", "RASPITRAIN_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments, script=f"env > variables; {DONE}"):
+        monkeypatch.setattr(
+            "raspitrain.sweep.sweep.job_command",
+            lambda folder, limits: ["sh", "-c", f"cd '{folder}'; {script}"],
+        )
+        monkeypatch.setattr(sys, "argv", ["raspitrain", "--multirun", *arguments])
+        return main()
+
+    return run
+
+
+def jobs_of(folder):
+    return json.loads((folder / "jobs.json").read_text())
+
+
+def test_every_combination_gets_a_folder_and_variables_of_its_own(multirun, tmp_path):
+    before = dict(os.environ)
+    assert multirun("batch_size=8,16", "hardware.num_threads=1,2", "sweep_name=mine") == 0
+    folder = tmp_path / "outputs" / "sweeps" / "mine"
+    record = jobs_of(folder)
+    assert record["name"] == "mine"
+    assert record["task"] == "train"
+    assert record["swept"] == ["batch_size", "hardware.num_threads"]
+    assert [job["values"] for job in record["jobs"]] == [
+        {"batch_size": size, "hardware.num_threads": num_threads}
+        for size in (8, 16)
+        for num_threads in (1, 2)
+    ]
+    for job in record["jobs"]:
+        variables = (folder / job["folder"] / "variables").read_text().splitlines()
+        assert f"OMP_NUM_THREADS={job['values']['hardware.num_threads']}" in variables
+        assert job["name"] == job["folder"]
+    assert (folder / "batch_size=8,num_threads=2" / "job.yaml").is_file()
+    assert {k: v for k, v in os.environ.items() if "THREADS" in k} == {
+        k: v for k, v in before.items() if "THREADS" in k
+    }
+
+
+def test_groups_and_lists_can_be_swept(multirun, tmp_path):
+    assert multirun("optimizer=adam,sgd", "patience=null,3", "split.validation=0.1") == 0
+    (record,) = (jobs_of(path.parent) for path in tmp_path.glob("outputs/sweeps/*/*/jobs.json"))
+    assert [job["values"] for job in record["jobs"]] == [
+        {"optimizer": name, "patience": patience}
+        for name in ("adam", "sgd")
+        for patience in (None, 3)
+    ]
+    assert record["jobs"][0]["overrides"] == [
+        "optimizer=adam",
+        "patience=null",
+        "split.validation=0.1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "num_jobs", "task"),
+    [("batch_threads", 12 + 1, "throughput"), ("optimizers", 3, "train"), ("seeds", 5, "train")],
+)
+def test_presets_sweep_by_themselves(multirun, tmp_path, preset, num_jobs, task):
+    assert multirun(f"sweep={preset}", "sweep_name=x") == 0
+    record = jobs_of(tmp_path / "outputs/sweeps/x")
+    assert len(record["jobs"]) == num_jobs
+    assert record["task"] == task
+
+
+def test_what_is_typed_wins_over_the_preset(multirun, tmp_path):
+    assert (
+        multirun("sweep=batch_threads", "batch_size=7,9", "hardware.num_threads=1", "sweep_name=x")
+        == 0
+    )
+    record = jobs_of(tmp_path / "outputs/sweeps/x")
+    assert record["swept"] == ["batch_size"]
+    *names, repeat = [job["name"] for job in record["jobs"]]
+    assert names == ["batch_size=7", "batch_size=9"]
+    assert repeat == f"{names[record['jobs'][-1]['repeat_of']]},repeat"
+
+
+def test_the_users_own_preset_is_found(multirun, tmp_path):
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    (tmp_path / "mine" / "sweep" / "lengths.yaml").write_text(
+        "# @package _global_\nhydra: {sweeper: {params: {dataset.length: '32,64'}}}\n"
+    )
+    assert multirun("--config-dir", "mine", "sweep=lengths", "sweep_name=x") == 0
+    assert len(jobs_of(tmp_path / "outputs/sweeps/x")["jobs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Nothing is swept"),
+        (["batch_size=16"], "Nothing is swept: give a key several values"),
+        (["batch_size=choice(16)"], "Nothing is swept"),
+        (["seed=range(0)"], "seed=range(0) gives no value"),
+        (["model=glob(x*)"], "model=glob(x*) gives no value"),
+        (["batch_size=8,16", "batch_size=32"], "batch_size is given 2 times"),
+        (["batch_size=8,16", "++batch_size=32"], "batch_size is given 2 times"),
+        (["batch_size=8,16,8"], "batch_size=8 is given 2 times"),
+        (["batch_szie=8,16"], "did you mean batch_size"),
+        (["batch_size=8,16", "epoch=3"], "did you mean epochs"),
+        (
+            ["batch_size=8,x"],
+            "batch_size must be a whole number from 1 to 1000000 or auto, not 'x'",
+        ),
+        (["model=mobilenetv3_small,mobilenet"], "model=mobilenet: there is no such option"),
+        (["sweep=batch_thread"], "did you mean batch_threads"),
+        (["sweep=seeds,optimizers"], "sweep is one for the whole sweep"),
+        (["launcher.num_parallel=1,2"], "launcher.num_parallel is one for the whole sweep"),
+        (["task=train,throughput"], "task is one for the whole sweep"),
+        (["optimizer.lr=interval(0.1,1)"], "hydra/sweeper=optuna"),
+        (["seed=range(100000)"], "a sweep has 10000 at the most"),
+        (["seed=0,1", "launcher.num_parallel=999"], "is more than the"),
+        (["seed=0,1", "launcher.num_paralel=2"], "did you mean launcher.num_parallel"),
+        (["seed=0,1", "launcher.job_timeout=0"], "launcher.job_timeout must be a number above 0"),
+        (["seed=0,1", "sweep_name=../x"], "sweep_name must be null or a name of letters"),
+        (["seed=0,1", "hydra.sweep.dir=."], "hydra.sweep.dir must name a folder of its own"),
+        (["seed=0,1", "hydra.sweep.subdir=x"], "hydra.sweep.subdir is not read"),
+        (["seed=0,1", "hydra.sweep.dir=/dev/null/x"], "/dev/null/x"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_one_sentence_and_leaves_nothing(
+    multirun, tmp_path, capsys, arguments, says
+):
+    assert multirun(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["sweep=seeds", "sweep_name=mine"])
+def test_a_run_is_told_what_only_sweeps_read(tmp_path, monkeypatch, capsys, key):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["raspitrain", key])
+    assert main() == 2
+    assert f"{key} is for sweeps: add --multirun" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jobs_that_fail_are_told_and_the_exit_code_says_so(multirun, tmp_path, capsys):
+    assert multirun("seed=0,1", "sweep_name=x", script="echo 'error: no.' >&2; exit 2") == 1
+    assert "seed=1  refused" in capsys.readouterr().out
+    assert multirun("seed=0,1", "sweep_name=x", script=DONE) == 0
+
+
+def test_a_sweep_that_is_stopped_says_how_to_go_on(multirun, tmp_path, capsys):
+    assert multirun("seed=0,1", "sweep_name=x", "launcher.fail_fast=true", script="exit 1") == 1
+    err = capsys.readouterr().err
+    assert "0 of 2 jobs have finished" in err
+    assert "to go on: raspitrain --multirun seed=0,1 sweep_name=x" in err
+
+
+def test_the_command_to_go_on_names_the_folder_where_it_was_not_given(tmp_path, monkeypatch):
+    from raspitrain.sweep.record import Sweep
+
+    monkeypatch.chdir(tmp_path)
+    sweep = Sweep(
+        tmp_path / "outputs" / "a b",
+        None,
+        "train",
+        ["python", "-m", "raspitrain", "seed=0,1"],
+        ["seed"],
+    )
+    assert go_on_command(sweep).endswith("seed=0,1 'hydra.sweep.dir=outputs/a b'")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A sweep of the real command over threads, with a job that asks for too much memory."""
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("real")
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "raspitrain", "--multirun", "sweep_name=x", "task=throughput"],
+            *[t for t in TINY if not t.startswith(("epochs", "hardware", "dataset.length"))],
+            *["hardware.num_threads=1,2", "hardware.num_interop_threads=1,2", "augment=none"],
+            *["dataset.length=32,4000000", "launcher.memory_limit_mb=600"],
+            *["throughput.seconds=0.05", "throughput.warmup_seconds=0"],
+        ],
+        cwd=folder,
+        env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done, folder / "outputs" / "sweeps" / "x"
+
+
+def test_threads_are_in_force_in_each_job(real):
+    done, folder = real
+    assert done.stderr == ""
+    for job in jobs_of(folder)["jobs"]:
+        if job["values"]["dataset.length"] == 32:
+            record = json.loads((folder / job["folder"] / "environment.json").read_text())
+            for name in ("num_threads", "num_interop_threads"):
+                assert record["torch"][name] == job["values"][f"hardware.{name}"]
+            variables = record["thread_variables"]
+            assert variables["OMP_NUM_THREADS"] == str(job["values"]["hardware.num_threads"])
