@@ -12,17 +12,19 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.profile import with_profile
+from raspitrain.hardware.profile import Profile, with_profile
+from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.hardware.tune import Tuned
 from raspitrain.prepare import Prepared, prepare
 from raspitrain.report import report_run_or_warn
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.environment import environment_record, peak_memory_mb
-from raspitrain.results.folder import claim_run_folder
+from raspitrain.results.folder import claim_run_folder, release_claim
 from raspitrain.results.json_file import write_json
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
 from raspitrain.run import tune_prepared
+from raspitrain.stop import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +94,23 @@ def measure_throughput(
     cfg, profile = with_profile(cfg, {word.lstrip("+~").split("=")[0] for word in overrides})
     endless = OmegaConf.merge(cfg, {"epochs": NO_END, "eval_every": NO_END})
     assert isinstance(endless, DictConfig)
-    prepared = prepare(endless)
-    folder = claim_run_folder(output_dir)
+    with hardware_as_it_was(), StopSignals():
+        prepared = prepare(endless)
+        folder = claim_run_folder(output_dir)
+        try:
+            return _measure(prepared, cfg, profile, folder, overrides, started)
+        finally:
+            release_claim(folder)
+
+
+def _measure(
+    prepared: Prepared,
+    cfg: DictConfig,
+    profile: Profile,
+    folder: Path,
+    overrides: Sequence[str],
+    started: float,
+) -> dict[str, Any]:
     write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
     write_atomic(folder / "overrides.yaml", OmegaConf.to_yaml(list(overrides)).encode())
     with logging_to(folder), Monitor(None, **cfg.hardware.readings) as monitor:

@@ -54,7 +54,10 @@ def sweep(tmp_path):
             Sweep(folder, name=None, task=task, command=["python"], swept=["x"]),
             LAUNCHER | launcher,
             on_poll=on_poll,
-            make_command=lambda folder, limits: ["sh", "-c", f"cd '{folder}'; {script}"],
+            make_command=lambda folder, limits, resume: [
+                *["sh", "-c", f"cd '{folder}'; {script}"],
+                *(["--resume"] if resume else []),
+            ],
             grace_seconds=1,
             stream=stream or io.StringIO(),
         ) as sweep_run:
@@ -148,6 +151,35 @@ def test_only_what_has_not_finished_is_run_again(sweep):
     assert rows[0]["seconds"] is not None
     assert stream.getvalue().startswith("2 of 3 jobs finished on an earlier start")
     assert "3/3  x=1" in stream.getvalue()
+
+
+def test_a_job_that_was_cut_off_goes_on_from_its_checkpoint(sweep):
+    cut_off = "touch last.pt; echo first > how; kill -9 $$"
+    sweep(f"[ $X != 1 ] || {{ {cut_off}; }}; {DONE}")
+    sweep(f"echo ${{0:-anew}} >> how; {DONE}")  # sh takes --resume for the script's name
+    assert (sweep.folder / "x=1" / "how").read_text() == "first\n--resume\n"
+    assert not (sweep.folder / "set_aside").exists()
+    _, rows = recorded(sweep.folder)
+    assert rows[1]["status"] == "completed"
+
+
+def test_a_job_whose_checkpoint_is_refused_begins_anew(sweep):
+    sweep("touch last.pt; kill -9 $$", jobs=make_jobs(sweep.folder, 1))
+    stream = io.StringIO()
+    script = f"[ -e last.pt ] && {{ echo 'error: damaged.' >&2; exit 2; }}; {DONE}"
+    sweep(script, jobs=make_jobs(sweep.folder, 1), stream=stream)
+    assert "x=0 begins anew: damaged." in stream.getvalue()
+    _, rows = recorded(sweep.folder)
+    assert rows[0]["status"] == "completed"
+    assert (sweep.folder / "set_aside" / "x=0.1" / "last.pt").exists()
+
+
+def test_a_job_that_diverged_begins_anew(sweep):
+    diverged = """touch last.pt; echo '{"status": "diverged"}' > summary.json; exit 2"""
+    sweep(diverged)
+    sweep(f"[ -e last.pt ] && exit 1; {DONE}")
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
 
 
 def test_a_job_whose_configuration_has_changed_is_run_again_and_its_old_result_kept(sweep):
@@ -302,7 +334,7 @@ folder = Path({folder!r})
 job = {job!r}
 with SweepRun(
     Sweep(folder, name=None, task="train", command=["python"], swept=["x"]), LAUNCHER,
-    make_command=lambda folder, limits: ["sh", "-c", f"cd '{{folder}}'; {{job}}"],
+    make_command=lambda folder, limits, resume: ["sh", "-c", f"cd '{{folder}}'; {{job}}"],
 ) as sweep_run:
     sweep_run.run(make_jobs(folder))
 sys.exit(sweep_run.stopped_by)

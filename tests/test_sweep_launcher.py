@@ -24,7 +24,7 @@ def multirun(tmp_path, monkeypatch, capsys):
     def run(*arguments, script=f"env > variables; {DONE}"):
         monkeypatch.setattr(
             "raspitrain.sweep.sweep.job_command",
-            lambda folder, limits: ["sh", "-c", f"cd '{folder}'; {script}"],
+            lambda folder, limits, resume: ["sh", "-c", f"cd '{folder}'; {script}"],
         )
         monkeypatch.setattr(sys, "argv", ["raspitrain", "--multirun", *arguments])
         return main()

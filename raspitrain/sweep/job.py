@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
+from raspitrain.stop import leave_at_once_on_signals
 from raspitrain.sweep.process import NO_MEMORY, OUT_OF_MEMORY
 
 FILE, OVERRIDES = "job.yaml", "overrides.yaml"
@@ -28,8 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parent", type=int)
     parser.add_argument("--cores")
     parser.add_argument("--memory-limit-mb", type=float)
+    parser.add_argument("--resume", action="store_true", help="go on from its checkpoint")
     args = parser.parse_args(arguments)
 
+    leave_at_once_on_signals()  # until there is something to keep
     if args.parent is not None:
         _end_with(args.parent)
     if args.cores is not None:
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.lastResort = None  # every message goes to run.log
 
     try:
-        return _run(args.folder)
+        return _run(args.folder, resume=args.resume)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -60,7 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OUT_OF_MEMORY
 
 
-def _run(folder: Path) -> int:
+def _run(folder: Path, *, resume: bool) -> int:
+    if resume:
+        from raspitrain.resume import resume as go_on
+
+        go_on(folder)
+        return 0
+
     from omegaconf import DictConfig, OmegaConf
 
     from raspitrain.task import perform

@@ -38,7 +38,7 @@ class Limits:
     memory_mb: float | None
 
 
-def job_command(folder: Path, limits: Limits) -> list[str]:
+def job_command(folder: Path, limits: Limits, resume: bool) -> list[str]:
     """The words that start job.py on `folder`."""
     # The console script does not look for modules in the current folder; nor does then the job.
     elsewhere = [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
@@ -48,7 +48,7 @@ def job_command(folder: Path, limits: Limits) -> list[str]:
         command += ["--cores", ",".join(map(str, limits.cores))]
     if limits.memory_mb is not None:
         command += ["--memory-limit-mb", str(limits.memory_mb)]
-    return command
+    return [*command, "--resume"] if resume else command
 
 
 class JobProcess:

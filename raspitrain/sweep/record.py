@@ -25,7 +25,8 @@ FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
 FINISHED = ("completed", "stopped_early")  # as summary.json puts it
 PRUNED = "pruned"  # a search had seen enough of it
-OF_THE_SWEEP = ("launcher", "sweep_name")  # keys that change nothing about a job's results
+OF_THE_SWEEP = ("launcher", "sweep_name", "resume")  # keys that change nothing about a result
+CHECKPOINTS = ("last.pt", "last.previous.pt")
 SET_ASIDE = "set_aside"
 
 
@@ -202,6 +203,8 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
         log.warning("%s/job.yaml is damaged (%s): the job is run again.", folder, error)
         return
     kept = _row(record, job)
+    if kept.get("status") in ("failed", "killed", "out_of_memory", "refused"):
+        return  # after its summary was written
     # A job that was ended early by the sweep itself, as a search does, has a summary that says
     # "interrupted".
     if status not in FINISHED and kept.get("status") != PRUNED:
@@ -211,6 +214,23 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
     job.exit_code = 0
     job.started = kept.get("started")
     job.seconds = kept.get("seconds") or summary.get("total_seconds")
+
+
+def can_be_resumed(job: Job) -> bool:
+    """Whether an earlier start has left a checkpoint of this very job to go on from."""
+    folder = job.folder
+    if not any((folder / name).is_file() for name in CHECKPOINTS):
+        return False
+    try:
+        config = (folder / "job.yaml").read_text("utf-8")
+        if config_digest(config) != job.config_digest:
+            return False
+        summary = json.loads((folder / "summary.json").read_bytes())
+        return bool(summary["status"] != "diverged")
+    except FileNotFoundError:
+        return True  # killed before it could write one
+    except Exception:  # damaged
+        return False
 
 
 def earlier_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:

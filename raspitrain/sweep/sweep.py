@@ -23,6 +23,7 @@ from raspitrain.sweep.process import JobProcess, Limits, job_command, wait_any
 from raspitrain.sweep.record import (
     Job,
     Sweep,
+    can_be_resumed,
     check_same_keys,
     earlier_rows,
     now,
@@ -37,7 +38,7 @@ LOOK_SECONDS = 0.5  # between looks at the running jobs
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OnPoll = Callable[[Job], str | None]
-Command = Callable[[Path, Limits], Sequence[str]]
+Command = Callable[[Path, Limits, bool], Sequence[str]]
 
 
 class SweepEnd(SystemExit):
@@ -57,7 +58,8 @@ class SweepRun:
     keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
         search does, whose jobs come one by one
     on_poll : asked about each running job every second or so; a reason ends the job as pruned
-    make_command : what to start for a job; job.py if None
+    make_command : what to start in a job's folder, with which limits, and whether to go on from its
+        checkpoint; job.py if None
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class SweepRun:
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
         self.running: dict[int, tuple[Job, JobProcess]] = {}  # by slot
+        self.resumed: set[int] = set()  # numbers of jobs that went on from a checkpoint
         self.stopped_by: int | None = None
         self.gave_up = False
         self._open = ExitStack()
@@ -147,7 +150,7 @@ class SweepRun:
                 while (waiting and not self.stopped_by and not self.gave_up) or self.running:
                     self._start(waiting, shares)
                     wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
-                    self._look(screen)
+                    self._look(screen, waiting)
             except BaseException:
                 self._end_all()
                 raise
@@ -179,12 +182,16 @@ class SweepRun:
         while waiting and len(self.running) < len(shares) and not (self.stopped_by or self.gave_up):
             slot = next(k for k in range(len(shares)) if k not in self.running)
             job = waiting.pop(0)
-            make_ready(job)
+            resume = job.number not in self.resumed and can_be_resumed(job)
+            if resume:
+                self.resumed.add(job.number)
+            else:
+                make_ready(job)
             limits = Limits(shares[slot], self.launcher["memory_limit_mb"])
             job.status, job.started = "running", now()
             job.reason, job.exit_code, job.seconds, job.log_tail = None, None, None, []
             process = JobProcess(
-                self.make_command(job.folder, limits),
+                self.make_command(job.folder, limits, resume),
                 job.folder,
                 os.environ | job.environment,
                 timeout=self.launcher["job_timeout"],
@@ -194,12 +201,18 @@ class SweepRun:
             self.running[slot] = job, process
             self.sweep.write()
 
-    def _look(self, screen: SweepScreen) -> None:
+    def _look(self, screen: SweepScreen, waiting: list[Job]) -> None:
         shown = []
         for slot, (job, process) in list(self.running.items()):
             if process.poll():
                 del self.running[slot]
                 self._note_end(job, process)
+                if job.status == "refused" and job.number in self.resumed:
+                    # Its checkpoint is of no use, or the data have changed.
+                    screen.say(f"{job.name} begins anew: {job.reason}")
+                    job.status = "pending"
+                    waiting.insert(0, job)
+                    continue
                 self.sweep.write()
                 screen.ended(job, figures(read_summary(job.folder) or {}))
                 if not job.finished and self.launcher["fail_fast"] and not self.stopped_by:
