@@ -1,11 +1,13 @@
 """From a YAML node with a `_target_` to the object it names.
 
-Part of the door: it calls Hydra's instantiate. A configuration names code to run, so what it may
-name is held to an allow-list, and the list is checked on the object that the name leads to:
+The keys with underscores are those of Hydra's instantiate, which is not used itself: importing it
+takes a while, and it wraps every call of a partial. A configuration names code to run, so what it may name is held to
+an allow-list, and the list is checked on the object that the name leads to:
 `raspitrain.cli.os.system` begins like ours and is not.
 """
 
 import difflib
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +25,7 @@ ALLOWED_PACKAGES = (
     "torch.nn",
     "torch.optim",
 )
+INSTRUCTIONS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
 def build(key: str, node: DictConfig, allowed_targets: Sequence[str], **available: Any) -> Any:
@@ -34,27 +37,42 @@ def build(key: str, node: DictConfig, allowed_targets: Sequence[str], **availabl
     available : what the caller can supply (num_classes, length, …); the target gets those that
         its signature names and the node does not
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
+    # All of them before the first one is called.
     for where, name in _targets(key, node):
         resolve_target(where, name, allowed_targets)
     target = resolve_target(key, node["_target_"], allowed_targets)
     supplied = _fit_signature(key, node, target, available)
     try:
-        return instantiate(node, **supplied, _convert_="all")
-    except InstantiationException as error:
-        # Hydra wraps what the target raised; a sentence of ours goes through as it is.
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, InputError):
-                raise cause from None
-            if is_out_of_memory(cause):
-                raise InputError(out_of_memory_sentence()) from error
-            if not isinstance(cause, InstantiationException):
-                raise InputError(f"{key} ({node['_target_']}) cannot be made: {cause}") from error
-            cause = cause.__cause__
-        raise InputError(f"{key} cannot be made: {str(error).splitlines()[0]}") from error
+        values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        return _make(key, values, allowed_targets, supplied)
+    except InputError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise InputError(out_of_memory_sentence()) from error
+        raise InputError(f"{key} ({node['_target_']}) cannot be made: {error}") from error
+
+
+def _make(key: str, value: Any, allowed_targets: Sequence[str], supplied: dict[str, Any]) -> Any:
+    """Plain values with every `_target_` in them called, the innermost first."""
+
+    def inner(name: str, item: Any) -> Any:
+        return _make(name, item, allowed_targets, {})
+
+    if isinstance(value, list):
+        return [inner(f"{key}[{number}]", item) for number, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if value.get("_recursive_", True):
+        value = {name: inner(f"{key}.{name}", item) for name, item in value.items()}
+    if "_target_" not in value:
+        return value
+    target = resolve_target(key, value["_target_"], allowed_targets)
+    positional = value.get("_args_", [])
+    named = {name: item for name, item in value.items() if name not in INSTRUCTIONS} | supplied
+    if value.get("_partial_", False):
+        return functools.partial(target, *positional, **named)
+    return target(*positional, **named)
 
 
 def resolve_target(key: str, name: str, allowed_targets: Sequence[str]) -> Callable[..., Any]:

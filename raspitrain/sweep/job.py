@@ -8,7 +8,6 @@ import argparse
 import ctypes
 import logging
 import os
-import re
 import signal
 import sys
 import traceback
@@ -16,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
 from raspitrain.stop import leave_at_once_on_signals
-from raspitrain.sweep.process import NO_MEMORY, OUT_OF_MEMORY
+from raspitrain.sweep.process import OUT_OF_MEMORY
 
 FILE, OVERRIDES = "job.yaml", "overrides.yaml"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -43,24 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         return _run(args.folder, resume=args.resume)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except UnwrittenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return UNWRITTEN
     except KeyboardInterrupt as error:
         return getattr(error, "exit_code", 130)
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
-            raise
-        traceback.print_exc()
-        asked = re.search(r"allocate (\d+) bytes", str(error))
-        what = f"{int(asked[1]) / 1e6:,.0f} MB more" if asked else "more memory"
-        limit = args.memory_limit_mb
-        within = "" if limit is None else f" within launcher.memory_limit_mb={limit:g}"
-        print(f"error: {what} could not be had{within}", file=sys.stderr)
-        return OUT_OF_MEMORY
+    except UnwrittenError as error:
+        return _say(error, UNWRITTEN)
+    except Exception as error:
+        if is_out_of_memory(error):
+            if isinstance(error, InputError):
+                return _say(error, OUT_OF_MEMORY)
+            traceback.print_exc()
+            return _say(out_of_memory_sentence(), OUT_OF_MEMORY)
+        if isinstance(error, InputError):
+            return _say(error, 2)
+        raise
+
+
+def _say(sentence: object, exit_code: int) -> int:
+    """The last line of what it prints: the sweep takes it for the reason."""
+    print(f"error: {sentence}", file=sys.stderr)
+    return exit_code
 
 
 def _run(folder: Path, *, resume: bool) -> int:
