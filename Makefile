@@ -4,13 +4,16 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-long test-browser test-pi lint bench bench-a76 clean
+.PHONY: help train sweep test test-long test-browser test-pi lint bench bench-a76 clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: .venv/installed ## train and report, with ARGS="model=mobilenetv3_large optimizer=sgd" if you like
 	$(BIN)/python -m raspitrain $(ARGS)
+
+sweep: .venv/installed ## the fastest batch size and number of threads: a minute or two
+	$(BIN)/python -m raspitrain --multirun sweep=batch_threads throughput.seconds=2 $(ARGS)
 
 test: .venv/installed-dev ## the tests, in under five minutes
 	$(BIN)/python -m pytest -n auto $(ARGS)

@@ -25,6 +25,7 @@ TOLD = (
     "augment._target_=benchmarks.start_up.tell",
     "allowed_targets=[benchmarks.start_up.tell]",
 )
+JOB, JOB_FILES = "job", ("job.yaml", "overrides.yaml")
 # What it is called, the arguments of Python, the exit code. An import's process ends at once as
 # well, without taking torch down, which lasts a third as long again.
 COMMANDS: dict[str, tuple[str, Sequence[str], int]] = {
@@ -33,6 +34,11 @@ COMMANDS: dict[str, tuple[str, Sequence[str], int]] = {
     "one_thread": (
         "first step, hardware.num_threads=1",
         ["-m", "raspitrain", *TOLD, "hardware.num_threads=1"],
+        0,
+    ),
+    "job": (
+        "first step of a sweep's job, hardware.num_threads=1",
+        ["-m", "raspitrain.sweep.job", JOB],
         0,
     ),
     "help": ("--help", ["-m", "raspitrain", "--help"], 0),
@@ -50,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     print(f"{describe_machine()}\n")
     with tempfile.TemporaryDirectory() as folder:
+        if "job" in args.commands:
+            write_job(Path(folder) / JOB)
         turns = {name: partial(start, name, folder) for name in args.commands}
         taken = take_turns(turns, rounds=args.rounds, seconds=0)
     first = statistics.median(taken[args.commands[0]])
@@ -66,20 +74,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def write_job(folder: Path) -> None:
+    """What the sweep leaves in a job's folder for its process to begin with."""
+    words = [*TOLD, "hardware.num_threads=1", "--cfg", "job", "--resolve"]
+    composed = subprocess.run(
+        [sys.executable, "-m", "raspitrain", *words],
+        env=_environment(),
+        check=True,
+        capture_output=True,
+    )
+    folder.mkdir()
+    for name, content in zip(JOB_FILES, (composed.stdout, b"[]"), strict=True):
+        (folder / name).write_bytes(content)
+
+
 def start(name: str, folder: str) -> None:
     """Run one of `COMMANDS` in `folder`, to its end."""
     _, arguments, exit_code = COMMANDS[name]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    if name == "job":
+        for left in Path(folder, JOB).iterdir():
+            if left.name not in JOB_FILES:
+                left.unlink()
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
-    if done.returncode != exit_code or (TOLD[0] in arguments and STEP_IS_OVER not in done.stdout):
+    steps = TOLD[0] in arguments or JOB in arguments
+    if done.returncode != exit_code or (steps and STEP_IS_OVER not in done.stdout):
         raise RuntimeError(f"{arguments} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return os.environ | {"PYTHONPATH": path}
 
 
 num_batches = 0

@@ -1,8 +1,8 @@
 """From a YAML node with a `_target_` to the object it names.
 
 The keys with underscores are those of Hydra's instantiate, which is not used itself: importing it
-takes a while, and it wraps every call of a partial. A configuration names code to run, so what it may name is held to
-an allow-list, and the list is checked on the object that the name leads to:
+takes a while, and it wraps every call of a partial. A configuration names code to run, so what it
+may name is held to an allow-list, and the list is checked on the object that the name leads to:
 `raspitrain.cli.os.system` begins like ours and is not.
 """
 

@@ -24,7 +24,6 @@ from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.hardware.tune import Tuned, tune
 from raspitrain.prepare import Prepared, prepare
-from raspitrain.report import report_run_or_warn
 from raspitrain.results.atomic import sweep_partial, write_atomic
 from raspitrain.results.environment import environment_record, peak_memory_mb
 from raspitrain.results.folder import claim_run_folder, release_claim
@@ -478,6 +477,8 @@ def _finish(job: Job, monitor: Monitor, *, save_last: bool) -> dict[str, Any]:
             name = "confusion_matrix.png"
             names = prepared.cases.class_names
             _attempt(job, name, lambda: plot_confusion(confusion, names, folder / name))
+    from raspitrain.report import report_run_or_warn  # not before the first step
+
     report_run_or_warn(folder)
     if job.status in ("completed", "stopped_early") and not job.unwritten:
         job.keeper.remove_previous()

@@ -16,7 +16,6 @@ from raspitrain.hardware.profile import Profile, with_profile
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.hardware.tune import Tuned
 from raspitrain.prepare import Prepared, prepare
-from raspitrain.report import report_run_or_warn
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.environment import environment_record, peak_memory_mb
 from raspitrain.results.folder import claim_run_folder, release_claim
@@ -138,6 +137,8 @@ def _measure(
             "peak_memory_mb": peak_memory_mb(),
         }
         write_summary(folder / "summary.json", summary)
+        from raspitrain.report import report_run_or_warn  # not before the first step
+
         report_run_or_warn(folder)
         with Screen(1, 1) as screen:
             screen.finish(summary, folder)
