@@ -5,6 +5,7 @@ this process, by the same `main`; tests/test_cli.py runs some in one of their ow
 """
 
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,9 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import process_as_it_was
+import torch
+from conftest import TINY, process_as_it_was
+from processes import finish
 
 from raspitrain.cli import main
+from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
+from raspitrain.results.folder import CLAIM
 
 SIGNALS = np.arange(40 * 2 * 16, dtype=np.float32).reshape(40, 2, 16)
 LABELS = np.arange(40) % 2
@@ -26,7 +31,7 @@ def refused(tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> str:
-        before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+        before = files(tmp_path)
         monkeypatch.setattr(sys, "argv", ["raspitrain", *words])
         code = main()
         said = capsys.readouterr()
@@ -36,11 +41,20 @@ def refused(tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
         assert line.startswith("error: ")
         assert line.isprintable()
         assert len(line) < 1000
-        assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+        assert files(tmp_path) == before
         return line
 
     with process_as_it_was():
         yield run
+
+
+def files(folder: Path) -> dict[Path, int]:
+    """What is there, and since when; the claim on a run's folder says who looked at it last."""
+    return {
+        path: path.lstat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != CLAIM
+    }
 
 
 def yaml(folder: Path, text: str | bytes, name: str = "experiment/bad.yaml") -> None:
@@ -216,6 +230,22 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a name too long": (("hydra.run.dir=" + "x" * 300,), ("hydra.run.dir",)),
     "Hydra's own copy": (("hydra.output_subdir=.hydra",), ("hydra.output_subdir must be null",)),
     "another folder": (("hydra.job.chdir=true",), ("hydra.job.chdir must be false",)),
+    # a sweep
+    "a sweep's name without a sweep": (("sweep_name=x",), ("add --multirun",)),
+    "a sweep of nothing": (("--multirun",), ("Nothing is swept",)),
+    "a sweep elsewhere": (
+        ("--multirun", "seed=1,2", "sweep_name=../x"),
+        ("sweep_name must be", "'../x'"),
+    ),
+    "a sweep over a word": (("--multirun", "seed=1,x"), ("seed must be", "'x'")),
+    "a sweep without end": (
+        ("--multirun", "seed=range(1,1000000000)"),
+        ("a sweep has 10000 at the most",),
+    ),
+    "no jobs at a time": (
+        ("--multirun", "seed=1,2", "launcher.num_parallel=0"),
+        ("launcher.num_parallel must be",),
+    ),
     # data that is not there
     "no path": (("dataset=npy",), ("dataset.path is not given", "dataset.path=")),
     "no name": (("dataset=ucr",), ("dataset.name is not given",)),
@@ -430,6 +460,130 @@ def test_a_mistake_in_the_data(case, refused, tmp_path):
     sentence = refused(*words, *SMALL)
     for fragment in fragments:
         assert fragment in sentence
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run of four epochs that is complete."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert (
+        finish(*(t for t in TINY if "epochs" not in t), "epochs=4", "hydra.run.dir=run", cwd=folder)
+        == 0
+    )
+    return folder / "run"
+
+
+def change(folder: Path, **config: object) -> None:
+    """Put other values into the configuration that the checkpoint holds."""
+    state = load_checkpoint(folder / "last.pt")
+    for key, value in config.items():
+        state["config"][key] = value
+    save_checkpoint(folder / "last.pt", state)
+    undone(folder)
+
+
+def undone(folder: Path) -> None:
+    """As if the run had been killed before its end."""
+    (folder / "summary.json").unlink()
+
+
+def cut(folder: Path) -> None:
+    undone(folder)
+    os.truncate(folder / "last.pt", 1000)
+
+
+def replaced(content: bytes) -> Callable[[Path], None]:
+    def replace(folder: Path) -> None:
+        undone(folder)
+        (folder / "last.pt").write_bytes(content)
+
+    return replace
+
+
+def other_version(folder: Path) -> None:
+    undone(folder)
+    torch.save(
+        {"format": "raspitrain checkpoint", "format_version": 99, "state": {}}, folder / "last.pt"
+    )
+
+
+def evil_code(folder: Path) -> None:
+    model = {"_target_": "os.system", "command": "touch pwned"}
+    change(folder, model=model, allowed_targets=["os.system"])
+
+
+def other_data(folder: Path) -> None:
+    state = load_checkpoint(folder / "last.pt")
+    change(folder, dataset=state["config"]["dataset"] | {"seed": 9})
+
+
+def emptied(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def weights_alone(folder: Path) -> None:
+    undone(folder)
+    shutil.copy(folder / "best.pt", folder / "last.pt")
+
+
+RESUME: dict[str, tuple[Callable[[Path], object], Words, tuple[str, ...]]] = {
+    "no such folder": (lambda f: None, ("resume=nowhere",), ("there is no folder", "nowhere")),
+    "no name": (lambda f: None, ("resume=",), ("resume= must name the folder",)),
+    "a file in it": (lambda f: None, ("resume=run/last.pt",), ("takes a run's folder",)),
+    "two of them": (lambda f: None, ("resume=run", "resume=run"), ("resume is given 2 times",)),
+    "a sweep of it": (lambda f: None, ("resume=run", "--multirun"), ("leave out --multirun",)),
+    "auto without a folder": (lambda f: None, ("resume=auto",), ("hydra.run.dir=FOLDER",)),
+    "an empty folder": (emptied, ("resume=run",), ("holds no run of raspitrain",)),
+    "no checkpoint": (
+        lambda f: (f / "last.pt").unlink(), ("resume=run",), ("no checkpoint to go on from",),
+    ),
+    "a checkpoint cut short": (cut, ("resume=run",), ("no usable checkpoint", "what is left")),
+    "a checkpoint of zeros": (replaced(bytes(5000)), ("resume=run",), ("no usable checkpoint",)),
+    "a pickle": (replaced(b"\x80\x04N."), ("resume=run",), ("not a checkpoint of raspitrain",)),
+    "another version": (other_version, ("resume=run",), ("checkpoint format 99",)),
+    "weights alone": (weights_alone, ("resume=run",), ("weights alone",)),
+    "code of a stranger": (evil_code, ("resume=run",), ("uses code of its own (os.system)",)),
+    "code of a stranger, unannounced": (
+        lambda f: change(f, model={"_target_": "os.system", "command": "touch pwned"}),
+        ("resume=run",),
+        ("os.system is not allowed",),
+    ),
+    "an interpolation": (
+        lambda f: change(f, seed="${oc.env:HOME}"), ("resume=run",), ("does not hold a run",),
+    ),
+    "no configuration": (
+        lambda f: change(f, model=None), ("resume=run",), ("model must be a group with a _target_",),
+    ),
+    "another rate": (undone, ("resume=run", "optimizer.lr=1"), ("make it another run",)),
+    "another model": (undone, ("resume=run", "model=mobilenetv3_large"), ("another run",)),
+    "fewer epochs": (undone, ("resume=run", "epochs=2"), ("can only go on longer",)),
+    "a key that is none": (undone, ("resume=run", "epoch=9"), ("epoch is not a key",)),
+    "a value that is none": (undone, ("resume=run", "epochs=soon"), ("epochs must be",)),
+    "a word": (undone, ("resume=run", "epochs"), ("takes key=value alone",)),
+    "another folder": (undone, ("resume=run", "hydra.run.dir=x"), ("no place beside resume=",)),
+    "other data": (
+        other_data,
+        ("resume=run",),
+        ("the data are not those",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RESUME)
+def test_a_mistake_in_going_on(case, refused, finished, tmp_path):
+    alter, words, fragments = RESUME[case]
+    shutil.copytree(finished, tmp_path / "run")
+    alter(tmp_path / "run")
+    sentence = refused(*words)
+    for fragment in fragments:
+        assert fragment in sentence
+
+
+def test_there_are_enough_rows_and_no_two_alike():
+    rows = [*COMMAND.values(), *((MINE, *row) for row in YAML.values()), *DATA.values()]
+    assert len(rows) + len(RESUME) >= 60
+    assert len({repr(words) for words, _ in COMMAND.values()}) == len(COMMAND)
 
 
 def test_names_in_a_file_cannot_command_the_terminal(refused, tmp_path):
