@@ -38,6 +38,7 @@ HARMLESS = {
     "dataset.path",  # the data themselves are compared
     "allowed_targets",
 }
+RESULTS = ("metrics.csv", "best.pt", "accuracy.png", "loss.png")  # of every run that is complete
 HARMLESS_SECTIONS = ("hardware",)
 BITS = {"hardware.device", "hardware.flush_denormals", "hardware.compile"}  # of these sections
 
@@ -82,17 +83,18 @@ def resume(
         claim_to_resume(folder)
         try:
             sweep_partial(folder)
-            name, state = _newest(folder)
+            name, state, note = _newest(folder)
             try:
                 stored = _stored_config(state["config"])
             except (KeyError, TypeError, ValueError) as error:
                 raise _unfit(folder / name) from error
             cfg, changed = _changed_config(stored, overrides, folder)
-            summary = _complete(folder, state, cfg)
+            summary = _complete(folder, state, cfg, changed)
             if summary is not None:
                 tell(_nothing_to_do(folder, summary))
                 return summary
             job = _restored(folder, name, state, cfg, changed, started, stop)
+            job.notes[:0] = [note] if note else []
             with stop.deferred():
                 return carry_on(job, stop)
         finally:
@@ -107,8 +109,9 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"there is no folder {folder} to go on in")
 
 
-def _newest(folder: Path) -> tuple[str, dict[str, Any]]:
-    """The newest checkpoint that is whole, and its name."""
+def _newest(folder: Path) -> tuple[str, dict[str, Any], str]:
+    """The name and the state of the newest checkpoint that is whole, and what was wrong with a
+    newer one."""
     from raspitrain.results.checkpoint import load_checkpoint
     from raspitrain.results.keeper import LAST, PREVIOUS
 
@@ -122,9 +125,7 @@ def _newest(folder: Path) -> tuple[str, dict[str, Any]]:
         if not isinstance(state.get("training"), dict) or not isinstance(state.get("run"), dict):
             wrong.append((name, f"{folder / name} holds weights alone, not the state of a run"))
             continue
-        if wrong:
-            log.warning("%s; going on from %s instead", wrong[0][1], name)
-        return name, state
+        return name, state, f"{wrong[0][1]}; going on from {name} instead" if wrong else ""
     raise InputError(_no_checkpoint(folder, wrong))
 
 
@@ -222,21 +223,27 @@ def _read_override(text: str) -> tuple[str, Any]:
         raise InputError(f"{text!r} cannot be read: write key=value.") from error
 
 
-def _complete(folder: Path, state: Mapping[str, Any], cfg: DictConfig) -> dict[str, Any] | None:
+def _complete(
+    folder: Path, state: Mapping[str, Any], cfg: DictConfig, changed: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """The summary of a run that has nothing left to do; None if there is something."""
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         status = summary["status"]
+        if summary.get("unwritten") or not all((folder / name).exists() for name in RESULTS):
+            return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     try:
         run, epochs_done = state["run"], state["epoch"]
-        epochs = run["epochs"] if cfg.epochs in ("auto", state["config"]["epochs"]) else cfg.epochs
+        epochs = _epochs(run["epochs"], changed.get("epochs"))
         if status == "stopped_early" and cfg.patience is not None:
             done = run["evaluations_since_best"] >= cfg.patience
         else:
             done = status == "completed" and epochs_done >= epochs
-    except (KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise _unfit(folder / "last.pt") from error
     return summary if done else None
 
@@ -308,12 +315,12 @@ def _restored(
     except Exception as error:  # a state that does not fit fails in torch's many ways
         raise _unfit(folder / name) from error
     if not_exact:
-        log.warning("going on, but not bit for bit: %s", "; ".join(not_exact))
+        job.notes.append(f"going on, but not bit for bit: {'; '.join(not_exact)}")
     if changed:
         try:
             write_config(job)
         except OSError as error:
-            log.warning("config.yaml stays as it was (%s)", error.strerror)
+            job.notes.append(f"config.yaml stays as it was ({error.strerror})")
     return job
 
 
@@ -384,7 +391,7 @@ def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
             if best["step"] == job.best.row["step"]:
                 job.best_weights, job.keeper.best_step = best["model"], best["step"]
         except (InputError, KeyError) as error:
-            log.info("no weights of the best model until the next evaluation: %s", error)
+            job.notes.append(f"no weights of the best model until the next evaluation: {error}")
 
 
 def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]) -> list[str]:
@@ -417,7 +424,8 @@ def _say_longer(job: "Job", before: int) -> None:
     factor = schedule.lr_lambdas[0](end)
     if factor != 1:
         rate = factor * optimizer.param_groups[0]["initial_lr"]
-        log.warning(
-            "epochs=%d: the schedule was made for %d and is not stretched; beyond them the rate "
-            "stays at its end, %.3g", job.prepared.epochs, job.prepared.schedule_epochs, rate,
-        )  # fmt: skip
+        job.notes.append(
+            f"epochs={job.prepared.epochs}: the schedule was made for "
+            f"{job.prepared.schedule_epochs} and is not stretched; beyond them the rate stays at "
+            f"its end, {rate:.3g}"
+        )

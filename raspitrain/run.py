@@ -54,6 +54,7 @@ class Job:
     before : what `tune` needs of an earlier part of this run
     seconds_before, peak_before : of earlier parts
     resumed : when and where the run was taken up again
+    notes : sentences for the log, as soon as there is one
     unwritten : results that could not be written, by name, and why
     """
 
@@ -76,6 +77,7 @@ class Job:
     seconds_before: float = 0.0
     peak_before: float = 0.0
     resumed: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     unwritten: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -198,7 +200,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
             screen,
             Monitor(job.folder, **job.cfg.hardware.readings) as monitor,
         ):
-            for note in job.profile.notes:
+            for note in (*job.profile.notes, *job.notes):
                 log.warning(note)
             try:
                 with stop.deferred(False):
@@ -480,6 +482,11 @@ def _finish(job: Job, monitor: Monitor, *, save_last: bool) -> dict[str, Any]:
     from raspitrain.report import report_run_or_warn  # not before the first step
 
     report_run_or_warn(folder)
+    if job.unwritten:
+        # For whoever reads the summary alone, and for the run's being taken up again.
+        summary["unwritten"] = dict(job.unwritten)
+        with suppress(OSError):
+            write_summary(folder / "summary.json", summary)
     if job.status in ("completed", "stopped_early") and not job.unwritten:
         job.keeper.remove_previous()
     return summary

@@ -1,7 +1,7 @@
 """Runs in processes of their own that can be killed, signalled, or have their writes fail.
 
-They are forked from a process that has torch imported already, so that one costs a fifth of a
-second instead of two; what they do is what `python -m raspitrain` does with the same words.
+They are forked from a process that has torch imported already, so that one costs half a second
+instead of two; what they do is what `python -m raspitrain` does with the same words.
 """
 
 import errno
@@ -10,41 +10,54 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["raspitrain.run", "raspitrain.cli", "raspitrain.resume"])
+SERVER.set_forkserver_preload(
+    ["raspitrain.run", "raspitrain.cli", "raspitrain.resume", "matplotlib.figure"]
+)
 
 
 @dataclass(frozen=True)
 class AtWrite:
-    """What happens at the `number`th step of a write, counted from 0, and maybe ever after."""
+    """What happens at one step of a write, counted from 0, and maybe at all that come after it."""
 
     number: int
     error: int | None = errno.ENOSPC  # None: the process is killed
     ever_after: bool = False
-    stages: tuple[str, ...] = ()  # counts these alone, where there are any
+    since: str | None = None  # counted from the first step of this name
+
+    def on_write(self) -> Callable[[str, Path], None]:
+        """A hook for raspitrain.results.atomic."""
+        seen = 0
+
+        def at_write(stage: str, path: Path) -> None:
+            nonlocal seen
+            if seen == 0 and self.since not in (None, stage):
+                return
+            number, seen = seen, seen + 1
+            if number == self.number or (self.ever_after and number > self.number):
+                if self.error is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise OSError(self.error, os.strerror(self.error), str(path))
+
+        return at_write
 
 
-def _install(fault: AtWrite) -> None:
+@contextmanager
+def write_fails(fault: AtWrite) -> Iterator[None]:
+    """Within the block the writes of this process fail so."""
     from raspitrain.results import atomic
 
-    seen = 0
-
-    def on_write(stage: str, path: Path) -> None:
-        nonlocal seen
-        if fault.stages and stage not in fault.stages:
-            return
-        number, seen = seen, seen + 1
-        if number == fault.number or (fault.ever_after and number > fault.number):
-            if fault.error is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise OSError(fault.error, os.strerror(fault.error), str(path))
-
-    atomic.on_write = on_write
+    before, atomic.on_write = atomic.on_write, fault.on_write()
+    try:
+        yield
+    finally:
+        atomic.on_write = before
 
 
 def _main(arguments: Sequence[str], cwd: str, fault: AtWrite | None) -> None:
@@ -55,7 +68,9 @@ def _main(arguments: Sequence[str], cwd: str, fault: AtWrite | None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
     sys.argv = ["raspitrain", *arguments]
     if fault is not None:
-        _install(fault)
+        from raspitrain.results import atomic
+
+        atomic.on_write = fault.on_write()
     from raspitrain.__main__ import main
 
     code = main()
@@ -78,9 +93,16 @@ def finish(*arguments: str, cwd: Path, fault: AtWrite | None = None) -> int:
     return process.exitcode
 
 
-def wait_for(path: Path, seconds: float = 60.0) -> None:
-    """Wait until a file is there."""
+def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} does not come"
+    while not happened():
+        assert time.monotonic() < end, "it does not happen"
         time.sleep(0.002)
+
+
+def log_lines(folder: Path, word: str) -> int:
+    """How many lines of the run's log hold `word`; "threads:" is the last before training."""
+    try:
+        return (folder / "run.log").read_text().count(word)
+    except FileNotFoundError:
+        return 0

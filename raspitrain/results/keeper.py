@@ -120,6 +120,10 @@ class Keeper:
         self.num_bytes += size
         self.last_bytes = size
         self.seconds += seconds
+        if self.num_written == 1 and (hourly := self.record()["bytes_per_hour"]) is not None:
+            log.info(
+                "checkpoints: %.1f MB each, %.0f MB an hour at the most", size / 1e6, hourly / 1e6
+            )
 
     def _tell(self, failed: str | None) -> None:
         before, self.failure = self.failure, failed

@@ -27,6 +27,7 @@ KEYS = (
     "num_threads",
     "threads",  # how that number was chosen, with figures, and what changed it in the run
     "resumed",  # when the run was taken up again, where it stood, with which overrides
+    "unwritten",  # what the card would not take, and why
     "checkpoints",  # how many were written, bytes, seconds, bytes an hour at that pace
     "bit_reproducible",  # the same seed and number of threads give the same weights again
     "thermal",  # temperatures, throttling, pauses; null where nothing can be read
