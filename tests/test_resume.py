@@ -31,17 +31,16 @@ JOB = (
 )  # fmt: skip
 
 
+def leave_out_what_takes_longer_than_the_run(patch) -> None:
+    for name in ("accuracy", "loss", "telemetry", "confusion"):
+        patch.setattr(f"raspitrain.run.plot_{name}", lambda *given: given[-1].touch())
+    patch.setattr("raspitrain.run.report_run_or_warn", lambda folder: None)
+    patch.setattr("raspitrain.run.environment_record", dict)
+
+
 @pytest.fixture(autouse=True)
-def no_plots(monkeypatch):
-    """The plots of a run in this process take longer than the run."""
-    for name in ("plot_accuracy", "plot_loss", "plot_telemetry", "report_run_or_warn"):
-        monkeypatch.setattr(f"raspitrain.run.{name}", lambda *given: _touch(given[-1]))
-    monkeypatch.setattr("raspitrain.run.plot_confusion", lambda *given: _touch(given[-1]))
-
-
-def _touch(path):
-    if path.suffix == ".png":
-        path.touch()
+def quick(monkeypatch):
+    leave_out_what_takes_longer_than_the_run(monkeypatch)
 
 
 def result(folder: Path) -> tuple[list[dict], dict, dict]:
@@ -169,9 +168,7 @@ def once(tmp_path_factory):
         cfg = hydra.compose("config", overrides=[*JOB, "allowed_targets=[mine.Net]"])
         plain = hydra.compose("config", overrides=[*JOB])
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("accuracy", "loss", "telemetry", "confusion"):
-            patch.setattr(f"raspitrain.run.plot_{name}", lambda *given: _touch(given[-1]))
-        patch.setattr("raspitrain.run.report_run_or_warn", lambda folder: None)
+        leave_out_what_takes_longer_than_the_run(patch)
         run(plain, folder / "alone")
         StopAfter(patch, 23)
         for config, name in ((plain, "stopped"), (cfg, "foreign")):
