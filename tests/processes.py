@@ -106,3 +106,8 @@ def log_lines(folder: Path, word: str) -> int:
         return (folder / "run.log").read_text().count(word)
     except FileNotFoundError:
         return 0
+
+
+def wait_for(path: Path, seconds: float = 60.0) -> None:
+    """Wait until a file is there."""
+    wait_until(path.exists, seconds)
