@@ -553,7 +553,7 @@ RESUME: dict[str, tuple[Callable[[Path], object], Words, tuple[str, ...]]] = {
         lambda f: change(f, seed="${oc.env:HOME}"), ("resume=run",), ("does not hold a run",),
     ),
     "no configuration": (
-        lambda f: change(f, model=None), ("resume=run",), ("model must be a group with a _target_",),
+        lambda f: change(f, model=None), ("resume=run",), ("model must be a group",),
     ),
     "another rate": (undone, ("resume=run", "optimizer.lr=1"), ("make it another run",)),
     "another model": (undone, ("resume=run", "model=mobilenetv3_large"), ("another run",)),
