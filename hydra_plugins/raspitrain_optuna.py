@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.composition import check_given_once
 from raspitrain.errors import InputError
+from raspitrain.report import report_sweep_or_warn
 
 MOST_VALUES = 1_000  # of one key that lists them
 
@@ -83,8 +84,6 @@ class OptunaSweeper(Sweeper):
             if returns:
                 launcher.finish()
             else:
-                from raspitrain.report import report_sweep_or_warn
-
                 report_sweep_or_warn(launcher.folder)
         finally:
             print("\n".join(["", *search.lines()]))

@@ -18,7 +18,6 @@ from raspitrain.report.answer import (
 )
 from raspitrain.report.axes import short_names
 from raspitrain.report.jobs import PRUNED, Job, Sweep, load_sweep
-from raspitrain.report.pictures import plot_pareto, plot_sweep
 from raspitrain.report.preset import command_line, setting_overrides, write_preset
 from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
 from raspitrain.report.sweep_page import sweep_page
@@ -55,6 +54,8 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
     OSError
         The card is full, read-only or broken.
     """
+    from raspitrain.report.pictures import plot_pareto, plot_sweep  # numpy, which takes its time
+
     folder = Path(folder).absolute()
     sweep = load_sweep(folder)
     answer = find_answer(sweep)
