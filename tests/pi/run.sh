@@ -67,7 +67,9 @@ if ! cmp -s "$root/raspitrain/constraints.txt" "$root/pi/constraints.txt"; then
         python3.11 -m compileall -q -j 0 -s "$root" "$root/pi/lib" >/dev/null || true
     fi
     echo "$(($(megabytes) - empty))" >"$root/pi/megabytes"
-    board pip install --quiet --no-compile -c constraints.txt -e '.[ucr,dev]'
+    # What the tests import, without linters and exporters.
+    board pip install --quiet --no-compile -c constraints.txt -e '.[ucr]' \
+        hypothesis pytest pytest-xdist scikit-learn
     cp "$root/raspitrain/constraints.txt" "$root/pi/"
 fi
 board pip check || failed+=("pip check")
