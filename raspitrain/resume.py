@@ -196,9 +196,23 @@ def _changed_config(
             f"the run in {folder} uses code of its own ({', '.join(own)}): if you trust it, add "
             f"'allowed_targets=[{','.join(own)}]' to the command."
         )
+    _refuse_foreign_command(cfg, overrides, folder)
     if changed.get("allowed_targets") == own:
         del changed["allowed_targets"]
     return cfg, changed
+
+
+def _refuse_foreign_command(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
+    """InputError if the checkpoint names a program to run that nobody here has named."""
+    from raspitrain.hardware.profile import profile_values
+
+    key = "hardware.readings.vcgencmd"
+    command, ours = OmegaConf.select(cfg, key), profile_values("auto")["readings.vcgencmd"]
+    if command != ours and not any(text.startswith(f"{key}=") for text in overrides):
+        raise InputError(
+            f"the run in {folder} starts a program of its own ({command}) to read the board: if "
+            f"you trust it, add {key}={command} to the command, else {key}={ours}."
+        )
 
 
 def _another_run(typed: str, own: str) -> InputError:

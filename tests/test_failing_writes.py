@@ -66,7 +66,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(
             f"raspitrain.run.plot_{name}", lambda *given: write_atomic(given[-1], PNG_END)
         )
-    monkeypatch.setattr("raspitrain.run.report_run_or_warn", lambda folder: None)
+    monkeypatch.setattr("raspitrain.report.report_run_or_warn", lambda folder: None)
     monkeypatch.setattr("raspitrain.run.environment_record", dict)
     monkeypatch.setattr(Keeper, "is_due", lambda self: True)
 

@@ -34,7 +34,7 @@ JOB = (
 def leave_out_what_takes_longer_than_the_run(patch) -> None:
     for name in ("accuracy", "loss", "telemetry", "confusion"):
         patch.setattr(f"raspitrain.run.plot_{name}", lambda *given: given[-1].touch())
-    patch.setattr("raspitrain.run.report_run_or_warn", lambda folder: None)
+    patch.setattr("raspitrain.report.report_run_or_warn", lambda folder: None)
     patch.setattr("raspitrain.run.environment_record", dict)
 
 
@@ -380,6 +380,23 @@ def test_code_of_the_users_own_is_to_be_allowed_again(once, tmp_path):
     save_checkpoint(folder / "last.pt", state)
     with pytest.raises(InputError, match=r"_target_=os\.system is not allowed"):
         resume(folder, ["allowed_targets=[mine.Net]"])
+
+
+def test_a_strangers_program_is_not_started(stopped, tmp_path):
+    """What reads the board is a program that the configuration names."""
+    program, trace = tmp_path / "vcgencmd", tmp_path / "trace"
+    program.write_text(f"#!/bin/sh\ntouch {trace}\n")
+    program.chmod(0o755)
+    state = load_checkpoint(stopped / "last.pt")
+    state["config"]["hardware"]["readings"]["vcgencmd"] = str(program)
+    save_checkpoint(stopped / "last.pt", state)
+    with pytest.raises(InputError, match="starts a program of its own .*if you trust it"):
+        resume(stopped)
+    assert not trace.exists()
+    resume(stopped, ["hardware.readings.vcgencmd=vcgencmd"])
+    assert not trace.exists()
+    assert resume(stopped, [f"hardware.readings.vcgencmd={program}", "epochs=9"])["status"]
+    assert trace.exists()
 
 
 # What is left of the files.
