@@ -390,7 +390,7 @@ def test_a_strangers_program_is_not_started(stopped, tmp_path):
     state = load_checkpoint(stopped / "last.pt")
     state["config"]["hardware"]["readings"]["vcgencmd"] = str(program)
     save_checkpoint(stopped / "last.pt", state)
-    with pytest.raises(InputError, match="starts a program of its own .*if you trust it"):
+    with pytest.raises(InputError, match=r"starts a program of its own .*if you trust it"):
         resume(stopped)
     assert not trace.exists()
     resume(stopped, ["hardware.readings.vcgencmd=vcgencmd"])
