@@ -20,6 +20,7 @@ from raspitrain.errors import InputError
 from raspitrain.report import report_sweep_or_warn
 
 MOST_VALUES = 1_000  # of one key that lists them
+MOST_COMPOSED = 50  # configurations that are tried before the first job
 
 
 class OptunaSweeper(Sweeper):
@@ -67,6 +68,9 @@ class OptunaSweeper(Sweeper):
         fixed, space = self._space(arguments)
         cfg = self._compose(fixed)
         _check_objectives(cfg, settings["objective"], space)
+
+        for drawn in _each_value_once(space):
+            launcher.compose([*drawn, *fixed])  # a mistake is said now, not after an hour
 
         launcher.swept = [key.lstrip("+") for key in space]
         launcher.more_to_come = True
@@ -123,6 +127,18 @@ class OptunaSweeper(Sweeper):
                 "'optimizer.lr=tag(log,interval(1e-4,1e-1))'."
             )
         return list(fixed.values()), space
+
+
+def _each_value_once(space: Mapping[str, Any]) -> list[list[str]]:
+    """Words of as few jobs as show every word of the space, and both ends of its numbers."""
+    from raspitrain.sweep.search import Choice, shown
+
+    values = {
+        key: list(v.words) if isinstance(v, Choice) else [shown(v.low), shown(v.high)]
+        for key, v in space.items()
+    }
+    most = min(max(map(len, values.values())), MOST_COMPOSED)
+    return [[f"{key}={v[k % len(v)]}" for key, v in values.items()] for k in range(most)]
 
 
 def _values(override: Override) -> Any:

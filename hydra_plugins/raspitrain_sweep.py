@@ -162,7 +162,7 @@ class ProcessLauncher(Launcher):
         _check_folder(self.config, self.folder)
         words = [[str(word) for word in overrides] for overrides in job_overrides]
         swept = differing(words) if self.swept is None else self.swept
-        configs = [self._compose(overrides) for overrides in words]
+        configs = [self.compose(overrides) for overrides in words]
         jobs = make_jobs(self.folder, words, configs, swept, first_number=initial_job_idx)
         if self.sweep_run is None:
             self._open(configs[0], swept)
@@ -227,7 +227,7 @@ class ProcessLauncher(Launcher):
         if not all(job.finished for job in self.sweep_run.sweep.jobs):
             raise SweepEnd(1)
 
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
         """A job's configuration, checked as that of a single run is."""
         assert self.hydra_context is not None
         assert self.config is not None

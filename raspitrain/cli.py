@@ -160,8 +160,11 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
 
 
 def _check_is_no_sweep(cfg: DictConfig) -> None:
+    choices = HydraConfig.get().runtime.choices
+    if choices.get("hydra/sweeper") == "optuna":
+        raise InputError("hydra/sweeper=optuna is for sweeps: add --multirun.")
     for key, given in (
-        ("sweep", HydraConfig.get().runtime.choices.get("sweep")),
+        ("sweep", choices.get("sweep")),
         ("sweep_name", cfg.get("sweep_name")),
     ):
         if given is not None:
@@ -259,6 +262,8 @@ def _is_number(text: str) -> bool:
 
 
 def _unknown_key(key: str, arguments: list[str]) -> str:
+    if key.startswith("hydra.sweeper."):
+        return _unknown_key_of_search(key, arguments)
     known = _known_keys(arguments)
     if f"{key}={{" in " ".join(arguments):
         return f"{key}={{…}} cannot take the place of a group: set its keys one by one, {key}.KEY=…"
@@ -266,6 +271,15 @@ def _unknown_key(key: str, arguments: list[str]) -> str:
         return f"{key} is not there any more: another part of the command removes its group."
     hint = _did_you_mean(key, known) or "; --cfg job shows all keys."
     return f"{key} is not a key of this configuration{hint}"
+
+
+def _unknown_key_of_search(key: str, arguments: list[str]) -> str:
+    from raspitrain.sweep.search import RULES as SEARCH_RULES
+
+    known = [f"hydra.sweeper.{name}" for name in SEARCH_RULES]
+    if key in known and "hydra/sweeper=optuna" not in arguments:
+        return f"{key} is for searches: add hydra/sweeper=optuna."
+    return f"{key} is no key of a search{_did_you_mean(key, known) or '; --cfg hydra shows all.'}"
 
 
 def _known_keys(arguments: list[str]) -> list[str]:

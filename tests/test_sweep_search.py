@@ -5,6 +5,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import TINY
@@ -276,13 +277,58 @@ def test_a_search_by_the_real_command_and_its_continuation(command, tmp_path):
     assert len(result["jobs"]) == 2
 
 
-def test_without_a_validation_part_one_is_asked_for(command, tmp_path):
-    done = command(*SEARCH, "batch_size=8,16", *TINY)
+VALIDATION = "split.validation=0.2"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["batch_size=8,16"], "validation_accuracy needs a validation part: add split.validation"),
+        (["optimizer=adam,sgd", "batch_size=int(interval(0,9))", VALIDATION], "batch_size must be"),
+        (["batch_size=8,16", "hydra.sweeper.n_trial=4"], "did you mean hydra.sweeper.n_trials"),
+    ],
+)
+def test_a_mistake_is_said_before_the_first_job(command, tmp_path, words, says):
+    done = command(*SEARCH, *words, *TINY)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: validation_accuracy needs a validation part: add split.validation=0.15.\n"
-    )
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_without_multirun_and_its_keys_without_a_search(command):
+    assert "add --multirun" in command("hydra/sweeper=optuna").stderr
+    done = command("--multirun", "hydra.sweeper.n_trials=4", "batch_size=8,16")
+    assert "add hydra/sweeper=optuna" in done.stderr
+
+
+@pytest.mark.long
+def test_a_search_that_was_killed_equals_one_that_was_not(command, tmp_path):
+    words = [*SEARCH, "optimizer.lr=tag(log,interval(1e-4,1e-2))", "sweep=optimizers", VALIDATION,
+             *TINY, "hydra.sweeper.n_trials=4"]  # fmt: skip
+    assert command(*words, "sweep_name=whole").returncode == 0
+    broken = [sys.executable, "-m", "raspitrain", *words, "sweep_name=broken"]
+    killed = subprocess.Popen(broken, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    folder = tmp_path / "outputs" / "sweeps" / "broken"
+    while len(list(folder.glob("*/job.yaml"))) < 3:
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    done = list(folder.glob("*/summary.json"))
+    before = [path.stat().st_mtime_ns for path in done]
+    assert command(*words, "sweep_name=broken").returncode == 0
+    assert [path.stat().st_mtime_ns for path in done] == before
+
+    def results(name):
+        found = json.loads((tmp_path / "outputs" / "sweeps" / name / "sweep.json").read_text())
+        return [
+            (job["number"], job["name"], job["status"], job["figures"]["validation_accuracy"])
+            for job in found["jobs"]
+        ]
+
+    assert results("broken") == results("whole")
+    assert len(results("whole")) == 4
 
 
 def test_without_optuna_it_says_what_to_install(command, tmp_path):

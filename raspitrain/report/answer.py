@@ -163,9 +163,11 @@ def _accuracy_figure(sweep: Sweep, done: Sequence[Setting]) -> tuple[str | None,
         return None, []
     if figure == "validation_accuracy" or len(done) == 1:
         return figure, []
+    some = any(job.number_of("validation_accuracy") is not None for job in jobs)
     return figure, [
-        "No validation part: the test part chose the most accurate setting, so its accuracy "
-        "flatters that choice; add split.validation=0.15 for one that does not."
+        f"{'Not every job had a' if some else 'No'} validation part: the test part chose the most "
+        "accurate setting, so its accuracy flatters that choice; add split.validation=0.15 for "
+        "one that does not."
     ]
 
 

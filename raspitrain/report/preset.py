@@ -19,7 +19,7 @@ from raspitrain.report.read import read_bytes
 from raspitrain.results.atomic import write_atomic
 
 # Of the sweep, not of the setting.
-OF_THE_SWEEP = ("sweep", "sweep_name", "task", "launcher")
+OF_THE_SWEEP = ("sweep", "sweep_name", "task", "throughput", "launcher")
 MISSING = object()
 
 
