@@ -8,6 +8,7 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -80,9 +81,10 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self.waiting:
-            block = os.read(self.from_browser, 1 << 16)
+            ready, _, _ = select.select([self.from_browser], [], [], SECONDS)
+            block = os.read(self.from_browser, 1 << 16) if ready else b""
             if not block:
-                raise RuntimeError("chromium has ended")
+                raise RuntimeError("chromium does not answer")
             self.waiting += block
         message, _, self.waiting = self.waiting.partition(b"\0")
         return json.loads(message)

@@ -164,6 +164,22 @@ def test_the_real_command_takes_the_yaml(grid, command):
     assert "num_threads: 4\n" in done.stdout
 
 
+@pytest.mark.parametrize("width", [50, 70, 200])
+def test_a_narrow_terminal_shows_fewer_columns_and_whole_figures(grid, monkeypatch, width):
+    """What is left out stands in the files; a cell that is cut short stands nowhere."""
+    _, result = grid
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    print_sweep(result, terminal)
+    table = terminal.getvalue().split("fastest:")[0]
+    assert "…" not in table
+    assert "98.4" in table
+    assert "num_threads" in table
+    assert ("memory MB" in table) == (width == 200)
+
+
 def test_seeds_are_folded_into_mean_and_deviation(tmp_path):
     accuracies = {("adam", 0): 0.90, ("adam", 1): 0.96, ("adam", 2): 0.93,
                   ("sgd", 0): 0.97, ("sgd", 1): 0.70, ("sgd", 2): 0.80}  # fmt: skip

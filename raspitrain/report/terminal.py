@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from raspitrain.report.read import label
@@ -32,11 +32,11 @@ COLUMNS = (
     Column("test_accuracy", "test %", 100),
     Column("samples_per_second", "samples/s", 1, 0),
     Column("ms_per_step", "ms/step", 1, 2, 4),
-    Column("training_seconds", "seconds", 1, 1, 1),
+    Column("training_seconds", "seconds", 1, 1, 2),
     Column("peak_memory_mb", "memory MB", 1, 0, 3),
-    Column("thermal.temperature_before_c", "°C before", 1, 0, 5),
-    Column("thermal.temperature_after_c", "°C after", 1, 0, 4),
-    Column("energy.joules", "joules", 1, 0, 6),
+    Column("thermal.temperature_before_c", "°C before", 1, 0, 6),
+    Column("thermal.temperature_after_c", "°C after", 1, 0, 5),
+    Column("energy.joules", "joules", 1, 0, 7),
 )
 
 
@@ -77,17 +77,23 @@ def _reason(job: Mapping[str, Any]) -> str:
 
 
 def _fitting_table(result: Mapping[str, Any], console: "Console") -> "Table":
+    """With as many columns as there is room for; the words at the end of a line go last."""
     there = {name for setting in result["settings"] for name in setting["figures"]}
     columns = [column for column in COLUMNS if column.figure in there]
-    while True:
-        table = _table(result, columns)
-        rank = max((c.dispensable for c in columns), default=0)
-        if rank == 0 or console.measure(table).maximum <= console.width:
+    if result["accuracy"] == "validation_accuracy":
+        columns = [replace(c, dispensable=1) if c.figure == "test_accuracy" else c for c in columns]
+    endless = console.options.update(max_width=10_000)
+    for most in range(max((c.dispensable for c in columns), default=0), -1, -1):
+        kept = [c for c in columns if c.dispensable <= most]
+        table = _table(result, kept)
+        if console.measure(table, options=endless).maximum <= console.width:
             return table
-        columns = [c for c in columns if c.dispensable != rank]
+    return _table(result, kept, with_words=False)
 
 
-def _table(result: Mapping[str, Any], columns: Sequence[Column]) -> "Table":
+def _table(
+    result: Mapping[str, Any], columns: Sequence[Column], *, with_words: bool = True
+) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -95,12 +101,13 @@ def _table(result: Mapping[str, Any], columns: Sequence[Column]) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     keys = list(result["short_names"])
     for key in keys:
-        table.add_column(Text(result["short_names"][key]), overflow="fold")
+        table.add_column(Text(result["short_names"][key]), overflow="fold", min_width=6)
     if result["seeds_folded"]:
         table.add_column("seeds", justify="right")
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    if with_words:
+        table.add_column("", no_wrap=True)
     for setting in _worth_a_line(result):
         row = [label(setting["values"].get(key, "")) for key in keys]
         if result["seeds_folded"]:
@@ -117,7 +124,9 @@ def _table(result: Mapping[str, Any], columns: Sequence[Column]) -> "Table":
         if setting["throttled"]:
             chosen.append("* throttled")
         style = "bold" if chosen and setting["finished"] else ""
-        table.add_row(*(Text(cell) for cell in [*row, ", ".join(chosen)]), style=style)
+        if with_words:
+            row.append(", ".join(chosen))
+        table.add_row(*(Text(cell) for cell in row), style=style)
     return table
 
 
