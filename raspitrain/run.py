@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -240,7 +241,9 @@ def _what_happened(error: BaseException) -> tuple[str, str]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", str(error) or "interrupted"
     if is_out_of_memory(error):
-        return "failed", out_of_memory_sentence()
+        sentence = out_of_memory_sentence()
+        traceback.clear_frames(error.__traceback__)  # which hold on to the batch
+        return "failed", sentence
     first_line = (str(error).strip().splitlines() or [""])[0]
     return "failed", first_line if isinstance(error, InputError) else (
         f"{type(error).__name__}: {first_line}"

@@ -225,6 +225,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a word nested 500 deep": (("epochs=" + "[" * 500 + "]" * 500,), ("nested too deeply",)),
     # where it goes
     "the folder one is in": (("hydra.run.dir=.",), ("must name a folder of its own",)),
+    "an empty name": (("hydra.run.dir=",), ("must name a folder of its own",)),
     "no folder": (("hydra.run.dir=null",), ("hydra.run.dir=null does not fit",)),
     "a folder below a file": (("hydra.run.dir=/dev/null/x",), ("/dev/null/x", "hydra.run.dir")),
     "a name too long": (("hydra.run.dir=" + "x" * 300,), ("hydra.run.dir",)),

@@ -9,11 +9,13 @@ import contextlib
 import io
 import os
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import process_as_it_was
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from raspitrain.data.arrays import npy, npz
 from raspitrain.data.recordings import recordings
 from raspitrain.data.ucr import ucr
 from raspitrain.errors import InputError
+from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
 from raspitrain.results.table import HEADER, read_rows
 
 few_or_many = pytest.mark.parametrize(
@@ -240,3 +243,34 @@ def test_tables_of_metrics(examples, folder):
         read_or_refused(read_rows, folder / "metrics.csv")
 
     try_table()
+
+
+@few_or_many
+def test_what_a_checkpoint_holds(examples, folder):
+    """The pickle inside is changed and the check sums made to fit, as a stranger would."""
+    place = folder / "last.pt"
+    state = {"model": {"w": torch.ones(2, 3)}, "config": {"epochs": 3, "names": ["a", None, 0.5]}}
+    save_checkpoint(place, state)
+    with zipfile.ZipFile(place) as good:
+        members = {name: good.read(name) for name in good.namelist()}
+    name = next(name for name in members if name.endswith("data.pkl"))
+    pickled = members[name]
+
+    @tried(2 * examples)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, len(pickled) - 1), st.integers(0, 3), st.binary(max_size=3)),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def try_pickle(changes):
+        content = bytearray(pickled)
+        for at, gone, new in changes:
+            content[at : at + gone] = new
+        with zipfile.ZipFile(place, "w") as file:
+            for member, data in (members | {name: bytes(content)}).items():
+                file.writestr(member, data)
+        read_or_refused(load_checkpoint, place)
+
+    try_pickle()

@@ -144,6 +144,13 @@ def test_a_folder_with_other_files_can_be_claimed(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_a_file_of_somebody_elses_is_not_replaced(tmp_path):
+    (tmp_path / "config.yaml").write_text("mine")
+    with pytest.raises(InputError, match=r"holds config\.yaml, which the run would replace"):
+        claim_run_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
 @pytest.mark.parametrize("name", ["metrics.csv", "last.pt", "best.pt", "summary.json"])
 def test_a_copied_run_without_its_hidden_files_is_still_a_run(tmp_path, name):
     (tmp_path / name).write_bytes(b"")

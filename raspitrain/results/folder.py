@@ -11,6 +11,11 @@ from raspitrain.results import atomic
 
 CLAIM = ".raspitrain-run"
 RUN_FILES = ("metrics.csv", "last.pt", "last.previous.pt", "best.pt", "summary.json")
+# What a run writes as well: in a folder without a claim these are somebody else's.
+OTHER_FILES = (
+    "config.yaml", "overrides.yaml", "environment.json", "run.log", "run.log.1", "telemetry.csv",
+    "telemetry.png", "accuracy.png", "loss.png", "confusion_matrix.png", "report.html",
+)  # fmt: skip
 
 
 def claim_run_folder(path: str | os.PathLike[str]) -> Path:
@@ -49,6 +54,12 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
         # A run copied from elsewhere without its hidden files is still a run.
         if not locked or any((folder / name).exists() for name in RUN_FILES):
             raise _taken(folder)
+        in_the_way = [name for name in OTHER_FILES if made and (folder / name).exists()]
+        if in_the_way:
+            raise InputError(
+                f"{folder} holds {in_the_way[0]}, which the run would replace; give another "
+                "hydra.run.dir"
+            )
         os.ftruncate(claim, 0)
         os.write(claim, f"process {os.getpid()}\n".encode())
         os.fsync(claim)
