@@ -98,6 +98,16 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(tmp_path):
     assert len(words_of(search(tmp_path / "broken", n_trials=10), tmp_path / "broken", 100)) == 2
 
 
+def test_a_trial_that_was_cut_off_while_it_was_drawn_is_drawn_to_its_end(tmp_path):
+    found = search(tmp_path)
+    found.study.ask()  # no parameter drawn yet
+    again = search(tmp_path)
+    (trial,) = next(again.batches(1))
+    assert [word.split("=")[0] for word in again.words(trial)] == list(SPACE)
+    run_trial(again, trial, tmp_path, [0.5])
+    assert again.num_done == 1
+
+
 def test_a_job_behind_the_median_is_ended_after_its_first_evaluations(tmp_path):
     found = search(tmp_path)
     ended = []

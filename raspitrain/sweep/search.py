@@ -160,7 +160,11 @@ class Search:
         import optuna
 
         for left in self.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+            self.study.sampler = self._sampler(left.number)
             trial = optuna.Trial(self.study, left._trial_id)
+            for key in self.space:
+                if key not in left.params:  # stopped while it was being drawn
+                    _draw(trial, key, _distribution(self.space[key]))
             self.reported[trial.number] = len(left.intermediate_values)
             yield [self._note(trial)]
         while (left_over := self.settings["n_trials"] - self.num_done) > 0:
@@ -328,6 +332,22 @@ def _distribution(values: Choice | Numbers) -> "optuna.distributions.BaseDistrib
         step = 1 if values.step is None else int(values.step)
         return IntDistribution(int(values.low), int(values.high), log=values.log, step=step)
     return FloatDistribution(values.low, values.high, log=values.log, step=values.step)
+
+
+def _draw(
+    trial: "optuna.Trial", key: str, distribution: "optuna.distributions.BaseDistribution"
+) -> None:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        trial.suggest_categorical(key, distribution.choices)
+        return
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    given: dict[str, Any] = {"step": distribution.step, "log": distribution.log}
+    suggest: Any = trial.suggest_int
+    if isinstance(distribution, FloatDistribution):
+        suggest = trial.suggest_float
+    suggest(key, distribution.low, distribution.high, **given)
 
 
 def _open_study(path: Path, directions: Sequence[str]) -> "optuna.Study":
