@@ -60,7 +60,7 @@ class SweepScreen(Screen):
         place = f"{self._num_done:>{len(str(self.num_jobs))}}/{self.num_jobs}"
         parts = [place, job.name, *([] if job.status == "completed" else [job.status]), figures]
         parts += [clock(job.seconds or 0.0)]
-        if (left := self._seconds_left()) is not None:
+        if (left := self._seconds_left()) is not None and job.status != "interrupted":
             parts.append(f"{clock(left)} left")
         self.say("  ".join(filter(None, parts)))
         if not job.finished and job.reason:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
 from raspitrain.results.atomic import write_atomic
+from raspitrain.results.folder import RUN_FILES
 from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
@@ -287,11 +288,11 @@ PENDING: dict[str, Any] = {
 
 
 def make_ready(job: Job) -> None:
-    """Give the job a folder with its configuration in it; what an earlier start left there that
-    cannot be used is moved, never deleted."""
-    if job.folder.exists():
+    """Give the job a folder with its configuration in it; results of an earlier start that it cannot
+    use are moved, never deleted."""
+    if any((job.folder / name).exists() for name in RUN_FILES):
         set_aside(job.folder)
-    job.folder.mkdir()
+    job.folder.mkdir(exist_ok=True)
     write_atomic(job.folder / FILE, job.config.encode("utf-8", "backslashreplace"))
     write_json(job.folder / OVERRIDES, job.overrides)  # JSON is YAML as well
 
