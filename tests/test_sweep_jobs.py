@@ -1,5 +1,6 @@
 """A sweep's jobs: run, watched, recorded, found again. The jobs here are shell scripts."""
 
+import errno
 import io
 import json
 import os
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, UnwrittenError
+from raspitrain.results import atomic
 from raspitrain.sweep import process
 from raspitrain.sweep.record import Job, Sweep
 from raspitrain.sweep.sweep import SweepRun, check_threads, share_cores
@@ -367,6 +369,94 @@ def test_a_signal_reaches_the_job_once_and_no_other_begins(tmp_path, number):
     record, rows = recorded(tmp_path / "sweep")
     assert [rows[k]["status"] for k in range(3)] == ["interrupted", "pending", "pending"]
     assert record["finished"] is None
+
+
+def test_a_second_ctrl_c_kills(tmp_path):
+    running = start_sweep(
+        tmp_path / "sweep", "trap '' INT; touch begun; while :; do sleep 0.02; done"
+    )
+    running.send_signal(signal.SIGINT)
+    time.sleep(process.SAME_PRESS_SECONDS + 0.1)
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    assert running.wait(10) == signal.SIGINT
+
+
+def test_a_sweep_that_is_suspended_suspends_its_job(tmp_path):
+    running = start_sweep(
+        tmp_path / "sweep", "echo $$ > pid; touch begun; while :; do sleep 0.02; done"
+    )
+    job = int((tmp_path / "sweep" / "x=0" / "pid").read_text())
+
+    def state(pid):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+    def becomes(pid, states):
+        for _ in range(200):
+            if state(pid) in states:
+                return True
+            time.sleep(0.02)
+        return False
+
+    running.send_signal(signal.SIGTSTP)
+    assert becomes(running.pid, "T")
+    assert becomes(job, "T")
+    running.send_signal(signal.SIGCONT)
+    assert becomes(job, "SR")
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(10) == signal.SIGTERM
+
+
+def test_a_job_ends_with_the_sweep_that_started_it():
+    child = (
+        "import os, time; from raspitrain.sweep.job import end_with; end_with(os.getppid()); "
+        "print('begun', flush=True); time.sleep(60)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    running = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "begun\n"
+    running.kill()
+    assert running.stdout.read() == ""  # at its end nobody has it open
+    running.wait()
+
+
+def test_a_full_card_ends_the_sweep_with_a_sentence_and_no_job_goes_on(sweep, monkeypatch):
+    def full(stage, path):
+        if path.name == "jobs.json" and (sweep.folder / "x=1" / "job.yaml").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(atomic, "on_write", full)
+    with pytest.raises(
+        UnwrittenError, match="No space left on device; the jobs that have finished"
+    ):
+        sweep(f"[ $X = 0 ] || sleep 0.3; touch late; {DONE}")
+    monkeypatch.undo()
+    time.sleep(0.5)
+    assert not (sweep.folder / "x=1" / "late").exists()
+    sweep()
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
+
+
+def test_a_search_launches_again_and_again_and_keeps_what_was(tmp_path):
+    folder = tmp_path / "sweep"
+
+    def search(jobs):
+        with SweepRun(
+            Sweep(folder, name=None, task="train", command=["python"], swept=["x"]),
+            LAUNCHER,
+            keep_earlier=True,
+            make_command=lambda folder, limits, resume: ["sh", "-c", f"cd '{folder}'; {DONE}"],
+            stream=io.StringIO(),
+        ) as sweep_run:
+            for job in jobs:
+                sweep_run.run([job])
+
+    jobs = make_jobs(folder, 4)
+    search(jobs[:2])
+    search(jobs[2:])
+    _, rows = recorded(folder)
+    assert [rows[k]["status"] for k in range(4)] == ["completed"] * 4
 
 
 def test_a_sweep_killed_outright_is_gone_on_with_after_its_job_has_ended(tmp_path, sweep):

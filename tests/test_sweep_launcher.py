@@ -1,8 +1,12 @@
 """--multirun: what is asked for, composed and checked; and sweeps of the real command."""
 
+import csv
 import json
 import os
+import random
+import subprocess
 import sys
+import time
 
 import pytest
 from conftest import TINY
@@ -187,20 +191,12 @@ def test_the_command_to_go_on_names_the_folder_where_it_was_not_given(tmp_path, 
     assert go_on_command(sweep).endswith("seed=0,1 'hydra.sweep.dir=outputs/a b'")
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """A sweep of the real command over threads, with a job that asks for too much memory."""
-    import subprocess
+DATA = [t for t in TINY if t.startswith(("dataset.num", "model."))]
 
-    folder = tmp_path_factory.mktemp("real")
+
+def sweep_for_real(folder, *arguments):
     done = subprocess.run(
-        [
-            *[sys.executable, "-m", "raspitrain", "--multirun", "sweep_name=x", "task=throughput"],
-            *[t for t in TINY if not t.startswith(("epochs", "hardware", "dataset.length"))],
-            *["hardware.num_threads=1,2", "hardware.num_interop_threads=1,2", "augment=none"],
-            *["dataset.length=32,4000000", "launcher.memory_limit_mb=600"],
-            *["throughput.seconds=0.05", "throughput.warmup_seconds=0"],
-        ],
+        [sys.executable, "-m", "raspitrain", "--multirun", "sweep_name=x", *arguments],
         cwd=folder,
         env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"},
         capture_output=True,
@@ -210,13 +206,76 @@ def real(tmp_path_factory):
     return done, folder / "outputs" / "sweeps" / "x"
 
 
-def test_threads_are_in_force_in_each_job(real):
-    done, folder = real
-    assert done.stderr == ""
-    for job in jobs_of(folder)["jobs"]:
-        if job["values"]["dataset.length"] == 32:
-            record = json.loads((folder / job["folder"] / "environment.json").read_text())
-            for name in ("num_threads", "num_interop_threads"):
-                assert record["torch"][name] == job["values"][f"hardware.{name}"]
-            variables = record["thread_variables"]
-            assert variables["OMP_NUM_THREADS"] == str(job["values"]["hardware.num_threads"])
+def test_threads_are_in_force_in_each_job(tmp_path):
+    done, folder = sweep_for_real(
+        tmp_path,
+        *[*DATA, "dataset.length=32", "hardware.num_threads=1,2"],
+        "hardware.num_interop_threads=1,2",
+        *["task=throughput", "throughput.seconds=0.05", "throughput.warmup_seconds=0"],
+        "launcher.repeat_first=false",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    jobs = jobs_of(folder)["jobs"]
+    assert len(jobs) == 4
+    for job in jobs:
+        record = json.loads((folder / job["folder"] / "environment.json").read_text())
+        for name in ("num_threads", "num_interop_threads"):
+            assert record["torch"][name] == job["values"][f"hardware.{name}"]
+        set_before = record["thread_variables"]["OMP_NUM_THREADS"]
+        assert set_before == str(job["values"]["hardware.num_threads"])
+
+
+def test_a_job_without_enough_memory_leaves_the_others_and_is_named(tmp_path):
+    done, folder = sweep_for_real(
+        tmp_path,
+        *["dataset.num_cases=800", "dataset.length=2048", "batch_size=8,560"],
+        *["launcher.memory_limit_mb=700", "hardware.num_threads=1", "task=throughput"],
+        *["throughput.seconds=0.05", "launcher.repeat_first=false"],
+    )
+    assert done.returncode == 1
+    small, large = jobs_of(folder)["jobs"]
+    assert small["status"] == "completed"
+    assert large["status"] in ("out_of_memory", "refused")
+    assert "batch_size=560 needs" in large["reason"]
+    assert f"batch_size=560  {large['status']}" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.long
+def test_a_sweep_killed_at_any_moment_comes_to_the_same(tmp_path):
+    """Jobs that had finished are left alone; the others go on bit for bit."""
+    chance = random.Random(7)
+    words = [
+        "batch_size=8,16",
+        "seed=0,1",
+        "dataset.length=64",
+        "epochs=30",
+        "checkpoint_minutes=0",
+    ]
+    words += [*DATA, "hardware.num_threads=1"]
+    _, whole = sweep_for_real(tmp_path, *words)
+    whole = whole.rename(whole.with_name("whole"))
+    command = [sys.executable, "-m", "raspitrain", "--multirun", "sweep_name=x", *words]
+    folder, finished = tmp_path / "outputs" / "sweeps" / "x", {}
+    for _ in range(6):
+        running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(2, 8))
+        running.kill()
+        running.wait()
+        for path in folder.glob("*/summary.json"):
+            if json.loads(path.read_text())["status"] == "completed":
+                finished.setdefault(path, path.stat().st_mtime_ns)
+    done, _ = sweep_for_real(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert finished == {path: path.stat().st_mtime_ns for path in finished}
+
+    def rows(sweep):
+        varies = ("seconds", "samples_per_second", "peak_memory_mb")
+        tables = {p.parent.name: csv.DictReader(p.open()) for p in sweep.glob("*=*/metrics.csv")}
+        return {
+            name: [{k: v for k, v in row.items() if k not in varies} for row in table]
+            for name, table in tables.items()
+        }
+
+    assert rows(folder) == rows(whole)
+    assert len(rows(whole)) == 4

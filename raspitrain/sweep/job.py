@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     leave_at_once_on_signals()  # until there is something to keep
     if args.parent is not None:
-        _end_with(args.parent)
+        end_with(args.parent)
     if args.cores is not None:
         os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
     if args.memory_limit_mb is not None:
@@ -95,7 +95,7 @@ def limit_memory(megabytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Have the kernel end this process, as by a Ctrl-C, when the sweep's own is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

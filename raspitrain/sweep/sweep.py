@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.board import available_cores
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.folder import RUN_FILES
@@ -107,7 +107,7 @@ class SweepRun:
         ------
         InputError
             The folder is another sweep's, or in use. Nothing has been touched then.
-        OSError
+        UnwrittenError
             The card is full or broken; the jobs that ran have been ended.
         """
         shares = share_cores(self.launcher["num_parallel"])
@@ -152,6 +152,12 @@ class SweepRun:
                     self._start(waiting, shares)
                     wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
                     self._look(screen, waiting)
+            except OSError as error:
+                self._end_all()
+                raise UnwrittenError(
+                    f"{error.filename or self.sweep.folder}: {error.strerror}; the jobs that have "
+                    "finished keep their results: make room, and give the same command again."
+                ) from error
             except BaseException:
                 self._end_all()
                 raise
@@ -288,8 +294,8 @@ PENDING: dict[str, Any] = {
 
 
 def make_ready(job: Job) -> None:
-    """Give the job a folder with its configuration in it; results of an earlier start that it cannot
-    use are moved, never deleted."""
+    """Give the job a folder with its configuration in it; results of an earlier start that it
+    cannot use are moved, never deleted."""
     if any((job.folder / name).exists() for name in RUN_FILES):
         set_aside(job.folder)
     job.folder.mkdir(exist_ok=True)
