@@ -1,8 +1,8 @@
 """python -m raspitrain"""
 
-import sys
+from typing import NoReturn
 
-from raspitrain.stop import leave_at_once_on_signals, let_go_of_dead_streams, say
+from raspitrain.stop import leave, leave_at_once_on_signals, let_go_of_dead_streams, say
 
 
 def main() -> int:
@@ -18,5 +18,9 @@ def main() -> int:
         let_go_of_dead_streams()
 
 
+def command() -> NoReturn:
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

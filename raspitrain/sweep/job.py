@@ -16,7 +16,7 @@ from pathlib import Path
 
 from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
-from raspitrain.stop import leave_at_once_on_signals
+from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.process import OUT_OF_MEMORY
 
 FILE, OVERRIDES = "job.yaml", "overrides.yaml"
@@ -104,4 +104,4 @@ def end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
