@@ -25,7 +25,7 @@ TOLD = (
     "augment._target_=benchmarks.start_up.tell",
     "allowed_targets=[benchmarks.start_up.tell]",
 )
-JOB, JOB_FILES = "job", ("job.yaml", "overrides.yaml")
+JOB, JOB_FILES = "job", ("job.yaml", "job_overrides.yaml")
 # What it is called, the arguments of Python, the exit code. An import's process ends at once as
 # well, without taking torch down, which lasts a third as long again.
 COMMANDS: dict[str, tuple[str, Sequence[str], int]] = {

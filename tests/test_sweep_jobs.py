@@ -184,6 +184,25 @@ def test_a_job_that_diverged_begins_anew(sweep):
     assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
 
 
+def test_a_copy_of_a_sweep_without_its_hidden_files_goes_on(sweep):
+    sweep("touch config.yaml run.log; kill -9 $$")
+    for path in sweep.folder.rglob(".raspitrain*"):
+        path.unlink()
+    sweep(f"[ -e run.log ] && exit 1; {DONE}")
+    _, rows = recorded(sweep.folder)
+    assert [rows[k]["status"] for k in range(3)] == ["completed"] * 3
+
+
+def test_jobs_that_are_asked_for_no_more_are_mentioned_and_stay(sweep):
+    sweep()
+    stream = io.StringIO()
+    sweep(jobs=make_jobs(sweep.folder, 2), stream=stream)
+    assert "jobs of an earlier start that are no part of this one: 1, x=2 for" in stream.getvalue()
+    assert (sweep.folder / "x=2" / "summary.json").exists()
+    _, rows = recorded(sweep.folder)
+    assert list(rows) == [0, 1]
+
+
 def test_a_job_whose_configuration_has_changed_is_run_again_and_its_old_result_kept(sweep):
     sweep(f"echo old > result; {DONE}")
     jobs = make_jobs(sweep.folder)

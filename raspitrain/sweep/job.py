@@ -19,7 +19,7 @@ from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
 from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.process import OUT_OF_MEMORY
 
-FILE, OVERRIDES = "job.yaml", "overrides.yaml"
+FILE, OVERRIDES = "job.yaml", "job_overrides.yaml"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.board import available_cores
 from raspitrain.results.atomic import write_atomic
-from raspitrain.results.folder import RUN_FILES
+from raspitrain.results.folder import CLAIM, OTHER_FILES, RUN_FILES
 from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
@@ -147,6 +147,11 @@ class SweepRun:
             if len(waiting) < len(jobs):
                 done = len(jobs) - len(waiting)
                 screen.say(f"{done} of {len(jobs)} jobs finished on an earlier start")
+            if left := self._not_asked_for():
+                screen.say(
+                    f"jobs of an earlier start that are no part of this one: {len(left)}, "
+                    f"{left[0]} for example; their folders stay"
+                )
             try:
                 while (waiting and not self.stopped_by and not self.gave_up) or self.running:
                     self._start(waiting, shares)
@@ -184,6 +189,13 @@ class SweepRun:
             if self.keep_earlier:
                 self.sweep.earlier = earlier_rows(self.record)
             self.sweep.started = str(self.record.get("started") or self.sweep.started)
+
+    def _not_asked_for(self) -> list[str]:
+        if self.record is None or self.keep_earlier:
+            return []
+        known = {job.name for job in self.sweep.jobs}
+        rows = earlier_rows(self.record)
+        return [name for row in rows if (name := str(row.get("name"))) not in known]
 
     def _start(self, waiting: list[Job], shares: Sequence[Sequence[int] | None]) -> None:
         while waiting and len(self.running) < len(shares) and not (self.stopped_by or self.gave_up):
@@ -296,7 +308,8 @@ PENDING: dict[str, Any] = {
 def make_ready(job: Job) -> None:
     """Give the job a folder with its configuration in it; results of an earlier start that it
     cannot use are moved, never deleted."""
-    if any((job.folder / name).exists() for name in RUN_FILES):
+    in_the_way = RUN_FILES if (job.folder / CLAIM).exists() else (*RUN_FILES, *OTHER_FILES)
+    if any((job.folder / name).exists() for name in in_the_way):
         set_aside(job.folder)
     job.folder.mkdir(exist_ok=True)
     write_atomic(job.folder / FILE, job.config.encode("utf-8", "backslashreplace"))
