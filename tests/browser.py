@@ -5,7 +5,6 @@ chromium need be installed.
 """
 
 import base64
-import fcntl
 import json
 import os
 import select
@@ -18,6 +17,14 @@ from pathlib import Path
 from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Chromium reads commands from descriptor 3 and writes answers to 4.
+PLACE = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 20) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 SECONDS = 60  # for any one answer; a Pi's first start takes a while
 
 
@@ -35,22 +42,17 @@ class Browser:
         self.home = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         read_end, self.to_browser = os.pipe()
         self.from_browser, write_end = os.pipe()
-        # Chromium reads commands from 3 and writes answers to 4; keep both free of the ends.
-        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (read_end, write_end)]
-
-        def place() -> None:
-            os.dup2(ends[0], 3)
-            os.dup2(ends[1], 4)
 
         sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
         self.process = subprocess.Popen(
-            [program, "--headless", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run",
+            [sys.executable, "-c", PLACE, str(read_end), str(write_end),
+             program, "--headless", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run",
              "--disable-dev-shm-usage", "--disable-background-networking",
              f"--user-data-dir={self.home.name}", *sandbox, "about:blank"],
-            pass_fds=(3, 4), preexec_fn=place, stdin=subprocess.DEVNULL,
+            pass_fds=(read_end, write_end), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        for end in (read_end, write_end, *ends):
+        for end in (read_end, write_end):
             os.close(end)
         self.count = 0
         self.waiting = b""

@@ -73,6 +73,8 @@ def test_a_page_shows_without_complaint_and_asks_for_nothing(browser, request, k
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert colour == ("rgb(22, 24, 27)" if dark else "rgb(255, 255, 255)")
+    rows = page.evaluate("Array.from(document.querySelectorAll('tr'), r => r.offsetHeight)")
+    assert max(rows) < 160
     assert page.requests() == [path.as_uri()]
     assert page.complaints() == []
     if folder := os.environ.get("SCREENSHOTS"):

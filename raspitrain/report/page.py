@@ -15,6 +15,7 @@ from urllib.parse import quote
 from raspitrain.errors import InputError
 from raspitrain.report.read import read_bytes
 
+LONG = 24  # letters; what is longer may be broken into lines
 LARGEST_PICTURE = 4 * 10**6  # bytes
 
 STYLE = """
@@ -35,17 +36,18 @@ a { color: var(--link); } p { margin: .5rem 0; }
 .note { border-left: .25rem solid var(--bad); padding-left: .8rem; }
 pre { background: var(--card); border-radius: .4rem; padding: .6rem .8rem; margin: .4rem 0;
   white-space: pre-wrap; font-size: .85rem; } pre.line { user-select: all; }
-.card pre { background: var(--paper); }
+.card pre { background: var(--paper); } .card h2 { margin-top: 0; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: 0; max-width: 100%; } figcaption { color: var(--soft); font-size: .85rem; }
-img { display: block; max-width: min(100%, 34rem); height: auto; background: #fff;
+img { display: block; max-width: min(100%, 32rem); height: auto; background: #fff;
   border-radius: .4rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; }
 th, td.n { overflow-wrap: normal; }
 th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
-td:not(.n) { min-width: 5rem; max-width: 20rem; overflow-wrap: anywhere; }
+td { white-space: nowrap; }
+td.long, .facts td { white-space: normal; min-width: 8rem; overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th button { all: unset; cursor: pointer; font-weight: 600; white-space: nowrap; }
 th button:focus-visible { outline: 2px solid var(--link); }
@@ -169,7 +171,7 @@ def table(
     body = []
     for k, row in enumerate(rows):
         cells = [
-            tag("td", cell.shown, class_=kind,
+            tag("td", cell.shown, class_=kind or ("long" if len(cell.shown) > LONG else None),
                 data_value=None if cell.value is None or not kind else repr(cell.value))
             for cell, kind in zip(row, kinds, strict=True)
         ]  # fmt: skip
@@ -182,7 +184,7 @@ def table(
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:
     """Names and values that nobody wants to sort."""
     rows = [tag("tr", tag("td", name, class_="soft"), tag("td", value)) for name, value in pairs]
-    return tag("div", tag("table", tag("tbody", *rows)), class_="wide")
+    return tag("div", tag("table", tag("tbody", *rows)), class_="wide facts")
 
 
 def picture(path: Path, within: Path, words: str) -> Html | None:

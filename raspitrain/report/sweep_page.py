@@ -118,28 +118,23 @@ def _settings(result: Mapping[str, Any]) -> Html:
 def _jobs(folder: Path, sweep: Sweep) -> Html:
     there = set(sweep.figure_names)
     columns = [column for column in COLUMNS if column.figure in there]
-    header = [
-        "job",
-        *short_names(sweep.swept).values(),
-        "status",
-        *(c.title for c in columns),
-        "folder",
-    ]
+    keys = short_names(sweep.swept).values()
+    header = ["job", *keys, "status", *(column.title for column in columns)]
     rows = []
     for job in sweep.jobs:
         star = "*" if job.throttled else ""
-        row = [number_cell(job.number, "d")]
+        shown = _folder_link(folder, job.folder, str(job.number)) or str(job.number)
+        row = [Cell(shown, job.number)]
         row += [_value(job.values[key]) if key in job.values else Cell() for key in sweep.swept]
         status = job.status.replace("_", " ")
         row.append(Cell(f"repeat of {job.repeat_of}" if job.repeat_of is not None else status))
         for c in columns:
             row.append(number_cell(job.number_of(c.figure), f",.{c.digits}f", c.scale, star))
-        row.append(Cell(_folder_link(folder, job.folder, job.status) or job.name))
         rows.append(row)
     return table(header, rows)
 
 
-def _folder_link(folder: Path, name: str, status: str) -> Html | None:
+def _folder_link(folder: Path, name: str, shown: str) -> Html | None:
     try:
         inside = job_folder(folder, name)
         if not inside.is_dir():
@@ -147,7 +142,7 @@ def _folder_link(folder: Path, name: str, status: str) -> Html | None:
         own = (inside / "report.html").is_file()
     except (InputError, OSError):
         return None
-    return link(f"{name}/report.html" if own else f"{name}/", name)
+    return link(f"{name}/report.html" if own else f"{name}/", shown)
 
 
 def _value(value: Any) -> Cell:
