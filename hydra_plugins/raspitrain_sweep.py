@@ -236,8 +236,12 @@ class ProcessLauncher(Launcher):
         with read_write(cfg), open_dict(cfg):
             del cfg["hydra"]
         check_composition(cfg, overrides)
+        num_parallel = cfg.launcher.num_parallel
         if "hardware.num_threads" in given_keys(overrides):
-            check_threads(cfg.hardware.num_threads, cfg.launcher.num_parallel)
+            num_threads = cfg.hardware.num_threads
+            check_threads(num_threads, num_parallel, given_by="hardware.num_threads")
+        elif (given := given_num_threads(os.environ)) is not None:
+            check_threads(given, num_parallel, given_by="OMP_NUM_THREADS")
         return cfg
 
     def _say_how_to_go_on(self) -> NoReturn:

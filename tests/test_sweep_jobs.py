@@ -317,11 +317,10 @@ def test_jobs_beside_one_another_share_the_cores(monkeypatch):
     assert share_cores(3) == [[8], [9], [10]]
     with pytest.raises(InputError, match="num_parallel=5 is more than the 4 cores"):
         share_cores(5)
-    check_threads("auto", 4)
-    check_threads(2, 2)
-    check_threads(4, 1)
+    for num_threads, num_parallel in (("auto", 4), (2, 2), (4, 1)):
+        check_threads(num_threads, num_parallel, given_by="hardware.num_threads")
     with pytest.raises(InputError, match="num_threads=3 is more than the 2 of 4 cores"):
-        check_threads(3, 2)
+        check_threads(3, 2, given_by="hardware.num_threads")
 
 
 def test_jobs_run_beside_one_another(sweep, monkeypatch):

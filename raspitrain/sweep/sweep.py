@@ -340,15 +340,15 @@ def share_cores(num_parallel: int) -> list[list[int] | None]:
     return [allowed[k * each : (k + 1) * each] for k in range(num_parallel)]
 
 
-def check_threads(num_threads: int | str, num_parallel: int) -> None:
+def check_threads(num_threads: int | str, num_parallel: int, *, given_by: str) -> None:
     """A fixed number of threads fits into a job's share of the cores, or InputError."""
     if num_parallel == 1 or num_threads == "auto":
         return
     share = available_cores() // num_parallel
     if int(num_threads) > share:
         raise InputError(
-            f"hardware.num_threads={num_threads} is more than the {share} of {available_cores()} "
-            f"cores that each job has with launcher.num_parallel={num_parallel}."
+            f"{given_by}={num_threads} is more than the {share} of {available_cores()} cores that "
+            f"each job has with launcher.num_parallel={num_parallel}."
         )
 
 
