@@ -10,6 +10,7 @@ import sys
 
 import hydra
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_sweep import made_summary, made_sweep
@@ -20,6 +21,7 @@ from raspitrain.cli import config_folder
 from raspitrain.errors import InputError
 from raspitrain.report import print_sweep, report_sweep
 from raspitrain.report.__main__ import main
+from raspitrain.report.preset import preset
 
 GRID = {"batch_size": [16, 32, 50], "hardware.num_threads": [1, 2, 3, 4]}
 
@@ -28,6 +30,13 @@ def grid_summary(k, values):
     """Fastest: batch 50, 4 threads. Most accurate: batch 16, and there 4 threads are quickest."""
     speed = values["batch_size"] + 10 * values["hardware.num_threads"]
     return made_summary(1 - values["batch_size"] / 1000, speed)
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """For what the pictures have no part in: they take longer than all the rest."""
+    for name in ("plot_sweep", "plot_pareto"):
+        monkeypatch.setattr(f"raspitrain.report.pictures.{name}", lambda *arguments: None)
 
 
 def printed(result):
@@ -144,16 +153,10 @@ def composed(folder, *overrides):
 )
 def test_the_yaml_composes_to_what_the_job_ran_with(tmp_path, compose, words):
     cfg = compose(*words)
-    sweep = made_sweep(
-        tmp_path / "sweep", {"seed": [3]}, typed=tuple(words), swept=["x"], command=[]
-    )
-    (sweep / "seed=3" / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-    result = report_sweep(sweep)
-    for name in ("fastest", "most_accurate"):
-        again = composed(sweep / "best", f"experiment={name}")
-        expected = OmegaConf.to_container(cfg)
-        assert again == expected | {"seed": 0}
-    assert "experiment=fastest" in result["fastest"]["preset_command"]
+    config = yaml.safe_load(OmegaConf.to_yaml(cfg, resolve=True))
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "fastest.yaml").write_text(preset(words, config))
+    assert composed(tmp_path, "experiment=fastest") == OmegaConf.to_container(cfg)
 
 
 def test_the_real_command_takes_the_yaml(grid, command):
@@ -206,6 +209,7 @@ def test_seeds_are_folded_into_mean_and_deviation(tmp_path):
     )
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_seed_that_failed_leaves_the_others_to_answer(tmp_path):
     folder = made_sweep(tmp_path / "sweep", {"seed": [0, 1, 2]}, status={1: ("killed", "signal 9")})
     result = report_sweep(folder)
@@ -214,6 +218,7 @@ def test_a_seed_that_failed_leaves_the_others_to_answer(tmp_path):
     assert result["fastest"] is not None
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_without_a_validation_part_the_test_part_chooses_and_that_is_said(tmp_path):
     folder = made_sweep(
         tmp_path / "sweep", {"batch_size": [8, 16]},
@@ -226,6 +231,7 @@ def test_without_a_validation_part_the_test_part_chooses_and_that_is_said(tmp_pa
     assert "split.validation=0.15" in printed(result)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_accuracies_that_chance_could_swap_are_counted(tmp_path):
     """0.95 of 45 cases: a standard error of 3.2 points."""
     accuracies = [0.95, 0.93, 0.90]
@@ -255,6 +261,7 @@ def test_a_throughput_sweep_answers_with_speed_alone(tmp_path):
     assert (folder / "sweep.png").is_file()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_throttled_jobs_are_marked(tmp_path):
     folder = made_sweep(
         tmp_path / "sweep", {"batch_size": [8, 16]},
@@ -266,6 +273,7 @@ def test_throttled_jobs_are_marked(tmp_path):
     assert "slowed down by heat" in result["warnings"][0]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_of_very_many_jobs_the_best_are_printed_and_all_are_in_the_table(tmp_path):
     folder = made_sweep(
         tmp_path / "sweep", {"batch_size": list(range(1, 101))},
@@ -319,6 +327,7 @@ KINDS = ["missing", "cut short", "nested", "another kind", "digits", "a folder",
          "a link out", "a ring"]  # fmt: skip
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("what", KINDS)
 def test_a_damaged_summary_is_named_and_the_others_answer(tmp_path, what):
     folder = made_sweep(tmp_path / "sweep", {"batch_size": [8, 16, 32]})
@@ -358,6 +367,7 @@ def test_a_sweep_of_another_project_or_time(tmp_path, content, says):
         report_sweep(tmp_path)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("name", ["../other", "/etc", "a/../../other", "link", "", None, "a\0b"])
 def test_a_job_folder_outside_the_sweep_is_not_opened(tmp_path, name):
     folder = made_sweep(tmp_path / "sweep", {"batch_size": [8, 16]})
