@@ -88,6 +88,11 @@ def main() -> int:
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
         given = parser.parse_args()
+        if given.experimental_rerun is not None:
+            raise InputError(
+                "--experimental-rerun would unpickle a file, which can run code: resume=FOLDER "
+                "goes on with a run, and its overrides.yaml says how it was started."
+            )
         if given.package is not None:
             _check_package(given.package)
         OmegaConf.register_new_resolver(

@@ -57,9 +57,10 @@ def _looked_at(load_config: Callable[..., Any], own: Path) -> Callable[..., Any]
 
 def _held_back(load_configuration: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(load_configuration)
-    def load(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> Any:
-        composed = load_configuration(self, *args, **kwargs)
-        check_hydra(composed)
+    def load(self: ConfigLoaderImpl, config_name: str | None, *args: Any, **kwargs: Any) -> Any:
+        composed = load_configuration(self, config_name, *args, **kwargs)
+        if config_name is not None:  # --hydra-help shows Hydra alone
+            check_hydra(composed)
         return composed
 
     return load

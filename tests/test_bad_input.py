@@ -220,6 +220,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a configuration of no kind": (("--cfg", "nope"), ("--cfg", "nope")),
     "a configuration that is not there": (("--config-name", "nope"), ("nope",)),
     "a folder of YAML that is not there": (("--config-dir", "nowhere"), ("nowhere",)),
+    "a pickle of Hydra's": (("--experimental-rerun", "x"), ("would unpickle a file",)),
     "a terminal's commands": (("epochs=\x1b[2Jx",), ("epochs",)),
     "letters that are none": (("epochs=\udcff",), ("'epochs=", "cannot be read")),
     "a word nested 500 deep": (("epochs=" + "[" * 500 + "]" * 500,), ("nested too deeply",)),

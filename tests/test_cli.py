@@ -142,6 +142,7 @@ def test_hydras_own_commands_work(command):
     shown = command("--cfg", "job", "--package", "optimizer", "optimizer=sgd")
     assert "momentum: 0.9" in shown.stdout
     assert "main" in command("--info", "searchpath").stdout
+    assert "Hydra" in command("--hydra-help").stdout
     completion = command("--shell-completion", "install=bash")
     assert completion.returncode == 0
     assert "complete" in completion.stdout
