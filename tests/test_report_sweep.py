@@ -295,6 +295,16 @@ def test_a_sweep_that_still_runs_or_got_nowhere(tmp_path):
     assert result["files"] == ["sweep.csv", "sweep.json", "sweep.png", "report.html"]
 
 
+def test_an_answer_that_holds_no_more_is_taken_away(tmp_path):
+    folder = made_sweep(tmp_path / "sweep", {"batch_size": [8, 16]})
+    assert "pareto.png" in report_sweep(folder)["files"]
+    for path in folder.glob("*/summary.json"):
+        path.unlink()
+    assert report_sweep(folder)["fastest"] is None
+    assert not (folder / "pareto.png").exists()
+    assert list((folder / "best" / "experiment").iterdir()) == []
+
+
 def damage(path, what):
     if what == "missing":
         path.unlink()

@@ -104,7 +104,13 @@ def load_sweep(folder: Path) -> Sweep:
         jobs.json is missing, damaged, or not of a raspitrain sweep.
     """
     path = folder / "jobs.json"
-    content = read_json(path, folder)
+    try:
+        content = read_json(path, folder)
+    except InputError as error:
+        raise InputError(
+            f"{error}; the sweep's own command makes it anew, and runs nothing again that has "
+            "finished."
+        ) from error
     if content.get("format") != FORMAT:
         raise InputError(f"{path} is not of a raspitrain sweep; give the folder of one")
     if content.get("format_version") != FORMAT_VERSION:

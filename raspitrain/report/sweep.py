@@ -70,6 +70,8 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if answer.pareto:
         plot_pareto(folder / "pareto.png", sweep, answer)
         files.insert(-1, "pareto.png")
+    else:
+        (folder / "pareto.png").unlink(missing_ok=True)
     result = _result(sweep, answer, folded=folded) | {"files": [*files, *presets]}
     write_json(folder / "sweep.json", result)
     write_atomic(folder / "report.html", sweep_page(folder, sweep, result).encode())
@@ -107,12 +109,14 @@ def _write_presets(sweep: Sweep, answer: Answer, *, folded: bool) -> list[str]:
     written = []
     for name, setting in chosen.items():
         path = folder / f"{name}.yaml"
-        if setting is None:
-            continue
         for part in (folder.parent, folder):
             if part.is_symlink():
                 raise InputError(f"{part} is a link: remove it, a folder goes there")
-            part.mkdir(exist_ok=True)
+            if setting is not None:
+                part.mkdir(exist_ok=True)
+        if setting is None:
+            path.unlink(missing_ok=True)  # the answer of an earlier start
+            continue
         write_preset(path, sweep, setting, setting_overrides(setting, folded=folded))
         written.append(path.relative_to(sweep.folder).as_posix())
     return written
