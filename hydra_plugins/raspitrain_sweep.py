@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -105,9 +106,9 @@ def grid(overrides: Sequence[Override]) -> dict[str, list[str]]:
         ]
         if not words:
             raise InputError(f"{given} gives no value at all.")
-        for word in dict.fromkeys(words):
-            if (count := words.count(word)) > 1:
-                raise InputError(f"{word} is given {count} times: once will do.")
+        word, count = Counter(words).most_common(1)[0]
+        if count > 1:
+            raise InputError(f"{word} is given {count} times: once will do.")
         values[key] = words
     if all(len(words) == 1 for words in values.values()):
         raise InputError(

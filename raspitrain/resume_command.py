@@ -69,6 +69,8 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
     list of str or None
         The words with which to start, as there is no run; None if one has been gone on with.
     """
+    if {"--multirun", "-m"} & set(arguments):
+        raise InputError("A sweep goes on by itself in its sweep_name: leave out resume=auto.")
     others = [word for word in arguments if word != AUTO]
     given = [_unquoted(word.removeprefix(FOLDER)) for word in others if word.startswith(FOLDER)]
     if len(given) != 1 or not given[0] or "${" in given[0]:

@@ -139,6 +139,8 @@ def test_the_users_own_preset_is_found(multirun, tmp_path):
         (["seed=0,1", "launcher.job_timeout=0"], "launcher.job_timeout must be a number above 0"),
         (["seed=0,1", "sweep_name=../x"], "sweep_name must be null or a name of letters"),
         (["seed=0,1", "hydra.sweep.dir=."], "hydra.sweep.dir must name a folder of its own"),
+        (["seed=0,1", "resume=auto"], "A sweep goes on by itself"),
+        (["seed=0,1", "resume=x"], "leave out --multirun"),
         (["seed=0,1", "hydra.sweep.subdir=x"], "hydra.sweep.subdir is not read"),
         (["seed=0,1", "hydra.sweep.dir=/dev/null/x"], "/dev/null/x"),
     ],
@@ -212,7 +214,7 @@ def test_threads_are_in_force_in_each_job(tmp_path):
         *[*DATA, "dataset.length=32", "hardware.num_threads=1,2"],
         "hardware.num_interop_threads=1,2",
         *["task=throughput", "throughput.seconds=0.05", "throughput.warmup_seconds=0"],
-        "launcher.repeat_first=false",
+        *["launcher.repeat_first=false", "hardware.wait_policy=passive"],
     )
     assert (done.returncode, done.stderr) == (0, "")
     jobs = jobs_of(folder)["jobs"]

@@ -6,6 +6,7 @@ left.
 """
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raspitrain.errors import InputError
+
+log = logging.getLogger("raspitrain")
 
 NAME = ".raspitrain-sweep"
 
@@ -31,6 +34,7 @@ def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
     descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         until = time.monotonic() + wait_seconds
+        waits = False
         while not _take(descriptor):
             owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             if _is_alive(owner) or time.monotonic() > until:
@@ -38,6 +42,9 @@ def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
                     f"{folder} is in use by another sweep (process {owner or 'unknown'}): wait for "
                     "it, or give another sweep_name."
                 )
+            if not waits:
+                log.warning("The sweep in %s was killed: its last job is still ending.", folder)
+            waits = True
             time.sleep(0.1)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
