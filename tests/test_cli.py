@@ -242,3 +242,11 @@ def test_the_console_script_is_the_same_command(tmp_path):
     done = subprocess.run([script, "modle=x"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: modle")
+
+
+def test_the_first_run_on_a_new_machine(command, tmp_path):
+    """Nothing compiled, nothing measured yet."""
+    done = command(*TINY, "hydra.run.dir=run", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "summary.json").exists()
+    assert any((tmp_path / "cache").rglob("kernels-*.so"))

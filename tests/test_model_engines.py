@@ -355,3 +355,11 @@ def test_kernels_from_a_folder_that_others_may_write_are_not_loaded(fresh_choice
     folder.chmod(0o777)
     assert kernels.load_kernels(torch.float32) is None
     assert "chmod 700" in caplog.text
+
+
+@pytest.mark.parametrize("engine", ["native", "torch"])
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_engines_are_measured_where_no_gradients_are_kept(engine, mode):
+    """The first to ask, on a new machine, is the trial of a model before its run."""
+    with mode():
+        assert engines.measure(engine) > 0

@@ -116,7 +116,7 @@ def gather(root: Path, vcgencmd: str, folder: Path, environment: Mapping[str, st
     return Machine(
         model=machine_model(root),
         profile=recognise(root),
-        architecture="aarch64" if is_arm and root != ROOT else platform.machine(),
+        architecture=_architecture(root, is_arm),
         is_64_bit=sys.maxsize > 1 << 32,
         system=_system(root),
         cores=available_cores(root),
@@ -336,6 +336,12 @@ def _release(version: str) -> tuple[int, ...]:
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:
     counts = {name: environment[name] for name in OUR_THREADS if environment.get(name)}
     return counts | thread_variables(environment)
+
+
+def _architecture(root: Path, is_arm: bool) -> str:
+    if root == ROOT:
+        return platform.machine()
+    return "aarch64" if is_arm else "x86_64"
 
 
 def _system(root: Path) -> str | None:

@@ -104,7 +104,8 @@ def measure(engine: str) -> float:
         batchnorm_momentum=0.1,
         batchnorm_eps=1e-5,
     )
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    # The first to ask may be one who wants no gradients: an evaluation, the trial of a new model.
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]), torch.enable_grad():
         model = MobileNetV3(
             Table(stem=16, rows=rows, last=576, hidden=576),
             [2, 2, 2, 2],
