@@ -28,6 +28,7 @@ from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.sweep.names import job_names
+from raspitrain.sweep.process import read_summary
 from raspitrain.sweep.record import Job, Sweep
 from raspitrain.sweep.sweep import (
     OnPoll,
@@ -35,7 +36,6 @@ from raspitrain.sweep.sweep import (
     SweepRun,
     check_threads,
     go_on_command,
-    read_summary,
 )
 
 MOST_JOBS = 10_000

@@ -176,6 +176,21 @@ def test_a_job_whose_checkpoint_is_refused_begins_anew(sweep):
     assert (sweep.folder / "set_aside" / "x=0.1" / "last.pt").exists()
 
 
+def test_a_job_that_is_refused_either_way_is_refused(sweep):
+    sweep("touch last.pt; kill -9 $$", jobs=make_jobs(sweep.folder, 1))
+    sweep("echo 'error: no.' >&2; exit 2", jobs=make_jobs(sweep.folder, 1))
+    _, rows = recorded(sweep.folder)
+    assert (rows[0]["status"], rows[0]["reason"]) == ("refused", "no.")
+
+
+def test_the_summary_of_an_earlier_part_says_nothing_of_a_later_one(sweep):
+    cut_off = """touch last.pt; echo '{"status": "interrupted"}' > summary.json; exit 143"""
+    sweep(cut_off, jobs=make_jobs(sweep.folder, 1))
+    sweep("echo ValueError: no >&2; exit 1", jobs=make_jobs(sweep.folder, 1))
+    _, rows = recorded(sweep.folder)
+    assert (rows[0]["status"], rows[0]["reason"]) == ("failed", "ValueError: no")
+
+
 def test_a_job_that_diverged_begins_anew(sweep):
     diverged = """touch last.pt; echo '{"status": "diverged"}' > summary.json; exit 2"""
     sweep(diverged)

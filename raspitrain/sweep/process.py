@@ -1,5 +1,6 @@
 """One job's process: started with an environment of its own, watched, ended, and understood."""
 
+import json
 import os
 import re
 import select
@@ -11,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raspitrain.hardware.board import ROOT, read_text
 
-LOG, STDERR = "run.log", "stderr.log"
+LOG, STDERR, SUMMARY = "run.log", "stderr.log", "summary.json"
 TAIL_LINES, TAIL_BYTES = 15, 8_192
 SAME_PRESS_SECONDS = 0.25  # a Ctrl-C may arrive twice
 OUT_OF_MEMORY = 3  # the exit code by which job.py tells
@@ -78,6 +80,7 @@ class JobProcess:
         self.suspended = self.began
         self.oom_kills = _oom_kills()
         self.log_begins = _size(folder / LOG)
+        self.summary_before = _written(folder / SUMMARY)
         with open(folder / STDERR, "wb") as log:
             # A session of its own: a Ctrl-C at the terminal reaches it once, through us.
             self.process = subprocess.Popen(
@@ -151,13 +154,11 @@ class JobProcess:
         begins = self.log_begins if _size(self.folder / LOG) >= self.log_begins else 0
         return _tail(self.folder / LOG, begins) + _tail(self.folder / STDERR, 0)
 
-    def verdict(self, summary: Mapping[str, object] | None) -> tuple[str, str | None]:
-        """Status and reason of a process that has ended, from all that it left.
-
-        Parameters
-        ----------
-        summary : its summary.json, if it has written one in this start
-        """
+    def verdict(self) -> tuple[str, str | None]:
+        """Status and reason of a process that has ended, from all that it left."""
+        # An earlier part of the job may have left one, too.
+        new = _written(self.folder / SUMMARY) != self.summary_before
+        summary = read_summary(self.folder) if new or self.process.returncode == 0 else None
         code = self.process.returncode
         if self.stopped is not None and code != 0:
             return self.stopped
@@ -198,6 +199,22 @@ def wait_any(running: Iterable[JobProcess], seconds: float) -> None:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What a job's summary.json holds; None if there is none that can be read."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _written(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _size(path: Path) -> int:

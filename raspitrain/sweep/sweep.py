@@ -1,6 +1,5 @@
 """Run the jobs of a sweep: those that have not finished, one after another or a few at a time."""
 
-import json
 import os
 import random
 import shlex
@@ -20,7 +19,7 @@ from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
-from raspitrain.sweep.process import JobProcess, Limits, job_command, wait_any
+from raspitrain.sweep.process import JobProcess, Limits, job_command, read_summary, wait_any
 from raspitrain.sweep.record import (
     Job,
     Sweep,
@@ -85,7 +84,9 @@ class SweepRun:
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
         self.running: dict[int, tuple[Job, JobProcess]] = {}  # by slot
-        self.resumed: set[int] = set()  # numbers of jobs that went on from a checkpoint
+        # Numbers of jobs: that went on from a checkpoint, and that may not again.
+        self.resumed: set[int] = set()
+        self.begun_anew: set[int] = set()
         self.stopped_by: int | None = None
         self.gave_up = False
         self._open = ExitStack()
@@ -201,7 +202,7 @@ class SweepRun:
         while waiting and len(self.running) < len(shares) and not (self.stopped_by or self.gave_up):
             slot = next(k for k in range(len(shares)) if k not in self.running)
             job = waiting.pop(0)
-            resume = job.number not in self.resumed and can_be_resumed(job)
+            resume = job.number not in self.begun_anew and can_be_resumed(job)
             if resume:
                 self.resumed.add(job.number)
             else:
@@ -218,6 +219,8 @@ class SweepRun:
                 inherit=() if self.lock is None else (self.lock,),
             )
             self.running[slot] = job, process
+            if self.stopped_by is not None:  # it came while the process was being started
+                process.end(self.stopped_by)
             self.sweep.write()
 
     def _look(self, screen: SweepScreen, waiting: list[Job]) -> None:
@@ -229,6 +232,8 @@ class SweepRun:
                 if job.status == "refused" and job.number in self.resumed:
                     # Its checkpoint is of no use, or the data have changed.
                     screen.say(f"{job.name} begins anew: {job.reason}")
+                    self.resumed.remove(job.number)
+                    self.begun_anew.add(job.number)
                     job.status = "pending"
                     waiting.insert(0, job)
                     continue
@@ -250,7 +255,7 @@ class SweepRun:
     def _note_end(self, job: Job, process: JobProcess) -> None:
         job.seconds = round(process.seconds, 3)
         job.exit_code = process.process.returncode
-        job.status, job.reason = process.verdict(read_summary(job.folder))
+        job.status, job.reason = process.verdict()
         if not job.finished:
             job.log_tail = process.log_tail()
 
@@ -274,11 +279,11 @@ class SweepRun:
 
         before: dict[int, Any] = {}
         try:
-            for number in SIGNALS:
+            for number in (*SIGNALS, signal.SIGTSTP):
                 # Who started us may want it ignored: nohup does.
                 if signal.getsignal(number) != signal.SIG_IGN:
-                    before[number] = signal.signal(number, pass_on)
-            before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, suspend)
+                    handler = suspend if number == signal.SIGTSTP else pass_on
+                    before[number] = signal.signal(number, handler)
         except ValueError:  # not the main thread: whoever called us looks after signals
             pass
         try:
@@ -350,15 +355,6 @@ def check_threads(num_threads: int | str, num_parallel: int, *, given_by: str) -
             f"{given_by}={num_threads} is more than the {share} of {available_cores()} cores that "
             f"each job has with launcher.num_parallel={num_parallel}."
         )
-
-
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """What a job's summary.json holds; None if there is none that can be read."""
-    try:
-        summary = json.loads((folder / "summary.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return summary if isinstance(summary, dict) else None
 
 
 def go_on_command(sweep: Sweep) -> str:
