@@ -43,6 +43,7 @@ from raspitrain.training.fit import (
 from raspitrain.training.state import restore_training, training_state
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
+WIDE = 2  # a model.width_mult above it is looked at before the network is made
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -154,6 +155,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
+    _check_width(cfg, facts, free_bytes(budget_mb))
     model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
@@ -198,6 +200,21 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         position=Position(),
         memory=memory,
     )
+
+
+def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
+    """Refuse a network that is far too large, before its weights take all of the memory."""
+    width = cfg.model.get("width_mult", 1)
+    if not isinstance(width, int | float) or width <= WIDE:
+        return
+    with torch.device("meta"):  # shapes alone
+        shapes = build("model", cfg.model, list(cfg.allowed_targets), **facts)
+    size = sum(p.numel() * p.element_size() for p in shapes.parameters())
+    if size > free:
+        raise InputError(
+            f"model.width_mult={width} makes a network of {size / 1e6:.0f} MB, but "
+            f"{free / 1e6:.0f} MB of memory are free: take a smaller one."
+        )
 
 
 def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

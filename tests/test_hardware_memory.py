@@ -156,6 +156,14 @@ def test_the_budget_counts_what_the_process_holds():
     assert free_bytes(1) == 0
 
 
+def test_a_network_too_wide_is_not_made_first(compose):
+    budget = int(resident_bytes() / 1e6) + 200
+    words = ("model.width_mult=10", f"hardware.memory_budget_mb={budget}", "dataset.num_cases=20")
+    with pytest.raises(InputError, match=r"model\.width_mult=10 makes a network of \d+ MB"):
+        prepare(compose(*words))
+    assert resident_bytes() < (budget + 100) * 1e6
+
+
 def test_watching_sees_what_is_made_and_what_goes():
     with Watch() as watch:
         kept = torch.ones(1000)
