@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -72,6 +73,7 @@ def main() -> int:
             exit_code = 2
 
     guard(config_folder().resolve())
+    Hydra.get_mode = _mode_as_typed  # type: ignore[method-assign]
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
     )(task)
@@ -124,6 +126,16 @@ def main() -> int:
         _say(sentence)
         return 2
     return exit_code
+
+
+_composed_mode = Hydra.get_mode
+
+
+def _mode_as_typed(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+    """Run or sweep: Hydra would compose everything once more, to look for a hydra.mode in it."""
+    if any(word.lstrip("+").startswith("hydra.mode=") for word in overrides):
+        return _composed_mode(self, config_name, overrides)
+    return None
 
 
 def _say(sentence: str) -> None:

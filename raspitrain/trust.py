@@ -46,7 +46,7 @@ def _looked_at(load_config: Callable[..., Any], own: Path) -> Callable[..., Any]
     @functools.wraps(load_config)
     def load(self: ConfigRepository, config_path: str) -> Any:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        if source is not None and source.scheme() == "file":
+        if source is not None and source.scheme() == "file" and source.path != str(own):
             file = Path(source.path, source._normalize_file_name(config_path))
             if own not in file.resolve().parents:
                 check_file(file)
