@@ -1,6 +1,7 @@
 """One run: from a composed configuration to a finished folder of results."""
 
 import logging
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -40,6 +41,9 @@ from raspitrain.training.fit import Evaluation, NonFiniteLossError
 
 log = logging.getLogger("raspitrain")
 
+# Of the weights, in a run's folder: two moments and the best in last.pt, the one before, the one
+# that is being written, and best.pt.
+COPIES = 13
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 
 
@@ -155,11 +159,16 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
 def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
     """What was asked for and where; nothing is left if that cannot be written."""
     folder = job.folder
-    written = [folder / name for name in ("config.yaml", "overrides.yaml", "environment.json")]
+    names = ("config.yaml", "overrides.yaml", "environment.json", LAST)
+    written = [folder / name for name in names]
     try:
         write_config(job)
         write_atomic(written[1], OmegaConf.to_yaml(list(overrides)).encode())
         write_json(written[2], _environment(job))
+        # Whatever ends the process from now on, the run can be taken up again.
+        if not save(job, warn=False):
+            raise OSError(job.keeper.failure)
+        _note_little_room(job)
     except OSError as error:
         for path in written:
             with suppress(OSError):
@@ -169,8 +178,17 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
             f"the run folder {str(folder)!r} cannot be written ({reason(error)}); make room, or "
             "give another hydra.run.dir"
         ) from error
-    # Whatever ends the process from now on, the run can be taken up again.
-    save(job)
+
+
+def _note_little_room(job: Job) -> None:
+    """The first checkpoint is the smallest: weights alone, no optimizer's state, nothing best."""
+    needed = COPIES * job.keeper.last_bytes
+    free = shutil.disk_usage(job.folder).free
+    if free < needed:
+        job.notes.append(
+            f"{free / 1e6:.0f} MB are free in {job.folder}, and checkpoints may take "
+            f"{needed / 1e6:.0f} MB: make room while the run goes on"
+        )
 
 
 def _environment(job: Job) -> dict[str, Any]:
@@ -375,9 +393,9 @@ def _attempt(job: Job, name: str, write: Callable[[], object]) -> None:
         job.unwritten.pop(name, None)
 
 
-def save(job: Job) -> bool:
+def save(job: Job, *, warn: bool = True) -> bool:
     """Write last.pt, and best.pt where there is a better one; say whether that went well."""
-    return job.keeper.save(_last_state(job), _best_state(job))
+    return job.keeper.save(_last_state(job), _best_state(job), warn=warn)
 
 
 def _last_state(job: Job) -> dict[str, Any]:

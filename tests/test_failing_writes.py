@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,10 @@ def test_a_fat_card_knows_no_second_names(cfg, tmp_path, monkeypatch, alone):
     number = count_writes(cfg, tmp_path / "counted")
     for n in range(20, number, 23):
         fail_and_go_on(cfg, tmp_path / f"{n}", alone, AtWrite(n, errno.ENOSPC))
+
+
+def test_a_card_that_is_nearly_full_is_said_at_the_start(cfg, tmp_path, quick, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=50_000))
+    run(cfg, tmp_path / "run")
+    assert "WARNING 0 MB are free in" in (tmp_path / "run" / "run.log").read_text()

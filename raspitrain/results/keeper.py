@@ -72,13 +72,16 @@ class Keeper:
         at_epoch = self.epochs is not None and epoch % self.epochs == 0
         return at_epoch and self.clock() >= self.pause_ends
 
-    def save(self, last: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
+    def save(
+        self, last: Mapping[str, Any], best: Mapping[str, Any] | None, *, warn: bool = True
+    ) -> bool:
         """Write both, the best one only where it is another; say whether all went well.
 
         Parameters
         ----------
         last : what last.pt is to hold
         best : what best.pt is to hold, known by its `step`; None where there is none yet
+        warn : of a failure, the first time
         """
         began = self.clock()
         failed: str | None = None
@@ -99,7 +102,7 @@ class Keeper:
         self._plan(now, now - began, failed)
         if failed is None:
             self._count(size, now - began)
-        self._tell(failed)
+        self._tell(failed, warn)
         return failed is None
 
     def _plan(self, now: float, seconds: float, failed: str | None) -> None:
@@ -120,14 +123,14 @@ class Keeper:
         self.num_bytes += size
         self.last_bytes = size
         self.seconds += seconds
-        if self.num_written == 1 and (hourly := self.record()["bytes_per_hour"]) is not None:
+        if self.num_written == 2 and (hourly := self.record()["bytes_per_hour"]) is not None:
             log.info(
                 "checkpoints: %.1f MB each, %.0f MB an hour at the most", size / 1e6, hourly / 1e6
             )
 
-    def _tell(self, failed: str | None) -> None:
+    def _tell(self, failed: str | None, warn: bool) -> None:
         before, self.failure = self.failure, failed
-        if failed is not None and before is None:
+        if failed is not None and before is None and warn:
             log.warning(
                 "the checkpoint cannot be written (%s): training goes on and tries again, and the "
                 "one before stays",
