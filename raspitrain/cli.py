@@ -241,8 +241,10 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if message.startswith("Config group override must be"):
         for argument in arguments:
             group, _, value = argument.lstrip("+").partition("=")
-            if group in _known_keys([]) and (value in NOT_A_NAME or _is_number(value)):
+            if group in ("hydra", *_known_keys([])) and (value in NOT_A_NAME or _is_number(value)):
                 return f"{argument}: {group} must be the name of an option; --help lists them."
+    if found := re.search(r"An item is already at '([^']*)'", message):
+        return f"{found[1]} is there already: leave the + out."
     if found := re.match(r"Error merging override (.*)", message):
         why = f" ({first_line(error.__cause__)})" if error.__cause__ is not None else ""
         return f"{found[1]} does not fit there{why}; --cfg all shows what does."

@@ -113,6 +113,8 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a key without its group": (("num_threads=2",), ("did you mean hardware.num_threads",)),
     "an option misspelt": (("model=mobilenetv3_smal",), ("did you mean mobilenetv3_small",)),
     "an experiment misspelt": (("experiment=blg",), ("experiment may be", "blog")),
+    "a key added that is there": (("+seed=1",), ("seed is there already: leave the + out",)),
+    "all of Hydra set to null": (("hydra=null",), ("hydra=null: hydra must be the name",)),
     "an added key": (("+epoch=5",), ("epoch is not a key", "did you mean epochs")),
     "a key of Hydra misspelt": (("hydra.run.dri=x",), ("did you mean hydra.run.dir",)),
     "a group of Hydra misspelt": (("hydra/help=nope",), ("hydra/help=nope", "raspitrain")),

@@ -96,7 +96,7 @@ VALUES = st.one_of(
 
 @few_or_many
 def test_words_of_the_command(examples, folder):
-    @tried(examples // 2 if examples < 100 else examples)
+    @tried(examples // 2 if examples < 100 else examples // 4)
     @given(st.lists(st.one_of(st.builds("{}={}".format, KEYS, VALUES), VALUES), max_size=2))
     def try_words(words):
         words = [w.replace("\0", "") for w in words]
@@ -118,7 +118,7 @@ def test_files_of_ones_own(examples, folder):
     path = folder / "mine/experiment/bad.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
 
-    @tried(examples // 2 if examples < 100 else examples)
+    @tried(examples // 2 if examples < 100 else examples // 4)
     @given(st.one_of(st.lists(YAML_WORDS, max_size=14).map("".join).map(str.encode), st.binary()))
     def try_file(content):
         path.write_bytes(content)
