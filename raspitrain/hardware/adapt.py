@@ -32,6 +32,7 @@ NUM_ROUNDS = 3
 BUDGET_SECONDS = 5.0
 BETTER = 0.95  # what another number must take of the present one's time to replace it
 
+MOST_CHANGES = 1000  # that are remembered
 SHORTEST_PAUSE = 4.0  # seconds between trials; doubled while they follow close on one another
 LONGEST_PAUSE = 32.0
 BLIND_PAUSE = 30.0  # between trials where nobody counts how busy others are
@@ -88,7 +89,7 @@ class AdaptThreads:
     Attributes
     ----------
     changes : list of dict
-        step, from, to, ms_per_step of each number tried, cores_taken by others.
+        The latest: step, from, to, ms_per_step of each number tried, cores_taken by others.
     num_trials : int
     """
 
@@ -211,6 +212,7 @@ class AdaptThreads:
                     "cores_taken": taken,
                 }
             )
+            del self.changes[:-MOST_CHANGES]  # a run may last weeks
         follows_close = now - self.last_trial < 2 * LONGEST_PAUSE
         self.pause = min(2 * self.pause, LONGEST_PAUSE) if follows_close else SHORTEST_PAUSE
         self.num_threads = choice
