@@ -54,8 +54,9 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
     folder = _unquoted(given[0])
     if not folder:
         raise InputError("resume= must name the folder of a run.")
-    _set_environment(Path(folder), others)
-    resume(folder, others, tell=print)
+    path = Path(folder).expanduser()  # no shell expands what stands behind a =
+    _set_environment(path, others)
+    resume(path, others, tell=print)
 
 
 def resume_or_start(arguments: Sequence[str]) -> list[str] | None:

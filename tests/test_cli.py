@@ -116,7 +116,7 @@ def test_help_shows_groups_options_and_commands(command):
     done = command("--help")
     assert done.returncode == 0
     assert "model: mobilenetv3_large" in done.stdout
-    assert done.stdout.count("\n  python -m raspitrain") == 5
+    assert done.stdout.count("\n  python -m raspitrain") == 6
 
 
 @pytest.mark.parametrize(

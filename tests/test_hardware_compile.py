@@ -108,6 +108,14 @@ def test_slower_is_not_taken_and_the_figures_are_told(monkeypatch, caplog):
     assert "it is not faster" in warning.message
 
 
+def test_a_run_that_goes_on_compiles_again_whatever_it_takes_now(monkeypatch):
+    """Another choice than before would change its last bits."""
+    clock = Compiler(monkeypatch, compiled=0.040, as_it_is=0.030).clock
+    compiled = compiled_for(make_model(), clock=clock, compare=False)
+    assert compiled.forward is not None
+    assert compiled.record["used"] is True
+
+
 def test_faster_is_taken_and_leaves_no_trace(monkeypatch, caplog):
     clock = Compiler(monkeypatch, compiled=0.020, as_it_is=0.030).clock
     model = make_model()

@@ -105,8 +105,9 @@ class Table:
                 atomic.write_atomic(self.path, data)
             self.num_written = len(self)
         while self.num_written < len(self):
-            append_row(self.path, self.row(self.num_written))
-            self.num_written += 1
+            written, self.num_written = self.num_written, None  # nobody knows what a failure left
+            append_row(self.path, self.row(written))
+            self.num_written = written + 1
 
     def state(self) -> dict[str, Any]:
         """The rows as plain values and tensors, for a checkpoint.
