@@ -208,6 +208,7 @@ def test_a_wheel_carries_all_that_it_needs(tmp_path):
     shipped = {
         f"raspitrain/conf/{p.relative_to(source / 'conf')}" for p in source.glob("conf/**/*.yaml")
     }
+    shipped |= {f"hydra_plugins/{p.name}" for p in source.glob("hydra_plugins/*.py")}
     assert shipped <= set(zipfile.ZipFile(wheel).namelist())
     target = tmp_path / "site"
     subprocess.run(
