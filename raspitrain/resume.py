@@ -241,6 +241,8 @@ def _complete(
     folder: Path, state: Mapping[str, Any], cfg: DictConfig, changed: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The summary of a run that has nothing left to do; None if there is something."""
+    if not (folder / "summary.json").is_file():
+        return None
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         status = summary["status"]

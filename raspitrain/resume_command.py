@@ -11,10 +11,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from raspitrain.composition import check_growth
 from raspitrain.errors import InputError
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.results.folder import RUN_FILES
 from raspitrain.resume import resume
+from raspitrain.trust import check_file
 
 KEY = "resume="
 AUTO = "resume=auto"
@@ -92,7 +94,7 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
 
 def _started_with(folder: Path) -> list[str]:
     try:
-        words: Any = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
+        words: Any = OmegaConf.to_container(_load(folder / "overrides.yaml"))
         return [str(word) for word in words]
     except Exception:  # for people, and perhaps changed by them
         return []
@@ -109,7 +111,11 @@ def _set_environment(folder: Path, overrides: Sequence[str]) -> None:
     """What torch reads when it is imported; a run's speed depends on it, its numbers do not."""
     hardware: dict[str, Any] = {"num_threads": "auto", "wait_policy": None}
     try:
-        stored = OmegaConf.load(folder / "config.yaml")
+        # For people, and perhaps changed by them: the checkpoint says what counts.
+        stored = _load(folder / "config.yaml")
+    except Exception:
+        return
+    try:
         typed = OmegaConf.from_dotlist(list(overrides))
         for source in (stored, typed):
             for key in hardware:
@@ -119,5 +125,13 @@ def _set_environment(folder: Path, overrides: Sequence[str]) -> None:
         os.environ.update(wanted)
     except InputError:
         raise
-    except Exception:  # for people, and perhaps changed by them: the checkpoint says what counts
+    except Exception:
         return
+
+
+def _load(path: Path) -> Any:
+    """A YAML file of the run's folder, which may come from a stranger."""
+    check_file(path, keys=False)
+    stored = OmegaConf.load(path)
+    check_growth(OmegaConf.to_container(stored, resolve=False))
+    return stored

@@ -49,7 +49,7 @@ def _looked_at(load_config: Callable[..., Any], own: Path) -> Callable[..., Any]
         if source is not None and source.scheme() == "file" and source.path != str(own):
             file = Path(source.path, source._normalize_file_name(config_path))
             if own not in file.resolve().parents:
-                check_file(file)
+                check_file(file, keys=True)
         return load_config(self, config_path)
 
     return load
@@ -66,10 +66,18 @@ def _held_back(load_configuration: Callable[..., Any]) -> Callable[..., Any]:
     return load
 
 
-def check_file(path: Path) -> None:
-    """Refuse a YAML file that is not text, names Python objects, or unfolds without end."""
+def check_file(path: Path, *, keys: bool) -> None:
+    """Refuse a YAML file that is not text, names Python objects, or unfolds without end.
+
+    Parameters
+    ----------
+    keys : whether it must hold keys with values, as a configuration does
+    """
     try:
-        data = path.read_bytes()[: LARGEST_FILE + 1]
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file.")  # a pipe would be waited for
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
     if len(data) > LARGEST_FILE:
@@ -96,7 +104,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is nested too deeply: use fewer levels.") from None
     if node is None:
         return
-    if not isinstance(node, yaml.MappingNode):
+    if keys and not isinstance(node, yaml.MappingNode):
         raise InputError(f"{path} must hold keys with values, such as epochs: 30.")
     _measure(node, path, {}, ())
 

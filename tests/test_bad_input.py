@@ -574,6 +574,19 @@ RESUME: dict[str, tuple[Callable[[Path], object], Words, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+def test_a_strangers_folder_is_not_waited_for_nor_unfolded(finished, tmp_path):
+    for name in ("summary.json", "overrides.yaml", "config.yaml"):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        shutil.copytree(finished, tmp_path / "run")
+        (tmp_path / "run" / name).unlink()
+        os.mkfifo(tmp_path / "run" / name)
+        words = ("resume=auto", "hydra.run.dir=run") if "overrides" in name else ("resume=run",)
+        assert finish(*words, cwd=tmp_path) == 0, (tmp_path / "stderr.txt").read_text()
+    (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / name).write_text(LAUGHS)
+    assert finish("resume=run", cwd=tmp_path) == 0
+
+
 @pytest.mark.parametrize("case", RESUME)
 def test_a_mistake_in_going_on(case, refused, finished, tmp_path):
     alter, words, fragments = RESUME[case]

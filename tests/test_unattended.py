@@ -8,7 +8,12 @@ from conftest import TINY
 from processes import finish, start, wait_for
 
 UNIT = Path(__file__).parents[1] / "examples" / "raspitrain.service"
-SHORT = (*(t for t in TINY if not t.startswith("epochs=")), "epochs=40", "eval_every=5")
+SHORT = (
+    *(t for t in TINY if not t.startswith("epochs=")),
+    "epochs=40",
+    "eval_every=5",
+    "optimizer=sgd",
+)
 
 
 def settings() -> dict[str, list[str]]:
