@@ -1,5 +1,6 @@
 """Going on with a run: what was killed ends as if it had been left alone."""
 
+import copy
 import json
 import os
 import random
@@ -178,6 +179,11 @@ def once(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def stopped_state(once):
+    return load_checkpoint(once / "stopped" / "last.pt")
+
+
 @pytest.fixture
 def stopped(once, tmp_path):
     return shutil.copytree(once / "stopped", tmp_path / "run")
@@ -207,7 +213,7 @@ def test_it_goes_on_to_the_same_end(once, stopped):
     [
         ("optimizer=sgd", "split.validation=0", "augment=none"),
         ("optimizer=adamw", "in_memory=false", "loss.label_smoothing=0.1"),
-        ("eval_every=1", "patience=50", "model.engine=plain"),
+        ("eval_every=1", "patience=50", "model.engine=torch"),
     ],
 )
 def test_stopped_anywhere_it_goes_on_to_the_same_end(compose, tmp_path, monkeypatch, words):
@@ -220,7 +226,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_end(compose, tmp_path, monkeypa
         StopAfter(patch, 3)
         with pytest.raises(Stopped):
             run(cfg, tmp_path / "run")
-    for steps in (4, 1, 2, 7):
+    for steps in (4, 7):
         with monkeypatch.context() as patch:
             StopAfter(patch, steps)
             with pytest.raises(Stopped):
@@ -501,8 +507,8 @@ def _set(state, path, value):
         ("epoch", _set),
     ],
 )
-def test_a_checkpoint_that_nobody_wrote_is_a_sentence(stopped, path, value):
-    state = load_checkpoint(stopped / "last.pt")
+def test_a_checkpoint_that_nobody_wrote_is_a_sentence(stopped, stopped_state, path, value):
+    state = copy.deepcopy(stopped_state)
     _set(state, path, value)
     save_checkpoint(stopped / "last.pt", state)
     with pytest.raises(InputError) as error:
