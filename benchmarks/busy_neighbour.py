@@ -28,6 +28,7 @@ from typing import Any
 
 from benchmarks.turns import compose, describe_machine, print_head, print_row
 from raspitrain.hardware.board import available_cores
+from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import thread_environment
 
 SETTINGS = (
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
     print(f"{describe_machine()}\n")
-    own = compose().hardware.wait_policy or "null"
+    own = with_profile(compose())[0].hardware.wait_policy or "null"
     waits = dict.fromkeys([own, *args.waits])
     workers = {wait: Worker(wait, args.model, args.batch_size) for wait in waits}
     try:
