@@ -69,7 +69,7 @@ if ! cmp -s "$root/raspitrain/constraints.txt" "$root/pi/constraints.txt"; then
     echo "$(($(megabytes) - empty))" >"$root/pi/megabytes"
     # What the tests import, without linters and exporters.
     board pip install --quiet --no-compile -c constraints.txt -e '.[ucr]' \
-        hypothesis pytest pytest-xdist scikit-learn
+        hypothesis pytest pytest-xdist scikit-learn optuna
     cp "$root/raspitrain/constraints.txt" "$root/pi/"
 fi
 board pip check || failed+=("pip check")
