@@ -20,6 +20,7 @@ from raspitrain.results.table import read_rows
 from raspitrain.resume import resume
 from raspitrain.run import run
 from raspitrain.stop import Stopped
+from raspitrain.sweep import job
 
 CLOCKS = {"seconds", "samples_per_second", "peak_memory_mb"}
 # A checkpoint at nearly every step.
@@ -403,6 +404,15 @@ def test_a_strangers_program_is_not_started(stopped, tmp_path):
     assert not trace.exists()
     assert resume(stopped, [f"hardware.readings.vcgencmd={program}", "epochs=9"])["status"]
     assert trace.exists()
+
+
+def test_a_sweeps_job_goes_on_with_what_the_sweeps_command_allows(stopped, tmp_path):
+    state = load_checkpoint(stopped / "last.pt")
+    state["config"]["hardware"]["readings"]["vcgencmd"] = str(tmp_path / "vcgencmd")
+    save_checkpoint(stopped / "last.pt", state)
+    (stopped / job.FILE).write_text(json.dumps(state["config"]))
+    assert job._run(stopped, resume=True) == 0
+    assert json.loads((stopped / "summary.json").read_text())["status"] == "completed"
 
 
 # What is left of the files.

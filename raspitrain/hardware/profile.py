@@ -4,6 +4,7 @@ With hardware=auto most values are `auto`: they stand for those of the board's o
 are filled in after composition and before torch is imported, so whatever is typed wins.
 """
 
+import functools
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -146,6 +147,7 @@ def _by_memory(name: str, root: Path) -> str:
     return name
 
 
+@functools.cache
 def profile_values(name: str) -> dict[str, Any]:
     """What the profile's own file says, dotted key → value; nothing for a file of the user's."""
     path = config_folder() / "hardware" / f"{name}.yaml"

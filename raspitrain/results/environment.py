@@ -1,5 +1,6 @@
 """environment.json: where a run was made, as far as it can explain its figures."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -118,6 +119,7 @@ def _os_name() -> str:
         return platform.platform()
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

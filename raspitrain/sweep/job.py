@@ -6,6 +6,7 @@ groups of conf/ are needed here. Everything that torch reads at import has been 
 
 import argparse
 import ctypes
+import json
 import logging
 import os
 import signal
@@ -13,11 +14,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
 from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.process import OUT_OF_MEMORY
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 FILE, OVERRIDES = "job.yaml", "job_overrides.yaml"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -65,20 +70,29 @@ def _say(sentence: object, exit_code: int) -> int:
 
 
 def _run(folder: Path, *, resume: bool) -> int:
-    if resume:
-        from raspitrain.resume import resume as go_on
-
-        go_on(folder)
-        return 0
-
     from omegaconf import DictConfig, OmegaConf
-
-    from raspitrain.task import perform
 
     cfg = OmegaConf.load(folder / FILE)
     assert isinstance(cfg, DictConfig)
+    if resume:
+        from raspitrain.resume import resume as go_on
+
+        go_on(folder, trusted(cfg))
+        return 0
+
+    from raspitrain.task import perform
+
     perform(cfg, folder, [str(word) for word in OmegaConf.load(folder / OVERRIDES)])
     return 0
+
+
+def trusted(cfg: "DictConfig") -> list[str]:
+    """What the sweep's command allows and a checkpoint cannot allow itself, as overrides."""
+    given = {
+        "allowed_targets": list(cfg.allowed_targets),
+        "hardware.readings.vcgencmd": cfg.hardware.readings.vcgencmd,
+    }
+    return [f"{key}={json.dumps(value)}" for key, value in given.items()]
 
 
 def limit_memory(megabytes: float) -> None:

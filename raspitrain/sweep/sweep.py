@@ -205,6 +205,7 @@ class SweepRun:
             resume = job.number not in self.begun_anew and can_be_resumed(job)
             if resume:
                 self.resumed.add(job.number)
+                write_configuration(job)
             else:
                 make_ready(job)
             limits = Limits(shares[slot], self.launcher["memory_limit_mb"])
@@ -317,6 +318,11 @@ def make_ready(job: Job) -> None:
     if any((job.folder / name).exists() for name in in_the_way):
         set_aside(job.folder)
     job.folder.mkdir(exist_ok=True)
+    write_configuration(job)
+
+
+def write_configuration(job: Job) -> None:
+    """Put down what this command asks of the job, whatever the folder said before."""
     write_atomic(job.folder / FILE, job.config.encode("utf-8", "backslashreplace"))
     write_json(job.folder / OVERRIDES, job.overrides)  # JSON is YAML as well
 
