@@ -560,6 +560,8 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
     )
     if summary["thermal"]["dropped_threads"]:
         summary["bit_reproducible"] = False
+    if job.cfg.allowed_targets:
+        summary["allowed_targets"] = list(job.cfg.allowed_targets)
     if job.resumed:
         summary["resumed"] = job.resumed
         if any(part["not_exact"] for part in job.resumed):
@@ -572,5 +574,5 @@ def _unwritten(job: Job) -> str:
     names = " and ".join(filter(None, [", ".join([*job.unwritten][:-1]), [*job.unwritten][-1]]))
     return (
         f"{job.folder}: {names} could not be written ({why}); every file that is there is whole. "
-        f"Make room, then: {how_to_resume(job.folder)}"
+        f"Make room, then: {how_to_resume(job.folder, job.cfg.allowed_targets)}"
     )

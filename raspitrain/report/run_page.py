@@ -76,6 +76,9 @@ def _how_to_go_on(summary: Mapping[str, Any], shown: str) -> list[Html]:
     if summary.get("task") == "throughput":
         return []
     words = ["python", "-m", "raspitrain", f"resume={shown}"]
+    own = summary.get("allowed_targets")
+    if isinstance(own, list) and own:
+        words.append(f"allowed_targets=[{','.join(map(str, own))}]")
     epochs = number(summary.get("epochs"))
     if summary.get("status") in FINISHED and epochs is not None:
         return [

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -283,13 +283,17 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
         table.append(("step", f"{summary['ms_per_step']:.2f} ms"))
     table.append(("folder", os.fspath(folder)))
     if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
-        table.append(("to go on", how_to_resume(folder)))
+        own = summary.get("allowed_targets") or ()
+        table.append(("to go on", how_to_resume(folder, own)))
     return [f"{name:<15}{value}" for name, value in table]
 
 
-def how_to_resume(folder: str | os.PathLike[str]) -> str:
-    """What to type to go on with the run in `folder`."""
-    return f"python -m raspitrain resume={shlex.quote(os.fspath(folder))}"
+def how_to_resume(folder: str | os.PathLike[str], allowed_targets: Sequence[str] = ()) -> str:
+    """What to type to go on with the run in `folder`; code of the user's own is allowed anew."""
+    words = ["python", "-m", "raspitrain", f"resume={os.fspath(folder)}"]
+    if allowed_targets:
+        words.append(f"allowed_targets=[{','.join(allowed_targets)}]")
+    return shlex.join(words)
 
 
 def clock(seconds: float) -> str:

@@ -155,7 +155,7 @@ class SweepRun:
                 )
             try:
                 while (waiting and not self.stopped_by and not self.gave_up) or self.running:
-                    self._start(waiting, shares)
+                    self._start(waiting, shares, screen)
                     wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
                     self._look(screen, waiting)
             except OSError as error:
@@ -198,7 +198,9 @@ class SweepRun:
         rows = earlier_rows(self.record)
         return [name for row in rows if (name := str(row.get("name"))) not in known]
 
-    def _start(self, waiting: list[Job], shares: Sequence[Sequence[int] | None]) -> None:
+    def _start(
+        self, waiting: list[Job], shares: Sequence[Sequence[int] | None], screen: SweepScreen
+    ) -> None:
         while waiting and len(self.running) < len(shares) and not (self.stopped_by or self.gave_up):
             slot = next(k for k in range(len(shares)) if k not in self.running)
             job = waiting.pop(0)
@@ -206,8 +208,9 @@ class SweepRun:
             if resume:
                 self.resumed.add(job.number)
                 write_configuration(job)
-            else:
-                make_ready(job)
+            elif aside := make_ready(job):
+                where = aside.relative_to(self.sweep.folder)
+                screen.say(f"{job.name}: what was there is of another setting and now in {where}")
             limits = Limits(shares[slot], self.launcher["memory_limit_mb"])
             job.status, job.started = "running", now()
             job.reason, job.exit_code, job.seconds, job.log_tail = None, None, None, []
@@ -311,14 +314,16 @@ PENDING: dict[str, Any] = {
 }
 
 
-def make_ready(job: Job) -> None:
+def make_ready(job: Job) -> Path | None:
     """Give the job a folder with its configuration in it; results of an earlier start that it
-    cannot use are moved, never deleted."""
+    cannot use are moved, never deleted: the return value says where to."""
+    aside = None
     in_the_way = RUN_FILES if (job.folder / CLAIM).exists() else (*RUN_FILES, *OTHER_FILES)
     if any((job.folder / name).exists() for name in in_the_way):
-        set_aside(job.folder)
+        aside = set_aside(job.folder)
     job.folder.mkdir(exist_ok=True)
     write_configuration(job)
+    return aside
 
 
 def write_configuration(job: Job) -> None:
