@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -21,7 +23,7 @@ from raspitrain.cli import config_folder
 from raspitrain.errors import InputError
 from raspitrain.report import print_sweep, report_sweep
 from raspitrain.report.__main__ import main
-from raspitrain.report.preset import preset
+from raspitrain.report.preset import preset, preset_line
 
 GRID = {"batch_size": [16, 32, 50], "hardware.num_threads": [1, 2, 3, 4]}
 
@@ -156,7 +158,9 @@ def test_the_yaml_composes_to_what_the_job_ran_with(tmp_path, compose, words):
     config = yaml.safe_load(OmegaConf.to_yaml(cfg, resolve=True))
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "fastest.yaml").write_text(preset(words, config))
-    assert composed(tmp_path, "experiment=fastest") == OmegaConf.to_container(cfg)
+    typed_again = [word for word in words if word.startswith("allowed_targets=")]
+    again = composed(tmp_path, "experiment=fastest", *typed_again)
+    assert again == OmegaConf.to_container(cfg)
 
 
 def test_the_real_command_takes_the_yaml(grid, command):
@@ -483,3 +487,17 @@ def test_a_card_that_is_full_is_one_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("raspitrain.results.atomic.on_write", full)
     assert main([str(folder)]) == 74
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_the_line_for_the_preset_finds_options_of_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = SimpleNamespace(command=["x", "--multirun", "--config-dir", "mine", "epochs=1,2"])
+    line = preset_line("best", "fastest", sweep, ["epochs=1", "allowed_targets=[a.B]"])
+    assert shlex.split(line)[3:] == [
+        "--config-dir", "best", "experiment=fastest",
+        f"hydra.searchpath=[file://{tmp_path}/mine]", "allowed_targets=[a.B]",
+    ]  # fmt: skip
+    sweep.command = ["x", "--multirun", "epochs=1,2"]
+    assert shlex.split(preset_line("best", "fastest", sweep, ["epochs=1"]))[3:] == [
+        "--config-dir", "best", "experiment=fastest",
+    ]  # fmt: skip

@@ -6,6 +6,7 @@ The words are those that were typed. Their values in the YAML are taken from the
 the job ran with, so that nothing of Hydra's grammar is read a second time here.
 """
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from raspitrain.results.atomic import write_atomic
 
 # Of the sweep, not of the setting.
 OF_THE_SWEEP = ("sweep", "sweep_name", "task", "throughput", "launcher")
+ON_THE_COMMAND_LINE = ("allowed_targets",)  # no file can allow itself code
 MISSING = object()
 
 
@@ -51,6 +53,22 @@ def setting_overrides(setting: Setting, *, folded: bool) -> list[str]:
 def command_line(sweep: Sweep, overrides: Sequence[str]) -> str:
     """The command that runs one setting, ready for a shell."""
     words = ["python", "-m", "raspitrain", *_config_options(sweep.command), *overrides]
+    return shlex.join(words)
+
+
+def preset_line(folder: str, name: str, sweep: Sweep, overrides: Sequence[str]) -> str:
+    """The command that runs the experiment `name` in `folder`, ready for a shell."""
+    words = ["python", "-m", "raspitrain", "--config-dir", folder, f"experiment={name}"]
+    options = _config_options(sweep.command)
+    own = [
+        os.path.abspath(option.partition("=")[2] or following)
+        for option, following in zip(options, [*options[1:], ""], strict=False)
+        if option.startswith(("--config-dir", "-cd"))
+    ]
+    if own:
+        # There is room for one --config-dir, and the file names options of the user's own.
+        words.append(f"hydra.searchpath=[{','.join(f'file://{path}' for path in own)}]")
+    words += [word for word in overrides if split_override(word).key in ON_THE_COMMAND_LINE]
     return shlex.join(words)
 
 
@@ -109,7 +127,7 @@ def preset(overrides: Sequence[str], config: Mapping[str, Any]) -> str:
     left: list[str] = []
     for word in overrides:
         override = split_override(word)
-        if override.sign == "~":
+        if override.sign == "~" or override.key in ON_THE_COMMAND_LINE:
             left.append(word)
         elif override.key == "experiment":
             defaults.insert(0, override.value)  # of the same group as this file

@@ -18,7 +18,7 @@ from raspitrain.report.answer import (
 )
 from raspitrain.report.axes import short_names
 from raspitrain.report.jobs import PRUNED, Job, Sweep, load_sweep
-from raspitrain.report.preset import command_line, setting_overrides, write_preset
+from raspitrain.report.preset import command_line, preset_line, setting_overrides, write_preset
 from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
 from raspitrain.report.sweep_page import sweep_page
 from raspitrain.report.terminal import COLUMNS, print_result
@@ -147,10 +147,11 @@ def _result(sweep: Sweep, answer: Answer, *, folded: bool) -> dict[str, Any]:
     def chosen(setting: Setting | None, name: str, sentence: str) -> dict[str, Any] | None:
         if setting is None:
             return None
-        preset = shlex.join(["--config-dir", shown_path(sweep.folder / PRESETS)])
-        return shown(setting) | {
+        told = shown(setting)
+        folder = shown_path(sweep.folder / PRESETS)
+        return told | {
             "sentence": sentence,
-            "preset_command": f"python -m raspitrain {preset} experiment={name}",
+            "preset_command": preset_line(folder, name, sweep, told["overrides"]),
         }
 
     accurate = chosen(
