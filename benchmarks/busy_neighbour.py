@@ -189,7 +189,7 @@ def seconds_to(goal: float, reports: list[tuple[float, float]]) -> float | None:
     return None
 
 
-class TimeIsUp(Exception):  # noqa: N818
+class TimeIsUpError(Exception):
     """Ends a training that would go on for ever."""
 
 
@@ -225,9 +225,9 @@ def work(settings: Sequence[str]) -> None:
                 say(rate=since_report / (now - reported))
                 since_report, reported = 0, now
             if now - start >= seconds:
-                raise TimeIsUp
+                raise TimeIsUpError
 
-        with suppress(TimeIsUp):
+        with suppress(TimeIsUpError):
             list(job.fit(on_step=on_step))
         return num_cases / (time.perf_counter() - start)
 

@@ -8,13 +8,10 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins._sweeper import LaunchingSweeper
 from raspitrain.composition import check_given_once
 from raspitrain.errors import InputError
 from raspitrain.report import report_sweep_or_warn
@@ -23,30 +20,18 @@ MOST_VALUES = 1_000  # of one key that lists them
 MOST_COMPOSED = 50  # configurations that are tried before the first job
 
 
-class OptunaSweeper(Sweeper):
+class OptunaSweeper(LaunchingSweeper):
     """Jobs whose values are drawn one after another, from what the earlier ones came to.
 
     Parameters
     ----------
-    params : as GridSweeper's
+    params : as LaunchingSweeper's
     settings : see conf/hydra/sweeper/optuna.yaml
     """
 
     def __init__(self, params: Mapping[str, Any] | None, **settings: Any) -> None:
-        self.params = params or {}
+        super().__init__(params)
         self.settings = settings
-        self.hydra_context: HydraContext | None = None
-        self.config: DictConfig | None = None
-        self.launcher: Launcher | None = None
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.hydra_context = hydra_context
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
         # Not at the top: Hydra makes each module of this folder anew when it looks through them.

@@ -8,19 +8,18 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins._sweeper import LaunchingSweeper
 from raspitrain.composition import check_composition, check_given_once, given_keys
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
@@ -42,26 +41,11 @@ MOST_JOBS = 10_000
 NOT_SWEPT = ("launcher", "sweep", "sweep_name", "task")
 
 
-class GridSweeper(Sweeper):
+class GridSweeper(LaunchingSweeper):
     """Every combination of the values given; the default for hydra/sweeper.
 
     Unlike Hydra's own it writes nothing before every job has been checked.
     """
-
-    def __init__(self, params: Mapping[str, Any] | None) -> None:
-        self.params = params or {}
-        self.hydra_context: HydraContext | None = None
-        self.config: DictConfig | None = None
-        self.launcher: Launcher | None = None
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.hydra_context = hydra_context
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
         assert self.launcher is not None

@@ -22,7 +22,7 @@ from raspitrain.errors import InputError
 from raspitrain.rules import check, leaves
 
 if TYPE_CHECKING:
-    from raspitrain.run import Job
+    from raspitrain.job import Job
     from raspitrain.stop import StopSignals
 
 log = logging.getLogger("raspitrain")
@@ -174,7 +174,7 @@ def _changed_config(
     cfg = stored.copy()
     own = [str(name) for name in stored.get("allowed_targets") or ()]
     OmegaConf.update(cfg, "allowed_targets", [])
-    known = dict(leaves(OmegaConf.to_container(stored)))  # type: ignore[arg-type]
+    known = dict(leaves(_plain(stored)))
     changed = {}
     for key, value in map(_read_override, overrides):
         old = OmegaConf.select(stored, key, default=None)
@@ -189,7 +189,7 @@ def _changed_config(
         if key not in HARMLESS and (section not in HARMLESS_SECTIONS or key in BITS):
             raise _another_run(f"{key}={value}", f"{key}={old}")
         changed[key] = value
-    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    check(_plain(cfg))
     if own and not cfg.allowed_targets:
         # What a checkpoint allows itself counts for nothing: it may come from a stranger.
         raise InputError(
@@ -200,6 +200,12 @@ def _changed_config(
     if changed.get("allowed_targets") == own:
         del changed["allowed_targets"]
     return cfg, changed
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    container = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
 
 
 def _refuse_foreign_command(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
@@ -282,8 +288,9 @@ def _restored(
 ) -> "Job":
     """Build the run anew and put it to where it was."""
     from raspitrain.hardware.profile import with_profile
+    from raspitrain.job import make_job
     from raspitrain.prepare import prepare
-    from raspitrain.run import make_job, write_config
+    from raspitrain.results.configuration import write_config
 
     try:
         run, training = state["run"], dict(state["training"], model=state["model"])
@@ -295,10 +302,9 @@ def _restored(
         )  # fmt: skip
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
-        threads = _threads(run["tuned"], changed)
-        if "hardware.num_threads" not in changed and threads is not None:
-            built.hardware.num_threads = threads
-        check(OmegaConf.to_container(built, resolve=True))  # type: ignore[arg-type]
+        if "hardware.num_threads" not in changed and run["tuned"] is not None:
+            built.hardware.num_threads = int(run["tuned"]["threads"]["num_threads"])
+        check(_plain(built))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
@@ -334,7 +340,7 @@ def _restored(
         job.notes.append(f"going on, but not bit for bit: {'; '.join(not_exact)}")
     if changed:
         try:
-            write_config(job)
+            write_config(job.folder, job.cfg)
         except OSError as error:
             job.notes.append(f"config.yaml stays as it was ({error.strerror})")
     return job
@@ -349,10 +355,6 @@ def _epochs(before: int, given: Any) -> int:
             f"go on longer."
         )
     return int(given)
-
-
-def _threads(tuned: Mapping[str, Any] | None, changed: Mapping[str, Any]) -> int | None:
-    return None if tuned is None else int(tuned["threads"]["num_threads"])
 
 
 def _tuned_before(

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from raspitrain.composition import check_growth
+from raspitrain.composition import check_given_once, check_growth
 from raspitrain.errors import InputError
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.results.folder import RUN_FILES
@@ -47,10 +47,7 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
                 f"{word} has no place beside resume=: a run goes on with the configuration that it "
                 "has."
             )
-    keys = [word.split("=")[0] for word in others]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(f"{key} is given {keys.count(key)} times: give it once.")
+    check_given_once(others)
     if len(given) > 1:
         raise InputError(f"resume is given {len(given)} times: give it once.")
     folder = _unquoted(given[0])

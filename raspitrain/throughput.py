@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from raspitrain.composition import given_keys
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.profile import Profile, with_profile
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.hardware.tune import Tuned
 from raspitrain.prepare import Prepared, prepare
-from raspitrain.results.atomic import write_atomic
+from raspitrain.results.configuration import write_config, write_overrides
 from raspitrain.results.environment import environment_record, peak_memory_mb
 from raspitrain.results.folder import claim_run_folder, release_claim
 from raspitrain.results.json_file import write_json
@@ -90,7 +91,7 @@ def measure_throughput(
     Parameters, result and errors are those of `run`; there are no checkpoints and no metrics.csv.
     """
     started = time.perf_counter()
-    cfg, profile = with_profile(cfg, {word.lstrip("+~").split("=")[0] for word in overrides})
+    cfg, profile = with_profile(cfg, given_keys(overrides))
     endless = OmegaConf.merge(cfg, {"epochs": NO_END, "eval_every": NO_END})
     assert isinstance(endless, DictConfig)
     with hardware_as_it_was(), StopSignals():
@@ -110,8 +111,8 @@ def _measure(
     overrides: Sequence[str],
     started: float,
 ) -> dict[str, Any]:
-    write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
-    write_atomic(folder / "overrides.yaml", OmegaConf.to_yaml(list(overrides)).encode())
+    write_config(folder, cfg)
+    write_overrides(folder, overrides)
     with logging_to(folder), Monitor(None, **cfg.hardware.readings) as monitor:
         for note in profile.notes:
             log.warning(note)

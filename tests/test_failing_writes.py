@@ -65,10 +65,10 @@ def quick(monkeypatch):
     """Plots that are written as plots are, and drawn in no time; a checkpoint at every step."""
     for name in ("accuracy", "loss", "confusion"):
         monkeypatch.setattr(
-            f"raspitrain.run.plot_{name}", lambda *given: write_atomic(given[-1], PNG_END)
+            f"raspitrain.outcome.plot_{name}", lambda *given: write_atomic(given[-1], PNG_END)
         )
     monkeypatch.setattr("raspitrain.report.report_run_or_warn", lambda folder: None)
-    monkeypatch.setattr("raspitrain.run.environment_record", dict)
+    monkeypatch.setattr("raspitrain.outcome.environment_record", dict)
     monkeypatch.setattr(Keeper, "is_due", lambda self: True)
 
 

@@ -35,9 +35,9 @@ JOB = (
 
 def leave_out_what_takes_longer_than_the_run(patch) -> None:
     for name in ("accuracy", "loss", "telemetry", "confusion"):
-        patch.setattr(f"raspitrain.run.plot_{name}", lambda *given: given[-1].touch())
+        patch.setattr(f"raspitrain.outcome.plot_{name}", lambda *given: given[-1].touch())
     patch.setattr("raspitrain.report.report_run_or_warn", lambda folder: None)
-    patch.setattr("raspitrain.run.environment_record", dict)
+    patch.setattr("raspitrain.outcome.environment_record", dict)
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def storm(cwd: Path, job: tuple[str, ...], kills: int, seed: int) -> int:
         begun = log_lines(folder, "threads:")
         process = start(*words, cwd=cwd, fault=fault)
         if fault is None:
-            wait_until(lambda: log_lines(folder, "threads:") > begun or process.exitcode == 0)  # noqa: B023
+            wait_until(lambda: log_lines(folder, "threads:") > begun or process.exitcode == 0)  # noqa: B023  called at once
             process.join(chance.uniform(0.0, 0.15))
             process.kill()
         process.join()

@@ -83,7 +83,7 @@ def test_before_there_is_anything_to_keep_nothing_is_left(tmp_path, number):
         process = subprocess.Popen(
             COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        wait_until(lambda: ready(process.pid))  # noqa: B023
+        wait_until(lambda: ready(process.pid))  # noqa: B023  called at once
         os.kill(process.pid, number)
         stdout, stderr = process.communicate(timeout=60)
         if training(tmp_path / "run"):

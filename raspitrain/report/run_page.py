@@ -141,9 +141,9 @@ def _setting(
         value = summary.get(key)
         if isinstance(value, str) and not form:
             pairs.append((name, text(value, 200)))
-        elif number(value) is not None and form:
+        elif (figure := number(value)) is not None and form:
             whole = form.endswith("d")
-            pairs.append((name, f"{int(value) if whole else value:{form}}"))  # type: ignore[arg-type]
+            pairs.append((name, f"{int(figure) if whole else figure:{form}}"))
     resumed = summary.get("resumed")
     if isinstance(resumed, list) and resumed:
         pairs.append(("resumed", f"{len(resumed)} times" if len(resumed) > 1 else "once"))

@@ -342,7 +342,7 @@ def logging_to(folder: str | os.PathLike[str]) -> Iterator[None]:
 class _OneLine(logging.Formatter):
     """A name in a message may hold a line's end, or what a terminal takes for a command."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         record.message = printable(record.message)
         return super().formatMessage(record)
 
@@ -352,7 +352,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 
     complained = False
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
             self.complain(error)

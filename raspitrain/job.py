@@ -1,0 +1,175 @@
+"""A run under way, and what a checkpoint keeps of it."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from raspitrain.data.fingerprint import fingerprint
+from raspitrain.hardware.arithmetic import arithmetic
+from raspitrain.hardware.profile import Profile
+from raspitrain.hardware.tune import Tuned
+from raspitrain.prepare import Prepared
+from raspitrain.results.environment import peak_memory_mb
+from raspitrain.results.keeper import Keeper
+from raspitrain.results.table import Table
+from raspitrain.training.fit import Evaluation
+
+
+@dataclass
+class Job:
+    """A run under way: what it is made of, and what it has shown so far.
+
+    Attributes
+    ----------
+    data, made_by : what going on later compares: the data's fingerprint, machine and libraries
+    best : on the validation part; without one, the last
+    best_weights : None where best.pt alone holds them
+    before : what `tune` needs of an earlier part of this run
+    seconds_before, peak_before : of earlier parts
+    resumed : when and where the run was taken up again
+    notes : sentences for the log, as soon as there is one
+    unwritten : results that could not be written, by name, and why
+    """
+
+    prepared: Prepared
+    cfg: DictConfig
+    profile: Profile
+    folder: Path
+    keeper: Keeper
+    table: Table
+    data: str
+    made_by: dict[str, Any]
+    started: float
+    best: Evaluation | None = None
+    best_weights: dict[str, Tensor] | None = None
+    evaluations_since_best: int = 0
+    status: str = "completed"
+    reason: str | None = None
+    before: dict[str, Any] | None = None
+    tuned: Tuned | None = None
+    seconds_before: float = 0.0
+    peak_before: float = 0.0
+    resumed: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unwritten: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    @property
+    def peak_memory_mb(self) -> float:
+        return max(self.peak_before, peak_memory_mb())
+
+
+def make_job(
+    prepared: Prepared, cfg: DictConfig, profile: Profile, folder: Path, started: float
+) -> Job:
+    """A run that has shown nothing yet."""
+    keeper = Keeper(
+        folder,
+        minutes=cfg.checkpoint_minutes,
+        epochs=cfg.checkpoint_epochs,
+        share=cfg.checkpoint_share,
+    )
+    return Job(
+        prepared,
+        cfg,
+        profile,
+        folder,
+        keeper,
+        Table(folder / "metrics.csv"),
+        data=fingerprint(prepared.cases),
+        made_by=arithmetic(prepared.model, prepared.device),
+        started=started,
+    )
+
+
+def save(job: Job, *, warn: bool = True) -> bool:
+    """Write last.pt, and best.pt where there is a better one; say whether that went well."""
+    return job.keeper.save(_last_state(job), _best_state(job), warn=warn)
+
+
+def _last_state(job: Job) -> dict[str, Any]:
+    """All that the run is, between two steps."""
+    prepared, best = job.prepared, job.best
+    training = prepared.state()
+    model = training.pop("model")
+    last_row = job.table.row(-1) if len(job.table) else None
+    return {
+        "model": model,
+        "epoch": prepared.position.epochs_done,
+        "step": prepared.position.step,
+        "metrics": last_row,
+        **_model_state(job),
+        "training": training,
+        "run": {
+            "data": job.data,
+            "made_by": job.made_by,
+            "epochs": prepared.epochs,
+            "schedule_epochs": prepared.schedule_epochs,
+            "batch_size": prepared.batch_size,
+            "eval_every": prepared.eval_every,
+            "tuned": job.before if job.tuned is None else job.tuned.state(),
+            "table": job.table.state(),
+            "best": None if best is None else _evaluation_state(best),
+            "best_model": _best_model_state(job),
+            "evaluations_since_best": job.evaluations_since_best,
+            "seconds": job.seconds,
+            "peak_memory_mb": job.peak_memory_mb,
+            "resumed": job.resumed,
+        },
+    }
+
+
+def _best_state(job: Job) -> dict[str, Any] | None:
+    """The model of the best evaluation, and what using it takes."""
+    if job.best is None or job.best_weights is None:
+        return None
+    row = job.best.row
+    return {
+        "model": job.best_weights,
+        "epoch": row["epoch"],
+        "step": row["step"],
+        "metrics": row,
+        **_model_state(job),
+    }
+
+
+def _model_state(job: Job) -> dict[str, Any]:
+    prepared = job.prepared
+    return {
+        "class_names": prepared.cases.class_names,
+        "channel_names": prepared.cases.channel_names,
+        "length": prepared.cases.signals.shape[2],
+        "mean": torch.from_numpy(prepared.normalisation.mean),
+        "std": torch.from_numpy(prepared.normalisation.std),
+        "config": OmegaConf.to_container(job.cfg, resolve=True),
+    }
+
+
+def _best_model_state(job: Job) -> dict[str, Tensor] | str | None:
+    """The best weights; "model" where they are the live ones, None where best.pt will do, as the
+    next evaluation is the best whatever it shows. A card wears by writing."""
+    if job.best is None or job.best_weights is None:
+        return None
+    if job.best.row["step"] == job.prepared.position.step:
+        return "model"
+    return job.best_weights if "validation_accuracy" in job.best.row else None
+
+
+def _evaluation_state(evaluation: Evaluation) -> dict[str, Any]:
+    def tensor(confusion: np.ndarray | None) -> Tensor | None:
+        return None if confusion is None else torch.from_numpy(confusion)
+
+    return {
+        "row": evaluation.row,
+        "validation_confusion": tensor(evaluation.validation_confusion),
+        "test_confusion": tensor(evaluation.test_confusion),
+    }
