@@ -11,6 +11,7 @@ import sys
 from types import SimpleNamespace
 
 import hydra
+import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -233,6 +234,21 @@ def test_without_a_validation_part_the_test_part_chooses_and_that_is_said(tmp_pa
     assert result["most_accurate"]["values"] == {"batch_size": 16}
     assert "split.validation=0.15" in result["warnings"][0]
     assert "split.validation=0.15" in printed(result)
+
+
+def test_the_picture_marks_what_the_answer_names(tmp_path):
+    """Of the two that are equally accurate the quicker one, though it comes second."""
+    folder = made_sweep(
+        tmp_path / "sweep", {"batch_size": [8, 16, 32]},
+        lambda k, values: made_summary([0.95, 0.95, 0.90][k], [40, 50, 60][k]),
+    )  # fmt: skip
+    result = report_sweep(folder)
+    assert result["most_accurate"]["values"] == {"batch_size": 16}
+    with Image.open(folder / "sweep.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    marked = np.abs(pixels - [0xD5, 0x5E, 0x00]).sum(axis=2) < 12
+    upper = marked[: len(marked) // 2].nonzero()[1]  # accuracy; 8, 16 and 32 are evenly apart
+    assert 0.4 < upper.mean() / marked.shape[1] < 0.75
 
 
 @pytest.mark.usefixtures("without_pictures")

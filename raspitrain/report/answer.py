@@ -88,12 +88,8 @@ def find_answer(sweep: Sweep) -> Answer:
     settings = fold_seeds(sweep)
     done = [setting for setting in settings if setting.finished]
     accuracy, warnings = _accuracy_figure(sweep, done)
-    with_speed = [s for s in done if s.mean("samples_per_second") is not None]
-    fastest = max(with_speed, key=lambda s: s.mean("samples_per_second") or 0.0, default=None)
     with_accuracy = [s for s in done if s.mean(accuracy) is not None]
-    most_accurate = min(
-        with_accuracy, key=lambda s: (-_rounded(s.mean(accuracy)), *_slowness(s)), default=None
-    )
+    most_accurate = best_of(done, accuracy)
     drift = find_drift(sweep)
     throttled = [job for job in sweep.jobs if job.finished and job.throttled]
     if throttled:
@@ -110,13 +106,22 @@ def find_answer(sweep: Sweep) -> Answer:
     return Answer(
         settings=settings,
         accuracy=accuracy,
-        fastest=fastest,
+        fastest=best_of(done, "samples_per_second"),
         most_accurate=most_accurate,
         as_accurate=_as_accurate(with_accuracy, most_accurate, accuracy),
         pareto=_pareto(with_accuracy, accuracy),
         drift=drift,
         warnings=tuple(warnings),
     )
+
+
+def best_of(
+    settings: Sequence[Setting], figure: str | None, *, more_is_better: bool = True
+) -> Setting | None:
+    """The setting with the best mean; of equal ones the quickest. None where none has a figure."""
+    sign = -1 if more_is_better else 1
+    there = [s for s in settings if s.mean(figure) is not None]
+    return min(there, key=lambda s: (sign * _rounded(s.mean(figure)), *_slowness(s)), default=None)
 
 
 def fold_seeds(sweep: Sweep) -> tuple[Setting, ...]:
@@ -195,8 +200,8 @@ def _slowness(setting: Setting) -> tuple[float, float]:
     return (math.inf if seconds is None else seconds, 0.0 if speed is None else -speed)
 
 
-def _rounded(accuracy: float | None) -> float:
-    return -math.inf if accuracy is None else round(accuracy / TOLERANCE) * TOLERANCE
+def _rounded(figure: float | None) -> float:
+    return -math.inf if figure is None else round(figure / TOLERANCE) * TOLERANCE
 
 
 def _as_accurate(

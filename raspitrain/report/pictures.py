@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raspitrain.report.answer import Answer, Setting
+from raspitrain.report.answer import Answer, Setting, best_of
 from raspitrain.report.axes import (
     by_importance,
     fills_a_grid,
@@ -48,6 +48,10 @@ class Measure:
     show: Callable[[float, float], str]
     scale: float = 1
     more_is_better: bool = True
+
+    def best(self, settings: Sequence[Setting]) -> Setting | None:
+        """The one that the answers name too, where these are all."""
+        return best_of(settings, self.figure, more_is_better=self.more_is_better)
 
     def words(self, value: float, spread: float | None = None) -> str:
         """A value, and its deviation with as many digits."""
@@ -174,14 +178,14 @@ def _draw_map(
     if low == high:
         low, high = low - 1, high + 1
     colours = matplotlib.colormaps[MAP if measure.more_is_better else f"{MAP}_r"]
-    norm, sign = Normalize(low, high), 1 if measure.more_is_better else -1
-    best: tuple[float, int, int] | None = None
+    norm = Normalize(low, high)
+    best, framed = measure.best(inside), None
     size = float(np.clip(60 / len(xs), 6.5, 11))
     for x, y in itertools.product(range(len(xs)), range(len(ys))):
         here = [s for s in inside if s.values.get(x_key) == xs[x] and s.values.get(y_key) == ys[y]]
-        done = [s for s in here if s.mean(measure.figure) is not None]
+        chosen = measure.best(here)
         corner = (x - 0.5, y - 0.5)
-        if not done:
+        if chosen is None:
             axes.add_patch(
                 Rectangle(corner, 1, 1, facecolor="white", edgecolor="#bbbbbb", hatch="///", lw=0)
             )
@@ -190,7 +194,8 @@ def _draw_map(
             words = words.replace(" ", "\n")
             axes.text(x, y, words, ha="center", va="center", fontsize=min(size, 9), bbox=box)
             continue
-        chosen = max(done, key=lambda s: sign * (s.mean(measure.figure) or 0.0))
+        if chosen is best:
+            framed = (x, y)
         found = chosen.figures[measure.figure]
         colour = colours(norm(found.mean))
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", lw=1.5))
@@ -201,14 +206,9 @@ def _draw_map(
         axes.text(
             x, y, words, ha="center", va="center", fontsize=size, color="white" if dark else "black"
         )
-        if best is None or sign * found.mean > best[0]:
-            best = (sign * found.mean, x, y)
-    if best is not None:
-        axes.add_patch(
-            Rectangle(
-                (best[1] - 0.46, best[2] - 0.44), 0.92, 0.88, fill=False, edgecolor=BEST, lw=3
-            )
-        )
+    if framed is not None:
+        corner = (framed[0] - 0.46, framed[1] - 0.44)
+        axes.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=BEST, lw=3))
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -233,15 +233,17 @@ def _plot_curves(
     with figure_to(path, figsize=(WIDTH, 2.6 * len(drawn) + 0.2), dpi=DPI) as figure:
         panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         for axes, measure in zip(panels, drawn, strict=True):
-            done = _points(settings, key, measure)
-            x = [point[0] for point in done]
-            y = [measure.scale * point[1] for point in done]
-            spread = [measure.scale * (point[2] or 0.0) for point in done]
+            done = [s for s in settings if s.mean(measure.figure) is not None]
+            done.sort(key=lambda s: float(s.values[key]))
+            x = [float(s.values[key]) for s in done]
+            means = [s.figures[measure.figure] for s in done]
+            y = [measure.scale * m.mean for m in means]
+            spread = [measure.scale * (m.std or 0.0) for m in means]
             line = "-" if len(xs) <= 20 else ""
             axes.plot(x, y, line, marker="o", markersize=6, linewidth=2, color=DOT)
             if any(spread):
                 axes.errorbar(x, y, spread, fmt="none", ecolor=DOT, capsize=4, linewidth=1.5)
-            _mark_best(axes, x, y, measure, logarithmic=logarithmic)
+            _mark_best(axes, x, y, done, measure, logarithmic=logarithmic)
             _mark_missing(axes, [float(s.values[key]) for s in settings
                                  if s.mean(measure.figure) is None])  # fmt: skip
             axes.set_title(measure.title)
@@ -250,20 +252,21 @@ def _plot_curves(
         panels[-1].set_xlabel(short[key])
 
 
-def _points(
-    settings: Sequence[Setting], key: str, measure: Measure
-) -> list[tuple[float, float, float | None]]:
-    found = [(float(s.values[key]), s.figures.get(measure.figure)) for s in settings]
-    return sorted(((x, m.mean, m.std) for x, m in found if m is not None), key=lambda p: p[0])
-
-
 def _mark_best(
-    axes: "Axes", x: Sequence[float], y: Sequence[float], measure: Measure, *, logarithmic: bool
+    axes: "Axes",
+    x: Sequence[float],
+    y: Sequence[float],
+    done: Sequence[Setting],
+    measure: Measure,
+    *,
+    logarithmic: bool,
 ) -> None:
-    if not y:
+    best = measure.best(done)
+    if best is None:
         axes.text(0.5, 0.5, "no job has finished", transform=axes.transAxes, ha="center")
+        axes.set_yticks([])
         return
-    k = y.index(max(y) if measure.more_is_better else min(y))
+    k = next(k for k, setting in enumerate(done) if setting is best)
     axes.plot(x[k], y[k], "o", markersize=12, markerfacecolor="none", markeredgecolor=BEST,
               markeredgewidth=2.5, clip_on=False, zorder=5)  # fmt: skip
     # Beside the point, where no bar of a deviation goes, and towards the middle.
@@ -326,9 +329,7 @@ def _plot_bars(
         panels = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
         for axes, measure in zip(panels, drawn, strict=True):
             means = [s.mean(measure.figure) for s in settings]
-            there = [v * measure.scale for v in means if v is not None]
-            best = (max if measure.more_is_better else min)(there, default=None)
-            best = None if together is not None else best
+            best = None if together is not None else measure.best(settings)
             from_zero = measure.scale == 1
             ends = [
                 measure.scale * (m.mean + sign * (m.std or 0.0))
@@ -345,14 +346,14 @@ def _plot_bars(
                     continue
                 value *= measure.scale
                 spread = (setting.figures[measure.figure].std or 0.0) * measure.scale
-                colour = BEST if value == best else DOT
+                colour = BEST if setting is best else DOT
                 if from_zero:
                     axes.barh(k, value, height=0.62, color=colour, xerr=spread or None)
                 else:
                     axes.errorbar(value, k, xerr=spread or None, fmt="o", markersize=9,
                                   color=colour, capsize=4)  # fmt: skip
                 words = measure.words(value, spread) + ("*" if setting.throttled else "")
-                weight = "bold" if value == best else "normal"
+                weight = "bold" if setting is best else "normal"
                 axes.annotate(words, (value + spread, k), (7, 0), textcoords="offset points",
                               va="center", fontweight=weight)  # fmt: skip
             axes.set_xlim(low - (0.0 if from_zero else 0.12 * room), high + 0.42 * room)
@@ -391,7 +392,7 @@ def _plot_dots(
             y = [measure.scale * s.figures[measure.figure].mean for s in done]
             axes.plot(x, y, "o", color=DOT, alpha=0.6, markersize=6)
             spans = numeric and is_logarithmic([float(v) for v in values])
-            _mark_best(axes, x, y, measure, logarithmic=spans)
+            _mark_best(axes, x, y, done, measure, logarithmic=spans)
             axes.margins(x=0.08, y=0.2)
             axes.set_xlabel(short[key])
             axes.set_ylabel(measure.title)
