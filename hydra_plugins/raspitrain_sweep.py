@@ -153,7 +153,9 @@ class ProcessLauncher(Launcher):
             self._open(configs[0], swept)
         assert self.sweep_run is not None
         self.sweep_run.run(jobs)
-        if self.sweep_run.stopped_by is not None or self.sweep_run.gave_up:
+        stopped = self.sweep_run.stopped_by is not None or self.sweep_run.gave_up
+        # A Ctrl-C may come too late to stop anything; a search goes on unless it is stopped.
+        if stopped and (self.more_to_come or not all(job.finished for job in jobs)):
             self._say_how_to_go_on()
         returns = [
             _job_return(job, cfg, overrides)

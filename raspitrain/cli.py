@@ -6,8 +6,10 @@ signal's number ended by that signal (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP), afte
 been written.
 """
 
+import argparse
 import difflib
 import errno
+import itertools
 import os
 import re
 import sys
@@ -89,6 +91,7 @@ def main() -> int:
             return 0
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
+        sys.argv[1:] = _options_first(parser, sys.argv[1:])
         given = parser.parse_args()
         if given.experimental_rerun is not None:
             raise InputError(
@@ -144,6 +147,23 @@ def _say(sentence: str) -> None:
 
 def _refuse(message: str) -> NoReturn:
     raise InputError(f"{message}; --help shows how the command is written.")
+
+
+def _options_first(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
+    """The same words in an order that argparse reads: it takes overrides in one place only."""
+    takes_value = {
+        name for action in parser._actions if action.nargs is None for name in action.option_strings
+    }
+    options, overrides = [], []
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        options.append(word)
+        if word in takes_value:
+            options += itertools.islice(words, 1)
+    return [*options, *overrides]
 
 
 def _check_package(package: str) -> None:

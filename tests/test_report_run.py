@@ -93,6 +93,16 @@ def test_a_run_that_was_killed_shows_what_it_had(tmp_path, capsys):
     assert page.tags.count("tr") < 250
 
 
+def test_the_same_run_once_more_finds_options_of_the_users_own(tmp_path):
+    (tmp_path / "overrides.yaml").write_text("- model=mine\n")
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    words = ["/x/raspitrain/__main__.py", "--config-dir", "my conf", "model=mine"]
+    write_json(tmp_path / "environment.json", {"command": words})
+    report_run(tmp_path)
+    page = read(tmp_path / "report.html")
+    assert "python -m raspitrain --config-dir 'my conf' model=mine" in page.words
+
+
 @pytest.mark.parametrize("name", ["summary.json", "metrics.csv", "config.yaml", "environment.json"])
 def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path, name):
     append_row(tmp_path / "metrics.csv", {"epoch": 1, "test_accuracy": 0.5, "test_loss": 1.0})

@@ -124,7 +124,7 @@ def test_the_lines_can_be_pasted_and_leave_the_sweep_behind(grid):
 def test_what_is_printed(grid):
     _, result = grid
     shown = printed(result)
-    assert "out_of_memory (it was killed for its memory)" in shown
+    assert "out of memory (it was killed for its memory)" in shown
     assert "    " + result["fastest"]["command"] + "\n" in shown
     assert "    " + result["most_accurate"]["command"] + "\n" in shown
     assert "98.4" in shown
@@ -194,9 +194,13 @@ def test_seeds_are_folded_into_mean_and_deviation(tmp_path):
     folder = made_sweep(
         tmp_path / "sweep",
         {"optimizer": ["adam", "sgd"], "seed": [0, 1, 2]},
-        lambda k, values: made_summary(accuracies[values["optimizer"], values["seed"]], 100 + k),
+        lambda k, values: made_summary(
+            accuracies[values["optimizer"], values["seed"]], 100 + 10 * values["seed"] + k / 100
+        ),
     )
     result = report_sweep(folder)
+    assert result["fastest"]["values"] == {"optimizer": "sgd"}
+    assert "; 1 more within one standard error (6 samples/s)" in result["fastest"]["sentence"]
     # The best single seed was one of sgd's.
     assert result["most_accurate"]["values"] == {"optimizer": "adam"}
     assert result["most_accurate"]["overrides"] == ["optimizer=adam"]

@@ -25,12 +25,12 @@ def multirun(tmp_path, monkeypatch, capsys):
     for name in ("OMP_NUM_THREADS", "RASPITRAIN_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(*arguments, script=f"env > variables; {DONE}"):
+    def run(*arguments, typed=(), script=f"env > variables; {DONE}"):
         monkeypatch.setattr(
             "raspitrain.sweep.sweep.job_command",
             lambda folder, limits, resume: ["sh", "-c", f"cd '{folder}'; {script}"],
         )
-        monkeypatch.setattr(sys, "argv", ["raspitrain", "--multirun", *arguments])
+        monkeypatch.setattr(sys, "argv", ["raspitrain", *(typed or ["--multirun", *arguments])])
         return main()
 
     return run
@@ -177,6 +177,20 @@ def test_a_sweep_that_is_stopped_says_how_to_go_on(multirun, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "0 of 2 jobs have finished" in err
     assert "to go on: raspitrain --multirun seed=0,1 sweep_name=x" in err
+
+
+def test_a_ctrl_c_that_comes_too_late_stops_nothing(multirun, tmp_path, capsys):
+    last = "trap '' INT; case $PWD in *seed=1) kill -INT $PPID; sleep 0.2;; esac"
+    assert multirun("seed=0,1", "sweep_name=x", script=f"{last}; {DONE}") == 0
+    assert "to go on" not in capsys.readouterr().err
+    assert jobs_of(tmp_path / "outputs" / "sweeps" / "x")["finished"] is not None
+
+
+def test_options_may_stand_between_overrides(multirun, monkeypatch, tmp_path):
+    (tmp_path / "mine").mkdir()
+    words = ["seed=0,1", "--multirun", "sweep_name=x", "--config-dir", "mine", "batch_size=8"]
+    assert multirun(typed=words) == 0
+    assert len(jobs_of(tmp_path / "outputs" / "sweeps" / "x")["jobs"]) == 2
 
 
 def test_the_command_to_go_on_names_the_folder_where_it_was_not_given(tmp_path, monkeypatch):

@@ -66,8 +66,8 @@ class Answer:
     Attributes
     ----------
     accuracy : the figure that accuracy was judged by, None where there is none
-    as_accurate : settings whose accuracy differs from the best one's by no more than chance would
-        have it: the standard error of the best one's
+    as_accurate, as_fast : settings whose accuracy, or speed, differs from the best one's by no more
+        than chance would have it: the standard error of the best one's
     pareto : settings that no other beats in accuracy and in training time at once, quickest first
     drift : the first job against its repeat at the end; None without a repeat
     warnings : sentences
@@ -78,6 +78,7 @@ class Answer:
     fastest: Setting | None
     most_accurate: Setting | None
     as_accurate: tuple[Setting, ...]
+    as_fast: tuple[Setting, ...]
     pareto: tuple[Setting, ...]
     drift: dict[str, Any] | None
     warnings: tuple[str, ...]
@@ -89,7 +90,7 @@ def find_answer(sweep: Sweep) -> Answer:
     done = [setting for setting in settings if setting.finished]
     accuracy, warnings = _accuracy_figure(sweep, done)
     with_accuracy = [s for s in done if s.mean(accuracy) is not None]
-    most_accurate = best_of(done, accuracy)
+    fastest, most_accurate = best_of(done, "samples_per_second"), best_of(done, accuracy)
     drift = find_drift(sweep)
     throttled = [job for job in sweep.jobs if job.finished and job.throttled]
     if throttled:
@@ -106,9 +107,10 @@ def find_answer(sweep: Sweep) -> Answer:
     return Answer(
         settings=settings,
         accuracy=accuracy,
-        fastest=best_of(done, "samples_per_second"),
+        fastest=fastest,
         most_accurate=most_accurate,
-        as_accurate=_as_accurate(with_accuracy, most_accurate, accuracy),
+        as_accurate=_as_good(done, most_accurate, accuracy),
+        as_fast=_as_good(done, fastest, "samples_per_second"),
         pareto=_pareto(with_accuracy, accuracy),
         drift=drift,
         warnings=tuple(warnings),
@@ -204,24 +206,26 @@ def _rounded(figure: float | None) -> float:
     return -math.inf if figure is None else round(figure / TOLERANCE) * TOLERANCE
 
 
-def _as_accurate(
-    settings: Sequence[Setting], best: Setting | None, accuracy: str | None
+def _as_good(
+    settings: Sequence[Setting], best: Setting | None, figure: str | None
 ) -> tuple[Setting, ...]:
-    error = standard_error(best, accuracy)
-    if best is None or accuracy is None or error is None:
+    error = standard_error(best, figure)
+    if best is None or figure is None or error is None:
         return ()
-    least = best.figures[accuracy].mean - error - TOLERANCE
-    return tuple(s for s in settings if s is not best and s.figures[accuracy].mean >= least)
+    least = best.figures[figure].mean - error - TOLERANCE
+    others = [(s, s.mean(figure)) for s in settings if s is not best]
+    return tuple(s for s, mean in others if mean is not None and mean >= least)
 
 
-def standard_error(setting: Setting | None, accuracy: str | None) -> float | None:
-    """Of a setting's accuracy: over its seeds, or of a share counted in so many cases."""
-    if setting is None or accuracy is None or accuracy not in setting.figures:
+def standard_error(setting: Setting | None, figure: str | None) -> float | None:
+    """Over a setting's seeds; of an accuracy without them as of a share counted in so many cases.
+    None where neither can be known."""
+    if setting is None or figure is None or figure not in setting.figures:
         return None
-    found = setting.figures[accuracy]
+    found = setting.figures[figure]
     if found.std is not None:
         return found.std / math.sqrt(found.n)
-    cases = setting.mean(f"num_cases.{accuracy.split('_')[0]}")
+    cases = setting.mean(f"num_cases.{figure.split('_')[0]}")
     if not cases or cases < 1 or not 0 <= found.mean <= 1:
         return None
     return math.sqrt(found.mean * (1 - found.mean) / cases)

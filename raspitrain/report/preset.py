@@ -52,14 +52,14 @@ def setting_overrides(setting: Setting, *, folded: bool) -> list[str]:
 
 def command_line(sweep: Sweep, overrides: Sequence[str]) -> str:
     """The command that runs one setting, ready for a shell."""
-    words = ["python", "-m", "raspitrain", *_config_options(sweep.command), *overrides]
+    words = ["python", "-m", "raspitrain", *config_options(sweep.command), *overrides]
     return shlex.join(words)
 
 
 def preset_line(folder: str, name: str, sweep: Sweep, overrides: Sequence[str]) -> str:
     """The command that runs the experiment `name` in `folder`, ready for a shell."""
     words = ["python", "-m", "raspitrain", "--config-dir", folder, f"experiment={name}"]
-    options = _config_options(sweep.command)
+    options = config_options(sweep.command)
     own = [
         os.path.abspath(option.partition("=")[2] or following)
         for option, following in zip(options, [*options[1:], ""], strict=False)
@@ -72,7 +72,7 @@ def preset_line(folder: str, name: str, sweep: Sweep, overrides: Sequence[str]) 
     return shlex.join(words)
 
 
-def _config_options(command: Sequence[str]) -> list[str]:
+def config_options(command: Sequence[str]) -> list[str]:
     """--config-dir and its like among the words of a command."""
     names = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
     options: list[str] = []

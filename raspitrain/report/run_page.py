@@ -20,7 +20,8 @@ from raspitrain.report.page import (
     table,
     tag,
 )
-from raspitrain.report.read import label, number, scalars, text
+from raspitrain.report.preset import config_options
+from raspitrain.report.read import label, number, scalars, text, texts
 
 MOST_ROWS = 200  # of metrics.csv in the page; the file has all
 
@@ -53,6 +54,7 @@ def run_page(
     problems : sentences about files that could not be read
     """
     title = f"Run {folder.name}"
+    options = config_options(texts(environment.get("command")))
     return page(
         title,
         tag("h1", title),
@@ -65,7 +67,7 @@ def run_page(
         _metrics(rows),
         tag("h2", "Again"),
         tag("p", "The same run once more, in a new folder:"),
-        command(shlex.join(["python", "-m", "raspitrain", *overrides])),
+        command(shlex.join(["python", "-m", "raspitrain", *options, *overrides])),
         *_how_to_go_on(summary, shown),
         folded("Configuration", tag("pre", config_text)) if config_text else Html(),
         folded("Machine, system, versions", _environment(environment)) if environment else Html(),
@@ -122,8 +124,8 @@ def _setting(
     for key, name, form in (
         ("chosen_model", "reported model", ""),
         ("chosen_epoch", "of epoch", "d"),
-        ("test_macro_f1", "macro F1", ".4f"),
-        ("test_balanced_accuracy", "balanced accuracy", ".4f"),
+        ("test_macro_f1", "macro F1", ".1%"),
+        ("test_balanced_accuracy", "balanced accuracy", ".1%"),
         ("test_loss", "test loss", ".4g"),
         ("epochs", "epochs", "d"),
         ("steps", "steps", "d"),

@@ -154,8 +154,11 @@ def _result(sweep: Sweep, answer: Answer, *, folded: bool) -> dict[str, Any]:
             "preset_command": preset_line(folder, name, sweep, told["overrides"]),
         }
 
+    fast = chosen(answer.fastest, "fastest", _speed_sentence(answer))
+    if fast is not None:
+        fast["as_fast"] = [numbers[id(s)] for s in answer.as_fast]
     accurate = chosen(
-        answer.most_accurate, "most_accurate", _accuracy_sentence(sweep, answer, folded=folded)
+        answer.most_accurate, "most_accurate", _accuracy_sentence(answer, folded=folded)
     )
     if accurate is not None:
         accurate["as_accurate"] = [numbers[id(s)] for s in answer.as_accurate]
@@ -174,7 +177,7 @@ def _result(sweep: Sweep, answer: Answer, *, folded: bool) -> dict[str, Any]:
         "counts": counts,
         "seeds_folded": folded,
         "accuracy": answer.accuracy,
-        "fastest": chosen(answer.fastest, "fastest", _speed_sentence(sweep, answer)),
+        "fastest": fast,
         "most_accurate": accurate,
         "pareto": [shown(setting) for setting in answer.pareto],
         "drift": answer.drift,
@@ -222,7 +225,7 @@ def _job(job: Job) -> dict[str, Any]:
     }
 
 
-def _speed_sentence(sweep: Sweep, answer: Answer) -> str:
+def _speed_sentence(answer: Answer) -> str:
     setting = answer.fastest
     if setting is None:
         return ""
@@ -231,10 +234,14 @@ def _speed_sentence(sweep: Sweep, answer: Answer) -> str:
         parts.append(f"{_shown_mean(setting, 'ms_per_step', ',.2f')} ms a step")
     if setting.mean(answer.accuracy) is not None:
         parts.append(_accuracy(setting, answer.accuracy))
-    return ", ".join(parts) + (" (slowed down by heat)" if setting.throttled else "")
+    words = ", ".join(parts) + (" (slowed down by heat)" if setting.throttled else "")
+    error = standard_error(setting, "samples_per_second")
+    if answer.as_fast and error is not None:
+        words += f"; {len(answer.as_fast)} more within one standard error ({error:,.0f} samples/s)"
+    return words
 
 
-def _accuracy_sentence(sweep: Sweep, answer: Answer, *, folded: bool) -> str:
+def _accuracy_sentence(answer: Answer, *, folded: bool) -> str:
     setting = answer.most_accurate
     if setting is None or answer.accuracy is None:
         return ""

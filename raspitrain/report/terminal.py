@@ -58,7 +58,10 @@ def print_result(result: Mapping[str, Any], stream: TextIO | None = None) -> Non
 
 def lines(result: Mapping[str, Any]) -> list[str]:
     """The sentences under the table."""
-    shown = [f"{job['name']}: {job['status']}{_reason(job)}" for job in result["unfinished"]]
+    shown = [
+        f"{job['name']}: {job['status'].replace('_', ' ')}{_reason(job)}"
+        for job in result["unfinished"]
+    ]
     if shown:
         shown.append("")
     for name in ("fastest", "most_accurate"):
@@ -143,7 +146,9 @@ def _worth_a_line(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _figure(found: Mapping[str, Any] | None, column: Column) -> str:
     if found is None:
         return ""
-    shown = f"{column.scale * found['mean']:,.{column.digits}f}"
+    mean = column.scale * found["mean"]
+    digits = column.digits + 2 if 0 < abs(mean) < 1 else column.digits
+    shown = f"{mean:,.{digits}f}"
     if found["std"] is not None:
-        shown += f" ± {column.scale * found['std']:,.{column.digits}f}"
+        shown += f" ± {column.scale * found['std']:,.{digits}f}"
     return shown

@@ -41,6 +41,7 @@ def environment_record() -> dict[str, Any]:
         },
         "system": {"os": _os_name(), "kernel": f"{platform.system()} {platform.release()}"},
         "python": platform.python_version(),
+        "command": list(sys.argv),
         "versions": {"raspitrain": raspitrain.__version__} | {n: _version(n) for n in PACKAGES},
         "git": {
             "working_folder": git_state(Path.cwd()),

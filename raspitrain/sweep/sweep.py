@@ -167,7 +167,7 @@ class SweepRun:
             except BaseException:
                 self._end_all()
                 raise
-        if not self.stopped_by and not self.gave_up:
+        if not (self.stopped_by or self.gave_up) or all(job.finished for job in jobs):
             self.sweep.finished = now()
         self.sweep.write()
 
