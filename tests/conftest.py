@@ -40,8 +40,11 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def small_numbers_as_they_are() -> Iterator[None]:
-    """A run in this process flushes denormals; the tests after it want them back."""
+def torch_as_tests_want_it() -> Iterator[None]:
+    """One thread where tests run side by side: several that wait for each other on cores that are
+    taken crawl. A run in this process flushes denormals; the tests after it want them back."""
+    if "torch" in sys.modules and "PYTEST_XDIST_WORKER" in os.environ:
+        sys.modules["torch"].set_num_threads(1)
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)

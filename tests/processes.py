@@ -48,6 +48,16 @@ class AtWrite:
         return at_write
 
 
+@dataclass(frozen=True)
+class SlowCard:
+    """Every step of a write takes so long."""
+
+    seconds: float
+
+    def on_write(self) -> Callable[[str, Path], None]:
+        return lambda stage, path: time.sleep(self.seconds)
+
+
 @contextmanager
 def write_fails(fault: AtWrite) -> Iterator[None]:
     """Within the block the writes of this process fail so."""
@@ -60,7 +70,7 @@ def write_fails(fault: AtWrite) -> Iterator[None]:
         atomic.on_write = before
 
 
-def _main(arguments: Sequence[str], cwd: str, fault: AtWrite | None) -> None:
+def _main(arguments: Sequence[str], cwd: str, fault: AtWrite | SlowCard | None) -> None:
     os.chdir(cwd)
     for name, descriptor in (("stdout.txt", 1), ("stderr.txt", 2)):
         file = os.open(name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
@@ -78,7 +88,7 @@ def _main(arguments: Sequence[str], cwd: str, fault: AtWrite | None) -> None:
     os._exit(code)
 
 
-def start(*arguments: str, cwd: Path, fault: AtWrite | None = None) -> BaseProcess:
+def start(*arguments: str, cwd: Path, fault: AtWrite | SlowCard | None = None) -> BaseProcess:
     """Start the command in a process of its own; its output goes to stdout.txt and stderr.txt."""
     process = SERVER.Process(target=_main, args=(arguments, str(cwd), fault))
     process.start()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
-from processes import log_lines, start, wait_until
+from processes import SlowCard, log_lines, start, wait_until
 
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.run import run
@@ -51,7 +51,7 @@ def test_a_signal_ends_a_run_with_all_it_has(tmp_path, number, code):
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     """In the middle of what it writes after the first one; nothing is damaged by that."""
-    process = start(*LONG, "eval_every=1", cwd=tmp_path)
+    process = start(*LONG, "eval_every=1", cwd=tmp_path, fault=SlowCard(0.1))
     wait_until(lambda: (tmp_path / "run" / "metrics.csv").exists())
     os.kill(process.pid, signal.SIGINT)
     time.sleep(SAME_PRESS_SECONDS + 0.05)

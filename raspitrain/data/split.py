@@ -139,7 +139,8 @@ def _draw_cases(
             _refuse_small(name, len(members), "case", int(minimum.sum()))
         wanted = len(members) * shares + owed
         counts = _round_to_total(wanted, len(members), minimum)
-        owed = wanted - counts
+        # No more than rounding can owe: what tiny classes must give is not taken back from others.
+        owed = np.clip(wanted - counts, -1, 1)
         part[members] = np.repeat(np.arange(4, dtype=np.int8), counts)
     return part
 
