@@ -32,6 +32,7 @@ class Job:
     best_weights : None where best.pt alone holds them
     before : what `tune` needs of an earlier part of this run
     seconds_before, peak_before : of earlier parts
+    environment : what environment.json says of the machine, found out once
     resumed : when and where the run was taken up again
     notes : sentences for the log, as soon as there is one
     unwritten : results that could not be written, by name, and why
@@ -55,6 +56,7 @@ class Job:
     tuned: Tuned | None = None
     seconds_before: float = 0.0
     peak_before: float = 0.0
+    environment: dict[str, Any] = field(default_factory=dict)
     resumed: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unwritten: dict[str, str] = field(default_factory=dict)

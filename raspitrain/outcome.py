@@ -12,7 +12,7 @@ import torch
 
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.job import Job, save
-from raspitrain.results.environment import environment_record
+from raspitrain.results.environment import environment_record, torch_record
 from raspitrain.results.json_file import write_json
 from raspitrain.results.keeper import LAST, reason
 from raspitrain.results.metrics import classification_report
@@ -25,18 +25,17 @@ log = logging.getLogger("raspitrain")
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 
 
-def environment(job: Job) -> dict[str, Any]:
-    return environment_record() | {
-        "hardware": job.profile.record(),
-        "memory_estimate": job.prepared.memory.record(),
-    }
-
-
 def write_environment(job: Job) -> None:
-    assert job.tuned is not None
-    # The one in which the run began stays.
-    if not job.resumed:
-        write_json(job.folder / "environment.json", environment(job) | job.tuned.record())
+    """Write environment.json: where the run began, and what was chosen there once it is known."""
+    if job.resumed:
+        return
+    if not job.environment:
+        job.environment = environment_record() | {
+            "hardware": job.profile.record(),
+            "memory_estimate": job.prepared.memory.record(),
+        }
+    chosen = {} if job.tuned is None else {"torch": torch_record()} | job.tuned.record()
+    write_json(job.folder / "environment.json", job.environment | chosen)
 
 
 def write_table(job: Job) -> None:

@@ -25,7 +25,6 @@ from raspitrain.hardware.tune import Tuned, tune
 from raspitrain.job import Job, make_job, save
 from raspitrain.outcome import (
     attempt,
-    environment,
     finish,
     unwritten_sentence,
     write_environment,
@@ -35,7 +34,6 @@ from raspitrain.prepare import Prepared, prepare
 from raspitrain.results.atomic import sweep_partial
 from raspitrain.results.configuration import write_config, write_overrides
 from raspitrain.results.folder import claim_run_folder, release_claim
-from raspitrain.results.json_file import write_json
 from raspitrain.results.keeper import LAST, reason
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.stop import Stopped, StopSignals, tidy
@@ -95,7 +93,7 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
     try:
         write_config(job.folder, job.cfg)
         write_overrides(folder, overrides)
-        write_json(written[2], environment(job))
+        write_environment(job)
         # Whatever ends the process from now on, the run can be taken up again.
         if not save(job, warn=False):
             raise OSError(job.keeper.failure)

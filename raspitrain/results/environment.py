@@ -52,7 +52,7 @@ def environment_record() -> dict[str, Any]:
             for name, value in sorted(os.environ.items())
             if name.startswith(THREAD_VARIABLES)
         },
-        "torch": _torch_threads(),
+        "torch": torch_record(),
     }
 
 
@@ -102,7 +102,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
 
 
-def _torch_threads() -> dict[str, Any] | None:
+def torch_record() -> dict[str, Any] | None:
+    """The threads that torch uses at this moment; None as long as it has not been imported."""
     torch = sys.modules.get("torch")
     if torch is None:
         return None
