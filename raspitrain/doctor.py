@@ -14,8 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raspitrain.hardware.checks import ERROR, Finding, Machine, find, gather
-from raspitrain.hardware.torch_build import TorchBuild, examine_torch
+try:
+    from raspitrain.hardware.checks import ERROR, Finding, Machine, find, gather
+    from raspitrain.hardware.torch_build import TorchBuild, examine_torch
+except ModuleNotFoundError as error:  # where installing has failed
+    print(f"raspitrain will not work here: the package {error.name} is not installed.")
+    if sys.maxsize < 1 << 32:
+        print("This is a 32-bit system, and there is no torch for those.")
+        print("Write Raspberry Pi OS (64-bit) to the card with Raspberry Pi Imager.")
+    else:
+        print(f"      {sys.executable} -m pip install -c constraints.txt -e .")
+    sys.exit(2)
 
 WIDTH = 88
 
@@ -116,7 +125,8 @@ def _facts(machine: Machine, torch: TorchBuild) -> list[tuple[str, str]]:
         now.append(f"{readings.clock_mhz:.0f} MHz")
     if readings.throttled is not None:
         held = ", ".join(name.replace("_", " ") for name in readings.throttled.now)
-        now.append(held or "not throttled")
+        free = "not throttled" if readings.throttled.since_boot is not None else "no under-voltage"
+        now.append(held or free)
     if readings.watts is not None:
         now.append(f"{readings.watts:.1f} W (estimate)")
     if readings.fan_rpm is not None:

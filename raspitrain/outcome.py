@@ -9,8 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 
 from raspitrain.hardware.monitor import Monitor
+from raspitrain.hardware.profile import profile_values
 from raspitrain.job import Job, save
 from raspitrain.results.environment import environment_record, torch_record
 from raspitrain.results.json_file import write_json
@@ -142,8 +144,8 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
     )
     if summary["thermal"]["dropped_threads"]:
         summary["bit_reproducible"] = False
-    if job.cfg.allowed_targets:
-        summary["allowed_targets"] = list(job.cfg.allowed_targets)
+    if words := resume_words(cfg):
+        summary["resume_words"] = words
     if job.resumed:
         summary["resumed"] = job.resumed
         if any(part["not_exact"] for part in job.resumed):
@@ -151,10 +153,21 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
     return summary
 
 
+def resume_words(cfg: DictConfig) -> list[str]:
+    """What going on with the run has to be told again, as its checkpoint cannot allow it itself."""
+    words = []
+    if cfg.allowed_targets:
+        words.append(f"allowed_targets=[{','.join(cfg.allowed_targets)}]")
+    command = cfg.hardware.readings.vcgencmd
+    if command != profile_values("auto")["readings.vcgencmd"]:
+        words.append(f"hardware.readings.vcgencmd={command}")
+    return words
+
+
 def unwritten_sentence(job: Job) -> str:
     why = next(iter(job.unwritten.values()))
     names = " and ".join(filter(None, [", ".join([*job.unwritten][:-1]), [*job.unwritten][-1]]))
     return (
         f"{job.folder}: {names} could not be written ({why}); every file that is there is whole. "
-        f"Make room, then: {how_to_resume(job.folder, job.cfg.allowed_targets)}"
+        f"Make room, then: {how_to_resume(job.folder, resume_words(job.cfg))}"
     )

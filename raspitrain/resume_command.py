@@ -21,6 +21,7 @@ from raspitrain.trust import check_file
 KEY = "resume="
 AUTO = "resume=auto"
 FOLDER = "hydra.run.dir="
+ALLOWING = ("allowed_targets=", "hardware.readings.vcgencmd=")
 # Flags that show something instead of running.
 SHOWING = (
     "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i",
@@ -84,7 +85,7 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
     started_with = _started_with(folder)
     new = [word for word in others if not word.startswith(FOLDER) and word not in started_with]
     # What a folder allows itself counts for nothing; what the command allows does, every time.
-    new += [word for word in others if word.startswith("allowed_targets=") and word not in new]
+    new += [word for word in others if word.startswith(ALLOWING) and word not in new]
     resume_as_asked([f"{KEY}{folder}", *new])
     return None
 

@@ -150,7 +150,7 @@ def files_of(board: dict[str, Any]) -> dict[str, str]:
         files["proc/self/cgroup"] = "0::/\n"
         for file, value in board["cgroup"].items():
             files[f"sys/fs/cgroup/{file}"] = f"{value}\n"
-    return files
+    return files | board.get("files", {})
 
 
 def _cpuinfo(board: dict[str, Any]) -> str:

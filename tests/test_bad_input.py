@@ -167,7 +167,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     ),
     "a batch larger than memory": (
         ("hardware.memory_budget_mb=100", *SMALL),
-        ("MB of memory", "hardware.memory_budget_mb"),
+        ("MB of memory", "hardware.memory_budget_mb=100 allows no more", "or allow more"),
     ),
     "more downsamples than there are": (
         ("model.num_downsamples=9",),

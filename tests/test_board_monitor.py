@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raspitrain.hardware import monitor as monitor_module
+from raspitrain.hardware import readings
 from raspitrain.hardware.monitor import COMMAND_SHARE, LONGEST_WAIT, SHORTEST_WAIT, Monitor
 from raspitrain.results import atomic, telemetry
 from raspitrain.results.plots import plot_telemetry
@@ -197,6 +198,32 @@ def test_a_card_that_fails_costs_rows_and_one_warning(tmp_path, monkeypatch, cap
     ]
     assert not (tmp_path / "telemetry.csv").exists()
     assert monitor.summary(epochs=1, num_cases=1)["thermal"]["temperature_max_c"] == 52.3
+
+
+def test_a_board_that_cannot_be_read_costs_rows_and_one_warning(tmp_path, monkeypatch, caplog):
+    def strange(self):
+        raise OverflowError("cannot convert float infinity to integer")
+
+    monkeypatch.setattr(readings.Sensors, "load", strange)
+    with caplog.at_level(logging.WARNING), watch(tmp_path, PI5) as monitor:
+        assert wait_for(lambda: caplog.records)
+        assert monitor._thread.is_alive()
+    (record,) = caplog.records
+    assert "the board cannot be read (OverflowError" in record.getMessage()
+    assert monitor.summary(epochs=1, num_cases=1)["energy"] is None
+
+
+def test_joules_of_a_part_of_the_run_say_nothing_of_an_epoch():
+    row = dict.fromkeys(
+        ("temperature_c", "throttled", "under_voltage", "pauses", "paused_seconds",
+         "dropped_threads")
+    )  # fmt: skip
+    totals = monitor_module.Totals()
+    for number in range(20):
+        totals.add(row | {"seconds": 1.0, "watts": 3.0 if number < 18 else None})
+    energy = totals.energy(epochs=2, num_cases=100)
+    assert (energy["joules"], energy["metered"]) == (54.0, 0.9)
+    assert energy["joules_per_epoch"] is energy["joules_per_thousand_cases"] is None
 
 
 NUMBERS = st.one_of(st.none(), st.floats(0, 1e4))

@@ -166,6 +166,11 @@ def test_a_number_that_is_typed_is_taken_with_a_warning(compose, tmp_path, monke
         (CONTAINER, ["hardware.thermal.pause_above_c=70", "hardware.thermal.policy=pause"],
          "hardware.thermal.pause_above_c has no effect: no temperature"),
         (LAPTOP, ["hardware.thermal.pause_above_c=70"], "hardware.thermal.policy is none"),
+        (LAPTOP, ["hardware.thermal.policy=none", "hardware.thermal.pause_above_c=70"],
+         "hardware.thermal.pause_above_c has no effect: hardware.thermal.policy is none"),
+        (PI5, ["hardware.thermal.policy=drop_thread", "hardware.num_threads=1"],
+         "drop_thread has no effect: there is one thread"),
+        (PI5, ["hardware.readings.vcgencmd=/not/there"], "/not/there is no program"),
         (LAPTOP, ["hardware=cuda", "hardware.num_threads=2"],
          "hardware.num_threads has no effect on training: a GPU"),
         (LAPTOP, ["hardware=cuda", "hardware.wait_policy=passive"], "wait_policy has no effect"),
@@ -185,6 +190,11 @@ def test_what_nobody_typed_is_no_cause_for_noise(compose, tmp_path, overrides):
     for number, board in enumerate([LAPTOP, CONTAINER, NOTHING]):
         cfg.hardware.readings.root = str(put_board(tmp_path / str(number), board))
         assert with_profile(cfg, [o.split("=")[0] for o in overrides])[1].notes == ()
+
+
+def test_a_root_that_is_not_there_is_a_sentence(compose):
+    with pytest.raises(InputError, match=r"hardware\.readings\.root=/not/there: there is no such"):
+        resolve_profile(compose("hardware.readings.root=/not/there").hardware)
 
 
 def test_a_profile_that_is_not_there_is_a_sentence(compose):

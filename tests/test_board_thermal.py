@@ -84,10 +84,11 @@ def test_a_pause_ends_when_the_run_is_to_end(tmp_path):
     assert oven.now < 0.2
 
 
-def test_a_sensor_that_falls_silent_does_not_hold_the_run(tmp_path):
+def test_a_sensor_that_falls_silent_does_not_hold_the_run(tmp_path, caplog):
     oven = Oven(tmp_path, [90.0, 90.0, None])
     oven.guard.check()
     assert oven.now < 0.2
+    assert "the last was 90.0 °C: training goes on without this guard" in caplog.text
 
 
 def test_the_policy_none_does_nothing(tmp_path):

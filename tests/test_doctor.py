@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from boards import (
@@ -61,6 +62,11 @@ SWAP = {"swaps": [("/dev/zram0", "partition"), ("/var/swap", "file")]}
          "pip install 'torch>=2.8,<2.10'"),
         (PI5, SIGILL, "illegal instruction", "error", "does not have all the instructions",
          "pip install 'torch>=2.8,<2.10'"),
+        (PI5, replace(SIGILL, version="2.9.1"), "illegal instruction", "error", "torch 2.9.1 dies",
+         "pip uninstall -y torch python -m pip install 'torch>=2.8,<2.10,!=2.9.1'"),
+        (LAPTOP, replace(SIGILL, version="2.13.0+cpu"), "illegal instruction", "error", "2.13.0",
+         "install 'torch!=2.13.0' --index-url"),
+        (PI5, TorchBuild(failure="x cannot be run"), "no Python", "error", "x cannot", "--python"),
         (PI5, TorchBuild(), "no torch", "error", "torch is not installed", "pip install"),
         (PI5, TorchBuild(installed=True, version="2.9.1", failure="OSError: libopenblas.so.0"),
          "torch does not load", "error", "libopenblas", "pip uninstall -y torch"),
@@ -82,6 +88,12 @@ SWAP = {"swaps": [("/dev/zram0", "partition"), ("/var/swap", "file")]}
          "/var/swap", "Mechanism=zram"),
         (PI4 | {"swaps": [("/dev/mmcblk0p3", "partition")]}, WORKS, "swap on the card", "warning",
          "/dev/mmcblk0p3", "sudo swapoff /dev/mmcblk0p3"),
+        (PI5 | {"swaps": [("/dev/mmcblk0p3", "partition")], "etc": ["dphys-swapfile"]}, WORKS,
+         "swap on the card", "warning", "/dev/mmcblk0p3", "/etc/fstab"),
+        (PI5 | {"swaps": [("/my\\040swap", "file")], "root_device": "/dev/root",
+                "files": {"proc/self/mountinfo": "25 1 179:2 / / rw - ext4 /dev/root rw\n"}}, WORKS,
+         "swap on the card", "warning", "/my swap", "sudo swapoff '/my swap'"),
+        (PI5 | {"alarm": 1}, WORKS, "under-voltage now", "warning", "voltage is too low.", "27 W"),
         (PI5 | {"governor": "ondemand"}, WORKS, "governor", "warning", "governor is ondemand",
          "echo performance | sudo tee /sys/devices/system/cpu"),
         (PI5 | {"throttled": 0x50005}, WORKS, "under-voltage now", "warning", "voltage is too low.",
@@ -154,6 +166,20 @@ def test_a_firmware_that_does_not_answer_is_found(tmp_path):
     )
     (finding,) = find(gather(root, vcgencmd_of(tmp_path), tmp_path, CLEAN), WORKS)
     assert (finding.about, finding.commands[0][:28]) == ("vcgencmd", "sudo usermod -aG video $USER")
+
+
+def test_without_vcgencmd_it_claims_no_more_than_it_knows(ask_doctor):
+    board = {key: value for key, value in PI5.items() if key != "throttled"}
+    _, output = ask_doctor(board, WORKS)
+    assert "52.3 °C, 2400 MHz, no under-voltage" in output
+
+
+def test_where_installing_has_failed_it_says_what_is_missing():
+    code = "import sys; sys.modules['psutil'] = None; import raspitrain.doctor"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "the package psutil is not installed" in done.stdout
+    assert "pip install -c constraints.txt -e ." in done.stdout
 
 
 def test_a_32_bit_system_is_found(tmp_path, monkeypatch):

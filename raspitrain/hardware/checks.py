@@ -7,6 +7,7 @@ Remedies are those of Raspberry Pi OS (Debian 12 and 13).
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -20,11 +21,12 @@ import psutil
 from raspitrain.hardware.board import ROOT, available_cores, machine_model, memory_mb, read_text
 from raspitrain.hardware.load import cores_taken, read_load
 from raspitrain.hardware.profile import recognise
-from raspitrain.hardware.readings import Readings, ask, find_sensors, read_board
+from raspitrain.hardware.readings import Readings, ask_throttled, find_sensors, read_board
 from raspitrain.hardware.threads import thread_variables
 from raspitrain.hardware.torch_build import TorchBuild
 
 LOAD_SECONDS = 1.0
+CARD_MAJOR = 179  # of SD cards' device numbers: kernel, Documentation/admin-guide/devices.txt
 GOVERNORS = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 # These drivers' powersave goes up to the full clock as soon as there is work.
 HARDWARE_DRIVEN = ("intel_pstate", "amd-pstate-epp")
@@ -40,9 +42,8 @@ UNDER_VOLTAGE = "under_voltage"
 SUPPLY = ("Use the 12.5 W micro-USB supply (5.1 V, 2.5 A) and its own cable.", ())
 SUPPLIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "raspberrypi5": (
-        "Use the 27 W USB-C supply (5.1 V, 5 A) and its own cable. Another one that gives 5 A but "
-        "cannot say so:",
-        ("echo usb_max_current_enable=1 | sudo tee -a /boot/firmware/config.txt",),
+        "Use the 27 W USB-C supply (5.1 V, 5 A) and its own cable, and unplug what draws much.",
+        (),
     ),
     "raspberrypi4": ("Use the 15 W USB-C supply (5.1 V, 3 A) and its own cable.", ()),
 }
@@ -134,7 +135,7 @@ def gather(root: Path, vcgencmd: str, folder: Path, environment: Mapping[str, st
             root / "sys/devices/system/cpu/cpufreq/policy0/scaling_driver"
         ).strip()
         or None,
-        firmware_silent=command is not None and not ask(vcgencmd, "get_throttled"),
+        firmware_silent=command is not None and ask_throttled(vcgencmd) is None,
         cores_taken=load,
         busiest=busiest,
         thread_variables=_variables(environment),
@@ -163,17 +164,19 @@ def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
         found = "This is a 32-bit system, and there is no torch for those."
         advice = "Write Raspberry Pi OS (64-bit) to the card with Raspberry Pi Imager."
         return [Finding(ERROR, "32-bit system", found, advice)]
+    if not torch.installed and torch.failure:
+        return [Finding(ERROR, "no Python", f"{torch.failure}.", "Give another --python.")]
     if not torch.installed:
-        why = f" ({torch.failure})" if torch.failure else ""
-        return [Finding(ERROR, "no torch", f"torch is not installed{why}.", "", (install,))]
+        return [Finding(ERROR, "no torch", "torch is not installed.", "", (install,))]
     name = f"torch {torch.version}"
     findings = []
+    other = _other_torch(torch.version, install)
     if torch.failure == "illegal instruction":
         why = "this processor does not have all the instructions that its wheel uses"
         if machine.has_atomics is False:
             why = "its wheel uses atomic instructions (LSE) that this processor does not have"
         found = f"{name} dies of an illegal instruction: {why}."
-        findings.append(Finding(ERROR, "illegal instruction", found, "", (install,)))
+        findings.append(Finding(ERROR, "illegal instruction", found, "", other))
     elif torch.failure == "out of memory":
         found = f"{name} was killed while it loaded: memory ran out."
         findings.append(Finding(ERROR, "torch does not load", found, *NO_DESKTOP))
@@ -181,7 +184,7 @@ def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
         found = f"{name} took longer than {torch.seconds or 0:.0f} s to load."
         advice = "Look for a busy or failing card."
         findings.append(
-            Finding(WARNING, "torch does not load", found, advice, ("dmesg | grep mmc",))
+            Finding(WARNING, "torch does not load", found, advice, ("sudo dmesg | grep mmc",))
         )
     elif torch.failure:
         found = f"{name} cannot be imported: {torch.failure}"
@@ -213,24 +216,25 @@ def _memory(machine: Machine) -> list[Finding]:
         )
         findings.append(Finding(level, "little memory", found, *NO_DESKTOP))
     if machine.swap_on_card:
-        names = " ".join(machine.swap_on_card)
+        names = " ".join(map(shlex.quote, machine.swap_on_card))
+        files = [name for name in machine.swap_on_card if not name.startswith("/dev/")]
         found = (
             f"{names} swaps to the SD card: it wears the card, and a run that swaps stands still."
         )
         advice = ""
         commands: tuple[str, ...] = (f"sudo swapoff {names}",)
-        if machine.swap_manager == "rpi-swap":
-            commands = (
+        if files and machine.swap_manager == "rpi-swap":
+            commands += (
                 "sudo mkdir -p /etc/rpi/swap.conf.d",
                 "printf '[Main]\\nMechanism=zram\\n' | sudo tee /etc/rpi/swap.conf.d/90-zram.conf",
                 "sudo reboot",
             )
-        elif machine.swap_manager == "dphys-swapfile":
-            commands = (
+        elif files and machine.swap_manager == "dphys-swapfile":
+            commands += (
                 "sudo dphys-swapfile swapoff && sudo systemctl disable --now dphys-swapfile",
                 "sudo apt install -y zram-tools",
             )
-        else:
+        if len(files) < len(machine.swap_on_card) or machine.swap_manager is None:
             advice = "Remove it from /etc/fstab as well."
         findings.append(Finding(WARNING, "swap on the card", found, advice, commands))
     return findings
@@ -240,7 +244,7 @@ def _disk_space(machine: Machine) -> list[Finding]:
     if not machine.disk_writable:
         found = f"{machine.disk_folder} cannot be written."
         advice = "Change to a folder of your own; a card that fails turns read-only."
-        return [Finding(ERROR, "disk", found, advice, ("dmesg | grep -iE 'mmc|ext4'",))]
+        return [Finding(ERROR, "disk", found, advice, ("sudo dmesg | grep -iE 'mmc|ext4'",))]
     free = machine.disk_free_mb
     if free is None or free >= 1000:
         return []
@@ -274,8 +278,11 @@ def _power_and_heat(machine: Machine) -> list[Finding]:
             findings.append(Finding(WARNING, f"throttled {when}", found, "See to its cooling."))
     findings += _heat(readings, is_pi)
     if is_pi and machine.firmware_silent:
-        found = "vcgencmd is there and does not answer: throttling and power stay unknown."
-        advice = "Then log in again."
+        found = "vcgencmd is there and gives no answer: throttling and power stay unknown."
+        advice = (
+            "If it hangs, start the board anew; if it says that it may not open a device, run this "
+            "and log in again:"
+        )
         commands = ("sudo usermod -aG video $USER",)
         findings.append(Finding(WARNING, "vcgencmd", found, advice, commands))
     return findings
@@ -327,6 +334,18 @@ def _speed(machine: Machine) -> list[Finding]:
         commands = ("sudo apt install -y gcc libc6-dev",)
         findings.append(Finding(WARNING, "no compiler", found, "", commands))
     return findings
+
+
+def _other_torch(version: str | None, install: str) -> tuple[str, ...]:
+    """Another version than this one, which pip would keep if it fitted the wish."""
+    if version is None or (install == CPU_TORCH and not (2, 8) <= _release(version) < (2, 10)):
+        return (install,)
+    unlike = f"!={version.partition('+')[0]}"
+    wish = install.replace("<2.10'", f"<2.10,{unlike}'")
+    return (
+        "python -m pip uninstall -y torch",
+        wish.replace("install torch ", f"install 'torch{unlike}' "),
+    )
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -395,7 +414,8 @@ def _disk(folder: Path) -> tuple[float | None, bool]:
 
 def _swap_on_card(root: Path) -> tuple[str, ...]:
     """Swap files and partitions that lie on an SD card, without the compressed ones in memory."""
-    names = [line.split()[0] for line in read_text(root / "proc/swaps").splitlines()[1:] if line]
+    lines = read_text(root / "proc/swaps").splitlines()[1:]
+    names = [line.split()[0].replace("\\040", " ") for line in lines if line]
     mounts = [line.split()[:2] for line in read_text(root / "proc/mounts").splitlines() if line]
     on_card = []
     for name in names:
@@ -403,9 +423,15 @@ def _swap_on_card(root: Path) -> tuple[str, ...]:
         if not name.startswith("/dev/"):
             holds = [(point, d) for d, point in mounts if name.startswith(point.rstrip("/") + "/")]
             device = max(holds, key=lambda hold: len(hold[0]), default=("", ""))[1]
-        if device.startswith("/dev/mmcblk"):
+        if device.startswith("/dev/mmcblk") or (device == "/dev/root" and _root_is_card(root)):
             on_card.append(name)
     return tuple(on_card)
+
+
+def _root_is_card(root: Path) -> bool:
+    """Of a root that has no other name: whether its number is that of a card."""
+    mounts = [line.split() for line in read_text(root / "proc/self/mountinfo").splitlines()]
+    return any(m[4] == "/" and m[2].startswith(f"{CARD_MAJOR}:") for m in mounts if len(m) > 4)
 
 
 def _swap_manager(root: Path) -> str | None:

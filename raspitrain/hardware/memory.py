@@ -149,7 +149,7 @@ def check_memory(
         return estimate
     there = f"{estimate.held_mb + estimate.free_mb:.0f} MB are there"
     if budget_mb is not None:
-        there += " (hardware.memory_budget_mb)"
+        there = f"hardware.memory_budget_mb={budget_mb:g} allows no more"
     needs = (
         f"batch_size={batch_size} needs about {estimate.peak_mb:.0f} MB of memory (libraries and "
         f"data {estimate.held_mb:.0f}, model and optimizer {estimate.model_mb:.0f}, a batch "
@@ -159,9 +159,10 @@ def check_memory(
     if fits:
         raise InputError(f"{needs}; the largest batch that fits is batch_size={fits}.")
     advice = "in_memory=false, " if in_memory else ""
+    last = "end other programs" if budget_mb is None else "allow more"
     raise InputError(
         f"{needs}; no batch fits, so take {advice}a smaller model.width_mult or shorter signals, "
-        "or end other programs."
+        f"or {last}."
     )
 
 

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 BLOCK_SECONDS = 60.0  # between writes to the card
 COMMAND_SHARE = 0.003  # of a core, for the firmware's command
+LEAST_METERED = 0.95  # of the time: joules of a part of the run say nothing of an epoch
 SHORTEST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds between two rounds of it
 HOLDS_BACK = {"frequency_capped", "throttled", "soft_temperature_limit"}
 
@@ -89,7 +90,7 @@ class Monitor:
         self._since_boot: set[str] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._warned = False
+        self._warned: set[str] = set()
 
         earlier = read_telemetry(self.path) if self.path is not None else []
         self.totals = Totals()
@@ -120,8 +121,7 @@ class Monitor:
         self._stop.set()
         self._thread.join()
         self._thread = None
-        self._ask()
-        self._sample()
+        self._look(ask=True)
         if self._samples:
             self._rows.append(merge(self._samples))
             self._samples = []
@@ -149,16 +149,28 @@ class Monitor:
 
     def _watch(self) -> None:
         # The first look comes before the processor is warm.
-        self._ask()
-        self._sample(first=True)
+        self._look(first=True)
         due = self.clock() + self.every_seconds
         while not self._stop.wait(max(0.0, due - self.clock())):
             due = max(due, self.clock() - self.every_seconds) + self.every_seconds
-            if self.clock() >= self._next_round:
-                self._ask()
-            self._sample()
+            self._look()
             if self.clock() - self._wrote >= BLOCK_SECONDS:
                 self._write()
+
+    def _look(self, *, first: bool = False, ask: bool = False) -> None:
+        """Ask if it is time to, and take a sample. No board is so strange that it costs the run."""
+        try:
+            if first or ask or self.clock() >= self._next_round:
+                self._ask()
+            self._sample(first=first)
+        except Exception as error:
+            self.temperature_c = None
+            self._warn("the board cannot be read", f"{type(error).__name__}: {error}")
+
+    def _warn(self, what: str, why: str) -> None:
+        if what not in self._warned:
+            log.warning("%s (%s); the run goes on.", what, why)
+        self._warned.add(what)
 
     def _ask(self) -> None:
         """One round of the firmware's command; the next one when it has paid for itself."""
@@ -243,9 +255,7 @@ class Monitor:
             if self.rows_written > MOST_ROWS:
                 self._halve()
         except OSError as error:
-            if not self._warned:
-                log.warning("telemetry.csv cannot be written (%s); the run goes on.", error)
-            self._warned = True
+            self._warn("telemetry.csv cannot be written", str(error))
         self._rows = []
 
     def _halve(self) -> None:
@@ -265,6 +275,7 @@ class Totals:
         self.last: float | None = None
         self.highest: float | None = None
         self.joules: float | None = None
+        self.seconds = self.metered = 0.0  # in all, and those of which the watts are known
         self.flags: dict[str, float | None] = {"throttled": None, "under_voltage": None}
         self.counts = {"pauses": 0.0, "paused_seconds": 0.0, "dropped_threads": 0.0}
         self.is_new = True
@@ -280,8 +291,11 @@ class Totals:
             self.first = temperature if self.first is None else self.first
             self.last = temperature
             self.highest = temperature if self.highest is None else max(self.highest, temperature)
+        seconds = row["seconds"] or 0.0
+        self.seconds += seconds
         if watts is not None:
-            self.joules = (self.joules or 0.0) + watts * (row["seconds"] or 0.0)
+            self.joules = (self.joules or 0.0) + watts * seconds
+            self.metered += seconds
         for flag, seen in self.flags.items():
             if (value := row[flag]) is not None:
                 self.flags[flag] = max(seen or 0.0, value)
@@ -302,10 +316,15 @@ class Totals:
     def energy(self, *, epochs: int, num_cases: int) -> dict[str, Any] | None:
         if self.joules is None:
             return None
+        share = self.metered / self.seconds if self.seconds else 0.0
+        whole = share >= LEAST_METERED
         return {
             "joules": self.joules,
-            "joules_per_epoch": self.joules / epochs if epochs else None,
-            "joules_per_thousand_cases": 1000 * self.joules / num_cases if num_cases else None,
+            "joules_per_epoch": self.joules / epochs if whole and epochs else None,
+            "joules_per_thousand_cases": (
+                1000 * self.joules / num_cases if whole and num_cases else None
+            ),
+            "metered": share,
             "estimated": True,
         }
 

@@ -6,6 +6,7 @@ are filled in after composition and before torch is imported, so whatever is typ
 
 import functools
 import re
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ def resolve_profile(hardware: DictConfig, typed: Collection[str] = ()) -> Profil
     """Recognise the machine and look up what its profile says for each `auto`."""
     given = _leaves(OmegaConf.to_container(hardware, resolve=True))
     root = Path(given["readings.root"])
+    if not root.is_dir():
+        raise InputError(f"hardware.readings.root={root}: there is no such folder.")
     recognised = recognise(root)
     name = recognised if given["profile"] == "auto" else given["profile"]
     filled: dict[str, Any] = {} if given["profile"] == name else {"profile": name}
@@ -173,13 +176,24 @@ def _without_effect(given: Mapping[str, Any], typed: Collection[str], root: Path
     notes = []
     thermal = [key for key in typed if key.startswith("hardware.thermal.")]
     if thermal and given["thermal.policy"] == "none":
-        if thermal != ["hardware.thermal.policy"]:
+        others = [key for key in thermal if key != "hardware.thermal.policy"]
+        if others:
             notes.append(
-                f"{thermal[0]} has no effect: hardware.thermal.policy is none; "
+                f"{others[0]} has no effect: hardware.thermal.policy is none; "
                 "pause or drop_thread would use it."
             )
     elif thermal and find_sensors(root).temperature_c() is None:
         notes.append(f"{thermal[0]} has no effect: no temperature can be read on this machine.")
+    vcgencmd = given["readings.vcgencmd"]
+    if "hardware.readings.vcgencmd" in typed and shutil.which(vcgencmd) is None:
+        notes.append(
+            f"hardware.readings.vcgencmd has no effect: {vcgencmd} is no program that can be run."
+        )
+    if given["thermal.policy"] == "drop_thread" and given[MEASURED] == 1:
+        notes.append(
+            "hardware.thermal.policy=drop_thread has no effect: there is one thread; pause would "
+            "keep the board cool."
+        )
     if given["device"] == "cuda":
         for key in ("num_threads", "wait_policy", "flush_denormals"):
             if f"hardware.{key}" in typed:

@@ -20,10 +20,11 @@ The firmware's old file /sys/devices/platform/soc/soc:firmware/get_throttled is 
 kernels answer with a warning in the kernel's log and a stale value.
 """
 
+import math
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raspitrain.hardware.board import read_text
@@ -98,13 +99,17 @@ def read_board(root: Path, vcgencmd: str) -> Readings:
     """
     sensors = find_sensors(root)
     clock = ask_clock(vcgencmd)
-    throttled = ask_throttled(vcgencmd)
+    throttled, alarm = ask_throttled(vcgencmd), sensors.throttled()
+    if throttled is None:
+        throttled = alarm
+    elif alarm is not None:
+        throttled = replace(throttled, now=tuple(dict.fromkeys([*throttled.now, *alarm.now])))
     return Readings(
         temperature_c=sensors.temperature_c(),
         clock_mhz=sensors.clock_mhz() if clock is None else clock,
         clock_limit_mhz=sensors.clock_limit_mhz(),
         governor=sensors.governor(),
-        throttled=sensors.throttled() if throttled is None else throttled,
+        throttled=throttled,
         throttle_count=sensors.throttle_count(),
         watts=ask_watts(vcgencmd),
         fan_rpm=sensors.fan_rpm(),
@@ -225,7 +230,9 @@ def ask_watts(vcgencmd: str) -> float | None:
     """Volts times amperes, summed over the rails that tell both; a Pi 5 alone has them."""
     values: dict[str, dict[str, float]] = {"A": {}, "V": {}}
     for line in ask(vcgencmd, "pmic_read_adc").splitlines():
-        found = re.fullmatch(r"(\S+)_([AV]) (?:current|volt)\(\d+\)=([0-9.]+)\2", line.strip())
+        found = re.fullmatch(
+            r"(\S+)_([AV]) (?:current|volt)\(\d+\)=(\d+(?:\.\d+)?)\2", line.strip()
+        )
         if found:
             values[found[2]][found[1]] = float(found[3])
     rails = values["A"].keys() & values["V"].keys()
@@ -264,6 +271,7 @@ def _first(chips: Sequence[tuple[str, Path]], names: Sequence[str], file: str) -
 
 def _number(path: Path, unit: float = 1) -> float | None:
     try:
-        return float(read_text(path)) / unit
+        number = float(read_text(path)) / unit
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

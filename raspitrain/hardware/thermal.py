@@ -83,7 +83,15 @@ class ThermalGuard:
         try:
             while not self.should_stop():
                 waited = self.real_clock() - began
-                temperature = self.monitor.temperature_c or self.resume_below_c
+                now = self.monitor.temperature_c
+                if now is None:  # the firmware has its own limits; to wait for nothing has none
+                    log.warning(
+                        "no temperature can be read any more, the last was %.1f °C: training goes "
+                        "on without this guard.",
+                        temperature,
+                    )
+                    break
+                temperature = now
                 if temperature <= self.resume_below_c:
                     log.info("training goes on at %.1f °C after %.0f s.", temperature, waited)
                     break

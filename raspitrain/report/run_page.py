@@ -77,10 +77,7 @@ def run_page(
 def _how_to_go_on(summary: Mapping[str, Any], shown: str) -> list[Html]:
     if summary.get("task") == "throughput":
         return []
-    words = ["python", "-m", "raspitrain", f"resume={shown}"]
-    own = summary.get("allowed_targets")
-    if isinstance(own, list) and own:
-        words.append(f"allowed_targets=[{','.join(map(str, own))}]")
+    words = ["python", "-m", "raspitrain", f"resume={shown}", *texts(summary.get("resume_words"))]
     epochs = number(summary.get("epochs"))
     if summary.get("status") in FINISHED and epochs is not None:
         return [

@@ -234,7 +234,9 @@ def _speed_sentence(answer: Answer) -> str:
         parts.append(f"{_shown_mean(setting, 'ms_per_step', ',.2f')} ms a step")
     if setting.mean(answer.accuracy) is not None:
         parts.append(_accuracy(setting, answer.accuracy))
-    words = ", ".join(parts) + (" (slowed down by heat)" if setting.throttled else "")
+    words = ", ".join(parts) + (
+        " (slowed down by heat or a weak supply)" if setting.throttled else ""
+    )
     error = standard_error(setting, "samples_per_second")
     if answer.as_fast and error is not None:
         words += f"; {len(answer.as_fast)} more within one standard error ({error:,.0f} samples/s)"

@@ -283,17 +283,14 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
         table.append(("step", f"{summary['ms_per_step']:.2f} ms"))
     table.append(("folder", os.fspath(folder)))
     if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
-        own = summary.get("allowed_targets") or ()
-        table.append(("to go on", how_to_resume(folder, own)))
+        words = summary.get("resume_words") or ()
+        table.append(("to go on", how_to_resume(folder, words)))
     return [f"{name:<15}{value}" for name, value in table]
 
 
-def how_to_resume(folder: str | os.PathLike[str], allowed_targets: Sequence[str] = ()) -> str:
-    """What to type to go on with the run in `folder`; code of the user's own is allowed anew."""
-    words = ["python", "-m", "raspitrain", f"resume={os.fspath(folder)}"]
-    if allowed_targets:
-        words.append(f"allowed_targets=[{','.join(allowed_targets)}]")
-    return shlex.join(words)
+def how_to_resume(folder: str | os.PathLike[str], words: Sequence[str] = ()) -> str:
+    """What to type to go on with the run in `folder`, and `words` that must be given anew."""
+    return shlex.join(["python", "-m", "raspitrain", f"resume={os.fspath(folder)}", *words])
 
 
 def clock(seconds: float) -> str:

@@ -26,6 +26,7 @@ KEYS = (
     "num_parameters",
     "num_threads",
     "threads",  # how that number was chosen, with figures, and what changed it in the run
+    "resume_words",  # for resume= to be given anew: no run can allow itself code or a program
     "resumed",  # when the run was taken up again, where it stood, with which overrides
     "unwritten",  # what the card would not take, and why
     "checkpoints",  # how many were written, bytes, seconds, bytes an hour at that pace
