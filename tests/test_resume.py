@@ -14,8 +14,10 @@ from conftest import TINY
 from processes import AtWrite, finish, log_lines, start, wait_until
 
 from raspitrain.errors import InputError
+from raspitrain.outcome import resume_words
 from raspitrain.results import checkpoint
 from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
+from raspitrain.results.screen import final_lines
 from raspitrain.results.table import read_rows
 from raspitrain.resume import resume
 from raspitrain.run import run
@@ -404,6 +406,17 @@ def test_a_strangers_program_is_not_started(stopped, tmp_path):
     assert not trace.exists()
     assert resume(stopped, [f"hardware.readings.vcgencmd={program}", "epochs=9"])["status"]
     assert trace.exists()
+
+
+def test_the_line_to_go_on_holds_what_must_be_given_anew(compose, tmp_path):
+    cfg = compose("allowed_targets=[a.B,c.D]", "hardware.readings.vcgencmd=/my/vcgencmd")
+    words = resume_words(cfg)
+    assert words == ["allowed_targets=[a.B,c.D]", "hardware.readings.vcgencmd=/my/vcgencmd"]
+    assert resume_words(compose()) == []
+    (tmp_path / "last.pt").touch()
+    summary = {"status": "interrupted", "resume_words": words}
+    (line,) = [li for li in final_lines(summary, tmp_path) if li.startswith("to go on")]
+    assert line.endswith(f"resume={tmp_path} 'allowed_targets=[a.B,c.D]' {words[1]}")
 
 
 def test_a_sweeps_job_goes_on_with_what_the_sweeps_command_allows(stopped, tmp_path):
