@@ -218,24 +218,27 @@ def _memory(machine: Machine) -> list[Finding]:
     if machine.swap_on_card:
         names = " ".join(map(shlex.quote, machine.swap_on_card))
         files = [name for name in machine.swap_on_card if not name.startswith("/dev/")]
+        managed = files if machine.swap_manager is not None else []
+        by_hand = [shlex.quote(name) for name in machine.swap_on_card if name not in managed]
         found = (
             f"{names} swaps to the SD card: it wears the card, and a run that swaps stands still."
         )
         advice = ""
-        commands: tuple[str, ...] = (f"sudo swapoff {names}",)
-        if files and machine.swap_manager == "rpi-swap":
+        commands: tuple[str, ...] = ()
+        if by_hand:
+            advice = f"Remove {' '.join(by_hand)} from /etc/fstab as well."
+            commands += (f"sudo swapoff {' '.join(by_hand)}",)
+        if managed and machine.swap_manager == "rpi-swap":
             commands += (
                 "sudo mkdir -p /etc/rpi/swap.conf.d",
                 "printf '[Main]\\nMechanism=zram\\n' | sudo tee /etc/rpi/swap.conf.d/90-zram.conf",
                 "sudo reboot",
             )
-        elif files and machine.swap_manager == "dphys-swapfile":
+        elif managed:
             commands += (
                 "sudo dphys-swapfile swapoff && sudo systemctl disable --now dphys-swapfile",
                 "sudo apt install -y zram-tools",
             )
-        if len(files) < len(machine.swap_on_card) or machine.swap_manager is None:
-            advice = "Remove it from /etc/fstab as well."
         findings.append(Finding(WARNING, "swap on the card", found, advice, commands))
     return findings
 
