@@ -416,9 +416,8 @@ def test_a_second_ctrl_c_kills(tmp_path):
 
 
 def test_a_sweep_that_is_suspended_suspends_its_job(tmp_path):
-    running = start_sweep(
-        tmp_path / "sweep", "echo $$ > pid; touch begun; while :; do sleep 0.02; done"
-    )
+    # A shell that is just starting something else is stopped in a state of its own.
+    running = start_sweep(tmp_path / "sweep", "echo $$ > pid; touch begun; exec sleep 60")
     job = int((tmp_path / "sweep" / "x=0" / "pid").read_text())
 
     def state(pid):
