@@ -91,7 +91,7 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
     names = ("config.yaml", "overrides.yaml", "environment.json", LAST)
     written = [folder / name for name in names]
     try:
-        write_config(job.folder, job.cfg)
+        write_config(folder, job.cfg)
         write_overrides(folder, overrides)
         write_environment(job)
         # Whatever ends the process from now on, the run can be taken up again.

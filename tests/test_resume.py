@@ -5,6 +5,8 @@ import json
 import os
 import random
 import shutil
+from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,10 @@ def assert_equal(value, expected, where="weights"):
         assert value == expected, where
 
 
+def trains_or_has_ended(folder: Path, process: BaseProcess, begun: int) -> bool:
+    return log_lines(folder, "threads:") > begun or process.exitcode == 0
+
+
 def storm(cwd: Path, job: tuple[str, ...], kills: int, seed: int) -> int:
     """Run `job`, killed and resumed `kills` times, then to its end; how many were mid-write."""
     chance = random.Random(seed)
@@ -97,7 +103,7 @@ def storm(cwd: Path, job: tuple[str, ...], kills: int, seed: int) -> int:
         begun = log_lines(folder, "threads:")
         process = start(*words, cwd=cwd, fault=fault)
         if fault is None:
-            wait_until(lambda: log_lines(folder, "threads:") > begun or process.exitcode == 0)  # noqa: B023  called at once
+            wait_until(partial(trains_or_has_ended, folder, process, begun))
             process.join(chance.uniform(0.0, 0.15))
             process.kill()
         process.join()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_before_there_is_anything_to_keep_nothing_is_left(tmp_path, number):
         process = subprocess.Popen(
             COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        wait_until(lambda: ready(process.pid))  # noqa: B023  called at once
+        wait_until(partial(ready, process.pid))
         os.kill(process.pid, number)
         stdout, stderr = process.communicate(timeout=60)
         if training(tmp_path / "run"):

@@ -30,8 +30,8 @@ CARD_MAJOR = 179  # of SD cards' device numbers: kernel, Documentation/admin-gui
 GOVERNORS = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 # These drivers' powersave goes up to the full clock as soon as there is work.
 HARDWARE_DRIVEN = ("intel_pstate", "amd-pstate-epp")
-CPU_TORCH = "python -m pip install 'torch>=2.8,<2.10'"
-CPU_INDEX = "python -m pip install torch --index-url https://download.pytorch.org/whl/cpu"
+ARM_TORCH = "torch>=2.8,<2.10"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OUR_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 NO_DESKTOP = (
@@ -159,7 +159,7 @@ def find(machine: Machine, torch: TorchBuild) -> list[Finding]:
 
 def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
     is_arm = machine.architecture == "aarch64"
-    install = CPU_TORCH if is_arm else CPU_INDEX
+    install = _install(is_arm)
     if not machine.is_64_bit or machine.architecture.startswith("armv"):
         found = "This is a 32-bit system, and there is no torch for those."
         advice = "Write Raspberry Pi OS (64-bit) to the card with Raspberry Pi Imager."
@@ -170,13 +170,13 @@ def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
         return [Finding(ERROR, "no torch", "torch is not installed.", "", (install,))]
     name = f"torch {torch.version}"
     findings = []
-    other = _other_torch(torch.version, install)
     if torch.failure == "illegal instruction":
         why = "this processor does not have all the instructions that its wheel uses"
         if machine.has_atomics is False:
             why = "its wheel uses atomic instructions (LSE) that this processor does not have"
         found = f"{name} dies of an illegal instruction: {why}."
-        findings.append(Finding(ERROR, "illegal instruction", found, "", other))
+        commands = _another(torch.version, is_arm)
+        findings.append(Finding(ERROR, "illegal instruction", found, "", commands))
     elif torch.failure == "out of memory":
         found = f"{name} was killed while it loaded: memory ran out."
         findings.append(Finding(ERROR, "torch does not load", found, *NO_DESKTOP))
@@ -339,16 +339,20 @@ def _speed(machine: Machine) -> list[Finding]:
     return findings
 
 
-def _other_torch(version: str | None, install: str) -> tuple[str, ...]:
-    """Another version than this one, which pip would keep if it fitted the wish."""
-    if version is None or (install == CPU_TORCH and not (2, 8) <= _release(version) < (2, 10)):
-        return (install,)
+def _install(is_arm: bool, unlike: str = "") -> str:
+    """The command for a torch that works here, but not the version that `unlike` excludes."""
+    if is_arm:
+        wish = ",".join(filter(None, [ARM_TORCH, unlike]))
+        return f"python -m pip install {shlex.quote(wish)}"
+    return f"python -m pip install {shlex.quote('torch' + unlike)} --index-url {CPU_INDEX}"
+
+
+def _another(version: str | None, is_arm: bool) -> tuple[str, ...]:
+    """Commands for another version than this one, which pip would keep if it fitted the wish."""
+    if version is None or (is_arm and not (2, 8) <= _release(version) < (2, 10)):
+        return (_install(is_arm),)
     unlike = f"!={version.partition('+')[0]}"
-    wish = install.replace("<2.10'", f"<2.10,{unlike}'")
-    return (
-        "python -m pip uninstall -y torch",
-        wish.replace("install torch ", f"install 'torch{unlike}' "),
-    )
+    return ("python -m pip uninstall -y torch", _install(is_arm, unlike))
 
 
 def _release(version: str) -> tuple[int, ...]:

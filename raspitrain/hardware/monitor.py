@@ -160,7 +160,7 @@ class Monitor:
     def _look(self, *, first: bool = False, ask: bool = False) -> None:
         """Ask if it is time to, and take a sample. No board is so strange that it costs the run."""
         try:
-            if first or ask or self.clock() >= self._next_round:
+            if ask or self.clock() >= self._next_round:
                 self._ask()
             self._sample(first=first)
         except Exception as error:
