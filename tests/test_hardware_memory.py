@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -75,6 +76,61 @@ def test_the_estimate_is_what_the_run_takes(words, tmp_path):
     assert 0.97 * peak < estimate["estimated_peak_mb"] < 1.15 * peak
 
 
+def classes(folder: Path, num_classes: int, cases_each: int) -> tuple[str, ...]:
+    """Noise of so many classes, and the words that train on it."""
+    folder.mkdir()
+    num_cases = num_classes * cases_each
+    noise = np.random.default_rng(0).standard_normal((num_cases, 2, 32), dtype=np.float32)
+    np.save(folder / "data.npy", noise)
+    np.save(folder / "label.npy", np.arange(num_cases) % num_classes)
+    return ("dataset=npy", f"dataset.path={folder}", "batch_size=64")
+
+
+@pytest.mark.parametrize(
+    "num_classes",
+    [
+        pytest.param(4, marks=pytest.mark.long),
+        20,
+        pytest.param(100, marks=pytest.mark.long),
+        pytest.param(1000, marks=pytest.mark.long),
+        3000,
+    ],
+)
+def test_the_estimate_counts_the_classes(num_classes, tmp_path):
+    """Logits, confusion matrix, its picture, the figures of each class in summary and page."""
+    words = classes(tmp_path / "set", num_classes, max(2, 80 // num_classes))
+    done = command(tmp_path, *words, *QUICK, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    estimate = json.loads((tmp_path / "run/environment.json").read_text())["memory_estimate"]
+    peak = float(done.stdout.split("PEAK ")[1])
+    assert 0.97 * peak < estimate["estimated_peak_mb"] < 1.15 * peak
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "run").iterdir()}
+    assert sizes["confusion_matrix.png"] < 500_000
+    assert sizes["report.html"] < 1_000_000
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert len(summary["per_class"]) == num_classes
+    assert ("confusion_matrix" in summary) == (num_classes <= 40)
+    worst = [mistake["cases"] for mistake in summary["worst_confusions"]]
+    assert 0 < len(worst) <= 20
+    assert worst == sorted(worst, reverse=True)
+
+
+@pytest.mark.long
+def test_twenty_thousand_classes_run_in_bounded_memory(tmp_path):
+    words = classes(tmp_path / "set", 20_000, 2)
+    done = command(tmp_path, *words, *QUICK, "model.width_mult=0.25", limit=1500 << 20)
+    assert done.returncode == 0, done.stderr
+
+
+def test_twenty_thousand_classes_are_refused_where_there_is_no_room(tmp_path):
+    words = classes(tmp_path / "set", 20_000, 2)
+    done = command(tmp_path, *words, *QUICK, "hardware.memory_budget_mb=600")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert re.match(r"error: batch_size=64 needs about \d+ MB of memory .* allows no more", line)
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_the_largest_batch_that_is_named_really_fits(tmp_path):
     """Under a limit that the system enforces: one case more is refused, what is named runs."""
     words = (*SIZES, *QUICK, "model.engine=native")
@@ -116,6 +172,7 @@ def ask(model: nn.Module, *, batch_size: int, budget_mb: int | None, in_memory: 
         augment=lambda signals, generator: signals,
         optimizer=torch.optim.Adam(model.parameters()),
         parts={"train": Part()},
+        num_classes=2,
         batch_size=batch_size,
         in_memory=in_memory,
         budget_mb=budget_mb,

@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from raspitrain.training.metrics import classification_report, confusion_matrix
+from raspitrain.training.metrics import (
+    classification_report,
+    confusion_matrix,
+    confusion_of,
+)
 
 
 @st.composite
@@ -25,13 +29,14 @@ def outcomes(draw):
 def test_as_scikit_learn(outcome):
     num_classes, labels, predictions = outcome
     confusion = confusion_matrix(labels, predictions, num_classes)
-    assert confusion.dtype == np.int64
+    assert confusion.matrix().dtype == np.int64
+    assert confusion.num_cases == len(labels)
     names = [f"class {k}" for k in range(num_classes)]
     report = classification_report(confusion, names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_array_equal(
-            confusion,
+            confusion.matrix(),
             sklearn_metrics.confusion_matrix(labels, predictions, labels=range(num_classes)),
         )
         balanced = sklearn_metrics.balanced_accuracy_score(labels, predictions)
@@ -50,7 +55,37 @@ def test_as_scikit_learn(outcome):
 
 def test_rows_are_the_true_classes():
     confusion = confusion_matrix(np.array([0, 0, 1]), np.array([1, 0, 1]), 3)
-    assert confusion.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert confusion.matrix().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+@given(outcomes())
+@settings(deadline=None)
+def test_a_matrix_and_its_cells_say_the_same(outcome):
+    num_classes, labels, predictions = outcome
+    cells = confusion_matrix(labels, predictions, num_classes)
+    matrix = cells.matrix()
+    again = confusion_of(matrix)
+    for ours, expected in (
+        (cells.support, matrix.sum(axis=1)),
+        (cells.num_predicted, matrix.sum(axis=0)),
+        (cells.hits, np.diagonal(matrix)),
+        (again.true, cells.true),
+        (again.predicted, cells.predicted),
+        (again.counts, cells.counts),
+    ):
+        np.testing.assert_array_equal(ours, expected)
+    worst = cells.worst(3)
+    off_diagonal = np.sort((matrix - np.diag(np.diagonal(matrix))).ravel())[::-1]
+    assert [n for _, _, n in worst] == off_diagonal[off_diagonal > 0][:3].tolist()
+    assert all(matrix[true, predicted] == n and true != predicted for true, predicted, n in worst)
+
+
+def test_a_hundred_thousand_classes_take_what_their_cases_take():
+    labels = np.arange(100_000)
+    confusion = confusion_matrix(labels, labels[::-1], 100_000)  # a matrix of 80 GB
+    assert confusion.hits.sum() == 0
+    assert len(confusion.counts) == 100_000
+    assert confusion.worst(1) == [(0, 99_999, 1)]
 
 
 def test_no_cases_give_no_figures():
@@ -70,4 +105,4 @@ def test_impossible_classes_are_refused(labels, predictions):
 
 def test_narrow_integers_do_not_overflow():
     labels = np.full(3, 119, dtype=np.int8)
-    assert confusion_matrix(labels, labels, 120)[119, 119] == 3
+    assert confusion_matrix(labels, labels, 120).matrix()[119, 119] == 3

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss
+from raspitrain.training.metrics import confusion_matrix
 
 
 def rows(num_evaluations, every=1, **values):
@@ -151,12 +152,54 @@ def test_class_names_are_no_formulas_and_no_boxes(tmp_path, drawn):
     assert len(shown[6]) < 30
 
 
-@pytest.mark.parametrize("num_classes", [1, 2, 16, 60, 250])
+@pytest.mark.parametrize("num_classes", [1, 2, 16, 40, 41, 60, 250, 3000])
 def test_any_number_of_classes(tmp_path, num_classes):
     names = [f"a rather long class {k}" for k in range(num_classes)]
     plot_confusion(7 * np.eye(num_classes, dtype=int), names, tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as image:
         assert max(image.size) < 3500
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_named(tmp_path, drawn):
+    labels = np.repeat(np.arange(1000), 5)
+    predictions = labels.copy()
+    predictions[labels == 17] = [22, 22, 22, 22, 17]
+    predictions[labels == 3] = [4, 4, 3, 3, 3]
+    confusion = confusion_matrix(labels, predictions, 1000)
+    plot_confusion(confusion, [f"sign {k}" for k in range(1000)], tmp_path / "c.png")
+    image, bars = drawn[0].axes
+    assert image.get_title("left") == "4,994 of 5,000 right: 99.9 %"
+    assert [text.get_text() for text in bars.texts] == [
+        "sign 17 taken for sign 22: 4 of 5",
+        "sign 3 taken for sign 4: 2 of 5",
+    ]
+    assert [bar.get_width() for bar in bars.patches] == [4, 2]
+    (shades,) = image.collections
+    assert shades.get_array().size == 250 * 250  # four classes to a point
+    assert (tmp_path / "c.png").stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("num_classes", [2, 15, 40, 41, 400])
+def test_a_confusion_picture_takes_no_more_memory_than_the_estimate_counts(num_classes, tmp_path):
+    """In a process of its own, after a picture that loads what all of them need."""
+    code = (
+        "import sys, numpy as np\n"
+        "from raspitrain.results.plots import *\n"
+        "from raspitrain.run.environment import peak_memory_mb\n"
+        "plot_accuracy([{'epoch': 1, 'test_accuracy': 0.5}], sys.argv[1])\n"
+        "before, k = peak_memory_mb(), int(sys.argv[2])\n"
+        "counts = np.random.default_rng(0).integers(0, 900, (k, k))\n"
+        "plot_confusion(counts, [f'class {c}' for c in range(k)], sys.argv[1])\n"
+        "print(peak_memory_mb() - before, confusion_picture_bytes(k) / 1e6)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.png"), str(num_classes)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    taken, counted = map(float, done.stdout.split())
+    assert taken < 1.15 * counted + 8
 
 
 def test_no_cases_and_wrong_shapes(tmp_path, drawn):

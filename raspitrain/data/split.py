@@ -6,9 +6,11 @@ import numpy as np
 
 from raspitrain.data.cases import Cases
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
 PARTS = ("training", "validation", "test")
 LEFT_OUT = 3
+TABLES = 2  # of groups × classes
 RESTARTS = 16  # orders tried for groups: what comes late finds little room
 
 
@@ -163,6 +165,12 @@ def _draw_groups(
     rng: np.random.Generator,
 ) -> np.ndarray:
     num_groups = int(groups.max()) + 1
+    size, free = TABLES * 8 * num_groups * len(names), available_memory()
+    if size > free:
+        raise InputError(
+            f"split: {num_groups} groups of {len(names)} classes need {size / 1e9:.1f} GB to be "
+            f"split by class but {free / 1e9:.1f} GB are free; use split.stratify=false."
+        )
     sizes = np.zeros((num_groups, len(names)))  # cases of each class in each group
     np.add.at(sizes, (groups, labels), 1)
     wanted_parts = np.flatnonzero(shares[:LEFT_OUT] > 0)

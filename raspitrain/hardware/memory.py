@@ -16,6 +16,7 @@ from raspitrain.hardware.board import available_memory, status_bytes
 
 # Matplotlib at the end of a run, and what backward is the first to load of torch.
 LATER_BYTES = 45_000_000
+CLASS_BYTES = 3_000  # its figures in summary.json, which is made and read as a whole
 SPARE = 0.03  # of what a step takes: allocators round up and leave gaps
 
 OUT_OF_MEMORY = (  # how torch's allocators and the system word it
@@ -111,6 +112,7 @@ def check_memory(
     augment: Callable[..., Any],
     optimizer: Any,
     parts: Mapping[str, Any],
+    num_classes: int,
     batch_size: int,
     in_memory: bool,
     budget_mb: int | None,
@@ -128,22 +130,23 @@ def check_memory(
     InputError
         It will not fit; names the largest batch that does.
     """
-    step = _step_bytes(model, loss, augment, parts, in_memory)
+    from raspitrain.results.plots import confusion_picture_bytes
+
+    step = _step_bytes(model, loss, augment, parts, num_classes, in_memory)
+    later = LATER_BYTES + confusion_picture_bytes(num_classes) + CLASS_BYTES * num_classes
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     states = _states_per_weight(optimizer)
-    # Gradients; the state; the weights of the last evaluation, of the best one, and those that are
-    # about to replace one of them.
-    model_bytes = weights * (1 + states + 3)
+    # Gradients; the state; the weights of the best evaluation, and those about to replace them.
+    model_bytes = weights * (1 + states + 2)
 
     def needed(size: int) -> int:
-        return model_bytes + int(step(size) * (1 + SPARE)) + LATER_BYTES
+        return model_bytes + int(step(size) * (1 + SPARE)) + later
 
     free, held = free_bytes(budget_mb), resident_bytes()
     num_cases = len(parts["train"])
     largest = math.ceil(num_cases / math.ceil(num_cases / batch_size))  # batches are near equal
     estimate = Estimate(
-        held / 1e6, model_bytes / 1e6, step(largest) * (1 + SPARE) / 1e6, LATER_BYTES / 1e6,
-        free / 1e6,
+        held / 1e6, model_bytes / 1e6, step(largest) * (1 + SPARE) / 1e6, later / 1e6, free / 1e6
     )  # fmt: skip
     if needed(largest) <= free:
         return estimate
@@ -188,6 +191,7 @@ def _step_bytes(
     loss: Callable[..., Any],
     augment: Callable[..., Any],
     parts: Mapping[str, Any],
+    num_classes: int,
     in_memory: bool,
 ) -> Callable[[int], float]:
     """From a batch size to the bytes that a training step or an evaluation takes on top."""
@@ -210,6 +214,8 @@ def _step_bytes(
             shown = min(4 * size, evaluated)
             kept_shown, work_shown = known(shown, False) if shown else (0, 0)
             batch = max((copies + 3) * size, (copies + 1) * shown) * case_bytes
+            # Logits, their softmax, the gradients of both; evaluation keeps none.
+            batch += max(6 * size, 3 * shown) * num_classes * signals.element_size()
             return max(kept, kept_shown) + max(work, work_shown) + batch
 
         return of_kernels

@@ -24,6 +24,7 @@ from raspitrain.report.preset import config_options
 from raspitrain.report.read import label, number, scalars, text, texts
 
 MOST_ROWS = 200  # of metrics.csv in the page; the file has all
+MOST_CLASSES = 200
 
 PICTURES = (
     ("accuracy.png", "Accuracy over the epochs"),
@@ -159,6 +160,11 @@ def _per_class(summary: Mapping[str, Any]) -> Html:
     entries = [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
     if not entries:
         return Html()
+    title = "Classes, on the test part"
+    if len(entries) > MOST_CLASSES:
+        title += f": the {MOST_CLASSES} of {len(entries)} with the lowest F1, summary.json has all"
+        entries.sort(key=lambda entry: number(entry.get("f1")) or 0.0)
+        del entries[MOST_CLASSES:]
     keys = ("precision", "recall", "f1")
     rows = [
         [Cell(text(entry.get("class_name", ""), 100)),
@@ -167,7 +173,7 @@ def _per_class(summary: Mapping[str, Any]) -> Html:
         for entry in entries
     ]  # fmt: skip
     header = ["class", "precision %", "recall %", "F1 %", "cases"]
-    return join([tag("h2", "Classes, on the test part"), table(header, rows)])
+    return join([tag("h2", title), table(header, rows)])
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]]) -> Html:

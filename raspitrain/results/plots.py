@@ -16,6 +16,7 @@ import numpy as np
 
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.telemetry import read_telemetry
+from raspitrain.training.metrics import Confusion, confusion_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +65,12 @@ STYLE = {
 FEW = 30  # up to so many evaluations each one is marked
 MISSING_LETTER = "\N{REPLACEMENT CHARACTER}"
 MANY = 200  # beyond so many a running mean is drawn over them
+DPI = 150
+MOST_CELLS = 40  # classes of a confusion matrix whose counts can be read
+MOST_POINTS = 250  # of a larger one's image, along a side
+MOST_MISTAKES = 20
+MISTAKES_INCHES = (11.5, 6.0)
+BYTES_A_POINT = 12
 
 
 def plot_accuracy(rows: Rows, path: str | os.PathLike[str]) -> None:
@@ -159,55 +166,116 @@ def _spans(marked: np.ndarray) -> list[tuple[int, int]]:
 
 
 def plot_confusion(
-    confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str]
+    confusion: np.ndarray | Confusion, class_names: Sequence[str], path: str | os.PathLike[str]
 ) -> None:
     """Draw counts and row percentages: what became of the cases of each true class.
 
+    Of more than `MOST_CELLS` classes the matrix is an image without figures, several classes to a
+    point where there are very many, beside the most frequent mistakes.
+
     Parameters
     ----------
-    confusion : integer array (K, K), rows are the true classes
+    confusion : counts, as an array (K, K) or as a `Confusion`; rows are the true classes
     class_names : K names
     path : a PNG file, written whole or not at all
     """
-    confusion = np.asarray(confusion, dtype=np.int64)
+    confusion = confusion_of(confusion)
     num_classes = len(class_names)
-    if confusion.shape != (num_classes, num_classes):
-        raise ValueError(f"{num_classes} names for a confusion matrix {confusion.shape}")
-    support = confusion.sum(axis=1, keepdims=True)
-    share = np.divide(confusion, support, out=np.zeros(confusion.shape), where=support > 0)
-    # Inches a cell: room for two lines of text where there are few classes, for one up to 40.
-    cell = float(np.interp(num_classes, [2, 6, 12, 40, 100], [1.0, 0.75, 0.6, 0.33, 0.12]))
-    cell = min(cell, 14 / num_classes)
-    side = max(cell * num_classes, 1.6)
-    with figure_to(path, figsize=(side, side), tight=True) as figure:
+    if confusion.num_classes != num_classes:
+        raise ValueError(f"{num_classes} names for {confusion.num_classes} classes")
+    cases, right = confusion.num_cases, int(confusion.hits.sum())
+    title = f"{right:,} of {cases:,} right: {100 * right / cases:.1f} %" if cases else "No cases"
+    draw = _draw_cells if num_classes <= MOST_CELLS else _draw_mistakes
+    draw(confusion, class_names, title, path)
+
+
+def confusion_picture_bytes(num_classes: int) -> int:
+    """Memory that drawing it takes: what stands for each point of the picture while it is made."""
+    inches = _cell_inches(num_classes) * num_classes + 1 if num_classes <= MOST_CELLS else 0
+    width, height = (inches, inches) if inches else MISTAKES_INCHES
+    return int(BYTES_A_POINT * width * height * DPI**2)
+
+
+def _cell_inches(num_classes: int) -> float:
+    """Room for two lines of text where there are few classes, for one where there are more."""
+    cell = float(np.interp(num_classes, [2, 6, 12, MOST_CELLS], [1.0, 0.75, 0.6, 0.25]))
+    return max(min(cell, 10 / num_classes), 1.6 / num_classes)
+
+
+def _draw_cells(
+    confusion: Confusion, class_names: Sequence[str], title: str, path: str | os.PathLike[str]
+) -> None:
+    num_classes = len(class_names)
+    counts = confusion.matrix()
+    support = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
+    cell = _cell_inches(num_classes)
+    with figure_to(path, figsize=(cell * num_classes, cell * num_classes), tight=True) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.grid(False)
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        _draw_shares(axes, share)
         names = [_label(name, k) for k, name in enumerate(class_names)]
-        every = math.ceil(num_classes / 100)
-        ticks = np.arange(0, num_classes, every)
         size = float(np.clip(cell * 24, 5, 10))
-        shown = [names[k] for k in ticks]
-        upright = max(map(len, names)) * size * 0.62 > cell * every * 72 * 0.95
-        axes.set_xticks(ticks, shown, rotation=90 if upright else 0, fontsize=size)
-        axes.set_yticks(ticks, shown, fontsize=size)
+        upright = max(map(len, names)) * size * 0.62 > cell * 72 * 0.95
+        axes.set_xticks(range(num_classes), names, rotation=90 if upright else 0, fontsize=size)
+        axes.set_yticks(range(num_classes), names, fontsize=size)
         axes.set_xlabel("Predicted class")
         axes.set_ylabel("True class (each row is 100 %)")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        if num_classes <= 60:
-            axes.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
-            axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
-            axes.tick_params(which="minor", length=0)
-            axes.grid(which="minor", color="white", linewidth=min(1.5, cell * 2))
-            _write_cells(axes, confusion, share, two_lines=num_classes <= 15, cell=cell)
-        cases = int(confusion.sum())
-        if cases:
-            right = int(np.trace(confusion))
-            title = f"{right:,} of {cases:,} right: {100 * right / cases:.1f} %"
-        else:
-            title = "No cases"
+        axes.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
+        axes.tick_params(which="minor", length=0)
+        axes.grid(which="minor", color="white", linewidth=min(1.5, cell * 2))
+        _write_cells(axes, counts, share, two_lines=num_classes <= 15, cell=cell)
         axes.set_title(title, pad=10)
+
+
+def _draw_mistakes(
+    confusion: Confusion, class_names: Sequence[str], title: str, path: str | os.PathLike[str]
+) -> None:
+    num_classes = len(class_names)
+    every = -(-num_classes // MOST_POINTS)  # classes to a point
+    points = -(-num_classes // every)
+    counts = np.zeros((points, points))
+    np.add.at(counts, (confusion.true // every, confusion.predicted // every), confusion.counts)
+    support = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
+    with figure_to(path, figsize=MISTAKES_INCHES) as figure:
+        from matplotlib.ticker import MaxNLocator
+
+        image, bars = figure.subplots(ncols=2)
+        image.grid(False)
+        # By its square root, or a mistake in a hundred would be white.
+        _draw_shares(image, np.sqrt(share), every)
+        for axis in (image.xaxis, image.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
+        image.set_xlabel("Predicted class, by its place in the summary")
+        together = "" if every == 1 else f", {every} a point"
+        image.set_ylabel(f"True class (each row is 100 %{together})")
+        image.set_title(title, pad=10)
+
+        worst = confusion.worst(MOST_MISTAKES)
+        rows = np.arange(len(worst))
+        support_of = confusion.support
+        bars.barh(rows, [n for _, _, n in worst], height=0.35, color=PARTS["validation"]["color"])
+        for row, (true, predicted, n) in enumerate(worst):
+            names = [_label(class_names[k], k) for k in (true, predicted)]
+            words = f"{names[0]} taken for {names[1]}: {n:,} of {support_of[true]:,}"
+            bars.text(0, row - 0.28, words, fontsize=8, va="bottom")
+        bars.set_ylim(max(len(worst), 1) - 0.5, -0.9)
+        bars.set_yticks([])
+        bars.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        bars.set_xlabel("Cases")
+        bars.set_title("Most frequent mistakes" if worst else "No mistakes", pad=10)
+
+
+def _draw_shares(axes: "Axes", share: np.ndarray, every: int = 1) -> None:
+    """Shades of a square matrix. Not by imshow, which holds 50 bytes for each point on paper."""
+    edges = np.arange(len(share) + 1) * every - 0.5
+    axes.pcolormesh(edges, edges, share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
 
 
 def _draw_parts(axes: "Axes", rows: Rows, measure: str, scale: float, label: str) -> np.ndarray:
@@ -319,7 +387,7 @@ def figure_to(
     figsize: tuple[float, float],
     *,
     tight: bool = False,
-    dpi: int = 150,
+    dpi: int = DPI,
 ) -> Iterator["Figure"]:
     """Give an empty figure; save it to `path`, a PNG file, at the end of the block."""
     log = logging.getLogger("matplotlib")

@@ -42,7 +42,8 @@ KEYS = (
     "peak_memory_mb",
     "num_cases",
     "class_names",
-    "confusion_matrix",  # rows are the true classes
+    "confusion_matrix",  # rows are the true classes; of no more than 40 classes
+    "worst_confusions",  # the most frequent mistakes
     "per_class",
 )
 

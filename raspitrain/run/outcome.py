@@ -15,7 +15,14 @@ from raspitrain.config.profile import profile_values
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.results.json_file import write_json
 from raspitrain.results.keeper import LAST, reason
-from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss, plot_telemetry
+from raspitrain.results.plots import (
+    MOST_CELLS,
+    MOST_MISTAKES,
+    plot_accuracy,
+    plot_confusion,
+    plot_loss,
+    plot_telemetry,
+)
 from raspitrain.results.screen import how_to_resume
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
@@ -106,7 +113,12 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         class_names = prepared.cases.class_names
         confusion = job.best.test_confusion
         if confusion is not None:
-            summary["confusion_matrix"] = confusion.tolist()
+            if confusion.num_classes <= MOST_CELLS:
+                summary["confusion_matrix"] = confusion.matrix().tolist()
+            summary["worst_confusions"] = [
+                {"true": class_names[true], "predicted": class_names[predicted], "cases": cases}
+                for true, predicted, cases in confusion.worst(MOST_MISTAKES)
+            ]
             summary["per_class"] = classification_report(confusion, class_names)["per_class"]
         best, last = job.best.row, job.table.row(-1)
         chosen_by_validation = "validation_accuracy" in best

@@ -178,6 +178,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         augment=augment,
         optimizer=optimizer,
         parts=parts,
+        num_classes=len(cases.class_names),
         batch_size=batch_size,
         in_memory=in_memory,
         budget_mb=budget_mb,

@@ -387,6 +387,7 @@ def _compare_data(job: "Job", state: Mapping[str, Any]) -> None:
 def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
     from raspitrain.results.checkpoint import load_checkpoint
     from raspitrain.results.keeper import BEST
+    from raspitrain.run.state import restore_confusion
     from raspitrain.training.fit import Evaluation
 
     run = state["run"]
@@ -395,11 +396,11 @@ def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
     kept = run["best"]
     if kept is None:
         return
-    confusions = [
-        None if kept[part] is None else kept[part].numpy()
-        for part in ("validation_confusion", "test_confusion")
-    ]
-    job.best = Evaluation(dict(kept["row"]), *confusions)
+    job.best = Evaluation(
+        dict(kept["row"]),
+        restore_confusion(kept["validation_confusion"]),
+        restore_confusion(kept["test_confusion"]),
+    )
     job.best_weights = run["best_model"]
     if job.best_weights == "model":
         job.best_weights = {name: tensor.clone() for name, tensor in state["model"].items()}

@@ -1,6 +1,7 @@
 """A run under way, and what a checkpoint keeps of it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from raspitrain.run.arithmetic import arithmetic
 from raspitrain.run.environment import peak_memory_mb
 from raspitrain.run.prepare import Prepared
 from raspitrain.training.fit import Evaluation
+from raspitrain.training.metrics import Confusion, confusion_of
 from raspitrain.tuning.tune import Tuned
 
 
@@ -167,11 +169,24 @@ def _best_model_state(job: Job) -> dict[str, Tensor] | str | None:
 
 
 def _evaluation_state(evaluation: Evaluation) -> dict[str, Any]:
-    def tensor(confusion: np.ndarray | None) -> Tensor | None:
-        return None if confusion is None else torch.from_numpy(confusion)
-
     return {
         "row": evaluation.row,
-        "validation_confusion": tensor(evaluation.validation_confusion),
-        "test_confusion": tensor(evaluation.test_confusion),
+        "validation_confusion": _confusion_state(evaluation.validation_confusion),
+        "test_confusion": _confusion_state(evaluation.test_confusion),
     }
+
+
+def _confusion_state(confusion: Confusion | None) -> dict[str, Any] | None:
+    if confusion is None:
+        return None
+    cells = np.stack([confusion.true, confusion.predicted, confusion.counts])
+    return {"num_classes": confusion.num_classes, "cells": torch.from_numpy(cells)}
+
+
+def restore_confusion(state: Mapping[str, Any] | Tensor | None) -> Confusion | None:
+    """What `_confusion_state` kept; before 0.2 it was the whole matrix."""
+    if state is None:
+        return None
+    if isinstance(state, Tensor):
+        return confusion_of(state.numpy())
+    return Confusion(state["num_classes"], *state["cells"].numpy())

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
-from raspitrain.training.metrics import classification_report, confusion_matrix
+from raspitrain.training.metrics import Confusion, classification_report, confusion_matrix
 from raspitrain.training.randomness import same_random_numbers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -30,12 +29,12 @@ class NonFiniteLossError(InputError):
 
 @dataclass
 class Evaluation:
-    """One row of metrics.csv and the confusion matrices behind it, (K, K) with true classes as
-    rows; None for a part that the split leaves empty."""
+    """One row of metrics.csv and the confusion matrices behind it; None for a part that the split
+    leaves empty."""
 
     row: dict[str, Any]
-    validation_confusion: np.ndarray | None
-    test_confusion: np.ndarray | None
+    validation_confusion: Confusion | None
+    test_confusion: Confusion | None
 
 
 @dataclass
@@ -152,7 +151,7 @@ def fit(
             "samples_per_second": position.cases_seen / position.seconds,
             "seconds": position.seconds,
         }
-        confusions: dict[str, np.ndarray | None] = {"validation": None, "test": None}
+        confusions: dict[str, Confusion | None] = {"validation": None, "test": None}
         for name in confusions:
             if name not in parts:
                 continue
@@ -267,8 +266,8 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     on_batch: Callable[[], None] | None = None,
-) -> tuple[float, np.ndarray]:
-    """Mean loss over the part and its confusion matrix, int64 (K, K) with true classes as rows."""
+) -> tuple[float, Confusion]:
+    """Mean loss over the part and its confusion matrix."""
     model.eval()
     total_loss = 0.0
     predictions = []
