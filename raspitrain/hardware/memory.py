@@ -132,17 +132,31 @@ def check_memory(
     """
     from raspitrain.results.plots import confusion_picture_bytes
 
-    step = _step_bytes(model, loss, augment, parts, num_classes, in_memory)
     later = LATER_BYTES + confusion_picture_bytes(num_classes) + CLASS_BYTES * num_classes
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     states = _states_per_weight(optimizer)
     # Gradients; the state; the weights of the best evaluation, and those about to replace them.
     model_bytes = weights * (1 + states + 2)
 
+    free, held = free_bytes(budget_mb), resident_bytes()
+    there = f"{(held + free) / 1e6:.0f} MB are there"
+    if budget_mb is not None:
+        there = f"hardware.memory_budget_mb={budget_mb:g} allows no more"
+    advice = "in_memory=false, " if in_memory else ""
+    last = "end other programs" if budget_mb is None else "allow more"
+    advice += f"a smaller model or shorter signals, or {last}"
+    if model_bytes + later > free:
+        # Before a step is tried, which would take as much.
+        raise InputError(
+            f"the model and its optimizer need about {model_bytes / 1e6:.0f} MB of memory, plots "
+            f"{later / 1e6:.0f} and libraries and data {held / 1e6:.0f}, but {there}; no batch "
+            f"fits, so take {advice}."
+        )
+    step = _step_bytes(model, loss, augment, parts, num_classes, in_memory)
+
     def needed(size: int) -> int:
         return model_bytes + int(step(size) * (1 + SPARE)) + later
 
-    free, held = free_bytes(budget_mb), resident_bytes()
     num_cases = len(parts["train"])
     largest = math.ceil(num_cases / math.ceil(num_cases / batch_size))  # batches are near equal
     estimate = Estimate(
@@ -150,9 +164,6 @@ def check_memory(
     )  # fmt: skip
     if needed(largest) <= free:
         return estimate
-    there = f"{estimate.held_mb + estimate.free_mb:.0f} MB are there"
-    if budget_mb is not None:
-        there = f"hardware.memory_budget_mb={budget_mb:g} allows no more"
     needs = (
         f"batch_size={batch_size} needs about {estimate.peak_mb:.0f} MB of memory (libraries and "
         f"data {estimate.held_mb:.0f}, model and optimizer {estimate.model_mb:.0f}, a batch "
@@ -161,12 +172,7 @@ def check_memory(
     fits = _largest(lambda size: needed(size) <= free, largest)
     if fits:
         raise InputError(f"{needs}; the largest batch that fits is batch_size={fits}.")
-    advice = "in_memory=false, " if in_memory else ""
-    last = "end other programs" if budget_mb is None else "allow more"
-    raise InputError(
-        f"{needs}; no batch fits, so take {advice}a smaller model.width_mult or shorter signals, "
-        f"or {last}."
-    )
+    raise InputError(f"{needs}; no batch fits, so take {advice}.")
 
 
 def _largest(fits: Callable[[int], bool], below: int) -> int:

@@ -30,6 +30,7 @@ from raspitrain.hardware.memory import (
     out_of_memory_sentence,
 )
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.run.model_size import make_within
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.fit import (
     Augment,
@@ -43,7 +44,6 @@ from raspitrain.training.state import restore_training, training_state
 from raspitrain.tuning.compiled import Forward
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
-WIDE = 2  # a model.width_mult above it is looked at before the network is made
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -155,8 +155,12 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    _check_width(cfg, facts, free_bytes(budget_mb))
-    model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    model = make_within(
+        lambda: _expect("model", build("model", cfg.model, allowed, **facts), nn.Module),
+        free_bytes(budget_mb),
+        f"model.width_mult={cfg.model.width_mult}" if "width_mult" in cfg.model
+        else f"model ({cfg.model._target_})",
+    ).to(device)  # fmt: skip
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -201,21 +205,6 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         position=Position(),
         memory=memory,
     )
-
-
-def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
-    """Refuse a network that is far too large, before its weights take all of the memory."""
-    width = cfg.model.get("width_mult", 1)
-    if not isinstance(width, int | float) or width <= WIDE:
-        return
-    with torch.device("meta"):  # shapes alone
-        shapes = build("model", cfg.model, list(cfg.allowed_targets), **facts)
-    size = sum(p.numel() * p.element_size() for p in shapes.parameters())
-    if size > free:
-        raise InputError(
-            f"model.width_mult={width} makes a network of {size / 1e6:.0f} MB, but "
-            f"{free / 1e6:.0f} MB of memory are free: take a smaller one."
-        )
 
 
 def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

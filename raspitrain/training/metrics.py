@@ -117,9 +117,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     return Confusion(num_classes, true, predicted, np.diff(first, append=len(cells)))
 
 
-def classification_report(
-    confusion: Confusion | np.ndarray, class_names: Sequence[str]
-) -> Report:
+def classification_report(confusion: Confusion | np.ndarray, class_names: Sequence[str]) -> Report:
     """Sum up a confusion matrix.
 
     A ratio of nothing to nothing is 0, as in scikit-learn's `zero_division=0`. Balanced accuracy
