@@ -1,14 +1,18 @@
 """Data sets made from a seed."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from raspitrain.data import synthetic as made
 from raspitrain.data.batches import batch_indices, load_part
 from raspitrain.data.normalise import fit_normalisation
 from raspitrain.data.split import split_cases
 from raspitrain.data.synthetic import random, synthetic
+from raspitrain.errors import InputError
 
 SIZES = {"num_cases": 300, "num_channels": 3, "length": 64, "num_classes": 4}
 
@@ -89,3 +93,25 @@ def test_a_small_network_learns_synthetic_where_a_linear_one_does_not():
         accuracies.append((network(signals).argmax(1) == labels).float().mean().item())
     assert accuracies[0] > 0.9
     assert accuracies[1] < 0.6
+
+
+@pytest.mark.parametrize("kind", ["synthetic", "random"])
+@pytest.mark.parametrize(
+    "shape", [(256, 1, 20_000), (256, 8, 4000), (2000, 3, 2000), (9, 5, 10**6)]
+)
+def test_making_takes_no_more_than_it_is_held_against(kind, shape, monkeypatch):
+    """A block of many long cases takes far more than the cases themselves."""
+    num_cases, num_channels, length = shape
+    sizes = {"num_cases": num_cases, "num_channels": num_channels, "length": length}
+    settings = (
+        sizes | {"num_classes": 2, "seed": 0} | ({"noise": 1.0} if kind == "synthetic" else {})
+    )
+    tracemalloc.start()
+    getattr(made, kind)(**settings)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    monkeypatch.setattr(made, "available_memory", lambda: int(0.88 * peak))
+    with pytest.raises(InputError, match=r"GB to make but \d\.\d GB are free"):
+        getattr(made, kind)(**settings)
+    monkeypatch.setattr(made, "available_memory", lambda: int(1.6 * peak) + 10**6)
+    getattr(made, kind)(**settings)

@@ -127,7 +127,9 @@ def test_twenty_thousand_classes_are_refused_where_there_is_no_room(tmp_path):
     done = command(tmp_path, *words, *QUICK, "hardware.memory_budget_mb=600")
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
-    assert re.match(r"error: the model and its optimizer need about \d+ MB of .* allows no more", line)
+    assert re.match(
+        r"error: the model and its optimizer need about \d+ MB of .* allows no more", line
+    )
     assert not (tmp_path / "outputs").exists()
 
 
@@ -196,6 +198,26 @@ def test_a_batch_of_any_model_costs_what_its_cases_cost():
     activations = 64 * (2 * 64 + 2 * 16 * 60 + 16 * 60) * 4 / 1e6  # what backward needs, at least
     assert 3.5 < large / small <= 4.2
     assert activations < large < 3 * activations
+
+
+def test_a_small_file_with_one_long_case_is_not_padded_to_gigabytes(tmp_path):
+    """The issue's own: 360 kB of text, 8 GB once every case is as long as the longest."""
+    tags = "@problemName Set\n@timeStamps false\n@univariate true\n@equalLength false\n"
+    cases = [f"1,2:{'ab'[k % 2]}" for k in range(20_000)] + [",".join("7" * 100_000) + ":a"]
+    text = tags + "@classLabel true a b\n@data\n" + "\n".join(cases) + "\n"
+    (tmp_path / "Set.ts").write_text(text)
+    assert 300_000 < len(text) < 400_000
+    words = ("dataset=ucr", "dataset.name=Set", "dataset.path=.", *QUICK)
+    done = command(tmp_path, *words, limit=3000 << 20)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert re.match(
+        r"error: Set: 20001 cases of 1 x 100000 samples take 8\.0 GB but [12]\.\d GB of memory are "
+        r"free\. Half of the cases have at most 2 samples, the longest has 100000; choose a smaller "
+        r"dataset\.length\.$",
+        line,
+    )
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_where_no_batch_fits_other_ways_are_named():

@@ -41,6 +41,10 @@ def read(path):
         from raspitrain.data.arrays import npz
         return npz(path=str(path / "set.npz"), data="data", label="label", groups=None, part=None,
                    missing="error")
+    if kind == "ts":
+        from raspitrain.data.ucr import ucr
+        return ucr(name="Set", path=str(path), unequal=path.name.split(",")[0], missing="error",
+                   length=int(path.name.split(",")[1]) or None)
     if kind == "csv":
         from raspitrain.data.recordings import recordings
         return recordings(path=str(path), length=4, stride=2, columns=None, label_column=None,
@@ -52,6 +56,8 @@ if kind == "pt":
 else:
     import numpy
 import raspitrain.data.arrays, raspitrain.data.recordings, raspitrain.results.checkpoint
+if kind == "ts":
+    from aeon.datasets import load_from_ts_file
 limit = status_bytes("VmData") + int(extra)
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 told = {}
@@ -166,6 +172,33 @@ def test_archives_that_unfold(tmp_path):
             "a name of a page": "has no array 'label'",
         },
     )
+
+
+def ts_text(*cases: str) -> str:
+    tags = "@problemName Set\n@timeStamps false\n@univariate true\n@equalLength false\n"
+    return tags + "@classLabel true a b\n@data\n" + "".join(f"{case}\n" for case in cases)
+
+
+def test_small_files_that_padding_blows_up(tmp_path):
+    """Named for how cases come to one length, and for dataset.length, 0 for none."""
+    folder = tmp_path / "sets"
+    short = [f"1,2,3:{'ab'[k % 2]}" for k in range(2000)]
+    long = ",".join("123456789" * 20_000) + ":a"
+    made = {
+        "pad,0": ([*short, long], "2001 cases of 1 x 180000 samples take 1.4 GB"),
+        "resample,0": ([*short, long], "2001 cases of 1 x 180000 samples take 1.4 GB"),
+        "pad,50000": (short, "choose a smaller dataset.length"),
+        "pad,1000000000000": (short[:2], "choose a smaller dataset.length"),
+        "resample,1000000000000": (short[:2], "choose a smaller dataset.length"),
+        "resample,7000000": (short[:2], "choose a smaller dataset.length"),
+        "pad,16": ([*short, long], "read"),
+        "resample,16": ([*short, long], "read"),
+        "pad,0,many numbers": ([",".join("1" * 2_500_000) + ":a"] * 4, "GB to read but"),
+    }
+    for name, (cases, _) in made.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "Set.ts").write_text(ts_text(*cases))
+    check("ts", folder, {name: fragment for name, (_, fragment) in made.items()})
 
 
 def test_recordings_that_are_none(tmp_path):

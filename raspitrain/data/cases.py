@@ -12,7 +12,9 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from raspitrain.errors import InputError
+from raspitrain.hardware.board import available_memory
 
+CASE_COPIES = 3
 BLOCK_BYTES = 8 << 20  # of a block in float64: large enough to be fast, small on any board
 
 
@@ -111,7 +113,15 @@ def make_cases(
             f"{source}: signals of type {signals.dtype} are not numbers; "
             "store them as float32, float64 or int16."
         )
-    num_cases, num_channels, _ = shape
+    num_cases, num_channels, length = shape
+    # A case is read whole, and held against mean and spread in float64.
+    size, free = CASE_COPIES * 8 * num_channels * length, available_memory()
+    if size > free:
+        raise InputError(
+            f"{source}: to read one case of {num_channels} x {length} samples takes "
+            f"{size / 1e9:.1f} GB but {free / 1e9:.1f} GB of memory are free; cut the cases into "
+            "shorter windows."
+        )
     codes, class_names = encode_labels(labels, num_cases, source=label_source or source)
     if channel_names is None:
         channel_names = [f"channel_{c}" for c in range(num_channels)]

@@ -9,6 +9,9 @@ from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 
 CASES_A_BLOCK = 256  # part of what a seed means: another number draws other signals
+# Numbers of float64 that making a block takes for each of its samples: in each channel, and beside.
+SYNTHETIC_TABLES = (3, 4)
+RANDOM_TABLES = (1, 0)
 
 
 def synthetic(
@@ -35,7 +38,7 @@ def synthetic(
         "seed": seed,
     }
     check_sizes(**sizes)
-    _check_fits(num_cases, num_channels, length)
+    check_fits(num_cases, num_channels, length, SYNTHETIC_TABLES)
     return _collect(synthetic_blocks(**sizes, noise=noise), "the synthetic data set")
 
 
@@ -49,7 +52,7 @@ def random(*, num_cases: int, num_channels: int, length: int, num_classes: int, 
         "seed": seed,
     }
     check_sizes(**sizes)
-    _check_fits(num_cases, num_channels, length)
+    check_fits(num_cases, num_channels, length, RANDOM_TABLES)
     return _collect(random_blocks(**sizes), "the random data set")
 
 
@@ -141,11 +144,31 @@ def check_sizes(
         )
 
 
-def _check_fits(num_cases: int, num_channels: int, length: int) -> None:
-    size, free = 8 * num_cases * num_channels * length, available_memory()
+def check_fits(
+    num_cases: int, num_channels: int, length: int, tables: tuple[int, int], *, kept: bool = True
+) -> None:
+    """Refuse a data set that cannot be made in memory.
+
+    Parameters
+    ----------
+    tables : tuple of int
+        `SYNTHETIC_TABLES` or `RANDOM_TABLES`.
+    kept : bool
+        Whether all blocks are held, twice while they are put together, or one at a time.
+    """
+    a_channel, a_case = tables
+    size = 8 * min(num_cases, CASES_A_BLOCK) * length * (a_channel * num_channels + a_case)
+    if kept:
+        whole = 4 * num_cases * num_channels * length
+        size = max(size + whole, 2 * whole)
+    free = available_memory()
     if size > free:
+        instead = (
+            "ask for fewer, or write them with python -m raspitrain.data.write and use dataset=npy"
+            if kept
+            else "make them shorter"
+        )
         raise InputError(
             f"dataset: {num_cases} cases of {num_channels} x {length} samples need "
-            f"{size / 1e9:.1f} GB to make but {free / 1e9:.1f} GB are free; ask for fewer, or "
-            "write them with python -m raspitrain.data.write and use dataset=npy."
+            f"{size / 1e9:.1f} GB to make but {free / 1e9:.1f} GB are free; {instead}."
         )

@@ -15,6 +15,7 @@ from raspitrain.hardware.board import available_memory
 
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20
+BYTES_A_VALUE = 26  # while aeon reads, as measured for many short numbers; long ones take fewer
 
 
 def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missing: str) -> Cases:
@@ -65,7 +66,9 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
     if not series:
         raise InputError(f"{files[0]} holds no cases.")
     _fill(series, source=name, missing=missing)
-    length = length or max(case.shape[1] for case in series)
+    lengths = sorted(case.shape[1] for case in series)
+    length = length or lengths[-1]
+    _check_fits(name, len(series), len(series[0]), length, lengths)
     bring = _pad if unequal == "pad" else _resample
     signals = np.empty((len(series), len(series[0]), length), dtype=np.float32)
     for i, case in enumerate(series):
@@ -76,6 +79,21 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
         part = np.full(len(series), 2, dtype=np.int8)
         part[: len(series) - len(read)] = 0
     return make_cases(signals, np.array(labels), source=name, missing="error", part=part)
+
+
+def _check_fits(
+    source: str, num_cases: int, num_channels: int, length: int, lengths: Sequence[int]
+) -> None:
+    """Refuse a length to which cases of these `lengths`, sorted, cannot be brought in memory."""
+    size = 4 * num_cases * num_channels * length + 8 * length * (2 + 2 * num_channels)
+    free = available_memory()
+    if size > free:
+        raise InputError(
+            f"{source}: {num_cases} cases of {num_channels} x {length} samples take "
+            f"{size / 1e9:.1f} GB but {free / 1e9:.1f} GB of memory are free. Half of the cases "
+            f"have at most {lengths[len(lengths) // 2]} samples, the longest has {lengths[-1]}; "
+            "choose a smaller dataset.length."
+        )
 
 
 def carried_names() -> list[str]:
@@ -150,6 +168,15 @@ def _read_header(file: Path) -> dict[str, str]:
     return tags
 
 
+def _count_values(file: Path) -> int:
+    """How many numbers a .ts file holds, and a few more: what stands between commas and colons."""
+    count = 0
+    with open_file(file) as raw:
+        while block := raw.read(1 << 20):
+            count += block.count(b",") + block.count(b":") + block.count(b"\n")
+    return count
+
+
 def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
     """Return the cases of a .ts file, each float64 (C, L), and their labels."""
     tags = _read_header(file)
@@ -163,10 +190,10 @@ def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
             f"{file} has a time stamp with every value, which aeon reads wrongly (signs are lost); "
             "write the values alone, with @timeStamps false."
         )
-    size, free = file.stat().st_size, available_memory()
-    if 2 * size > free:
+    size, free = BYTES_A_VALUE * _count_values(file), available_memory()
+    if size > free:
         raise InputError(
-            f"{file} is {size / 1e9:.1f} GB of text but {free / 1e9:.1f} GB of memory are free; "
+            f"{file} takes {size / 1e9:.1f} GB to read but {free / 1e9:.1f} GB of memory are free; "
             "store it as data.npy and label.npy and use dataset=npy."
         )
     try:

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from raspitrain.data.npy_file import user_path
-from raspitrain.data.synthetic import check_sizes, random_blocks, synthetic_blocks
+from raspitrain.data.synthetic import (
+    RANDOM_TABLES,
+    SYNTHETIC_TABLES,
+    check_fits,
+    check_sizes,
+    random_blocks,
+    synthetic_blocks,
+)
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import atomic_path
 
@@ -103,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     try:
         check_sizes(**sizes)
+        tables = SYNTHETIC_TABLES if given.kind == "synthetic" else RANDOM_TABLES
+        check_fits(given.cases, given.channels, given.length, tables, kept=False)
         if given.kind == "synthetic":
             blocks = synthetic_blocks(**sizes, noise=given.noise)
         else:
