@@ -4,7 +4,7 @@
     python benchmarks/downsamples.py --sets ItalyPowerDemand GunPoint --seeds 0 1 2
 
 A rule says how many positions a case keeps at least before the pooling. `num_downsamples: auto`
-follows the one that wins here; see `auto_downsamples` in raspitrain/model/mobilenetv3.py.
+follows the one that wins here; see `auto_downsamples` in raspitrain/model/scaling.py.
 """
 
 import argparse
@@ -13,10 +13,10 @@ import statistics
 import hydra
 from omegaconf import DictConfig
 
-from raspitrain.cli import config_folder
+from raspitrain.cli.main import config_folder
 from raspitrain.data.ucr import carried_names
-from raspitrain.model.tables import length_after
-from raspitrain.prepare import prepare
+from raspitrain.model.scaling import length_after
+from raspitrain.run.prepare import prepare
 
 MIN_POSITIONS = (1, 2, 4, 8, 16)
 STRIDES = 5  # of the paper's networks

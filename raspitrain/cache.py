@@ -91,7 +91,7 @@ def file_digest(path: Path) -> dict[str, Any]:
 
 
 def recall(question: str, key: dict[str, Any]) -> Any:
-    """What `remember` wrote for this key; None if there is nothing or it is not what was written."""
+    """What `remember` wrote for this key; None if it is not there or not what was written."""
     try:
         kept = json.loads(_answer_path(question, key).read_bytes())
         intact = kept["sha256"] == _digest(kept["key"], kept["value"])

@@ -15,7 +15,7 @@ from conftest import TINY
 from processes import SERVER, wait_until
 
 from raspitrain import cache
-from raspitrain.model import kernels
+from raspitrain.model.engine import kernels
 
 STAND_IN = "int answer(void) { return 42; }\n"
 COMPILES = "Compiling kernels.c for this machine (once)\n"

@@ -68,7 +68,7 @@ def _start(card: Card, cut_at: int | None, sync: bool, answer) -> None:
     """Load the kernels and choose the engine, as a run does that starts."""
     import torch
 
-    from raspitrain.model import engine, kernels
+    from raspitrain.model.engine import choose, kernels
     from raspitrain.results import atomic
 
     os.environ["XDG_CACHE_HOME"] = str(card.folder)
@@ -84,8 +84,8 @@ def _start(card: Card, cut_at: int | None, sync: bool, answer) -> None:
     if not sync:
         os.fsync = lambda descriptor: None
     assert kernels.load_kernels(torch.float32) is not None
-    assert engine.measure("native") > 0  # all of the library is there and computes
-    engine.faster_engine()
+    assert choose.measure("native") > 0  # all of the library is there and computes
+    choose.faster_engine()
     answer.send(steps)
 
 

@@ -14,7 +14,7 @@ from raspitrain.report.__main__ import main
 from raspitrain.report.page import Cell, link, page, table, tag
 from raspitrain.results.json_file import write_json
 from raspitrain.results.table import append_row
-from raspitrain.run import run
+from raspitrain.run.run import run
 
 
 class Reader(HTMLParser):
@@ -48,7 +48,7 @@ def read(path):
 def finished(tmp_path_factory):
     import hydra
 
-    from raspitrain.cli import config_folder
+    from raspitrain.cli.main import config_folder
 
     words = [*TINY, "split.validation=0.2", "eval_every=1"]
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):

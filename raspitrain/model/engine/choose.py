@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from raspitrain.cache import recall, remember
-from raspitrain.model import channels_last, native
-from raspitrain.model.kernels import kernels_name, load_kernels
+from raspitrain.model.engine import channels_last, native
+from raspitrain.model.engine.kernels import kernels_name, load_kernels
 
 if TYPE_CHECKING:
     from raspitrain.model.mobilenetv3 import MobileNetV3

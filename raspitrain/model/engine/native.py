@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from raspitrain.model.kernels import load_kernels
+from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.layers import Block
-from raspitrain.model.tables import length_after
+from raspitrain.model.scaling import length_after
 
 if TYPE_CHECKING:
     from raspitrain.model.mobilenetv3 import MobileNetV3

@@ -27,8 +27,8 @@ from raspitrain.hardware.load import (
     read_load,
 )
 from raspitrain.hardware.threads import given_num_threads, thread_variables
-from raspitrain.hardware.trial import Trial, choose
 from raspitrain.training.randomness import same_random_numbers
+from raspitrain.tuning.trial import Trial, choose
 
 log = logging.getLogger(__name__)
 
