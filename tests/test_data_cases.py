@@ -76,7 +76,7 @@ def test_missing_values_are_filled_in_what_is_gathered_and_not_in_the_data(missi
     signals[2, 1, 3] = np.nan
     cases = make_cases(signals, np.arange(6) % 2, source="test", missing=missing)
     gathered = cases.signals[np.array([2, 0])]
-    assert gathered.dtype == np.float32
+    assert gathered.dtype == np.float64
     assert gathered[0, 1, 3] == (SIGNALS[2, 1, 3] if missing == "interpolate" else 0)
     assert np.array_equal(gathered[1], SIGNALS[0])
     assert np.isnan(signals[2, 1, 3])

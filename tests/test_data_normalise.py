@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raspitrain.data import cases
+from raspitrain.data.batches import load_part
 from raspitrain.data.normalise import fit_normalisation
+from raspitrain.data.npy_file import StoredSignals
 
 
 @pytest.mark.parametrize("cases_a_block", [1, 3, 1000])
@@ -16,7 +21,7 @@ def test_blocks_agree_with_numpy_over_the_training_cases_alone(cases_a_block, mo
     train = rng.permutation(40)
     normalisation = fit_normalisation(signals, train)
     expected = signals[:40].astype(np.float64)
-    assert normalisation.mean.dtype == normalisation.std.dtype == np.float32
+    assert normalisation.mean.dtype == normalisation.std.dtype == np.float64
     np.testing.assert_allclose(normalisation.mean, expected.mean((0, 2)), rtol=1e-6)
     np.testing.assert_allclose(normalisation.std, expected.std((0, 2)), rtol=1e-6)
 
@@ -27,10 +32,73 @@ def test_a_small_signal_on_a_large_offset_keeps_its_spread():
     np.testing.assert_allclose(std, [pascal.std()], rtol=1e-5)
 
 
+OFFSETS = [0, 1, -9.81, 101_325, 1e6, -1e8, 1e12]
+
+
+@pytest.mark.parametrize("missing", ["error", "interpolate"])
+@pytest.mark.parametrize(
+    "dtype", ["<f8", ">f8", "<i4", ">i4", "<i8", ">i8", ">u4", "<f4", ">f4", "<i2"]
+)
+def test_no_offset_that_the_type_holds_destroys_the_signal(dtype, missing, tmp_path):
+    """The issue's own is 1e8 ± 1 in float64."""
+    kind = np.dtype(dtype)
+    rng = np.random.default_rng(0)
+    wave = np.rint(100 * np.sin(np.arange(64) / 5) + rng.normal(0, 9, (30, 1, 64)))
+    for offset in OFFSETS:
+        if kind.kind == "f":
+            signals = (offset + wave / 100).astype(kind)
+            if np.spacing(np.abs(signals).max()) > 1e-4:  # then the file has lost it already
+                continue
+        else:
+            limits = np.iinfo(kind)
+            if not limits.min < offset - 200 < offset + 200 < limits.max:
+                continue
+            signals = (round(offset) + wave).astype(kind)
+        np.save(tmp_path / "data.npy", signals)
+        labels = np.arange(30) % 2
+        train = np.arange(20)
+        expected = (wave - wave[:20].mean()) / wave[:20].std()
+        for source in (signals, StoredSignals(tmp_path / "data.npy")):
+            made = cases.make_cases(source, labels, source="test", missing=missing)
+            fitted = fit_normalisation(made.signals, train)
+            assert not fitted.constant.any()
+            for in_memory in (True, False):
+                part = load_part(made, train, fitted, in_memory=in_memory)
+                (gathered, _) = part.gather(torch.arange(20))
+                np.testing.assert_allclose(gathered.numpy(), expected[:20], atol=2e-3)
+
+
+@given(offset=st.floats(-1e9, 1e9), spread=st.floats(0.1, 1e3), seed=st.integers(0, 2**32 - 1))
+def test_normalised_signals_have_mean_0_and_deviation_1(offset, spread, seed):
+    noise = np.random.default_rng(seed).normal(offset, spread, (8, 2, 40))
+    normalised = fit_normalisation(noise, np.arange(8)).apply(noise)
+    assert normalised.dtype == np.float32
+    np.testing.assert_allclose(normalised.mean((0, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(normalised.std((0, 2)), 1, rtol=1e-3)
+
+
+def test_values_that_are_filled_keep_their_digits():
+    signals = 1e8 + np.sin(np.arange(48.0)).reshape(4, 1, 12)
+    broken = signals.copy()
+    broken[1, 0, 3:5] = [np.nan, 1e300]  # more than float32 holds
+    made = cases.make_cases(broken, np.arange(4) % 2, source="test", missing="interpolate")
+    filled = made.signals[np.arange(4)]
+    ends = signals[1, 0, [2, 5]]
+    np.testing.assert_allclose(filled[1, 0, 3:5] - 1e8, np.interp([1, 2], [0, 3], ends) - 1e8)
+    keep = np.isfinite(broken) & (broken < 1e299)
+    np.testing.assert_array_equal(filled[keep], signals[keep])
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -101_325.7, 1e30])
 def test_a_channel_that_never_changes_is_not_blown_up(value):
     normalisation = fit_normalisation(np.full((5, 1, 7), value), np.arange(5))
     assert normalisation.std.tolist() == [1]
+    assert normalisation.constant.tolist() == [True]
+
+
+@given(value=st.floats(-1e30, 1e30), cases_=st.integers(1, 60), length=st.integers(1, 300))
+def test_a_constant_channel_of_any_size_is_known_as_one(value, cases_, length):
+    assert fit_normalisation(np.full((cases_, 1, length), value), np.arange(cases_)).constant[0]
 
 
 def test_integers_do_not_overflow():

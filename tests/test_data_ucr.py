@@ -83,3 +83,14 @@ def test_nothing_is_asked_of_the_network(monkeypatch):
     load("GunPoint")
     with pytest.raises(ValueError, match="aeon does not carry"):
         load("FordA")
+
+
+def test_a_large_offset_costs_no_digits(tmp_path):
+    tags = "@problemName Set\n@timeStamps false\n@univariate true\n@equalLength true\n"
+    values = [[1e8 + 0.25, 1e8 - 0.5, 1e8], [1e8 - 1, 1e8 + 1, 1e8 + 0.125]]
+    rows = [",".join(map(repr, row)) + f":{label}" for row, label in zip(values, "ab", strict=True)]
+    (tmp_path / "Set.ts").write_text(
+        tags + "@classLabel true a b\n@data\n" + "\n".join(rows) + "\n"
+    )
+    cases = ucr(name="Set", path=str(tmp_path), unequal="pad", length=None, missing="error")
+    assert cases.signals[np.arange(2)][:, 0].tolist() == values

@@ -212,9 +212,9 @@ def test_a_small_file_with_one_long_case_is_not_padded_to_gigabytes(tmp_path):
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert re.match(
-        r"error: Set: 20001 cases of 1 x 100000 samples take 8\.0 GB but [12]\.\d GB of memory are "
-        r"free\. Half of the cases have at most 2 samples, the longest has 100000; choose a smaller "
-        r"dataset\.length\.$",
+        r"error: Set: 20001 cases of 1 x 100000 samples take 8\.0 GB but [12]\.\d GB of memory "
+        r"are free\. Half of the cases have at most 2 samples, the longest has 100000; choose a "
+        r"smaller dataset\.length\.$",
         line,
     )
     assert not (tmp_path / "outputs").exists()

@@ -2,6 +2,7 @@
 
 import random
 import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -102,10 +103,8 @@ def test_layers_without_a_size_yet_are_let_through():
 
 def test_no_hook_stays_behind():
     for make in (lambda: linears(1, 10), lambda: linears(1, 10_000)):
-        try:
+        with suppress(InputError):
             make_within(make, MB, "")
-        except InputError:
-            pass
     assert linears(1, 1000)[0].weight.shape == (1000, 1000)
 
 

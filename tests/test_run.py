@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY
@@ -161,3 +162,25 @@ def test_automatic_settings_follow_the_size_of_the_set(compose):
     assert few.epochs == 120  # 600 steps of 70 cases in 5 batches
     assert few.eval_every == 3
     assert prepare(compose(*TINY, "epochs=auto", "min_steps=1")).epochs == 20
+
+
+def test_a_small_signal_on_a_large_offset_is_learnt_and_a_constant_channel_is_named(
+    command, tmp_path
+):
+    """The issue's own: 1e8 ± 1 in float64, which float32 rounds to steps of 8."""
+    labels = np.arange(80) % 2
+    wave = np.sin(np.arange(32) * (1 + labels[:, None]) / 3)
+    (tmp_path / "set").mkdir()
+    np.save(tmp_path / "set/data.npy", np.stack([1e8 + wave, np.full_like(wave, 7.3)], axis=1))
+    np.save(tmp_path / "set/label.npy", labels)
+    done = command(
+        "dataset=npy", "dataset.path=set", "epochs=20", "model.width_mult=0.25",
+        "hardware.num_threads=1", "hydra.run.dir=run",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = "constant in the training part, so nothing is learnt from it: channel channel_1"
+    assert said in done.stderr
+    assert said in (tmp_path / "run/run.log").read_text()
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["constant_channels"] == ["channel_1"]
+    assert summary["test_accuracy"] == 1

@@ -76,23 +76,19 @@ def load_part(
     """
     labels = torch.from_numpy(cases.labels[indices])
     signals = cases.signals
-    mean = torch.from_numpy(normalisation.mean)[:, None]  # (C, 1)
-    std = torch.from_numpy(normalisation.std)[:, None]
 
     if in_memory:
         held = torch.empty((len(indices), *signals.shape[1:]), dtype=torch.float32)
         start = 0
         for block_indices, block in iterate_blocks(signals, indices):
             stop = start + len(block_indices)
-            held.numpy()[start:stop] = block
-            held[start:stop].sub_(mean).div_(std)
+            held.numpy()[start:stop] = normalisation.apply(block)
             start = stop
         return Part(labels, lambda batch: held.index_select(0, batch))
 
     def read(batch: torch.Tensor) -> torch.Tensor:
-        stored = signals[indices[batch.numpy()]]
         # A copy in any case: the caller may change the batch, never the data.
-        return torch.from_numpy(stored.astype(np.float32)).sub_(mean).div_(std)
+        return torch.from_numpy(normalisation.apply(signals[indices[batch.numpy()]]))
 
     return Part(labels, read)
 

@@ -268,16 +268,19 @@ def refuse_missing(source: str, count: int, first: tuple[int, int, int]) -> NoRe
 
 
 class FilledSignals:
-    """Signals whose NaN and infinite values are filled as they are gathered, as float32."""
+    """Signals whose NaN and infinite values are filled as they are gathered."""
 
     def __init__(self, signals: Signals, missing: str) -> None:
         self._signals = signals
         self._missing = missing
         self.shape = tuple(signals.shape)
-        self.dtype = np.dtype(np.float32)
+        self.dtype = np.dtype(np.float32 if signals.dtype.itemsize <= 4 else np.float64)
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
-        return fill_missing(_as_float32(self._signals[indices]), self._missing)
+        stored = self._signals[indices]
+        signals = stored.astype(self.dtype)
+        signals[~np.isfinite(_as_float32(stored))] = np.nan  # too large for float32 as well
+        return fill_missing(signals, self._missing)
 
 
 def fill_missing(signals: np.ndarray, missing: str) -> np.ndarray:

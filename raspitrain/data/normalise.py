@@ -14,11 +14,23 @@ class Normalisation:
     Attributes
     ----------
     mean, std : np.ndarray
-        float32 (C,), in the signal's own unit; std is 1 for a channel that never changes.
+        float64 (C,), in the signal's own unit; std is 1 for a channel that is constant.
+    constant : np.ndarray
+        bool (C,): channels that never change, or by no more than rounding.
     """
 
     mean: np.ndarray
     std: np.ndarray
+    constant: np.ndarray
+
+    def apply(self, signals: np.ndarray) -> np.ndarray:
+        """Signals (N, C, L) of any type of number, normalised: float32, a new array.
+
+        In float64 until the mean is off: float32 has no room for a small signal on a large offset.
+        """
+        centred = np.subtract(signals, self.mean[:, None], dtype=np.float64)
+        centred /= self.std[:, None]
+        return centred.astype(np.float32)
 
 
 def fit_normalisation(signals: Signals, train_indices: np.ndarray) -> Normalisation:
@@ -40,8 +52,11 @@ def fit_normalisation(signals: Signals, train_indices: np.ndarray) -> Normalisat
     count = 0
     mean = np.zeros(num_channels)
     squares = np.zeros(num_channels)
+    first = np.sort(train_indices)[:1]
+    pivot = signals[first][0, :, :1].astype(np.float64)  # (C, 1)
     for _, stored in iterate_blocks(signals, np.sort(train_indices)):
-        block = stored.astype(np.float64)  # (B, C, L)
+        # (B, C, L); of a constant channel 0, where sums of one number many times would be rounded.
+        block = np.subtract(stored, pivot, dtype=np.float64)
         block_count = block.shape[0] * block.shape[2]
         block_mean = block.mean(axis=(0, 2))
         block -= block_mean[:, None]
@@ -51,10 +66,10 @@ def fit_normalisation(signals: Signals, train_indices: np.ndarray) -> Normalisat
         mean += delta * block_count / total
         count = total
     std = np.sqrt(squares / count)
-    # Below the last digit of float32 there is rounding alone, and dividing would blow it up.
-    # A deviation below float32's least normal number may count as 0, and nothing divides by that.
-    limits = np.finfo(np.float32)
-    constant = std <= np.maximum(limits.eps * np.abs(mean), limits.tiny)
-    return Normalisation(
-        mean=mean.astype(np.float32), std=np.where(constant, 1, std).astype(np.float32)
-    )
+    mean += pivot[:, 0]
+    # Below its last digit a stored number is rounding alone, and dividing would blow it up. A
+    # deviation below float32's least normal number may count as 0, and nothing divides by that.
+    is_float64 = signals.dtype.kind != "f" or signals.dtype.itemsize > 4
+    digit = np.finfo(np.float64 if is_float64 else np.float32).eps
+    constant = std <= np.maximum(digit * np.abs(mean), np.finfo(np.float32).tiny)
+    return Normalisation(mean=mean, std=np.where(constant, 1.0, std), constant=constant)

@@ -15,6 +15,7 @@ from raspitrain.hardware.board import available_memory
 
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20
+LARGEST_ROUNDING = 1e-4  # of a channel's range
 BYTES_A_VALUE = 26  # while aeon reads, as measured for many short numbers; long ones take fewer
 
 
@@ -70,7 +71,8 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
     length = length or lengths[-1]
     _check_fits(name, len(series), len(series[0]), length, lengths)
     bring = _pad if unequal == "pad" else _resample
-    signals = np.empty((len(series), len(series[0]), length), dtype=np.float32)
+    kept_in = np.float64 if _needs_float64(series) else np.float32
+    signals = np.empty((len(series), len(series[0]), length), dtype=kept_in)
     for i, case in enumerate(series):
         signals[i] = case if case.shape[1] == length else bring(case, length)
 
@@ -228,6 +230,14 @@ def _fill(series: Sequence[np.ndarray], *, source: str, missing: str) -> None:
             fill_missing(case, missing)
     if first is not None:
         refuse_missing(source, count, first)
+
+
+def _needs_float64(series: Sequence[np.ndarray]) -> bool:
+    """Whether a channel has an offset beside which float32 would round its signal away."""
+    least = np.min([case.min(axis=1) for case in series], axis=0)
+    most = np.max([case.max(axis=1) for case in series], axis=0)
+    step = np.finfo(np.float32).eps * np.maximum(np.abs(least), np.abs(most))
+    return bool((step > LARGEST_ROUNDING * (most - least)).any())
 
 
 def _pad(case: np.ndarray, length: int) -> np.ndarray:

@@ -42,6 +42,7 @@ KEYS = (
     "peak_memory_mb",
     "num_cases",
     "class_names",
+    "constant_channels",  # from which nothing could be learnt
     "confusion_matrix",  # rows are the true classes; of no more than 40 classes
     "worst_confusions",  # the most frequent mistakes
     "per_class",

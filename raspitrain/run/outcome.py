@@ -26,7 +26,7 @@ from raspitrain.results.plots import (
 from raspitrain.results.screen import how_to_resume
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
-from raspitrain.run.state import Job, save
+from raspitrain.run.state import Job, constant_channels, save
 from raspitrain.training.metrics import classification_report
 
 log = logging.getLogger("raspitrain")
@@ -145,6 +145,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "hardware": job.profile.record(),
         "num_cases": {name: len(part) for name, part in prepared.parts.items()},
         "class_names": list(prepared.cases.class_names),
+        "constant_channels": constant_channels(prepared),
         "total_seconds": job.seconds,
         "peak_memory_mb": job.peak_memory_mb,
         "checkpoints": job.keeper.record(),

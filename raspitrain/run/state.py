@@ -1,7 +1,7 @@
 """A run under way, and what a checkpoint keeps of it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,25 @@ def make_job(
         data=fingerprint(prepared.cases),
         made_by=arithmetic(prepared.model, prepared.device),
         started=started,
+        notes=_constant_note(constant_channels(prepared)),
     )
+
+
+def _constant_note(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    what = "channel" if len(names) == 1 else "channels"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return [
+        "constant in the training part, so nothing is learnt from it: "
+        f"{what} {', '.join(names[:5])}{more}"
+    ]
+
+
+def constant_channels(prepared: Prepared) -> list[str]:
+    """Channels that never change over the training part, or by no more than rounding."""
+    names = prepared.cases.channel_names
+    return [names[c] for c in np.flatnonzero(prepared.normalisation.constant).tolist()]
 
 
 def save(job: Job, *, warn: bool = True) -> bool:
