@@ -55,10 +55,14 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate computed from the means of all channels."""
+    """Scale each channel by a gate computed from the means of all channels.
 
-    def __init__(self, width: int, squeezed: int) -> None:
+    hard: the gate is a sigmoid of straight lines, as MobileNetV3 has it.
+    """
+
+    def __init__(self, width: int, squeezed: int, *, hard: bool = True) -> None:
         super().__init__()
+        self.hard = hard
         self.reduce = nn.Linear(width, squeezed)
         self.expand = nn.Linear(squeezed, width)
 
@@ -67,8 +71,9 @@ class SqueezeExcite(nn.Module):
 
     def gate(self, means: Tensor) -> Tensor:
         """(N, C) -> (N, C), from 0 to 1."""
+        gates = self.expand(F.relu(self.reduce(means)))
         # Not F.hardsigmoid: its float64 gradient is only good to float32.
-        return F.relu6(self.expand(F.relu(self.reduce(means))) + 3) / 6
+        return F.relu6(gates + 3) / 6 if self.hard else torch.sigmoid(gates)
 
 
 class Block(nn.Module):
@@ -204,6 +209,77 @@ def conv_norm(
     if activation:
         layers.append(ACTIVATIONS[activation]())
     return nn.Sequential(*layers)
+
+
+def inverted_residual(
+    in_width: int,
+    out_width: int,
+    kernel: int,
+    *,
+    expand: int,
+    stride: int,
+    activation: str,
+    squeeze_excite: bool = False,
+) -> nn.Module:
+    """1x1 expand, depthwise, squeeze-excite, 1x1 project; around it a shortcut where it fits."""
+    width = expand * in_width
+    layers: list[nn.Module] = []
+    if expand > 1:
+        layers.append(conv_norm(in_width, width, 1, activation=activation))
+    layers.append(
+        conv_norm(width, width, kernel, stride=stride, groups=width, activation=activation)
+    )
+    if squeeze_excite:
+        layers.append(SqueezeExcite(width, in_width // 4, hard=False))
+    layers.append(conv_norm(width, out_width, 1, activation=None))
+    body = nn.Sequential(*layers)
+    return Add(body, nn.Identity()) if stride == 1 and in_width == out_width else body
+
+
+def inverted_residuals(
+    in_width: int,
+    out_width: int,
+    kernel: int,
+    *,
+    repeats: int,
+    expand: int,
+    stride: int,
+    activation: str,
+    squeeze_excite: bool = False,
+) -> nn.Sequential:
+    """So many of them; the first has the stride and changes the width."""
+    return nn.Sequential(
+        *(
+            inverted_residual(
+                out_width if number else in_width,
+                out_width,
+                kernel,
+                expand=expand,
+                stride=1 if number else stride,
+                activation=activation,
+                squeeze_excite=squeeze_excite,
+            )
+            for number in range(repeats)
+        )
+    )
+
+
+class Shuffle(nn.Module):
+    """Deal the channels of every group out over all groups."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def halving_pool(stride: int, kernel: int = 3) -> nn.Module:
+    """Largest of `kernel` positions, L to ceil(L / 2); nothing where the stride is not kept."""
+    if stride == 1:
+        return nn.Identity()
+    return nn.MaxPool1d(kernel, stride, padding=kernel // 2)
 
 
 def pooled_classifier(width: int, num_classes: int, *, dropout: float = 0.0) -> nn.Sequential:

@@ -1,6 +1,6 @@
 """How a width multiplier and a signal's length change a network: one rule for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 
 from raspitrain.errors import InputError
@@ -26,6 +26,13 @@ def check_signals(num_channels: int, num_classes: int, length: int) -> None:
 def check_width_mult(width_mult: float) -> None:
     if not width_mult > 0:
         raise InputError(f"model.width_mult={width_mult} must be above 0.")
+
+
+def check_choice(key: str, value: object, choices: Iterable[object]) -> None:
+    choices = tuple(choices)
+    if value not in choices:
+        known = ", ".join(map(str, choices))
+        raise InputError(f"model.{key}={value} is not known: take one of {known}.")
 
 
 def make_divisible(width: float, divisor: int = 8) -> int:
