@@ -147,6 +147,8 @@ RULES: dict[str, Rule] = {
     "model.width_mult": number(least=0.05, most=10),
     "model.width": whole(1, most=1024),
     "model.depth": whole(1, most=1000),
+    "model.growth_rate": whole(1, most=1024),
+    "model.batchnorm": SWITCH,
     "model.kernel": whole(4, most=1000),
     "model.num_downsamples": either(whole(0), AUTO),
     "model.dropout": FRACTION,

@@ -1,5 +1,6 @@
 """The parts of the networks, as plain modules on (N, C, L)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -191,6 +192,22 @@ def conv(
     return nn.Sequential(nn.ConstantPad1d((reach // 2, reach // 2 + 1), 0.0), layer)
 
 
+def conv_relu(
+    in_width: int, out_width: int, kernel: int, *, stride: int = 1, batchnorm: bool = False
+) -> nn.Sequential:
+    """Convolution and ReLU; without a BatchNorm between them, He's initial weights keep the scale
+    (He et al. 2015, arXiv:1502.01852)."""
+    if batchnorm:
+        return conv_norm(in_width, out_width, kernel, stride=stride)
+    layer = conv(in_width, out_width, kernel, stride=stride, bias=True)
+    for parameter in layer.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+        else:
+            nn.init.zeros_(parameter)
+    return nn.Sequential(layer, nn.ReLU())
+
+
 def conv_norm(
     in_width: int,
     out_width: int,
@@ -275,11 +292,13 @@ class Shuffle(nn.Module):
         return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
-def halving_pool(stride: int, kernel: int = 3) -> nn.Module:
-    """Largest of `kernel` positions, L to ceil(L / 2); nothing where the stride is not kept."""
+def halving_pool(
+    stride: int, kernel: int = 3, pool: type[nn.MaxPool1d | nn.AvgPool1d] = nn.MaxPool1d
+) -> nn.Module:
+    """Pooling of L to ceil(L / 2) positions; nothing where the stride is not kept."""
     if stride == 1:
         return nn.Identity()
-    return nn.MaxPool1d(kernel, stride, padding=kernel // 2)
+    return pool(kernel, stride, padding=(kernel - 1) // 2, ceil_mode=kernel % 2 == 0)
 
 
 def pooled_classifier(width: int, num_classes: int, *, dropout: float = 0.0) -> nn.Sequential:
@@ -288,3 +307,18 @@ def pooled_classifier(width: int, num_classes: int, *, dropout: float = 0.0) -> 
     if dropout:
         layers.insert(2, nn.Dropout(dropout))
     return nn.Sequential(*layers)
+
+
+def hidden_classifier(
+    in_width: int, widths: Sequence[int], num_classes: int, *, positions: int, dropout: float
+) -> nn.Sequential:
+    """Logits (N, K) from (N, in_width, L), averaged to so many positions, by hidden layers."""
+    layers: list[nn.Module] = [nn.AdaptiveAvgPool1d(positions), nn.Flatten()]
+    before = in_width * positions
+    for width in widths:
+        hidden = nn.Linear(before, width)
+        nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu")
+        nn.init.zeros_(hidden.bias)
+        layers += [nn.Dropout(dropout), hidden, nn.ReLU()]
+        before = width
+    return nn.Sequential(*layers, nn.Linear(before, num_classes))

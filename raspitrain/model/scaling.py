@@ -73,8 +73,7 @@ def keep_strides(
     ------
     InputError : if the network, or the signal, has fewer halvings than asked for.
     """
-    halvings = [stride.bit_length() - 1 for stride in strides]
-    num_available = sum(halvings)
+    num_available = num_halvings(strides)
     if num_downsamples == "auto":
         num_kept = auto_downsamples(length, num_available)
     else:
@@ -87,7 +86,12 @@ def keep_strides(
             )
         num_kept = num_downsamples
     kept = []
-    for number in halvings:
-        kept.append(2 ** min(number, num_kept))
-        num_kept -= min(number, num_kept)
+    for stride in strides:
+        kept.append(min(stride, 2**num_kept))
+        num_kept -= num_halvings(kept[-1:])
     return kept
+
+
+def num_halvings(strides: Sequence[int]) -> int:
+    """Of all of them: a stride of 4 is two."""
+    return sum(stride.bit_length() - 1 for stride in strides)
