@@ -28,7 +28,7 @@ KEYS = (
     "threads",  # how that number was chosen, with figures, and what changed it in the run
     "resume_words",  # for resume= to be given anew: no run can allow itself code or a program
     "resumed",  # when the run was taken up again, where it stood, with which overrides
-    "unwritten",  # what the card would not take, and why
+    "unwritten",  # what is not written, or not yet, and why
     "checkpoints",  # how many were written, bytes, seconds, bytes an hour at that pace
     "bit_reproducible",  # the same seed and number of threads give the same weights again
     "thermal",  # temperatures, throttling, pauses; null where nothing can be read
@@ -45,6 +45,19 @@ KEYS = (
     "confusion_matrix",  # rows are the true classes
     "per_class",
 )
+
+
+FINISHED = ("completed", "stopped_early")
+
+
+def status_of(summary: Mapping[str, Any]) -> str:
+    """The status that a summary.json gives, but "diverged" where its last loss is not a number:
+    earlier versions called such a run completed."""
+    status, final = summary["status"], summary.get("final")
+    losses = (
+        [final[key] for key in final if key.endswith("_loss")] if isinstance(final, dict) else []
+    )
+    return "diverged" if status in FINISHED and None in losses else str(status)
 
 
 def write_summary(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
