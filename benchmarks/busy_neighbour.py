@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.turns import compose, describe_machine, print_head, print_row
+from raspitrain.config.profile import with_profile
 from raspitrain.hardware.board import available_cores
-from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import thread_environment
 
 SETTINGS = (
@@ -197,9 +197,9 @@ def work(settings: Sequence[str]) -> None:
     """Train as each line of standard input says, and answer in lines of JSON."""
     import torch
 
-    from raspitrain.hardware.adapt import AdaptThreads
-    from raspitrain.hardware.probe import candidates, try_numbers
-    from raspitrain.prepare import prepare
+    from raspitrain.run.prepare import prepare
+    from raspitrain.tuning.adapt import AdaptThreads
+    from raspitrain.tuning.probe import candidates, try_numbers
 
     job = prepare(compose(*settings))
     job = replace(job, parts={"train": job.parts["train"]})

@@ -115,8 +115,8 @@ def measure(
     cfg.dataset.path = folder
     cfg.in_memory = in_memory
 
-    from raspitrain.prepare import prepare
-    from raspitrain.results.environment import peak_memory_mb
+    from raspitrain.run.environment import peak_memory_mb
+    from raspitrain.run.prepare import prepare
 
     job = prepare(cfg)
     began = time.perf_counter()

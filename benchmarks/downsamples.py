@@ -13,10 +13,10 @@ import statistics
 import hydra
 from omegaconf import DictConfig
 
-from raspitrain.cli import config_folder
+from raspitrain.cli.main import config_folder
 from raspitrain.data.ucr import carried_names
 from raspitrain.model.tables import length_after
-from raspitrain.prepare import prepare
+from raspitrain.run.prepare import prepare
 
 MIN_POSITIONS = (1, 2, 4, 8, 16)
 STRIDES = 5  # of the paper's networks

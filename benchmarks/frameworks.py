@@ -32,7 +32,7 @@ from benchmarks.turns import (
     take_turns,
     training,
 )
-from raspitrain.prepare import Prepared
+from raspitrain.run.prepare import Prepared
 
 LR, MOMENTUM = 0.001, 0.9  # as in benchmarks/plain.py and experiment=blog
 MODELS = ("mobilenetv3_small_blog", "mobilenetv3_large_blog")

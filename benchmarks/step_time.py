@@ -31,7 +31,7 @@ from benchmarks.turns import (
     take_turns,
     training,
 )
-from raspitrain.prepare import Prepared
+from raspitrain.run.prepare import Prepared
 
 STEPS = 4  # a turn
 NUM_CHANNELS, LENGTH = 3, 224

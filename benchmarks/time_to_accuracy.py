@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.plain import plain_network, train_step
 from benchmarks.turns import compose, describe_machine, print_head, print_row
-from raspitrain.prepare import Prepared, prepare
+from raspitrain.run.prepare import Prepared, prepare
 
 LR, MOMENTUM = 0.001, 0.9  # the blog's
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import DictConfig
 
-from raspitrain.cli import config_folder
-from raspitrain.results.environment import environment_record
+from raspitrain.cli.main import config_folder
+from raspitrain.run.environment import environment_record
 
 if TYPE_CHECKING:
-    from raspitrain.prepare import Prepared
+    from raspitrain.run.prepare import Prepared
 
 
 def compose(*overrides: str) -> DictConfig:
@@ -23,7 +23,7 @@ def compose(*overrides: str) -> DictConfig:
 
 def blog_job(model: str, *, num_cases: int, batch_size: int, threads: int) -> "Prepared":
     """The blog's run with another model, 3 × 224, trained on `num_cases` of twice as many."""
-    from raspitrain.prepare import prepare
+    from raspitrain.run.prepare import prepare
 
     return prepare(
         compose(

@@ -20,10 +20,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins._sweeper import LaunchingSweeper
-from raspitrain.composition import check_composition, check_given_once, given_keys
+from raspitrain.config.composition import check_composition, check_given_once, given_keys
+from raspitrain.config.profile import with_profile
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
-from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.sweep.names import job_names

@@ -8,7 +8,7 @@ from raspitrain.stop import leave, leave_at_once_on_signals, let_go_of_dead_stre
 def main() -> int:
     leave_at_once_on_signals()
     try:
-        from raspitrain.cli import main as run_command
+        from raspitrain.cli.main import main as run_command
 
         return run_command()
     except KeyboardInterrupt:  # before there is anything to keep

@@ -13,7 +13,7 @@ import hydra
 import pytest
 from omegaconf import DictConfig
 
-from raspitrain.cli import config_folder
+from raspitrain.cli.main import config_folder
 
 # Small enough for a second, large enough to go all the way through.
 TINY = (

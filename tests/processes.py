@@ -18,7 +18,7 @@ from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["raspitrain.run", "raspitrain.cli", "raspitrain.resume", "matplotlib.figure"]
+    ["raspitrain.run.run", "raspitrain.cli.main", "raspitrain.run.resume", "matplotlib.figure"]
 )
 
 

@@ -17,7 +17,7 @@ import torch
 from conftest import TINY, process_as_it_was
 from processes import finish
 
-from raspitrain.cli import main
+from raspitrain.cli.main import main
 from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
 from raspitrain.results.folder import CLAIM
 
@@ -182,7 +182,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     # code
     "a target elsewhere": (("model._target_=os.system",), ("os.system is not allowed",)),
     "a target through ours": (
-        ("model._target_=raspitrain.model.engine.json.loads",),
+        ("model._target_=raspitrain.model.engine.choose.json.loads",),
         ("is not allowed",),
     ),
     "a target that writes": (
@@ -196,7 +196,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
         ("hydra.launcher._target_=os.system is not allowed",),
     ),
     "a launcher through ours": (
-        ("hydra.launcher._target_=raspitrain.cli.os.system",),
+        ("hydra.launcher._target_=raspitrain.cli.main.os.system",),
         ("is not allowed",),
     ),
     "a log that is code": (

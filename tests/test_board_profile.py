@@ -19,12 +19,12 @@ from boards import (
 from conftest import TINY
 from omegaconf import OmegaConf
 
+from raspitrain.config import profile
+from raspitrain.config.profile import profile_values, recognise, resolve_profile, with_profile
+from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
-from raspitrain.hardware import profile
-from raspitrain.hardware.profile import profile_values, recognise, resolve_profile, with_profile
 from raspitrain.paths import config_folder
-from raspitrain.rules import check, leaves
-from raspitrain.run import run
+from raspitrain.run.run import run
 
 PROFILES = ("raspberrypi5", "raspberrypi4", "raspberrypi3", "zero2w", "desktop", "cuda")
 

@@ -22,10 +22,11 @@ from boards import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raspitrain.hardware import checks, readings
+from raspitrain.doctor import checks
+from raspitrain.doctor.torch_build import TorchBuild
+from raspitrain.hardware import readings
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.readings import Readings, Throttled, find_sensors, read_board
-from raspitrain.hardware.torch_build import TorchBuild
 
 IDLE = Throttled((), ())
 PI_READINGS = Readings(

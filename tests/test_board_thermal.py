@@ -15,12 +15,12 @@ from boards import PI5, put_board, set_temperature, vcgencmd_of
 from conftest import PATIENCE, TINY, wait_for
 from omegaconf import OmegaConf
 
+from raspitrain.config.rules import check
 from raspitrain.errors import InputError
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.results.checkpoint import load_checkpoint
-from raspitrain.rules import check
-from raspitrain.run import run
+from raspitrain.run.run import run
 
 LIMITS = {
     "policy": "pause", "pause_above_c": 80, "resume_below_c": 70, "max_wait_minutes": 1,

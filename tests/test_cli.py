@@ -126,7 +126,7 @@ def test_help_shows_groups_options_and_commands(command):
 def test_what_trains_nothing_does_not_wait_for_torch(tmp_path, arguments):
     code = (
         "import sys\n"
-        "from raspitrain.cli import main\n"
+        "from raspitrain.cli.main import main\n"
         f"sys.argv = ['raspitrain', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'matplotlib', 'aeon', 'pandas', 'numpy'} & set(sys.modules)\n"

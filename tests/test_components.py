@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from raspitrain.components import build, resolve_target
+from raspitrain.config.build import build, resolve_target
 from raspitrain.errors import InputError
 
 
@@ -20,7 +20,7 @@ from raspitrain.errors import InputError
         "torch.hub.load",
         "numpy.load",
         # Begin like ours, lead elsewhere.
-        "raspitrain.cli.os.system",
+        "raspitrain.cli.main.os.system",
         "raspitrain.data.cases.np.load",
         "raspitrain.training.fit.torch.load",
         "torch.nn.modules.module.torch.load",

@@ -7,10 +7,10 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from raspitrain.cli import config_folder
-from raspitrain.components import resolve_target
+from raspitrain.cli.main import config_folder
+from raspitrain.config.build import resolve_target
+from raspitrain.config.rules import RULES, check, leaves
 from raspitrain.errors import InputError
-from raspitrain.rules import RULES, check, leaves
 
 CHOICES = sorted(
     f"{path.parent.name}={path.stem}"

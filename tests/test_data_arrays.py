@@ -117,7 +117,7 @@ import numpy as np, torch
 from raspitrain.data.arrays import npy
 from raspitrain.data.batches import batch_indices, load_part
 from raspitrain.data.normalise import fit_normalisation
-from raspitrain.results.environment import peak_memory_mb
+from raspitrain.run.environment import peak_memory_mb
 before = peak_memory_mb()
 cases = npy(path=sys.argv[1], data="data.npy", label="label.npy", groups=None, part=None,
             missing="error")

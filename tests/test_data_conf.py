@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import MISSING, OmegaConf
 
-from raspitrain.cli import config_folder
+from raspitrain.cli.main import config_folder
 
 FILES = sorted(
     file for group in ("dataset", "augment") for file in Path(config_folder(), group).glob("*.yaml")

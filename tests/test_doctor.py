@@ -21,10 +21,10 @@ from boards import (
     vcgencmd_of,
 )
 
-from raspitrain import doctor
-from raspitrain.hardware import checks
-from raspitrain.hardware.checks import find, gather
-from raspitrain.hardware.torch_build import TorchBuild, examine_torch
+from raspitrain.doctor import __main__ as doctor
+from raspitrain.doctor import checks
+from raspitrain.doctor.checks import find, gather
+from raspitrain.doctor.torch_build import TorchBuild, examine_torch
 
 WORKS = TorchBuild(installed=True, version="2.9.1", works=True, num_threads=4, seconds=3.0)
 CLEAN = {"CC": "sh"}  # a compiler by any name
@@ -178,7 +178,7 @@ def test_without_vcgencmd_it_claims_no_more_than_it_knows(ask_doctor):
 
 
 def test_where_installing_has_failed_it_says_what_is_missing():
-    code = "import sys; sys.modules['psutil'] = None; import raspitrain.doctor"
+    code = "import sys; sys.modules['psutil'] = None; import raspitrain.doctor.__main__"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "")
     assert "the package psutil is not installed" in done.stdout

@@ -19,8 +19,8 @@ from raspitrain.results.atomic import write_atomic
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.results.keeper import Keeper
 from raspitrain.results.table import COLUMNS, Table
-from raspitrain.resume import resume
-from raspitrain.run import run
+from raspitrain.run.resume import resume
+from raspitrain.run.run import run
 
 JOB = (
     *(t for t in TINY if not t.startswith(("epochs=", "model."))),
@@ -65,10 +65,12 @@ def quick(monkeypatch):
     """Plots that are written as plots are, and drawn in no time; a checkpoint at every step."""
     for name in ("accuracy", "loss", "confusion"):
         monkeypatch.setattr(
-            f"raspitrain.outcome.plot_{name}", lambda *given: write_atomic(given[-1], PNG_END)
+            f"raspitrain.run.outcome.plot_{name}", lambda *given: write_atomic(given[-1], PNG_END)
         )
-    monkeypatch.setattr("raspitrain.report.report_run_or_warn", lambda folder: None)
-    monkeypatch.setattr("raspitrain.outcome.environment_record", dict)
+    monkeypatch.setattr(
+        "raspitrain.report.report_run", lambda folder: write_atomic(folder / "report.html", b"page")
+    )
+    monkeypatch.setattr("raspitrain.run.outcome.environment_record", dict)
     monkeypatch.setattr(Keeper, "is_due", lambda self: True)
 
 

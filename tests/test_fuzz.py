@@ -20,8 +20,8 @@ from conftest import process_as_it_was
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import raspitrain.cli
-from raspitrain.cli import main
+import raspitrain.cli.main
+from raspitrain.cli.main import main
 from raspitrain.data.arrays import npy, npz
 from raspitrain.data.recordings import recordings
 from raspitrain.data.ucr import ucr
@@ -64,14 +64,14 @@ def command(*words: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["raspitrain", *words])
-        composed = raspitrain.cli.run_composed
+        composed = raspitrain.cli.main.run_composed
 
         def without_running(cfg, output_dir, overrides):
-            patch.setitem(sys.modules, "raspitrain.run", None)
+            patch.setitem(sys.modules, "raspitrain.run.run", None)
             with contextlib.suppress(ImportError):
                 composed(cfg, output_dir, overrides)
 
-        patch.setattr(raspitrain.cli, "run_composed", without_running)
+        patch.setattr(raspitrain.cli.main, "run_composed", without_running)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main()
     assert code in (0, 2), err.getvalue()

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import TINY
 
-from raspitrain.hardware import adapt, tune
-from raspitrain.hardware.adapt import AdaptThreads
 from raspitrain.hardware.load import Reading
-from raspitrain.run import run
+from raspitrain.run.run import run
+from raspitrain.tuning import adapt, tune
+from raspitrain.tuning.adapt import AdaptThreads
 
 # Seconds a step on two cores, by threads, alone and beside a neighbour.
 ALONE = {1: 0.030, 2: 0.019}

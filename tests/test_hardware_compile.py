@@ -9,10 +9,10 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from raspitrain.hardware import tune
-from raspitrain.hardware.compiled import compile_if_faster
 from raspitrain.results.checkpoint import load_checkpoint
-from raspitrain.run import run
+from raspitrain.run.run import run
+from raspitrain.tuning import tune
+from raspitrain.tuning.compiled import compile_if_faster
 
 
 def make_batch(num_cases: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,8 +160,8 @@ def test_compiling_and_adapting_exclude_one_another(command):
 @pytest.mark.long
 def test_a_real_compiler_gives_a_forward_that_agrees(monkeypatch):
     """With the g++ of this machine; which is faster does not matter here."""
-    monkeypatch.setattr("raspitrain.hardware.trial.choose", max)
-    monkeypatch.setattr("raspitrain.hardware.trial.CLEARLY_SLOWER", 1e9)
+    monkeypatch.setattr("raspitrain.tuning.trial.choose", max)
+    monkeypatch.setattr("raspitrain.tuning.trial.CLEARLY_SLOWER", 1e9)
     model = make_model()
     compiled = compiled_for(model)
     assert compiled.forward is not None, compiled.record

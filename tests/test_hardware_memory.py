@@ -14,8 +14,8 @@ from torch import nn
 from raspitrain.errors import InputError
 from raspitrain.hardware import memory
 from raspitrain.hardware.memory import check_memory, free_bytes, is_out_of_memory, resident_bytes
-from raspitrain.hardware.watch import Watch
-from raspitrain.prepare import prepare
+from raspitrain.run.prepare import prepare
+from raspitrain.run.watch import Watch
 
 SIZES = ("dataset=random", "dataset.num_cases=400", "dataset.num_channels=3", "dataset.length=512")
 QUICK = ("epochs=1", "hardware.num_threads=1", "augment=none")
@@ -23,8 +23,8 @@ QUICK = ("epochs=1", "hardware.num_threads=1", "augment=none")
 
 RUN = """
 import sys
-from raspitrain.cli import main
-from raspitrain.results.environment import peak_memory_mb
+from raspitrain.cli.main import main
+from raspitrain.run.environment import peak_memory_mb
 code = main()
 print("PEAK", peak_memory_mb())
 sys.exit(code)

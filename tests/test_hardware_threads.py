@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from raspitrain.errors import InputError
-from raspitrain.hardware import cache, load, probe
+from raspitrain.hardware import load
 from raspitrain.hardware.load import Reading, cores_taken, cores_taken_since_start, read_load
-from raspitrain.hardware.probe import candidates, choose_num_threads
 from raspitrain.hardware.threads import OURS, given_num_threads, resolve_num_threads
 from raspitrain.hardware.threads import thread_environment as environment_for
-from raspitrain.hardware.trial import AS_FAST, Trial, choose
 from raspitrain.results.checkpoint import load_checkpoint
-from raspitrain.run import run
+from raspitrain.run.run import run
+from raspitrain.tuning import cache, probe
+from raspitrain.tuning.probe import candidates, choose_num_threads
+from raspitrain.tuning.trial import AS_FAST, Trial, choose
 
 FOUR_CORES = {1: 0.030, 2: 0.020, 3: 0.016, 4: 0.050}  # seconds a step; a neighbour on one
 

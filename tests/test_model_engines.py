@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from test_model_mobilenetv3 import MODELS, build, spread_batchnorm
 from torch import nn
 
-from raspitrain.model import engine as engines
-from raspitrain.model import kernels, native
-from raspitrain.model.channels_last import DepthwiseConv
+from raspitrain.model.engine import choose as engines
+from raspitrain.model.engine import kernels, native
+from raspitrain.model.engine.channels_last import DepthwiseConv
 from raspitrain.model.layers import Variant
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.tables import Row, Table

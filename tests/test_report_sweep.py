@@ -20,7 +20,7 @@ from made_sweep import made_summary, made_sweep
 from omegaconf import OmegaConf
 from PIL import Image
 
-from raspitrain.cli import config_folder
+from raspitrain.cli.main import config_folder
 from raspitrain.errors import InputError
 from raspitrain.report import print_sweep, report_sweep
 from raspitrain.report.__main__ import main

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from raspitrain.results.metrics import classification_report, confusion_matrix
+from raspitrain.training.metrics import classification_report, confusion_matrix
 
 
 @st.composite

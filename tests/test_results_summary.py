@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raspitrain
-from raspitrain.results import environment
-from raspitrain.results.environment import environment_record, git_state, peak_memory_mb
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import write_summary
+from raspitrain.run import environment
+from raspitrain.run.environment import environment_record, git_state, peak_memory_mb
 
 
 def written(path, value):
@@ -137,7 +137,7 @@ def test_the_environment_can_be_written_and_names_what_matters(tmp_path, monkeyp
 
 def test_the_environment_imports_nothing_heavy():
     code = (
-        "import sys; from raspitrain.results.environment import environment_record as e;"
+        "import sys; from raspitrain.run.environment import environment_record as e;"
         "assert e()['torch'] is None;"
         "assert not {'torch', 'matplotlib', 'numpy', 'hydra', 'rich'} & set(sys.modules)"
     )
@@ -146,7 +146,7 @@ def test_the_environment_imports_nothing_heavy():
 
 def test_peak_memory_grows_with_what_is_held():
     code = (
-        "from raspitrain.results.environment import peak_memory_mb as p; a = p();"
+        "from raspitrain.run.environment import peak_memory_mb as p; a = p();"
         "b = bytearray(50_000_000); b[::4096] = b'1' * len(b[::4096]); print(a, p())"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

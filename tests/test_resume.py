@@ -16,13 +16,13 @@ from conftest import TINY
 from processes import AtWrite, finish, log_lines, start, wait_until
 
 from raspitrain.errors import InputError
-from raspitrain.outcome import resume_words
 from raspitrain.results import checkpoint
 from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
 from raspitrain.results.screen import final_lines
 from raspitrain.results.table import read_rows
-from raspitrain.resume import resume
-from raspitrain.run import run
+from raspitrain.run.outcome import resume_words
+from raspitrain.run.resume import resume
+from raspitrain.run.run import run
 from raspitrain.stop import Stopped
 from raspitrain.sweep import job
 
@@ -39,9 +39,9 @@ JOB = (
 
 def leave_out_what_takes_longer_than_the_run(patch) -> None:
     for name in ("accuracy", "loss", "telemetry", "confusion"):
-        patch.setattr(f"raspitrain.outcome.plot_{name}", lambda *given: given[-1].touch())
-    patch.setattr("raspitrain.report.report_run_or_warn", lambda folder: None)
-    patch.setattr("raspitrain.outcome.environment_record", dict)
+        patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given: given[-1].touch())
+    patch.setattr("raspitrain.report.report_run", lambda folder: (folder / "report.html").touch())
+    patch.setattr("raspitrain.run.outcome.environment_record", dict)
 
 
 @pytest.fixture(autouse=True)
@@ -344,7 +344,7 @@ def test_another_machine_is_said(stopped):
 
 def test_a_run_that_measured_its_threads_keeps_them(compose, tmp_path, monkeypatch):
     """Measured again, the number might be another, and so would be the bits."""
-    monkeypatch.setattr("raspitrain.hardware.probe.available_cores", lambda: 2)
+    monkeypatch.setattr("raspitrain.tuning.probe.available_cores", lambda: 2)
     words = [w for w in JOB if not w.startswith("hardware.")]
     cfg = compose(*words)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -354,7 +354,7 @@ def test_a_run_that_measured_its_threads_keeps_them(compose, tmp_path, monkeypat
             run(cfg, tmp_path / "run")
     before = json.loads((tmp_path / "run" / "summary.json").read_text())["threads"]
     assert before["chosen_by"] in ("measurement", "cache")
-    monkeypatch.setattr("raspitrain.hardware.tune.choose_num_threads", None)  # not asked
+    monkeypatch.setattr("raspitrain.tuning.tune.choose_num_threads", None)  # not asked
     assert resume(tmp_path / "run")["threads"] == before
 
 

@@ -9,10 +9,10 @@ from conftest import TINY
 from omegaconf import OmegaConf
 
 from raspitrain.errors import InputError
-from raspitrain.prepare import prepare
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.results.table import COLUMNS
-from raspitrain.run import run
+from raspitrain.run.prepare import prepare
+from raspitrain.run.run import run
 
 FILES = {
     "config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "summary.json",

@@ -16,7 +16,7 @@ from conftest import TINY
 from processes import SlowCard, log_lines, start, wait_until
 
 from raspitrain.results.checkpoint import load_checkpoint
-from raspitrain.run import run
+from raspitrain.run.run import run
 from raspitrain.stop import SAME_PRESS_SECONDS, Stopped, StopSignals
 
 LONG = (*(t for t in TINY if not t.startswith("epochs=")), "epochs=200000", "hydra.run.dir=run")

@@ -16,7 +16,7 @@ from raspitrain.results.screen import Screen, logging_to
 # Memory and open files at two rows of metrics.csv, noted from within the run as it writes them.
 SCRIPT = """
 import json, os, sys
-from raspitrain.cli import main
+from raspitrain.cli.main import main
 from raspitrain.hardware.memory import resident_bytes
 from raspitrain.results import atomic
 

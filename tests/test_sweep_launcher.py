@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import TINY
 
-from raspitrain.cli import main
+from raspitrain.cli.main import main
 from raspitrain.sweep.sweep import go_on_command
 
 DONE = """echo '{"status": "completed"}' > summary.json"""

@@ -5,8 +5,8 @@ import json
 import pytest
 from conftest import TINY
 
-from raspitrain.task import perform
-from raspitrain.throughput import LEAST_WARM_STEPS, StepTimes, TimeIsUpError
+from raspitrain.run.task import perform
+from raspitrain.run.throughput import LEAST_WARM_STEPS, StepTimes, TimeIsUpError
 
 SHORT = (*TINY, "task=throughput", "throughput.seconds=0.1", "throughput.warmup_seconds=0")
 

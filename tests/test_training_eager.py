@@ -53,7 +53,7 @@ def test_hooks_are_called() -> None:
 
 def test_a_run_does_not_import_the_compiler(tmp_path) -> None:
     code = (
-        "import sys; from raspitrain.cli import main; assert main() == 0; "
+        "import sys; from raspitrain.cli.main import main; assert main() == 0; "
         "assert 'torch._dynamo' not in sys.modules"
     )
     done = subprocess.run(

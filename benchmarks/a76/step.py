@@ -14,7 +14,7 @@ from torch import nn
 
 from benchmarks.a76.laps import count
 from benchmarks.plain import plain_network, train_step
-from raspitrain.cli import config_folder
+from raspitrain.cli.main import config_folder
 
 MODELS = (
     "mobilenetv3_small_blog",

@@ -261,8 +261,9 @@ def refuse_missing(
         if number
     )
     raise InputError(
-        f"{source}: {what}, the first at case {first[0]}, channel {first[1]}, sample {first[2]} (counted from 0); "
-        "mend the data, or accept them with dataset.missing=interpolate or dataset.missing=zero."
+        f"{source}: {what}, the first at case {first[0]}, channel {first[1]}, sample {first[2]} "
+        "(counted from 0); fix the data, or accept them with dataset.missing=interpolate or "
+        "dataset.missing=zero."
     )
 
 

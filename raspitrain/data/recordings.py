@@ -235,6 +235,6 @@ class _Unknown:
             raise InputError(
                 f"{folder}: {self.count} {'value is' if self.count == 1 else 'values are'} "
                 f"missing, NaN, infinite or too large for float32 (3.4e38), the first in "
-                f"{self.first}; mend the data, or accept them with dataset.missing=interpolate or "
+                f"{self.first}; fix the data, or accept them with dataset.missing=interpolate or "
                 "dataset.missing=zero."
             )

@@ -262,8 +262,8 @@ def _watched(
     """
     import torch
 
-    from raspitrain.hardware.probe import same_random_numbers
-    from raspitrain.hardware.watch import Watch
+    from raspitrain.run.watch import Watch
+    from raspitrain.tuning.probe import same_random_numbers
 
     lives: list[list[int]] = []
     with same_random_numbers():

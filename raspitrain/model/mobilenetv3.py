@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raspitrain.errors import InputError
-from raspitrain.model import native
-from raspitrain.model.engine import ENGINES, choose_engine
-from raspitrain.model.kernels import load_kernels
+from raspitrain.model.engine import native
+from raspitrain.model.engine.choose import ENGINES, choose_engine
+from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.layers import Block, Variant, linear, make_batchnorm, normalise
 from raspitrain.model.tables import TABLES, Table, choose_strides, scale_table
 

@@ -1,6 +1,5 @@
 """The page of a run, from whatever of its files is there."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from raspitrain.report.read import read_bytes, read_json, text, texts
 from raspitrain.report.run_page import run_page
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.table import read_rows
-
-log = logging.getLogger(__name__)
 
 RUN_FILES = ("summary.json", "metrics.csv", "config.yaml")
 
@@ -99,12 +96,3 @@ def _draw_missing(folder: Path, rows: list[dict[str, Any]]) -> None:
     for name, plot in (("accuracy.png", plot_accuracy), ("loss.png", plot_loss)):
         if rows and not (folder / name).exists():
             plot(rows, folder / name)
-
-
-def report_run_or_warn(folder: str | os.PathLike[str]) -> None:
-    """As `report_run`, where the figures are safe already and a page is not worth a failure."""
-    try:
-        report_run(folder)
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or error
-        log.warning("%s/report.html is not written: %s", folder, reason)

@@ -78,12 +78,12 @@ def _run(folder: Path, *, resume: bool) -> int:
     cfg = OmegaConf.load(folder / FILE)
     assert isinstance(cfg, DictConfig)
     if resume:
-        from raspitrain.resume import resume as go_on
+        from raspitrain.run.resume import resume as go_on
 
         go_on(folder, trusted(cfg))
         return 0
 
-    from raspitrain.task import perform
+    from raspitrain.run.task import perform
 
     perform(cfg, folder, [str(word) for word in OmegaConf.load(folder / OVERRIDES)])
     return 0

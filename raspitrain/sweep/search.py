@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raspitrain.config.rules import NULL, Rule, either, list_of, one_of, text, whole
 from raspitrain.errors import InputError
 from raspitrain.report.jobs import FINISHED, PRUNED, figures_of
 from raspitrain.report.read import number
 from raspitrain.results.table import type_of_column
-from raspitrain.rules import NULL, Rule, either, list_of, one_of, text, whole
 from raspitrain.sweep.record import Job
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
-from raspitrain.results.metrics import classification_report, confusion_matrix
+from raspitrain.training.metrics import classification_report, confusion_matrix
 from raspitrain.training.randomness import same_random_numbers
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -11,22 +11,22 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.composition import given_keys
+from raspitrain.config.composition import given_keys
+from raspitrain.config.profile import Profile, with_profile
 from raspitrain.errors import UnwrittenError
 from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.profile import Profile, with_profile
 from raspitrain.hardware.threads import hardware_as_it_was
-from raspitrain.hardware.tune import Tuned
-from raspitrain.outcome import attempt, draw, unwritten_sentence
-from raspitrain.prepare import Prepared, prepare
 from raspitrain.results.configuration import write_config, write_overrides
-from raspitrain.results.environment import environment_record, peak_memory_mb
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.json_file import write_json
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
-from raspitrain.run import tune_prepared
+from raspitrain.run.environment import environment_record, peak_memory_mb
+from raspitrain.run.outcome import attempt, draw, unwritten_sentence
+from raspitrain.run.prepare import Prepared, prepare
+from raspitrain.run.run import tune_prepared
 from raspitrain.stop import StopSignals
+from raspitrain.tuning.tune import Tuned
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from raspitrain.config.rules import COMPONENTS, SECTIONS, check
 from raspitrain.errors import InputError
-from raspitrain.rules import COMPONENTS, SECTIONS, check
 
 MOST_GROWTH = 20_000  # how often interpolations may write a value out
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from raspitrain.hardware.load import Reading, cores_taken, read_load
-from raspitrain.hardware.trial import Trial
+from raspitrain.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
 

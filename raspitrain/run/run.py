@@ -12,17 +12,20 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from raspitrain.composition import given_keys
+from raspitrain.config.composition import given_keys
+from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import batch_indices
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.threads import hardware_as_it_was
-from raspitrain.hardware.tune import Tuned, tune
-from raspitrain.job import Job, make_job, save
-from raspitrain.outcome import (
+from raspitrain.results.atomic import sweep_partial
+from raspitrain.results.configuration import write_config, write_overrides
+from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
+from raspitrain.results.keeper import LAST
+from raspitrain.results.screen import Screen, how_to_resume, logging_to
+from raspitrain.run.outcome import (
     attempt,
     finish,
     resume_words,
@@ -30,14 +33,11 @@ from raspitrain.outcome import (
     write_environment,
     write_table,
 )
-from raspitrain.prepare import Prepared, prepare
-from raspitrain.results.atomic import sweep_partial
-from raspitrain.results.configuration import write_config, write_overrides
-from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
-from raspitrain.results.keeper import LAST
-from raspitrain.results.screen import Screen, how_to_resume, logging_to
+from raspitrain.run.prepare import Prepared, prepare
+from raspitrain.run.state import Job, make_job, save
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.fit import NonFiniteLossError
+from raspitrain.tuning.tune import Tuned, tune
 
 log = logging.getLogger("raspitrain")
 

@@ -10,15 +10,15 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from raspitrain.config.profile import Profile
 from raspitrain.data.fingerprint import fingerprint
-from raspitrain.hardware.arithmetic import arithmetic
-from raspitrain.hardware.profile import Profile
-from raspitrain.hardware.tune import Tuned
-from raspitrain.prepare import Prepared
-from raspitrain.results.environment import peak_memory_mb
 from raspitrain.results.keeper import Keeper
 from raspitrain.results.table import Table
+from raspitrain.run.arithmetic import arithmetic
+from raspitrain.run.environment import peak_memory_mb
+from raspitrain.run.prepare import Prepared
 from raspitrain.training.fit import Evaluation
+from raspitrain.tuning.tune import Tuned
 
 
 @dataclass

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from raspitrain.hardware.board import machine_model
-from raspitrain.model.engine import engine_in_use
-from raspitrain.model.kernels import kernels_name
+from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.model.engine.kernels import kernels_name
 
 
 def arithmetic(model: nn.Module, device: torch.device) -> dict[str, Any]:

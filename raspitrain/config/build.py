@@ -3,7 +3,7 @@
 The keys with underscores are those of Hydra's instantiate, which is not used itself: importing it
 takes a while, and it wraps every call of a partial. A configuration names code to run, so what it
 may name is held to an allow-list, and the list is checked on the object that the name leads to:
-`raspitrain.cli.os.system` begins like ours and is not.
+`raspitrain.cli.main.os.system` begins like ours and is not.
 """
 
 import difflib

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from raspitrain.hardware.adapt import AdaptThreads
 from raspitrain.hardware.board import available_cores
-from raspitrain.hardware.compiled import Compiled, Forward, compile_if_faster
-from raspitrain.hardware.probe import Chosen, candidates, choose_num_threads, keep_chosen
 from raspitrain.hardware.threads import given_num_threads
+from raspitrain.tuning.adapt import AdaptThreads
+from raspitrain.tuning.compiled import Compiled, Forward, compile_if_faster
+from raspitrain.tuning.probe import Chosen, candidates, choose_num_threads, keep_chosen
 
 log = logging.getLogger(__name__)
 

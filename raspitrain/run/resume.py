@@ -18,11 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
-from raspitrain.rules import check, leaves
 
 if TYPE_CHECKING:
-    from raspitrain.job import Job
+    from raspitrain.run.state import Job
     from raspitrain.stop import StopSignals
 
 log = logging.getLogger("raspitrain")
@@ -72,12 +72,12 @@ def resume(
         There is no run, no usable checkpoint, other data than before, or an override that would
         change the run's mathematics.
     Stopped, UnwrittenError
-        As `raspitrain.run.run`.
+        As `raspitrain.run.run.run`.
     """
     from raspitrain.hardware.threads import hardware_as_it_was
     from raspitrain.results.atomic import sweep_partial
     from raspitrain.results.folder import claim_to_resume, release_claim
-    from raspitrain.run import carry_on
+    from raspitrain.run.run import carry_on
     from raspitrain.stop import StopSignals
 
     started = time.perf_counter()
@@ -214,7 +214,7 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 def _refuse_foreign_command(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
     """InputError if the checkpoint names a program to run that nobody here has named."""
-    from raspitrain.hardware.profile import profile_values
+    from raspitrain.config.profile import profile_values
 
     key = "hardware.readings.vcgencmd"
     command, ours = OmegaConf.select(cfg, key), profile_values("auto")["readings.vcgencmd"]
@@ -293,11 +293,11 @@ def _restored(
     stop: "StopSignals",
 ) -> "Job":
     """Build the run anew and put it to where it was."""
-    from raspitrain.hardware.profile import with_profile
-    from raspitrain.job import make_job
-    from raspitrain.outcome import attempt
-    from raspitrain.prepare import prepare
+    from raspitrain.config.profile import with_profile
     from raspitrain.results.configuration import write_config
+    from raspitrain.run.outcome import attempt
+    from raspitrain.run.prepare import prepare
+    from raspitrain.run.state import make_job
 
     try:
         run, training = state["run"], dict(state["training"], model=state["model"])
@@ -418,7 +418,7 @@ def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
 
 def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]) -> list[str]:
     """Why what follows may differ in the last bits from the run left alone."""
-    from raspitrain.hardware.arithmetic import differences
+    from raspitrain.run.arithmetic import differences
 
     found = differences(made_by, job.made_by)
     job.made_by = made_by if not found else job.made_by

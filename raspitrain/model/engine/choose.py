@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from raspitrain.model import channels_last, native
-from raspitrain.model.kernels import kept_beside_kernels, load_kernels
+from raspitrain.model.engine import channels_last, native
+from raspitrain.model.engine.kernels import kept_beside_kernels, load_kernels
 
 if TYPE_CHECKING:
     from raspitrain.model.mobilenetv3 import MobileNetV3

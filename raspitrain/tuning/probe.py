@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 import raspitrain
 from raspitrain.hardware.board import available_cores, machine_model
-from raspitrain.hardware.cache import recall, remember
 from raspitrain.hardware.load import (
     ENOUGH_SECONDS,
     cores_taken,
@@ -27,8 +26,9 @@ from raspitrain.hardware.load import (
     read_load,
 )
 from raspitrain.hardware.threads import given_num_threads, thread_variables
-from raspitrain.hardware.trial import Trial, choose
 from raspitrain.training.randomness import same_random_numbers
+from raspitrain.tuning.cache import recall, remember
+from raspitrain.tuning.trial import Trial, choose
 
 log = logging.getLogger(__name__)
 

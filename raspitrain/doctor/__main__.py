@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from raspitrain.hardware.checks import ERROR, Finding, Machine, find, gather
-    from raspitrain.hardware.torch_build import TorchBuild, examine_torch
+    from raspitrain.doctor.checks import ERROR, Finding, Machine, find, gather
+    from raspitrain.doctor.torch_build import TorchBuild, examine_torch
 except ModuleNotFoundError as error:  # where installing has failed
     print(f"raspitrain will not work here: the package {error.name} is not installed.")
     if sys.maxsize < 1 << 32:

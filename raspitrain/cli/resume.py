@@ -11,12 +11,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from raspitrain.composition import check_given_once, check_growth
+from raspitrain.cli.trust import check_file
+from raspitrain.config.composition import check_given_once, check_growth
 from raspitrain.errors import InputError
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.results.folder import RUN_FILES
-from raspitrain.resume import resume
-from raspitrain.trust import check_file
+from raspitrain.run.resume import resume
 
 KEY = "resume="
 AUTO = "resume=auto"

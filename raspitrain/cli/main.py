@@ -30,7 +30,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from raspitrain.composition import check_composition, first_line, given_keys
+from raspitrain.cli.resume import AUTO, asks_to_resume, resume_as_asked, resume_or_start
+from raspitrain.cli.trust import guard
+from raspitrain.config.composition import check_composition, first_line, given_keys
+from raspitrain.config.profile import with_profile
+from raspitrain.config.rules import leaves
 from raspitrain.errors import (
     CAN_PASS,
     InputError,
@@ -41,7 +45,6 @@ from raspitrain.errors import (
     remedy,
 )
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
-from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import (
     given_num_threads,
     resolve_num_threads,
@@ -49,11 +52,8 @@ from raspitrain.hardware.threads import (
 )
 from raspitrain.paths import config_folder
 from raspitrain.results.folder import make_folder
-from raspitrain.resume_command import AUTO, asks_to_resume, resume_as_asked, resume_or_start
-from raspitrain.rules import leaves
 from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
-from raspitrain.trust import guard
 
 
 def main() -> int:
@@ -199,7 +199,7 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
     num_threads = resolve_num_threads(hardware.num_threads, os.environ)
     os.environ.update(thread_environment(num_threads, hardware.wait_policy, os.environ))
 
-    from raspitrain.task import perform
+    from raspitrain.run.task import perform
 
     perform(cfg, output_dir, overrides)
 
@@ -381,6 +381,6 @@ def _raised_inside_hydra(error: Exception) -> bool:
         parts = Path(frame.filename).parts
         if {"hydra", "omegaconf", "yaml", "antlr4"} & set(parts[:-1]):
             return True
-        if Path(__file__).parent in Path(frame.filename).parents:
+        if Path(__file__).parents[1] in Path(frame.filename).parents:
             return False
     return False

@@ -18,12 +18,12 @@ from typing import Any
 
 import psutil
 
+from raspitrain.config.profile import recognise
+from raspitrain.doctor.torch_build import TorchBuild
 from raspitrain.hardware.board import ROOT, available_cores, machine_model, memory_mb, read_text
 from raspitrain.hardware.load import cores_taken, read_load
-from raspitrain.hardware.profile import recognise
 from raspitrain.hardware.readings import Readings, ask_throttled, find_sensors, read_board
 from raspitrain.hardware.threads import thread_variables
-from raspitrain.hardware.torch_build import TorchBuild
 
 LOAD_SECONDS = 1.0
 CARD_MAJOR = 179  # of SD cards' device numbers: kernel, Documentation/admin-guide/devices.txt

@@ -17,7 +17,7 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from raspitrain.components import locate
+from raspitrain.config.build import locate
 from raspitrain.errors import InputError
 
 LARGEST_FILE = 256 << 10  # bytes

@@ -14,13 +14,13 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from raspitrain.components import build, resolve_target
+from raspitrain.config.build import build, resolve_target
+from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError
-from raspitrain.hardware.compiled import Forward
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
     Estimate,
@@ -30,7 +30,6 @@ from raspitrain.hardware.memory import (
     memory_error,
     out_of_memory_error,
 )
-from raspitrain.hardware.profile import with_profile
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.fit import (
@@ -42,6 +41,7 @@ from raspitrain.training.fit import (
     parameter_groups,
 )
 from raspitrain.training.state import restore_training, training_state
+from raspitrain.tuning.compiled import Forward
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 WIDE = 2  # a model.width_mult above it is looked at before the network is made

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from raspitrain.model.kernels import load_kernels
+from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.layers import Block
 from raspitrain.model.tables import length_after
 

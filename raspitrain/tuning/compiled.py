@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raspitrain.hardware.trial import Trial
 from raspitrain.training.randomness import same_random_numbers
+from raspitrain.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ def load(task: str) -> Callable[..., dict[str, Any]]:
     gc.disable()
     try:
         if task == "throughput":
-            from raspitrain.throughput import measure_throughput
+            from raspitrain.run.throughput import measure_throughput
 
             return measure_throughput
-        from raspitrain.run import run
+        from raspitrain.run.run import run
 
         return run
     finally:

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from raspitrain.config.profile import profile_values
 from raspitrain.errors import reason, remedy
 from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.profile import profile_values
-from raspitrain.job import Job, save
 from raspitrain.results.configuration import write_config
-from raspitrain.results.environment import environment_record, torch_record
 from raspitrain.results.json_file import write_json
 from raspitrain.results.keeper import LAST
-from raspitrain.results.metrics import classification_report
 from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss, plot_telemetry
 from raspitrain.results.screen import LogFile
 from raspitrain.results.summary import write_summary
+from raspitrain.run.environment import environment_record, torch_record
+from raspitrain.run.state import Job, save
+from raspitrain.training.metrics import classification_report
 
 log = logging.getLogger("raspitrain")
 

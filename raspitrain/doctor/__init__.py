@@ -1,0 +1,1 @@
+"""`python -m raspitrain.doctor`: what would hurt a run on this machine, and the remedy."""
