@@ -166,9 +166,7 @@ def fit(
                 on_batch=on_batch,
             )
             if not math.isfinite(part_loss):
-                raise NonFiniteLossError(
-                    _sentence(f"on the {name} part after epoch {position.epoch}")
-                )
+                raise NonFiniteLossError(_sentence(position.step, f" on the {name} part"))
             report = classification_report(confusion, class_names)
             row[f"{name}_loss"] = part_loss
             row[f"{name}_accuracy"] = report["accuracy"]
@@ -213,7 +211,7 @@ def train_epoch(
         batch_loss = loss(logits, labels)
         # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
         if device.type == "cpu" and not math.isfinite(batch_loss.item()):
-            raise NonFiniteLossError(_sentence(f"at step {position.step + 1}"))
+            raise NonFiniteLossError(_sentence(position.step + 1))
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()
         optimizer.step()
@@ -232,7 +230,7 @@ def train_epoch(
     mean_loss = position.total_loss.item() / len(train)
     position.seconds += clock() - began  # in which a GPU has finished its work
     if not math.isfinite(mean_loss):
-        raise NonFiniteLossError(_sentence(f"at step {position.step}"))
+        raise NonFiniteLossError(_sentence(position.step))
     return mean_loss, position.num_correct.item() / len(train)
 
 
@@ -255,9 +253,9 @@ def _batches(
     return batches
 
 
-def _sentence(where: str) -> str:
+def _sentence(step: int, part: str = "") -> str:
     return (
-        f"The loss is not a finite number any more {where}: try a lower optimizer.lr, "
+        f"The loss{part} is not a finite number any more at step {step}: try a lower optimizer.lr, "
         "schedule=onecycle (it starts low), or look for outliers in the data."
     )
 
