@@ -68,7 +68,8 @@ def quick(monkeypatch):
             f"raspitrain.run.outcome.plot_{name}", lambda *given: write_atomic(given[-1], PNG_END)
         )
     monkeypatch.setattr(
-        "raspitrain.report.report_run", lambda folder: write_atomic(folder / "report.html", b"page")
+        "raspitrain.report.report_run",
+        lambda folder, **_: write_atomic(folder / "report.html", b"page"),
     )
     monkeypatch.setattr("raspitrain.run.outcome.environment_record", dict)
     monkeypatch.setattr(Keeper, "is_due", lambda self: True)

@@ -149,8 +149,9 @@ def _job(folder: Path, entry: Any, position: int) -> Job:
         if status in FINISHED or (status not in OPEN and (inside / "summary.json").exists()):
             summary = read_json(inside / "summary.json", folder)
             figures = figures_of(summary)
-            if status in FINISHED and status_of({"status": status} | summary) == "diverged":
-                status, reason = "diverged", "its last loss is not a number"
+            if status in FINISHED:
+                status, told = status_of(summary | {"status": status})
+                reason = told if status == "diverged" else reason
     except InputError as error:
         if status in FINISHED:
             status, reason = DAMAGED, str(error)

@@ -14,8 +14,12 @@ from raspitrain.results.table import read_rows
 RUN_FILES = ("summary.json", "metrics.csv", "config.yaml")
 
 
-def report_run(folder: str | os.PathLike[str]) -> Path:
-    """Write report.html into the folder of a run, finished or not; plots that are missing too.
+def report_run(folder: str | os.PathLike[str], *, draw_missing: bool = True) -> Path:
+    """Write report.html into the folder of a run, finished or not.
+
+    Parameters
+    ----------
+    draw_missing : whether to draw the curves that an ended run did not come to
 
     Returns
     -------
@@ -49,7 +53,8 @@ def report_run(folder: str | os.PathLike[str]) -> Path:
     config = read(read_config, "config.yaml", {})
     if not summary:
         problems.append("There is no summary: the run goes on, or was ended from outside.")
-    _draw_missing(folder, rows)
+    if draw_missing:
+        _draw_missing(folder, rows)
     path = folder / "report.html"
     content = run_page(
         folder,

@@ -102,6 +102,7 @@ def claim_to_resume(folder: Path) -> None:
         A process is working on the run, or the folder cannot be written.
     """
     try:
+        atomic.on_write("claim", folder)
         claim = os.open(folder / CLAIM, os.O_CREAT | os.O_RDWR, 0o666)
     except OSError as error:
         raise input_error(

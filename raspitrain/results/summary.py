@@ -50,14 +50,15 @@ KEYS = (
 FINISHED = ("completed", "stopped_early")
 
 
-def status_of(summary: Mapping[str, Any]) -> str:
-    """The status that a summary.json gives, but "diverged" where its last loss is not a number:
-    earlier versions called such a run completed."""
-    status, final = summary["status"], summary.get("final")
-    losses = (
-        [final[key] for key in final if key.endswith("_loss")] if isinstance(final, dict) else []
-    )
-    return "diverged" if status in FINISHED and None in losses else str(status)
+def status_of(summary: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The status that a summary.json gives and the reason; "diverged" where its last loss is not a
+    number: earlier versions called such a run completed."""
+    status, reason, final = str(summary["status"]), summary.get("reason"), summary.get("final")
+    if status in FINISHED and isinstance(final, dict):
+        for key, value in final.items():
+            if str(key).endswith("_loss") and value is None:
+                return "diverged", f"the last {key} is not a number"
+    return status, None if reason is None else str(reason)
 
 
 def write_summary(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:

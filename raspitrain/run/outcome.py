@@ -130,7 +130,7 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
             )
     from raspitrain.report import report_run  # not before the first step
 
-    pictures["report.html"] = lambda: report_run(folder)
+    pictures["report.html"] = lambda: report_run(folder, draw_missing=False)
     return pictures
 
 

@@ -269,6 +269,8 @@ def _complete(
             done = run["evaluations_since_best"] >= cfg.patience
         else:
             done = status == "completed" and epochs_done >= epochs
+        # The summary may be of an earlier end, before the run went on longer.
+        done = done and summary.get("steps") == state["step"]
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:

@@ -168,9 +168,8 @@ class JobProcess:
             return self.stopped
         told = self.log_tail()
         last = told[-1].strip() if told else None
-        if code == 0 and summary is not None:
-            reason = summary.get("reason")
-            return status_of(summary), None if reason is None else str(reason)
+        if code == 0 and summary is not None and "status" in summary:
+            return status_of(summary)
         if code == 0:
             return "failed", "it ended without a summary.json"
         if code == OUT_OF_MEMORY or (code not in KNOWN and _names_memory(told[-5:])):
@@ -182,8 +181,7 @@ class JobProcess:
                 return "interrupted", f"ended by {_signal_name(-code)}"
             return "killed", f"killed by {_signal_name(-code)}"
         if summary is not None and summary.get("status") in ("diverged", "interrupted"):
-            reason = summary.get("reason")
-            return str(summary["status"]), None if reason is None else str(reason)
+            return status_of(summary)
         if code == InputError.exit_code:
             return "refused", _sentence(last)
         if code == TemporaryError.exit_code:

@@ -193,7 +193,7 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
         if config_digest((folder / "job.yaml").read_text("utf-8")) != job.config_digest:
             return
         summary = json.loads((folder / "summary.json").read_bytes())
-        status = status_of(summary)
+        status, reason = status_of(summary)
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
@@ -209,8 +209,8 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
     # "interrupted".
     if status not in FINISHED and kept.get("status") != PRUNED:
         return
-    job.status = str(status if status in FINISHED else PRUNED)
-    job.reason = summary.get("reason") or kept.get("reason")
+    job.status = status if status in FINISHED else PRUNED
+    job.reason = reason or kept.get("reason")
     job.exit_code = 0
     job.started = kept.get("started")
     job.seconds = kept.get("seconds") or summary.get("total_seconds")
@@ -226,7 +226,7 @@ def can_be_resumed(job: Job) -> bool:
         if config_digest(config) != job.config_digest:
             return False
         summary = json.loads((folder / "summary.json").read_bytes())
-        return status_of(summary) != "diverged"
+        return status_of(summary)[0] != "diverged"
     except FileNotFoundError:
         return True  # killed before it could write one
     except Exception:  # damaged
