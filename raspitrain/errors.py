@@ -59,11 +59,12 @@ def reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def remedy(error: Exception, otherwise: str = "see what run.log says") -> str:
-    """What a person can do about it, as the middle of a sentence."""
+def remedy(error: Exception, other: str = "", *, link: str = ", or ") -> str:
+    """What a person can do about it, and the `other` thing to do, as a part of a sentence."""
     number = error.errno if isinstance(error, OSError) else None
     number = errno.ENOMEM if isinstance(error, MemoryError) else number
-    return otherwise if number is None else REMEDIES.get(number, otherwise)
+    known = "" if number is None else REMEDIES.get(number, "")
+    return link.join(filter(None, [known, other]))
 
 
 def input_error(sentence: str, error: Exception) -> InputError:

@@ -290,8 +290,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     inside_hydra = _raised_inside_hydra(error)
     if isinstance(error, OSError) and (inside_hydra or error.errno in CAN_PASS):
         return (
-            f"{error.filename or 'The run folder'}: {reason(error)}; {remedy(error, 'see to it')}, "
-            "or give another hydra.run.dir, hydra.sweep.dir or file."
+            f"{error.filename or 'The run folder'}: {reason(error)}; "
+            f"{remedy(error, 'give another hydra.run.dir, hydra.sweep.dir or file')}."
         )
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark

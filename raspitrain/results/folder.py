@@ -106,8 +106,8 @@ def claim_to_resume(folder: Path) -> None:
         claim = os.open(folder / CLAIM, os.O_CREAT | os.O_RDWR, 0o666)
     except OSError as error:
         raise input_error(
-            f"the run folder {str(folder)!r} cannot be written ({reason(error)}), and must be to "
-            f"resume the run: {remedy(error)}",
+            f"the run folder {str(folder)!r} cannot be written ({reason(error)}); "
+            f"{remedy(error, 'it must be, to resume the run')}",
             error,
         ) from error
     if not _lock(claim, folder / CLAIM, sure=True):
@@ -187,6 +187,6 @@ def _taken(folder: Path) -> InputError:
 def _unwritable(folder: Path, error: OSError | ValueError) -> InputError:
     return input_error(
         f"the run folder {str(folder)!r} cannot be written ({reason(error)}); "
-        f"{remedy(error, 'see to it')}, or give a hydra.run.dir that can",
+        f"{remedy(error, 'give a hydra.run.dir that can')}",
         error,
     )

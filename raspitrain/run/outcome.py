@@ -215,5 +215,5 @@ def unwritten_sentence(folder: Path, unwritten: Mapping[str, Exception], then: s
     names = f"{', '.join(most)} and {last}" if most else last
     return (
         f"{folder}: {names} could not be written ({reason(error)}); every file that is there is "
-        f"whole. To write the rest, {remedy(error)}, then: {then}"
+        f"whole. To write the rest: {remedy(error, then, link=', then ')}"
     )

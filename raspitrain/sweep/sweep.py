@@ -160,10 +160,10 @@ class SweepRun:
                     self._look(screen, waiting)
             except OSError as error:
                 self._end_all()
+                then = remedy(error, "give the same command again", link=", and ")
                 raise UnwrittenError(
                     f"{error.filename or self.sweep.folder}: {reason(error)}; the jobs that have "
-                    f"finished keep their results: {remedy(error, 'see to it')}, and give the same "
-                    "command again."
+                    f"finished keep their results: {then}."
                 ) from error
             except BaseException:
                 self._end_all()
@@ -183,8 +183,8 @@ class SweepRun:
             self.lock = self._open.enter_context(lock(folder, wait_seconds=self.grace_seconds + 10))
         except OSError as error:
             raise input_error(
-                f"{folder} cannot be written ({reason(error)}): {remedy(error, 'see to it')}, or "
-                "give another sweep_name or hydra.sweep.dir.",
+                f"{folder} cannot be written ({reason(error)}): "
+                f"{remedy(error, 'give another sweep_name or hydra.sweep.dir')}.",
                 error,
             ) from error
         self.record = read_record(folder)  # again: until now it could change
