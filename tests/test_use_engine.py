@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_model_mobilenetv3 import MODELS, build, spread_batchnorm
 
+from raspitrain.cache import cache_folder
 from raspitrain.errors import InputError
 from raspitrain.export.pack import pack, quantise
 from raspitrain.export.write import Contract, run_packed
@@ -261,6 +262,10 @@ def python(code, **variables):
         env=os.environ | variables,
         timeout=300,
     )
+
+
+def test_all_that_is_compiled_lies_in_one_folder():
+    assert engine.cache_folder() == str(cache_folder())
 
 
 def test_a_library_that_is_not_what_was_compiled_is_compiled_again(tmp_path):

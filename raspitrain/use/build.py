@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from raspitrain.cache import lock_cache, make_private
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import atomic_path
-from raspitrain.use.engine import FLAGS, FOLDER, LIBRARIES, SOURCES, check_sum
+from raspitrain.use.engine import FLAGS, FOLDER, LIBRARIES, SOURCES, check_sum, is_intact
 
 
 def build(path: str) -> None:
@@ -20,17 +21,13 @@ def build(path: str) -> None:
         There is no compiler, it fails, or the folder cannot be written.
     """
     command = shlex.split(os.environ.get("CC", "cc"))
-    print("Compiling the inference engine for this machine (once)", file=sys.stderr)
     try:
-        _make_private(Path(path).parent)
-        with atomic_path(path) as partial:
-            source = os.path.join(FOLDER, SOURCES[0])
-            subprocess.run(
-                [*command, *FLAGS, "-o", str(partial), source, *LIBRARIES],
-                check=True, capture_output=True, text=True, timeout=600,
-            )  # fmt: skip
-            with open(partial, "r+b") as file:
-                file.write(check_sum(file.read()))
+        with lock_cache(make_private(Path(path).parent)):
+            if is_intact(path):  # another process has just compiled it
+                return
+            print("Compiling the inference engine for this machine (once)", file=sys.stderr)
+            with atomic_path(path) as partial:
+                _compile(command, partial)
     except FileNotFoundError as error:
         if error.filename != command[0]:
             raise _unwritable(path, error) from error
@@ -54,14 +51,17 @@ def build(path: str) -> None:
         raise _unwritable(path, error) from error
 
 
-def _make_private(folder: Path) -> None:
-    """The folder, made if need be: code is loaded from it, so nobody else may write there."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.stat()
-    if status.st_uid != os.getuid():
-        raise PermissionError(0, "it belongs to another user", str(folder))
-    if status.st_mode & 0o022:
-        raise PermissionError(0, "others can write to it: chmod 700 it", str(folder))
+def _compile(command: list[str], path: Path) -> None:
+    source = os.path.join(FOLDER, SOURCES[0])
+    subprocess.run(
+        [*command, *FLAGS, "-o", str(path), source, *LIBRARIES],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    with open(path, "r+b") as file:
+        file.write(check_sum(file.read()))
 
 
 def _unwritable(path: str, error: OSError) -> InputError:

@@ -54,7 +54,7 @@ def _find() -> str:
         with open(os.path.join(FOLDER, name), "rb") as file:
             key = zlib.crc32(file.read(), key)
     path = os.path.join(cache_folder(), f"infer-{key:08x}.so")
-    if not _is_intact(path):
+    if not is_intact(path):
         from raspitrain.use.build import build  # takes long to import, as it is needed once
 
         build(path)
@@ -66,7 +66,7 @@ def cache_folder() -> str:
     return os.path.join(base, "raspitrain")
 
 
-def _is_intact(path: str) -> bool:
+def is_intact(path: str) -> bool:
     """Whether the library is what was compiled, where nobody else can write."""
     try:
         folder = os.stat(os.path.dirname(path))
