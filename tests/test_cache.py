@@ -98,6 +98,15 @@ def test_a_damaged_library_is_compiled_again(folder, which, damage):
     assert load(folder) == (42, "")
 
 
+def test_another_header_makes_another_library(folder):
+    header = folder.parent / "answer.h"
+    (folder.parent / "kernels.c").write_text('#include "answer.h"\nint answer(void) { return N; }')
+    for number in (1, 2, 1):
+        header.write_text(f"#define N {number}\n")
+        assert load(folder)[0] == number
+    assert len(list(folder.glob("kernels-*.so"))) == 2
+
+
 def test_a_library_of_somebody_elses_is_not_loaded(folder):
     assert load(folder) == (42, COMPILES)
     (library,) = folder.glob("kernels-*.so")
@@ -109,12 +118,11 @@ def test_a_library_of_somebody_elses_is_not_loaded(folder):
 
 
 def test_library_and_digest_are_synced_before_they_have_their_names(folder, monkeypatch):
-    monkeypatch.setattr(kernels, "SOURCE", folder.parent / "kernels.c")
     steps = []
     monkeypatch.setattr(
         "raspitrain.results.atomic.on_write", lambda step, path: steps.append((step, path.suffix))
     )
-    kernels._library.__wrapped__(torch.float32)
+    kernels.compiled_library.__wrapped__(folder.parent / "kernels.c", torch.float32)
     once = ["write", "fsync", "replace", "fsync folder"]
     assert steps == [(step, suffix) for suffix in (".so", ".json") for step in once]
 
@@ -157,9 +165,9 @@ def test_a_cache_without_locks_is_used_all_the_same(folder, monkeypatch):
     def no_locks(descriptor, operation):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(kernels, "SOURCE", folder.parent / "kernels.c")
     monkeypatch.setattr(cache.fcntl, "flock", no_locks)
-    assert kernels._library.__wrapped__(torch.float32).is_file()
+    source = folder.parent / "kernels.c"
+    assert kernels.compiled_library.__wrapped__(source, torch.float32).is_file()
 
 
 KEY = {"kernels": "kernels-1", "torch": "2.99"}

@@ -1,9 +1,9 @@
-"""Compile kernels.c for the machine at hand, once, and load it.
+"""Compile our C for the machine at hand, once, and load it.
 
-The library lies in the cache, named after everything it depends on: source, flags, compiler,
+A library lies in the cache, named after everything it depends on: sources, flags, compiler,
 processor. Its length and digest are kept beside it and checked before it is loaded: code that a
 power cut left incomplete would end the process. Where there is no compiler, or no folder to keep
-the library in, `load_kernels` says so in one line of the log and returns None.
+the library in, `load_library` says so in one line of the log and returns None.
 """
 
 import ctypes
@@ -33,11 +33,16 @@ LIBRARIES = ["-nodefaultlibs", "-lm", "-lc", "-lgcc"]
 NATIVE_FLAG = {"x86_64": "-march=native", "aarch64": "-mcpu=native"}
 
 
-@functools.cache
 def load_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
     """The compiled kernels for float32 or float64, or None where they cannot be had."""
+    return load_library(SOURCE, dtype)
+
+
+@functools.cache
+def load_library(source: Path, dtype: torch.dtype) -> ctypes.CDLL | None:
+    """A C file of ours, compiled with float32 or float64 as its `real`; None as above."""
     try:
-        kernels = ctypes.CDLL(str(_library(dtype)))
+        library = ctypes.CDLL(str(compiled_library(source, dtype)))
     except (OSError, subprocess.SubprocessError) as error:
         reason = getattr(error, "stderr", None) or error
         log.warning(
@@ -47,13 +52,13 @@ def load_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
         )
         return None
     _keep_freed_memory()
-    return kernels
+    return library
 
 
 def kernels_name() -> str:
     """The name of the compiled kernels, another for whatever could change a bit of their results;
     only where they have been loaded."""
-    return _library(torch.float32).stem
+    return compiled_library(SOURCE, torch.float32).stem
 
 
 def _keep_freed_memory() -> None:
@@ -66,7 +71,14 @@ def _keep_freed_memory() -> None:
 
 
 @functools.cache
-def _library(dtype: torch.dtype) -> Path:
+def compiled_library(source: Path, dtype: torch.dtype) -> Path:
+    """The path of the library in the cache, compiled there if need be.
+
+    Raises
+    ------
+    OSError, subprocess.SubprocessError
+        There is no compiler, no folder to keep it in, or the compiler fails.
+    """
     command = shlex.split(os.environ.get("CC", "cc"))
     compiler = shutil.which(command[0])
     if compiler is None:
@@ -76,13 +88,13 @@ def _library(dtype: torch.dtype) -> Path:
         flags = [*flags, "-fopenmp"]
     built = Path(compiler).resolve().stat()
     depends_on = (
-        SOURCE.read_bytes(),
+        *(path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))),
         repr((command, flags, built.st_size, built.st_mtime_ns)).encode(),
         _processor().encode(),
     )
     name = hashlib.sha256(b"\0".join(depends_on)).hexdigest()[:24]
     folder = make_private(cache_folder())
-    library = folder / f"kernels-{name}.so"
+    library = folder / f"{source.stem}-{name}.so"
     if not _is_intact(library):
         with lock_cache(folder):
             if not _is_intact(library):  # another process may just have compiled it
@@ -91,7 +103,7 @@ def _library(dtype: torch.dtype) -> Path:
                         "%s is not what was compiled, as after a power cut: compiling it again.",
                         library,
                     )
-                _compile([*command, *flags], library)
+                _compile([*command, *flags], source, library)
     return library
 
 
@@ -107,14 +119,14 @@ def _is_intact(library: Path) -> bool:
         return False
 
 
-def _compile(command: list[str], library: Path) -> None:
-    log.info("Compiling %s for this machine (once)", SOURCE.name)
+def _compile(command: list[str], source: Path, library: Path) -> None:
+    log.info("Compiling %s for this machine (once)", source.name)
     native = NATIVE_FLAG.get(platform.machine())
     attempts = [[native], []] if native else [[]]
     with atomic_path(library) as partial:
         for index, extra in enumerate(attempts):
             result = subprocess.run(
-                [*command, *extra, "-o", str(partial), str(SOURCE), *LIBRARIES],
+                [*command, *extra, "-o", str(partial), str(source), *LIBRARIES],
                 capture_output=True,
                 text=True,
                 timeout=600,
