@@ -7,6 +7,7 @@ import numpy as np
 from raspitrain.data.cases import Cases
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 PARTS = ("training", "validation", "test")
 LEFT_OUT = 3
@@ -167,9 +168,10 @@ def _draw_groups(
     num_groups = int(groups.max()) + 1
     size, free = TABLES * 8 * num_groups * len(names), available_memory()
     if size > free:
-        raise InputError(
+        raise memory_error(
             f"split: {num_groups} groups of {len(names)} classes need {size / 1e9:.1f} GB to be "
-            f"split by class but {free / 1e9:.1f} GB are free; use split.stratify=false."
+            f"split by class but {free / 1e9:.1f} GB are free; use split.stratify=false.",
+            size,
         )
     sizes = np.zeros((num_groups, len(names)))  # cases of each class in each group
     np.add.at(sizes, (groups, labels), 1)

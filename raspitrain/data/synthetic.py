@@ -7,6 +7,7 @@ import numpy as np
 from raspitrain.data.cases import Cases, make_cases
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 CASES_A_BLOCK = 256  # part of what a seed means: another number draws other signals
 # Numbers of float64 that making a block takes for each of its samples: in each channel, and beside.
@@ -168,7 +169,8 @@ def check_fits(
             if kept
             else "make them shorter"
         )
-        raise InputError(
+        raise memory_error(
             f"dataset: {num_cases} cases of {num_channels} x {length} samples need "
-            f"{size / 1e9:.1f} GB to make but {free / 1e9:.1f} GB are free; {instead}."
+            f"{size / 1e9:.1f} GB to make but {free / 1e9:.1f} GB are free; {instead}.",
+            size,
         )

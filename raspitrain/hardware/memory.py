@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, TemporaryError
 from raspitrain.hardware.board import available_memory, status_bytes
 
 # Matplotlib at the end of a run, and what backward is the first to load of torch.
@@ -43,13 +43,28 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def out_of_memory_sentence() -> str:
-    """What to say once it has happened; the figures are those of the moment."""
-    return (
+def out_of_memory_error() -> InputError:
+    """What to raise or say once it has happened; the figures are those of the moment."""
+    return memory_error(
         f"Memory ran out: this process holds {resident_bytes() / 1e6:.0f} MB and "
         f"{free_bytes(None) / 1e6:.0f} MB are free; take a smaller batch_size or "
         "model.width_mult, in_memory=false, or end other programs."
     )
+
+
+def memory_error(
+    sentence: str, needed: int | None = None, budget_mb: int | None = None
+) -> InputError:
+    """A TemporaryError where the memory would be there if other programs ended.
+
+    Parameters
+    ----------
+    needed : bytes, beside what the process holds; None where nobody knows
+    budget_mb : see `free_bytes`; a budget stays as it is
+    """
+    alone = available_memory(alone=True)
+    would_do = alone > available_memory() if needed is None else needed <= alone
+    return TemporaryError(sentence) if budget_mb is None and would_do else InputError(sentence)
 
 
 def resident_bytes() -> int:
@@ -147,11 +162,12 @@ def check_memory(
     advice += f"a smaller model or shorter signals, or {last}"
     if model_bytes + later > free:
         # Before a step is tried, which would take as much.
-        raise InputError(
+        raise memory_error(
             f"the model and its optimizer need about {model_bytes / 1e6:.0f} MB of memory, plots "
             f"{later / 1e6:.0f} and libraries and data {held / 1e6:.0f}, but {there}; no batch "
-            f"fits, so take {advice}."
-        )
+            f"fits, so take {advice}.",
+            model_bytes + later, budget_mb,
+        )  # fmt: skip
     step = _step_bytes(model, loss, augment, parts, num_classes, in_memory)
 
     def needed(size: int) -> int:
@@ -171,8 +187,11 @@ def check_memory(
     )
     fits = _largest(lambda size: needed(size) <= free, largest)
     if fits:
-        raise InputError(f"{needs}; the largest batch that fits is batch_size={fits}.")
-    raise InputError(f"{needs}; no batch fits, so take {advice}.")
+        raise memory_error(
+            f"{needs}; the largest batch that fits is batch_size={fits}.",
+            needed(largest), budget_mb,
+        )  # fmt: skip
+    raise memory_error(f"{needs}; no batch fits, so take {advice}.", needed(largest), budget_mb)
 
 
 def _largest(fits: Callable[[int], bool], below: int) -> int:

@@ -13,7 +13,7 @@ from torch.nn.modules.module import (
 from torch.nn.parameter import is_lazy
 
 from raspitrain.errors import InputError
-from raspitrain.hardware.memory import is_out_of_memory
+from raspitrain.hardware.memory import free_bytes, is_out_of_memory, memory_error
 from raspitrain.training.randomness import random_state, same_random_numbers, set_random_state
 
 SMALL = 1 / 16  # of the memory that is free: up to there a network is made without further ado
@@ -27,8 +27,8 @@ class TooLargeError(InputError):
         self.num_bytes = num_bytes
 
 
-def make_within(make: Callable[[], nn.Module], free: int, name: str) -> nn.Module:
-    """The network that `make` makes, if its weights fit into `free` bytes.
+def make_within(make: Callable[[], nn.Module], name: str, *, budget_mb: int | None) -> nn.Module:
+    """The network that `make` makes, if its weights fit into the memory that is free.
 
     One that is no small part of them is made on the meta device first, where a tensor has a shape
     and no memory. A constructor that computes with its tensors cannot be run there: it is stopped
@@ -37,12 +37,22 @@ def make_within(make: Callable[[], nn.Module], free: int, name: str) -> nn.Modul
     Parameters
     ----------
     name : what the sentence calls the network
+    budget_mb : see `raspitrain.hardware.memory.free_bytes`
 
     Raises
     ------
     InputError
         It does not fit; names its size.
     """
+    free = free_bytes(budget_mb)
+
+    def too_large(size: float, words: str) -> InputError:
+        return memory_error(
+            f"{name} makes a network of {words}{size / 1e6:,.0f} MB, but {free / 1e6:,.0f} MB of "
+            "memory are free: take a smaller one.",
+            int(size), budget_mb,
+        )  # fmt: skip
+
     before = random_state()
     try:
         with at_most(SMALL * free):
@@ -53,19 +63,12 @@ def make_within(make: Callable[[], nn.Module], free: int, name: str) -> nn.Modul
         set_random_state(before)
     size = _size_on_meta(make)
     if size is not None and size > free:
-        raise InputError(_sentence(name, f"{size / 1e6:,.0f}", free))
+        raise too_large(size, "")
     try:
         with at_most(free):
             return make()
     except TooLargeError as error:
-        raise InputError(_sentence(name, f"more than {error.num_bytes / 1e6:,.0f}", free)) from None
-
-
-def _sentence(name: str, size: str, free: int) -> str:
-    return (
-        f"{name} makes a network of {size} MB, but {free / 1e6:,.0f} MB of memory are free: take a "
-        "smaller one."
-    )
+        raise too_large(error.num_bytes, "more than ") from None
 
 
 def _size_on_meta(make: Callable[[], nn.Module]) -> int | None:

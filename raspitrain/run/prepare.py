@@ -27,7 +27,7 @@ from raspitrain.hardware.memory import (
     check_memory,
     free_bytes,
     is_out_of_memory,
-    out_of_memory_sentence,
+    out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.run.model_size import make_within
@@ -157,9 +157,9 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     }
     model = make_within(
         lambda: _expect("model", build("model", cfg.model, allowed, **facts), nn.Module),
-        free_bytes(budget_mb),
         f"model.width_mult={cfg.model.width_mult}" if "width_mult" in cfg.model
         else f"model ({cfg.model._target_})",
+        budget_mb=budget_mb,
     ).to(device)  # fmt: skip
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
@@ -217,7 +217,7 @@ def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
 def _wrong(sentence: str, error: Exception) -> InputError:
     """What a component's complaint means to the user."""
-    return InputError(out_of_memory_sentence() if is_out_of_memory(error) else sentence)
+    return out_of_memory_error() if is_out_of_memory(error) else InputError(sentence)
 
 
 def _expect(key: str, made: Any, kind: type) -> Any:
