@@ -276,7 +276,7 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
         raise InputError(
             f"{file.path}, line {line}, column '{column.name}': {shown!r} is not a number{hint}; "
-            "mend it, or name the columns that are signals in dataset.columns."
+            "fix it, or name the columns that are signals in dataset.columns."
         )
 
 
@@ -310,7 +310,7 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
             if (wrong := file.table.columns[place].wrong) is not None:
                 raise InputError(
                     f"{file.path}, line {wrong[1]}, column '{name}': {wrong[2][:40]!r} is no time; "
-                    "mend it, or do without time with dataset.time_column=false."
+                    "fix it, or do without time with dataset.time_column=false."
                 )
         in_units = unit_by_name(name, files[0].table.columns[places[0]].unit) is not None
         moves = round(sum(fact.moves for fact in facts) / len(facts), 2)

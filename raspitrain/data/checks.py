@@ -98,7 +98,7 @@ def _class_names(cases: Cases) -> list[str]:
         alike.setdefault(_bare(name), []).append(name)
     return [
         f"classes {' and '.join(repr(name) for name in names)} differ only in case, blanks or the "
-        "form of a number; if they are one, mend the labels"
+        "form of a number; if they are one, fix the labels"
         for names in alike.values()
         if len(names) > 1
     ]
@@ -177,7 +177,7 @@ def _spikes(name: str, values: np.ndarray, used: np.ndarray, own: np.ndarray) ->
         f"channel '{name}' has {count} value{'' if count == 1 else 's'} more than {FAR} times as "
         f"far from the middle ({middle:.4g}) as half of all are ({spread:.3g}), such as "
         f"{worst:.4g}, the first in case {int(used[case])}, sample {sample}: an error mark or "
-        "a spike, which hides the signal once the channel is normalised; mend it"
+        "a spike, which hides the signal once the channel is normalised; fix it"
     ]
 
 

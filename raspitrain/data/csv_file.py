@@ -21,8 +21,9 @@ from raspitrain.data import dates, layout
 from raspitrain.data.layout import Layout, NoTableError, is_missing
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import open_file
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE = 1 << 20  # bytes; no logger writes longer lines, a hostile file may
@@ -132,7 +133,7 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
     except csv.Error as error:
         raise InputError(f"{path} cannot be read as CSV: {error}.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
 
 
 def locate(names: Sequence[str], wanted: str | int, path: Path, key: str) -> int:
@@ -363,9 +364,10 @@ class _Rows:
                     self._note_wrong(position, self._line(start + k), written[k].strip())
             written.clear()
         if 16 * len(self.values) > self._free:
-            raise InputError(
+            raise memory_error(
                 f"{self.path} does not fit into the {self._free / 1e9:.1f} GB of memory that are "
-                "free; store the windows as data.npy and label.npy and use dataset=npy."
+                "free; store the windows as data.npy and label.npy and use dataset=npy.",
+                8 * len(self.values),
             )
 
     def _take_words(self, cells: Sequence[str]) -> None:
@@ -415,7 +417,7 @@ class _Rows:
         if tuple(name for name, _ in pairs) != names:
             raise InputError(
                 f"{self.path}, line {self.number} should give {', '.join(names)}, each as "
-                f"name:value, and is {line.strip()[:40]!r}; mend it."
+                f"name:value, and is {line.strip()[:40]!r}; fix it."
             )
         return [value for _, value in pairs]
 

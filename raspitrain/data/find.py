@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 
 SUFFIXES = (".csv", ".tsv")
 MOST_FILES = 200_000
@@ -153,7 +153,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
                         (files if known else others).append(Path(entry.path))
     except OSError as error:
         where = error.filename or folder
-        raise InputError(f"{where} cannot be read: {error.strerror or error}.") from None
+        raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
     return sorted(files), sorted(others)
 
 

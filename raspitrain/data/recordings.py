@@ -29,6 +29,7 @@ from raspitrain.data.resample import resample
 from raspitrain.data.taken import Origin, Taken
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
 RATES_NOTED = 1.05
@@ -209,9 +210,10 @@ def _read_all(sources: Sequence[Source], asked: Asked) -> list[dict[str, SensorF
     for source in sources:
         for file in source.files.values():
             if file.stat().st_size > (free := available_memory()):
-                raise InputError(
+                raise memory_error(
                     f"{file} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
-                    "store the windows as data.npy and label.npy and use dataset=npy."
+                    "store the windows as data.npy and label.npy and use dataset=npy.",
+                    file.stat().st_size,
                 )
         read.append({sensor: read_file(file, asked) for sensor, file in source.files.items()})
     return read
@@ -359,7 +361,7 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
         if part.clock.num_back:
             raise InputError(
                 f"{part.file.path}: its clock goes back, so that it cannot be joined by time with "
-                "the other sensors; mend it, or choose one sensor with dataset.files."
+                "the other sensors; fix it, or choose one sensor with dataset.files."
             )
         times.append(part.clock.start + part.clock.seconds)
     steps = [np.inf if len(t) < 2 else (t[-1] - t[0]) / (len(t) - 1) for t in times]
@@ -773,9 +775,10 @@ def _refuse_missing(folder: Path, streams: Sequence[_Stream], names: Sequence[st
     row = sample if stream.rows is None else int(stream.rows[sample])
     line = f", line {stream.file.table.line(row)}" if len(stream.source.files) == 1 else ""
     raise InputError(
-        f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN or infinite, "
-        f"the first in {stream.file.path}{line}, column '{channel}'; mend the data, or accept them "
-        "with dataset.missing=interpolate or dataset.missing=zero."
+        f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "
+        f"too large for float32 (3.4e38), the first in {stream.file.path}{line}, column "
+        f"'{channel}'; fix the data, or accept them with dataset.missing=interpolate or "
+        "dataset.missing=zero."
     )
 
 

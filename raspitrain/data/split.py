@@ -109,7 +109,7 @@ def _check_groups_whole(cases: Cases, part: np.ndarray) -> None:
     if len(np.unique(pairs[0])) < pairs.shape[1]:
         raise InputError(
             "split: the data's own split puts cases of one group into several parts; "
-            "mend it, or draw another with split.predefined=false."
+            "fix it, or draw another with split.predefined=false."
         )
 
 
