@@ -12,9 +12,11 @@ import numpy as np
 from raspitrain.data.cases import Cases
 from raspitrain.data.checks import QUANTILES, Look, look_at_cases
 from raspitrain.data.split import Split
+from raspitrain.data.taken import Taken
 
 PARTS = ("train", "validation", "test")
 MOST_NAMED = 12  # in the line on the screen
+MOST_ROWS = 100_000  # of data.csv
 HEADER = (
     "name", "classes", "group", "part", "cases", "samples", "seconds", "rate_hz", "missing",
     "gaps", "steps_back", "copy_of",
@@ -149,31 +151,43 @@ def _cases_by_class(cases: Cases, split: Split) -> dict[str, dict[str, int]]:
     }
 
 
-def data_table(cases: Cases, split: Split) -> Iterator[str]:
-    """The lines of data.csv: which recording, or case, lies in which part."""
-    yield _csv_line(HEADER)
+def data_table(cases: Cases, split: Split) -> str | None:
+    """The text of data.csv: which recording, or case, lies in which part; None where that would be
+    more than `MOST_ROWS`."""
+    taken = cases.taken
+    has_origins = taken.origin_of is not None and bool(taken.origins)
+    if not has_origins and len(cases.labels) > MOST_ROWS:
+        return None
     part_of = np.full(len(cases.labels), -1, dtype=np.int8)
     for number, indices in enumerate((split.train, split.validation, split.test)):
         part_of[indices] = number
-    taken = cases.taken
-    if taken.origin_of is None or not taken.origins:
-        length = cases.signals.shape[2]
-        for case, label in enumerate(cases.labels.tolist()):
-            group = "" if cases.groups is None else int(cases.groups[case])
-            part = _part_name(int(part_of[case]))
-            yield _csv_line([case, cases.class_names[label], group, part, 1, length])
-        return
+    text = io.StringIO()
+    rows = _rows_of_origins(taken, part_of) if has_origins else _rows_of_cases(cases, part_of)
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+    return text.getvalue()
+
+
+def _rows_of_cases(cases: Cases, part_of: np.ndarray) -> Iterator[list[object]]:
+    length = cases.signals.shape[2]
+    for case, label in enumerate(cases.labels.tolist()):
+        group = "" if cases.groups is None else int(cases.groups[case])
+        part = _part_name(int(part_of[case]))
+        row = [case, cases.class_names[label], group, part, 1, length]
+        yield [*row, *[""] * (len(HEADER) - len(row))]
+
+
+def _rows_of_origins(taken: Taken, part_of: np.ndarray) -> Iterator[list[object]]:
+    assert taken.origin_of is not None
     order = np.argsort(taken.origin_of, kind="stable")
     edges = np.searchsorted(taken.origin_of[order], np.arange(len(taken.origins) + 1))
     for k, origin in enumerate(taken.origins):
-        own = order[edges[k] : edges[k + 1]]
-        parts = sorted(set(part_of[own].tolist()))
-        yield _csv_line([
-            origin.name, "+".join(origin.classes), origin.group,
-            "+".join(map(_part_name, parts)) if len(own) else "too short", len(own),
+        own = part_of[order[edges[k] : edges[k + 1]]]
+        parts = "+".join(_part_name(part) for part in sorted(set(own.tolist())))
+        yield [
+            origin.name, "+".join(origin.classes), origin.group, parts or "too short", len(own),
             origin.num_samples, _figure(origin.seconds), _figure(origin.rate), origin.num_missing,
             origin.num_gaps, origin.num_back, origin.copy_of,
-        ])  # fmt: skip
+        ]  # fmt: skip
 
 
 def _part_name(part: int) -> str:
@@ -182,9 +196,3 @@ def _part_name(part: int) -> str:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
-
-
-def _csv_line(cells: Sequence[object]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()

@@ -19,7 +19,8 @@ from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
-from raspitrain.data.split import split_cases
+from raspitrain.data.split import Split, split_cases
+from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
@@ -53,6 +54,8 @@ class Prepared:
     """Everything that a run trains, built from its configuration."""
 
     cases: Cases
+    split: Split
+    data: DataSummary
     normalisation: Normalisation
     parts: dict[str, Part]  # "train", and "validation" and "test" where they have cases
     model: nn.Module
@@ -128,6 +131,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    data = summarise(cases, split)
     normalisation = fit_normalisation(cases.signals, split.train)
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
@@ -185,6 +189,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     )
     return Prepared(
         cases=cases,
+        split=split,
+        data=data,
         normalisation=normalisation,
         parts=parts,
         model=model,
