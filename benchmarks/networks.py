@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     costs = {
         name: (
-            sum(p.numel() for p in job.model.parameters()),
+            sum(p.numel() for p in job.training.model.parameters()),
             multiply_adds(name),
             statistics.median(taken[name]) / STEPS,
         )
@@ -136,8 +136,7 @@ def accuracy(
     fold_of_set = {"name": data, "fold": fold, "num_folds": num_folds}
     cfg.dataset = {"_target_": "benchmarks.networks.training_fold", **fold_of_set}
     job = prepare(cfg)
-    job.eval_every = job.epochs
-    *_, last = job.fit()
+    *_, last = job.training.evaluations(job.epochs, eval_every=job.epochs)
     return float(last.row["test_accuracy"])
 
 
