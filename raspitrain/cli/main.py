@@ -32,7 +32,12 @@ from yaml import MarkedYAMLError
 
 from raspitrain.cli.resume import AUTO, asks_to_resume, resume_as_asked, resume_or_start
 from raspitrain.cli.trust import guard
-from raspitrain.config.composition import check_composition, first_line, given_keys
+from raspitrain.config.composition import (
+    check_composition,
+    first_line,
+    given_keys,
+    input_error_in,
+)
 from raspitrain.config.profile import with_profile
 from raspitrain.config.rules import leaves
 from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError, printable
@@ -74,7 +79,7 @@ def main() -> int:
             _say(out_of_memory_sentence())
             exit_code = 2
 
-    guard(config_folder().resolve())
+    guard(config_folder().resolve(), sys.argv[1:])
     Hydra.get_mode = _mode_as_typed  # type: ignore[method-assign]
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
@@ -231,8 +236,9 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def _sentence(error: Exception, arguments: list[str]) -> str | None:
     """What the user did wrong, in one sentence; None if the fault is ours."""
-    if isinstance(error, InputError):
-        return str(error)
+    refused = error if isinstance(error, InputError) else input_error_in(error)
+    if refused is not None:
+        return str(refused)
     if is_out_of_memory(error):
         return out_of_memory_sentence()
     message = str(error)
@@ -277,7 +283,7 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         )
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return f"{mark.name}, line {mark.line + 1}: {error.problem}; mend the YAML."
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}; fix the YAML."
     if isinstance(error, RecursionError):
         return "The configuration is nested too deeply to be read: use fewer levels."
     if not _raised_inside_hydra(error):
