@@ -25,7 +25,7 @@ test-browser: .venv/installed-dev ## report.html in a real browser (needs Debian
 	@$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
-test-pi: ## the tests and short runs on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root; under an hour)
+test-pi: ## the tests and short runs on an emulated Pi 5 (as root on an x86-64 Debian; under an hour; SUITE=trixie)
 	bash tests/pi/run.sh $(ARGS)
 
 lint: .venv/installed-dev ## style, format and types

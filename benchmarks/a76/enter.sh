@@ -9,7 +9,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 folders=()
-root=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}/root
+# shellcheck source=benchmarks/a76/place.sh
+. "$here/place.sh"
 
 if [ "${1:-}" != --mounts-of-its-own ]; then
     # The kernel must know how to start arm64 programs; what is registered here holds until the

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Make the emulated board's root once: Debian 12 for arm64 with its own gcc, the qemu that runs
-# it, and /venv with the aarch64 wheels of constraints.txt. Needs root on an x86-64 Linux, and
+# Make the emulated board's root once: Debian for arm64 with its own gcc, the qemu that runs it, and
+# /venv with the aarch64 wheels of constraints.txt. Needs root on an x86-64 Debian, and
 #     apt-get install debootstrap gcc python3-pip
-#     bash benchmarks/a76/root.sh
-# It lives outside the tree, in RASPITRAIN_A76_ROOT (else ~/.cache/raspitrain-a76), 1.7 GB.
+#     bash benchmarks/a76/root.sh                 Debian 12
+#     SUITE=trixie bash benchmarks/a76/root.sh    Debian 13
+# It lives outside the tree, in RASPITRAIN_A76_ROOT (else ~/.cache/raspitrain-a76), 1.7 GB; Debian
+# 13 in a folder of that name with -trixie. Debian's packages come from where this machine's own
+# apt gets them, or from RASPITRAIN_DEBIAN=URL on a machine that is no Debian.
 # Called again it only looks whether something is missing. --without-packages leaves /venv empty.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}
-root=$cache/root
+# shellcheck source=benchmarks/a76/place.sh
+. "$here/place.sh"
 
 fail() { echo "$1" >&2; exit 2; }
 
@@ -25,16 +28,19 @@ flock 9
 # debootstrap chooses and fetches; the packages are only unpacked. Their own scripts, run under
 # emulation, would take ten minutes and change nothing for compiling and for Python.
 if [ ! -e "$root/.debian" ]; then
-    debian() { # architecture, folder, packages
+    mirror=${RASPITRAIN_DEBIAN:-$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' \
+        'Created-By: Packages' 2>/dev/null | awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')}
+    [ -n "$mirror" ] || fail \
+        "apt on this machine knows no mirror of Debian (after apt-get update): give RASPITRAIN_DEBIAN=URL."
+    debian() { # architecture, folder, packages, suite
         rm -rf "$2"
-        debootstrap --foreign --variant=minbase --arch="$1" --include="$3" \
-            bookworm "$2" http://deb.debian.org/debian
+        debootstrap --foreign --variant=minbase --arch="$1" --include="$3" "$4" "$2" "$mirror"
         for package in "$2"/var/cache/apt/archives/*.deb; do
             dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$2"
             rm "$package"
         done
     }
-    debian arm64 "$root" python3,python3-venv,gcc,libc6-dev,binutils
+    debian arm64 "$root" python3,python3-venv,gcc,libc6-dev,binutils "$suite"
     # In a container debootstrap leaves a link to the host's /proc.
     rm -rf "$root/proc"
     mkdir "$root/proc"
@@ -44,7 +50,7 @@ if [ ! -e "$root/.debian" ]; then
 
     # Debian 12's qemu on every host: later ones are built without plugins. The kernel starts it
     # inside the root, so its libraries go there too; those of amd64 have folders of their own.
-    debian amd64 "$cache/amd64" qemu-user
+    debian amd64 "$cache/amd64" qemu-user bookworm
     cp "$cache/amd64/usr/bin/qemu-aarch64" "$root/usr/bin/"
     cp -a "$cache/amd64/usr/lib/x86_64-linux-gnu" "$root/usr/lib/"
     cp -a "$cache/amd64/usr/lib64" "$root/usr/"
@@ -105,7 +111,9 @@ fi
 wanted=$(sed -nE "/^#/d; s/^(torch==[^;]*);.*machine == 'aarch64'.*/\1/; /;/d; p" \
     "$here/../../constraints.txt")
 if [ "$wanted" != "$(cat "$root/.packages" 2>/dev/null)" ]; then
-    site=$root/venv/lib/python3.11/site-packages
+    site=$(echo "$root"/venv/lib/python3.*/site-packages)
+    python=${site#"$root/venv/lib/python"}
+    python=${python%/*}
     wheels=$(mktemp -d)
     trap 'rm -rf "$wheels"' EXIT
     export PIP_ROOT_USER_ACTION=ignore
@@ -114,7 +122,7 @@ if [ "$wanted" != "$(cat "$root/.packages" 2>/dev/null)" ]; then
         "$(grep antlr4-python3-runtime <<<"$wanted")"
     rm -rf "$site"
     python3 -m pip install --quiet --no-compile --no-deps --target "$site" \
-        --only-binary=:all: --find-links "$wheels" --implementation cp --python-version 3.11 \
+        --only-binary=:all: --find-links "$wheels" --implementation cp --python-version "$python" \
         --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 \
         --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
         -r <(echo "$wanted")

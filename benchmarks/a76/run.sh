@@ -6,7 +6,8 @@
 # README.md here says how a file marks what is to be counted.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}
+# shellcheck source=benchmarks/a76/place.sh
+. "$here/place.sh"
 profile=
 script=$here/step.py
 while [ $# -gt 0 ]; do

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # raspitrain on the Raspberry Pi's own instruction set, without a Raspberry Pi:
-#     make test-pi        or: bash tests/pi/run.sh [ARGUMENTS OF PYTEST]
-# An arm64 Debian 12 under qemu (benchmarks/a76/root.sh makes it) gets a copy of this checkout,
+#     make test-pi                  or: bash tests/pi/run.sh [ARGUMENTS OF PYTEST]
+#     make test-pi SUITE=trixie     Debian 13 in place of 12
+# An arm64 Debian under qemu (benchmarks/a76/root.sh makes it) gets a copy of this checkout,
 # installs it with its own pip as a Pi 5 would, runs the tests but those of left_out.txt, then
 # shortened runs of the real command, and one step each as on a Pi 4 and on a Pi 3 or Zero 2 W.
 # Needs root on an x86-64 Linux, and apt-get install debootstrap gcc python3-pip. Emulated
@@ -9,14 +10,15 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-root=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}/root
+# shellcheck source=benchmarks/a76/place.sh
+. "$repository/benchmarks/a76/place.sh"
 workers=${WORKERS:-$(nproc)}
 begun=$SECONDS
 failed=()
 
 say() { printf '\n== %s (%d:%02d)\n' "$1" $(((SECONDS - begun) / 60)) $(((SECONDS - begun) % 60)); }
 
-say "The root: Debian 12 for arm64"
+say "The root: Debian ($suite) for arm64"
 bash "$repository/benchmarks/a76/root.sh" --without-packages
 
 say "A copy of the checkout, as git would commit it"
@@ -63,8 +65,9 @@ if ! cmp -s "$root/raspitrain/constraints.txt" "$root/pi/constraints.txt"; then
     empty=$(megabytes)
     # Bytecode is left to this machine, if it has the same Python: there it takes a minute.
     board pip install --quiet --no-compile -c constraints.txt -e .
-    if command -v python3.11 >/dev/null; then
-        python3.11 -m compileall -q -j 0 -s "$root" "$root/pi/lib" >/dev/null || true
+    python=$(basename "$root"/pi/lib/python3.*)
+    if command -v "$python" >/dev/null; then
+        "$python" -m compileall -q -j 0 -s "$root" "$root/pi/lib" >/dev/null || true
     fi
     echo "$(($(megabytes) - empty))" >"$root/pi/megabytes"
     # What the tests import, without linters and exporters.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.layers import Block
-from raspitrain.model.tables import length_after
+from raspitrain.model.scaling import length_after
 
 if TYPE_CHECKING:
     from raspitrain.model.mobilenetv3 import MobileNetV3
@@ -27,7 +27,7 @@ INFERENCE_CASES = 64
 
 
 class Header(ctypes.Structure):
-    """As kernels.c reads it."""
+    """As network.h reads it."""
 
     _fields_ = [
         *(
@@ -51,7 +51,7 @@ class Header(ctypes.Structure):
 
 
 class BlockRow(ctypes.Structure):
-    """As kernels.c reads it."""
+    """As network.h reads it."""
 
     _fields_ = [
         (name, ctypes.c_int64)
