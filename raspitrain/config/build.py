@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from raspitrain.config.targets import check_names, resolve_target
 from raspitrain.config.watch import watched
 from raspitrain.errors import InputError
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 
 INSTRUCTIONS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
@@ -40,7 +40,7 @@ def build(key: str, node: DictConfig, allowed_targets: Collection[str], **availa
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            raise InputError(out_of_memory_sentence()) from error
+            raise out_of_memory_error() from error
         raise InputError(f"{key} ({node['_target_']}) cannot be made: {error}") from error
 
 

@@ -3,9 +3,8 @@
 import inspect
 import math
 import random
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,20 +27,12 @@ from raspitrain.hardware.memory import (
     check_memory,
     free_bytes,
     is_out_of_memory,
-    out_of_memory_sentence,
+    memory_error,
+    out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.eager import without_compiler
-from raspitrain.training.fit import (
-    Augment,
-    Evaluation,
-    OnStep,
-    Position,
-    fit,
-    parameter_groups,
-)
-from raspitrain.training.state import restore_training, training_state
-from raspitrain.tuning.compiled import Forward
+from raspitrain.training.training import Augment, Training, parameter_groups
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 WIDE = 2  # a model.width_mult above it is looked at before the network is made
@@ -54,66 +45,11 @@ class Prepared:
 
     cases: Cases
     normalisation: Normalisation
-    parts: dict[str, Part]  # "train", and "validation" and "test" where they have cases
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    loss: nn.Module
-    augment: Augment
-    generator: torch.Generator
-    device: torch.device
+    training: Training
     epochs: int
     schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
-    batch_size: int
     eval_every: int
-    position: Position
     memory: Estimate
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.parts["train"]) / self.batch_size)
-
-    def fit(
-        self,
-        *,
-        on_step: OnStep | None = None,
-        on_batch: Callable[[], None] | None = None,
-        forward: Forward | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> Iterator[Evaluation]:
-        """Train; see `raspitrain.training.fit.fit`, which takes the same parts one by one."""
-        return fit(
-            self.model,
-            self.parts,
-            self.optimizer,
-            self.schedule,
-            self.loss,
-            augment=self.augment,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            eval_every=self.eval_every,
-            generator=self.generator,
-            device=self.device,
-            class_names=self.cases.class_names,
-            position=self.position,
-            on_step=on_step,
-            on_batch=on_batch,
-            forward=forward,
-            clock=clock,
-        )
-
-    def state(self) -> dict[str, Any]:
-        """See `raspitrain.training.state.training_state`."""
-        return training_state(
-            self.model, self.loss, self.optimizer, self.schedule, self.generator, self.position
-        )
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """See `raspitrain.training.state.restore_training`."""
-        self.position = restore_training(
-            state, self.model, self.loss, self.optimizer, self.schedule, self.generator,
-            self.device,
-        )  # fmt: skip
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -183,24 +119,19 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
-    return Prepared(
-        cases=cases,
-        normalisation=normalisation,
+    training = Training(
         parts=parts,
+        class_names=cases.class_names,
         model=model,
+        loss=loss,
         optimizer=optimizer,
         schedule=schedule,
-        loss=loss,
         augment=augment,
+        batch_size=batch_size,
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
-        epochs=epochs,
-        schedule_epochs=schedule_epochs,
-        batch_size=batch_size,
-        eval_every=eval_every,
-        position=Position(),
-        memory=memory,
     )
+    return Prepared(cases, normalisation, training, epochs, schedule_epochs, eval_every, memory)
 
 
 def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
@@ -212,10 +143,11 @@ def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
         shapes = build("model", cfg.model, list(cfg.allowed_targets), **facts)
     size = sum(p.numel() * p.element_size() for p in shapes.parameters())
     if size > free:
-        raise InputError(
+        raise memory_error(
             f"model.width_mult={width} makes a network of {size / 1e6:.0f} MB, but "
-            f"{free / 1e6:.0f} MB of memory are free: take a smaller one."
-        )
+            f"{free / 1e6:.0f} MB of memory are free: take a smaller one.",
+            size, cfg.hardware.memory_budget_mb,
+        )  # fmt: skip
 
 
 def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -228,7 +160,7 @@ def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
 def _wrong(sentence: str, error: Exception) -> InputError:
     """What a component's complaint means to the user."""
-    return InputError(out_of_memory_sentence() if is_out_of_memory(error) else sentence)
+    return out_of_memory_error() if is_out_of_memory(error) else InputError(sentence)
 
 
 def _expect(key: str, made: Any, kind: type) -> Any:

@@ -13,17 +13,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.composition import given_keys
 from raspitrain.config.profile import Profile, with_profile
+from raspitrain.errors import UnwrittenError
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.configuration import write_config, write_overrides
-from raspitrain.results.folder import claim_run_folder, release_claim
+from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.json_file import write_json
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, peak_memory_mb
+from raspitrain.run.outcome import attempt, draw, unwritten_sentence
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.run import tune_prepared
 from raspitrain.stop import StopSignals
+from raspitrain.training.training import Step
 from raspitrain.tuning.tune import Tuned
 
 log = logging.getLogger(__name__)
@@ -98,7 +101,10 @@ def measure_throughput(
         prepared = prepare(endless)
         folder = claim_run_folder(output_dir)
         try:
-            return _measure(prepared, cfg, profile, folder, overrides, started)
+            with all_or_nothing(folder, ("config.yaml", "overrides.yaml")):
+                write_config(folder, cfg)
+                write_overrides(folder, overrides)
+            return _measure(prepared, cfg, profile, folder, started)
         finally:
             release_claim(folder)
 
@@ -108,17 +114,16 @@ def _measure(
     cfg: DictConfig,
     profile: Profile,
     folder: Path,
-    overrides: Sequence[str],
     started: float,
 ) -> dict[str, Any]:
-    write_config(folder, cfg)
-    write_overrides(folder, overrides)
-    with logging_to(folder), Monitor(None, **cfg.hardware.readings) as monitor:
+    with logging_to(folder) as log_file, Monitor(None, **cfg.hardware.readings) as monitor:
         for note in profile.notes:
             log.warning(note)
         tuned = tune_prepared(prepared, cfg)
         environment = environment_record() | {"hardware": profile.record()} | tuned.record()
-        write_json(folder / "environment.json", environment)
+        unwritten: dict[str, Exception] = {}
+        path = folder / "environment.json"
+        attempt(unwritten, path.name, lambda: write_json(path, environment))
         times = _time_steps(prepared, cfg, tuned)
         monitor.stop()
         summary = {
@@ -126,23 +131,28 @@ def _measure(
             "status": "completed",
             "task": "throughput",
             **times.figures(),
-            "batch_size": prepared.batch_size,
+            "batch_size": prepared.training.batch_size,
             "seed": cfg.seed,
-            "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
+            "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
             "num_threads": torch.get_num_threads(),
-            "device": str(prepared.device),
-            "num_cases": {name: len(part) for name, part in prepared.parts.items()},
+            "device": str(prepared.training.device),
+            "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
             **tuned.record(),
             **monitor.summary(epochs=0, num_cases=times.cases),
             "total_seconds": time.perf_counter() - started,
             "peak_memory_mb": peak_memory_mb(),
         }
-        write_summary(folder / "summary.json", summary)
-        from raspitrain.report import report_run_or_warn  # not before the first step
+        attempt(unwritten, "summary.json", lambda: write_summary(folder / "summary.json", summary))
+        from raspitrain.report import report_run  # not before the first step
 
-        report_run_or_warn(folder)
+        draw(unwritten, {"report.html": lambda: report_run(folder)})
+        if log_file.failure is not None:
+            unwritten["run.log"] = log_file.failure
         with Screen(1, 1) as screen:
             screen.finish(summary, folder)
+    if unwritten:
+        then = "the same command with another hydra.run.dir"
+        raise UnwrittenError(unwritten_sentence(folder, unwritten, then))
     return summary
 
 
@@ -150,17 +160,20 @@ def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
     times = StepTimes(cfg.throughput.warmup_seconds, cfg.throughput.seconds)
     adapt = tuned.adapt
 
-    def on_step(num_cases: int, read_loss: Callable[[], float]) -> None:
-        if prepared.device.type != "cpu":
-            read_loss()  # a GPU is still at work otherwise
+    def on_step(step: Step) -> None:
+        if prepared.training.device.type != "cpu":
+            step.read_loss()  # a GPU is still at work otherwise
         if adapt is not None:
-            adapt.end_step(num_cases)
-        times.end_step(num_cases)
+            adapt.end_step(step.num_cases)
+        times.end_step(step.num_cases)
         if adapt is not None:
             adapt.begin_step()
 
     try:
-        for _ in prepared.fit(on_step=on_step, forward=tuned.forward):
+        evaluations = prepared.training.evaluations(
+            NO_END, eval_every=NO_END, on_step=on_step, forward=tuned.forward
+        )
+        for _ in evaluations:
             pass
     except TimeIsUpError:
         pass
