@@ -13,8 +13,9 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from raspitrain.config.build import build, resolve_target
+from raspitrain.config.build import build
 from raspitrain.config.profile import with_profile
+from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
