@@ -333,7 +333,10 @@ YAML: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         ("hydra.job_logging.handlers.x.()",),
     ),
     "variables": (GLOBAL + "hydra: {job: {env_set: {CC: evil}}}\n", ("hydra.job.env_set",)),
-    "all of Hydra": (GLOBAL + "x: {}\nhydra: '${x}'\n", ("experiment/bad", "HydraConf")),
+    "all of Hydra": (
+        GLOBAL + "x: {}\nhydra: '${x}'\n",
+        ("experiment/bad", "hydra=${x} is not allowed"),
+    ),
 }
 
 

@@ -201,7 +201,7 @@ RULES: dict[str, Rule] = {
     "loss.label_smoothing": FRACTION,
     "loss.class_weights": one_of(None, "balanced"),
     "hardware.device": one_of("cpu", "cuda", "auto"),
-    "hardware.profile": text(),
+    "hardware.profile": file_name(),
     "hardware.num_threads": either(whole(1, most=1024), AUTO),
     "hardware.num_interop_threads": either(whole(1, most=1024), AUTO),
     "hardware.wait_policy": one_of(None, "short", "active", "passive", "auto"),

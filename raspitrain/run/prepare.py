@@ -13,8 +13,9 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from raspitrain.config.build import build, resolve_target
+from raspitrain.config.build import build
 from raspitrain.config.profile import with_profile
+from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
@@ -35,7 +36,8 @@ from raspitrain.training.eager import without_compiler
 from raspitrain.training.training import Augment, Training, parameter_groups
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
-WIDE = 2  # a model.width_mult above it is looked at before the network is made
+# What model.KEY may be before the size of the network is looked at first, unmade.
+ORDINARY_WIDTHS = {"width_mult": 2, "width": 128, "growth_rate": 64}
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -141,15 +143,20 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
 def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
     """Refuse a network that is far too large, before its weights take all of the memory."""
-    width = cfg.model.get("width_mult", 1)
-    if not isinstance(width, int | float) or width <= WIDE:
+    wide = {
+        key: cfg.model[key]
+        for key, ordinary in ORDINARY_WIDTHS.items()
+        if isinstance(cfg.model.get(key), int | float) and cfg.model[key] > ordinary
+    }
+    if not wide:
         return
+    key, width = next(iter(wide.items()))
     with torch.device("meta"):  # shapes alone
         shapes = build("model", cfg.model, list(cfg.allowed_targets), **facts)
     size = sum(p.numel() * p.element_size() for p in shapes.parameters())
     if size > free:
         raise memory_error(
-            f"model.width_mult={width} makes a network of {size / 1e6:.0f} MB, but "
+            f"model.{key}={width} makes a network of {size / 1e6:.0f} MB, but "
             f"{free / 1e6:.0f} MB of memory are free: take a smaller one.",
             size, cfg.hardware.memory_budget_mb,
         )  # fmt: skip
