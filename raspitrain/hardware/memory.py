@@ -48,7 +48,7 @@ def out_of_memory_error() -> InputError:
     return memory_error(
         f"Memory ran out: this process holds {resident_bytes() / 1e6:.0f} MB and "
         f"{free_bytes(None) / 1e6:.0f} MB are free; take a smaller batch_size or "
-        "model.width_mult, in_memory=false, or end other programs."
+        "model, in_memory=false, or end other programs."
     )
 
 

@@ -41,6 +41,7 @@ KEYS = (
     "ms_per_step_quartiles",
     "peak_memory_mb",
     "num_cases",
+    "data",  # what was taken: channels, columns left out, cases by class and part, what was dropped
     "class_names",
     "constant_channels",  # from which nothing could be learnt
     "confusion_matrix",  # rows are the true classes; of no more than 40 classes

@@ -3,9 +3,8 @@
 import inspect
 import math
 import random
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,14 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from raspitrain.config.build import build, resolve_target
+from raspitrain.config.build import build
 from raspitrain.config.profile import with_profile
+from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
-from raspitrain.data.split import split_cases
+from raspitrain.data.split import Split, split_cases
+from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
@@ -32,18 +33,11 @@ from raspitrain.hardware.memory import (
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.run.model_size import make_within
 from raspitrain.training.eager import without_compiler
-from raspitrain.training.fit import (
-    Augment,
-    Evaluation,
-    OnStep,
-    Position,
-    fit,
-    parameter_groups,
-)
-from raspitrain.training.state import restore_training, training_state
-from raspitrain.tuning.compiled import Forward
+from raspitrain.training.training import Augment, Training, parameter_groups
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
+# What a sentence about the size of a network may name.
+WIDTHS = ("width_mult", "width", "growth_rate")
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -52,67 +46,14 @@ class Prepared:
     """Everything that a run trains, built from its configuration."""
 
     cases: Cases
+    split: Split
+    data: DataSummary
     normalisation: Normalisation
-    parts: dict[str, Part]  # "train", and "validation" and "test" where they have cases
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    loss: nn.Module
-    augment: Augment
-    generator: torch.Generator
-    device: torch.device
+    training: Training
     epochs: int
     schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
-    batch_size: int
     eval_every: int
-    position: Position
     memory: Estimate
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.parts["train"]) / self.batch_size)
-
-    def fit(
-        self,
-        *,
-        on_step: OnStep | None = None,
-        on_batch: Callable[[], None] | None = None,
-        forward: Forward | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> Iterator[Evaluation]:
-        """Train; see `raspitrain.training.fit.fit`, which takes the same parts one by one."""
-        return fit(
-            self.model,
-            self.parts,
-            self.optimizer,
-            self.schedule,
-            self.loss,
-            augment=self.augment,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            eval_every=self.eval_every,
-            generator=self.generator,
-            device=self.device,
-            class_names=self.cases.class_names,
-            position=self.position,
-            on_step=on_step,
-            on_batch=on_batch,
-            forward=forward,
-            clock=clock,
-        )
-
-    def state(self) -> dict[str, Any]:
-        """See `raspitrain.training.state.training_state`."""
-        return training_state(
-            self.model, self.loss, self.optimizer, self.schedule, self.generator, self.position
-        )
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """See `raspitrain.training.state.restore_training`."""
-        self.position = restore_training(
-            state, self.model, self.loss, self.optimizer, self.schedule, self.generator,
-            self.device,
-        )  # fmt: skip
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -127,6 +68,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    data = summarise(cases, split)
     normalisation = fit_normalisation(cases.signals, split.train)
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
@@ -157,10 +99,9 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     }
     model = make_within(
         lambda: _expect("model", build("model", cfg.model, allowed, **facts), nn.Module),
-        f"model.width_mult={cfg.model.width_mult}" if "width_mult" in cfg.model
-        else f"model ({cfg.model._target_})",
+        _name_of_model(cfg),
         budget_mb=budget_mb,
-    ).to(device)  # fmt: skip
+    ).to(device)
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -187,24 +128,28 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
-    return Prepared(
-        cases=cases,
-        normalisation=normalisation,
+    training = Training(
         parts=parts,
+        class_names=cases.class_names,
         model=model,
+        loss=loss,
         optimizer=optimizer,
         schedule=schedule,
-        loss=loss,
         augment=augment,
+        batch_size=batch_size,
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
-        epochs=epochs,
-        schedule_epochs=schedule_epochs,
-        batch_size=batch_size,
-        eval_every=eval_every,
-        position=Position(),
-        memory=memory,
     )
+    return Prepared(
+        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory
+    )
+
+
+def _name_of_model(cfg: DictConfig) -> str:
+    for key in WIDTHS:
+        if key in cfg.model:
+            return f"model.{key}={cfg.model[key]}"
+    return f"model ({cfg.model._target_})"
 
 
 def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
