@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from raspitrain.hardware.memory import (
     out_of_memory_sentence,
 )
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.fit import (
     Augment,
@@ -40,7 +42,7 @@ from raspitrain.training.fit import (
     parameter_groups,
 )
 from raspitrain.training.state import restore_training, training_state
-from raspitrain.tuning.compiled import Forward
+from raspitrain.tuning.engine import settle_engine
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 WIDE = 2  # a model.width_mult above it is looked at before the network is made
@@ -77,7 +79,6 @@ class Prepared:
         *,
         on_step: OnStep | None = None,
         on_batch: Callable[[], None] | None = None,
-        forward: Forward | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> Iterator[Evaluation]:
         """Train; see `raspitrain.training.fit.fit`, which takes the same parts one by one."""
@@ -97,7 +98,6 @@ class Prepared:
             position=self.position,
             on_step=on_step,
             on_batch=on_batch,
-            forward=forward,
             clock=clock,
         )
 
@@ -172,7 +172,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
-    memory = check_memory(
+    estimate = partial(
+        check_memory,
         model=model,
         loss=loss,
         augment=augment,
@@ -182,6 +183,11 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
+    memory = estimate()
+    if device.type == "cpu":
+        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
+        if engine_in_use(model) == "torch":
+            memory = estimate()
     return Prepared(
         cases=cases,
         normalisation=normalisation,

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from raspitrain.config.older import from_older
 from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
 
@@ -40,7 +41,7 @@ HARMLESS = {
 }
 RESULTS = ("metrics.csv", "best.pt", "accuracy.png", "loss.png")  # of every run that is complete
 HARMLESS_SECTIONS = ("hardware",)
-BITS = {"hardware.device", "hardware.flush_denormals", "hardware.compile"}  # of these sections
+BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
 
 
 def resume(
@@ -86,6 +87,8 @@ def resume(
             name, state, note = _newest(folder)
             try:
                 stored = _stored_config(state["config"])
+            except InputError:
+                raise
             except (KeyError, TypeError, ValueError) as error:
                 raise _unfit(folder / name) from error
             cfg, changed = _changed_config(stored, overrides, folder)
@@ -164,7 +167,7 @@ def _stored_config(stored: Any) -> DictConfig:
         # It was resolved when it was written.
         if "${" in str(value):
             raise ValueError("an interpolation")
-    return OmegaConf.create(stored)
+    return OmegaConf.create(from_older(stored))
 
 
 def _changed_config(

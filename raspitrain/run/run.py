@@ -188,13 +188,12 @@ def tune_prepared(
 ) -> Tuned:
     """Choose what is to be measured, on batches as training will see them."""
     train = prepared.parts["train"]
-    sizes = {len(b) for b in batch_indices(len(train), prepared.batch_size, generator=None)}
-    gathered = [train.gather(torch.arange(size)) for size in sorted(sizes, reverse=True)]
-    batches = [(x.to(prepared.device), labels.to(prepared.device)) for x, labels in gathered]
+    sizes = [len(b) for b in batch_indices(len(train), prepared.batch_size, generator=None)]
+    signals, labels = train.gather(torch.arange(max(sizes)))
     return tune(
         prepared.model,
         prepared.loss,
-        batches,
+        (signals.to(prepared.device), labels.to(prepared.device)),
         hardware=cfg.hardware,
         described_by={
             "model": OmegaConf.to_container(cfg.model, resolve=True),
@@ -235,9 +234,7 @@ def _train(job: Job, screen: Screen, stop: StopSignals, monitor: Monitor) -> Non
 
     if _has_no_patience(job):  # known before, and not yet said
         return
-    for evaluation in prepared.fit(
-        on_step=on_step, on_batch=stop.check, forward=job.tuned.forward, clock=guard.clock
-    ):
+    for evaluation in prepared.fit(on_step=on_step, on_batch=stop.check, clock=guard.clock):
         evaluation.row["peak_memory_mb"] = job.peak_memory_mb
         job.table.append(evaluation.row)
         if job.best is None or _is_better(evaluation.row, job.best.row):

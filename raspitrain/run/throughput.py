@@ -160,7 +160,7 @@ def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
             adapt.begin_step()
 
     try:
-        for _ in prepared.fit(on_step=on_step, forward=tuned.forward):
+        for _ in prepared.fit(on_step=on_step):
             pass
     except TimeIsUpError:
         pass

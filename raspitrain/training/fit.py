@@ -106,7 +106,6 @@ def fit(
     position: Position | None = None,
     on_step: OnStep | None = None,
     on_batch: Callable[[], None] | None = None,
-    forward: Forward | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Evaluation]:
     """Train `model` in place; yield an Evaluation every `eval_every` epochs and after the last.
@@ -120,7 +119,6 @@ def fit(
         training by an exception and it can go on from there later. The beginning if None.
     on_step : called after every step with the number of cases and a function that reads the loss
     on_batch : called before every batch of an evaluation
-    forward : called in training in place of `model`, whose parameters it must use
     clock : of training time, in seconds; it is not looked at during `on_step`
     """
     position = Position() if position is None else position
@@ -137,7 +135,6 @@ def fit(
             device=device,
             position=position,
             on_step=on_step,
-            forward=forward,
             clock=clock,
         )
         if position.epoch % eval_every and position.epoch != epochs:
@@ -188,7 +185,6 @@ def train_epoch(
     device: torch.device,
     position: Position,
     on_step: OnStep | None,
-    forward: Forward | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """One pass over the training part in shuffled, near-equal batches, or what is left of one.
@@ -197,7 +193,6 @@ def train_epoch(
     while it was learning. Raises NonFiniteLossError.
     """
     model.train()
-    forward = model if forward is None else forward
     batches = _batches(len(train), batch_size, generator, position, schedule, device)
     began = clock()
     for indices in batches[position.step_in_epoch :]:
@@ -205,7 +200,7 @@ def train_epoch(
         if augment is not None:
             signals = augment(signals, generator)
         signals, labels = signals.to(device), labels.to(device)
-        logits = forward(signals)  # (N, K)
+        logits = model(signals)  # (N, K)
         batch_loss = loss(logits, labels)
         # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
         if device.type == "cpu" and not math.isfinite(batch_loss.item()):
