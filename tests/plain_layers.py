@@ -56,3 +56,13 @@ class Weights:
 
     def mean_linear(self, x, num_classes) -> Tensor:
         return self.linear(x.mean(dim=(2, 3)), num_classes)
+
+
+def parameters_in_2d(model: nn.Module) -> int:
+    """How many the network would have if every kernel of k were one of k x k."""
+    rows = sum(
+        m.weight.numel() * (m.kernel_size[0] - 1)
+        for m in model.modules()
+        if isinstance(m, nn.Conv1d)
+    )
+    return rows + sum(p.numel() for p in model.parameters())

