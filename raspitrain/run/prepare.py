@@ -4,7 +4,7 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +91,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    _check_width(cfg, facts, free_bytes(budget_mb))
-    model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    model = build_model(cfg, facts).to(device)
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -133,7 +132,21 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     return Prepared(cases, normalisation, training, epochs, schedule_epochs, eval_every, memory)
 
 
-def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
+def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
+    """The network that `cfg` describes, its weights new.
+
+    Parameters
+    ----------
+    facts : num_channels, num_classes, length, and train_labels where there is a training part
+    """
+    _check_width(cfg, facts, free_bytes(cfg.hardware.memory_budget_mb))
+    made = build("model", cfg.model, list(cfg.allowed_targets), **facts)
+    _expect("model", made, nn.Module)
+    assert isinstance(made, nn.Module)
+    return made
+
+
+def _check_width(cfg: DictConfig, facts: Mapping[str, Any], free: int) -> None:
     """Refuse a network that is far too large, before its weights take all of the memory."""
     width = cfg.model.get("width_mult", 1)
     if not isinstance(width, int | float) or width <= WIDE:
