@@ -4,7 +4,7 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -100,8 +100,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    _check_width(cfg, facts, free_bytes(budget_mb))
-    model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    model = build_model(cfg, facts).to(device)
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -150,7 +149,21 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     )
 
 
-def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
+def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
+    """The network that `cfg` describes, its weights new.
+
+    Parameters
+    ----------
+    facts : num_channels, num_classes, length, and train_labels where there is a training part
+    """
+    _check_width(cfg, facts, free_bytes(cfg.hardware.memory_budget_mb))
+    made = build("model", cfg.model, list(cfg.allowed_targets), **facts)
+    _expect("model", made, nn.Module)
+    assert isinstance(made, nn.Module)
+    return made
+
+
+def _check_width(cfg: DictConfig, facts: Mapping[str, Any], free: int) -> None:
     """Refuse a network that is far too large, before its weights take all of the memory."""
     wide = {
         key: cfg.model[key]
