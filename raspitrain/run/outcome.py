@@ -64,6 +64,7 @@ def attempt(job: Job, name: str, write: Callable[[], object]) -> None:
 def finish(job: Job, monitor: Monitor, *, save_last: bool) -> dict[str, Any]:
     """Write checkpoints, summary.json and plots; return the summary."""
     prepared, folder = job.prepared, job.folder
+    ended_well = job.status in ("completed", "stopped_early")
     if save_last and not save(job):
         assert job.keeper.failure is not None
         job.unwritten[LAST] = job.keeper.failure
@@ -84,7 +85,13 @@ def finish(job: Job, monitor: Monitor, *, save_last: bool) -> dict[str, Any]:
             name = "confusion_matrix.png"
             names = prepared.cases.class_names
             attempt(job, name, lambda: plot_confusion(confusion, names, folder / name))
-    from raspitrain.report import report_run_or_warn  # not before the first step
+    # Neither is imported before the first step.
+    if job.best is not None and ended_well and job.cfg.get("export", "none") != "none":
+        from raspitrain.export.at_end import export_at_end
+
+        parts, precision = prepared.parts, job.cfg.export
+        attempt(job, "model.rpt", lambda: export_at_end(folder, parts, precision))
+    from raspitrain.report import report_run_or_warn
 
     report_run_or_warn(folder)
     if job.unwritten:
@@ -92,7 +99,7 @@ def finish(job: Job, monitor: Monitor, *, save_last: bool) -> dict[str, Any]:
         summary["unwritten"] = dict(job.unwritten)
         with suppress(OSError):
             write_summary(folder / "summary.json", summary)
-    if job.status in ("completed", "stopped_early") and not job.unwritten:
+    if ended_well and not job.unwritten:
         job.keeper.remove_previous()
     return summary
 
