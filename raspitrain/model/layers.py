@@ -56,14 +56,10 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate computed from the means of all channels.
+    """Scale each channel by a gate computed from the means of all channels."""
 
-    hard: the gate is a sigmoid of straight lines, as MobileNetV3 has it.
-    """
-
-    def __init__(self, width: int, squeezed: int, *, hard: bool = True) -> None:
+    def __init__(self, width: int, squeezed: int) -> None:
         super().__init__()
-        self.hard = hard
         self.reduce = nn.Linear(width, squeezed)
         self.expand = nn.Linear(squeezed, width)
 
@@ -72,9 +68,8 @@ class SqueezeExcite(nn.Module):
 
     def gate(self, means: Tensor) -> Tensor:
         """(N, C) -> (N, C), from 0 to 1."""
-        gates = self.expand(F.relu(self.reduce(means)))
         # Not F.hardsigmoid: its float64 gradient is only good to float32.
-        return F.relu6(gates + 3) / 6 if self.hard else torch.sigmoid(gates)
+        return F.relu6(self.expand(F.relu(self.reduce(means))) + 3) / 6
 
 
 class Block(nn.Module):
@@ -247,7 +242,7 @@ def inverted_residual(
         conv_norm(width, width, kernel, stride=stride, groups=width, activation=activation)
     )
     if squeeze_excite:
-        layers.append(SqueezeExcite(width, in_width // 4, hard=False))
+        layers.append(ChannelGate(width, in_width // 4))
     layers.append(conv_norm(width, out_width, 1, activation=None))
     body = nn.Sequential(*layers)
     return Add(body, nn.Identity()) if stride == 1 and in_width == out_width else body
@@ -279,6 +274,24 @@ def inverted_residuals(
             for number in range(repeats)
         )
     )
+
+
+class ChannelGate(nn.Module):
+    """Squeeze-excite: scale each channel by a sigmoid of what the means of all channels say."""
+
+    def __init__(self, width: int, squeezed: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool1d(1),
+            nn.Flatten(),
+            nn.Linear(width, squeezed),
+            nn.ReLU(),
+            nn.Linear(squeezed, width),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x).unsqueeze(2)
 
 
 class Shuffle(nn.Module):
