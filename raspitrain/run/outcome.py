@@ -135,7 +135,9 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
     if job.best is not None and precision != "none" and job.status in ENDED_WELL:
         from raspitrain.export.at_end import export_at_end
 
-        pictures["model.rpt"] = lambda: export_at_end(folder, job.prepared.parts, precision)
+        pictures["model.rpt"] = lambda: export_at_end(
+            folder, job.prepared.training.parts, precision
+        )
     from raspitrain.report import report_run
 
     pictures["report.html"] = lambda: report_run(folder, draw_missing=False)
