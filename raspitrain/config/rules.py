@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "checkpoint_minutes": number(least=0),
     "checkpoint_epochs": either(whole(1), NULL),
     "checkpoint_share": number(above=0, most=1),
+    "export": one_of("auto", "fp32", "int8", "none"),
     "task": one_of("train", "throughput"),
     "throughput.seconds": number(above=0, most=3600),
     "throughput.warmup_seconds": number(least=0, most=3600),
