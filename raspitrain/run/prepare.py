@@ -31,6 +31,7 @@ from raspitrain.hardware.memory import (
     out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.fit import (
     Augment,
@@ -70,7 +71,14 @@ class Prepared:
     memory: Estimate
 
     @property
+    def in_one_step(self) -> bool:
+        """Whether the model has a closed form, and no gradients are taken."""
+        return has_closed_form(self.model, len(self.parts["train"]))
+
+    @property
     def steps_per_epoch(self) -> int:
+        if self.in_one_step:
+            return 1
         return math.ceil(len(self.parts["train"]) / self.batch_size)
 
     def fit(
@@ -158,6 +166,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     }
     _check_width(cfg, facts, free_bytes(budget_mb))
     model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    if has_closed_form(model, num_train):
+        epochs = eval_every = 1
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -183,6 +193,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
+    check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     return Prepared(
         cases=cases,
         normalisation=normalisation,

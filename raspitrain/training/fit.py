@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
+from raspitrain.training.closed_form import fit_closed_form, fit_features, has_closed_form
 from raspitrain.training.metrics import classification_report, confusion_matrix
 from raspitrain.training.randomness import same_random_numbers
 
@@ -124,22 +125,30 @@ def fit(
     clock : of training time, in seconds; it is not looked at during `on_step`
     """
     position = Position() if position is None else position
+    one_step = has_closed_form(model, len(parts["train"]))
+    if not one_step and position.step == 0:
+        fit_features(model, parts["train"], generator=generator, device=device, on_batch=on_batch)
     while position.epoch <= epochs:
-        train_loss, train_accuracy = train_epoch(
-            model,
-            parts["train"],
-            optimizer,
-            schedule,
-            loss,
-            augment=augment,
-            batch_size=batch_size,
-            generator=generator,
-            device=device,
-            position=position,
-            on_step=on_step,
-            forward=forward,
-            clock=clock,
-        )
+        if one_step:
+            train_loss, train_accuracy = _train_in_one_step(
+                model, parts["train"], loss, generator, device, position, on_step, on_batch, clock
+            )
+        else:
+            train_loss, train_accuracy = train_epoch(
+                model,
+                parts["train"],
+                optimizer,
+                schedule,
+                loss,
+                augment=augment,
+                batch_size=batch_size,
+                generator=generator,
+                device=device,
+                position=position,
+                on_step=on_step,
+                forward=forward,
+                clock=clock,
+            )
         if position.epoch % eval_every and position.epoch != epochs:
             position.end_epoch()
             continue
@@ -231,6 +240,42 @@ def train_epoch(
     position.seconds += clock() - began  # in which a GPU has finished its work
     if not math.isfinite(mean_loss):
         raise NonFiniteLossError(_sentence(position.step))
+    return mean_loss, position.num_correct.item() / len(train)
+
+
+def _train_in_one_step(
+    model: nn.Module,
+    train: Part,
+    loss: Loss,
+    generator: torch.Generator,
+    device: torch.device,
+    position: Position,
+    on_step: OnStep | None,
+    on_batch: Callable[[], None] | None,
+    clock: Callable[[], float],
+) -> tuple[float, float]:
+    """The whole training of a model with a closed form, as an epoch of one step.
+
+    Returns loss and accuracy on cases that were left out one by one.
+    """
+    if position.step_in_epoch == 0:
+        logits, seconds = fit_closed_form(
+            model, train, generator=generator, device=device, on_batch=on_batch, clock=clock
+        )
+        position.begin_epoch(0.0, generator.get_state(), device)
+        labels = train.labels.to(device)
+        position.total_loss += loss(logits.to(device), labels).detach() * len(train)
+        position.num_correct += (logits.argmax(1) == train.labels).sum().to(device)
+        position.step, position.step_in_epoch = 1, 1
+        position.cases_seen += len(train)
+        position.seconds += seconds
+        if on_step is not None:
+            on_step(len(train), lambda: position.total_loss.item() / len(train))
+    mean_loss = position.total_loss.item() / len(train)
+    if not math.isfinite(mean_loss):
+        raise NonFiniteLossError(
+            "The model's scores are not finite numbers: look for outliers in the data."
+        )
     return mean_loss, position.num_correct.item() / len(train)
 
 
