@@ -167,13 +167,13 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         }
     summary |= {
         "epochs": prepared.epochs,
-        "batch_size": prepared.batch_size,
+        "batch_size": prepared.training.batch_size,
         "seed": cfg.seed,
-        "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
+        "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
         "num_threads": torch.get_num_threads(),
-        "device": str(prepared.device),
+        "device": str(prepared.training.device),
         "hardware": job.profile.record(),
-        "num_cases": {name: len(part) for name, part in prepared.parts.items()},
+        "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
         "class_names": list(prepared.cases.class_names),
         "total_seconds": job.seconds,
         "peak_memory_mb": job.peak_memory_mb,
@@ -182,7 +182,8 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
     if job.tuned is not None:
         summary |= job.tuned.record()
     summary |= monitor.summary(
-        epochs=prepared.position.epochs_done, num_cases=prepared.position.cases_seen
+        epochs=prepared.training.position.epochs_done,
+        num_cases=prepared.training.position.cases_seen,
     )
     if summary["thermal"]["dropped_threads"]:
         summary["bit_reproducible"] = False

@@ -3,9 +3,8 @@
 import inspect
 import math
 import random
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,16 +32,7 @@ from raspitrain.hardware.memory import (
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
-from raspitrain.training.fit import (
-    Augment,
-    Evaluation,
-    OnStep,
-    Position,
-    fit,
-    parameter_groups,
-)
-from raspitrain.training.state import restore_training, training_state
-from raspitrain.tuning.compiled import Forward
+from raspitrain.training.training import Augment, Training, parameter_groups
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 WIDE = 2  # a model.width_mult above it is looked at before the network is made
@@ -55,73 +45,11 @@ class Prepared:
 
     cases: Cases
     normalisation: Normalisation
-    parts: dict[str, Part]  # "train", and "validation" and "test" where they have cases
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    loss: nn.Module
-    augment: Augment
-    generator: torch.Generator
-    device: torch.device
+    training: Training
     epochs: int
     schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
-    batch_size: int
     eval_every: int
-    position: Position
     memory: Estimate
-
-    @property
-    def in_one_step(self) -> bool:
-        """Whether the model has a closed form, and no gradients are taken."""
-        return has_closed_form(self.model, len(self.parts["train"]))
-
-    @property
-    def steps_per_epoch(self) -> int:
-        if self.in_one_step:
-            return 1
-        return math.ceil(len(self.parts["train"]) / self.batch_size)
-
-    def fit(
-        self,
-        *,
-        on_step: OnStep | None = None,
-        on_batch: Callable[[], None] | None = None,
-        forward: Forward | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> Iterator[Evaluation]:
-        """Train; see `raspitrain.training.fit.fit`, which takes the same parts one by one."""
-        return fit(
-            self.model,
-            self.parts,
-            self.optimizer,
-            self.schedule,
-            self.loss,
-            augment=self.augment,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            eval_every=self.eval_every,
-            generator=self.generator,
-            device=self.device,
-            class_names=self.cases.class_names,
-            position=self.position,
-            on_step=on_step,
-            on_batch=on_batch,
-            forward=forward,
-            clock=clock,
-        )
-
-    def state(self) -> dict[str, Any]:
-        """See `raspitrain.training.state.training_state`."""
-        return training_state(
-            self.model, self.loss, self.optimizer, self.schedule, self.generator, self.position
-        )
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """See `raspitrain.training.state.restore_training`."""
-        self.position = restore_training(
-            state, self.model, self.loss, self.optimizer, self.schedule, self.generator,
-            self.device,
-        )  # fmt: skip
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -194,24 +122,19 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         budget_mb=budget_mb,
     )
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
-    return Prepared(
-        cases=cases,
-        normalisation=normalisation,
+    training = Training(
         parts=parts,
+        class_names=cases.class_names,
         model=model,
+        loss=loss,
         optimizer=optimizer,
         schedule=schedule,
-        loss=loss,
         augment=augment,
+        batch_size=batch_size,
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
-        epochs=epochs,
-        schedule_epochs=schedule_epochs,
-        batch_size=batch_size,
-        eval_every=eval_every,
-        position=Position(),
-        memory=memory,
     )
+    return Prepared(cases, normalisation, training, epochs, schedule_epochs, eval_every, memory)
 
 
 def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:

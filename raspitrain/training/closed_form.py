@@ -47,7 +47,7 @@ def has_closed_form(model: nn.Module, num_cases: int) -> bool:
     return isinstance(model, ClosedForm) and model.has_closed_form(num_cases)
 
 
-def check_fit_memory(model: nn.Module, num_cases: int, free: int, budget_mb: float | None) -> None:
+def check_fit_memory(model: nn.Module, num_cases: int, free: int, budget_mb: int | None) -> None:
     """InputError where fitting takes more than the `free` bytes of memory."""
     if not has_closed_form(model, num_cases):
         return
