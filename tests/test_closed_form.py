@@ -14,6 +14,7 @@ from raspitrain.run.prepare import prepare
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
 from raspitrain.stop import Stopped
+from raspitrain.training.closed_form import check_fit_memory
 
 QUICK = (
     "model=minirocket",
@@ -90,12 +91,11 @@ def test_there_are_no_steps_to_time(command, tmp_path):
 
 
 def test_a_fit_too_large_for_the_memory_is_refused_with_the_way_out(compose):
-    cfg = compose(
-        "model=multirocket_hydra", "dataset.num_cases=2500", "dataset.length=32",
-        "hardware.num_threads=1", "hardware.memory_budget_mb=300", "in_memory=true",
-    )  # fmt: skip
-    with pytest.raises(InputError, match=r"with a model\.max_ridge_cases below 1750 it is trained"):
-        prepare(cfg)
+    model = prepare(compose(*QUICK)).training.model
+    check_fit_memory(model, 4000, 2 * 10**9, None)
+    with pytest.raises(InputError, match=r"MB are free: with a model\.max_ridge_cases below 4000"):
+        check_fit_memory(model, 4000, 10**8, None)
+    check_fit_memory(model, 4001, 10**8, None)  # trained in batches
 
 
 def test_many_cases_are_learnt_by_gradients(compose, tmp_path):
@@ -109,6 +109,6 @@ def test_many_cases_are_learnt_by_gradients(compose, tmp_path):
 
 
 def test_signals_that_are_too_short_end_with_a_sentence(command, tmp_path):
-    done = command(*QUICK, "dataset.length=8", f"hydra.run.dir={tmp_path / 'run'}")
+    done = command("model=minirocket", "dataset.length=8", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 2
     assert "signals of length 8 are too short for this model: it takes 9" in done.stderr
