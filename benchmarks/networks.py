@@ -91,10 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{parameters / 1e3:.0f}",
             f"{products / 1e6:.1f}",
             f"{1e3 * seconds:.0f}",
-            *(
-                f"{100 * statistics.mean(a):.1f} ± {100 * statistics.stdev(a):.1f}"
-                for a in accuracies
-            ),
+            *map(mean_and_spread, accuracies),
         )
     return 0
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from raspitrain.config.build import build, resolve_target
+from raspitrain.config.build import build
+from raspitrain.config.targets import resolve_target
 from raspitrain.errors import InputError
 
 

@@ -10,7 +10,7 @@ import yaml
 from plain_layers import spread_batchnorm
 from torch import nn
 
-from raspitrain.config.build import locate
+from raspitrain.config.targets import locate
 from raspitrain.errors import InputError
 from raspitrain.model.scaling import auto_downsamples, length_after
 from raspitrain.run.prepare import prepare
