@@ -46,7 +46,7 @@ RESULTS = (
     "config.yaml", "environment.json",
 )  # fmt: skip
 HARMLESS_SECTIONS = ("hardware",)
-BITS = {"hardware.device", "hardware.flush_denormals", "hardware.compile"}  # of these sections
+BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
 
 
 def resume(
