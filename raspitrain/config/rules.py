@@ -91,10 +91,23 @@ def either(*rules: Rule) -> Rule:
     return Rule(lambda v: any(r.allows(v) for r in rules), " or ".join(r.right for r in rules))
 
 
+def span(least: int) -> Rule:
+    """Samples, or seconds such as 2.56s."""
+    seconds = re.compile(r"\s*(\d+(\.\d*)?|\.\d+)\s*m?s\s*")
+    return Rule(
+        lambda v: (
+            (_is_whole(v) and v >= least)
+            or (isinstance(v, str) and seconds.fullmatch(v) is not None)
+        ),
+        f"a whole number of at least {least} or seconds such as 2.56s",
+    )
+
+
 SWITCH = one_of(True, False)
 AUTO = one_of("auto")
 NULL = one_of(None)
 FRACTION = number(least=0, below=1)
+COLUMN = either(text(), whole(-10_000, most=10_000))  # a name, or a position from 0
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
@@ -109,6 +122,7 @@ RULES: dict[str, Rule] = {
     "checkpoint_minutes": number(least=0),
     "checkpoint_epochs": either(whole(1), NULL),
     "checkpoint_share": number(above=0, most=1),
+    "export": one_of("auto", "fp32", "int8", "none"),
     "task": one_of("train", "throughput"),
     "throughput.seconds": number(above=0, most=3600),
     "throughput.warmup_seconds": number(least=0, most=3600),
@@ -129,39 +143,45 @@ RULES: dict[str, Rule] = {
     "dataset.name": text(),
     "dataset.data": text(),
     "dataset.label": text(),
-    "dataset.groups": either(text(), NULL),
+    "dataset.files": either(text(), list_of(text()), NULL),
+    "dataset.groups": either(text(), whole(-100, most=100), NULL),
     "dataset.part": either(text(), NULL),
-    "dataset.stride": whole(1),
-    "dataset.columns": either(list_of(text()), NULL),
-    "dataset.label_column": either(text(), NULL),
+    "dataset.channels": one_of("first", "last", None),
+    "dataset.stride": span(1),
+    "dataset.columns": either(COLUMN, list_of(COLUMN), NULL),
+    "dataset.time_column": either(COLUMN, one_of(False), NULL),
+    "dataset.time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
+    "dataset.rate": either(number(above=0, most=1e9), NULL),
+    "dataset.class_level": either(whole(-1, most=100), NULL),
+    "dataset.label_column": either(COLUMN, NULL),
+    "dataset.leave_out": list_of(either(text(), whole(-(2**62)))),
+    "dataset.group_column": either(COLUMN, NULL),
+    "dataset.skip_lines": whole(0, most=100_000),
     "dataset.missing": one_of("error", "interpolate", "zero"),
     "dataset.unequal": one_of("pad", "resample"),
     "dataset.num_cases": whole(2),
     "dataset.num_channels": whole(1),
-    "dataset.length": either(whole(8), NULL),
+    "dataset.length": either(span(8), NULL),
     "dataset.num_classes": whole(2),
     "dataset.noise": number(least=0, most=1000),
     "dataset.seed": whole(0, most=2**32 - 1),
-    "model.table": one_of("small", "large", "small_blog", "large_blog", "a1", "b1", "v1_0", "v1_1"),
+    "model.table": one_of("small", "large", "a1", "b1", "v1_0", "v1_1"),
+    "model.variant": one_of("paper", "blog"),
     "model.groups": one_of(1, 2, 3, 4, 8),
     "model.width_mult": number(least=0.05, most=10),
     "model.width": whole(1, most=1024),
     "model.depth": whole(1, most=1000),
     "model.growth_rate": whole(1, most=1024),
+    "model.num_features": whole(84, most=10**6),
+    "model.max_dilations": whole(1, most=1000),
+    "model.num_groups": whole(2, most=4096),
+    "model.max_ridge_cases": whole(0, most=20_000),
     "model.batchnorm": SWITCH,
     "model.kernel": whole(4, most=1000),
     "model.num_downsamples": either(whole(0), AUTO),
     "model.dropout": FRACTION,
     "model.batchnorm_momentum": number(above=0, most=1),
     "model.batchnorm_eps": number(above=0, most=1),
-    "model.bias": SWITCH,
-    "model.always_expand": SWITCH,
-    "model.project_activation": SWITCH,
-    "model.relu6": SWITCH,
-    "model.se_reduction": whole(1),
-    "model.skip_batchnorm_at_length_1": SWITCH,
-    "model.conv_classifier": SWITCH,
-    "model.logits_activation": SWITCH,
     "model.engine": one_of("auto", "native", "torch", "plain"),
     "augment.scale": number(least=0),
     "augment.jitter": number(least=0),
@@ -184,7 +204,6 @@ RULES: dict[str, Rule] = {
     "hardware.num_interop_threads": either(whole(1, most=1024), AUTO),
     "hardware.wait_policy": one_of(None, "short", "active", "passive", "auto"),
     "hardware.flush_denormals": either(SWITCH, AUTO),
-    "hardware.compile": either(SWITCH, AUTO),
     "hardware.adapt_threads": SWITCH,
     "hardware.memory_budget_mb": either(whole(1, most=10**9), NULL, AUTO),
     "hardware.thermal.policy": one_of("pause", "drop_thread", "none", "auto"),
@@ -228,7 +247,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise InputError(f"{key} is not given: add {key}=... to the command ({right.strip()}).")
         if rule is not None and not rule.allows(value):
             raise InputError(
-                f"{key} must be {rule.right}, not {_shown(value)}{_hint(rule, value)}."
+                f"{key} must be {rule.right}, not {_shown(value)}{_hint(key, rule, value)}."
             )
     _check_together(config)
 
@@ -303,19 +322,12 @@ def _check_together(config: Mapping[str, Any]) -> None:
 
 
 def _check_hardware(hardware: Mapping[str, Any]) -> None:
-    is_compiled, adapts = hardware.get("compile") is True, hardware.get("adapt_threads")
-    if is_compiled and adapts:
-        raise InputError(
-            "hardware.compile=true and hardware.adapt_threads=true do not go together: compiled "
-            "code is made for one number of threads."
-        )
     thermal = hardware.get("thermal")
     drops = isinstance(thermal, Mapping) and thermal.get("policy") == "drop_thread"
-    if drops and (is_compiled or adapts):
-        other = "compile" if is_compiled else "adapt_threads"
+    if drops and hardware.get("adapt_threads"):
         raise InputError(
-            f"hardware.thermal.policy=drop_thread and hardware.{other}=true do not go together: "
-            "both decide how many threads there are."
+            "hardware.thermal.policy=drop_thread and hardware.adapt_threads=true do not go "
+            "together: both decide how many threads there are."
         )
 
 
@@ -326,6 +338,10 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "…"
 
 
-def _hint(rule: Rule, value: Any) -> str:
+def _hint(key: str, rule: Rule, value: Any) -> str:
+    if key == "dataset.path" and isinstance(value, int | float):
+        return " (a name that reads like a number or like true needs ./ in front, as ./2024)"
+    if isinstance(value, list) and any(isinstance(entry, bool) for entry in value):
+        return " (yes, no, on and off are true and false in YAML: write 'yes' in quotes)"
     near = difflib.get_close_matches(str(value), rule.right.split(" or "), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

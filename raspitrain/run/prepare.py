@@ -4,8 +4,9 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
-from raspitrain.data.split import split_cases
+from raspitrain.data.split import Split, split_cases
+from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
@@ -31,11 +33,15 @@ from raspitrain.hardware.memory import (
     out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.training import Augment, Training, parameter_groups
+from raspitrain.tuning.engine import settle_engine
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
-WIDE = 2  # a model.width_mult above it is looked at before the network is made
+# What model.KEY may be before the size of the network is looked at first, unmade.
+ORDINARY_WIDTHS = {"width_mult": 2, "width": 128, "growth_rate": 64}
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -44,6 +50,8 @@ class Prepared:
     """Everything that a run trains, built from its configuration."""
 
     cases: Cases
+    split: Split
+    data: DataSummary
     normalisation: Normalisation
     training: Training
     epochs: int
@@ -64,6 +72,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    data = summarise(cases, split)
     normalisation = fit_normalisation(cases.signals, split.train)
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
@@ -92,8 +101,9 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    _check_width(cfg, facts, free_bytes(budget_mb))
-    model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    model = build_model(cfg, facts).to(device)
+    if has_closed_form(model, num_train):
+        epochs = eval_every = 1
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -109,7 +119,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
-    memory = check_memory(
+    estimate = partial(
+        check_memory,
         model=model,
         loss=loss,
         augment=augment,
@@ -119,6 +130,12 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
+    check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
+    memory = estimate()
+    if device.type == "cpu":
+        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
+        if engine_in_use(model) == "torch":
+            memory = estimate()
     training = Training(
         parts=parts,
         class_names=cases.class_names,
@@ -131,20 +148,41 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
     )
-    return Prepared(cases, normalisation, training, epochs, schedule_epochs, eval_every, memory)
+    return Prepared(
+        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory
+    )
 
 
-def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
+def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
+    """The network that `cfg` describes, its weights new.
+
+    Parameters
+    ----------
+    facts : num_channels, num_classes, length, and train_labels where there is a training part
+    """
+    _check_width(cfg, facts, free_bytes(cfg.hardware.memory_budget_mb))
+    made = build("model", cfg.model, list(cfg.allowed_targets), **facts)
+    _expect("model", made, nn.Module)
+    assert isinstance(made, nn.Module)
+    return made
+
+
+def _check_width(cfg: DictConfig, facts: Mapping[str, Any], free: int) -> None:
     """Refuse a network that is far too large, before its weights take all of the memory."""
-    width = cfg.model.get("width_mult", 1)
-    if not isinstance(width, int | float) or width <= WIDE:
+    wide = {
+        key: cfg.model[key]
+        for key, ordinary in ORDINARY_WIDTHS.items()
+        if isinstance(cfg.model.get(key), int | float) and cfg.model[key] > ordinary
+    }
+    if not wide:
         return
+    key, width = next(iter(wide.items()))
     with torch.device("meta"):  # shapes alone
         shapes = build("model", cfg.model, list(cfg.allowed_targets), **facts)
     size = sum(p.numel() * p.element_size() for p in shapes.parameters())
     if size > free:
         raise memory_error(
-            f"model.width_mult={width} makes a network of {size / 1e6:.0f} MB, but "
+            f"model.{key}={width} makes a network of {size / 1e6:.0f} MB, but "
             f"{free / 1e6:.0f} MB of memory are free: take a smaller one.",
             size, cfg.hardware.memory_budget_mb,
         )  # fmt: skip
