@@ -177,6 +177,7 @@ def ask(model: nn.Module, *, batch_size: int, budget_mb: int | None, in_memory: 
         num_classes=2,
         batch_size=batch_size,
         in_memory=in_memory,
+        export_bytes=0,
         budget_mb=budget_mb,
     )
 

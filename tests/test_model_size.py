@@ -54,7 +54,7 @@ def test_a_yaml_of_eight_large_layers_is_refused_with_its_size(command, tmp_path
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert re.match(
-        r"error: model \(torch\.nn\.Sequential\) makes a network of 540,\d{3} MB, but [\d,]+ MB of "
+        r"error: model \(torch\.nn\.Sequential\) makes a network of 540\d{3} MB, but \d+ MB of "
         r"memory are free: take a smaller one\.$",
         line,
     )
@@ -67,8 +67,8 @@ def test_a_yaml_of_eight_large_layers_is_refused_with_its_size(command, tmp_path
         (lambda: linears(100, 1000), r"400 MB"),
         (lambda: Computes(100), r"more than 10\d MB"),
         (TableOfNumbers, r"400 MB"),
-        (lambda: nn.LSTM(1000, 1000, num_layers=40), r"1,281 MB"),
-        (lambda: nn.Embedding(10**9, 1000), r"4,000,000 MB"),
+        (lambda: nn.LSTM(1000, 1000, num_layers=40), r"1281 MB"),
+        (lambda: nn.Embedding(10**9, 1000), r"4000000 MB"),
         (lambda: nn.Conv1d(3000, 3000, 9), r"324 MB"),
     ],
     ids=["linear", "computes", "buffer", "lstm", "embedding", "conv"],

@@ -10,6 +10,7 @@ from raspitrain.data.batches import Part
 from raspitrain.errors import InputError, printable
 from raspitrain.export.compare import compare, some
 from raspitrain.export.export import export
+from raspitrain.export.size import most_windows
 from raspitrain.export.trained import read_run
 from raspitrain.use.model_file import NAME
 
@@ -32,7 +33,10 @@ def export_at_end(folder: Path, parts: Mapping[str, Part], precision: str) -> No
     try:
         trained = read_run(folder)
         name = next(name for name in ("test", "validation", "train") if name in parts)
-        signals, labels = parts[name].gather(torch.from_numpy(some(len(parts[name]))))
+        part = parts[name]
+        contract = trained.contract
+        most = most_windows(len(contract.channels), trained.length, len(trained.answer.classes))
+        signals, labels = part.gather(torch.from_numpy(some(len(part), most)))
         comparison = compare(trained, signals.numpy(), labels.numpy(), part=name)
         path = folder / NAME
         chosen, why = export(trained, comparison, precision=precision, path=path)

@@ -59,9 +59,10 @@ class Comparison:
         return {"part": self.part, "windows": self.num_windows} | figures
 
 
-def some(count: int) -> np.ndarray:
-    """Which of `count` cases are compared: all, or MOST_WINDOWS spread over them."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_WINDOWS)).astype(np.int64))
+def some(count: int, most: int = MOST_WINDOWS) -> np.ndarray:
+    """Which of `count` cases are compared: all, or `most`, or MOST_WINDOWS, spread over them."""
+    num_windows = min(count, most, MOST_WINDOWS)
+    return np.unique(np.linspace(0, count - 1, num_windows).astype(np.int64))
 
 
 def compare(

@@ -94,7 +94,7 @@ class Estimate:
     held_mb : what the process holds already: libraries, data in memory, weights
     model_mb : what comes with training: gradients, the optimizer's state, copies of the weights
     batch_mb : one step of the largest batch, or of evaluation
-    later_mb : plots and such
+    later_mb : plots, and what exporting takes beyond what training has given back
     free_mb : what may still be taken, beside held_mb
     """
 
@@ -130,6 +130,7 @@ def check_memory(
     num_classes: int,
     batch_size: int,
     in_memory: bool,
+    export_bytes: int,
     budget_mb: int | None,
 ) -> Estimate:
     """Hold what training will take against what is there.
@@ -138,6 +139,8 @@ def check_memory(
     ----------
     model, loss, augment, optimizer, parts, batch_size : as `fit` will get them
     in_memory : whether the parts hold their data, or read it
+    export_bytes : what exporting takes once the run has ended, when the optimizer's state and the
+        batch are gone
     budget_mb : see `free_bytes`
 
     Raises
@@ -158,25 +161,30 @@ def check_memory(
     if budget_mb is not None:
         there = f"hardware.memory_budget_mb={budget_mb:g} allows no more"
     advice = "in_memory=false, " if in_memory else ""
+    advice += "export=none, " if export_bytes else ""
     last = "end other programs" if budget_mb is None else "allow more"
     advice += f"a smaller model or shorter signals, or {last}"
-    if model_bytes + later > free:
+    ended_bytes = weights + export_bytes
+    if max(model_bytes, ended_bytes) + later > free:
         # Before a step is tried, which would take as much.
         raise memory_error(
-            f"the model and its optimizer need about {model_bytes / 1e6:.0f} MB of memory, plots "
+            "the model and its optimizer need about "
+            f"{max(model_bytes, ended_bytes) / 1e6:.0f} MB of memory, plots "
             f"{later / 1e6:.0f} and libraries and data {held / 1e6:.0f}, but {there}; no batch "
             f"fits, so take {advice}.",
-            model_bytes + later, budget_mb,
+            max(model_bytes, ended_bytes) + later, budget_mb,
         )  # fmt: skip
     step = _step_bytes(model, loss, augment, parts, num_classes, in_memory)
 
     def needed(size: int) -> int:
-        return model_bytes + int(step(size) * (1 + SPARE)) + later
+        return max(model_bytes + int(step(size) * (1 + SPARE)), ended_bytes) + later
 
     num_cases = len(parts["train"])
     largest = math.ceil(num_cases / math.ceil(num_cases / batch_size))  # batches are near equal
+    batch_bytes = step(largest) * (1 + SPARE)
+    export_beyond = max(0, ended_bytes - model_bytes - batch_bytes)
     estimate = Estimate(
-        held / 1e6, model_bytes / 1e6, step(largest) * (1 + SPARE) / 1e6, later / 1e6, free / 1e6
+        held / 1e6, model_bytes / 1e6, batch_bytes / 1e6, (later + export_beyond) / 1e6, free / 1e6
     )  # fmt: skip
     if needed(largest) <= free:
         return estimate

@@ -43,7 +43,7 @@ def read_bytes(path: Path, within: Path, largest: int = LARGEST) -> bytes:
                     f"{path} has {status.st_size / 1e6:,.0f} MB, and is not read: "
                     f"{largest / 1e6:,.0f} MB are the most"
                 )
-            return file.read(largest)
+            return file.read(status.st_size)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing") from error
     except (OSError, RuntimeError, ValueError) as error:  # links in a ring, a name with a zero byte

@@ -48,7 +48,7 @@ def make_within(make: Callable[[], nn.Module], name: str, *, budget_mb: int | No
 
     def too_large(size: float, words: str) -> InputError:
         return memory_error(
-            f"{name} makes a network of {words}{size / 1e6:,.0f} MB, but {free / 1e6:,.0f} MB of "
+            f"{name} makes a network of {words}{size / 1e6:.0f} MB, but {free / 1e6:.0f} MB of "
             "memory are free: take a smaller one.",
             int(size), budget_mb,
         )  # fmt: skip

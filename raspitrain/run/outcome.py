@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from raspitrain.config.profile import profile_values
 from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
-from raspitrain.hardware.monitor import Monitor
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
 from raspitrain.results.json_file import write_json
@@ -30,6 +29,7 @@ from raspitrain.results.plots import (
 from raspitrain.results.screen import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
+from raspitrain.run.monitor import Monitor
 from raspitrain.run.state import Job, constant_channels, save
 from raspitrain.training.metrics import classification_report
 
@@ -102,6 +102,7 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
     if save_last and not save(job):
         assert job.keeper.failure is not None
         job.unwritten[LAST] = job.keeper.failure
+    job.prepared.training.release()  # pictures and model.rpt have room where a batch had it
     write_table(job)
     if "environment.json" in job.unwritten:
         attempt(job.unwritten, "environment.json", lambda: write_environment(job))

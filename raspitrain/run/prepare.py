@@ -23,6 +23,7 @@ from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
+from raspitrain.export.size import export_bytes
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
     Estimate,
@@ -33,7 +34,9 @@ from raspitrain.hardware.memory import (
 )
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.run.model_size import make_within
+from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.training import Augment, Training, parameter_groups
 from raspitrain.tuning.engine import settle_engine
@@ -101,6 +104,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "train_labels": parts["train"].labels,
     }
     model = build_model(cfg, facts).to(device)
+    if has_closed_form(model, num_train):
+        epochs = eval_every = 1
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -126,8 +131,10 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         num_classes=len(cases.class_names),
         batch_size=batch_size,
         in_memory=in_memory,
+        export_bytes=_export_bytes(cfg, model, parts, facts),
         budget_mb=budget_mb,
     )
+    check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
         settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
@@ -148,6 +155,17 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     return Prepared(
         cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory
     )
+
+
+def _export_bytes(
+    cfg: DictConfig, model: nn.Module, parts: Mapping[str, Part], facts: Mapping[str, Any]
+) -> int:
+    if cfg.get("export", "none") == "none" or not isinstance(model, MobileNetV3):
+        return 0
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    compared = next(parts[name] for name in ("test", "validation", "train") if name in parts)
+    shape = (facts["num_channels"], facts["length"], facts["num_classes"])
+    return export_bytes(weights, len(compared), *shape)
 
 
 def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:

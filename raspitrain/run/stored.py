@@ -101,10 +101,13 @@ class StoredRun:
 
     @property
     def normalisation(self) -> "Normalisation":
+        import numpy as np
+
         from raspitrain.data.normalise import Normalisation
 
-        mean = self._part("mean", lambda tensor: tensor.numpy())
-        return Normalisation(mean, self._part("std", lambda tensor: tensor.numpy()))
+        mean = self._part("mean", lambda tensor: tensor.double().numpy())
+        std = self._part("std", lambda tensor: tensor.double().numpy())
+        return Normalisation(mean, std, np.zeros(len(mean), dtype=bool))
 
     def model(self) -> "nn.Module":
         """The network with the checkpoint's weights, on the CPU, as it is used and not trained.

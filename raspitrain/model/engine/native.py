@@ -80,6 +80,11 @@ class Plan(Layout):
 _plans: "weakref.WeakKeyDictionary[nn.Module, Plan | None]" = weakref.WeakKeyDictionary()
 
 
+def release(network: nn.Module) -> None:
+    """Give back the memory that is kept for the network's next step."""
+    _plans.pop(network, None)
+
+
 def plan_of(network: Network) -> Plan | None:
     """The network's plan; None where the kernels do not compute its rows."""
     assert isinstance(network, nn.Module)
