@@ -4,7 +4,7 @@
     python benchmarks/downsamples.py --sets ItalyPowerDemand GunPoint --seeds 0 1 2
 
 A rule says how many positions a case keeps at least before the pooling. `num_downsamples: auto`
-follows the one that wins here; see `auto_downsamples` in raspitrain/model/mobilenetv3.py.
+follows the one that wins here; see `auto_downsamples` in raspitrain/model/scaling.py.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from raspitrain.cli.main import config_folder
 from raspitrain.data.ucr import carried_names
-from raspitrain.model.tables import length_after
+from raspitrain.model.scaling import length_after
 from raspitrain.run.prepare import prepare
 
 MIN_POSITIONS = (1, 2, 4, 8, 16)

@@ -12,7 +12,7 @@ from torch import nn
 
 from raspitrain.errors import InputError
 from raspitrain.model.mobilenetv3 import mobilenetv3
-from raspitrain.model.tables import auto_downsamples, length_after
+from raspitrain.model.scaling import auto_downsamples, length_after
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 MODELS = [

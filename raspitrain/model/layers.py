@@ -6,7 +6,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raspitrain.model.tables import Row, make_divisible
+from raspitrain.model.scaling import make_divisible
+from raspitrain.model.tables import Row
 
 Activation = Literal["identity", "relu", "relu6", "hardswish"]
 

@@ -20,6 +20,7 @@ from raspitrain.model.engine import native
 from raspitrain.model.engine.choose import ENGINES, choose_engine
 from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.layers import Block, Variant, linear, make_batchnorm, normalise
+from raspitrain.model.scaling import check_signals, check_width_mult
 from raspitrain.model.tables import TABLES, Table, choose_strides, scale_table
 
 
@@ -136,18 +137,8 @@ def mobilenetv3(
         raise InputError(f"model.table={table} is not known: take one of {', '.join(TABLES)}.")
     if engine not in ENGINES:
         raise InputError(f"model.engine={engine} is not known: take one of {', '.join(ENGINES)}.")
-    if length < 8:
-        raise InputError(
-            f"signals of length {length} are too short for this model: it takes 8 positions or "
-            "more."
-        )
-    if num_channels < 1 or num_classes < 2:
-        raise InputError(
-            f"the model needs at least one channel and two classes, not {num_channels} and "
-            f"{num_classes}."
-        )
-    if not width_mult > 0:
-        raise InputError(f"model.width_mult={width_mult} must be above 0.")
+    check_signals(num_channels, num_classes, length)
+    check_width_mult(width_mult)
     if not 0 <= dropout < 1:
         raise InputError(f"model.dropout={dropout} must be from 0 up to, not including, 1.")
     if se_reduction < 1:

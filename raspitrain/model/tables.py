@@ -1,9 +1,8 @@
-"""The networks as tables, and how a width multiplier and a signal's length change them."""
+"""MobileNetV3 as tables, and how a width multiplier and a signal's length change them."""
 
-from math import ceil
 from typing import Literal, NamedTuple
 
-from raspitrain.errors import InputError
+from raspitrain.model.scaling import keep_strides, make_divisible
 
 
 class Row(NamedTuple):
@@ -82,12 +81,6 @@ LARGE_BLOG = LARGE._replace(
 TABLES = {"small": SMALL, "large": LARGE, "small_blog": SMALL_BLOG, "large_blog": LARGE_BLOG}
 
 
-def make_divisible(width: float, divisor: int = 8) -> int:
-    """Nearest multiple of `divisor`, at least one of it and at least nine tenths of `width`."""
-    nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * width else nearest
-
-
 def scale_table(table: Table, width_mult: float) -> Table:
     """Multiply every width but the hidden layer's, which torchvision keeps as well."""
 
@@ -104,49 +97,7 @@ def scale_table(table: Table, width_mult: float) -> Table:
     )
 
 
-def length_after(length: int, num_downsamples: int) -> int:
-    """Positions left after so many convolutions of stride 2 with padding kernel // 2."""
-    for _ in range(num_downsamples):
-        length = ceil(length / 2)
-    return length
-
-
-def auto_downsamples(length: int, num_available: int) -> int:
-    """As many halvings as leave at least 4 positions before the pooling."""
-    wanted = 0
-    while wanted < num_available and length_after(length, wanted + 1) >= 4:
-        wanted += 1
-    return wanted
-
-
 def choose_strides(table: Table, num_downsamples: int | str, length: int) -> list[int]:
-    """Strides of the stem and of every block; the latest ones of the table are dropped first.
-
-    Parameters
-    ----------
-    num_downsamples : int or "auto"
-        How many of the table's strides stay.
-    length : int
-        Positions of the input.
-
-    Raises
-    ------
-    InputError
-        If the table has fewer strides than asked for.
-    """
+    """Strides of the stem and of every block; see `raspitrain.model.scaling.keep_strides`."""
     strides = [2, *(row.stride for row in table.rows)]
-    num_available = strides.count(2)
-    if num_downsamples == "auto":
-        num_kept = auto_downsamples(length, num_available)
-    elif isinstance(num_downsamples, int) and 0 <= num_downsamples <= num_available:
-        num_kept = num_downsamples
-    else:
-        raise InputError(
-            f"model.num_downsamples={num_downsamples} is not possible: this network takes "
-            f"0 to {num_available}, or auto."
-        )
-    for index, stride in enumerate(strides):
-        if stride == 2:
-            strides[index] = 2 if num_kept > 0 else 1
-            num_kept -= 1
-    return strides
+    return keep_strides(strides, num_downsamples, length, min_positions=1)

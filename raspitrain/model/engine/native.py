@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.layers import Block
-from raspitrain.model.tables import length_after
+from raspitrain.model.scaling import length_after
 
 if TYPE_CHECKING:
     from raspitrain.model.mobilenetv3 import MobileNetV3
