@@ -47,7 +47,7 @@ def heading(path: Path) -> str:
 
 def table(path: Path, prefix: str, skip: tuple[str, ...] = ()) -> str:
     rows = [
-        f"| `{prefix}{key}` | {f'`{value}`' if value else ''} | {says.replace('|', chr(92) + '|')} |"
+        f"| `{prefix}{key}` | {f'`{value}`' if value else ''} | {says.replace('|', '&#124;')} |"
         for key, value, says in keys(path)
         if not key.startswith(skip) and not key.rsplit(".", 1)[-1].startswith("_")
     ]
