@@ -1,21 +1,76 @@
-"""Errors whose text is a sentence for the user, printed alone."""
+"""Errors whose text is a sentence for the user, printed alone; each knows its exit code.
 
-UNWRITTEN = 74  # exit code: EX_IOERR of sysexits.h
+    InputError          2   a mistake in what was given: trying again is of no use
+        TemporaryError  75  a state that can pass: a full card, too little memory just now
+    UnwrittenError      74  a run has ended, and the card would not take all of its results
+
+74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h.
+"""
+
+import errno
 
 
 class InputError(ValueError):
     """A mistake in what the user gave: a key, a value, a file.
 
     Its text is one sentence that names the key or the file, what is wrong and what would be
-    right. The command line prints that sentence alone and exits with 2.
+    right.
     """
+
+    exit_code = 2
+
+
+class TemporaryError(InputError):
+    """What was given will do, but not just now: the same command may work later."""
+
+    exit_code = 75
 
 
 class UnwrittenError(Exception):
-    """A run has ended and some of its results could not be written; the sentence says which.
+    """A run has ended and some of its results could not be written; the sentence says which."""
 
-    The command line exits with UNWRITTEN.
-    """
+    exit_code = 74
+
+
+REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room, or raise the quota",
+    errno.EROFS: "make the file system writable again (after a fault of the card, fsck first)",
+    errno.EIO: "look for a fault of the card (dmesg)",
+    errno.ESTALE: "mount the file system again",
+    errno.ETIMEDOUT: "see that the file system can be reached",
+    errno.ENOMEM: "end other programs",
+    errno.ENFILE: "end other programs",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
+    errno.ENAMETOOLONG: "use a shorter path",
+    errno.ENOENT: "do not remove the folder while the run goes on",
+    errno.EACCES: "allow this user to write there",
+    errno.EPERM: "allow this user to write there",
+}
+CAN_PASS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT,
+    errno.ENOMEM, errno.ENFILE,
+}  # fmt: skip
+
+
+def reason(error: Exception) -> str:
+    """What stands in brackets after "cannot be written"."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def remedy(error: Exception, other: str = "", *, link: str = ", or ") -> str:
+    """What a person can do about it, and the `other` thing to do, as a part of a sentence."""
+    number = error.errno if isinstance(error, OSError) else None
+    number = errno.ENOMEM if isinstance(error, MemoryError) else number
+    known = "" if number is None else REMEDIES.get(number, "")
+    return link.join(filter(None, [known, other]))
+
+
+def input_error(sentence: str, error: Exception) -> InputError:
+    """An error of the kind that fits the OSError behind it: can the state pass, or not?"""
+    can_pass = isinstance(error, OSError) and error.errno in CAN_PASS
+    return TemporaryError(sentence) if can_pass else InputError(sentence)
 
 
 LONGEST = 800  # characters of a sentence on a terminal; a value in it may be as long as a book

@@ -49,6 +49,23 @@ class AtWrite:
 
 
 @dataclass(frozen=True)
+class AtFile:
+    """What happens whenever a file of that name is written."""
+
+    name: str
+    error: int | None = errno.ENOSPC  # None: the process is killed
+
+    def on_write(self) -> Callable[[str, Path], None]:
+        def at_write(stage: str, path: Path) -> None:
+            if path.name == self.name:
+                if self.error is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise OSError(self.error, os.strerror(self.error), str(path))
+
+        return at_write
+
+
+@dataclass(frozen=True)
 class SlowCard:
     """Every step of a write takes so long."""
 
@@ -58,8 +75,11 @@ class SlowCard:
         return lambda stage, path: time.sleep(self.seconds)
 
 
+Fault = AtWrite | AtFile | SlowCard
+
+
 @contextmanager
-def write_fails(fault: AtWrite) -> Iterator[None]:
+def write_fails(fault: AtWrite | AtFile) -> Iterator[None]:
     """Within the block the writes of this process fail so."""
     from raspitrain.results import atomic
 
@@ -70,7 +90,7 @@ def write_fails(fault: AtWrite) -> Iterator[None]:
         atomic.on_write = before
 
 
-def _main(arguments: Sequence[str], cwd: str, fault: AtWrite | SlowCard | None) -> None:
+def _main(arguments: Sequence[str], cwd: str, fault: Fault | None) -> None:
     os.chdir(cwd)
     for name, descriptor in (("stdout.txt", 1), ("stderr.txt", 2)):
         file = os.open(name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
@@ -88,14 +108,14 @@ def _main(arguments: Sequence[str], cwd: str, fault: AtWrite | SlowCard | None) 
     os._exit(code)
 
 
-def start(*arguments: str, cwd: Path, fault: AtWrite | SlowCard | None = None) -> BaseProcess:
+def start(*arguments: str, cwd: Path, fault: Fault | None = None) -> BaseProcess:
     """Start the command in a process of its own; its output goes to stdout.txt and stderr.txt."""
     process = SERVER.Process(target=_main, args=(arguments, str(cwd), fault))
     process.start()
     return process
 
 
-def finish(*arguments: str, cwd: Path, fault: AtWrite | None = None) -> int:
+def finish(*arguments: str, cwd: Path, fault: Fault | None = None) -> int:
     """Start the command and wait for its exit code."""
     process = start(*arguments, cwd=cwd, fault=fault)
     process.join(120)

@@ -280,7 +280,7 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     ),
     "too large for float32": (
         lambda f: load_npy_folder(save(f, data=with_value(1e300, np.float64))),
-        "2 values are NaN or infinite",
+        "2 values are too large for float32 (3.4e38)",
     ),
     "missing misspelt": (
         lambda f: load_npy_folder(save(f), missing="interpolat"),
@@ -330,7 +330,7 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     "other channels": (one_csv("time,x,z\n1,2,3\n"), "has the channels x, z"),
     "empty cell": (
         one_csv("time,x,y\n1,2,3\n2,,3\n"),
-        "1 value is missing, NaN or infinite, the first in",
+        "1 value is missing, NaN, infinite or too large for float32 (3.4e38), the first in",
     ),
     "time goes back": (
         one_csv("when,x,y\n2024-01-02,2,3\n2024-01-01,2,3\n"),

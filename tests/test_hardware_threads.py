@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from raspitrain import cache
 from raspitrain.errors import InputError
 from raspitrain.hardware import load
 from raspitrain.hardware.load import Reading, cores_taken, cores_taken_since_start, read_load
@@ -19,7 +20,7 @@ from raspitrain.hardware.threads import OURS, given_num_threads, resolve_num_thr
 from raspitrain.hardware.threads import thread_environment as environment_for
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.run.run import run
-from raspitrain.tuning import cache, probe
+from raspitrain.tuning import probe
 from raspitrain.tuning.probe import candidates, choose_num_threads
 from raspitrain.tuning.trial import AS_FAST, Trial, choose
 
@@ -250,7 +251,7 @@ def test_a_damaged_cache_is_measured_anew_and_mended(tmp_path, damaged):
     if isinstance(damaged, bytes):
         kept.write_bytes(damaged)
     else:
-        kept.write_text(json.dumps(json.loads(kept.read_text()) | {"value": damaged}))
+        cache.remember("threads", json.loads(kept.read_text())["key"], damaged)
     again = chosen_for()
     assert (again.num_threads, again.chosen_by) == (3, "measurement")
     assert chosen_for().chosen_by == "cache"

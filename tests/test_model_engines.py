@@ -306,7 +306,7 @@ def test_frozen_parameters_get_no_gradient():
 def fresh_choice(monkeypatch, tmp_path):
     """No kernels loaded, no choice made, an empty cache folder of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cached = [kernels.load_kernels, kernels._library, engines.faster_engine]
+    cached = [kernels.load_library, kernels.compiled_library, engines.faster_engine]
     for each in cached:
         each.cache_clear()
     yield tmp_path
@@ -335,8 +335,8 @@ def test_kernels_are_compiled_once_into_a_private_folder(fresh_choice, caplog):
     assert kernels.load_kernels(torch.float32) is not None
     folder = fresh_choice / "raspitrain"
     assert folder.stat().st_mode & 0o777 == 0o700
-    kernels.load_kernels.cache_clear()
-    kernels._library.cache_clear()
+    kernels.load_library.cache_clear()
+    kernels.compiled_library.cache_clear()
     assert kernels.load_kernels(torch.float32) is not None
     assert len([r for r in caplog.records if "Compiling" in r.message]) == 1
 

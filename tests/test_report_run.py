@@ -9,7 +9,7 @@ from conftest import TINY
 from made_sweep import made_summary
 
 from raspitrain.errors import InputError
-from raspitrain.report import report_run, report_run_or_warn
+from raspitrain.report import report_run
 from raspitrain.report.__main__ import main
 from raspitrain.report.page import Cell, link, page, table, tag
 from raspitrain.results.json_file import write_json
@@ -128,11 +128,9 @@ def test_strange_types_in_a_summary(tmp_path):
         read(tmp_path / "report.html")
 
 
-def test_no_run_no_page_and_a_failure_is_a_warning(tmp_path, caplog):
+def test_no_run_no_page(tmp_path):
     with pytest.raises(InputError, match="holds no run"):
         report_run(tmp_path)
-    report_run_or_warn(tmp_path)
-    assert "report.html is not written" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
 

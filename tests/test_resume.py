@@ -37,10 +37,14 @@ JOB = (
 )  # fmt: skip
 
 
+def touch_page(folder: Path, **_: bool) -> None:
+    (folder / "report.html").touch()
+
+
 def leave_out_what_takes_longer_than_the_run(patch) -> None:
     for name in ("accuracy", "loss", "telemetry", "confusion"):
         patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given: given[-1].touch())
-    patch.setattr("raspitrain.report.report_run_or_warn", lambda folder: None)
+    patch.setattr("raspitrain.report.report_run", touch_page)
     patch.setattr("raspitrain.run.outcome.environment_record", dict)
 
 
@@ -132,13 +136,27 @@ def test_a_run_killed_anywhere_ends_as_if_left_alone(tmp_path, optimizer):
 
 @pytest.mark.long
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("others", ["", "split.validation=0 augment=none schedule=cosine"])
+@pytest.mark.parametrize(
+    "others",
+    [
+        "",
+        "split.validation=0 augment=none schedule=cosine",
+        "eval_every=1 patience=6 dataset=random",  # stops early, also while it is being killed
+    ],
+)
 def test_thirty_kills(tmp_path, optimizer, others):
     changed = {word.split("=")[0] for word in others.split()}
     job = tuple(word for word in JOB if word.split("=")[0] not in changed)
     job = (*job, *others.split(), *OFTEN, f"optimizer={optimizer}", "epochs=40")
     job = tuple(word for word in job if word != "epochs=8")
     assert_survives(tmp_path, job, kills=30, seed=2)
+
+
+@pytest.mark.long
+def test_kills_with_two_threads(tmp_path):
+    """A short run: on cores that others use too, threads that wait for each other crawl."""
+    job = tuple(word for word in JOB if not word.startswith("hardware.num_threads"))
+    assert_survives(tmp_path, (*job, *OFTEN, "hardware.num_threads=2"), kills=10, seed=3)
 
 
 # In this process: a run that is stopped after so many steps.

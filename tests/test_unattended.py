@@ -7,6 +7,8 @@ from pathlib import Path
 from conftest import TINY
 from processes import finish, start, wait_for
 
+from raspitrain.errors import InputError, TemporaryError, UnwrittenError
+
 UNIT = Path(__file__).parents[1] / "examples" / "raspitrain.service"
 SHORT = (
     *(t for t in TINY if not t.startswith("epochs=")),
@@ -71,6 +73,7 @@ def test_systemd_stops_it_in_time_and_leaves_a_mistake_alone(tmp_path):
     unit = settings()
     assert unit["Restart"] == ["on-failure"]
     assert unit["RestartPreventExitStatus"] == ["2"]
+    assert {InputError.exit_code, TemporaryError.exit_code, UnwrittenError.exit_code} == {2, 75, 74}
     assert unit["SuccessExitStatus"] == ["143"]
     command = [word.replace("epochs=40", "epochs=100000") for word in words(tmp_path / "night")]
     process = start(*command, cwd=tmp_path)

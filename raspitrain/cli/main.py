@@ -1,20 +1,20 @@
 """The command line: compose with Hydra, check, run; a mistake ends in one sentence.
 
 Exit codes: 0 finished, 1 a fault of ours (with its trace) or a sweep of which not every job
-finished, 2 a mistake in what was given, 74 a card that would not take the results, 128 and a
-signal's number ended by that signal (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP), after what there was has
-been written.
+finished, 2 a mistake in what was given, 74 a card that would not take the results, 75 a state that
+can pass (a full card, too little memory just now), 128 and a signal's number ended by that signal
+(130 Ctrl-C, 143 SIGTERM, 129 SIGHUP), after what there was has been written.
 """
 
 import argparse
 import difflib
-import errno
 import itertools
 import os
 import re
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,14 +35,23 @@ from raspitrain.cli.trust import guard
 from raspitrain.config.composition import check_composition, first_line, given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.config.rules import leaves
-from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError, printable
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
+from raspitrain.errors import (
+    CAN_PASS,
+    InputError,
+    UnwrittenError,
+    input_error,
+    printable,
+    reason,
+    remedy,
+)
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import (
     given_num_threads,
     resolve_num_threads,
     thread_environment,
 )
 from raspitrain.paths import config_folder
+from raspitrain.results.folder import make_folder
 from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
 
@@ -66,13 +75,11 @@ def main() -> int:
             finally:
                 _remove_empty(_made_by_hydra)
         except InputError as error:
-            _say(str(error))
-            exit_code = 2
+            exit_code = _say(error)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            _say(out_of_memory_sentence())
-            exit_code = 2
+            exit_code = _say(out_of_memory_error())
 
     guard(config_folder().resolve())
     Hydra.get_mode = _mode_as_typed  # type: ignore[method-assign]
@@ -117,17 +124,16 @@ def main() -> int:
         return 130
     except UnwrittenError as error:
         say(f"error: {error}")
-        return UNWRITTEN
+        return error.exit_code
     except BrokenPipeError:
         # Whoever reads our output has had enough, as in `| head`; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        sentence = _sentence(error, sys.argv[1:])
-        if sentence is None:
+        mistake = _mistake(error, sys.argv[1:])
+        if mistake is None:
             raise
-        _say(sentence)
-        return 2
+        return _say(mistake)
     return exit_code
 
 
@@ -141,8 +147,10 @@ def _mode_as_typed(self: Hydra, config_name: str | None, overrides: list[str]) -
     return None
 
 
-def _say(sentence: str) -> None:
-    say(f"error: {printable(' '.join(sentence.split()))}")
+def _say(error: InputError) -> int:
+    """Print the error's sentence; return its exit code."""
+    say(f"error: {printable(' '.join(str(error).split()))}")
+    return error.exit_code
 
 
 def _refuse(message: str) -> NoReturn:
@@ -213,11 +221,14 @@ _made_by_hydra: list[Path] = []
 
 
 class NoteFolders(Callback):
-    """Notes which folders a run will be the first to need, before Hydra makes them."""
+    """Notes which folders a run will be the first to need, and makes them before Hydra does: its
+    own way fails where there are hundreds."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(str(config.hydra.run.dir)).absolute()
         _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not os.path.lexists(f)]
+        with suppress(OSError, ValueError):  # Hydra meets the same, and its error is told
+            make_folder(folder)
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -229,12 +240,18 @@ def _remove_empty(folders: list[Path]) -> None:
             return
 
 
+def _mistake(error: Exception, arguments: list[str]) -> InputError | None:
+    """What to tell the user; None if the fault is ours."""
+    if isinstance(error, InputError):
+        return error
+    if is_out_of_memory(error):
+        return out_of_memory_error()
+    sentence = _sentence(error, arguments)
+    return None if sentence is None else input_error(sentence, error)
+
+
 def _sentence(error: Exception, arguments: list[str]) -> str | None:
     """What the user did wrong, in one sentence; None if the fault is ours."""
-    if isinstance(error, InputError):
-        return str(error)
-    if is_out_of_memory(error):
-        return out_of_memory_sentence()
     message = str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
@@ -270,22 +287,18 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         return f"{found[1]} does not fit there{why}; --cfg all shows what does."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return first_line(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    inside_hydra = _raised_inside_hydra(error)
+    if isinstance(error, OSError) and (inside_hydra or error.errno in CAN_PASS):
         return (
-            f"{error.filename or 'The run folder'}: {error.strerror}; what was written before "
-            "stays. Make room, or give another hydra.run.dir."
+            f"{error.filename or 'The run folder'}: {reason(error)}; "
+            f"{remedy(error, 'give another hydra.run.dir, hydra.sweep.dir or file')}."
         )
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"{mark.name}, line {mark.line + 1}: {error.problem}; mend the YAML."
     if isinstance(error, RecursionError):
         return "The configuration is nested too deeply to be read: use fewer levels."
-    if not _raised_inside_hydra(error):
-        return None
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}; give another hydra.run.dir, hydra.sweep.dir or file."
-    return first_line(error)
+    return first_line(error) if inside_hydra else None
 
 
 # What stands where a group's option should, and is read as something else than a name.

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from raspitrain.errors import InputError
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 
 ALLOWED_PACKAGES = (
     "raspitrain.data",
@@ -49,7 +49,7 @@ def build(key: str, node: DictConfig, allowed_targets: Sequence[str], **availabl
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            raise InputError(out_of_memory_sentence()) from error
+            raise out_of_memory_error() from error
         raise InputError(f"{key} ({node['_target_']}) cannot be made: {error}") from error
 
 

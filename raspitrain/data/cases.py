@@ -233,27 +233,37 @@ def check_finite(signals: Signals, *, source: str, missing: str) -> Signals:
     """
     if signals.dtype.kind != "f":
         return signals
-    count, first = 0, None
+    count, too_large, first = 0, 0, None
     for indices, block in iterate_blocks(signals):
         bad = ~np.isfinite(_as_float32(block))
         if bad.any():
             if missing != "error":
                 return FilledSignals(signals, missing)
             count += int(bad.sum())
+            too_large += int(np.isfinite(block[bad]).sum())
             if first is None:
                 case, channel, sample = (int(i) for i in np.argwhere(bad)[0])
                 first = (int(indices[case]), channel, sample)
     if first is None:
         return signals
-    refuse_missing(source, count, first)
+    refuse_missing(source, count, too_large, first)
 
 
-def refuse_missing(source: str, count: int, first: tuple[int, int, int]) -> NoReturn:
-    """Say how many values are NaN or infinite and where (case, channel, sample) the first is."""
+def refuse_missing(
+    source: str, count: int, too_large: int, first: tuple[int, int, int]
+) -> NoReturn:
+    """Say how many values cannot be used, how many of them because float32 holds none so large,
+    and where (case, channel, sample) the first is."""
+    kinds = ((count - too_large, "NaN or infinite"), (too_large, "too large for float32 (3.4e38)"))
+    what = " and ".join(
+        f"{number} {'value is' if number == 1 else 'values are'} {kind}"
+        for number, kind in kinds
+        if number
+    )
     raise InputError(
-        f"{source}: {count} {'value is' if count == 1 else 'values are'} NaN or infinite, the "
-        f"first at case {first[0]}, channel {first[1]}, sample {first[2]} (counted from 0); "
-        "mend the data, or accept them with dataset.missing=interpolate or dataset.missing=zero."
+        f"{source}: {what}, the first at case {first[0]}, channel {first[1]}, sample {first[2]} "
+        "(counted from 0); fix the data, or accept them with dataset.missing=interpolate or "
+        "dataset.missing=zero."
     )
 
 

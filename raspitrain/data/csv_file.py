@@ -19,8 +19,9 @@ import numpy as np
 
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import open_file
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 SAMPLE_LINES = 20
 MAX_LINE = 1 << 20  # characters; no logger writes longer lines, a hostile file may
@@ -93,7 +94,7 @@ def read_recording(
     except csv.Error as error:
         raise InputError(f"{path} cannot be read as CSV: {error}.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
 
 
 class _Lines:
@@ -289,9 +290,10 @@ def _read_rows(
             next_check = len(values) + VALUES_BETWEEN_CHECKS
             if 16 * len(values) <= free:
                 continue
-            raise InputError(
+            raise memory_error(
                 f"{path} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
-                "store the windows as data.npy and label.npy and use dataset=npy."
+                "store the windows as data.npy and label.npy and use dataset=npy.",
+                8 * len(values),
             )
     if not numbers:
         raise InputError(f"{path} holds names but no samples.")

@@ -14,8 +14,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 MAX_HEADER_BYTES = 1 << 14  # a plain array's takes 128
 
@@ -49,7 +50,7 @@ def check_folder(folder: Path, key: str) -> None:
     try:
         is_folder, exists = folder.is_dir(), folder.exists()
     except OSError as error:
-        raise InputError(f"{key}: {folder} cannot be read: {error.strerror}.") from None
+        raise input_error(f"{key}: {folder} cannot be read: {error.strerror}.", error) from None
     if not is_folder:
         what = "is a file, not a folder" if exists else "does not exist"
         raise InputError(f"{key}: {folder} {what}; give the folder that holds the data.")
@@ -65,7 +66,7 @@ def open_file(path: Path) -> FileIO:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+        raise input_error(f"{path} cannot be read: {error.strerror}.", error) from None
 
 
 def read_header(file: IO[bytes], source: str) -> NpyHeader:
@@ -87,7 +88,7 @@ def read_header(file: IO[bytes], source: str) -> NpyHeader:
             raise InputError(not_numpy)
         header = start + file.read(max(offset - len(start), 0))
     except OSError as error:
-        raise InputError(f"{source} cannot be read: {error.strerror or error}.") from None
+        raise input_error(f"{source} cannot be read: {error.strerror or error}.", error) from None
     try:
         version = np.lib.format.read_magic(BytesIO(header))
         read = {
@@ -130,15 +131,16 @@ def read_values(file: IO[bytes], header: NpyHeader, *, num_bytes: int, source: s
     _check_complete(header, num_bytes, source)
     free = available_memory()
     if header.num_bytes > free:
-        raise InputError(
+        raise memory_error(
             f"{source} holds {header.num_bytes / 1e9:.1f} GB but {free / 1e9:.1f} GB of memory are "
-            "free; a set larger than memory is trained from a folder with data.npy, dataset=npy."
+            "free; a set larger than memory is trained from a folder with data.npy, dataset=npy.",
+            header.num_bytes,
         )
     values = np.empty(prod(header.shape), dtype=header.dtype)
     try:
         _read_fully(file, values, source)
     except OSError as error:
-        raise InputError(f"{source} cannot be read: {error.strerror or error}.") from None
+        raise input_error(f"{source} cannot be read: {error.strerror or error}.", error) from None
     return values.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
@@ -209,7 +211,9 @@ class StoredSignals:
             try:
                 count = os.preadv(self._descriptor, [buffer], position)
             except OSError as error:
-                raise InputError(f"{self._path} cannot be read: {error.strerror}.") from None
+                raise input_error(
+                    f"{self._path} cannot be read: {error.strerror}.", error
+                ) from None
             if count == 0:
                 raise InputError(
                     f"{self._path} ends within case {case}; the file was cut while in use."

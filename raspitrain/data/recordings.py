@@ -10,8 +10,9 @@ import numpy as np
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases
 from raspitrain.data.csv_file import Recording, read_recording
 from raspitrain.data.npy_file import check_folder, user_path
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 SUFFIXES = (".csv", ".tsv")
 MOST_FILES = 200_000
@@ -69,9 +70,10 @@ def recordings(
     longest = 0
     for file in _find_files(folder):
         if file.stat().st_size > (free := available_memory()):
-            raise InputError(
+            raise memory_error(
                 f"{file} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
-                "store the windows as data.npy and label.npy and use dataset=npy."
+                "store the windows as data.npy and label.npy and use dataset=npy.",
+                file.stat().st_size,
             )
         recording = read_recording(file, columns=wanted, label_column=label_column)
         names = names or recording.channel_names
@@ -164,7 +166,7 @@ def _find_files(folder: Path) -> list[Path]:
                         files.append(Path(entry.path))
     except OSError as error:
         where = error.filename or folder
-        raise InputError(f"{where} cannot be read: {error.strerror or error}.") from None
+        raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
     if not files:
         raise InputError(
             f"{folder} holds no .csv or .tsv file; dataset.path is the folder of the recordings."
@@ -232,6 +234,7 @@ class _Unknown:
         if self.count:
             raise InputError(
                 f"{folder}: {self.count} {'value is' if self.count == 1 else 'values are'} "
-                f"missing, NaN or infinite, the first in {self.first}; mend the data, or accept "
-                "them with dataset.missing=interpolate or dataset.missing=zero."
+                f"missing, NaN, infinite or too large for float32 (3.4e38), the first in "
+                f"{self.first}; fix the data, or accept them with dataset.missing=interpolate or "
+                "dataset.missing=zero."
             )

@@ -7,6 +7,7 @@ import numpy as np
 from raspitrain.data.cases import Cases, make_cases
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 CASES_A_BLOCK = 256  # part of what a seed means: another number draws other signals
 
@@ -144,8 +145,9 @@ def check_sizes(
 def _check_fits(num_cases: int, num_channels: int, length: int) -> None:
     size, free = 8 * num_cases * num_channels * length, available_memory()
     if size > free:
-        raise InputError(
+        raise memory_error(
             f"dataset: {num_cases} cases of {num_channels} x {length} samples need "
             f"{size / 1e9:.1f} GB to make but {free / 1e9:.1f} GB are free; ask for fewer, or "
-            "write them with python -m raspitrain.data.write and use dataset=npy."
+            "write them with python -m raspitrain.data.write and use dataset=npy.",
+            size,
         )

@@ -12,6 +12,7 @@ from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, open_file, user_path
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
 
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20
@@ -165,9 +166,10 @@ def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
         )
     size, free = file.stat().st_size, available_memory()
     if 2 * size > free:
-        raise InputError(
+        raise memory_error(
             f"{file} is {size / 1e9:.1f} GB of text but {free / 1e9:.1f} GB of memory are free; "
-            "store it as data.npy and label.npy and use dataset=npy."
+            "store it as data.npy and label.npy and use dataset=npy.",
+            2 * size,
         )
     try:
         from aeon.datasets import load_from_ts_file
@@ -187,20 +189,23 @@ def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
 
 
 def _fill(series: Sequence[np.ndarray], *, source: str, missing: str) -> None:
-    count, first = 0, None
+    count, too_large, first = 0, 0, None
     for i, case in enumerate(series):
-        bad = ~np.isfinite(case.astype(np.float32))
+        with np.errstate(over="ignore"):
+            bad = ~np.isfinite(case.astype(np.float32))
         if not bad.any():
             continue
         if missing == "error":
             count += int(bad.sum())
+            too_large += int(np.isfinite(case[bad]).sum())
             if first is None:
                 channel, sample = (int(k) for k in np.argwhere(bad)[0])
                 first = (i, channel, sample)
         else:
+            case[bad] = np.nan
             fill_missing(case, missing)
     if first is not None:
-        refuse_missing(source, count, first)
+        refuse_missing(source, count, too_large, first)
 
 
 def _pad(case: np.ndarray, length: int) -> np.ndarray:

@@ -75,9 +75,15 @@ def memory_mb(root: Path = ROOT) -> tuple[float, float]:
     return min(totals) / 1e6, min(available) / 1e6
 
 
-def available_memory() -> int:
-    """The bytes that this process can still take, control groups and its own limits included."""
-    free = int(memory_mb()[1] * 1e6)
+def available_memory(*, alone: bool = False) -> int:
+    """The bytes that this process can still take, control groups and its own limits included.
+
+    Parameters
+    ----------
+    alone : if no other program took any
+    """
+    total, available = memory_mb()
+    free = int(total * 1e6) - status_bytes("VmRSS") if alone else int(available * 1e6)
     for limit, name in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
         most = resource.getrlimit(limit)[0]
         if most != resource.RLIM_INFINITY:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, TemporaryError
 from raspitrain.hardware.board import available_memory, status_bytes
 
 # Matplotlib at the end of a run, and what backward is the first to load of torch.
@@ -42,13 +42,28 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def out_of_memory_sentence() -> str:
-    """What to say once it has happened; the figures are those of the moment."""
-    return (
+def out_of_memory_error() -> InputError:
+    """What to raise or say once it has happened; the figures are those of the moment."""
+    return memory_error(
         f"Memory ran out: this process holds {resident_bytes() / 1e6:.0f} MB and "
         f"{free_bytes(None) / 1e6:.0f} MB are free; take a smaller batch_size or "
         "model.width_mult, in_memory=false, or end other programs."
     )
+
+
+def memory_error(
+    sentence: str, needed: int | None = None, budget_mb: int | None = None
+) -> InputError:
+    """A TemporaryError where the memory would be there if other programs ended.
+
+    Parameters
+    ----------
+    needed : bytes, beside what the process holds; None where nobody knows
+    budget_mb : see `free_bytes`; a budget stays as it is
+    """
+    alone = available_memory(alone=True)
+    would_do = alone > available_memory() if needed is None else needed <= alone
+    return TemporaryError(sentence) if budget_mb is None and would_do else InputError(sentence)
 
 
 def resident_bytes() -> int:
@@ -157,13 +172,17 @@ def check_memory(
     )
     fits = _largest(lambda size: needed(size) <= free, largest)
     if fits:
-        raise InputError(f"{needs}; the largest batch that fits is batch_size={fits}.")
+        raise memory_error(
+            f"{needs}; the largest batch that fits is batch_size={fits}.",
+            needed(largest), budget_mb,
+        )  # fmt: skip
     advice = "in_memory=false, " if in_memory else ""
     last = "end other programs" if budget_mb is None else "allow more"
-    raise InputError(
+    raise memory_error(
         f"{needs}; no batch fits, so take {advice}a smaller model.width_mult or shorter signals, "
-        f"or {last}."
-    )
+        f"or {last}.",
+        needed(largest), budget_mb,
+    )  # fmt: skip
 
 
 def _largest(fits: Callable[[int], bool], below: int) -> int:

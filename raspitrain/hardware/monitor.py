@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 BLOCK_SECONDS = 60.0  # between writes to the card
 COMMAND_SHARE = 0.003  # of a core, for the firmware's command
 LEAST_METERED = 0.95  # of the time: joules of a part of the run say nothing of an epoch
+MOST_KEPT = 1000  # rows that a card refuses, for when it takes them again
 SHORTEST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds between two rounds of it
 HOLDS_BACK = {"frequency_capped", "throttled", "soft_temperature_limit"}
 
@@ -51,7 +52,7 @@ class Monitor:
         summary |= monitor.summary(epochs=…, num_cases=…)
 
     A folder with a telemetry.csv is that of a run that goes on: rows are added, and the summary
-    tells of all of them. A card that cannot be written costs rows, never the run.
+    tells of all of them. Rows that a card refuses are kept for the next write.
 
     Parameters
     ----------
@@ -64,6 +65,7 @@ class Monitor:
     temperature_c : the latest
     cases : trained on so far, counted by the caller
     num_samples : taken so far
+    failure : why rows are missing from telemetry.csv; None if none are
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Monitor:
         self.samples_per_row = 1 << max(0, round(per_row) - 1).bit_length()
         self._samples: list[Row] = []  # of a row that is not full
         self._rows: list[Row] = []  # not yet written
+        self.failure: OSError | None = None
         self._wrote = self._sampled = clock()
         self._counted = self._counts()
         self._throttle_count = self.sensors.throttle_count()
@@ -251,12 +254,16 @@ class Monitor:
             return
         try:
             append_telemetry(self.path, self._rows)
-            self.rows_written += len(self._rows)
+            self.rows_written, self._rows = self.rows_written + len(self._rows), []
             if self.rows_written > MOST_ROWS:
                 self._halve()
         except OSError as error:
             self._warn("telemetry.csv cannot be written", str(error))
-        self._rows = []
+            self.failure = error.with_traceback(None)
+            if len(self._rows) > MOST_KEPT:
+                self._rows = [merge(self._rows[k : k + 2]) for k in range(0, len(self._rows), 2)]
+        else:
+            self.failure, self._rows = None, []
 
     def _halve(self) -> None:
         assert self.path is not None

@@ -20,7 +20,7 @@ from raspitrain.model.engine import native
 from raspitrain.model.engine.choose import ENGINES, choose_engine
 from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.layers import Block, Variant, linear, make_batchnorm, normalise
-from raspitrain.model.scaling import check_signals, check_width_mult
+from raspitrain.model.scaling import check_choice, check_signals, check_width_mult
 from raspitrain.model.tables import TABLES, Table, choose_strides, scale_table
 
 
@@ -133,10 +133,8 @@ def mobilenetv3(
     InputError
         For a value that no network can be built from; names the key.
     """
-    if table not in TABLES:
-        raise InputError(f"model.table={table} is not known: take one of {', '.join(TABLES)}.")
-    if engine not in ENGINES:
-        raise InputError(f"model.engine={engine} is not known: take one of {', '.join(ENGINES)}.")
+    check_choice("table", table, TABLES)
+    check_choice("engine", engine, ENGINES)
     check_signals(num_channels, num_classes, length)
     check_width_mult(width_mult)
     if not 0 <= dropout < 1:

@@ -1,6 +1,6 @@
 """How a width multiplier and a signal's length change a network: one rule for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 
 from raspitrain.errors import InputError
@@ -26,6 +26,13 @@ def check_signals(num_channels: int, num_classes: int, length: int) -> None:
 def check_width_mult(width_mult: float) -> None:
     if not width_mult > 0:
         raise InputError(f"model.width_mult={width_mult} must be above 0.")
+
+
+def check_choice(key: str, value: object, choices: Iterable[object]) -> None:
+    choices = tuple(choices)
+    if value not in choices:
+        known = ", ".join(map(str, choices))
+        raise InputError(f"model.{key}={value} is not known: take one of {known}.")
 
 
 def make_divisible(width: float, divisor: int = 8) -> int:
@@ -66,8 +73,7 @@ def keep_strides(
     ------
     InputError : if the network, or the signal, has fewer halvings than asked for.
     """
-    halvings = [stride.bit_length() - 1 for stride in strides]
-    num_available = sum(halvings)
+    num_available = num_halvings(strides)
     if num_downsamples == "auto":
         num_kept = auto_downsamples(length, num_available)
     else:
@@ -80,7 +86,12 @@ def keep_strides(
             )
         num_kept = num_downsamples
     kept = []
-    for number in halvings:
-        kept.append(2 ** min(number, num_kept))
-        num_kept -= min(number, num_kept)
+    for stride in strides:
+        kept.append(min(stride, 2**num_kept))
+        num_kept -= num_halvings(kept[-1:])
     return kept
+
+
+def num_halvings(strides: Sequence[int]) -> int:
+    """Of all of them: a stride of 4 is two."""
+    return sum(stride.bit_length() - 1 for stride in strides)

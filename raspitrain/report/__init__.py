@@ -3,13 +3,12 @@
 Plain Python beside numpy and matplotlib, both imported where something is drawn.
 """
 
-from raspitrain.report.run import report_run, report_run_or_warn
+from raspitrain.report.run import report_run
 from raspitrain.report.sweep import print_sweep, report_sweep, report_sweep_or_warn
 
 __all__ = [
     "print_sweep",
     "report_run",
-    "report_run_or_warn",
     "report_sweep",
     "report_sweep_or_warn",
 ]

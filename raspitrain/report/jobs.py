@@ -8,11 +8,11 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.report.read import Figures, label, number, read_json, scalars, text, texts, whole
+from raspitrain.results.summary import FINISHED, status_of
 
 FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
 
-FINISHED = ("completed", "stopped_early")  # statuses whose figures answer for their setting
 OPEN = ("pending", "running")
 PRUNED = "pruned"  # a search saw early that it would not win: no failure, and no answer
 DAMAGED = "damaged"  # finished, says jobs.json, but what it left cannot be read
@@ -147,7 +147,11 @@ def _job(folder: Path, entry: Any, position: int) -> Job:
         inside = job_folder(folder, where)
         # A job that did not finish may have left figures too, but need not.
         if status in FINISHED or (status not in OPEN and (inside / "summary.json").exists()):
-            figures = figures_of(read_json(inside / "summary.json", folder))
+            summary = read_json(inside / "summary.json", folder)
+            figures = figures_of(summary)
+            if status in FINISHED:
+                status, told = status_of(summary | {"status": status})
+                reason = told if status == "diverged" else reason
     except InputError as error:
         if status in FINISHED:
             status, reason = DAMAGED, str(error)

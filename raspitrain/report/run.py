@@ -1,6 +1,5 @@
 """The page of a run, from whatever of its files is there."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,15 @@ from raspitrain.report.run_page import run_page
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.table import read_rows
 
-log = logging.getLogger(__name__)
-
 RUN_FILES = ("summary.json", "metrics.csv", "config.yaml")
 
 
-def report_run(folder: str | os.PathLike[str]) -> Path:
-    """Write report.html into the folder of a run, finished or not; plots that are missing too.
+def report_run(folder: str | os.PathLike[str], *, draw_missing: bool = True) -> Path:
+    """Write report.html into the folder of a run, finished or not.
+
+    Parameters
+    ----------
+    draw_missing : whether to draw the curves that an ended run did not come to
 
     Returns
     -------
@@ -52,7 +53,8 @@ def report_run(folder: str | os.PathLike[str]) -> Path:
     config = read(read_config, "config.yaml", {})
     if not summary:
         problems.append("There is no summary: the run goes on, or was ended from outside.")
-    _draw_missing(folder, rows)
+    if draw_missing:
+        _draw_missing(folder, rows)
     path = folder / "report.html"
     content = run_page(
         folder,
@@ -99,12 +101,3 @@ def _draw_missing(folder: Path, rows: list[dict[str, Any]]) -> None:
     for name, plot in (("accuracy.png", plot_accuracy), ("loss.png", plot_loss)):
         if rows and not (folder / name).exists():
             plot(rows, folder / name)
-
-
-def report_run_or_warn(folder: str | os.PathLike[str]) -> None:
-    """As `report_run`, where the figures are safe already and a page is not worth a failure."""
-    try:
-        report_run(folder)
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or error
-        log.warning("%s/report.html is not written: %s", folder, reason)

@@ -20,8 +20,8 @@ def _carry_on(stage: str, path: Path) -> None:
 
 
 # Called before each step of a write with the step's name ("write", "fsync", "keep", "replace",
-# "fsync folder", "append", "claim") and the final path. A test puts a function here that raises,
-# or that kills the process, where a card could fail.
+# "fsync folder", "append", "claim", "open") and the final path. A test puts a
+# function here that raises, or that kills the process, where a card could fail.
 on_write: Callable[[str, Path], None] = _carry_on
 
 

@@ -3,10 +3,11 @@
 import errno
 import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, TemporaryError, input_error, reason, remedy
 from raspitrain.results import atomic
 
 CLAIM = ".raspitrain-run"
@@ -36,7 +37,7 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path).absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         atomic.on_write("claim", folder)
         made, claim = _open_claim(folder)
     except FileExistsError as error:
@@ -75,6 +76,23 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it; a path may be deeper than Python's own way allows."""
+    missing = [path]
+    while not os.path.lexists(missing[-1].parent):
+        missing.append(missing[-1].parent)
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            made.append(folder)
+    except OSError:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def claim_to_resume(folder: Path) -> None:
     """Claim a folder that holds a run, to go on with it: nobody else may be at it.
 
@@ -84,20 +102,43 @@ def claim_to_resume(folder: Path) -> None:
         A process is working on the run, or the folder cannot be written.
     """
     try:
+        atomic.on_write("claim", folder)
         claim = os.open(folder / CLAIM, os.O_CREAT | os.O_RDWR, 0o666)
     except OSError as error:
-        raise InputError(
-            f"the run folder {str(folder)!r} cannot be written ({error.strerror}); it must be, to "
-            "go on with the run"
+        raise input_error(
+            f"the run folder {str(folder)!r} cannot be written ({reason(error)}); "
+            f"{remedy(error, 'it must be, to resume the run')}",
+            error,
         ) from error
     if not _lock(claim, folder / CLAIM, sure=True):
         owner = os.pread(claim, 100, 0).decode("utf-8", "replace").strip()
         os.close(claim)
-        raise InputError(f"{folder}: the run is still going on ({owner}); let it end, or end it")
+        raise TemporaryError(
+            f"{folder}: the run is still going on ({owner}); let it end, or end it"
+        )
     with suppress(OSError):  # a note for people
         os.ftruncate(claim, 0)
         os.write(claim, f"process {os.getpid()}\n".encode())
     _claims[folder] = claim
+
+
+@contextmanager
+def all_or_nothing(folder: Path, names: Sequence[str]) -> Iterator[None]:
+    """Write the first files of a run in the block; nothing is left if the card refuses one.
+
+    Raises
+    ------
+    InputError
+        As `claim_run_folder`.
+    """
+    try:
+        yield
+    except OSError as error:
+        for name in names:
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+        release_claim(folder, remove=True)
+        raise _unwritable(folder, error) from error
 
 
 def release_claim(folder: Path, *, remove: bool = False) -> None:
@@ -144,8 +185,8 @@ def _taken(folder: Path) -> InputError:
 
 
 def _unwritable(folder: Path, error: OSError | ValueError) -> InputError:
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return InputError(
-        f"the run folder {str(folder)!r} cannot be written ({reason}); "
-        "give a hydra.run.dir that can"
+    return input_error(
+        f"the run folder {str(folder)!r} cannot be written ({reason(error)}); "
+        f"{remedy(error, 'give a hydra.run.dir that can')}",
+        error,
     )

@@ -6,17 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from raspitrain.errors import reason
 from raspitrain.results.checkpoint import save_checkpoint
 
 log = logging.getLogger(__name__)
 
 LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
 RETRY_SECONDS = 1.0  # at the least, after a write that failed
-
-
-def reason(error: Exception) -> str:
-    """What stands in brackets after "cannot be written"."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 class Keeper:
@@ -37,7 +33,7 @@ class Keeper:
 
     Attributes
     ----------
-    failure : why the last write failed, in words; None if it went well
+    failure : why the last write failed; None if it went well
     """
 
     def __init__(
@@ -54,7 +50,7 @@ class Keeper:
         self.epochs = epochs
         self.share = share
         self.clock = clock
-        self.failure: str | None = None
+        self.failure: OSError | TypeError | None = None
         self.num_written = self.num_bytes = self.last_bytes = 0
         self.seconds = 0.0
         self.best_step: int | None = None  # of the best.pt that is written
@@ -84,7 +80,7 @@ class Keeper:
         warn : of a failure, the first time
         """
         began = self.clock()
-        failed: str | None = None
+        failed: OSError | TypeError | None = None
         size = 0
         try:
             if best is not None and best["step"] != self.best_step:
@@ -92,12 +88,12 @@ class Keeper:
                 self.best_step = best["step"]
                 size += (self.folder / BEST).stat().st_size
         except (OSError, TypeError) as error:
-            failed = reason(error)
+            failed = error.with_traceback(None)  # whose frames hold on to what was saved
         try:
             save_checkpoint(self.folder / LAST, last, previous=self.folder / PREVIOUS)
             size += (self.folder / LAST).stat().st_size
         except (OSError, TypeError) as error:
-            failed = reason(error)
+            failed = error.with_traceback(None)
         now = self.clock()
         self._plan(now, now - began, failed)
         if failed is None:
@@ -105,7 +101,7 @@ class Keeper:
         self._tell(failed, warn)
         return failed is None
 
-    def _plan(self, now: float, seconds: float, failed: str | None) -> None:
+    def _plan(self, now: float, seconds: float, failed: Exception | None) -> None:
         self.pause_ends = now + seconds / self.share
         pause = max(self.interval, RETRY_SECONDS if failed else 0.0)
         self.due = max(now + pause, self.pause_ends)
@@ -128,13 +124,13 @@ class Keeper:
                 "checkpoints: %.1f MB each, %.0f MB an hour at the most", size / 1e6, hourly / 1e6
             )
 
-    def _tell(self, failed: str | None, warn: bool) -> None:
+    def _tell(self, failed: OSError | TypeError | None, warn: bool) -> None:
         before, self.failure = self.failure, failed
         if failed is not None and before is None and warn:
             log.warning(
                 "the checkpoint cannot be written (%s): training goes on and tries again, and the "
                 "one before stays",
-                failed,
+                reason(failed),
             )
         elif failed is None and before is not None:
             log.warning("checkpoints can be written again")

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from raspitrain.errors import printable
+from raspitrain.results import atomic
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -300,14 +301,15 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def logging_to(folder: str | os.PathLike[str]) -> Iterator[None]:
+def logging_to(folder: str | os.PathLike[str]) -> Iterator["LogFile"]:
     """Write what "raspitrain" logs to `folder`/run.log; show warnings on standard error as well.
 
     Within the block the root logger's handlers do not see these messages: the screen has shown
     them already.
     """
-    handler = _LogFile(
+    handler = LogFile(
         Path(folder) / "run.log",
+        delay=True,  # a card that refuses it is met by the first message, as by any other
         maxBytes=LOG_BYTES,
         backupCount=1,
         encoding="utf-8",
@@ -324,7 +326,7 @@ def logging_to(folder: str | os.PathLike[str]) -> Iterator[None]:
     for each in handlers:
         log.addHandler(each)
     try:
-        yield
+        yield handler
     finally:
         for each in handlers:
             log.removeHandler(each)
@@ -344,14 +346,29 @@ class _OneLine(logging.Formatter):
         return super().formatMessage(record)
 
 
-class _LogFile(logging.handlers.RotatingFileHandler):
-    """A log that says once that its card is full, and lets the run go on."""
+class LogFile(logging.handlers.RotatingFileHandler):
+    """A log that says once that its card will not take it, and lets the run go on.
+
+    Attributes
+    ----------
+    failure : why the latest message could not be written; None if it was
+    """
 
     complained = False
+    failure: OSError | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.failure = None
+        super().emit(record)
+
+    def _open(self) -> Any:
+        atomic.on_write("open", Path(self.baseFilename))
+        return super()._open()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
+            self.failure = error.with_traceback(None)
             self.complain(error)
         else:
             super().handleError(record)

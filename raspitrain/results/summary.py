@@ -28,7 +28,7 @@ KEYS = (
     "threads",  # how that number was chosen, with figures, and what changed it in the run
     "resume_words",  # for resume= to be given anew: no run can allow itself code or a program
     "resumed",  # when the run was taken up again, where it stood, with which overrides
-    "unwritten",  # what the card would not take, and why
+    "unwritten",  # what is not written, or not yet, and why
     "checkpoints",  # how many were written, bytes, seconds, bytes an hour at that pace
     "bit_reproducible",  # the same seed and number of threads give the same weights again
     "thermal",  # temperatures, throttling, pauses; null where nothing can be read
@@ -45,6 +45,20 @@ KEYS = (
     "confusion_matrix",  # rows are the true classes
     "per_class",
 )
+
+
+FINISHED = ("completed", "stopped_early")
+
+
+def status_of(summary: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The status that a summary.json gives and the reason; "diverged" where its last loss is not a
+    number: earlier versions called such a run completed."""
+    status, reason, final = str(summary["status"]), summary.get("reason"), summary.get("final")
+    if status in FINISHED and isinstance(final, dict):
+        for key, value in final.items():
+            if str(key).endswith("_loss") and value is None:
+                return "diverged", f"the last {key} is not a number"
+    return status, None if reason is None else str(reason)
 
 
 def write_summary(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:

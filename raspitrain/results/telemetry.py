@@ -6,6 +6,7 @@ become one, so that a week takes as much of the card as an hour.
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from raspitrain.results import atomic
@@ -63,7 +64,7 @@ def append_telemetry(path: Path, rows: Iterable[Mapping[str, float | None]]) -> 
     Raises
     ------
     OSError
-        The card is full, read-only or broken.
+        The card is full, read-only or broken; none of the rows is in the file.
     """
     text = "".join(map(_format, rows))
     atomic.on_write("append", path)
@@ -71,8 +72,13 @@ def append_telemetry(path: Path, rows: Iterable[Mapping[str, float | None]]) -> 
         end = end_of_last_line(file.fileno())
         file.truncate(end)
         left = (text if end else f"{HEADER}\n{text}").encode()
-        while left:
-            left = left[file.write(left) :]
+        try:
+            while left:  # a card that fills up takes the beginning
+                left = left[file.write(left) :]
+        except OSError:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
 
 
 def write_telemetry(path: Path, rows: Iterable[Mapping[str, float | None]]) -> None:

@@ -4,19 +4,21 @@ A card that fills up costs the file it would not take, never the run.
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
 from raspitrain.config.profile import profile_values
+from raspitrain.errors import reason, remedy
 from raspitrain.hardware.monitor import Monitor
+from raspitrain.results.configuration import write_config
 from raspitrain.results.json_file import write_json
-from raspitrain.results.keeper import LAST, reason
+from raspitrain.results.keeper import LAST
 from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss, plot_telemetry
-from raspitrain.results.screen import how_to_resume
+from raspitrain.results.screen import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.state import Job, save
@@ -25,11 +27,12 @@ from raspitrain.training.metrics import classification_report
 log = logging.getLogger("raspitrain")
 
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
+NOT_YET = "not written yet"
 
 
 def write_environment(job: Job) -> None:
     """Write environment.json: where the run began, and what was chosen there once it is known."""
-    if job.resumed:
+    if job.resumed and (job.folder / "environment.json").exists():
         return
     if not job.environment:
         job.environment = environment_record() | {
@@ -43,58 +46,97 @@ def write_environment(job: Job) -> None:
 def write_table(job: Job) -> None:
     """Add the rows to metrics.csv; what a full card does not take is added by a later call."""
     told = "metrics.csv" in job.unwritten
-    attempt(job, "metrics.csv", job.table.write)
-    if not told and "metrics.csv" in job.unwritten:
+    attempt(job.unwritten, "metrics.csv", job.table.write)
+    if not told and (error := job.unwritten.get("metrics.csv")) is not None:
         log.warning(
-            "metrics.csv cannot be written (%s): its rows are kept and added when there is room",
-            job.unwritten["metrics.csv"],
+            "metrics.csv cannot be written (%s): its rows are kept and written when they can be",
+            reason(error),
         )
 
 
-def attempt(job: Job, name: str, write: Callable[[], object]) -> None:
+def attempt(unwritten: dict[str, Exception], name: str, write: Callable[[], object]) -> None:
     """Write a result; remember it if the card will not take it, forget that once it does."""
     try:
         write()
     except OSError as error:
-        job.unwritten[name] = reason(error)
+        unwritten[name] = error.with_traceback(None)
     else:
-        job.unwritten.pop(name, None)
+        unwritten.pop(name, None)
 
 
-def finish(job: Job, monitor: Monitor, *, save_last: bool) -> dict[str, Any]:
-    """Write checkpoints, summary.json and plots; return the summary."""
-    prepared, folder = job.prepared, job.folder
+def draw(unwritten: dict[str, Exception], pictures: Mapping[str, Callable[[], object]]) -> None:
+    """Make each picture; what goes wrong costs that picture, as the figures are safe already."""
+    for name, make in pictures.items():
+        try:
+            attempt(unwritten, name, make)
+        except Exception as error:
+            log.warning("%s cannot be made", name, exc_info=True)
+            unwritten[name] = error.with_traceback(None)
+
+
+def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) -> dict[str, Any]:
+    """Write checkpoints, summary.json and plots; return the summary.
+
+    Until all is written summary.json says what is not: a run that is killed in between is not
+    complete, and is made so when it is resumed.
+    """
+    folder = job.folder
     if save_last and not save(job):
         assert job.keeper.failure is not None
         job.unwritten[LAST] = job.keeper.failure
     write_table(job)
     if "environment.json" in job.unwritten:
-        attempt(job, "environment.json", lambda: write_environment(job))
+        attempt(job.unwritten, "environment.json", lambda: write_environment(job))
+    if "config.yaml" in job.unwritten:
+        attempt(job.unwritten, "config.yaml", lambda: write_config(folder, job.cfg))
+    for name, failure in (("telemetry.csv", monitor.failure), ("run.log", log_file.failure)):
+        if failure is not None:
+            job.unwritten[name] = failure
     summary = _summary(job, monitor)
-    # Before the plots: whatever happens to them, the figures are there.
-    attempt(job, "summary.json", lambda: write_summary(folder / "summary.json", summary))
-    telemetry = folder / "telemetry.png"
-    attempt(job, telemetry.name, lambda: plot_telemetry(folder / "telemetry.csv", telemetry))
-    if job.best is not None:
-        rows = job.table.some(MOST_DRAWN)
-        attempt(job, "accuracy.png", lambda: plot_accuracy(rows, folder / "accuracy.png"))
-        attempt(job, "loss.png", lambda: plot_loss(rows, folder / "loss.png"))
-        confusion = job.best.test_confusion
-        if confusion is not None:
-            name = "confusion_matrix.png"
-            names = prepared.cases.class_names
-            attempt(job, name, lambda: plot_confusion(confusion, names, folder / name))
-    from raspitrain.report import report_run_or_warn  # not before the first step
+    pictures = _pictures(job)
 
-    report_run_or_warn(folder)
-    if job.unwritten:
-        # For whoever reads the summary alone, and for the run's being taken up again.
-        summary["unwritten"] = dict(job.unwritten)
-        with suppress(OSError):
-            write_summary(folder / "summary.json", summary)
+    def write(missing: dict[str, str]) -> None:
+        record = summary | ({"unwritten": missing} if missing else {})
+        attempt(
+            job.unwritten, "summary.json", lambda: write_summary(folder / "summary.json", record)
+        )
+
+    write(unwritten_reasons(job) | dict.fromkeys(pictures, NOT_YET))
+    draw(job.unwritten, pictures)
+    job.unwritten.pop("summary.json", None)
     if job.status in ("completed", "stopped_early") and not job.unwritten:
         job.keeper.remove_previous()
+    write(unwritten_reasons(job))
+    if job.unwritten:
+        summary["unwritten"] = unwritten_reasons(job)
     return summary
+
+
+def _pictures(job: Job) -> dict[str, Callable[[], object]]:
+    """What is drawn from the figures, by the file's name; the page last, as it shows the others."""
+    folder = job.folder
+    telemetry = folder / "telemetry.csv"
+    pictures: dict[str, Callable[[], object]] = {
+        "telemetry.png": lambda: plot_telemetry(telemetry, folder / "telemetry.png")
+    }
+    if job.best is not None:
+        rows, confusion = job.table.some(MOST_DRAWN), job.best.test_confusion
+        pictures["accuracy.png"] = lambda: plot_accuracy(rows, folder / "accuracy.png")
+        pictures["loss.png"] = lambda: plot_loss(rows, folder / "loss.png")
+        if confusion is not None:
+            names = job.prepared.cases.class_names
+            pictures["confusion_matrix.png"] = lambda: plot_confusion(
+                confusion, names, folder / "confusion_matrix.png"
+            )
+    from raspitrain.report import report_run  # not before the first step
+
+    pictures["report.html"] = lambda: report_run(folder, draw_missing=False)
+    return pictures
+
+
+def unwritten_reasons(job: Job) -> dict[str, str]:
+    """Why each result that is not written is not, for summary.json."""
+    return {name: reason(error) for name, error in job.unwritten.items()}
 
 
 def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
@@ -164,10 +206,14 @@ def resume_words(cfg: DictConfig) -> list[str]:
     return words
 
 
-def unwritten_sentence(job: Job) -> str:
-    why = next(iter(job.unwritten.values()))
-    names = " and ".join(filter(None, [", ".join([*job.unwritten][:-1]), [*job.unwritten][-1]]))
+def unwritten_sentence(folder: Path, unwritten: Mapping[str, Exception], then: str) -> str:
+    """What could not be written, what to do about it, and `then` which command."""
+    if not folder.exists():
+        return f"{folder} was removed while the run went on, and its results with it."
+    error = next(iter(unwritten.values()))
+    *most, last = unwritten
+    names = f"{', '.join(most)} and {last}" if most else last
     return (
-        f"{job.folder}: {names} could not be written ({why}); every file that is there is whole. "
-        f"Make room, then: {how_to_resume(job.folder, resume_words(job.cfg))}"
+        f"{folder}: {names} could not be written ({reason(error)}); every file that is there is "
+        f"whole. To write the rest: {remedy(error, then, link=', then ')}"
     )

@@ -27,7 +27,8 @@ from raspitrain.hardware.memory import (
     check_memory,
     free_bytes,
     is_out_of_memory,
-    out_of_memory_sentence,
+    memory_error,
+    out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.eager import without_compiler
@@ -211,10 +212,11 @@ def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
         shapes = build("model", cfg.model, list(cfg.allowed_targets), **facts)
     size = sum(p.numel() * p.element_size() for p in shapes.parameters())
     if size > free:
-        raise InputError(
+        raise memory_error(
             f"model.width_mult={width} makes a network of {size / 1e6:.0f} MB, but "
-            f"{free / 1e6:.0f} MB of memory are free: take a smaller one."
-        )
+            f"{free / 1e6:.0f} MB of memory are free: take a smaller one.",
+            size, cfg.hardware.memory_budget_mb,
+        )  # fmt: skip
 
 
 def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -227,7 +229,7 @@ def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
 def _wrong(sentence: str, error: Exception) -> InputError:
     """What a component's complaint means to the user."""
-    return InputError(out_of_memory_sentence() if is_out_of_memory(error) else sentence)
+    return out_of_memory_error() if is_out_of_memory(error) else InputError(sentence)
 
 
 def _expect(key: str, made: Any, kind: type) -> Any:

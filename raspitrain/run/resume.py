@@ -38,7 +38,11 @@ HARMLESS = {
     "dataset.path",  # the data themselves are compared
     "allowed_targets",
 }
-RESULTS = ("metrics.csv", "best.pt", "accuracy.png", "loss.png")  # of every run that is complete
+# Of every run that is complete, beside the confusion matrix of one with a test part.
+RESULTS = (
+    "metrics.csv", "best.pt", "accuracy.png", "loss.png", "report.html", "telemetry.csv", "run.log",
+    "config.yaml", "environment.json",
+)  # fmt: skip
 HARMLESS_SECTIONS = ("hardware",)
 BITS = {"hardware.device", "hardware.flush_denormals", "hardware.compile"}  # of these sections
 
@@ -252,7 +256,9 @@ def _complete(
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         status = summary["status"]
-        if summary.get("unwritten") or not all((folder / name).exists() for name in RESULTS):
+        drawn = ("confusion_matrix.png",) if summary.get("confusion_matrix") else ()
+        results = (folder / name for name in (*RESULTS, *drawn))
+        if summary.get("unwritten") or not all(path.exists() for path in results):
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -263,6 +269,8 @@ def _complete(
             done = run["evaluations_since_best"] >= cfg.patience
         else:
             done = status == "completed" and epochs_done >= epochs
+        # The summary may be of an earlier end, before the run went on longer.
+        done = done and summary.get("steps") == state["step"]
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -289,6 +297,7 @@ def _restored(
     """Build the run anew and put it to where it was."""
     from raspitrain.config.profile import with_profile
     from raspitrain.results.configuration import write_config
+    from raspitrain.run.outcome import attempt
     from raspitrain.run.prepare import prepare
     from raspitrain.run.state import make_job
 
@@ -338,11 +347,8 @@ def _restored(
         raise _unfit(folder / name) from error
     if not_exact:
         job.notes.append(f"going on, but not bit for bit: {'; '.join(not_exact)}")
-    if changed:
-        try:
-            write_config(job.folder, job.cfg)
-        except OSError as error:
-            job.notes.append(f"config.yaml stays as it was ({error.strerror})")
+    if changed or not (folder / "config.yaml").exists():
+        attempt(job.unwritten, "config.yaml", lambda: write_config(folder, job.cfg))
     return job
 
 

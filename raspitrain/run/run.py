@@ -5,7 +5,6 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,19 @@ from raspitrain.config.composition import given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import batch_indices
 from raspitrain.errors import InputError, UnwrittenError
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.atomic import sweep_partial
 from raspitrain.results.configuration import write_config, write_overrides
-from raspitrain.results.folder import claim_run_folder, release_claim
-from raspitrain.results.keeper import LAST, reason
-from raspitrain.results.screen import Screen, logging_to
+from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
+from raspitrain.results.keeper import LAST
+from raspitrain.results.screen import Screen, how_to_resume, logging_to
 from raspitrain.run.outcome import (
     attempt,
     finish,
+    resume_words,
     unwritten_sentence,
     write_environment,
     write_table,
@@ -88,25 +88,15 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
 def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
     """What was asked for and where; nothing is left if that cannot be written."""
     folder = job.folder
-    names = ("config.yaml", "overrides.yaml", "environment.json", LAST)
-    written = [folder / name for name in names]
-    try:
+    with all_or_nothing(folder, ("config.yaml", "overrides.yaml", "environment.json", LAST)):
         write_config(folder, job.cfg)
         write_overrides(folder, overrides)
         write_environment(job)
         # Whatever ends the process from now on, the run can be taken up again.
         if not save(job, warn=False):
-            raise OSError(job.keeper.failure)
+            assert job.keeper.failure is not None
+            raise job.keeper.failure
         _note_little_room(job)
-    except OSError as error:
-        for path in written:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-        release_claim(folder, remove=True)
-        raise InputError(
-            f"the run folder {str(folder)!r} cannot be written ({reason(error)}); make room, or "
-            "give another hydra.run.dir"
-        ) from error
 
 
 def _note_little_room(job: Job) -> None:
@@ -130,7 +120,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
     tidy.extend(at_once)
     try:
         with (
-            logging_to(job.folder),
+            logging_to(job.folder) as log_file,
             screen,
             Monitor(job.folder, **job.cfg.hardware.readings) as monitor,
         ):
@@ -139,7 +129,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
             try:
                 with stop.deferred(False):
                     job.tuned = tune_prepared(job.prepared, job.cfg, job.before)
-                attempt(job, "environment.json", lambda: write_environment(job))
+                attempt(job.unwritten, "environment.json", lambda: write_environment(job))
                 whole = False
                 _train(job, screen, stop, monitor)
                 whole = True
@@ -151,7 +141,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
                 job.status, job.reason = _what_happened(error)
             monitor.stop()
             try:
-                summary = finish(job, monitor, save_last=whole)
+                summary = finish(job, monitor, log_file, save_last=whole)
             except Exception:
                 if stopped is None:
                     raise
@@ -162,7 +152,8 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
         for action in at_once:
             tidy.remove(action)
     if job.unwritten and (stopped is None or isinstance(stopped, Stopped | InputError)):
-        raise UnwrittenError(unwritten_sentence(job)) from stopped
+        then = how_to_resume(job.folder, resume_words(job.cfg))
+        raise UnwrittenError(unwritten_sentence(job.folder, job.unwritten, then)) from stopped
     if stopped is not None:
         raise stopped
     return summary
@@ -174,7 +165,7 @@ def _what_happened(error: BaseException) -> tuple[str, str]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", str(error) or "interrupted"
     if is_out_of_memory(error):
-        sentence = out_of_memory_sentence()
+        sentence = str(out_of_memory_error())
         traceback.clear_frames(error.__traceback__)  # which hold on to the batch
         return "failed", sentence
     first_line = (str(error).strip().splitlines() or [""])[0]

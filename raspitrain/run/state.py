@@ -35,7 +35,7 @@ class Job:
     environment : what environment.json says of the machine, found out once
     resumed : when and where the run was taken up again
     notes : sentences for the log, as soon as there is one
-    unwritten : results that could not be written, by name, and why
+    unwritten : results that could not be written, by name, and why, the latest reason of each
     """
 
     prepared: Prepared
@@ -59,7 +59,7 @@ class Job:
     environment: dict[str, Any] = field(default_factory=dict)
     resumed: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    unwritten: dict[str, str] = field(default_factory=dict)
+    unwritten: dict[str, Exception] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

@@ -13,14 +13,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.composition import given_keys
 from raspitrain.config.profile import Profile, with_profile
+from raspitrain.errors import UnwrittenError
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.configuration import write_config, write_overrides
-from raspitrain.results.folder import claim_run_folder, release_claim
+from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.json_file import write_json
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, peak_memory_mb
+from raspitrain.run.outcome import attempt, draw, unwritten_sentence
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.run import tune_prepared
 from raspitrain.stop import StopSignals
@@ -98,7 +100,10 @@ def measure_throughput(
         prepared = prepare(endless)
         folder = claim_run_folder(output_dir)
         try:
-            return _measure(prepared, cfg, profile, folder, overrides, started)
+            with all_or_nothing(folder, ("config.yaml", "overrides.yaml")):
+                write_config(folder, cfg)
+                write_overrides(folder, overrides)
+            return _measure(prepared, cfg, profile, folder, started)
         finally:
             release_claim(folder)
 
@@ -108,17 +113,16 @@ def _measure(
     cfg: DictConfig,
     profile: Profile,
     folder: Path,
-    overrides: Sequence[str],
     started: float,
 ) -> dict[str, Any]:
-    write_config(folder, cfg)
-    write_overrides(folder, overrides)
-    with logging_to(folder), Monitor(None, **cfg.hardware.readings) as monitor:
+    with logging_to(folder) as log_file, Monitor(None, **cfg.hardware.readings) as monitor:
         for note in profile.notes:
             log.warning(note)
         tuned = tune_prepared(prepared, cfg)
         environment = environment_record() | {"hardware": profile.record()} | tuned.record()
-        write_json(folder / "environment.json", environment)
+        unwritten: dict[str, Exception] = {}
+        path = folder / "environment.json"
+        attempt(unwritten, path.name, lambda: write_json(path, environment))
         times = _time_steps(prepared, cfg, tuned)
         monitor.stop()
         summary = {
@@ -137,12 +141,17 @@ def _measure(
             "total_seconds": time.perf_counter() - started,
             "peak_memory_mb": peak_memory_mb(),
         }
-        write_summary(folder / "summary.json", summary)
-        from raspitrain.report import report_run_or_warn  # not before the first step
+        attempt(unwritten, "summary.json", lambda: write_summary(folder / "summary.json", summary))
+        from raspitrain.report import report_run  # not before the first step
 
-        report_run_or_warn(folder)
+        draw(unwritten, {"report.html": lambda: report_run(folder)})
+        if log_file.failure is not None:
+            unwritten["run.log"] = log_file.failure
         with Screen(1, 1) as screen:
             screen.finish(summary, folder)
+    if unwritten:
+        then = "the same command with another hydra.run.dir"
+        raise UnwrittenError(unwritten_sentence(folder, unwritten, then))
     return summary
 
 

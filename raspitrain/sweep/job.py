@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raspitrain.errors import UNWRITTEN, InputError, UnwrittenError
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_sentence
+from raspitrain.errors import CAN_PASS, InputError, TemporaryError, UnwrittenError, reason, remedy
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.process import OUT_OF_MEMORY
 
@@ -51,15 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return getattr(error, "exit_code", 130)
     except UnwrittenError as error:
-        return _say(error, UNWRITTEN)
+        return _say(error, error.exit_code)
     except Exception as error:
         if is_out_of_memory(error):
             if isinstance(error, InputError):
                 return _say(error, OUT_OF_MEMORY)
             traceback.print_exc()
-            return _say(out_of_memory_sentence(), OUT_OF_MEMORY)
+            return _say(out_of_memory_error(), OUT_OF_MEMORY)
         if isinstance(error, InputError):
-            return _say(error, 2)
+            return _say(error, error.exit_code)
+        if isinstance(error, OSError) and error.errno in CAN_PASS:
+            where = error.filename or args.folder
+            return _say(f"{where}: {reason(error)}; {remedy(error)}", TemporaryError.exit_code)
         raise
 
 

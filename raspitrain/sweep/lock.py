@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raspitrain.errors import InputError
+from raspitrain.errors import TemporaryError
 
 log = logging.getLogger("raspitrain")
 
@@ -28,7 +28,7 @@ def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
 
     Raises
     ------
-    InputError
+    TemporaryError
         Another sweep is running there.
     """
     descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -38,7 +38,7 @@ def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
         while not _take(descriptor):
             owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             if _is_alive(owner) or time.monotonic() > until:
-                raise InputError(
+                raise TemporaryError(
                     f"{folder} is in use by another sweep (process {owner or 'unknown'}): wait for "
                     "it, or give another sweep_name."
                 )

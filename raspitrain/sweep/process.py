@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raspitrain.errors import InputError, TemporaryError, UnwrittenError
 from raspitrain.hardware.board import ROOT, read_text
+from raspitrain.results.summary import status_of
 
 LOG, STDERR, SUMMARY = "run.log", "stderr.log", "summary.json"
 TAIL_LINES, TAIL_BYTES = 15, 8_192
 SAME_PRESS_SECONDS = 0.25  # a Ctrl-C may arrive twice
 OUT_OF_MEMORY = 3  # the exit code by which job.py tells
+# Codes that come with a sentence of their own.
+KNOWN = (InputError.exit_code, TemporaryError.exit_code, UnwrittenError.exit_code, 130, 143, 129)
 NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|[Cc]an(?:no|')t allocate memory|not enough memory|out of memory"
     r"|Thread creation failed"
@@ -164,12 +168,11 @@ class JobProcess:
             return self.stopped
         told = self.log_tail()
         last = told[-1].strip() if told else None
-        if code == 0 and summary is not None:
-            reason = summary.get("reason")
-            return str(summary.get("status")), None if reason is None else str(reason)
+        if code == 0 and summary is not None and "status" in summary:
+            return status_of(summary)
         if code == 0:
             return "failed", "it ended without a summary.json"
-        if code == OUT_OF_MEMORY or (code not in (2, 130, 143, 129) and _names_memory(told[-5:])):
+        if code == OUT_OF_MEMORY or (code not in KNOWN and _names_memory(told[-5:])):
             return "out_of_memory", _sentence(last) or "it asked for more memory than there was"
         if code == -signal.SIGKILL and _oom_kills() > self.oom_kills:
             return "out_of_memory", "killed by the system, which had run out of memory"
@@ -178,10 +181,11 @@ class JobProcess:
                 return "interrupted", f"ended by {_signal_name(-code)}"
             return "killed", f"killed by {_signal_name(-code)}"
         if summary is not None and summary.get("status") in ("diverged", "interrupted"):
-            reason = summary.get("reason")
-            return str(summary["status"]), None if reason is None else str(reason)
-        if code == 2:
+            return status_of(summary)
+        if code == InputError.exit_code:
             return "refused", _sentence(last)
+        if code == TemporaryError.exit_code:
+            return "postponed", _sentence(last)
         if code in (130, 143, 129):
             return "interrupted", None
         return "failed", _sentence(last) or f"exit code {code}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results.json_file import write_json
+from raspitrain.results.summary import FINISHED, status_of
 from raspitrain.sweep import lock
 
 log = logging.getLogger("raspitrain")
@@ -23,7 +24,6 @@ log = logging.getLogger("raspitrain")
 FILE = "jobs.json"
 FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
-FINISHED = ("completed", "stopped_early")  # as summary.json puts it
 PRUNED = "pruned"  # a search had seen enough of it
 OF_THE_SWEEP = ("launcher", "sweep_name", "resume")  # keys that change nothing about a result
 CHECKPOINTS = ("last.pt", "last.previous.pt")
@@ -193,7 +193,7 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
         if config_digest((folder / "job.yaml").read_text("utf-8")) != job.config_digest:
             return
         summary = json.loads((folder / "summary.json").read_bytes())
-        status = summary["status"]
+        status, reason = status_of(summary)
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
@@ -203,14 +203,14 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
         log.warning("%s/job.yaml is damaged (%s): the job is run again.", folder, error)
         return
     kept = _row(record, job)
-    if kept.get("status") in ("failed", "killed", "out_of_memory", "refused"):
+    if kept.get("status") in ("failed", "killed", "out_of_memory", "refused", "postponed"):
         return  # after its summary was written
     # A job that was ended early by the sweep itself, as a search does, has a summary that says
     # "interrupted".
     if status not in FINISHED and kept.get("status") != PRUNED:
         return
-    job.status = str(status if status in FINISHED else PRUNED)
-    job.reason = summary.get("reason") or kept.get("reason")
+    job.status = status if status in FINISHED else PRUNED
+    job.reason = reason or kept.get("reason")
     job.exit_code = 0
     job.started = kept.get("started")
     job.seconds = kept.get("seconds") or summary.get("total_seconds")
@@ -226,7 +226,7 @@ def can_be_resumed(job: Job) -> bool:
         if config_digest(config) != job.config_digest:
             return False
         summary = json.loads((folder / "summary.json").read_bytes())
-        return bool(summary["status"] != "diverged")
+        return status_of(summary)[0] != "diverged"
     except FileNotFoundError:
         return True  # killed before it could write one
     except Exception:  # damaged

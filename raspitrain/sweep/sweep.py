@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from raspitrain.errors import InputError, UnwrittenError
+from raspitrain.errors import InputError, UnwrittenError, input_error, reason, remedy
 from raspitrain.hardware.board import available_cores
 from raspitrain.results.atomic import write_atomic
-from raspitrain.results.folder import CLAIM, OTHER_FILES, RUN_FILES
+from raspitrain.results.folder import CLAIM, OTHER_FILES, RUN_FILES, make_folder
 from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
@@ -160,9 +160,10 @@ class SweepRun:
                     self._look(screen, waiting)
             except OSError as error:
                 self._end_all()
+                then = remedy(error, "give the same command again", link=", and ")
                 raise UnwrittenError(
-                    f"{error.filename or self.sweep.folder}: {error.strerror}; the jobs that have "
-                    "finished keep their results: make room, and give the same command again."
+                    f"{error.filename or self.sweep.folder}: {reason(error)}; the jobs that have "
+                    f"finished keep their results: {then}."
                 ) from error
             except BaseException:
                 self._end_all()
@@ -178,12 +179,13 @@ class SweepRun:
         folder = self.sweep.folder
         check_same_keys(read_record(folder), self.sweep.swept, folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self.lock = self._open.enter_context(lock(folder, wait_seconds=self.grace_seconds + 10))
         except OSError as error:
-            raise InputError(
-                f"{folder} cannot be written ({error.strerror}): give another sweep_name or "
-                "hydra.sweep.dir."
+            raise input_error(
+                f"{folder} cannot be written ({reason(error)}): "
+                f"{remedy(error, 'give another sweep_name or hydra.sweep.dir')}.",
+                error,
             ) from error
         self.record = read_record(folder)  # again: until now it could change
         if self.record is not None:

@@ -25,7 +25,7 @@ OnStep = Callable[[int, Callable[[], float]], None]
 
 
 class NonFiniteLossError(InputError):
-    """The loss of a step is infinite or not a number."""
+    """The loss of a step or of an evaluation is infinite or not a number."""
 
 
 @dataclass
@@ -165,6 +165,8 @@ def fit(
                 device=device,
                 on_batch=on_batch,
             )
+            if not math.isfinite(part_loss):
+                raise NonFiniteLossError(_sentence(position.step, f" on the {name} part"))
             report = classification_report(confusion, class_names)
             row[f"{name}_loss"] = part_loss
             row[f"{name}_accuracy"] = report["accuracy"]
@@ -209,7 +211,7 @@ def train_epoch(
         batch_loss = loss(logits, labels)
         # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
         if device.type == "cpu" and not math.isfinite(batch_loss.item()):
-            raise _non_finite(position.step + 1)
+            raise NonFiniteLossError(_sentence(position.step + 1))
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()
         optimizer.step()
@@ -228,7 +230,7 @@ def train_epoch(
     mean_loss = position.total_loss.item() / len(train)
     position.seconds += clock() - began  # in which a GPU has finished its work
     if not math.isfinite(mean_loss):
-        raise _non_finite(position.step)
+        raise NonFiniteLossError(_sentence(position.step))
     return mean_loss, position.num_correct.item() / len(train)
 
 
@@ -251,9 +253,9 @@ def _batches(
     return batches
 
 
-def _non_finite(step: int) -> NonFiniteLossError:
-    return NonFiniteLossError(
-        f"The loss is not a finite number any more at step {step}: try a lower optimizer.lr, "
+def _sentence(step: int, part: str = "") -> str:
+    return (
+        f"The loss{part} is not a finite number any more at step {step}: try a lower optimizer.lr, "
         "schedule=onecycle (it starts low), or look for outliers in the data."
     )
 
@@ -268,7 +270,8 @@ def evaluate(
     device: torch.device,
     on_batch: Callable[[], None] | None = None,
 ) -> tuple[float, np.ndarray]:
-    """Mean loss over the part and its confusion matrix, int64 (K, K) with true classes as rows."""
+    """Mean loss over the part, NaN if a logit is, and its confusion matrix, int64 (K, K) with true
+    classes as rows."""
     model.eval()
     total_loss = 0.0
     predictions = []
@@ -280,7 +283,9 @@ def evaluate(
             signals, labels = part.gather(indices)
             logits = model(signals.to(device))  # (N, K)
             num_classes = logits.shape[1]
-            total_loss += loss(logits, labels.to(device)).item() * len(indices)
+            batch_loss = loss(logits, labels.to(device)).item()
+            # A loss of the user's own may hide what no class can be chosen by.
+            total_loss += math.nan if logits.isnan().any() else batch_loss * len(indices)
             predictions.append(logits.argmax(1).cpu())
     confusion = confusion_matrix(part.labels.numpy(), torch.cat(predictions).numpy(), num_classes)
     return total_loss / len(part), confusion

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import raspitrain
+from raspitrain.cache import recall, remember
 from raspitrain.hardware.board import available_cores, machine_model
 from raspitrain.hardware.load import (
     ENOUGH_SECONDS,
@@ -27,7 +28,6 @@ from raspitrain.hardware.load import (
 )
 from raspitrain.hardware.threads import given_num_threads, thread_variables
 from raspitrain.training.randomness import same_random_numbers
-from raspitrain.tuning.cache import recall, remember
 from raspitrain.tuning.trial import Trial, choose
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _measured(
             "described_by": described_by,
         }
 
-    kept = _checked(recall(key(taken)), tried)
+    kept = _checked(recall("threads", key(taken)), tried)
     if kept:
         return Chosen(choose(kept), "cache", kept, taken)
     before = read_load()
@@ -147,7 +147,7 @@ def _measured(
     after = read_load()
     if before is not None and after is not None and after.clock - before.clock > ENOUGH_SECONDS:
         taken = cores_taken(before, after)  # somebody may just have come or gone
-    remember(key(taken), {str(c): ms for c, ms in ms_per_step.items()})
+    remember("threads", key(taken), {str(c): ms for c, ms in ms_per_step.items()})
     return Chosen(trial.choice, "measurement", ms_per_step, taken)
 
 

@@ -3,12 +3,11 @@
 native: compiled kernels (kernels.c). torch: ordinary operations on (N, L, C). plain: the modules
 as they are written, on (N, C, L), which is what an export traces and what any device runs.
 
-auto takes native or torch, whichever measured faster on this machine; measured once, kept beside
-the compiled kernels.
+auto takes native or torch, whichever measured faster on this machine; measured once, kept in the
+cache.
 """
 
 import functools
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from raspitrain.cache import recall, remember
 from raspitrain.model.engine import channels_last, native
-from raspitrain.model.engine.kernels import kept_beside_kernels, load_kernels
+from raspitrain.model.engine.kernels import kernels_name, load_kernels
 
 if TYPE_CHECKING:
     from raspitrain.model.mobilenetv3 import MobileNetV3
@@ -57,13 +57,10 @@ def faster_engine() -> str:
     """native or torch: what an earlier measurement on this machine said, or one made now."""
     if load_kernels(torch.float32) is None:
         return "torch"
-    path = kept_beside_kernels(f"engine-torch{torch.__version__}.json")
-    try:
-        engine = json.loads(path.read_text())["engine"]
-        if engine in ("native", "torch"):
-            return engine
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    key = {"kernels": kernels_name(), "torch": str(torch.__version__)}
+    kept = recall("engine", key)
+    if kept in ("native", "torch"):
+        return str(kept)
     seconds = {name: measure(name) for name in ("native", "torch")}
     engine = min(seconds, key=lambda name: seconds[name])
     log.info(
@@ -71,12 +68,7 @@ def faster_engine() -> str:
         engine,
         " and ".join(f"{1000 * s:.1f} ({name})" for name, s in seconds.items()),
     )
-    try:
-        partial = path.with_suffix(f".{time.time_ns()}")
-        partial.write_text(json.dumps({"engine": engine, "seconds": seconds}))
-        partial.replace(path)
-    except OSError as error:
-        log.warning("The measurement cannot be kept and will be made again: %s", error)
+    remember("engine", key, engine)
     return engine
 
 

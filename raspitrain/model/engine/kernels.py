@@ -1,24 +1,27 @@
-"""Compile kernels.c for the machine at hand, once, and load it.
+"""Compile our C for the machine at hand, once, and load it.
 
-The library lies in ~/.cache/raspitrain (or $XDG_CACHE_HOME/raspitrain), named after everything it
-depends on: source, flags, compiler, processor. Where there is no compiler, or no folder to keep
-the library in, `load_kernels` says so in one line of the log and returns None.
+A library lies in the cache, named after everything it depends on: sources, flags, compiler,
+processor. Its length and digest are kept beside it and checked before it is loaded: code that a
+power cut left incomplete would end the process. Where there is no compiler, or no folder to keep
+the library in, `load_library` says so in one line of the log and returns None.
 """
 
 import ctypes
 import functools
 import hashlib
+import json
 import logging
 import os
 import platform
 import shlex
 import shutil
-import stat
 import subprocess
-import tempfile
 from pathlib import Path
 
 import torch
+
+from raspitrain.cache import cache_folder, file_digest, lock_cache, make_private
+from raspitrain.results.atomic import atomic_path, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +33,16 @@ LIBRARIES = ["-nodefaultlibs", "-lm", "-lc", "-lgcc"]
 NATIVE_FLAG = {"x86_64": "-march=native", "aarch64": "-mcpu=native"}
 
 
-def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "raspitrain"
+def load_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The compiled kernels for float32 or float64, or None where they cannot be had."""
+    return load_library(SOURCE, dtype)
 
 
 @functools.cache
-def load_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The compiled kernels for float32 or float64, or None where they cannot be had."""
+def load_library(source: Path, dtype: torch.dtype) -> ctypes.CDLL | None:
+    """A C file of ours, compiled with float32 or float64 as its `real`; None as above."""
     try:
-        kernels = ctypes.CDLL(str(_library(dtype)))
+        library = ctypes.CDLL(str(compiled_library(source, dtype)))
     except (OSError, subprocess.SubprocessError) as error:
         reason = getattr(error, "stderr", None) or error
         log.warning(
@@ -49,19 +52,13 @@ def load_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
         )
         return None
     _keep_freed_memory()
-    return kernels
-
-
-def kept_beside_kernels(name: str) -> Path:
-    """Path of a file about these very kernels on this machine; only where they have been loaded."""
-    library = _library(torch.float32)
-    return library.with_name(f"{library.stem}-{name}")
+    return library
 
 
 def kernels_name() -> str:
     """The name of the compiled kernels, another for whatever could change a bit of their results;
     only where they have been loaded."""
-    return _library(torch.float32).stem
+    return compiled_library(SOURCE, torch.float32).stem
 
 
 def _keep_freed_memory() -> None:
@@ -74,7 +71,14 @@ def _keep_freed_memory() -> None:
 
 
 @functools.cache
-def _library(dtype: torch.dtype) -> Path:
+def compiled_library(source: Path, dtype: torch.dtype) -> Path:
+    """The path of the library in the cache, compiled there if need be.
+
+    Raises
+    ------
+    OSError, subprocess.SubprocessError
+        There is no compiler, no folder to keep it in, or the compiler fails.
+    """
     command = shlex.split(os.environ.get("CC", "cc"))
     compiler = shutil.which(command[0])
     if compiler is None:
@@ -84,38 +88,45 @@ def _library(dtype: torch.dtype) -> Path:
         flags = [*flags, "-fopenmp"]
     built = Path(compiler).resolve().stat()
     depends_on = (
-        SOURCE.read_bytes(),
+        *(path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))),
         repr((command, flags, built.st_size, built.st_mtime_ns)).encode(),
         _processor().encode(),
     )
     name = hashlib.sha256(b"\0".join(depends_on)).hexdigest()[:24]
-    folder = _private_folder(cache_folder())
-    library = folder / f"kernels-{name}.so"
-    if not library.exists():
-        _compile([*command, *flags], library)
+    folder = make_private(cache_folder())
+    library = folder / f"{source.stem}-{name}.so"
+    if not _is_intact(library):
+        with lock_cache(folder):
+            if not _is_intact(library):  # another process may just have compiled it
+                if library.exists():
+                    log.warning(
+                        "%s is not what was compiled, as after a power cut: compiling it again.",
+                        library,
+                    )
+                _compile([*command, *flags], source, library)
     return library
 
 
-def _private_folder(folder: Path) -> Path:
-    """The folder, made if need be; code is loaded from it, so nobody else may write there."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.stat()
-    if status.st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(f"{folder} can be written by others: chmod 700 it")
-    return folder
+def _digest_path(library: Path) -> Path:
+    return library.with_suffix(".json")
 
 
-def _compile(command: list[str], library: Path) -> None:
-    log.info("Compiling %s for this machine (once)", SOURCE.name)
+def _is_intact(library: Path) -> bool:
+    """Whether the library is, to the byte, what was compiled."""
+    try:
+        return bool(json.loads(_digest_path(library).read_bytes()) == file_digest(library))
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _compile(command: list[str], source: Path, library: Path) -> None:
+    log.info("Compiling %s for this machine (once)", source.name)
     native = NATIVE_FLAG.get(platform.machine())
     attempts = [[native], []] if native else [[]]
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        built = Path(folder) / library.name
+    with atomic_path(library) as partial:
         for index, extra in enumerate(attempts):
             result = subprocess.run(
-                [*command, *extra, "-o", str(built), str(SOURCE), *LIBRARIES],
+                [*command, *extra, "-o", str(partial), str(source), *LIBRARIES],
                 capture_output=True,
                 text=True,
                 timeout=600,
@@ -124,7 +135,8 @@ def _compile(command: list[str], library: Path) -> None:
                 break
             if index + 1 == len(attempts):
                 result.check_returncode()
-        os.replace(built, library)
+        digest = file_digest(partial)
+    write_atomic(_digest_path(library), json.dumps(digest).encode())
 
 
 def _openmp_is_loaded() -> bool:

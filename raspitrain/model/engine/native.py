@@ -27,7 +27,7 @@ INFERENCE_CASES = 64
 
 
 class Header(ctypes.Structure):
-    """As kernels.c reads it."""
+    """As network.h reads it."""
 
     _fields_ = [
         *(
@@ -51,7 +51,7 @@ class Header(ctypes.Structure):
 
 
 class BlockRow(ctypes.Structure):
-    """As kernels.c reads it."""
+    """As network.h reads it."""
 
     _fields_ = [
         (name, ctypes.c_int64)

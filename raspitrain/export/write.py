@@ -1,0 +1,169 @@
+"""Write a model file: the network, what its input must be, what its output means, and a proof.
+
+    write_model(folder / "model.rpt", network, arrays, contract, output, provenance)
+
+docs/model-file.md describes the format, raspitrain.use.model_file reads it.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from raspitrain.results.atomic import atomic_path
+from raspitrain.use import load
+from raspitrain.use.engine import Engine
+from raspitrain.use.model_file import (
+    ALIGNMENT,
+    MAGIC,
+    NUM_PROOFS,
+    VERSION,
+    aligned,
+    all_tensors,
+)
+
+PROOF_TOLERANCE = 1e-3  # of the range of the expected logits
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a window must be.
+
+    Attributes
+    ----------
+    channels : list of str
+        C names, in order.
+    mean, std : list of float
+        C, in the channel's own unit, exact float32 values.
+    units : list of str or None, or None
+        C; None where it is not known.
+    rate : float or None
+        Samples a second; None where the data had no time.
+    rate_tolerance : float
+        Share by which a rate may be off.
+    hop : int or None
+        Samples from a window to the next; None is the window's length.
+    missing : str
+        What becomes of NaN: error, interpolate or zero, as in training.
+    quantiles : list of [low, median, high] or None
+        C, of the training part, in the channel's own unit: 0.1, 50 and 99.9 %.
+    """
+
+    channels: list[str]
+    mean: list[float]
+    std: list[float]
+    missing: str
+    units: list[str | None] | None = None
+    rate: float | None = None
+    rate_tolerance: float = 0.02
+    hop: int | None = None
+    quantiles: list[list[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the logits mean.
+
+    Attributes
+    ----------
+    classes : list of str
+        K names.
+    temperature : float
+        Logits are divided by it before they become probabilities.
+    settings : dict
+        How events are made of a stream's windows, where that was calibrated: thresholds, average,
+        suppression, and the figures they were chosen by.
+    """
+
+    classes: list[str]
+    temperature: float = 1.0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def write_model(
+    path: str | os.PathLike[str],
+    network: dict[str, Any],
+    arrays: list[np.ndarray],
+    contract: Contract,
+    answer: Answer,
+    provenance: dict[str, Any],
+) -> None:
+    """Write the file, whole or not at all; it has been read back and proved by then.
+
+    Parameters
+    ----------
+    network, arrays : as `raspitrain.export.pack.pack` returns them
+    provenance : where the model comes from; plain values for JSON
+
+    Raises
+    ------
+    InputError
+        The engine cannot be compiled here.
+    OSError
+        The card is full, read-only or broken; the old file is untouched.
+    """
+    windows = proof_windows(network, contract)
+    logits = run_packed(network, arrays, contract, windows)
+    if not np.isfinite(logits).all():
+        raise ValueError("the network's answers are not numbers: it has diverged in training")
+    found = all_tensors(network)
+    header = {
+        "network": network,
+        "input": asdict(contract),
+        "output": {"classes": answer.classes, "temperature": answer.temperature} | answer.settings,
+        "proof": {"tolerance": PROOF_TOLERANCE},
+        "provenance": provenance,
+    }
+    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    content = bytearray(MAGIC + bytes([VERSION]) + len(text).to_bytes(8, "little") + text)
+    for array, tensor in zip([*arrays, windows, logits], found, strict=True):
+        content += bytes(aligned(len(content)) - len(content))
+        assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype), tensor.name
+        content += array.astype(array.dtype.newbyteorder("<")).tobytes()
+    content += hashlib.sha256(content).digest()
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+        load(partial)
+
+
+def proof_windows(network: dict[str, Any], contract: Contract) -> np.ndarray:
+    """Windows that look like the data and hold none of it, float32 (NUM_PROOFS, C, L)."""
+    channels, length = network["channels"], network["length"]
+    random = np.random.default_rng(0)
+    time = np.linspace(0, 1, length)
+    cycles = random.uniform(1, 8, (NUM_PROOFS, channels, 1))
+    waves = np.sin(2 * np.pi * (cycles * time + random.uniform(size=cycles.shape)))
+    noise = random.normal(size=(NUM_PROOFS, channels, length))
+    mean, std = (np.asarray(values)[:, None] for values in (contract.mean, contract.std))
+    return (mean + std * (waves + 0.5 * noise)).astype(np.float32)
+
+
+def run_packed(
+    network: dict[str, Any],
+    arrays: list[np.ndarray],
+    contract: Contract,
+    windows: np.ndarray,
+    *,
+    rank: int = 0,
+) -> np.ndarray:
+    """Logits, float32 (N, K), that the engine gives for raw windows (N, C, L)."""
+    mean = np.asarray(contract.mean, np.float32)
+    factor = (1 / np.asarray(contract.std, np.float64)).astype(np.float32)
+    held = [aligned_copy(array) for array in (mean, factor, *arrays)]
+    engine = Engine(network, [array.ctypes.data for array in held], held, rank)
+    windows = np.ascontiguousarray(windows, np.float32)
+    found = [engine.run(window.ctypes.data, window.shape[1], 1) for window in windows]
+    missing = [float("nan")] * network["classes"]
+    return np.array([missing if logits is None else logits for logits in found], np.float32)
+
+
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """The same values where the engine wants tensors to begin."""
+    held = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -held.ctypes.data % ALIGNMENT
+    copy = held[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy

@@ -1,0 +1,154 @@
+"""The engine in C: found or compiled, and a network prepared in it.
+
+An installed wheel brings the library (infer-MACHINE.so, beside this file). From a source tree it is
+compiled on first use and kept in ~/.cache/raspitrain or $XDG_CACHE_HOME/raspitrain, named after its
+source, its own check sum at its end: which kernels do the work is decided when it runs, so it
+serves every processor of its kind.
+"""
+
+import ctypes
+import os
+import stat
+import zlib
+
+from raspitrain.errors import InputError
+from raspitrain.use.network import description
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+SOURCES = ("infer.c", "network.h", "plain.h", "vectors.h", "int8.h", "sha256.h")
+# Sums are fused where infer.c says so and nowhere else. GCC's first scheduling pass moves loads so
+# far ahead that the tiles' sums leave the registers.
+FLAGS = (
+    "-O3", "-std=gnu11", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno",
+    "-fno-schedule-insns", "-Wno-psabi",
+)  # fmt: skip
+LIBRARIES = ("-nodefaultlibs", "-lm", "-lc", "-lgcc")
+CHECK = b"raspitrain\0"  # before the check sum that follows a compiled library
+ALIGNMENT = 64
+MOST_BYTES = 1 << 30  # of memory that a network may work in
+
+_library: ctypes.PyDLL | None = None
+
+
+def library() -> ctypes.PyDLL:
+    """The compiled engine. Calls into it hold Python's lock: a prepared network has one caller.
+
+    Raises
+    ------
+    InputError
+        It is not there and cannot be compiled; says what to install.
+    """
+    global _library
+    if _library is None:
+        _library = _declare(ctypes.PyDLL(_find()))
+    return _library
+
+
+def _find() -> str:
+    machine = os.uname().machine
+    brought = os.path.join(FOLDER, f"infer-{machine}.so")
+    if os.path.exists(brought):
+        return brought
+    key = zlib.crc32(repr((FLAGS, LIBRARIES, machine)).encode())
+    for name in SOURCES:
+        with open(os.path.join(FOLDER, name), "rb") as file:
+            key = zlib.crc32(file.read(), key)
+    path = os.path.join(cache_folder(), f"infer-{key:08x}.so")
+    if not is_intact(path):
+        from raspitrain.use.build import build  # takes long to import, as it is needed once
+
+        build(path)
+    return path
+
+
+def cache_folder() -> str:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "raspitrain")
+
+
+def is_intact(path: str) -> bool:
+    """Whether the library is what was compiled, where nobody else can write."""
+    try:
+        folder = os.stat(os.path.dirname(path))
+        if folder.st_uid != os.getuid() or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        return False
+    return content[-len(CHECK) - 4 :] == check_sum(content[: -len(CHECK) - 4])
+
+
+def check_sum(content: bytes) -> bytes:
+    """What is written after a library, where the loader of programs does not look."""
+    return CHECK + zlib.crc32(content).to_bytes(4, "little")
+
+
+def _declare(engine: ctypes.PyDLL) -> ctypes.PyDLL:
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    for name, result, *arguments in (
+        ("kernels", ctypes.c_char_p, ctypes.c_int),
+        ("bytes", number, pointer, ctypes.c_int),
+        ("prepare", None, pointer, pointer, pointer, ctypes.c_int),
+        ("run", ctypes.c_int, pointer, pointer, number, number, pointer),
+        ("sha256", None, pointer, number, pointer),
+    ):
+        function = getattr(engine, f"raspitrain_{name}")
+        function.restype, function.argtypes = result, arguments
+    return engine
+
+
+def kernels() -> list[str]:
+    """Names of the kernels that this processor can use, the best first."""
+    found: list[str] = []
+    while (name := library().raspitrain_kernels(len(found))) is not None:
+        found.append(name.decode())
+    return found
+
+
+def sha256(address: int, size: int) -> bytes:
+    digest = (ctypes.c_uint8 * 32)()
+    library().raspitrain_sha256(address, size, digest)
+    return bytes(digest)
+
+
+class Engine:
+    """A network, prepared: `run` is all that is left to do for a window.
+
+    Parameters
+    ----------
+    addresses : of the tensors, as `raspitrain.use.network.tensors` orders them
+    keep : what holds their memory
+    rank : of the kernels in `kernels()`
+    """
+
+    def __init__(self, network: dict, addresses: list[int], keep: object, rank: int = 0) -> None:
+        numbers = description(network)
+        described = (ctypes.c_int64 * len(numbers))(*numbers)
+        engine = library()
+        num_bytes = engine.raspitrain_bytes(described, rank)
+        if not 0 < num_bytes <= MOST_BYTES:
+            raise InputError(
+                f"it would take {num_bytes / 1e6:.0f} MB of memory for a window, more than "
+                f"{MOST_BYTES / 1e6:.0f}"
+            )
+        self._keep = keep
+        self._memory = (ctypes.c_uint8 * (num_bytes + ALIGNMENT))()
+        address = ctypes.addressof(self._memory)
+        self._prepared = address + -address % ALIGNMENT
+        engine.raspitrain_prepare(
+            self._prepared, described, (ctypes.c_void_p * len(addresses))(*addresses), rank
+        )
+        self._logits = (ctypes.c_float * network["classes"])()
+        self._run = engine.raspitrain_run
+        self.num_bytes = num_bytes
+
+    def run(self, window: int, channel_stride: int, sample_stride: int) -> list[float] | None:
+        """Logits of the window at an address, float32; sample l of channel c lies
+        `c * channel_stride + l * sample_stride` floats on.
+
+        None where a value, normalised, is infinite or no number.
+        """
+        if not self._run(self._prepared, window, channel_stride, sample_stride, self._logits):
+            return None
+        return list(self._logits)

@@ -1,0 +1,181 @@
+"""What a network is to the engine: its numbers in order, and the tensors that go with them.
+
+A network is a dict, as it stands in a model file's header:
+
+    channels, length, classes    of a window and its answer
+    stem                         {"width", "stride"}
+    blocks                       a list of {"expanded", "out", "kernel", "stride", "activation",
+                                 "project_activation", "squeezed" (0: no squeeze-excite), "expand"
+                                 (whether there is an expansion), "residual"}
+    last, hidden                 widths of the last 1x1 convolution and of the hidden layer
+    logits_activation            "identity" or "hardswish"
+    precision                    "fp32" or "int8"
+
+Widths are the engine's, filled up to multiples of PACK. Nothing here imports more than it needs:
+a board starts with it.
+"""
+
+from raspitrain.errors import InputError
+
+KIND = "mobilenetv3"
+PACK = 8
+ACTIVATIONS = ("identity", "relu", "relu6", "hardswish")
+PRECISIONS = ("fp32", "int8")
+BYTES = {"float32": 4, "int8": 1}
+# Beyond these nothing of ours goes, and the engine's sums stay within their types.
+MOST_BLOCKS, MOST_WIDTH, MOST_LENGTH = 64, 1 << 16, 1 << 22
+MOST_VALUES = 1 << 26  # of a window
+
+
+class Tensor:
+    """`dtype` float32 or int8."""
+
+    __slots__ = ("dtype", "name", "shape")
+
+    def __init__(self, name: str, dtype: str, *shape: int) -> None:
+        self.name, self.dtype, self.shape = name, dtype, shape
+
+    @property
+    def num_bytes(self) -> int:
+        size = BYTES[self.dtype]
+        for side in self.shape:
+            size *= side
+        return size
+
+
+def pad(width: int, to: int = PACK) -> int:
+    return -(-width // to) * to
+
+
+def strided(length: int, stride: int) -> int:
+    """Positions after a convolution of this stride, padded by half its kernel."""
+    return -(-length // stride)
+
+
+def description(network: dict) -> list[int]:
+    """The numbers that infer.c reads."""
+    n, stem = network, network["stem"]
+    numbers = [n["channels"], n["length"], n["classes"], stem["width"], stem["stride"]]
+    numbers += [len(n["blocks"]), n["last"], n["hidden"], int(n["precision"] == "int8")]
+    numbers.append(ACTIVATIONS.index(n["logits_activation"]))
+    for block in n["blocks"]:
+        numbers += [block["expanded"], block["out"], block["kernel"], block["stride"]]
+        numbers.append(ACTIVATIONS.index(block["activation"]))
+        numbers.append(ACTIVATIONS.index(block["project_activation"]))
+        numbers += [block["squeezed"], int(block["expand"]), int(block["residual"])]
+    return numbers
+
+
+def tensors(network: dict) -> list[Tensor]:
+    """Every tensor of the weights, in the order in which a window meets them."""
+    found: list[Tensor] = []
+
+    def linear(name: str, inputs: int, outputs: int, precision: str) -> None:
+        if precision == "int8":
+            found.append(Tensor(f"{name}.weight", "int8", outputs // PACK, inputs // 4, PACK, 4))
+            found.append(Tensor(f"{name}.scale", "float32", outputs))
+        else:
+            found.append(Tensor(f"{name}.weight", "float32", outputs // PACK, inputs, PACK))
+        found.append(Tensor(f"{name}.bias", "float32", outputs))
+
+    precision, width = network["precision"], network["stem"]["width"]
+    linear("stem", pad(3 * network["channels"], 4), width, "fp32")
+    for k, block in enumerate(network["blocks"]):
+        expanded, squeezed = block["expanded"], block["squeezed"]
+        if block["expand"]:
+            linear(f"blocks.{k}.expand", width, expanded, precision)
+        found.append(Tensor(f"blocks.{k}.depthwise.weight", "float32", block["kernel"], expanded))
+        found.append(Tensor(f"blocks.{k}.depthwise.bias", "float32", expanded))
+        if squeezed:
+            linear(f"blocks.{k}.squeeze", expanded, squeezed, precision)
+            linear(f"blocks.{k}.excite", squeezed, expanded, precision)
+        width = block["out"]
+        linear(f"blocks.{k}.project", expanded, width, precision)
+    linear("last", width, network["last"], precision)
+    linear("hidden", network["last"], network["hidden"], precision)
+    linear("classifier", network["hidden"], pad(network["classes"]), precision)
+    return found
+
+
+def check_network(network: object) -> dict:
+    """Return the network, if the engine can run it.
+
+    Raises
+    ------
+    InputError
+        Something is missing or out of its bounds; names it.
+    """
+    n = _with_keys(
+        network,
+        "network",
+        "kind channels length classes stem blocks last hidden logits_activation precision",
+    )
+    if n["kind"] != KIND:
+        raise InputError(f"network.kind is {n['kind']!r}, and this raspitrain runs {KIND!r}")
+    _number(n["channels"], "network.channels", 1, MOST_WIDTH)
+    _number(n["length"], "network.length", 1, MOST_LENGTH)
+    _number(n["classes"], "network.classes", 2, MOST_WIDTH)
+    if n["channels"] * n["length"] > MOST_VALUES:
+        raise InputError("network: a window of so many values is more than the engine takes")
+    stem = _with_keys(n["stem"], "network.stem", "width stride")
+    _width(stem["width"], "network.stem.width")
+    _number(stem["stride"], "network.stem.stride", 1, 2)
+    _width(n["last"], "network.last")
+    _width(n["hidden"], "network.hidden")
+    _choice(n["logits_activation"], "network.logits_activation", ("identity", "hardswish"))
+    _choice(n["precision"], "network.precision", PRECISIONS)
+    blocks = n["blocks"]
+    if not isinstance(blocks, list) or not 1 <= len(blocks) <= MOST_BLOCKS:
+        raise InputError(f"network.blocks is not a list of 1 to {MOST_BLOCKS} blocks")
+    width = stem["width"]
+    for k, block in enumerate(blocks):
+        width = _check_block(block, f"network.blocks[{k}]", width)
+    return n
+
+
+def _check_block(block: object, name: str, width: int) -> int:
+    """Check a block that `width` channels enter; return how many leave it."""
+    b = _with_keys(
+        block,
+        name,
+        "expanded out kernel stride activation project_activation squeezed expand residual",
+    )
+    _width(b["expanded"], f"{name}.expanded")
+    _width(b["out"], f"{name}.out")
+    if b["squeezed"] != 0:
+        _width(b["squeezed"], f"{name}.squeezed")
+    _choice(b["kernel"], f"{name}.kernel", (3, 5))
+    _number(b["stride"], f"{name}.stride", 1, 2)
+    _choice(b["activation"], f"{name}.activation", ACTIVATIONS[1:])
+    _choice(b["project_activation"], f"{name}.project_activation", ACTIVATIONS)
+    for key in ("expand", "residual"):
+        if not isinstance(b[key], bool):
+            raise InputError(f"{name}.{key} is neither true nor false")
+    if not b["expand"] and b["expanded"] != width:
+        raise InputError(f"{name}.expanded is {b['expanded']}, but {width} channels enter")
+    if b["residual"] and (b["stride"] != 1 or b["out"] != width):
+        raise InputError(f"{name}.residual adds activations of different shapes")
+    return int(b["out"])
+
+
+def _with_keys(value: object, name: str, keys: str) -> dict:
+    wanted = keys.split()
+    if not isinstance(value, dict) or sorted(value) != sorted(wanted):
+        raise InputError(f"{name} does not have the keys {', '.join(wanted)}")
+    return value
+
+
+def _number(value: object, name: str, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise InputError(f"{name} is not an integer from {least} to {most}")
+
+
+def _width(value: object, name: str) -> None:
+    _number(value, name, PACK, MOST_WIDTH)
+    if isinstance(value, int) and value % PACK:
+        raise InputError(f"{name} is not a multiple of {PACK}")
+
+
+def _choice(value: object, name: str, choices: tuple) -> None:
+    if value not in choices or type(value) is not type(choices[0]):
+        raise InputError(f"{name} is none of {', '.join(str(c) for c in choices)}")
