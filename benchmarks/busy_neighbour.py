@@ -198,12 +198,13 @@ def work(settings: Sequence[str]) -> None:
     import torch
 
     from raspitrain.run.prepare import prepare
+    from raspitrain.training.training import Step
     from raspitrain.tuning.adapt import AdaptThreads
     from raspitrain.tuning.probe import candidates, try_numbers
 
     job = prepare(compose(*settings))
-    job = replace(job, parts={"train": job.parts["train"]})
-    batch = job.parts["train"].gather(torch.arange(job.batch_size))
+    training = replace(job.training, parts={"train": job.training.parts["train"]})
+    batch = training.parts["train"].gather(torch.arange(training.batch_size))
     numbers = candidates(available_cores())
 
     def say(**answer: Any) -> None:
@@ -213,13 +214,13 @@ def work(settings: Sequence[str]) -> None:
         start = reported = time.perf_counter()
         num_cases = since_report = 0
 
-        def on_step(n: int, _: Any) -> None:
+        def on_step(step: Step) -> None:
             nonlocal num_cases, since_report, reported
             if adapt is not None:
-                adapt.end_step(n)
+                adapt.end_step(step.num_cases)
                 adapt.begin_step()
-            num_cases += n
-            since_report += n
+            num_cases += step.num_cases
+            since_report += step.num_cases
             now = time.perf_counter()
             if adapt is not None and now - reported >= REPORT_SECONDS:
                 say(rate=since_report / (now - reported))
@@ -228,7 +229,7 @@ def work(settings: Sequence[str]) -> None:
                 raise TimeIsUpError
 
         with suppress(TimeIsUpError):
-            list(job.fit(on_step=on_step))
+            list(training.evaluations(job.epochs, eval_every=job.epochs, on_step=on_step))
         return num_cases / (time.perf_counter() - start)
 
     train(0.5)
@@ -237,10 +238,12 @@ def work(settings: Sequence[str]) -> None:
         order = json.loads(line)
         threads, seconds = order["threads"], order["seconds"]
         if isinstance(threads, str):
-            threads = try_numbers(job.model, job.loss, batch, numbers, time.perf_counter).choice
+            threads = try_numbers(
+                training.model, training.loss, batch, numbers, time.perf_counter
+            ).choice
         torch.set_num_threads(threads)
         if order["threads"] == "adapt":
-            adapt = AdaptThreads(numbers, threads, batch_size=job.batch_size)
+            adapt = AdaptThreads(numbers, threads, batch_size=training.batch_size)
             train(seconds, adapt)
             say(changes=[f"{c['from']} → {c['to']} at step {c['step']}" for c in adapt.changes])
         else:

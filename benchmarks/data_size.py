@@ -117,23 +117,24 @@ def measure(
 
     from raspitrain.run.environment import peak_memory_mb
     from raspitrain.run.prepare import prepare
+    from raspitrain.training.training import Step
 
     job = prepare(cfg)
     began = time.perf_counter()
     marked, cases = 0.0, 0
 
-    def on_step(num_cases: int, _: Any) -> None:
+    def on_step(step: Step) -> None:
         nonlocal marked, cases
         now = time.perf_counter()
         if marked:
-            cases += num_cases
+            cases += step.num_cases
             if now - marked >= seconds:
                 raise TimeIsUpError
         elif now - began >= seconds / 3:
             marked = now
 
     with suppress(TimeIsUpError):
-        list(job.fit(on_step=on_step))
+        list(job.training.evaluations(job.epochs, eval_every=job.epochs, on_step=on_step))
     return {
         "samples_per_second": cases / (time.perf_counter() - marked),
         "peak_memory_mb": peak_memory_mb(),

@@ -58,8 +58,8 @@ def accuracy(cfg: DictConfig, halvings: int, seed: int) -> float:
     cfg.seed = seed
     cfg.model.num_downsamples = halvings
     prepared = prepare(cfg)
-    prepared.eval_every = prepared.epochs
-    *_, last = prepared.fit()
+    epochs = prepared.epochs
+    *_, last = prepared.training.evaluations(epochs, eval_every=epochs)
     return float(last.row["test_accuracy"])
 
 

@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def plain_job(model: str, job: Prepared) -> tuple[nn.Module, Tensor, Tensor]:
     """The plain network, signals (cases, C, L) and labels (cases,)."""
-    signals, labels = job.parts["train"].gather(torch.arange(len(job.parts["train"])))
+    signals, labels = job.training.parts["train"].gather(
+        torch.arange(len(job.training.parts["train"]))
+    )
     network = plain_network(
         model.removeprefix("mobilenetv3_"), blog=True, num_channels=signals.shape[1]
     )
@@ -95,14 +97,18 @@ def plain_job(model: str, job: Prepared) -> tuple[nn.Module, Tensor, Tensor]:
 
 def plain_loop(model: str, job: Prepared, epochs: int) -> Turn:
     network, signals, labels = plain_job(model, job)
-    return lambda: train(network, signals, labels, epochs=epochs, batch_size=job.batch_size)
+    return lambda: train(
+        network, signals, labels, epochs=epochs, batch_size=job.training.batch_size
+    )
 
 
 def with_lightning(model: str, job: Prepared, epochs: int) -> Turn:
     import lightning
 
     network, signals, labels = plain_job(model, job)
-    loader = DataLoader(TensorDataset(signals, labels), batch_size=job.batch_size, shuffle=True)
+    loader = DataLoader(
+        TensorDataset(signals, labels), batch_size=job.training.batch_size, shuffle=True
+    )
 
     class Module(lightning.LightningModule):
         def __init__(self) -> None:
@@ -138,7 +144,7 @@ def with_skorch(model: str, job: Prepared, epochs: int) -> Turn:
         optimizer__momentum=MOMENTUM,
         lr=LR,
         max_epochs=epochs,
-        batch_size=job.batch_size,
+        batch_size=job.training.batch_size,
         iterator_train__shuffle=True,
         train_split=None,
         callbacks="disable",

@@ -1,6 +1,6 @@
 """What every network costs, and how well it learns small real sets: the table of docs/networks.md.
 
-    python -m benchmarks.networks          # about two hours; leave the machine alone
+    python -m benchmarks.networks          # about an hour; leave the machine alone
     python -m benchmarks.networks --models resnet mobilenetv3_small --sets GunPoint --folds 3
 
 Each network as its YAML stands. Parameters, multiply-adds of one case and milliseconds of a
@@ -35,7 +35,7 @@ from raspitrain.data.ucr import ucr
 from raspitrain.run.prepare import prepare
 
 MODELS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
-SETS = ("JapaneseVowels", "ArrowHead")
+SETS = ("JapaneseVowels", "GunPoint")
 NUM_CHANNELS, LENGTH, NUM_CLASSES, BATCH_SIZE = 3, 224, 2, 50
 STEPS = 2  # a turn
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", nargs="*", default=SETS)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--min-steps", type=int, default=300, help="of a training")
+    parser.add_argument("--min-steps", type=int, default=150, help="of a training")
     parser.add_argument("--rounds", type=int, default=3, help="of the steps, the least")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the steps, about")
     parser.add_argument("--overrides", nargs="*", default=[], help="key=value of every run")
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     costs = {
         name: (
-            sum(p.numel() for p in job.model.parameters()),
+            sum(p.numel() for p in job.training.model.parameters()),
             multiply_adds(name),
             statistics.median(taken[name]) / STEPS,
         )
@@ -87,10 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{parameters / 1e3:.0f}",
             f"{products / 1e6:.1f}",
             f"{1e3 * seconds:.0f}",
-            *(
-                f"{100 * statistics.mean(a):.1f} ± {100 * statistics.stdev(a):.1f}"
-                for a in accuracies
-            ),
+            *map(mean_and_spread, accuracies),
         )
     return 0
 
@@ -136,8 +133,7 @@ def accuracy(
     fold_of_set = {"name": data, "fold": fold, "num_folds": num_folds}
     cfg.dataset = {"_target_": "benchmarks.networks.training_fold", **fold_of_set}
     job = prepare(cfg)
-    job.eval_every = job.epochs
-    *_, last = job.fit()
+    *_, last = job.training.evaluations(job.epochs, eval_every=job.epochs)
     return float(last.row["test_accuracy"])
 
 

@@ -84,14 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def plain_loop(model: str, job: Prepared) -> Callable[[], object]:
     """One epoch of the blog's loop on the cases that `job` trains on."""
-    train = job.parts["train"]
+    train = job.training.parts["train"]
     network = plain_network(
         model.removeprefix("mobilenetv3_"), blog=model.endswith("blog"), num_channels=NUM_CHANNELS
     ).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     loader = DataLoader(
         TensorDataset(*train.gather(torch.arange(len(train)))),
-        batch_size=job.batch_size,
+        batch_size=job.training.batch_size,
         shuffle=True,
     )
 

@@ -102,7 +102,7 @@ def reach(name: str, seed: int, threads: int, *, goal: float, cap: float) -> Res
 
 
 def ours(job: Prepared) -> Iterator[Look]:
-    for evaluation in job.fit():
+    for evaluation in job.training.evaluations(job.epochs, eval_every=job.eval_every):
         row = evaluation.row
         yield Look(row["epoch"], row["seconds"], row["test_accuracy"])
 
@@ -110,7 +110,8 @@ def ours(job: Prepared) -> Iterator[Look]:
 def plain(table: str, optimizer_name: str) -> Callable[[Prepared], Iterator[Look]]:
     def looks(job: Prepared) -> Iterator[Look]:
         train, test = (
-            job.parts[name].gather(torch.arange(len(job.parts[name]))) for name in ("train", "test")
+            job.training.parts[name].gather(torch.arange(len(job.training.parts[name])))
+            for name in ("train", "test")
         )
         network = plain_network(
             table,
@@ -124,7 +125,7 @@ def plain(table: str, optimizer_name: str) -> Callable[[Prepared], Iterator[Look
             optimizer = torch.optim.Adam(parameters, lr=LR)
         else:
             optimizer = torch.optim.SGD(parameters, lr=LR, momentum=MOMENTUM)
-        loader = DataLoader(TensorDataset(*train), batch_size=job.batch_size, shuffle=True)
+        loader = DataLoader(TensorDataset(*train), batch_size=job.training.batch_size, shuffle=True)
         training_seconds = 0.0
         epoch = 0
         while True:

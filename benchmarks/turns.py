@@ -42,10 +42,10 @@ def blog_job(model: str, *, num_cases: int, batch_size: int, threads: int) -> "P
 
 def training(job: "Prepared", *, epochs: int) -> Callable[[], object]:
     """A turn of so many epochs and no evaluation."""
-    from raspitrain.training.fit import Position
+    from raspitrain.training.training import Position
 
-    alone = replace(job, parts={"train": job.parts["train"]}, epochs=epochs, eval_every=epochs)
-    return lambda: list(replace(alone, position=Position()).fit())
+    alone = replace(job.training, parts={"train": job.training.parts["train"]})
+    return lambda: list(replace(alone, position=Position()).evaluations(epochs, eval_every=epochs))
 
 
 def take_turns(

@@ -91,10 +91,9 @@ class OptunaSweeper(LaunchingSweeper):
         assert self.hydra_context is not None
         check_given_once(arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         fixed: dict[str, str] = {}
         space: dict[str, Any] = {}
-        for override in parser.parse_overrides(given):
+        for override in [*self.preset(parser), *parser.parse_overrides(arguments)]:
             key = override.get_key_element()
             name = key.lstrip("+~")
             fixed.pop(name, None)  # what is typed comes after a preset

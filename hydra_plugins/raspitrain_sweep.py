@@ -52,9 +52,7 @@ class GridSweeper(LaunchingSweeper):
         assert self.hydra_context is not None
         check_given_once(arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        preset = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
-        typed = parser.parse_overrides(arguments)
-        values = grid([*preset, *typed])
+        values = grid([*self.preset(parser), *parser.parse_overrides(arguments)])
         jobs = [list(words) for words in itertools.product(*values.values())]
         if isinstance(self.launcher, ProcessLauncher):
             self.launcher.swept = [key for key, words in values.items() if len(words) > 1]

@@ -78,8 +78,11 @@ def archive(folder: Path, **content: np.ndarray) -> None:
 
 
 def recordings(folder: Path, **files: str | bytes) -> None:
-    good = "time,x,y\n" + "".join(f"{i},{i % 7},{-i}\n" for i in range(64))
-    for name, content in ({"run_1": good, "walk_1": good} | files).items():
+    run, walk = (
+        "time,x,y\n" + "".join(f"{i},{i * i % prime},{-i * i % 29}\n" for i in range(64))
+        for prime in (23, 31)
+    )
+    for name, content in ({"run_1": run, "walk_1": walk} | files).items():
         label, _, number = name.partition("_")
         path = folder / label / f"{number}.csv"
         path.parent.mkdir(exist_ok=True)
@@ -330,7 +333,10 @@ YAML: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         ("hydra.job_logging.handlers.x.()",),
     ),
     "variables": (GLOBAL + "hydra: {job: {env_set: {CC: evil}}}\n", ("hydra.job.env_set",)),
-    "all of Hydra": (GLOBAL + "x: {}\nhydra: '${x}'\n", ("experiment/bad", "HydraConf")),
+    "all of Hydra": (
+        GLOBAL + "x: {}\nhydra: '${x}'\n",
+        ("experiment/bad", "hydra=${x} is not allowed"),
+    ),
 }
 
 

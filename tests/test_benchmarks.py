@@ -35,7 +35,16 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
 
 
 @pytest.mark.parametrize(
-    "name", ["step_time", "frameworks", "time_to_accuracy", "data_size", "start_up", "monitor"]
+    "name",
+    [
+        "step_time",
+        "frameworks",
+        "time_to_accuracy",
+        "data_size",
+        "start_up",
+        "monitor",
+        "networks",
+    ],
 )
 def test_the_docstring_opens_with_the_command(name: str) -> None:
     module = importlib.import_module(f"benchmarks.{name}")
@@ -83,6 +92,39 @@ def test_multiply_adds_of_a_step() -> None:
         width, before = out, positions
     total += 96 * 576 * 7 + 576 * 1024 + 1024 * 2
     assert multiply_adds("mobilenetv3_small_blog", 50) == 50 * (3 * total + 2 * 3 * 3 * 16 * 112)
+
+
+def test_networks(table: Callable[..., Rows]) -> None:
+    rows = table(
+        "networks", "--models", "resnet", "lenet", "--sets", "ItalyPowerDemand", "--folds", "2",
+        "--min-steps", "1", "--overrides", "min_epochs=1", "--rounds", "1", "--seconds", "0",
+    )  # fmt: skip
+    assert [row["network"] for row in rows] == ["`lenet`", "`resnet`"]  # the faster one first
+    assert [row["parameters, k"] for row in rows] == ["21", "127"]
+    assert all(" ± " in row["ItalyPowerDemand"] for row in rows)
+
+
+def test_multiply_adds_of_a_network() -> None:
+    from benchmarks.networks import multiply_adds
+
+    # FCN by hand, 3 × 224: in × kernel × out at every position, then 128 × 2 for the classes.
+    per_position = 3 * 8 * 128 + 128 * 5 * 256 + 256 * 3 * 128
+    assert multiply_adds("fcn") == 224 * per_position + 128 * 2
+
+
+def test_folds_part_the_training_part_and_leave_the_test_part_alone() -> None:
+    from benchmarks.networks import training_fold
+    from raspitrain.data.ucr import ucr
+
+    whole = ucr(name="GunPoint", path=None, unequal="resample", length=None, missing="interpolate")
+    folds = [training_fold(name="GunPoint", fold=fold, num_folds=3) for fold in range(3)]
+    inside = whole.signals[whole.part == 0]
+    for fold in folds:
+        assert (fold.signals == inside).all()
+        shares = [(fold.part[fold.labels == k] == 2).mean() for k in range(2)]
+        assert max(shares) - min(shares) < 0.1  # every class is in every fold
+    left_out = sum((fold.part == 2).astype(int) for fold in folds)
+    assert (left_out == 1).all()
 
 
 def test_frameworks_without_the_frameworks(table: Callable[..., Rows]) -> None:

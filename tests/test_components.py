@@ -6,7 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from raspitrain.config.build import build, resolve_target
+from raspitrain.config.build import build
+from raspitrain.config.targets import resolve_target
 from raspitrain.errors import InputError
 
 
@@ -22,11 +23,11 @@ from raspitrain.errors import InputError
         # Begin like ours, lead elsewhere.
         "raspitrain.cli.main.os.system",
         "raspitrain.data.cases.np.load",
-        "raspitrain.training.fit.torch.load",
+        "raspitrain.training.training.torch.load",
         "torch.nn.modules.module.torch.load",
         "torch.nn.functional.torch.load",
         "torch.nn.modules.module.warnings.warn",
-        "raspitrain.training.fit.time.sleep",
+        "raspitrain.training.training.time.sleep",
         # Ours, and no component: it writes files.
         "raspitrain.results.atomic.write_atomic",
         "raspitrain",

@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from raspitrain.cli.main import config_folder
-from raspitrain.config.build import resolve_target
 from raspitrain.config.rules import RULES, check, leaves
+from raspitrain.config.targets import resolve_target
 from raspitrain.errors import InputError
 
 CHOICES = sorted(

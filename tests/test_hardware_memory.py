@@ -156,10 +156,19 @@ def test_the_budget_counts_what_the_process_holds():
     assert free_bytes(1) == 0
 
 
-def test_a_network_too_wide_is_not_made_first(compose):
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("mobilenetv3_small", "width_mult=10"),
+        ("resnet", "width=1024"),
+        ("densenet", "growth_rate=512"),
+    ],
+)
+def test_a_network_too_wide_is_not_made_first(compose, model, key):
     budget = int(resident_bytes() / 1e6) + 200
-    words = ("model.width_mult=10", f"hardware.memory_budget_mb={budget}", "dataset.num_cases=20")
-    with pytest.raises(InputError, match=r"model\.width_mult=10 makes a network of \d+ MB"):
+    limit = f"hardware.memory_budget_mb={budget}"
+    words = (f"model={model}", f"model.{key}", limit, "dataset.num_cases=20")
+    with pytest.raises(InputError, match=rf"model\.{key} makes a network of \d+ MB"):
         prepare(compose(*words))
     assert resident_bytes() < (budget + 100) * 1e6
 

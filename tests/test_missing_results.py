@@ -25,7 +25,7 @@ from raspitrain.hardware import memory
 from raspitrain.report import report_sweep
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
-from raspitrain.training.fit import evaluate
+from raspitrain.training.training import evaluate
 
 JOB = (*TINY, "eval_every=1")
 # In the order in which they are written at the end of a run.

@@ -15,7 +15,7 @@ from raspitrain.run.prepare import prepare
 from raspitrain.run.run import run
 
 FILES = {
-    "config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "summary.json",
+    "config.yaml", "data.csv", "overrides.yaml", "environment.json", "metrics.csv", "summary.json",
     "accuracy.png", "loss.png", "confusion_matrix.png", "best.pt", "last.pt", "run.log",
     "telemetry.csv", "report.html",
 }  # fmt: skip
@@ -76,11 +76,11 @@ def test_the_checkpoint_is_the_trained_model(compose, tmp_path):
     summary = run(cfg, tmp_path / "run")
     state = load_checkpoint(tmp_path / "run" / "last.pt")
     prepared = prepare(cfg)
-    prepared.model.load_state_dict(state["model"])
-    prepared.model.eval()
-    signals, labels = prepared.parts["test"].gather(torch.arange(12))
+    prepared.training.model.load_state_dict(state["model"])
+    prepared.training.model.eval()
+    signals, labels = prepared.training.parts["test"].gather(torch.arange(12))
     with torch.inference_mode():
-        correct = (prepared.model(signals).argmax(1) == labels).double().mean().item()
+        correct = (prepared.training.model(signals).argmax(1) == labels).double().mean().item()
     assert correct == pytest.approx(summary["test_accuracy"])
     assert list(state["class_names"]) == summary["class_names"]
     assert state["mean"].shape == (3,)
@@ -160,7 +160,7 @@ def test_what_cannot_be_built_is_a_sentence(compose, tmp_path, override, says):
 def test_automatic_settings_follow_the_size_of_the_set(compose):
     few = prepare(compose(*TINY, "epochs=auto", "dataset.num_cases=100"))
     many = prepare(compose(*TINY, "epochs=auto", "dataset.num_cases=400"))
-    assert (few.batch_size, many.batch_size) == (16, 32)
+    assert (few.training.batch_size, many.training.batch_size) == (16, 32)
     assert few.epochs == 120  # 600 steps of 70 cases in 5 batches
     assert few.eval_every == 3
     assert prepare(compose(*TINY, "epochs=auto", "min_steps=1")).epochs == 20

@@ -12,8 +12,13 @@ from torch import nn
 from raspitrain.data.batches import Part
 from raspitrain.errors import InputError
 from raspitrain.training import schedule
-from raspitrain.training.fit import NonFiniteLossError, evaluate, fit, parameter_groups
 from raspitrain.training.loss import cross_entropy
+from raspitrain.training.training import (
+    NonFiniteLossError,
+    Training,
+    evaluate,
+    parameter_groups,
+)
 
 CPU = torch.device("cpu")
 
@@ -37,22 +42,19 @@ def make_model() -> nn.Module:
 def train(model: nn.Module, epochs: int = 4, lr: float = 0.05, **parts: Part) -> list:
     optimizer = torch.optim.SGD(parameter_groups(model), lr=lr)
     steps = epochs * math.ceil(len(parts["train"]) / 8)
-    return list(
-        fit(
-            model,
-            parts,
-            optimizer,
-            schedule.cosine(optimizer, total_steps=steps, warmup=0.0, end=0.1),
-            nn.CrossEntropyLoss(),
-            augment=None,
-            epochs=epochs,
-            batch_size=8,
-            eval_every=3,
-            generator=torch.Generator().manual_seed(1),
-            device=CPU,
-            class_names=("a", "b"),
-        )
+    training = Training(
+        parts,
+        ("a", "b"),
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        schedule.cosine(optimizer, total_steps=steps, warmup=0.0, end=0.1),
+        augment=None,
+        batch_size=8,
+        generator=torch.Generator().manual_seed(1),
+        device=CPU,
     )
+    return list(training.evaluations(epochs, eval_every=3))
 
 
 def test_evaluations_come_every_eval_every_epochs_and_after_the_last():

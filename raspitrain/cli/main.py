@@ -32,7 +32,12 @@ from yaml import MarkedYAMLError
 
 from raspitrain.cli.resume import AUTO, asks_to_resume, resume_as_asked, resume_or_start
 from raspitrain.cli.trust import guard
-from raspitrain.config.composition import check_composition, first_line, given_keys
+from raspitrain.config.composition import (
+    check_composition,
+    first_line,
+    given_keys,
+    input_error_in,
+)
 from raspitrain.config.profile import with_profile
 from raspitrain.config.rules import leaves
 from raspitrain.errors import (
@@ -81,7 +86,7 @@ def main() -> int:
                 raise
             exit_code = _say(out_of_memory_error())
 
-    guard(config_folder().resolve())
+    guard(config_folder().resolve(), sys.argv[1:])
     Hydra.get_mode = _mode_as_typed  # type: ignore[method-assign]
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
@@ -242,8 +247,9 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def _mistake(error: Exception, arguments: list[str]) -> InputError | None:
     """What to tell the user; None if the fault is ours."""
-    if isinstance(error, InputError):
-        return error
+    refused = error if isinstance(error, InputError) else input_error_in(error)
+    if refused is not None:
+        return refused
     if is_out_of_memory(error):
         return out_of_memory_error()
     sentence = _sentence(error, arguments)
@@ -295,7 +301,7 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         )
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return f"{mark.name}, line {mark.line + 1}: {error.problem}; mend the YAML."
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}; fix the YAML."
     if isinstance(error, RecursionError):
         return "The configuration is nested too deeply to be read: use fewer levels."
     return first_line(error) if inside_hydra else None

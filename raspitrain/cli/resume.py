@@ -11,8 +11,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from raspitrain.cli.trust import check_file
 from raspitrain.config.composition import check_given_once, check_growth
+from raspitrain.config.yaml_file import check_file
 from raspitrain.errors import InputError
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.results.folder import RUN_FILES

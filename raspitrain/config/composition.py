@@ -1,14 +1,18 @@
 """What is checked of a composed configuration before anything heavy is imported."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from raspitrain.config.rules import COMPONENTS, SECTIONS, check
+from raspitrain.config.profile import profile_values
+from raspitrain.config.rules import COMPONENTS, SECTIONS, check, leaves
+from raspitrain.config.targets import check_names
 from raspitrain.errors import InputError
 
+# Keys that count on the command line alone: what they say is run, or decides where results land.
+COMMAND_LINE_ONLY = ("allowed_targets", "hardware.readings.vcgencmd", "resume", "hydra")
 MOST_GROWTH = 20_000  # how often interpolations may write a value out
 
 
@@ -28,15 +32,40 @@ def check_composition(cfg: DictConfig, overrides: Sequence[str]) -> None:
     except RecursionError as error:
         raise InputError("The configuration refers to itself, or is nested too deeply.") from error
     except OmegaConfBaseException as error:
+        if (refused := input_error_in(error)) is not None:
+            raise refused from None
         where = f"{error.full_key}: " if error.full_key else ""
         raise InputError(f"{where}{first_line(error)}.") from error
     assert isinstance(config, dict)
-    check({str(name): value for name, value in config.items()})
-    if config["allowed_targets"] and "allowed_targets" not in keys:
+    plain = {str(name): value for name, value in config.items()}
+    check(plain)
+    check_trust(plain, keys)
+
+
+def check_trust(config: Mapping[str, Any], typed: Collection[str]) -> None:
+    """Hold what a configuration would run to what the command line itself has allowed.
+
+    Parameters
+    ----------
+    config : plain, checked against the rules
+    typed : keys that stand on the command line: what they say was somebody's own choice
+    """
+    if config["allowed_targets"] and "allowed_targets" not in typed:
         raise InputError(
             "allowed_targets lets a configuration run code, so it counts on the command line "
             "alone: add allowed_targets=[...] there."
         )
+    key, program = "hardware.readings.vcgencmd", config["hardware"]["readings"]["vcgencmd"]
+    if key not in typed and program != (ours := profile_values("auto")["readings.vcgencmd"]):
+        raise InputError(
+            f"{key}={program} starts a program, so it counts on the command line alone: add it "
+            f"there, or leave it at {ours}."
+        )
+    check_names("", config, config["allowed_targets"])
+    for key, value in leaves(config):
+        if "${" in str(value):
+            # Whoever reads config.yaml later would resolve it once more.
+            raise InputError(f"{key}: a value may not hold the letters ${{ once it is resolved.")
 
 
 def check_given_once(overrides: Sequence[str]) -> None:
@@ -45,6 +74,15 @@ def check_given_once(overrides: Sequence[str]) -> None:
     for key in keys:
         if keys.count(key) > 1:
             raise InputError(f"{key} is given {keys.count(key)} times: give it once.")
+
+
+def check_preset(key: str) -> None:
+    """InputError if a preset of a sweep, which is a file, would give what only a command may."""
+    name = key.lstrip("+~").split("@")[0]
+    if name in COMMAND_LINE_ONLY or name.split("/")[0].split(".")[0] == "hydra":
+        raise InputError(
+            f"hydra.sweeper.params may not give {name}: it counts on the command line alone."
+        )
 
 
 def given_keys(overrides: Sequence[str]) -> list[str]:
@@ -80,6 +118,15 @@ def check_growth(container: Any) -> None:
             "The configuration's interpolations refer to each other so often that they might "
             "never end: write the values out."
         )
+
+
+def input_error_in(error: BaseException) -> InputError | None:
+    """The sentence of a resolver of ours, where OmegaConf's error is about that."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+        if isinstance(error, InputError):
+            return error
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -47,7 +47,7 @@ def out_of_memory_error() -> InputError:
     return memory_error(
         f"Memory ran out: this process holds {resident_bytes() / 1e6:.0f} MB and "
         f"{free_bytes(None) / 1e6:.0f} MB are free; take a smaller batch_size or "
-        "model.width_mult, in_memory=false, or end other programs."
+        "model, in_memory=false, or end other programs."
     )
 
 
@@ -179,7 +179,7 @@ def check_memory(
     advice = "in_memory=false, " if in_memory else ""
     last = "end other programs" if budget_mb is None else "allow more"
     raise memory_error(
-        f"{needs}; no batch fits, so take {advice}a smaller model.width_mult or shorter signals, "
+        f"{needs}; no batch fits, so take {advice}a smaller model or shorter signals, "
         f"or {last}.",
         needed(largest), budget_mb,
     )  # fmt: skip

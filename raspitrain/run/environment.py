@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -74,30 +75,67 @@ def git_state(path: Path) -> dict[str, Any] | None:
 
     None without git, without a repository, or where git does not answer in time. A file counts
     only if the repository tracks it: an installed package inside someone's project does not.
+
+    A repository may come from a stranger, and its own configuration names programs: filters,
+    monitors, hooks, remotes to fetch what is missing. So it is only asked where things are; all
+    else is asked of a repository of a moment, with the same objects and no configuration.
     """
     folder = path if path.is_dir() else path.parent
-    if path != folder and _git(folder, "ls-files", "--error-unmatch", path.name) is None:
+    asked = ("--show-toplevel", "--git-common-dir", "--git-path", "index", "HEAD")
+    lines = (_git(folder, "rev-parse", *asked) or "").splitlines()
+    if len(lines) != 4:
         return None
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    top, common, index, commit = lines
+    with tempfile.TemporaryDirectory() as own:
+        _copy_of_repository(Path(own), (folder / common).resolve(), commit)
+        variables = {
+            "GIT_DIR": own,
+            "GIT_WORK_TREE": top,
+            "GIT_INDEX_FILE": str((folder / index).resolve()),
+        }
+        if path != folder and not _git(folder, "ls-files", "--", path.name, **variables):
+            return None
+        changes = _git(
+            folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all",
+            **variables,
+        )  # fmt: skip
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    # No file system monitor: it would run what the repository's configuration says.
-    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+def _copy_of_repository(own: Path, repository: Path, commit: str) -> None:
+    """A repository whose HEAD is `commit`, with another's objects and nothing else of it."""
+    (own / "refs").mkdir()
+    (own / "objects/info").mkdir(parents=True)
+    (own / "objects/info/alternates").write_text(f"{repository / 'objects'}\n")
+    (own / "HEAD").write_text(f"{commit}\n")
+    sha256 = len(commit) == 64
+    extension = "[extensions]\n\tobjectformat = sha256\n" if sha256 else ""
+    (own / "config").write_text(
+        f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = false\n{extension}"
+    )
+
+
+def _git(folder: Path, *arguments: str, **variables: str) -> str | None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    environment |= {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
+    }
+    if variables:
+        # Not the user's own settings either: a file of the repository says which of them apply.
+        environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, **variables}
     try:
         done = subprocess.run(
-            command,
+            ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments],
+            cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=GIT_SECONDS,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
 

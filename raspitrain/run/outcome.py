@@ -12,8 +12,10 @@ import torch
 from omegaconf import DictConfig
 
 from raspitrain.config.profile import profile_values
+from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
 from raspitrain.hardware.monitor import Monitor
+from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
 from raspitrain.results.json_file import write_json
 from raspitrain.results.keeper import LAST
@@ -52,6 +54,14 @@ def write_table(job: Job) -> None:
             "metrics.csv cannot be written (%s): its rows are kept and written when they can be",
             reason(error),
         )
+
+
+def write_data_table(job: Job) -> None:
+    """Write data.csv: which recording lies in which part."""
+    text = data_table(job.prepared.cases, job.prepared.split)
+    if text is not None:
+        path = job.folder / "data.csv"
+        attempt(job.unwritten, path.name, lambda: write_atomic(path, text.encode()))
 
 
 def attempt(unwritten: dict[str, Exception], name: str, write: Callable[[], object]) -> None:
@@ -167,13 +177,14 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         }
     summary |= {
         "epochs": prepared.epochs,
-        "batch_size": prepared.batch_size,
+        "batch_size": prepared.training.batch_size,
         "seed": cfg.seed,
-        "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
+        "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
         "num_threads": torch.get_num_threads(),
-        "device": str(prepared.device),
+        "device": str(prepared.training.device),
         "hardware": job.profile.record(),
-        "num_cases": {name: len(part) for name, part in prepared.parts.items()},
+        "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
+        "data": prepared.data.record,
         "class_names": list(prepared.cases.class_names),
         "total_seconds": job.seconds,
         "peak_memory_mb": job.peak_memory_mb,
@@ -182,7 +193,8 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
     if job.tuned is not None:
         summary |= job.tuned.record()
     summary |= monitor.summary(
-        epochs=prepared.position.epochs_done, num_cases=prepared.position.cases_seen
+        epochs=prepared.training.position.epochs_done,
+        num_cases=prepared.training.position.cases_seen,
     )
     if summary["thermal"]["dropped_threads"]:
         summary["bit_reproducible"] = False

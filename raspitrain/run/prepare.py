@@ -3,9 +3,8 @@
 import inspect
 import math
 import random
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,14 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from raspitrain.config.build import build, resolve_target
+from raspitrain.config.build import build
 from raspitrain.config.profile import with_profile
+from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
-from raspitrain.data.split import split_cases
+from raspitrain.data.split import Split, split_cases
+from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
@@ -32,19 +33,11 @@ from raspitrain.hardware.memory import (
 )
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.training.eager import without_compiler
-from raspitrain.training.fit import (
-    Augment,
-    Evaluation,
-    OnStep,
-    Position,
-    fit,
-    parameter_groups,
-)
-from raspitrain.training.state import restore_training, training_state
-from raspitrain.tuning.compiled import Forward
+from raspitrain.training.training import Augment, Training, parameter_groups
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
-WIDE = 2  # a model.width_mult above it is looked at before the network is made
+# What model.KEY may be before the size of the network is looked at first, unmade.
+ORDINARY_WIDTHS = {"width_mult": 2, "width": 128, "growth_rate": 64}
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -53,67 +46,14 @@ class Prepared:
     """Everything that a run trains, built from its configuration."""
 
     cases: Cases
+    split: Split
+    data: DataSummary
     normalisation: Normalisation
-    parts: dict[str, Part]  # "train", and "validation" and "test" where they have cases
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    loss: nn.Module
-    augment: Augment
-    generator: torch.Generator
-    device: torch.device
+    training: Training
     epochs: int
     schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
-    batch_size: int
     eval_every: int
-    position: Position
     memory: Estimate
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.parts["train"]) / self.batch_size)
-
-    def fit(
-        self,
-        *,
-        on_step: OnStep | None = None,
-        on_batch: Callable[[], None] | None = None,
-        forward: Forward | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> Iterator[Evaluation]:
-        """Train; see `raspitrain.training.fit.fit`, which takes the same parts one by one."""
-        return fit(
-            self.model,
-            self.parts,
-            self.optimizer,
-            self.schedule,
-            self.loss,
-            augment=self.augment,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            eval_every=self.eval_every,
-            generator=self.generator,
-            device=self.device,
-            class_names=self.cases.class_names,
-            position=self.position,
-            on_step=on_step,
-            on_batch=on_batch,
-            forward=forward,
-            clock=clock,
-        )
-
-    def state(self) -> dict[str, Any]:
-        """See `raspitrain.training.state.training_state`."""
-        return training_state(
-            self.model, self.loss, self.optimizer, self.schedule, self.generator, self.position
-        )
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """See `raspitrain.training.state.restore_training`."""
-        self.position = restore_training(
-            state, self.model, self.loss, self.optimizer, self.schedule, self.generator,
-            self.device,
-        )  # fmt: skip
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -128,6 +68,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    data = summarise(cases, split)
     normalisation = fit_normalisation(cases.signals, split.train)
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
@@ -183,37 +124,39 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
-    return Prepared(
-        cases=cases,
-        normalisation=normalisation,
+    training = Training(
         parts=parts,
+        class_names=cases.class_names,
         model=model,
+        loss=loss,
         optimizer=optimizer,
         schedule=schedule,
-        loss=loss,
         augment=augment,
+        batch_size=batch_size,
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
-        epochs=epochs,
-        schedule_epochs=schedule_epochs,
-        batch_size=batch_size,
-        eval_every=eval_every,
-        position=Position(),
-        memory=memory,
+    )
+    return Prepared(
+        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory
     )
 
 
 def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
     """Refuse a network that is far too large, before its weights take all of the memory."""
-    width = cfg.model.get("width_mult", 1)
-    if not isinstance(width, int | float) or width <= WIDE:
+    wide = {
+        key: cfg.model[key]
+        for key, ordinary in ORDINARY_WIDTHS.items()
+        if isinstance(cfg.model.get(key), int | float) and cfg.model[key] > ordinary
+    }
+    if not wide:
         return
+    key, width = next(iter(wide.items()))
     with torch.device("meta"):  # shapes alone
         shapes = build("model", cfg.model, list(cfg.allowed_targets), **facts)
     size = sum(p.numel() * p.element_size() for p in shapes.parameters())
     if size > free:
         raise memory_error(
-            f"model.width_mult={width} makes a network of {size / 1e6:.0f} MB, but "
+            f"model.{key}={width} makes a network of {size / 1e6:.0f} MB, but "
             f"{free / 1e6:.0f} MB of memory are free: take a smaller one.",
             size, cfg.hardware.memory_budget_mb,
         )  # fmt: skip

@@ -323,7 +323,7 @@ def _restored(
     job = make_job(prepared, cfg, with_profile(built)[1], folder, started)
     _compare_data(job, state)
     try:
-        prepared.restore(training)
+        prepared.training.restore(training)
         job.table.restore(run["table"])
         _restore_progress(job, state)
         job.before = _tuned_before(run["tuned"], changed)
@@ -393,7 +393,7 @@ def _compare_data(job: "Job", state: Mapping[str, Any]) -> None:
 def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
     from raspitrain.results.checkpoint import load_checkpoint
     from raspitrain.results.keeper import BEST
-    from raspitrain.training.fit import Evaluation
+    from raspitrain.training.training import Evaluation
 
     run = state["run"]
     job.evaluations_since_best = run["evaluations_since_best"]
@@ -434,7 +434,7 @@ def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]
 
 def _say_longer(job: "Job", before: int) -> None:
     """What becomes of a schedule that was made for fewer epochs."""
-    schedule, optimizer = job.prepared.schedule, job.prepared.optimizer
+    schedule, optimizer = job.prepared.training.schedule, job.prepared.training.optimizer
     from torch.optim.lr_scheduler import LambdaLR
 
     if not isinstance(schedule, LambdaLR):
@@ -444,7 +444,7 @@ def _say_longer(job: "Job", before: int) -> None:
                 f"epochs={job.prepared.epochs} takes a new run."
             )
         return
-    end = job.prepared.schedule_epochs * job.prepared.steps_per_epoch
+    end = job.prepared.schedule_epochs * job.prepared.training.steps_per_epoch
     factor = schedule.lr_lambdas[0](end)
     if factor != 1:
         rate = factor * optimizer.param_groups[0]["initial_lr"]

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,14 @@ from raspitrain.run.outcome import (
     finish,
     resume_words,
     unwritten_sentence,
+    write_data_table,
     write_environment,
     write_table,
 )
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.state import Job, make_job, save
 from raspitrain.stop import Stopped, StopSignals, tidy
-from raspitrain.training.fit import NonFiniteLossError
+from raspitrain.training.training import NonFiniteLossError, Step
 from raspitrain.tuning.tune import Tuned, tune
 
 log = logging.getLogger("raspitrain")
@@ -115,7 +116,11 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
     prepared = job.prepared
     stopped: BaseException | None = None
     whole = True  # weights and position belong together
-    screen = Screen(prepared.epochs, prepared.steps_per_epoch, first_step=prepared.position.step)
+    screen = Screen(
+        prepared.epochs,
+        prepared.training.steps_per_epoch,
+        first_step=prepared.training.position.step,
+    )
     at_once = [screen.close, lambda: sweep_partial(job.folder)]
     tidy.extend(at_once)
     try:
@@ -124,8 +129,10 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
             screen,
             Monitor(job.folder, **job.cfg.hardware.readings) as monitor,
         ):
-            for note in (*job.profile.notes, *job.notes):
+            screen.say(f"data  {prepared.data.line}")
+            for note in (*job.profile.notes, *prepared.data.warnings, *job.notes):
                 log.warning(note)
+            write_data_table(job)
             try:
                 with stop.deferred(False):
                     job.tuned = tune_prepared(job.prepared, job.cfg, job.before)
@@ -178,13 +185,18 @@ def tune_prepared(
     prepared: Prepared, cfg: DictConfig, before: dict[str, Any] | None = None
 ) -> Tuned:
     """Choose what is to be measured, on batches as training will see them."""
-    train = prepared.parts["train"]
-    sizes = {len(b) for b in batch_indices(len(train), prepared.batch_size, generator=None)}
+    train = prepared.training.parts["train"]
+    sizes = {
+        len(b) for b in batch_indices(len(train), prepared.training.batch_size, generator=None)
+    }
     gathered = [train.gather(torch.arange(size)) for size in sorted(sizes, reverse=True)]
-    batches = [(x.to(prepared.device), labels.to(prepared.device)) for x, labels in gathered]
+    batches = [
+        (x.to(prepared.training.device), labels.to(prepared.training.device))
+        for x, labels in gathered
+    ]
     return tune(
-        prepared.model,
-        prepared.loss,
+        prepared.training.model,
+        prepared.training.loss,
         batches,
         hardware=cfg.hardware,
         described_by={
@@ -199,18 +211,18 @@ def tune_prepared(
 
 def _train(job: Job, screen: Screen, stop: StopSignals, monitor: Monitor) -> None:
     prepared, keeper = job.prepared, job.keeper
-    position, num_steps = prepared.position, prepared.steps_per_epoch
+    position, num_steps = prepared.training.position, prepared.training.steps_per_epoch
     assert job.tuned is not None
     adapt = job.tuned.adapt
     guard = ThermalGuard(
         job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
     )
 
-    def on_step(num_cases: int, read_loss: Callable[[], float]) -> None:
+    def on_step(step: Step) -> None:
         if adapt is not None:
-            adapt.end_step(num_cases)
-        monitor.cases += num_cases
-        screen.step(num_cases, read_loss)
+            adapt.end_step(step.num_cases)
+        monitor.cases += step.num_cases
+        screen.step(step.num_cases, step.read_loss)
         guard.check()
         stop.check()
         if position.step_in_epoch == num_steps:
@@ -226,8 +238,13 @@ def _train(job: Job, screen: Screen, stop: StopSignals, monitor: Monitor) -> Non
 
     if _has_no_patience(job):  # known before, and not yet said
         return
-    for evaluation in prepared.fit(
-        on_step=on_step, on_batch=stop.check, forward=job.tuned.forward, clock=guard.clock
+    for evaluation in prepared.training.evaluations(
+        prepared.epochs,
+        eval_every=prepared.eval_every,
+        on_step=on_step,
+        on_batch=stop.check,
+        forward=job.tuned.forward,
+        clock=guard.clock,
     ):
         evaluation.row["peak_memory_mb"] = job.peak_memory_mb
         job.table.append(evaluation.row)
@@ -267,5 +284,5 @@ def _is_better(row: dict[str, Any], best: dict[str, Any]) -> bool:
 
 
 def _weights(job: Job) -> dict[str, Tensor]:
-    model = job.prepared.model
+    model = job.prepared.training.model
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

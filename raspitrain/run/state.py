@@ -17,7 +17,7 @@ from raspitrain.results.table import Table
 from raspitrain.run.arithmetic import arithmetic
 from raspitrain.run.environment import peak_memory_mb
 from raspitrain.run.prepare import Prepared
-from raspitrain.training.fit import Evaluation
+from raspitrain.training.training import Evaluation
 from raspitrain.tuning.tune import Tuned
 
 
@@ -88,7 +88,7 @@ def make_job(
         keeper,
         Table(folder / "metrics.csv"),
         data=fingerprint(prepared.cases),
-        made_by=arithmetic(prepared.model, prepared.device),
+        made_by=arithmetic(prepared.training.model, prepared.training.device),
         started=started,
     )
 
@@ -101,13 +101,13 @@ def save(job: Job, *, warn: bool = True) -> bool:
 def _last_state(job: Job) -> dict[str, Any]:
     """All that the run is, between two steps."""
     prepared, best = job.prepared, job.best
-    training = prepared.state()
+    training = prepared.training.state()
     model = training.pop("model")
     last_row = job.table.row(-1) if len(job.table) else None
     return {
         "model": model,
-        "epoch": prepared.position.epochs_done,
-        "step": prepared.position.step,
+        "epoch": prepared.training.position.epochs_done,
+        "step": prepared.training.position.step,
         "metrics": last_row,
         **_model_state(job),
         "training": training,
@@ -116,7 +116,7 @@ def _last_state(job: Job) -> dict[str, Any]:
             "made_by": job.made_by,
             "epochs": prepared.epochs,
             "schedule_epochs": prepared.schedule_epochs,
-            "batch_size": prepared.batch_size,
+            "batch_size": prepared.training.batch_size,
             "eval_every": prepared.eval_every,
             "tuned": job.before if job.tuned is None else job.tuned.state(),
             "table": job.table.state(),
@@ -161,7 +161,7 @@ def _best_model_state(job: Job) -> dict[str, Tensor] | str | None:
     next evaluation is the best whatever it shows. A card wears by writing."""
     if job.best is None or job.best_weights is None:
         return None
-    if job.best.row["step"] == job.prepared.position.step:
+    if job.best.row["step"] == job.prepared.training.position.step:
         return "model"
     return job.best_weights if "validation_accuracy" in job.best.row else None
 

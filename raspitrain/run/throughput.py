@@ -26,6 +26,7 @@ from raspitrain.run.outcome import attempt, draw, unwritten_sentence
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.run import tune_prepared
 from raspitrain.stop import StopSignals
+from raspitrain.training.training import Step
 from raspitrain.tuning.tune import Tuned
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,8 @@ def _measure(
     started: float,
 ) -> dict[str, Any]:
     with logging_to(folder) as log_file, Monitor(None, **cfg.hardware.readings) as monitor:
-        for note in profile.notes:
+        log.info("data  %s", prepared.data.line)
+        for note in (*profile.notes, *prepared.data.warnings):
             log.warning(note)
         tuned = tune_prepared(prepared, cfg)
         environment = environment_record() | {"hardware": profile.record()} | tuned.record()
@@ -130,12 +132,13 @@ def _measure(
             "status": "completed",
             "task": "throughput",
             **times.figures(),
-            "batch_size": prepared.batch_size,
+            "batch_size": prepared.training.batch_size,
             "seed": cfg.seed,
-            "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
+            "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
             "num_threads": torch.get_num_threads(),
-            "device": str(prepared.device),
-            "num_cases": {name: len(part) for name, part in prepared.parts.items()},
+            "device": str(prepared.training.device),
+            "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
+            "data": prepared.data.record,
             **tuned.record(),
             **monitor.summary(epochs=0, num_cases=times.cases),
             "total_seconds": time.perf_counter() - started,
@@ -159,17 +162,20 @@ def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
     times = StepTimes(cfg.throughput.warmup_seconds, cfg.throughput.seconds)
     adapt = tuned.adapt
 
-    def on_step(num_cases: int, read_loss: Callable[[], float]) -> None:
-        if prepared.device.type != "cpu":
-            read_loss()  # a GPU is still at work otherwise
+    def on_step(step: Step) -> None:
+        if prepared.training.device.type != "cpu":
+            step.read_loss()  # a GPU is still at work otherwise
         if adapt is not None:
-            adapt.end_step(num_cases)
-        times.end_step(num_cases)
+            adapt.end_step(step.num_cases)
+        times.end_step(step.num_cases)
         if adapt is not None:
             adapt.begin_step()
 
     try:
-        for _ in prepared.fit(on_step=on_step, forward=tuned.forward):
+        evaluations = prepared.training.evaluations(
+            NO_END, eval_every=NO_END, on_step=on_step, forward=tuned.forward
+        )
+        for _ in evaluations:
             pass
     except TimeIsUpError:
         pass

@@ -1,0 +1,1 @@
+"""Random convolutional features with a linear head: MiniRocket, MultiRocket and Hydra."""

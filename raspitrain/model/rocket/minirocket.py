@@ -1,0 +1,89 @@
+"""MiniRocket (Dempster, Schmidt & Webb 2021, arXiv:2012.08791): 84 fixed kernels at many dilations,
+one share of positive values for each bias, and a linear classifier."""
+
+import torch
+from torch import Tensor
+
+from raspitrain.model.rocket import native, plain
+from raspitrain.model.rocket.classifier import (
+    RocketClassifier,
+    Standardise,
+    Transform,
+    check_rocket,
+)
+from raspitrain.model.rocket.dilations import Gather, draw_channels, fit_biases, fit_dilations
+
+
+class MiniRocket(Transform):
+    """From signals (N, C, L) to features (N, F); nothing in it is trained by gradients.
+
+    Channels are drawn when it is made, biases by `fit`.
+    """
+
+    dilations: Tensor
+    per_dilation: Tensor
+    channels: Tensor
+    biases: Tensor
+
+    def __init__(
+        self, num_channels: int, length: int, *, num_features: int, max_dilations: int
+    ) -> None:
+        super().__init__()
+        dilations, per_dilation = fit_dilations(length, num_features, max_dilations)
+        num_kernels = len(plain.KERNELS)
+        self.num_features = num_kernels * int(per_dilation.sum())
+        self.register_buffer("dilations", torch.from_numpy(dilations), persistent=False)
+        self.register_buffer("per_dilation", torch.from_numpy(per_dilation), persistent=False)
+        self.register_buffer("channels", draw_channels(num_kernels * len(dilations), num_channels))
+        self.register_buffer("biases", torch.zeros(self.num_features))
+
+    @torch.no_grad()
+    def fit(self, gather: Gather, num_cases: int, generator: torch.Generator) -> None:
+        self.biases.copy_(
+            fit_biases(
+                gather,
+                num_cases,
+                self.dilations,
+                self.per_dilation,
+                self.channels,
+                delay=0,
+                generator=generator,
+            )
+        )
+
+    @torch.no_grad()
+    def forward(self, signals: Tensor) -> Tensor:
+        compute = native.minirocket if native.can_run(signals) else plain.minirocket
+        return compute(
+            signals.contiguous(), self.dilations, self.per_dilation, self.channels, self.biases
+        )
+
+
+def minirocket(
+    *,
+    num_channels: int,
+    num_classes: int,
+    length: int,
+    num_features: int,
+    max_dilations: int,
+    max_ridge_cases: int,
+) -> RocketClassifier:
+    """The classifier for signals of one length.
+
+    Parameters
+    ----------
+    num_features : rounded down to a multiple of 84
+    max_dilations : of a kernel
+    max_ridge_cases : training cases up to which the head is fitted in closed form
+
+    Raises
+    ------
+    InputError
+        For signals shorter than 9 positions, or fewer than 84 features.
+    """
+    check_rocket(length, plain.TAPS, num_features, len(plain.KERNELS), max_dilations)
+    transform = MiniRocket(
+        num_channels, length, num_features=num_features, max_dilations=max_dilations
+    )
+    scaling = Standardise(transform.num_features)
+    return RocketClassifier([(transform, scaling)], num_classes, max_ridge_cases=max_ridge_cases)
