@@ -546,7 +546,7 @@ RESUME: dict[str, tuple[Callable[[Path], object], Words, tuple[str, ...]]] = {
     "auto without a folder": (lambda f: None, ("resume=auto",), ("hydra.run.dir=FOLDER",)),
     "an empty folder": (emptied, ("resume=run",), ("holds no run of raspitrain",)),
     "no checkpoint": (
-        lambda f: (f / "last.pt").unlink(), ("resume=run",), ("no checkpoint to go on from",),
+        lambda f: (f / "last.pt").unlink(), ("resume=run",), ("has no checkpoint, neither",),
     ),
     "a checkpoint cut short": (cut, ("resume=run",), ("no usable checkpoint", "what is left")),
     "a checkpoint of zeros": (replaced(bytes(5000)), ("resume=run",), ("no usable checkpoint",)),

@@ -4,8 +4,9 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,10 @@ from raspitrain.hardware.memory import (
     out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.training import Augment, Training, parameter_groups
+from raspitrain.tuning.engine import settle_engine
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 # What model.KEY may be before the size of the network is looked at first, unmade.
@@ -97,8 +100,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    _check_width(cfg, facts, free_bytes(budget_mb))
-    model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    model = build_model(cfg, facts).to(device)
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -114,7 +116,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
-    memory = check_memory(
+    estimate = partial(
+        check_memory,
         model=model,
         loss=loss,
         augment=augment,
@@ -124,6 +127,11 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
+    memory = estimate()
+    if device.type == "cpu":
+        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
+        if engine_in_use(model) == "torch":
+            memory = estimate()
     training = Training(
         parts=parts,
         class_names=cases.class_names,
@@ -141,7 +149,21 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     )
 
 
-def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
+def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
+    """The network that `cfg` describes, its weights new.
+
+    Parameters
+    ----------
+    facts : num_channels, num_classes, length, and train_labels where there is a training part
+    """
+    _check_width(cfg, facts, free_bytes(cfg.hardware.memory_budget_mb))
+    made = build("model", cfg.model, list(cfg.allowed_targets), **facts)
+    _expect("model", made, nn.Module)
+    assert isinstance(made, nn.Module)
+    return made
+
+
+def _check_width(cfg: DictConfig, facts: Mapping[str, Any], free: int) -> None:
     """Refuse a network that is far too large, before its weights take all of the memory."""
     wide = {
         key: cfg.model[key]

@@ -172,9 +172,7 @@ def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
             adapt.begin_step()
 
     try:
-        evaluations = prepared.training.evaluations(
-            NO_END, eval_every=NO_END, on_step=on_step, forward=tuned.forward
-        )
+        evaluations = prepared.training.evaluations(NO_END, eval_every=NO_END, on_step=on_step)
         for _ in evaluations:
             pass
     except TimeIsUpError:

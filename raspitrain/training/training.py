@@ -135,7 +135,6 @@ class Training:
         eval_every: int = 1,
         on_step: Callable[[Step], None] | None = None,
         on_batch: Callable[[], None] | None = None,
-        forward: Callable[[Tensor], Tensor] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> Iterator[Evaluation]:
         """Train up to `epochs`; yield an Evaluation every `eval_every` of them and after the last.
@@ -144,7 +143,6 @@ class Training:
         ----------
         on_step : called after every step
         on_batch : called before every batch of an evaluation
-        forward : called in training in place of `model`, whose parameters it must use
         clock : of training time, in seconds; it is not looked at during `on_step`
 
         Raises
@@ -154,7 +152,7 @@ class Training:
         """
         position = self.position
         while position.epoch <= epochs:
-            train_figures = self._train_epoch(forward or self.model, on_step, clock)
+            train_figures = self._train_epoch(on_step, clock)
             evaluation = None
             if position.epoch % eval_every == 0 or position.epoch == epochs:
                 evaluation = self._evaluate_parts(train_figures, on_batch)
@@ -164,7 +162,6 @@ class Training:
 
     def _train_epoch(
         self,
-        forward: Callable[[Tensor], Tensor],
         on_step: Callable[[Step], None] | None,
         clock: Callable[[], float],
     ) -> dict[str, float]:
@@ -182,7 +179,7 @@ class Training:
             if self.augment is not None:
                 signals = self.augment(signals, self.generator)
             signals, labels = signals.to(device), labels.to(device)
-            logits = forward(signals)  # (N, K)
+            logits = self.model(signals)  # (N, K)
             loss = self.loss(logits, labels)
             # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
             if device.type == "cpu" and not math.isfinite(loss.item()):
