@@ -34,6 +34,7 @@ from raspitrain.hardware.memory import (
 )
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.training import Augment, Training, parameter_groups
 from raspitrain.tuning.engine import settle_engine
@@ -101,6 +102,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "train_labels": parts["train"].labels,
     }
     model = build_model(cfg, facts).to(device)
+    if has_closed_form(model, num_train):
+        epochs = eval_every = 1
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -127,6 +130,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
+    check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
         settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
