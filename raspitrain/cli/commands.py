@@ -12,6 +12,7 @@ COMMANDS = {
     "export": "raspitrain.export.__main__",
     "predict": "raspitrain.predict",
     "report": "raspitrain.report.__main__",
+    "track": "raspitrain.track.__main__",
 }
 
 

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="of a run, or of a sweep (with jobs.json)")
     parser.add_argument("settings", nargs="+", metavar="tracker=NAME", help="and tracker.KEY=VALUE")
     parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
+    parser.add_argument("--run", type=int, metavar="PID", help="… or that process has")
     given = parser.parse_intermixed_args(arguments)
 
     def tell(sentence: str) -> None:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         make, key = read_settings(given.settings)
         watched = _watched(given.folder.absolute(), make, key)
-        problems = follow(watched, until_ended=given.follow, tell=tell)
+        problems = follow(watched, until_ended=given.follow, run=given.run, tell=tell)
     except InputError as error:
         tell(f"error: {error}")
         return 2
