@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import batch_indices
 from raspitrain.errors import InputError, UnwrittenError

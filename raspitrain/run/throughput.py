@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import Profile, with_profile
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.threads import hardware_as_it_was
