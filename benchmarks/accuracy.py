@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{describe_machine()}, 1 thread\n")
     heads = []
     for model in args.models:
-        heads += [f"`{model}`, %", "s"]
+        heads += [f"`{model}`, %", f"`{model}`, s"]
         if model in RIVALS:
-            heads += ["aeon's, %", "s"]
+            rival = RIVALS[model].removesuffix("Classifier")
+            heads += [f"aeon's {rival}, %", f"aeon's {rival}, s"]
     print_head("set", *heads, "ResNet, published", "InceptionTime, published")
     with threadpool_limits(1):
         for name in args.sets or carried_names():
