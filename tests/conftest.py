@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.cli.main import config_folder
 
@@ -68,6 +69,14 @@ def process_as_it_was() -> Iterator[None]:
         root.handlers[:], root.level = handlers, level
         for name, was in disabled.items():
             logging.getLogger(name).disabled = was
+
+
+def defaults(dataset: str, **given: object) -> dict[str, Any]:
+    """The values of conf/dataset/DATASET.yaml, and those given here in their place."""
+    values = OmegaConf.load(config_folder() / "dataset" / f"{dataset}.yaml")
+    own = OmegaConf.to_container(OmegaConf.merge(values, {"path": ""}, given))
+    assert isinstance(own, dict)
+    return {str(name): value for name, value in own.items() if name != "_target_"}
 
 
 @pytest.fixture

@@ -78,8 +78,11 @@ def archive(folder: Path, **content: np.ndarray) -> None:
 
 
 def recordings(folder: Path, **files: str | bytes) -> None:
-    good = "time,x,y\n" + "".join(f"{i},{i % 7},{-i}\n" for i in range(64))
-    for name, content in ({"run_1": good, "walk_1": good} | files).items():
+    run, walk = (
+        "time,x,y\n" + "".join(f"{i},{i * i % prime},{-i * i % 29}\n" for i in range(64))
+        for prime in (23, 31)
+    )
+    for name, content in ({"run_1": run, "walk_1": walk} | files).items():
         label, _, number = name.partition("_")
         path = folder / label / f"{number}.csv"
         path.parent.mkdir(exist_ok=True)
@@ -543,7 +546,7 @@ RESUME: dict[str, tuple[Callable[[Path], object], Words, tuple[str, ...]]] = {
     "auto without a folder": (lambda f: None, ("resume=auto",), ("hydra.run.dir=FOLDER",)),
     "an empty folder": (emptied, ("resume=run",), ("holds no run of raspitrain",)),
     "no checkpoint": (
-        lambda f: (f / "last.pt").unlink(), ("resume=run",), ("no checkpoint to go on from",),
+        lambda f: (f / "last.pt").unlink(), ("resume=run",), ("has no checkpoint, neither",),
     ),
     "a checkpoint cut short": (cut, ("resume=run",), ("no usable checkpoint", "what is left")),
     "a checkpoint of zeros": (replaced(bytes(5000)), ("resume=run",), ("no usable checkpoint",)),

@@ -1,5 +1,6 @@
 """Folders of .npy files and .npz archives, in every form that numpy writes them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import defaults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +20,6 @@ from raspitrain.errors import InputError
 RNG = np.random.default_rng(0)
 SIGNALS = RNG.normal(0, 1000, (7, 3, 20))
 LABELS = np.array(["walk", "run", "walk", "run", "run", "walk", "run"])
-NAMES = {"data": "data.npy", "label": "label.npy", "groups": None, "part": None}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", ">f4", ">i2", "uint8", "float16"])
@@ -26,7 +27,7 @@ def test_a_folder_gives_the_cases_as_they_are_stored(dtype, tmp_path):
     signals = SIGNALS.astype(dtype)
     np.save(tmp_path / "data.npy", signals)
     np.save(tmp_path / "label.npy", LABELS)
-    cases = npy(path=str(tmp_path), missing="error", **NAMES)
+    cases = npy(**defaults("npy", path=str(tmp_path)))
     assert cases.signals.shape == (7, 3, 20)
     assert cases.signals.dtype == np.dtype(dtype)
     for wanted in ([3], [6, 0, 3, 3, 1], [2, 3, 4], [0, 1, 2, 3, 4, 5, 6], []):
@@ -39,14 +40,8 @@ def test_a_folder_gives_the_cases_as_they_are_stored(dtype, tmp_path):
 def test_an_archive_gives_the_arrays_that_are_named(save, tmp_path):
     part = np.array([0, 0, 0, 1, 1, 2, 2])
     save(tmp_path / "set.npz", X=np.asfortranarray(SIGNALS), y=LABELS, who=LABELS, part=part)
-    cases = npz(
-        path=str(tmp_path / "set.npz"),
-        data="X",
-        label="y",
-        groups="who",
-        part="part",
-        missing="error",
-    )
+    names = {"data": "X", "label": "y", "groups": "who", "part": "part"}
+    cases = npz(**defaults("npz", path=str(tmp_path / "set.npz"), **names))
     assert np.array_equal(cases.signals[np.arange(7)], SIGNALS)
     assert cases.labels.tolist() == [1, 0, 1, 0, 0, 1, 0]
     assert np.array_equal(cases.groups, cases.labels)
@@ -59,7 +54,7 @@ def test_a_path_may_be_relative_or_start_from_home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
     monkeypatch.setenv("HOME", str(tmp_path.parent))
     for path in (tmp_path.name, f"./{tmp_path.name}/", f"~/{tmp_path.name}"):
-        assert npy(path=path, missing="error", **NAMES).signals.shape == (7, 3, 20)
+        assert npy(**defaults("npy", path=path)).signals.shape == (7, 3, 20)
 
 
 @settings(max_examples=150, deadline=None)
@@ -96,9 +91,8 @@ def test_a_damaged_archive_is_read_or_refused_and_nothing_else(
     for place, value in flips:
         content[place % len(content)] = value
     file.write_bytes(content[: len(content) - cut])
-    names = {"data": "data", "label": "label", "groups": None, "part": None}
     with suppress(InputError):
-        npz(path=str(file), missing="error", **names)
+        npz(**defaults("npz", path=str(file)))
 
 
 def test_a_set_is_checked_measured_and_gathered_in_bounded_memory(tmp_path):
@@ -112,15 +106,14 @@ def test_a_set_is_checked_measured_and_gathered_in_bounded_memory(tmp_path):
         file.truncate(file.tell() + 4 * num_cases * num_channels * length)
     np.save(tmp_path / "label.npy", np.arange(num_cases) % 2)
     script = """
-import sys
+import json, sys
 import numpy as np, torch
 from raspitrain.data.arrays import npy
 from raspitrain.data.batches import batch_indices, load_part
 from raspitrain.data.normalise import fit_normalisation
 from raspitrain.run.environment import peak_memory_mb
 before = peak_memory_mb()
-cases = npy(path=sys.argv[1], data="data.npy", label="label.npy", groups=None, part=None,
-            missing="error")
+cases = npy(**json.loads(sys.argv[1]))
 normalisation = fit_normalisation(cases.signals, np.arange(0, len(cases.labels), 2))
 part = load_part(cases, np.arange(len(cases.labels)), normalisation, in_memory=False)
 for batch in batch_indices(len(part), 32, generator=torch.Generator().manual_seed(0))[:200]:
@@ -128,7 +121,7 @@ for batch in batch_indices(len(part), 32, generator=torch.Generator().manual_see
 print(peak_memory_mb() - before)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
+        [sys.executable, "-c", script, json.dumps(defaults("npy", path=str(tmp_path)))],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},

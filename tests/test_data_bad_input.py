@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import defaults
 
 from raspitrain.data import npy_file
 from raspitrain.data.arrays import npy, npz
@@ -23,18 +24,16 @@ LABELS = np.array([0, 1, 0, 1, 0, 1])
 
 
 def load_npy_folder(folder: Path, **given: object) -> Cases:
-    settings = {"data": "data.npy", "label": "label.npy", "groups": None, "part": None}
-    return npy(**{"path": str(folder), "missing": "error"} | settings | given)  # type: ignore[arg-type]
+    return npy(**defaults("npy", path=str(folder)) | given)
 
 
 def load_npz(file: Path, **given: object) -> Cases:
-    settings = {"data": "data", "label": "label", "groups": None, "part": None}
-    return npz(**{"path": str(file), "missing": "error"} | settings | given)  # type: ignore[arg-type]
+    return npz(**defaults("npz", path=str(file)) | given)
 
 
 def load_recordings(folder: Path, **given: object) -> Cases:
-    settings = {"length": 4, "stride": 2, "columns": None, "label_column": None}
-    return recordings(**{"path": str(folder), "missing": "error"} | settings | given)  # type: ignore[arg-type]
+    settings = defaults("recordings", path=str(folder), length=4, stride=2)
+    return recordings(**settings | given)
 
 
 def load_ucr(folder: Path | None, **given: object) -> Cases:
@@ -332,9 +331,9 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
         one_csv("time,x,y\n1,2,3\n2,,3\n"),
         "1 value is missing, NaN, infinite or too large for float32 (3.4e38), the first in",
     ),
-    "time goes back": (
-        one_csv("when,x,y\n2024-01-02,2,3\n2024-01-01,2,3\n"),
-        "is not a date at or after the one before",
+    "time that is none": (
+        one_csv("time,x,y\n2024-01-02,2,3\n2024-01-03,2,3\n2024-31-01,2,3\n"),
+        "line 4, column 'time': '2024-31-01' is no time",
     ),
     "time alone": (one_csv("time,timestamp\n1,2\n"), "has no column of signals"),
     "no such column": (

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import defaults
 
 from raspitrain.data.arrays import npy
 from raspitrain.data.synthetic import random, synthetic
@@ -21,8 +22,7 @@ def arguments(kind: str, folder: object) -> list[str]:
 def test_the_files_hold_what_the_same_seed_gives_in_memory(kind, make, tmp_path, capsys):
     expected = make() if make else random(**SIZES)
     assert main(arguments(kind, tmp_path / "a" / "b")) == 0
-    names = {"data": "data.npy", "label": "label.npy", "groups": None, "part": None}
-    cases = npy(path=str(tmp_path / "a" / "b"), missing="error", **names)
+    cases = npy(**defaults("npy", path=str(tmp_path / "a" / "b")))
     every = np.arange(300)
     assert cases.signals.dtype == np.float32
     assert np.array_equal(cases.signals[every], expected.signals[every])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import process_as_it_was
+from conftest import defaults, process_as_it_was
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -155,10 +155,9 @@ def test_headers_of_npy_files(examples, folder):
         width = 2 if version == 1 else 4
         content = b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(width, "little") + text
         (folder / "data.npy").write_bytes(content + rest)
-        settings = {"groups": None, "part": None, "missing": "error", "label": "label.npy"}
-        read_or_refused(npy, path=str(folder), data="data.npy", **settings)
-        settings |= {"data": "label.npy", "label": "data.npy"}
-        read_or_refused(npy, path=str(folder), **settings)
+        settings = defaults("npy", path=str(folder))
+        read_or_refused(npy, **settings)
+        read_or_refused(npy, **settings | {"data": "label.npy", "label": "data.npy"})
 
     try_header()
 
@@ -175,8 +174,7 @@ def test_any_archive(examples, folder):
         for at, new in changes:
             content[at : at + len(new)] = new
         (folder / "bad.npz").write_bytes(content)
-        settings = {"data": "data", "label": "label", "groups": None, "part": None}
-        read_or_refused(npz, path=str(folder / "bad.npz"), missing="error", **settings)
+        read_or_refused(npz, **defaults("npz", path=str(folder / "bad.npz")))
 
     try_archive()
 
@@ -218,9 +216,10 @@ def test_recordings(examples, folder):
     def try_file(text, label_column, columns):
         (folder / "csv/a/1.csv").write_text(text)
         read_or_refused(
-            recordings, path=str(folder / "csv"), length=2, stride=1, columns=columns,
-            label_column=label_column, missing="zero",
-        )  # fmt: skip
+            recordings,
+            **defaults("recordings", path=str(folder / "csv"), length=2, stride=1, columns=columns)
+            | {"label_column": label_column, "missing": "zero"},
+        )
 
     try_file()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import defaults
 
 from raspitrain.data.recordings import recordings
 from raspitrain.errors import printable
@@ -28,23 +29,21 @@ MANY = 1 << 32
 # Reads what its arguments name and tells, as JSON, what came of it and how long it took.
 READER = """
 import json, resource, sys, time
-kind, folder, extra = sys.argv[1:]
+kind, folder, extra, values = sys.argv[1:]
+values = json.loads(values)
 from pathlib import Path
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import status_bytes
 def read(path):
     if kind == "npy":
         from raspitrain.data.arrays import npy
-        return npy(path=str(path), data="data.npy", label="label.npy", groups=None, part=None,
-                   missing="error")
+        return npy(**values | {"path": str(path)})
     if kind == "npz":
         from raspitrain.data.arrays import npz
-        return npz(path=str(path / "set.npz"), data="data", label="label", groups=None, part=None,
-                   missing="error")
+        return npz(**values | {"path": str(path / "set.npz")})
     if kind == "csv":
         from raspitrain.data.recordings import recordings
-        return recordings(path=str(path), length=4, stride=2, columns=None, label_column=None,
-                          missing="error")
+        return recordings(**values | {"path": str(path)})
     from raspitrain.results.checkpoint import load_checkpoint
     return load_checkpoint(path / "last.pt")
 if kind == "pt":
@@ -70,8 +69,21 @@ print(json.dumps(told))
 
 
 def told(kind: str, folder: Path) -> dict[str, tuple[str, float]]:
+    values: dict[str, object] = {}
+    if kind in ("npy", "npz"):
+        values = defaults(kind)
+    elif kind == "csv":
+        values = defaults("recordings", length=4, stride=2)
     done = subprocess.run(
-        [sys.executable, "-c", READER, kind, str(folder), str(MORE_MEMORY)],
+        [
+            sys.executable,
+            "-c",
+            READER,
+            kind,
+            str(folder),
+            str(MORE_MEMORY),
+            json.dumps(values),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -226,7 +238,7 @@ def test_recordings_that_are_none(tmp_path):
         subprocess.run(["rm", "-rf", str(place)], check=True)
 
 
-def test_a_link_to_a_recording_elsewhere_is_followed_and_one_to_a_folder_is_not(tmp_path):
+def test_links_are_followed_but_take_no_file_twice_and_go_round_no_circle(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     for place in ("set/a", "set/b"):
         (tmp_path / place).mkdir(parents=True)
@@ -234,10 +246,8 @@ def test_a_link_to_a_recording_elsewhere_is_followed_and_one_to_a_folder_is_not(
     (tmp_path / "elsewhere/2.csv").write_text("x\n" + "2\n" * 8)
     (tmp_path / "set/a/2.csv").symlink_to(tmp_path / "elsewhere/2.csv")
     (tmp_path / "set/a/more").symlink_to(tmp_path / "elsewhere")
-    cases = recordings(
-        path=str(tmp_path / "set"), length=8, stride=8, columns=None, label_column=None,
-        missing="error",
-    )  # fmt: skip
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "set")
+    cases = recordings(**defaults("recordings", path=str(tmp_path / "set"), length=8, stride=8))
     assert len(cases.labels) == 3
 
 

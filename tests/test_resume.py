@@ -471,7 +471,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(once, stopped, harm)
         path.write_bytes(harmed)
     summary = resume(stopped)
     assert summary["resumed"][0]["checkpoint"] == "last.previous.pt"
-    assert "going on from last.previous.pt instead" in (stopped / "run.log").read_text()
+    assert "last.previous.pt is taken instead" in (stopped / "run.log").read_text()
     assert_same(stopped, once / "alone")
 
 
@@ -482,7 +482,7 @@ def test_without_any_usable_checkpoint_it_is_said_what_is_left(stopped):
         resume(stopped)
     for name in ("last.pt", "last.previous.pt"):
         (stopped / name).unlink()
-    with pytest.raises(InputError, match=r"no checkpoint to go on from.*what is left: metrics"):
+    with pytest.raises(InputError, match=r"has no checkpoint, neither last.*what is left: metrics"):
         resume(stopped)
 
 

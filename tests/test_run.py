@@ -15,9 +15,9 @@ from raspitrain.run.prepare import prepare
 from raspitrain.run.run import run
 
 FILES = {
-    "config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "summary.json",
+    "config.yaml", "data.csv", "overrides.yaml", "environment.json", "metrics.csv", "summary.json",
     "accuracy.png", "loss.png", "confusion_matrix.png", "best.pt", "last.pt", "run.log",
-    "telemetry.csv", "report.html",
+    "telemetry.csv", "report.html", "model.rpt",
 }  # fmt: skip
 
 

@@ -91,10 +91,23 @@ def either(*rules: Rule) -> Rule:
     return Rule(lambda v: any(r.allows(v) for r in rules), " or ".join(r.right for r in rules))
 
 
+def span(least: int) -> Rule:
+    """Samples, or seconds such as 2.56s."""
+    seconds = re.compile(r"\s*(\d+(\.\d*)?|\.\d+)\s*m?s\s*")
+    return Rule(
+        lambda v: (
+            (_is_whole(v) and v >= least)
+            or (isinstance(v, str) and seconds.fullmatch(v) is not None)
+        ),
+        f"a whole number of at least {least} or seconds such as 2.56s",
+    )
+
+
 SWITCH = one_of(True, False)
 AUTO = one_of("auto")
 NULL = one_of(None)
 FRACTION = number(least=0, below=1)
+COLUMN = either(text(), whole(-10_000, most=10_000))  # a name, or a position from 0
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
@@ -109,6 +122,7 @@ RULES: dict[str, Rule] = {
     "checkpoint_minutes": number(least=0),
     "checkpoint_epochs": either(whole(1), NULL),
     "checkpoint_share": number(above=0, most=1),
+    "export": one_of("auto", "fp32", "int8", "none"),
     "task": one_of("train", "throughput"),
     "throughput.seconds": number(above=0, most=3600),
     "throughput.warmup_seconds": number(least=0, most=3600),
@@ -129,16 +143,25 @@ RULES: dict[str, Rule] = {
     "dataset.name": text(),
     "dataset.data": text(),
     "dataset.label": text(),
-    "dataset.groups": either(text(), NULL),
+    "dataset.files": either(text(), list_of(text()), NULL),
+    "dataset.groups": either(text(), whole(-100, most=100), NULL),
     "dataset.part": either(text(), NULL),
-    "dataset.stride": whole(1),
-    "dataset.columns": either(list_of(text()), NULL),
-    "dataset.label_column": either(text(), NULL),
+    "dataset.channels": one_of("first", "last", None),
+    "dataset.stride": span(1),
+    "dataset.columns": either(COLUMN, list_of(COLUMN), NULL),
+    "dataset.time_column": either(COLUMN, one_of(False), NULL),
+    "dataset.time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
+    "dataset.rate": either(number(above=0, most=1e9), NULL),
+    "dataset.class_level": either(whole(-1, most=100), NULL),
+    "dataset.label_column": either(COLUMN, NULL),
+    "dataset.leave_out": list_of(either(text(), whole(-(2**62)))),
+    "dataset.group_column": either(COLUMN, NULL),
+    "dataset.skip_lines": whole(0, most=100_000),
     "dataset.missing": one_of("error", "interpolate", "zero"),
     "dataset.unequal": one_of("pad", "resample"),
     "dataset.num_cases": whole(2),
     "dataset.num_channels": whole(1),
-    "dataset.length": either(whole(8), NULL),
+    "dataset.length": either(span(8), NULL),
     "dataset.num_classes": whole(2),
     "dataset.noise": number(least=0, most=1000),
     "dataset.seed": whole(0, most=2**32 - 1),
@@ -228,7 +251,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise InputError(f"{key} is not given: add {key}=... to the command ({right.strip()}).")
         if rule is not None and not rule.allows(value):
             raise InputError(
-                f"{key} must be {rule.right}, not {_shown(value)}{_hint(rule, value)}."
+                f"{key} must be {rule.right}, not {_shown(value)}{_hint(key, rule, value)}."
             )
     _check_together(config)
 
@@ -326,6 +349,10 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "…"
 
 
-def _hint(rule: Rule, value: Any) -> str:
+def _hint(key: str, rule: Rule, value: Any) -> str:
+    if key == "dataset.path" and isinstance(value, int | float):
+        return " (a name that reads like a number or like true needs ./ in front, as ./2024)"
+    if isinstance(value, list) and any(isinstance(entry, bool) for entry in value):
+        return " (yes, no, on and off are true and false in YAML: write 'yes' in quotes)"
     near = difflib.get_close_matches(str(value), rule.right.split(" or "), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -1,11 +1,13 @@
 """Data sets that are arrays already: a folder of .npy files, or one .npz."""
 
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.cases import Cases, make_cases
+from raspitrain.data.cases import Cases, Signals, make_cases, name_unique
+from raspitrain.data.layout import is_missing
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import (
     StoredSignals,
@@ -16,11 +18,24 @@ from raspitrain.data.npy_file import (
     read_values,
     user_path,
 )
+from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
+
+# Names of arrays that say whose a case is, or which part it belongs to.
+GROUPS_NAMES = ("groups", "group", "subject", "subjects", "person", "user", "participant")
+PART_NAMES = ("part", "parts", "split", "fold")
 
 
 def npy(
-    *, path: str, data: str, label: str, groups: str | None, part: str | None, missing: str
+    *,
+    path: str,
+    data: str,
+    label: str,
+    groups: str | None,
+    part: str | None,
+    channels: str | None,
+    leave_out: Sequence[str | int],
+    missing: str,
 ) -> Cases:
     """Return the cases of a folder of .npy files; the signals stay on disk.
 
@@ -36,19 +51,26 @@ def npy(
         File of the groups, (N,): cases of one group stay on one side of a split.
     part : str or None
         File of the data's own split, (N,): 0 train, 1 validation, 2 test.
+    channels : {"first", "last"} or None
+        Whether the signals are (N, C, L) or (N, L, C); None for the first, and refused where that
+        gives more channels than samples.
+    leave_out : sequence of str or int
+        Classes that are not taken.
     missing : {"error", "interpolate", "zero"}
         What becomes of NaN and infinite values.
     """
     folder = user_path(path, "dataset.path")
     check_folder(folder, "dataset.path")
-    signals = StoredSignals(_inside(folder, data, "dataset.data"))
-    return make_cases(
-        signals,
+    return _cases_of_arrays(
+        StoredSignals(_inside(folder, data, "dataset.data")),
         load_npy(_inside(folder, label, "dataset.label")),
-        source=str(folder / data),
-        missing=missing,
         groups=None if groups is None else load_npy(_inside(folder, groups, "dataset.groups")),
         part=None if part is None else load_npy(_inside(folder, part, "dataset.part")),
+        channels=channels,
+        leave_out=leave_out,
+        missing=missing,
+        names={path.stem: path.name for path in folder.glob("*.npy")},
+        source=str(folder / data),
         label_source=str(folder / label),
         groups_source=str(folder / str(groups)),
         part_source=str(folder / str(part)),
@@ -63,7 +85,15 @@ def _inside(folder: Path, name: str, key: str) -> Path:
 
 
 def npz(
-    *, path: str, data: str, label: str, groups: str | None, part: str | None, missing: str
+    *,
+    path: str,
+    data: str,
+    label: str,
+    groups: str | None,
+    part: str | None,
+    channels: str | None,
+    leave_out: Sequence[str | int],
+    missing: str,
 ) -> Cases:
     """Return the cases of a .npz file, which is read whole.
 
@@ -73,6 +103,8 @@ def npz(
         The file.
     data, label, groups, part : str
         Names of the arrays in it; what they hold is as for `npy`. The last two may be None.
+    channels, leave_out
+        As for `npy`.
     missing : {"error", "interpolate", "zero"}
         What becomes of NaN and infinite values.
     """
@@ -93,17 +125,136 @@ def npz(
                 None if name is None else _read_member(archive, file, name, key)
                 for name, key in ((groups, "dataset.groups"), (part, "dataset.part"))
             )
-    return make_cases(
+        bare = [name.removesuffix(".npy") for name in archive.namelist()]
+    return _cases_of_arrays(
         signals,
         labels,
-        source=f"{file}, array '{data}'",
-        missing=missing,
         groups=group_ids,
         part=part_ids,
+        channels=channels,
+        leave_out=leave_out,
+        missing=missing,
+        names=dict(zip(bare, bare, strict=True)),
+        source=f"{file}, array '{data}'",
         label_source=f"{file}, array '{label}'",
         groups_source=f"{file}, array '{groups}'",
         part_source=f"{file}, array '{part}'",
     )
+
+
+def _cases_of_arrays(
+    signals: Signals,
+    labels: np.ndarray,
+    *,
+    groups: np.ndarray | None,
+    part: np.ndarray | None,
+    channels: str | None,
+    leave_out: Sequence[str | int],
+    missing: str,
+    names: Mapping[str, str],
+    source: str,
+    label_source: str,
+    groups_source: str,
+    part_source: str,
+) -> Cases:
+    """Cases of arrays as they were stored; `names` of all that lie there, by their bare names."""
+    if len(signals.shape) == 3 and 0 not in signals.shape:
+        signals = _in_order(signals, channels, source)
+    if labels.dtype.kind in "US":
+        labels = np.char.strip(labels)
+    notes: list[str] = []
+    if labels.shape == signals.shape[:1] and labels.dtype.kind in "iuUS" and len(labels):
+        wanted = [str(name) for name in leave_out]
+        kept = _kept(labels, wanted, label_source)
+        if len(kept) < len(labels):
+            number = len(labels) - len(kept)
+            notes.append(f"classes left out: {', '.join(wanted)} ({number} cases)")
+            signals, labels = Subset(signals, kept), labels[kept]
+            groups = None if groups is None else groups[kept]
+            part = None if part is None else part[kept]
+    warnings = []
+    for key, value, known in (("groups", groups, GROUPS_NAMES), ("part", part, PART_NAMES)):
+        there = [names[name] for name in known if name in names]
+        if value is None and there:
+            warnings.append(
+                f"{there[0]} lies beside the data and is not used; add dataset.{key}={there[0]} if "
+                f"it holds {'whose each case is' if key == 'groups' else 'the split'}"
+            )
+    return make_cases(
+        signals,
+        labels,
+        source=source,
+        missing=missing,
+        groups=groups,
+        part=part,
+        label_source=label_source,
+        groups_source=groups_source,
+        part_source=part_source,
+        taken=Taken(notes=tuple(notes), warnings=tuple(warnings)),
+    )
+
+
+def _in_order(signals: Signals, channels: str | None, source: str) -> Signals:
+    """Signals as (N, C, L)."""
+    if channels == "last":
+        return ChannelsLast(signals)
+    _, num_channels, length = signals.shape
+    if channels is None and num_channels > length:
+        raise InputError(
+            f"{source}: the shape {tuple(signals.shape)} is read as (cases, channels, length), "
+            f"which gives {num_channels} channels of {length} samples; if it is (cases, length, "
+            "channels), say so with dataset.channels=last, else with dataset.channels=first."
+        )
+    return signals
+
+
+def _kept(labels: np.ndarray, leave_out: Sequence[str], source: str) -> np.ndarray:
+    """The cases that are taken: all whose class is not left out.
+
+    Words such as nan among labels of text are refused, unless they are left out.
+    """
+    names, codes = name_unique(labels, source=source, what="labels")
+    for name in leave_out:
+        if name not in names:
+            raise InputError(
+                f"dataset.leave_out names '{name}', which is no class in {source}; "
+                f"{nearest(name, names)}."
+            )
+    for k, name in enumerate(names):
+        if name and is_missing(name) and name not in leave_out:
+            own = np.flatnonzero(codes == k)
+            raise InputError(
+                f"{source}: {len(own)} cases have the label '{name}', the first case {own[0]}: if "
+                "that means that they have none, leave them out with "
+                f"dataset.leave_out=[{name}]; if it is a class, give it another name."
+            )
+    return np.flatnonzero(~np.isin(names, leave_out)[codes])
+
+
+class ChannelsLast:
+    """Signals that are stored as (N, L, C), gathered as (N, C, L)."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        num_cases, length, num_channels = signals.shape
+        self.shape = (num_cases, num_channels, length)
+        self.dtype = signals.dtype
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        return np.ascontiguousarray(self._signals[indices].swapaxes(1, 2))
+
+
+class Subset:
+    """Some of the cases of other signals."""
+
+    def __init__(self, signals: Signals, kept: np.ndarray) -> None:
+        self._signals = signals
+        self._kept = kept
+        self.shape = (len(kept), *signals.shape[1:])
+        self.dtype = signals.dtype
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        return self._signals[self._kept[indices]]
 
 
 def _read_member(archive: zipfile.ZipFile, file: Path, name: str, key: str) -> np.ndarray:

@@ -6,11 +6,12 @@ are only ever read a block at a time.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
+from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
 
 BLOCK_BYTES = 8 << 20  # of a block in float64: large enough to be fast, small on any board
@@ -46,6 +47,12 @@ class Cases:
         int64 (N,): cases of one group never fall on both sides of a split.
     part : np.ndarray or None
         int8 (N,), the data set's own split: 0 train, 1 validation, 2 test.
+    rate : float or None
+        Samples a second, where that is known.
+    units : tuple of str
+        C units, "" where one is not known.
+    taken : Taken
+        What was taken from the files, left out and dropped.
     """
 
     signals: Signals
@@ -54,6 +61,9 @@ class Cases:
     channel_names: tuple[str, ...]
     groups: np.ndarray | None
     part: np.ndarray | None
+    rate: float | None = None
+    units: tuple[str, ...] = ()
+    taken: Taken = field(default_factory=Taken)
 
 
 def make_cases(
@@ -68,6 +78,9 @@ def make_cases(
     label_source: str | None = None,
     groups_source: str | None = None,
     part_source: str | None = None,
+    rate: float | None = None,
+    units: Sequence[str] | None = None,
+    taken: Taken | None = None,
 ) -> Cases:
     """Check signals and labels and put them together.
 
@@ -90,6 +103,12 @@ def make_cases(
         (N,): 0 train, 1 validation, 2 test.
     label_source, groups_source, part_source : str, optional
         What the sentences call these, where they come from files of their own.
+    rate : float, optional
+        Samples a second.
+    units : sequence of str, optional
+        C units.
+    taken : Taken, optional
+        What was taken from the files.
 
     Raises
     ------
@@ -100,6 +119,8 @@ def make_cases(
     shape = tuple(signals.shape)
     if len(shape) != 3:
         hint = f"; write one channel as ({shape[0]}, 1, {shape[1]})" if len(shape) == 2 else ""
+        if len(shape) > 3 and 1 in shape[1:]:
+            hint = "; take the axes of size 1 away with numpy.squeeze"
         raise InputError(
             f"{source}: signals have {len(shape)} dimensions {shape}, but must have three, "
             f"(cases, channels, length){hint}."
@@ -124,6 +145,9 @@ def make_cases(
         if groups is None
         else _encode_groups(groups, num_cases, groups_source or source),
         part=None if part is None else _check_part(part, num_cases, part_source or source),
+        rate=rate,
+        units=("",) * num_channels if units is None else tuple(units),
+        taken=Taken() if taken is None else taken,
     )
 
 
@@ -150,16 +174,21 @@ def encode_labels(
         If labels do not fit the cases, are neither integers nor strings, or name one class.
     """
     if labels.ndim != 1:
+        hint = ""
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            hint = "; save label[:, 0]"
+        elif labels.ndim == 2 and labels.dtype.kind in "iufb" and (labels.sum(axis=1) == 1).all():
+            hint = "; they look one-hot, so save label.argmax(1)"
         raise InputError(
             f"{source}: labels have {labels.ndim} dimensions {labels.shape}, "
-            "but must have one, a label for each case."
+            f"but must have one, a label for each case{hint}."
         )
     if len(labels) != num_cases:
         raise InputError(
             f"{source}: there are {num_cases} cases but {len(labels)} labels; "
             "each case must have one label."
         )
-    names, codes = _name_unique(labels, source=source, what="labels")
+    names, codes = name_unique(labels, source=source, what="labels")
     if "" in names:
         raise InputError(
             f"{source}: case {int(np.argmax(codes == names.index('')))} has an empty label; "
@@ -180,11 +209,14 @@ def encode_labels(
     return rank[codes], tuple(names[k] for k in order)
 
 
-def _name_unique(values: np.ndarray, *, source: str, what: str) -> tuple[list[str], np.ndarray]:
+def name_unique(values: np.ndarray, *, source: str, what: str) -> tuple[list[str], np.ndarray]:
     """Return the different values as text, in no order that matters, and which each one is."""
     if values.dtype.kind not in "iuUS":
+        whole = values.dtype.kind in "bf" and np.isfinite(values).all()
+        whole = whole and (values == np.floor(values)).all()
+        hint = f"; save {what.removesuffix('s')}.astype(int)" if whole else ""
         raise InputError(
-            f"{source}: {what} are of type {values.dtype}, but must be integers or strings."
+            f"{source}: {what} are of type {values.dtype}, but must be integers or strings{hint}."
         )
     unique, codes = np.unique(values, return_inverse=True)
     if unique.dtype.kind != "S":
@@ -201,7 +233,7 @@ def _encode_groups(groups: np.ndarray, num_cases: int, source: str) -> np.ndarra
             f"{source}: groups have the shape {groups.shape}, but there are {num_cases} cases; "
             "each case must have one group."
         )
-    _, codes = _name_unique(groups, source=source, what="groups")
+    _, codes = name_unique(groups, source=source, what="groups")
     return codes.astype(np.int64)
 
 

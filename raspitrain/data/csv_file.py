@@ -1,95 +1,134 @@
-"""One recording from a CSV file, as sensor loggers really write them.
+"""A table of numbers from a text file, as sensor loggers really write them.
 
-Separated by comma, semicolon or tab; with or without names in the first line; perhaps with a
-byte-order mark, `sep=;`, comment lines, a decimal comma, a separator at each line's end, pandas'
-nameless index, missing cells. What is not understood is refused with file, line and column.
+Separated by comma, semicolon, tab, bar or blanks; with or without names, units, comments, lines
+about the device, a decimal comma, a separator at each line's end, missing cells, the serial
+monitor's clock, NUL bytes where the power was cut. What is not understood is refused with file,
+line and column.
 """
 
 import csv
 import io
-import re
+import os
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
+from raspitrain.data import dates, layout
+from raspitrain.data.layout import Layout, NoTableError, is_missing
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import open_file
 from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
-SAMPLE_LINES = 20
-MAX_LINE = 1 << 20  # characters; no logger writes longer lines, a hostile file may
-MOST_PREAMBLE = 10_000  # lines
+BLOCK_BYTES = 1 << 20
+MAX_LINE = 1 << 20  # bytes; no logger writes longer lines, a hostile file may
+HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
+HEAD_BYTES = 4 << 20
 MOST_COLUMNS = 10_000
-LONGEST_NAME = 200  # of a column of time
-MISSING_CELLS = frozenset(("", "na", "n/a", "nan", "null", "none"))
-VALUES_BETWEEN_CHECKS = 1_000_000
+MOST_WORDS = 10_000  # different ones in a column
+BLANK = b"\0\xff"  # what flash and file systems hold where nothing was written
 
-TIME_NAME = re.compile(
-    r"""(.*timestamp.*|.*datetime.*|(logging|sample|system|sensor|device|unix|epoch|local|utc|gps|
-        elapsed|relative|real)?_?(time|date|clock|seconds|millis|milliseconds|micros|epoch|elapsed|
-        uptime|t|ts)_?(s|sec|seconds|ms|msec|millis|us|ns|utc|iso|unix|local|elapsed|txt)?)""",
-    re.VERBOSE,
-)
-DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
+PLAIN, COMMA_3, COMMA_OTHER, DOT_3, DOT_OTHER = 1, 2, 4, 8, 16  # how the cells of a column look
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass
+class Column:
+    """One column of a file.
+
+    Attributes
+    ----------
+    kind : str
+        "number", "time" (dates and times of day, in seconds) or "text".
+    values : np.ndarray
+        float64 (T,), NaN where a cell is missing; of text int32 (T,), the index into `words`.
+    words : tuple of str
+        The different cells of a column of text, stripped.
+    wrong : tuple or None
+        Cells of a column of numbers that are none: how many, the first one's line and text.
+    """
+
+    name: str
+    unit: str
+    kind: str
+    values: np.ndarray
+    words: tuple[str, ...] = ()
+    wrong: tuple[int, int, str] | None = None
+
+
+@dataclass
+class Table:
     """What one file holds.
 
     Attributes
     ----------
-    samples : np.ndarray
-        float32 (C, T); cells that are missing are NaN.
-    channel_names : tuple of str
-        C names; the positions "0", "1" … where the file has no names.
-    labels : list of str or None
-        The T entries of the label column, stripped; equal ones are one object.
-    lines : array of int
-        The line of the file, counted from 1, that each of the T samples stands in.
+    columns : list of Column
+    named : bool
+        Whether the file names its columns; if not, they are channel_0, channel_1 …
+    breaks : list of (int, int)
+        (row, line): from that row on, lines are counted from there.
+    notes : list of str
+        What was passed over, each a clause such as "4 lines before the table".
     """
 
-    samples: np.ndarray
-    channel_names: tuple[str, ...]
-    labels: list[str] | None
-    lines: "array[int]"
+    path: Path
+    columns: list[Column]
+    named: bool
+    breaks: list[tuple[int, int]]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.columns[0].values)
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def line(self, row: int) -> int:
+        """The line of the file, counted from 1, in which a row stands."""
+        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
+        return number + row - start
+
+    def lines(self) -> np.ndarray:
+        """int64 (T,): the line of each row."""
+        lines = np.arange(self.num_rows, dtype=np.int64)
+        ends = [start for start, _ in self.breaks[1:]] + [self.num_rows]
+        for (start, number), end in zip(self.breaks, ends, strict=True):
+            lines[start:end] += number - start
+        return lines
 
 
-def read_recording(
-    path: Path, *, columns: Sequence[str] | None, label_column: str | None
-) -> Recording:
-    """Read a CSV file.
+def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: int = 0) -> Table:
+    """Read a file.
 
     Parameters
     ----------
-    columns : sequence of str or None
-        Names of the channels, in this order; None for all but the label, nameless columns and
-        time: what is called so (time, timestamp, seconds_elapsed, …) and dates that only rise.
-    label_column : str or None
-        Name of the column that says the class.
+    as_text : collection of str or int
+        Columns whose cells are to be kept as they are written, such as labels; one that the file
+        lacks is passed over.
+    skip_lines : int
+        Lines at the beginning that are not part of the table.
 
     Raises
     ------
     InputError
-        If the file cannot be read or a cell is not a number.
+        If the file cannot be read or holds no table.
     """
     try:
         with open_file(path) as raw:
-            start = raw.read(2)
-            raw.seek(0)
-            encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-            text = io.TextIOWrapper(io.BufferedReader(raw), encoding=encoding, newline="")
-            return _read(path, _Lines(text, path), columns, label_column)
+            return _read(path, _Blocks(raw, path), as_text, skip_lines)
     except UnicodeError as error:
         raise InputError(
             f"{path} is not a text file in UTF-8 ({error}); export it as CSV in UTF-8."
+        ) from None
+    except NoTableError as error:
+        raise InputError(
+            f"{path}: {error}." if str(error)[:4] == "line" else f"{path} {error}."
         ) from None
     except csv.Error as error:
         raise InputError(f"{path} cannot be read as CSV: {error}.") from None
@@ -97,237 +136,384 @@ def read_recording(
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
 
 
-class _Lines:
-    """The lines of a text file, none longer than is sane, and how many have been read."""
+def locate(names: Sequence[str], wanted: str | int, path: Path, key: str) -> int:
+    """The position of a column by name, or by number: 0 is the first, -1 the last.
 
-    def __init__(self, text: io.TextIOWrapper, path: Path) -> None:
-        self._text = text
-        self._path = path
-        self._ahead: list[str] = []
-        self.number = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._ahead.pop(0) if self._ahead else self._read()
-        if not line:
-            raise StopIteration
-        self.number += 1
-        return line
-
-    def peek(self, count: int) -> list[str]:
-        """Return the next lines without taking them."""
-        while len(self._ahead) < count and (line := self._read()):
-            self._ahead.append(line)
-        return self._ahead[:count]
-
-    def _read(self) -> str:
-        line = self._text.readline(MAX_LINE)
-        if len(line) == MAX_LINE:
-            raise InputError(
-                f"{self._path}, line {self.number + len(self._ahead) + 1} is longer than "
-                f"{MAX_LINE} characters; the file is not a recording in CSV."
-            )
-        return line
-
-
-def _read(
-    path: Path, lines: _Lines, columns: Sequence[str] | None, label_column: str | None
-) -> Recording:
-    separator, comment = _skip_preamble(lines, path)
-    sample = [line for line in lines.peek(SAMPLE_LINES) if line.strip()]
-    if not sample:
-        raise InputError(f"{path} is empty; a recording needs at least one line of numbers.")
-    separator = separator or _find_separator(sample)
-    first = _cells(sample[0], separator)
-    if _is_header(first):
-        names = first
-        while _cells(next(lines), separator) != first:
-            pass  # blank lines
-    elif comment is not None and len(_cells(comment, separator)) == len(first):
-        names = _cells(comment, separator)  # numpy.savetxt's header
-    else:
-        names = [str(position) for position in range(len(first))]
-    if len(names) > MOST_COLUMNS:
-        raise InputError(
-            f"{path} has {len(names)} columns, more than {MOST_COLUMNS}; a recording has one for "
-            "each channel, and a line for each sample."
-        )
-    if names and names[-1] == "":  # a separator at the end of each line
-        names.pop()
-
-    head = [row for row in csv.reader(lines.peek(2), delimiter=separator) if row]
-    label = None if label_column is None else _locate(path, names, label_column, "label_column")
-    dates: list[int] = []
-    if columns is not None:
-        chosen = [_locate(path, names, name, "columns") for name in columns]
-    else:
-        chosen = []
-        for position, name in enumerate(names):
-            if name == "" or position == label or _is_time_name(name):
-                continue
-            if head and position < len(head[0]) and DATE.fullmatch(head[0][position].strip()):
-                dates.append(position)
-            else:
-                chosen.append(position)
-    if not chosen:
-        raise InputError(
-            f"{path} has no column of signals: {', '.join(names)} are time, label or nameless; "
-            "name the signals in dataset.columns."
-        )
-    samples, labels, numbers = _read_rows(path, lines, separator, names, chosen, label, dates)
-    return Recording(samples, tuple(names[position] for position in chosen), labels, numbers)
-
-
-def _skip_preamble(lines: _Lines, path: Path) -> tuple[str | None, str | None]:
-    """Skip `sep=` and comment lines; return that separator and the last comment, if any."""
-    separator = comment = None
-    while ahead := lines.peek(1):
-        line = ahead[0].strip()
-        if line.startswith("#"):
-            comment = line.lstrip("# ")
-        elif match := re.fullmatch(r"sep=([,;\t])?", ahead[0].rstrip("\r\n")):
-            separator = match[1]
-        elif line:
-            break
-        next(lines)
-        if lines.number > MOST_PREAMBLE:
-            raise InputError(
-                f"{path} begins with more than {MOST_PREAMBLE} comments or empty lines; it is not "
-                "a recording in CSV."
-            )
-    return separator, comment
-
-
-def _find_separator(sample: Sequence[str]) -> str:
-    # In this order: commas may be decimal points between semicolons or tabs.
-    for separator in "\t;":
-        if all(separator in line for line in sample):
-            return separator
-    return ","
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
-
-
-def _is_header(cells: Sequence[str]) -> bool:
-    return not any(_is_number(cell) or DATE.fullmatch(cell) for cell in cells) and any(cells)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.replace(",", "."))
-    except ValueError:
-        return False
-    return True
-
-
-def _is_time_name(name: str) -> bool:
-    if name == "T" or len(name) > LONGEST_NAME:  # T is temperature, more likely
-        return False
-    bare = re.sub(r"\(.*?\)|\[.*?\]", " ", name.lower())
-    return TIME_NAME.fullmatch(re.sub(r"[^a-z0-9]+", "_", bare).strip("_")) is not None
-
-
-def _locate(path: Path, names: Sequence[str], name: str, key: str) -> int:
-    count = names.count(name)
+    Raises
+    ------
+    InputError
+        If there is none, or several have the name.
+    """
+    count = names.count(str(wanted))
     if count == 1:
-        return names.index(name)
+        return names.index(str(wanted))
     if count:
-        raise InputError(f"{path} has {count} columns '{name}', which dataset.{key} asks for.")
-    raise InputError(
-        f"{path} has no column '{name}', which dataset.{key} asks for; {nearest(name, names)}."
-    )
-
-
-def _read_rows(
-    path: Path,
-    lines: _Lines,
-    separator: str,
-    names: Sequence[str],
-    chosen: Sequence[int],
-    label: int | None,
-    dates: Sequence[int],
-) -> tuple[np.ndarray, list[str] | None, "array[int]"]:
-    values, numbers = array("d"), array("q")
-    labels: list[str] = []
-    known: dict[str, str] = {}
-    latest: dict[int, datetime] = {}
-    pick = itemgetter(*chosen) if len(chosen) > 1 else (lambda row: (row[chosen[0]],))
-    width = len(names)
-    free, next_check = available_memory(), VALUES_BETWEEN_CHECKS
-    for row in csv.reader(lines, delimiter=separator, strict=True):
-        if len(row) != width:
-            if not row or (len(row) == 1 and not row[0].strip()):
-                continue
-            if len(row) == width + 1 and not row[-1].strip():
-                row.pop()
-            else:
-                raise InputError(
-                    f"{path}, line {lines.number} has {len(row)} cells, but the file has {width} "
-                    "columns; every line must have as many cells."
-                )
-        try:
-            values.extend(map(float, pick(row)))
-        except ValueError:
-            del values[len(numbers) * len(chosen) :]  # what extend took before it failed
-            for position in chosen:
-                values.append(
-                    _to_number(row[position], separator, path, lines.number, names, position)
-                )
-        numbers.append(lines.number)
-        if label is not None:
-            text = row[label].strip()
-            labels.append(known.setdefault(text, text))
-        for position in dates:
-            date = _to_date(
-                row[position], latest.get(position), path, lines.number, names[position]
-            )
-            latest[position] = date
-        if len(values) >= next_check:
-            next_check = len(values) + VALUES_BETWEEN_CHECKS
-            if 16 * len(values) <= free:
-                continue
-            raise memory_error(
-                f"{path} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
-                "store the windows as data.npy and label.npy and use dataset=npy.",
-                8 * len(values),
-            )
-    if not numbers:
-        raise InputError(f"{path} holds names but no samples.")
-    table = np.frombuffer(values).reshape(len(numbers), len(chosen))
-    with np.errstate(over="ignore", invalid="ignore"):
-        samples = np.ascontiguousarray(table.T, dtype=np.float32)
-    return samples, labels if label is not None else None, numbers
-
-
-def _to_number(
-    cell: str, separator: str, path: Path, line: int, names: Sequence[str], position: int
-) -> float:
-    text = cell.strip()
-    if text.lower() in MISSING_CELLS:
-        return float("nan")
+        places = ", ".join(str(k) for k, name in enumerate(names) if name == str(wanted))
+        raise InputError(
+            f"{path} has {count} columns '{wanted}', which dataset.{key} asks for; name it by "
+            f"position (from 0): {places}."
+        )
     try:
-        return float(text.replace(",", ".") if separator != "," else text)
+        position = int(str(wanted).removeprefix(layout.position_name("")))
     except ValueError:
-        hint = " (a first line that has a number in it is taken for data)" if line == 1 else ""
-        shown = text if len(text) <= 40 else text[:40] + "…"
         raise InputError(
-            f"{path}, line {line}, column '{names[position]}': {shown!r} is not a number{hint}; "
-            "mend it, or name the columns that are signals in dataset.columns."
+            f"{path} has no column '{wanted}', which dataset.{key} asks for; "
+            f"{nearest(str(wanted), names)}."
         ) from None
+    if not -len(names) <= position < len(names):
+        raise InputError(
+            f"{path} has no column {position}, which dataset.{key} asks for; it has {len(names)}, "
+            f"counted from 0: {', '.join(names[:30])}{', …' if len(names) > 30 else ''}."
+        )
+    return position % len(names)
 
 
-def _to_date(cell: str, before: datetime | None, path: Path, line: int, name: str) -> datetime:
-    try:
-        date = datetime.fromisoformat(cell.strip())
-        if before is not None and date < before:
-            raise ValueError
-    except (ValueError, TypeError):  # TypeError: with and without a time zone
+class _Blocks:
+    """A file in blocks of whole lines, every line ending with \\n."""
+
+    def __init__(self, raw: io.FileIO, path: Path) -> None:
+        self._path = path
+        self.num_written, self.num_blank = _written_bytes(raw)
+        self._left = self.num_written
+        start = raw.read(3)
+        wide = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+        if wide:
+            raw.seek(0)
+            text = io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-16", newline="")
+            self._text: io.TextIOWrapper | None = text
+        else:
+            self._text = None
+            raw.seek(3 if start == b"\xef\xbb\xbf" else 0)
+            self._left -= raw.tell()
+        self._raw = raw
+        self._rest = b""
+        self.ended_in_a_line = False
+
+    def _read(self) -> bytes:
+        if self._text is not None:
+            return self._text.read(BLOCK_BYTES).encode()
+        data = self._raw.read(min(BLOCK_BYTES, max(self._left, 0)))
+        self._left -= len(data)
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        number = 1
+        while data := self._read():
+            data = self._rest + data
+            held = b""
+            if data.endswith(b"\r"):  # perhaps half a line's end
+                data, held = data[:-1], b"\r"
+            if b"\r" in data:
+                for end in (b"\r\r\n", b"\r\n", b"\r"):
+                    data = data.replace(end, b"\n")
+            cut = data.rfind(b"\n") + 1
+            block, self._rest = data[:cut], data[cut:] + held
+            longest = len(self._rest) > MAX_LINE
+            if longest or any(len(line) > MAX_LINE for line in _long_lines(block)):
+                at = 0 if longest else next(
+                    k for k, line in enumerate(block.split(b"\n")) if len(line) > MAX_LINE
+                )  # fmt: skip
+                number += block.count(b"\n") if longest else at
+                raise InputError(
+                    f"{self._path}, line {number} is longer than {MAX_LINE} bytes; the file is not "
+                    "a recording in CSV."
+                )
+            number += block.count(b"\n")
+            if block:
+                yield block
+        rest, self._rest = self._rest.rstrip(b"\r"), b""
+        if rest:
+            self.ended_in_a_line = True
+            if not self.num_blank:
+                yield rest + b"\n"
+
+
+def _long_lines(block: bytes) -> list[bytes]:
+    """The lines of a block, if any can be too long."""
+    return block.split(b"\n") if len(block) > MAX_LINE else []
+
+
+def _written_bytes(raw: io.FileIO) -> tuple[int, int]:
+    """How many bytes of a file were written, and how many NUL or erased bytes follow them."""
+    size = end = os.fstat(raw.fileno()).st_size
+    while end:
+        start = max(0, end - 65_536)
+        raw.seek(start)
+        tail = raw.read(end - start).rstrip(BLANK)
+        end = start + len(tail)
+        if tail:
+            break
+    raw.seek(0)
+    if end and end < size <= end + 3:  # UTF-16 may end so
+        end = size
+    return end, size - end
+
+
+def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_lines: int) -> Table:
+    if blocks.num_blank and not blocks.num_written:
+        raise NoTableError(
+            f"holds nothing but {blocks.num_blank} NUL or erased bytes, as a power cut leaves "
+            "them; delete it"
+        )
+    iterator = iter(blocks)
+    head, found = _find_table(iterator, skip_lines)
+    if len(found.names) > MOST_COLUMNS:
         raise InputError(
-            f"{path}, line {line}, column '{name}': {cell.strip()[:40]!r} is not a date at or "
-            "after the one before; mend it, or name the signals in dataset.columns."
-        ) from None
-    return date
+            f"{path} has {len(found.names)} columns, more than {MOST_COLUMNS}; a recording has one "
+            "for each channel, and a line for each sample."
+        )
+    rows = _Rows(path, found, _text_positions(found, as_text))
+    for block in (*head, *iterator):
+        rows.take(block)
+    table = rows.finish()
+    if found.passed_over:
+        table.notes.append(f"{found.passed_over} lines before the table")
+    if rows.num_comments:
+        table.notes.append(f"{rows.num_comments} comments")
+    if blocks.num_blank:
+        cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
+        table.notes.append(f"{blocks.num_blank} NUL or erased bytes at the end{cut}")
+    return table
+
+
+def _find_table(iterator: Iterator[bytes], skip_lines: int) -> tuple[list[bytes], Layout]:
+    head: list[bytes] = []
+    size, ended = 0, False
+    for most in HEAD_LINES:
+        while not ended and size < HEAD_BYTES and sum(b.count(b"\n") for b in head) < most:
+            block = next(iterator, None)
+            if block is None:
+                ended = True
+            else:
+                head.append(block)
+                size += len(block)
+        lines = [line.decode() for line in b"".join(head).split(b"\n")[:-1][:most]]
+        try:
+            return head, layout.find_layout(lines, skip_lines=skip_lines)
+        except NoTableError:
+            if len(lines) < most or most == HEAD_LINES[-1]:
+                raise
+    raise AssertionError
+
+
+def _text_positions(found: Layout, as_text: Collection[str | int]) -> frozenset[int]:
+    positions = set(found.texts)
+    for wanted in as_text:
+        try:
+            positions.add(locate(found.names, wanted, Path(), ""))
+        except InputError:
+            continue  # said where the column is asked for
+    return frozenset(positions)
+
+
+class _Rows:
+    """The rows of a file, as they come."""
+
+    def __init__(self, path: Path, found: Layout, texts: frozenset[int]) -> None:
+        self.path = path
+        self.layout = found
+        self.width = len(found.names)
+        self.texts = {position: array("i") for position in sorted(texts)}
+        self.words: dict[int, dict[str, int]] = {position: {} for position in self.texts}
+        self.times = {p: day for p, day in found.times.items() if p not in texts}
+        self.time_cells: dict[int, list[str]] = {position: [] for position in self.times}
+        self.time_values: dict[int, list[np.ndarray]] = {position: [] for position in self.times}
+        apart = {*self.texts, *self.times}
+        self.numeric = [p for p in range(self.width) if p not in apart]
+        self.values = array("d")
+        self.looks = [0] * self.width
+        self.wrong: dict[int, tuple[int, int, str]] = {}
+        self.breaks: list[tuple[int, int]] = []
+        self.num_rows = 0
+        self.number = 0  # of the last line
+        self.num_comments = 0
+        self._pick = _picker(self.numeric)
+        self._free = available_memory()
+
+    def take(self, block: bytes) -> None:
+        """Read a block of whole lines."""
+        text = block.decode()
+        if "\0" in text:
+            self._refuse_blank(text)
+        odd = "_" in text or '"' in text or ("," in text and self.layout.separator != ",")
+        plain = not odd and self.layout.separator != " "
+        plain = plain and not (self.layout.stamped or self.layout.paired or self.layout.ended)
+        separator, width, values = self.layout.separator, self.width, self.values
+        for line in text.split("\n")[:-1]:
+            self.number += 1
+            if self.number <= self.layout.first:
+                continue
+            cells = line.split(separator) if plain else None
+            if cells is None or len(cells) != width:
+                self._take_odd(line)
+                continue
+            try:
+                values.extend(map(float, self._pick(cells)))
+            except ValueError:
+                del values[self.num_rows * len(self.numeric) :]  # what extend took
+                self._take_odd(line)
+                continue
+            self._take_words(cells)
+        for position, written in self.time_cells.items():
+            day = self.times[position]
+            seconds = dates.to_seconds(written, day_comes_first=day)
+            self.time_values[position].append(seconds)
+            start = self.num_rows - len(written)
+            for k in np.flatnonzero(np.isnan(seconds)).tolist():
+                if not is_missing(written[k]):
+                    self._note_wrong(position, self._line(start + k), written[k].strip())
+            written.clear()
+        if 16 * len(self.values) > self._free:
+            raise memory_error(
+                f"{self.path} does not fit into the {self._free / 1e9:.1f} GB of memory that are "
+                "free; store the windows as data.npy and label.npy and use dataset=npy.",
+                8 * len(self.values),
+            )
+
+    def _take_words(self, cells: Sequence[str]) -> None:
+        """What is not a number in a row whose numbers have been taken."""
+        for position, codes in self.texts.items():
+            words = self.words[position]
+            cell = cells[position].strip()
+            code = words.get(cell)
+            if code is None:
+                code = min(len(words), MOST_WORDS)
+                if code < MOST_WORDS:
+                    words[cell] = code
+            codes.append(code)
+        for position, written in self.time_cells.items():
+            written.append(cells[position])
+        if (
+            not self.breaks
+            or self.number - self.num_rows != self.breaks[-1][1] - self.breaks[-1][0]
+        ):
+            self.breaks.append((self.num_rows, self.number))
+        self.num_rows += 1
+
+    def _take_odd(self, line: str) -> None:
+        """A line that is no plain row: blank, a comment, quoted, with words or missing cells."""
+        found = self.layout
+        if not line.strip():
+            return
+        if layout.is_comment(line, found.separator):
+            self.num_comments += 1
+            return
+        stamp = []
+        if found.stamped:
+            match = layout.STAMP.match(line)
+            stamp = [match[0][:-3].rstrip(" -")] if match else [""]
+            line = line[match.end() :] if match else line
+        if found.paired:
+            self._take_row([*stamp, *self._paired_cells(line, len(stamp))])
+            return
+        for record in line.split(";") if found.ended else [line]:
+            record = record.rstrip().rstrip(",") if found.ended else record
+            if record.strip():
+                self._take_row([*stamp, *layout.split_cells(record, found.separator)])
+
+    def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
+        pairs = layout.pair_cells(line)
+        names = self.layout.names[num_stamps:]
+        if tuple(name for name, _ in pairs) != names:
+            raise InputError(
+                f"{self.path}, line {self.number} should give {', '.join(names)}, each as "
+                f"name:value, and is {line.strip()[:40]!r}; fix it."
+            )
+        return [value for _, value in pairs]
+
+    def _take_row(self, cells: list[str]) -> None:
+        if len(cells) == self.width + 1 and not cells[-1].strip():
+            cells.pop()
+        if len(cells) != self.width:
+            self._refuse_width(cells)
+        for position in self.numeric:
+            self.values.append(self._number(cells[position], position))
+        self._take_words(cells)
+
+    def _refuse_blank(self, text: str) -> None:
+        number = self.number + 1 + text.count("\n", 0, text.index("\0"))
+        raise InputError(
+            f"{self.path}, line {number} holds NUL bytes, as a power cut leaves them; cut the file "
+            "before them."
+        )
+
+    def _refuse_width(self, cells: Sequence[str]) -> None:
+        raise InputError(
+            f"{self.path}, line {self.number} has {len(cells)} cells, but the file has "
+            f"{self.width} columns; every line must have as many cells."
+        )
+
+    def _number(self, cell: str, position: int) -> float:
+        text = cell.strip()
+        if is_missing(text):
+            return float("nan")
+        if layout.is_number(text):
+            self.looks[position] |= _look(text)
+            return float(text.replace(",", "."))
+        self._note_wrong(position, self.number, text)
+        return float("nan")
+
+    def _note_wrong(self, position: int, line: int, text: str) -> None:
+        count, line, first = self.wrong.get(position, (0, line, text))
+        self.wrong[position] = (count + 1, line, first)
+
+    def _line(self, row: int) -> int:
+        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
+        return number + row - start
+
+    def finish(self) -> Table:
+        if not self.num_rows:
+            raise NoTableError("holds names but no samples")
+        numbers = np.frombuffer(self.values).reshape(self.num_rows, len(self.numeric))
+        columns = []
+        for position, (name, unit) in enumerate(
+            zip(self.layout.names, self.layout.units, strict=True)
+        ):
+            if position in self.texts:
+                words = self.words[position]
+                codes = np.frombuffer(self.texts[position], dtype=np.int32)
+                columns.append(Column(name, unit, "text", codes, tuple(words)))
+            elif position in self.times:
+                values = np.concatenate(self.time_values[position])
+                wrong = self.wrong.get(position)
+                columns.append(Column(name, unit, "time", values, wrong=wrong))
+            else:
+                values = numbers[:, self.numeric.index(position)]
+                wrong = self.wrong.get(position)
+                columns.append(Column(name, unit, "number", values, wrong=wrong))
+        self._refuse_thousands()
+        return Table(self.path, columns, self.layout.named, self.breaks)
+
+    def _refuse_thousands(self) -> None:
+        """1,234 beside 987: it cannot be told whether the comma is a decimal point."""
+        comma_is_decimal = any(look & COMMA_OTHER for look in self.looks)
+        for position, look in enumerate(self.looks):
+            comma = look & COMMA_3 and not look & COMMA_OTHER
+            dot = look & DOT_3 and not look & DOT_OTHER and comma_is_decimal
+            if look & PLAIN and (comma or dot):
+                sign, example = (",", "1,234") if comma else (".", "1.234")
+                raise InputError(
+                    f"{self.path}, column '{self.layout.names[position]}': whole numbers stand "
+                    f"beside numbers such as {example}, so '{sign}' seems to part thousands; "
+                    "export the file without thousands separators."
+                )
+
+
+def _look(text: str) -> int:
+    """How a number is written, as one of the bits above; 0 where that tells nothing."""
+    if "e" in text or "E" in text:
+        return 0
+    sign = "," if "," in text else "." if "." in text else ""
+    before, _, after = text.lstrip("+-").partition(sign) if sign else (text.lstrip("+-"), "", "")
+    if not sign:
+        return PLAIN if len(before) <= 3 and before != "0" else 0
+    three = len(after) == 3 and 1 <= len(before) <= 3 and not before.startswith("0")
+    if sign == ",":
+        return COMMA_3 if three else COMMA_OTHER
+    return DOT_3 if three else DOT_OTHER
+
+
+def _picker(positions: Sequence[int]):  # type: ignore[no-untyped-def]
+    if not positions:
+        return lambda row: ()
+    return itemgetter(*positions) if len(positions) > 1 else lambda row: (row[positions[0]],)

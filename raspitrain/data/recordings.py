@@ -1,114 +1,784 @@
 """Recordings of a sensor logger, cut into windows."""
 
-import logging
-import os
+import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases
-from raspitrain.data.csv_file import Recording, read_recording
+from raspitrain.data.channels import (
+    Asked,
+    Chosen,
+    SensorFile,
+    choose,
+    clock_of,
+    column_values,
+    read_file,
+)
+from raspitrain.data.clock import SECONDS, Clock
+from raspitrain.data.columns import LEAST_ROWS, is_person_name
+from raspitrain.data.find import Source, find_recordings
+from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, user_path
-from raspitrain.errors import InputError, input_error
+from raspitrain.data.resample import resample
+from raspitrain.data.taken import Origin, Taken
+from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
-SUFFIXES = (".csv", ".tsv")
-MOST_FILES = 200_000
-
-log = logging.getLogger(__name__)
+RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
+RATES_NOTED = 1.05
+EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as they are
+MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
 
 
 def recordings(
     *,
     path: str,
-    length: int,
-    stride: int,
-    columns: Sequence[str] | None,
-    label_column: str | None,
+    files: str | Sequence[str] | None,
+    length: int | str,
+    stride: int | str,
+    columns: str | int | Sequence[str | int] | None,
+    time_column: str | int | bool | None,
+    time_unit: str | None,
+    rate: float | None,
+    class_level: int | None,
+    label_column: str | int | None,
+    leave_out: Sequence[str | int],
+    groups: str | int | None,
+    group_column: str | int | None,
+    skip_lines: int,
     missing: str,
 ) -> Cases:
     """Return the windows of a folder of CSV files, one recording each, a column a channel.
 
     The recordings are held in memory as float32, the windows are cut when they are gathered. The
-    windows of a recording are one group, so they never fall on both sides of a split.
+    windows of a recording are one group, so they never fall on both sides of a split; neither do
+    recordings that hold the same samples. A window never bridges a gap, a step back of the clock,
+    or a change of label or group.
 
     Parameters
     ----------
     path : str
-        The folder. With `label_column` None it holds a sub-folder for each class.
-    length, stride : int
-        Samples a window, and from one window's start to the next's.
-    columns : sequence of str or None
-        The channels by name; None for all but time, label and nameless columns.
-    label_column : str or None
-        The column that holds the class. It may change within a recording: a window never crosses
-        a change, and rows without a label are left out.
+        The folder, or one file. With `label_column` None it holds a sub-folder for each class;
+        folders train, validation and test above them are the data's own split.
+    files : str, sequence of str or None
+        Patterns of the files to take, such as "Accelerometer.csv" or "*/phone/*.txt".
+    length, stride : int or str
+        Samples a window, and from one window's start to the next's; or seconds, as "2.56s".
+    columns : str, int, sequence of these or None
+        The channels by name or position (0 is the first); None for all but time, label and
+        nameless columns and those that behave like time, a counter, a label or a person.
+    time_column : str, int, bool or None
+        The column of time; None to find it, False to do without.
+    time_unit : str or None
+        Its unit, a key of `raspitrain.data.clock.SECONDS`; None to tell by name and values.
+    rate : float or None
+        Samples a second that all recordings are brought to; None as recorded.
+    class_level : int or None
+        The folder that names the class: 1 the first below `path`, -1 the innermost, 0 the file's
+        own name; None to find out.
+    label_column : str, int or None
+        The column that holds the class. It may change within a recording; rows without a label
+        are left out.
+    leave_out : sequence of str or int
+        Classes that are not taken.
+    groups : str, int or None
+        Whose a recording is, kept on one side of a split: the level of a folder, or a pattern
+        that fits a part of the path, such as "subject*".
+    group_column : str, int or None
+        The column that says whose the rows are.
+    skip_lines : int
+        Lines of each file before its table.
     missing : {"error", "interpolate", "zero"}
         What becomes of empty cells, NaN and infinite values, along each recording.
     """
     check_missing(missing)
-    for name, value, least in (("length", length, 2), ("stride", stride, 1)):
-        if not isinstance(value, int) or value < least:
-            raise InputError(f"dataset.{name} is {value}, but must be a whole number from {least}.")
-    folder = user_path(path, "dataset.path")
-    check_folder(folder, "dataset.path")
-    wanted = None if columns is None else [str(name) for name in columns]
-    if wanted is not None:
-        for name in wanted:
-            if wanted.count(name) > 1:
-                raise InputError(f"dataset.columns names '{name}' twice: name each channel once.")
-        if not wanted:
-            raise InputError("dataset.columns is empty: name the channels, or say null for all.")
+    length_asked, stride_asked = _Span("length", length, 2), _Span("stride", stride, 1)
+    folder, only = _folder(path)
+    found = find_recordings(
+        folder,
+        files=[only] if only else [files] if isinstance(files, str) else files,
+        class_level=class_level,
+        groups=groups,
+        has_labels=label_column is not None,
+    )
+    asked = Asked(
+        columns=_list_of_columns(columns),
+        label_column=label_column,
+        group_column=group_column,
+        time_column=time_column,
+        time_unit=time_unit,
+        skip_lines=skip_lines,
+    )
+    read = _read_all(found.sources, asked)
+    if group_column is None and groups is None and len(found.sources) == 1:
+        asked, read = _with_person_column(found.sources, read, asked)
+    classes = [_classes(source, files) for source, files in zip(found.sources, read, strict=True)]
+    chosen = _choose(read, classes, asked)
+    streams = []
+    for k, source in enumerate(found.sources):
+        streams.append(_stream(source, read[k], chosen, k, asked))
+        read[k] = {}  # what is not a channel is not needed any more
+    names, units = _all_channels(chosen)
+    left_out_classes = [str(name) for name in leave_out]
+    cut = _Cut(folder, streams, names, missing=missing, leave_out=left_out_classes)
+    cut.use_rate(rate)
+    cut.windows(length_asked, stride_asked)
+    left_out = [
+        (f"{sensor}_{name}" if sensor else name, why)
+        for sensor, each in chosen.items()
+        for name, why in each.left_out
+    ]
+    warnings = [*found.warnings, *(w for each in chosen.values() for w in each.warnings)]
+    if group_column is None and groups is None and asked.group_column is None:
+        warnings += _people_left_out(left_out)
+    return cut.cases(
+        names,
+        units,
+        left_out=tuple(dict.fromkeys(left_out)),
+        notes=(*found.notes, *_file_notes(streams)),
+        warnings=tuple(warnings),
+        keeps="recording" if groups is None and asked.group_column is None else "group",
+    )
 
-    samples: list[np.ndarray] = []  # of (C, its own length)
-    starts: list[np.ndarray] = []  # of each recording's windows
-    labels: list[np.ndarray] = []
-    names: tuple[str, ...] = ()
-    unknown = _Unknown()
-    longest = 0
-    for file in _find_files(folder):
-        if file.stat().st_size > (free := available_memory()):
-            raise memory_error(
-                f"{file} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
-                "store the windows as data.npy and label.npy and use dataset=npy.",
-                file.stat().st_size,
+
+def _folder(path: str) -> tuple[Path, str | None]:
+    """The folder of the recordings, and the name of the only one if a file is given."""
+    place = user_path(path, "dataset.path")
+    if place.is_file():
+        return place.parent, place.name
+    check_folder(place, "dataset.path")
+    return place, None
+
+
+def _list_of_columns(
+    columns: str | int | Sequence[str | int] | None,
+) -> Sequence[str | int] | None:
+    if columns is None:
+        return None
+    listed = [columns] if isinstance(columns, str | int) else list(columns)
+    if not listed:
+        raise InputError("dataset.columns is empty: name the channels, or say null for all.")
+    for name in listed:
+        if listed.count(name) > 1:
+            raise InputError(f"dataset.columns names '{name}' twice: name each channel once.")
+    return listed
+
+
+class _Span:
+    """A number of samples, or of seconds, that the user gave."""
+
+    def __init__(self, name: str, value: int | str, least: int) -> None:
+        self.name, self.value, self.least = name, value, least
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|ms)\s*", str(value))
+        self.seconds = None if match is None else float(match[1]) * SECONDS[match[2]]
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if self.seconds is None and not whole:
+            raise InputError(
+                f"dataset.{name} is {value!r}, but must be a whole number of samples, or seconds "
+                "such as 2.56s."
             )
-        recording = read_recording(file, columns=wanted, label_column=label_column)
-        names = names or recording.channel_names
-        signals = _arrange(recording, names, file)
-        if missing == "error":
-            unknown.note(recording, file)
-        fill_missing(signals, "zero" if missing == "error" else missing)
-        runs = _runs(recording, file, folder)
-        longest = max([longest, *(stop - start for start, stop, _ in runs)])
-        windows = [np.arange(start, stop - length + 1, stride) for start, stop, _ in runs]
-        samples.append(signals)
-        starts.append(np.concatenate([np.empty(0, np.int64), *windows]))
-        labels += [np.full(len(w), label) for w, (_, _, label) in zip(windows, runs, strict=True)]
-    unknown.refuse(folder)
-    num_windows = np.array([len(own) for own in starts])
-    if not num_windows.any():
+        if whole and int(value) < least:
+            raise InputError(f"dataset.{name} is {value}, but must be a whole number from {least}.")
+
+    def samples(self, rate: float | None) -> int:
+        if self.seconds is None:
+            return int(self.value)
+        if rate is None:
+            raise InputError(
+                f"dataset.{self.name}={self.value} needs to know how many samples a second there "
+                "are, and no column of time says so; give samples, or name that column and its "
+                "unit with dataset.time_column and dataset.time_unit."
+            )
+        samples = round(self.seconds * rate)
+        if samples < self.least:
+            raise InputError(
+                f"dataset.{self.name}={self.value} is {samples} samples at {rate:g} Hz, but must "
+                f"be at least {self.least}."
+            )
+        return samples
+
+
+def _read_all(sources: Sequence[Source], asked: Asked) -> list[dict[str, SensorFile]]:
+    read = []
+    for source in sources:
+        for file in source.files.values():
+            if file.stat().st_size > (free := available_memory()):
+                raise memory_error(
+                    f"{file} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
+                    "store the windows as data.npy and label.npy and use dataset=npy.",
+                    file.stat().st_size,
+                )
+        read.append({sensor: read_file(file, asked) for sensor, file in source.files.items()})
+    return read
+
+
+def _with_person_column(
+    sources: Sequence[Source], read: list[dict[str, SensorFile]], asked: Asked
+) -> tuple[Asked, list[dict[str, SensorFile]]]:
+    """One file of several people: its column of people is the group, as else there is but one."""
+    (files,) = read
+    file = next(iter(files.values()))
+    for column, fact in zip(file.table.columns, file.facts, strict=True):
+        if is_person_name(column.name) and not fact.constant and not fact.wavers:
+            asked = replace(asked, group_column=column.name)
+            return asked, _read_all(sources, asked)
+    return asked, read
+
+
+def _choose(
+    read: Sequence[dict[str, SensorFile]], classes: Sequence[frozenset[str]], asked: Asked
+) -> dict[str, Chosen]:
+    """The channels of each sensor; one that has none is left out, if another has some."""
+    sensors = list(read[0])
+    chosen = {
+        sensor: choose(
+            [files[sensor] for files in read], classes, asked, may_be_empty=len(sensors) > 1
+        )
+        for sensor in sensors
+    }
+    if not any(each.channels for each in chosen.values()):
+        choose([files[sensors[0]] for files in read], classes, asked)  # says why
+    return chosen
+
+
+def _classes(source: Source, files: dict[str, SensorFile]) -> frozenset[str]:
+    if source.class_name is not None:
+        return frozenset([source.class_name])
+    file = next(iter(files.values()))
+    assert file.label is not None
+    return frozenset(file.table.columns[file.label].words)
+
+
+@dataclass
+class _Stream:
+    """One recording: its samples and what is known of each.
+
+    Attributes
+    ----------
+    signals : np.ndarray
+        float32 (C, T).
+    clock : Clock or None
+    cuts : np.ndarray
+        int64: samples at which a new stretch begins.
+    labels, groups : list of str or None
+        Of each sample.
+    rows : np.ndarray or None
+        The row of each sample where they were put into another order.
+    """
+
+    source: Source
+    file: SensorFile
+    signals: np.ndarray
+    clock: Clock | None
+    cuts: np.ndarray
+    labels: list[str] | None
+    groups: list[str] | None
+    rows: np.ndarray | None
+    notes: list[str]
+    num_missing: int = 0
+    digest: bytes = b""
+
+
+def _stream(
+    source: Source,
+    files: dict[str, SensorFile],
+    chosen: dict[str, Chosen],
+    index: int,
+    asked: Asked,
+) -> _Stream:
+    parts = [
+        _sensor_stream(source, files[sensor], each, index, asked)
+        for sensor, each in chosen.items()
+        if each.channels
+    ]
+    return parts[0] if len(parts) == 1 else _join(source, parts)
+
+
+def _sensor_stream(
+    source: Source, file: SensorFile, chosen: Chosen, index: int, asked: Asked
+) -> _Stream:
+    labels = None if file.label is None else file.words(file.label)
+    groups = None if file.group is None else file.words(file.group)
+    rows = None if groups is None else _order_by_group(file, groups)
+    clock = None
+    if chosen.clocks is not None:
+        clock = clock_of(file, chosen.clocks[index], asked.time_unit, rows)
+    signals = np.stack([column_values(file.table.columns[p]) for p in chosen.places[index]])
+    cuts = np.empty(0, np.int64) if clock is None else clock.cuts
+    if rows is not None:
+        signals = np.ascontiguousarray(signals[:, rows])
+        labels = None if labels is None else [labels[row] for row in rows.tolist()]
+        groups = [groups[row] for row in rows.tolist()] if groups else groups
+    bad = ~np.isfinite(signals)
+    stream = _Stream(
+        source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
+        num_missing=int(bad.sum()),
+    )  # fmt: skip
+    stream.digest = hashlib.blake2b(signals.tobytes(), digest_size=16).digest()
+    return stream
+
+
+def _order_by_group(file: SensorFile, groups: Sequence[str]) -> np.ndarray | None:
+    """Rows of several people mixed with each other, put together person by person."""
+    assert file.group is not None
+    codes = file.table.columns[file.group].values
+    num_runs = 1 + int(np.count_nonzero(np.diff(codes)))
+    if num_runs * MIXED_ROWS <= len(codes) or num_runs <= len(set(groups)):
+        return None
+    return np.argsort(codes, kind="stable")
+
+
+def _join(source: Source, parts: Sequence[_Stream]) -> _Stream:
+    """Bring the sensors of a recording to the moments of the fastest one."""
+    if any(part.clock is None for part in parts):
+        lengths = {part.signals.shape[1] for part in parts}
+        if len(lengths) > 1:
+            raise InputError(
+                f"{source.name}: its sensors have {' and '.join(map(str, sorted(lengths)))} "
+                "samples and no column of time to join them by; choose one with dataset.files."
+            )
+        one = parts[0]
+        one.signals = np.concatenate([part.signals for part in parts])
+    else:
+        one = _join_by_time(source, parts)
+    one.num_missing = sum(part.num_missing for part in parts)
+    one.digest = hashlib.blake2b(one.signals.tobytes(), digest_size=16).digest()
+    one.notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    return one
+
+
+def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
+    times = []
+    for part in parts:
+        assert part.clock is not None
+        if part.clock.num_back:
+            raise InputError(
+                f"{part.file.path}: its clock goes back, so that it cannot be joined by time with "
+                "the other sensors; fix it, or choose one sensor with dataset.files."
+            )
+        times.append(part.clock.start + part.clock.seconds)
+    steps = [np.inf if len(t) < 2 else (t[-1] - t[0]) / (len(t) - 1) for t in times]
+    lead = int(np.argmin(steps))
+    start, stop = max(t[0] for t in times), min(t[-1] for t in times)
+    inside = np.flatnonzero((times[lead] >= start) & (times[lead] <= stop))
+    if not len(inside):
         raise InputError(
-            f"{folder}: no recording has {length} samples of one class in a row, the longest has "
-            f"{longest}; choose a smaller dataset.length."
+            f"{source.name}: its sensors were recorded at different times, so that they cannot be "
+            "joined; choose one with dataset.files."
         )
-    if not num_windows.all():
-        log.warning(
-            "%d of %d recordings in %s are shorter than one window and left out.",
-            (num_windows == 0).sum(),
-            len(num_windows),
-            folder,
+    one = parts[lead]
+    assert one.clock is not None
+    moments = times[lead][inside]
+    keep = np.ones(len(inside), dtype=bool)
+    signals = []
+    for part, own in zip(parts, times, strict=True):
+        assert part.clock is not None
+        if part is one:
+            signals.append(part.signals[:, inside])
+            continue
+        signals.append(np.stack([np.interp(moments, own, row) for row in part.signals]))
+        for cut in part.clock.cuts.tolist():
+            keep &= (moments <= own[cut - 1]) | (moments >= own[cut])
+    kept = np.flatnonzero(keep)
+    places = inside[kept]
+    cuts = np.zeros(len(one.signals[0]) + 1, dtype=np.int64)
+    cuts[one.cuts] = 1
+    passed = np.cumsum(cuts)[places]  # how many cuts lie before each sample that is kept
+    new = np.flatnonzero((np.diff(passed) > 0) | (np.diff(kept) > 1)) + 1
+    return replace(
+        one,
+        signals=np.concatenate(signals).astype(np.float32)[:, kept],
+        clock=replace(one.clock, seconds=one.clock.seconds[places]),
+        cuts=new,
+        labels=None if one.labels is None else [one.labels[k] for k in places.tolist()],
+        groups=None if one.groups is None else [one.groups[k] for k in places.tolist()],
+        rows=places if one.rows is None else one.rows[places],
+    )
+
+
+def _all_channels(chosen: dict[str, Chosen]) -> tuple[list[str], list[str]]:
+    """Names and units; where sensors are joined, SENSOR_NAME."""
+    names = [
+        f"{sensor}_{name}" if sensor else name
+        for sensor, each in chosen.items()
+        for name in each.channels
+    ]
+    return names, [unit for each in chosen.values() for unit in each.units]
+
+
+def _people_left_out(left_out: Sequence[tuple[str, str]]) -> list[str]:
+    return [
+        f"column '{name}' says whose the rows are; keep each person on one side of the split with "
+        f"dataset.group_column={name}"
+        for name, why in left_out
+        if is_person_name(name) and why == "person"
+    ]
+
+
+def _file_notes(streams: Sequence[_Stream]) -> list[str]:
+    """What was passed over in the files, each kind once."""
+    kinds = Counter(note for stream in streams for note in dict.fromkeys(stream.notes))
+    return [
+        f"passed over in {count} file{'' if count == 1 else 's'}: {note}"
+        for note, count in kinds.most_common(5)
+    ]
+
+
+@dataclass
+class _Piece:
+    """A stretch of one class and group without a gap."""
+
+    start: int
+    stop: int
+    label: str
+    group: str
+
+
+class _Cut:
+    """From streams to windows, step by step, noting what is dropped."""
+
+    def __init__(
+        self,
+        folder: Path,
+        streams: list[_Stream],
+        names: Sequence[str],
+        *,
+        missing: str,
+        leave_out: Sequence[str],
+    ) -> None:
+        self.folder = folder
+        self.streams = streams
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.rate: float | None = None
+        if missing == "error":
+            _refuse_missing(folder, streams, names)
+        no_label: Counter[str] = Counter()
+        no_group = 0
+        self.pieces: list[list[_Piece]] = []
+        for stream in streams:
+            pieces = _pieces(stream)
+            no_label.update({p.label: p.stop - p.start for p in pieces if p.label == ""})
+            no_group += sum(p.stop - p.start for p in pieces if p.group == "")
+            pieces = [p for p in pieces if p.label and p.group and p.label not in leave_out]
+            if missing != "error":
+                for piece in pieces:
+                    fill_missing(stream.signals[:, piece.start : piece.stop], missing)
+            self.pieces.append(pieces)
+        if no_label:
+            self.notes.append(f"{sum(no_label.values())} rows without a label left out")
+        if no_group:
+            self.notes.append(f"{no_group} rows without a group left out")
+        self._check_left_out(leave_out)
+        self._merge_copies()
+
+    def _check_left_out(self, leave_out: Sequence[str]) -> None:
+        every = sorted({label for stream in self.streams for label in _labels(stream)} - {""})
+        for name in leave_out:
+            if name not in every:
+                raise InputError(
+                    f"dataset.leave_out names '{name}', which is no class of {self.folder}; "
+                    f"{nearest(name, every)}."
+                )
+        if leave_out:
+            self.notes.append(f"classes left out: {', '.join(leave_out)}")
+
+    def _merge_copies(self) -> None:
+        """Recordings with the same samples are one group; of two classes they are refused."""
+        first_of: dict[bytes, int] = {}
+        self.copy_of = [""] * len(self.streams)
+        for k, stream in enumerate(self.streams):
+            samples = stream.signals
+            if samples.shape[1] < LEAST_ROWS or (samples == samples[:, :1]).all():
+                continue  # alike by chance
+            first = first_of.setdefault(stream.digest, k)
+            if first == k:
+                continue
+            other = self.streams[first]
+            here, there = (self._classes_of(index) for index in (k, first))
+            if here != there:
+                raise InputError(
+                    f"{self.folder}: {other.source.name} ({', '.join(there)}) and "
+                    f"{stream.source.name} ({', '.join(here)}) hold the same samples under two "
+                    "classes; delete the wrong one."
+                )
+            if other.source.part != stream.source.part:
+                raise InputError(
+                    f"{self.folder}: {other.source.name} and {stream.source.name} hold the same "
+                    "samples in two parts, so that the test would ask for what was learnt; delete "
+                    "one."
+                )
+            self.copy_of[k] = other.source.name
+            for piece, original in zip(self.pieces[k], self.pieces[first], strict=True):
+                piece.group = original.group
+        if num_copies := sum(map(bool, self.copy_of)):
+            k = next(k for k, name in enumerate(self.copy_of) if name)
+            self.warnings.append(
+                f"{num_copies} of {len(self.streams)} recordings are copies of others "
+                f"({self.streams[k].source.name} of {self.copy_of[k]}); they stay on one side of "
+                "the split, but count twice"
+            )
+
+    def _classes_of(self, index: int) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(piece.label for piece in self.pieces[index]))
+
+    def use_rate(self, wanted: float | None) -> None:
+        """Hold the rates against each other, or bring all to one."""
+        rates = [_own_rate(stream) for stream in self.streams]
+        known = [k for k, rate in enumerate(rates) if rate is not None]
+        clocks = [stream.clock for stream in self.streams if stream.clock is not None]
+        num_gaps, num_back = self._count_gaps()
+        if num_gaps or num_back:
+            where = sum(bool(s.clock and len(s.cuts)) for s in self.streams)
+            self.notes.append(
+                f"cut at {num_gaps} gap{'' if num_gaps == 1 else 's'} and {num_back} "
+                f"step{'' if num_back == 1 else 's'} back of the clock, in {where} of "
+                f"{len(self.streams)} recordings"
+            )
+        if wanted is not None:
+            self._resample(wanted)
+            return
+        if not known:
+            return
+        steps = {k: clock.step for k, s in enumerate(self.streams)
+                 if (clock := s.clock) is not None and clock.step > 0}  # fmt: skip
+        in_hertz = len(known) == len(steps)
+        values = {k: rates[k] for k in known} if in_hertz else {k: 1 / v for k, v in steps.items()}
+        self._compare_rates({k: v for k, v in values.items() if v is not None}, in_hertz)
+        if in_hertz and clocks:
+            self.rate = _tidy(float(np.median([rates[k] for k in known])))
+
+    def _compare_rates(self, rates: dict[int, float], in_hertz: bool) -> None:
+        slow, fast = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+        ratio = rates[fast] / rates[slow]
+        if ratio <= RATES_NOTED:
+            return
+        names = [self.streams[k].source.name for k in (slow, fast)]
+        figures = [f"{_tidy(rates[k]):g}{' Hz' if in_hertz else ' samples a unit of time'}"
+                   for k in (slow, fast)]  # fmt: skip
+        middle = (rates[slow] * rates[fast]) ** 0.5
+        num_slow = sum(rate < middle for rate in rates.values())
+        sentence = (
+            f"recordings have different rates: {names[0]} has {figures[0]}, {names[1]} has "
+            f"{figures[1]} ({num_slow} nearer the first, {len(rates) - num_slow} nearer the second)"
         )
-    recording_of = np.repeat(np.arange(len(samples)), num_windows)
-    return make_cases(
-        Windows(samples, recording_of, np.concatenate(starts), length),
-        np.concatenate(labels),
-        source=str(folder),
-        missing="error",
-        channel_names=_channel_names(names),
-        groups=recording_of,
+        remedy = f"bring all to one with dataset.rate={_tidy(rates[slow]):g}"
+        if ratio > RATES_APART:
+            raise InputError(
+                f"{self.folder}: {sentence}, so that a window is not the same time in each; "
+                f"{remedy}, or do without time with dataset.time_column=false."
+            )
+        self.warnings.append(f"{sentence}; {remedy}")
+
+    def _count_gaps(self) -> tuple[int, int]:
+        """Gaps and steps back within what is one class and group."""
+        gaps = back = 0
+        for stream, pieces in zip(self.streams, self.pieces, strict=True):
+            if stream.clock is None:
+                continue
+            seconds = stream.clock.seconds
+            for before, after in pairwise(pieces):
+                if (before.label, before.group) != (after.label, after.group):
+                    continue
+                if before.stop == after.start:
+                    if seconds[after.start] < seconds[before.stop - 1]:
+                        back += 1
+                    else:
+                        gaps += 1
+        return gaps, back
+
+    def _resample(self, wanted: float) -> None:
+        changed = 0
+        for k, stream in enumerate(self.streams):
+            clock, pieces = stream.clock, self.pieces[k]
+            if clock is None or clock.rate is None:
+                raise InputError(
+                    f"dataset.rate={wanted:g}: {stream.source.name} does not say how many samples "
+                    "a second it has; name its column of time and the unit with "
+                    "dataset.time_column and dataset.time_unit."
+                )
+            if abs(clock.rate / wanted - 1) <= EVEN_ENOUGH:
+                continue
+            changed += 1
+            signals, start = [], 0
+            for piece in pieces:
+                inside = slice(piece.start, piece.stop)
+                new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
+                signals.append(new)
+                piece.start, piece.stop = start, start + new.shape[1]
+                start = piece.stop
+            stream.signals = np.concatenate(signals, axis=1) if signals else stream.signals[:, :0]
+        self.rate = float(wanted)
+        if changed:
+            self.notes.append(
+                f"{changed} of {len(self.streams)} recordings resampled to {wanted:g} Hz"
+            )
+
+    def windows(self, length: _Span, stride: _Span) -> None:
+        """Say where the windows begin."""
+        self.length, step = length.samples(self.rate), stride.samples(self.rate)
+        self.starts = [
+            [np.arange(p.start, p.stop - self.length + 1, step) for p in pieces]
+            for pieces in self.pieces
+        ]
+        longest: Counter[str] = Counter()
+        number: Counter[str] = Counter()
+        for pieces, starts in zip(self.pieces, self.starts, strict=True):
+            for piece, own in zip(pieces, starts, strict=True):
+                longest[piece.label] = max(longest[piece.label], piece.stop - piece.start)
+                number[piece.label] += len(own)
+        if not any(number.values()):
+            raise InputError(
+                f"{self.folder}: no recording has {self.length} samples of one class in a row"
+                f"{self._broken()}, the longest has {max(longest.values(), default=0)}; choose a "
+                "smaller dataset.length."
+            )
+        for label, count in number.items():
+            if not count:
+                raise InputError(
+                    f"{self.folder}: the class '{label}' would vanish, as it has at most "
+                    f"{longest[label]} samples in a row{self._broken()} and a window is "
+                    f"{self.length}; choose a smaller dataset.length, or leave it out with "
+                    f"dataset.leave_out=[{label}]."
+                )
+        empty = [
+            stream.source.name
+            for stream, starts in zip(self.streams, self.starts, strict=True)
+            if not sum(map(len, starts))
+        ]
+        if empty:
+            self.warnings.append(
+                f"{len(empty)} of {len(self.streams)} recordings in {self.folder} are shorter than "
+                f"one window and left out ({', '.join(empty[:3])}{', …' if len(empty) > 3 else ''})"
+            )
+
+    def _broken(self) -> str:
+        gaps, back = self._count_gaps()
+        if not gaps + back:
+            return ""
+        return (
+            f" (the clock has {gaps} gaps and {back} steps back; dataset.time_column=false does "
+            "without it)"
+        )
+
+    def cases(
+        self,
+        names: Sequence[str],
+        units: Sequence[str],
+        *,
+        left_out: tuple[tuple[str, str], ...],
+        notes: tuple[str, ...],
+        warnings: tuple[str, ...],
+        keeps: str,
+    ) -> Cases:
+        places = [
+            (k, piece, own)
+            for k, (pieces, starts) in enumerate(zip(self.pieces, self.starts, strict=True))
+            for piece, own in zip(pieces, starts, strict=True)
+        ]
+        counts = [len(own) for _, _, own in places]
+        recording_of = np.repeat([k for k, _, _ in places], counts)
+        start = np.concatenate([own for _, _, own in places])
+        labels = np.repeat(np.array([piece.label for _, piece, _ in places]), counts)
+        groups = np.repeat(np.array([piece.group for _, piece, _ in places]), counts)
+        parts = [stream.source.part for stream in self.streams]
+        taken = Taken(
+            what="recording",
+            origins=tuple(self._origin(k) for k in range(len(self.streams))),
+            origin_of=recording_of,
+            left_out=left_out,
+            notes=(*notes, *self.notes),
+            warnings=(*warnings, *self.warnings),
+            keeps=keeps,
+        )
+        return make_cases(
+            Windows([s.signals for s in self.streams], recording_of, start, self.length),
+            labels,
+            source=str(self.folder),
+            missing="error",
+            channel_names=names,
+            groups=groups,
+            part=None if None in parts else np.array(parts, dtype=np.int8)[recording_of],
+            rate=self.rate,
+            units=units,
+            taken=taken,
+        )
+
+    def _origin(self, k: int) -> Origin:
+        stream, pieces = self.streams[k], self.pieces[k]
+        groups = dict.fromkeys(piece.group for piece in pieces)
+        clock = stream.clock
+        gaps = 0 if clock is None else clock.num_gaps
+        return Origin(
+            name=stream.source.name,
+            classes=self._classes_of(k),
+            group=", ".join(groups),
+            num_samples=stream.signals.shape[1],
+            seconds=None if clock is None or clock.rate is None else float(clock.seconds[-1]),
+            rate=None if clock is None else clock.rate,
+            num_missing=stream.num_missing,
+            num_gaps=gaps,
+            num_back=0 if clock is None else clock.num_back,
+            copy_of=self.copy_of[k],
+        )
+
+
+def _own_rate(stream: _Stream) -> float | None:
+    return None if stream.clock is None else stream.clock.rate
+
+
+def _tidy(rate: float) -> float:
+    """A rate without the digits that stamps do not carry."""
+    whole = round(rate)
+    return float(whole) if whole and abs(rate / whole - 1) < 0.005 else float(f"{rate:.4g}")
+
+
+def _labels(stream: _Stream) -> set[str]:
+    return {stream.source.class_name or ""} if stream.labels is None else set(stream.labels)
+
+
+def _pieces(stream: _Stream) -> list[_Piece]:
+    """The stretches of one class and group that no cut of the clock goes through."""
+    num_samples = stream.signals.shape[1]
+    breaks = {0, num_samples, *stream.cuts.tolist()}
+    for values in (stream.labels, stream.groups):
+        if values is not None:
+            breaks |= {k for k in range(1, num_samples) if values[k] != values[k - 1]}
+    edges = sorted(breaks)
+    own = stream.source.group or stream.source.name
+    return [
+        _Piece(
+            start,
+            stop,
+            (stream.source.class_name or "") if stream.labels is None else stream.labels[start],
+            own if stream.groups is None else stream.groups[start],
+        )
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _refuse_missing(folder: Path, streams: Sequence[_Stream], names: Sequence[str]) -> None:
+    count = sum(stream.num_missing for stream in streams)
+    if not count:
+        return
+    stream = next(stream for stream in streams if stream.num_missing)
+    bad = ~np.isfinite(stream.signals)
+    sample = int(np.flatnonzero(bad.any(axis=0))[0])
+    channel = names[int(np.flatnonzero(bad[:, sample])[0])]
+    row = sample if stream.rows is None else int(stream.rows[sample])
+    line = f", line {stream.file.table.line(row)}" if len(stream.source.files) == 1 else ""
+    raise InputError(
+        f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "
+        f"too large for float32 (3.4e38), the first in {stream.file.path}{line}, column "
+        f"'{channel}'; fix the data, or accept them with dataset.missing=interpolate or "
+        "dataset.missing=zero."
     )
 
 
@@ -145,96 +815,49 @@ class Windows:
         return out
 
 
-def _find_files(folder: Path) -> list[Path]:
-    """Every recording below the folder, sorted; hidden names and links to folders left out."""
-    files: list[Path] = []
-    to_read = [folder]
-    try:
-        while to_read:
-            if len(to_read) + len(files) > MOST_FILES:
-                raise InputError(
-                    f"{folder} holds more than {MOST_FILES} files and folders; store the windows "
-                    "as data.npy and label.npy and use dataset=npy."
-                )
-            with os.scandir(to_read.pop()) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        to_read.append(Path(entry.path))
-                    elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                        files.append(Path(entry.path))
-    except OSError as error:
-        where = error.filename or folder
-        raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
-    if not files:
-        raise InputError(
-            f"{folder} holds no .csv or .tsv file; dataset.path is the folder of the recordings."
-        )
-    for file in files:
-        if not str(file).isprintable():
-            raise InputError(f"{str(file)!a} has a name that cannot be shown; rename it.")
-    return sorted(files)
+@dataclass(frozen=True)
+class Recording:
+    """What one file holds.
+
+    Attributes
+    ----------
+    samples : np.ndarray
+        float32 (C, T); cells that are missing are NaN.
+    channel_names : tuple of str
+        C names.
+    labels : list of str or None
+        The T entries of the label column, stripped; "" where there is none.
+    lines : np.ndarray
+        int64 (T,): the line of the file, counted from 1, that each sample stands in.
+    clock : Clock or None
+        What its column of time says.
+    """
+
+    samples: np.ndarray
+    channel_names: tuple[str, ...]
+    labels: list[str] | None
+    lines: np.ndarray
+    clock: Clock | None
 
 
-def _arrange(recording: Recording, names: tuple[str, ...], file: Path) -> np.ndarray:
-    """Return the samples with the channels in the order of the first recording."""
-    if recording.channel_names == names:
-        return recording.samples
-    if sorted(recording.channel_names) != sorted(names):
-        raise InputError(
-            f"{file} has the channels {', '.join(recording.channel_names)}, but the first "
-            f"recording has {', '.join(names)}; name those that all have in dataset.columns."
-        )
-    return recording.samples[[recording.channel_names.index(name) for name in names]]
+def read_recording(
+    path: Path,
+    *,
+    columns: Sequence[str | int] | None,
+    label_column: str | int | None,
+    time_column: str | int | bool | None = None,
+) -> Recording:
+    """Read one file by itself, as `recordings` reads those of a folder.
 
-
-def _runs(recording: Recording, file: Path, folder: Path) -> list[tuple[int, int, str]]:
-    """Return (start, stop, label) of every stretch of one class."""
-    num_samples = recording.samples.shape[1]
-    if recording.labels is None:
-        inside = file.relative_to(folder).parts
-        if len(inside) == 1:
-            raise InputError(
-                f"{file} lies in the folder itself; put recordings into a sub-folder for each "
-                "class, or name the column that holds the class in dataset.label_column."
-            )
-        return [(0, num_samples, inside[0])]
-    runs, start = [], 0
-    for stop in range(1, num_samples + 1):
-        if stop == num_samples or recording.labels[stop] != recording.labels[start]:
-            if recording.labels[start]:
-                runs.append((start, stop, recording.labels[start]))
-            start = stop
-    return runs
-
-
-def _channel_names(names: tuple[str, ...]) -> list[str]:
-    return [f"channel_{name}" if name.isdigit() else name for name in names]
-
-
-class _Unknown:
-    """How many values are missing, and where the first is."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.first = ""
-
-    def note(self, recording: Recording, file: Path) -> None:
-        bad = ~np.isfinite(recording.samples)
-        count = int(bad.sum())
-        if count and not self.count:
-            sample = int(np.flatnonzero(bad.any(axis=0))[0])
-            channel = int(np.flatnonzero(bad[:, sample])[0])
-            column = recording.channel_names[channel]
-            self.first = f"{file}, line {recording.lines[sample]}, column '{column}'"
-        self.count += count
-
-    def refuse(self, folder: Path) -> None:
-        if self.count:
-            raise InputError(
-                f"{folder}: {self.count} {'value is' if self.count == 1 else 'values are'} "
-                f"missing, NaN, infinite or too large for float32 (3.4e38), the first in "
-                f"{self.first}; fix the data, or accept them with dataset.missing=interpolate or "
-                "dataset.missing=zero."
-            )
+    Parameters
+    ----------
+    columns, label_column, time_column
+        As for `recordings`.
+    """
+    asked = Asked(columns=columns, label_column=label_column, time_column=time_column)
+    file = read_file(path, asked)
+    labels = None if file.label is None else file.words(file.label)
+    chosen = choose([file], [frozenset(labels or [])], asked)
+    clock = None if chosen.clocks is None else clock_of(file, chosen.clocks[0], None, None)
+    samples = np.stack([column_values(file.table.columns[place]) for place in chosen.places[0]])
+    return Recording(samples, chosen.channels, labels, file.table.lines(), clock)

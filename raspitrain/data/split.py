@@ -72,9 +72,12 @@ def split_cases(
                 )
     trained = np.isin(np.arange(len(cases.class_names)), cases.labels[part == 0])
     if not trained.all():
-        name = cases.class_names[int(np.argmin(trained))]
+        k = int(np.argmin(trained))
+        name = cases.class_names[k]
         own = predefined and cases.part is not None
         remedy = "split.predefined=false" if own else "split.stratify=true, another seed"
+        if not own and int((cases.labels == k).sum()) < 2:
+            remedy = f"dataset.leave_out=[{name}]"
         raise InputError(
             f"split: the training part has no case of the class '{name}', so it cannot be learnt; "
             f"use {remedy} or more data."
@@ -106,7 +109,7 @@ def _check_groups_whole(cases: Cases, part: np.ndarray) -> None:
     if len(np.unique(pairs[0])) < pairs.shape[1]:
         raise InputError(
             "split: the data's own split puts cases of one group into several parts; "
-            "mend it, or draw another with split.predefined=false."
+            "fix it, or draw another with split.predefined=false."
         )
 
 
@@ -123,7 +126,7 @@ def _draw(
     if cases.groups is None:
         return _draw_cases(labels, names, shares, rng)
     _, groups = np.unique(cases.groups[indices], return_inverse=True)
-    return _draw_groups(labels, names, groups, shares, rng)
+    return _draw_groups(labels, names, groups, shares, rng, kind=cases.taken.keeps)
 
 
 def _draw_cases(
@@ -161,6 +164,8 @@ def _draw_groups(
     groups: np.ndarray,
     shares: np.ndarray,
     rng: np.random.Generator,
+    *,
+    kind: str,
 ) -> np.ndarray:
     num_groups = int(groups.max()) + 1
     sizes = np.zeros((num_groups, len(names)))  # cases of each class in each group
@@ -169,7 +174,7 @@ def _draw_groups(
     for k, name in enumerate(names):
         holders = int((sizes[:, k] > 0).sum())
         if holders < len(wanted_parts):
-            _refuse_small(name, holders, "group", len(wanted_parts))
+            _refuse_small(name, holders, kind, len(wanted_parts))
 
     best, best_cost = None, np.inf
     for _ in range(RESTARTS if num_groups <= 1000 else 1):
@@ -223,9 +228,22 @@ def _fill_greedily(
 
 def _refuse_small(name: str, has: int, unit: str, needs: int) -> None:
     of_class = f"the class '{name}' has" if name else "the data has"
-    why = ", as cases of one group stay on one side" if unit == "group" else ""
-    otherwise = ", or use split.stratify=false" if name else ""
+    more = "bring more data"
+    why = ""
+    if unit != "case":
+        why = f", as cases of one {unit} stay on one side"
+    if unit == "recording":
+        more = (
+            "bring more recordings, or if one holds several people or sessions, name the column "
+            "that tells them apart in dataset.group_column"
+        )
+    fewer = ", do without a validation part (split.validation=0)" if needs == 3 else ""
+    otherwise = ""
+    if name:
+        otherwise = f", or leave the class out with dataset.leave_out=[{name}]"
+        if has > 1:
+            otherwise = ", or use split.stratify=false"
     raise InputError(
         f"split: {of_class} {has} {unit}{'' if has == 1 else 's'}, too small to split into "
-        f"{needs} parts{why}; bring more data or ask for fewer parts{otherwise}."
+        f"{needs} parts{why}; {more}{fewer}{otherwise}."
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raspitrain.report.data_section import data_section
 from raspitrain.report.jobs import FINISHED
 from raspitrain.report.page import (
     Cell,
@@ -63,6 +64,7 @@ def run_page(
         tag("h2", "Setting"),
         _setting(summary, config, overrides),
         pictures(picture(folder / name, folder, words) for name, words in PICTURES) or Html(),
+        data_section(summary),
         _per_class(summary),
         _metrics(rows),
         tag("h2", "Again"),

@@ -14,8 +14,9 @@ CLAIM = ".raspitrain-run"
 RUN_FILES = ("metrics.csv", "last.pt", "last.previous.pt", "best.pt", "summary.json")
 # What a run writes as well: in a folder without a claim these are somebody else's.
 OTHER_FILES = (
-    "config.yaml", "overrides.yaml", "environment.json", "run.log", "run.log.1", "telemetry.csv",
-    "telemetry.png", "accuracy.png", "loss.png", "confusion_matrix.png", "report.html",
+    "config.yaml", "overrides.yaml", "data.csv", "environment.json", "run.log", "run.log.1",
+    "telemetry.csv", "telemetry.png", "accuracy.png", "loss.png", "confusion_matrix.png",
+    "report.html",
 )  # fmt: skip
 
 

@@ -85,6 +85,15 @@ class Screen:
             self.loss = loss() if callable(loss) else loss
         self._show(self._draw)
 
+    def say(self, line: str) -> None:
+        """Show a line above the bar; log it."""
+        log.info(line)
+        if self.live is None:
+            self._print(line)
+            return
+        console = self.live.console
+        self._show(lambda: console.print(printable(line), markup=False, soft_wrap=True))
+
     def evaluation(self, row: "Row") -> None:
         """Show a row of metrics.csv; log it."""
         self.row = dict(row)

@@ -41,6 +41,7 @@ KEYS = (
     "ms_per_step_quartiles",
     "peak_memory_mb",
     "num_cases",
+    "data",  # what was taken: channels, columns left out, cases by class and part, what was dropped
     "class_names",
     "confusion_matrix",  # rows are the true classes
     "per_class",

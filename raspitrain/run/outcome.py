@@ -12,8 +12,10 @@ import torch
 from omegaconf import DictConfig
 
 from raspitrain.config.profile import profile_values
+from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
 from raspitrain.hardware.monitor import Monitor
+from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
 from raspitrain.results.json_file import write_json
 from raspitrain.results.keeper import LAST
@@ -28,6 +30,7 @@ log = logging.getLogger("raspitrain")
 
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 NOT_YET = "not written yet"
+ENDED_WELL = ("completed", "stopped_early")
 
 
 def write_environment(job: Job) -> None:
@@ -52,6 +55,14 @@ def write_table(job: Job) -> None:
             "metrics.csv cannot be written (%s): its rows are kept and written when they can be",
             reason(error),
         )
+
+
+def write_data_table(job: Job) -> None:
+    """Write data.csv: which recording lies in which part."""
+    text = data_table(job.prepared.cases, job.prepared.split)
+    if text is not None:
+        path = job.folder / "data.csv"
+        attempt(job.unwritten, path.name, lambda: write_atomic(path, text.encode()))
 
 
 def attempt(unwritten: dict[str, Exception], name: str, write: Callable[[], object]) -> None:
@@ -104,7 +115,7 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
     write(unwritten_reasons(job) | dict.fromkeys(pictures, NOT_YET))
     draw(job.unwritten, pictures)
     job.unwritten.pop("summary.json", None)
-    if job.status in ("completed", "stopped_early") and not job.unwritten:
+    if job.status in ENDED_WELL and not job.unwritten:
         job.keeper.remove_previous()
     write(unwritten_reasons(job))
     if job.unwritten:
@@ -113,7 +124,8 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
 
 
 def _pictures(job: Job) -> dict[str, Callable[[], object]]:
-    """What is drawn from the figures, by the file's name; the page last, as it shows the others."""
+    """What is made of the figures and the model, by the file's name; the page last, as it shows the
+    others."""
     folder = job.folder
     telemetry = folder / "telemetry.csv"
     pictures: dict[str, Callable[[], object]] = {
@@ -128,7 +140,15 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
             pictures["confusion_matrix.png"] = lambda: plot_confusion(
                 confusion, names, folder / "confusion_matrix.png"
             )
-    from raspitrain.report import report_run  # not before the first step
+    # Neither is imported before the first step.
+    precision = job.cfg.get("export", "none")  # runs of before had none
+    if job.best is not None and precision != "none" and job.status in ENDED_WELL:
+        from raspitrain.export.at_end import export_at_end
+
+        pictures["model.rpt"] = lambda: export_at_end(
+            folder, job.prepared.training.parts, precision
+        )
+    from raspitrain.report import report_run
 
     pictures["report.html"] = lambda: report_run(folder, draw_missing=False)
     return pictures
@@ -174,6 +194,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "device": str(prepared.training.device),
         "hardware": job.profile.record(),
         "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
+        "data": prepared.data.record,
         "class_names": list(prepared.cases.class_names),
         "total_seconds": job.seconds,
         "peak_memory_mb": job.peak_memory_mb,

@@ -4,7 +4,7 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
-from raspitrain.data.split import split_cases
+from raspitrain.data.split import Split, split_cases
+from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
@@ -45,6 +46,8 @@ class Prepared:
     """Everything that a run trains, built from its configuration."""
 
     cases: Cases
+    split: Split
+    data: DataSummary
     normalisation: Normalisation
     training: Training
     epochs: int
@@ -65,6 +68,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    data = summarise(cases, split)
     normalisation = fit_normalisation(cases.signals, split.train)
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
@@ -93,8 +97,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    _check_width(cfg, facts, free_bytes(budget_mb))
-    model = _expect("model", build("model", cfg.model, allowed, **facts), nn.Module).to(device)
+    model = build_model(cfg, facts).to(device)
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -132,10 +135,26 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
     )
-    return Prepared(cases, normalisation, training, epochs, schedule_epochs, eval_every, memory)
+    return Prepared(
+        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory
+    )
 
 
-def _check_width(cfg: DictConfig, facts: dict[str, Any], free: int) -> None:
+def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
+    """The network that `cfg` describes, its weights new.
+
+    Parameters
+    ----------
+    facts : num_channels, num_classes, length, and train_labels where there is a training part
+    """
+    _check_width(cfg, facts, free_bytes(cfg.hardware.memory_budget_mb))
+    made = build("model", cfg.model, list(cfg.allowed_targets), **facts)
+    _expect("model", made, nn.Module)
+    assert isinstance(made, nn.Module)
+    return made
+
+
+def _check_width(cfg: DictConfig, facts: Mapping[str, Any], free: int) -> None:
     """Refuse a network that is far too large, before its weights take all of the memory."""
     wide = {
         key: cfg.model[key]

@@ -20,6 +20,8 @@ from yaml import YAMLError
 
 from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
+from raspitrain.results.keeper import BEST
+from raspitrain.run.stored import StoredRun, check_holds_run, unfit
 
 if TYPE_CHECKING:
     from raspitrain.run.state import Job
@@ -82,93 +84,25 @@ def resume(
 
     started = time.perf_counter()
     folder = Path(folder).absolute()
-    _check_folder(folder)
+    if folder.is_file():
+        raise InputError(f"resume takes a run's folder, not a file in it: resume={folder.parent}")
+    check_holds_run(folder)  # before it is claimed
     with hardware_as_it_was(), StopSignals() as stop:
         claim_to_resume(folder)
         try:
             sweep_partial(folder)
-            name, state, note = _newest(folder)
-            try:
-                stored = _stored_config(state["config"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise _unfit(folder / name) from error
-            cfg, changed = _changed_config(stored, overrides, folder)
-            summary = _complete(folder, state, cfg, changed)
+            stored = StoredRun.open(folder, which="last")
+            cfg, changed = _changed_config(stored.config, overrides, folder)
+            summary = _complete(folder, stored.state, cfg, changed)
             if summary is not None:
                 tell(_nothing_to_do(folder, summary))
                 return summary
-            job = _restored(folder, name, state, cfg, changed, started, stop)
-            job.notes[:0] = [note] if note else []
+            job = _restored(stored, cfg, changed, started, stop)
+            job.notes[:0] = [stored.note] if stored.note else []
             with stop.deferred():
                 return carry_on(job, stop)
         finally:
             release_claim(folder)
-
-
-def _check_folder(folder: Path) -> None:
-    """InputError if there cannot be a run."""
-    if folder.is_file():
-        raise InputError(f"resume takes a run's folder, not a file in it: resume={folder.parent}")
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder} to go on in")
-
-
-def _newest(folder: Path) -> tuple[str, dict[str, Any], str]:
-    """The name and the state of the newest checkpoint that is whole, and what was wrong with a
-    newer one."""
-    from raspitrain.results.checkpoint import load_checkpoint
-    from raspitrain.results.keeper import LAST, PREVIOUS
-
-    wrong = []
-    for name in (LAST, PREVIOUS):
-        try:
-            state = load_checkpoint(folder / name)
-        except InputError as error:
-            wrong.append((name, str(error)))
-            continue
-        if not isinstance(state.get("training"), dict) or not isinstance(state.get("run"), dict):
-            wrong.append((name, f"{folder / name} holds weights alone, not the state of a run"))
-            continue
-        return name, state, f"{wrong[0][1]}; going on from {name} instead" if wrong else ""
-    raise InputError(_no_checkpoint(folder, wrong))
-
-
-def _no_checkpoint(folder: Path, wrong: list[tuple[str, str]]) -> str:
-    from raspitrain.results.folder import CLAIM, RUN_FILES
-
-    if not any((folder / name).exists() for name, _ in wrong):
-        left = [name for name in RUN_FILES if (folder / name).exists()]
-        if left:
-            return (
-                f"{folder} has no checkpoint to go on from, neither last.pt nor last.previous.pt; "
-                f"what is left: {', '.join(left)}"
-            )
-        if (folder / "config.yaml").exists():
-            return (
-                f"{folder}: the run was ended before its first checkpoint; start it again, with "
-                f"hydra.run.dir={folder} if it is to be there"
-            )
-        (folder / CLAIM).unlink(missing_ok=True)  # ours, of a moment ago
-        return f"{folder} holds no run of raspitrain; give the folder of one"
-    first = next(text for name, text in wrong if (folder / name).exists())
-    left = [n for n in ("best.pt", "metrics.csv", "summary.json") if (folder / n).exists()]
-    others = f"; what is left: {', '.join(left)}" if left else "; nothing else is left"
-    return f"{folder} has no usable checkpoint to go on from: {first}{others}"
-
-
-def _unfit(path: Path) -> InputError:
-    return InputError(f"{path} does not hold a run as this raspitrain would write it")
-
-
-def _stored_config(stored: Any) -> DictConfig:
-    """The configuration of a checkpoint, which may come from a stranger: plain values alone."""
-    if not isinstance(stored, dict):
-        raise TypeError("no configuration")
-    for _, value in leaves(stored):
-        # It was resolved when it was written.
-        if "${" in str(value):
-            raise ValueError("an interpolation")
-    return OmegaConf.create(stored)
 
 
 def _changed_config(
@@ -274,7 +208,7 @@ def _complete(
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise _unfit(folder / "last.pt") from error
+        raise unfit(folder / "last.pt") from error
     return summary if done else None
 
 
@@ -286,9 +220,7 @@ def _nothing_to_do(folder: Path, summary: Mapping[str, Any]) -> str:
 
 
 def _restored(
-    folder: Path,
-    name: str,
-    state: dict[str, Any],
+    stored: StoredRun,
     cfg: DictConfig,
     changed: dict[str, Any],
     started: float,
@@ -301,6 +233,7 @@ def _restored(
     from raspitrain.run.prepare import prepare
     from raspitrain.run.state import make_job
 
+    folder, state = stored.path.parent, stored.state
     try:
         run, training = state["run"], dict(state["training"], model=state["model"])
         epochs = _epochs(run["epochs"], changed.get("epochs"))
@@ -317,7 +250,7 @@ def _restored(
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
-        raise _unfit(folder / name) from error
+        raise unfit(stored.path) from error
     prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
     stop.check()
     job = make_job(prepared, cfg, with_profile(built)[1], folder, started)
@@ -336,7 +269,7 @@ def _restored(
                 "at": datetime.now().astimezone().isoformat(timespec="seconds"),
                 "epoch": state["epoch"],
                 "step": state["step"],
-                "checkpoint": name,
+                "checkpoint": stored.path.name,
                 "overrides": [f"{key}={value}" for key, value in changed.items()],
                 "not_exact": not_exact,
             },
@@ -344,7 +277,7 @@ def _restored(
     except InputError:
         raise
     except Exception as error:  # a state that does not fit fails in torch's many ways
-        raise _unfit(folder / name) from error
+        raise unfit(stored.path) from error
     if not_exact:
         job.notes.append(f"going on, but not bit for bit: {'; '.join(not_exact)}")
     if changed or not (folder / "config.yaml").exists():
@@ -382,7 +315,7 @@ def _compare_data(job: "Job", state: Mapping[str, Any]) -> None:
         for name, now in (("mean", here.mean), ("std", here.std)):
             same = same and np.allclose(state[name].numpy(), now, rtol=1e-5, atol=1e-7)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _unfit(job.folder / "last.pt") from error
+        raise unfit(job.folder / "last.pt") from error
     if not same:
         raise InputError(
             f"the data are not those that the run in {job.folder} was trained on (dataset): put "
@@ -392,7 +325,6 @@ def _compare_data(job: "Job", state: Mapping[str, Any]) -> None:
 
 def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
     from raspitrain.results.checkpoint import load_checkpoint
-    from raspitrain.results.keeper import BEST
     from raspitrain.training.training import Evaluation
 
     run = state["run"]

@@ -30,6 +30,7 @@ from raspitrain.run.outcome import (
     finish,
     resume_words,
     unwritten_sentence,
+    write_data_table,
     write_environment,
     write_table,
 )
@@ -128,8 +129,10 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
             screen,
             Monitor(job.folder, **job.cfg.hardware.readings) as monitor,
         ):
-            for note in (*job.profile.notes, *job.notes):
+            screen.say(f"data  {prepared.data.line}")
+            for note in (*job.profile.notes, *prepared.data.warnings, *job.notes):
                 log.warning(note)
+            write_data_table(job)
             try:
                 with stop.deferred(False):
                     job.tuned = tune_prepared(job.prepared, job.cfg, job.before)

@@ -117,7 +117,8 @@ def _measure(
     started: float,
 ) -> dict[str, Any]:
     with logging_to(folder) as log_file, Monitor(None, **cfg.hardware.readings) as monitor:
-        for note in profile.notes:
+        log.info("data  %s", prepared.data.line)
+        for note in (*profile.notes, *prepared.data.warnings):
             log.warning(note)
         tuned = tune_prepared(prepared, cfg)
         environment = environment_record() | {"hardware": profile.record()} | tuned.record()
@@ -137,6 +138,7 @@ def _measure(
             "num_threads": torch.get_num_threads(),
             "device": str(prepared.training.device),
             "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
+            "data": prepared.data.record,
             **tuned.record(),
             **monitor.summary(epochs=0, num_cases=times.cases),
             "total_seconds": time.perf_counter() - started,

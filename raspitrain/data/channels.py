@@ -1,0 +1,349 @@
+"""From the files of recordings to their channels: which columns are signals, which one is time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from raspitrain.data.clock import Clock, read_clock, unit_by_name
+from raspitrain.data.columns import Facts, is_time_name, judge, look_at, units_of
+from raspitrain.data.csv_file import Column, Table, locate, read_table
+from raspitrain.data.layout import is_missing, position_name
+from raspitrain.errors import InputError
+
+MANY_NAMELESS = 64  # columns without names: more likely a case a row
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says about columns; see `raspitrain.data.recordings.recordings`."""
+
+    columns: Sequence[str | int] | None = None
+    label_column: str | int | None = None
+    group_column: str | int | None = None
+    time_column: str | int | bool | None = None
+    time_unit: str | None = None
+    skip_lines: int = 0
+
+
+@dataclass
+class SensorFile:
+    """A file that has been read.
+
+    Attributes
+    ----------
+    table : Table
+        Of which columns of numbers are float32, but for those that may be time.
+    facts : list of Facts
+        Of each column.
+    label, group : int or None
+        Where those columns are.
+    """
+
+    table: Table
+    facts: list[Facts]
+    label: int | None
+    group: int | None
+
+    @property
+    def path(self) -> Path:
+        return self.table.path
+
+    def words(self, position: int) -> list[str]:
+        """The cell of each row of a column of text; "" where it means that there is none."""
+        column = self.table.columns[position]
+        clean = ["" if is_missing(word) else word for word in column.words]
+        return [clean[code] for code in column.values.tolist()]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is taken from each file of one sensor.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Their names, as the first recording has them.
+    units : tuple of str
+    places : list of list of int
+        Where they are in each file.
+    clocks : list of int, or None
+        Where time is in each file.
+    left_out : list of (str, str)
+        Columns that are no channels, and why.
+    warnings : list of str
+    """
+
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    places: list[list[int]]
+    clocks: list[int] | None
+    left_out: list[tuple[str, str]]
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_file(path: Path, asked: Asked) -> SensorFile:
+    """Read a file and see how its columns behave."""
+    as_text = [name for name in (asked.label_column, asked.group_column) if name is not None]
+    table = read_table(path, as_text=as_text, skip_lines=asked.skip_lines)
+    label = _place(table, asked.label_column, "label_column")
+    group = _place(table, asked.group_column, "group_column")
+    if label is not None and len(table.columns[label].words) > 1000:
+        raise InputError(
+            f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
+            f"more than 1000 different labels; name the column that holds the class."
+        )
+    changes = np.empty(0, np.int64)
+    if label is not None:
+        changes = np.flatnonzero(np.diff(table.columns[label].values)) + 1
+    facts = [look_at(column, changes) for column in table.columns]
+    for column, fact in zip(table.columns, facts, strict=True):
+        if column.kind == "number" and not (is_time_name(column.name) or fact.rises or fact.even):
+            with np.errstate(over="ignore", invalid="ignore"):
+                column.values = column.values.astype(np.float32)
+        elif column.kind == "number":
+            column.values = np.ascontiguousarray(column.values)
+    return SensorFile(table, facts, label, group)
+
+
+def _place(table: Table, name: str | int | None, key: str) -> int | None:
+    return None if name is None else locate(table.names, name, table.path, key)
+
+
+def choose(
+    files: Sequence[SensorFile],
+    classes: Sequence[frozenset[str]],
+    asked: Asked,
+    *,
+    may_be_empty: bool = False,
+) -> Chosen:
+    """Say which columns of the files of one sensor are channels, and which one is time.
+
+    Parameters
+    ----------
+    classes : sequence of frozenset of str
+        The classes of each recording.
+    may_be_empty : bool
+        Whether there may be no channel, as other sensors have some.
+
+    Raises
+    ------
+    InputError
+        If the files do not fit together, or nothing is left that could be a signal.
+    """
+    first = files[0]
+    for file in files:
+        if file.table.named != first.table.named and asked.columns is None:
+            bad, good = (file, first) if first.table.named else (first, file)
+            raise InputError(
+                f"{bad.path} has no names in its first line (one that has a number in it is "
+                f"taken for data), but {good.path} has {', '.join(good.table.names)}; add that "
+                "line, or name the channels by position in dataset.columns."
+            )
+    reasons = _judge_all(files, classes, asked)
+    if asked.columns is None:
+        places = _by_judgement(files, reasons, may_be_empty=may_be_empty)
+    else:
+        places = [_by_name(file, asked.columns) for file in files]
+    plain = [first.table.columns[place].name for place in places[0]]
+    names = tuple(
+        name if name and plain.count(name) == 1 else position_name(place)
+        for name, place in zip(plain, places[0], strict=True)
+    )
+    units = {column.name: column.unit for column in first.table.columns}
+    clocks = _find_clock(files, asked)
+    clock_name = None if clocks is None else first.table.columns[clocks[0]].name
+    left_out = []
+    for name, why in reasons.items():
+        if name in plain:
+            continue
+        why = "time" if name == clock_name else why
+        left_out.append((name or "a column without a name", why or "not asked for"))
+    warnings = [
+        f"'{name}' is left out, as it is {why}; if it is a signal, name the channels in "
+        "dataset.columns"
+        for name, why in left_out
+        if why.startswith("named like")
+    ]
+    for name in names:
+        if asked.columns is not None and (why := reasons.get(name)) not in (None, "time"):
+            warnings.append(f"channel '{name}', asked for in dataset.columns: {why}")
+    for file, own in zip(files, places, strict=True):
+        _check_numbers(file, own)
+    return Chosen(names, units_of(units, names), places, clocks, left_out, warnings)
+
+
+def _judge_all(
+    files: Sequence[SensorFile], classes: Sequence[frozenset[str]], asked: Asked
+) -> dict[str, str | None]:
+    """Why each column that some file has is no signal; None where it may be one."""
+    by_name: dict[str, list[tuple[Facts, frozenset[str]]]] = {}
+    apart: dict[str, str] = {}
+    for file, own in zip(files, classes, strict=True):
+        for position, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True)):
+            by_name.setdefault(column.name, []).append((fact, own))
+            if position == file.label:
+                apart[column.name] = "the label"
+            elif position == file.group:
+                apart[column.name] = "the group"
+    reasons: dict[str, str | None] = {}
+    for name, seen in by_name.items():
+        if name in apart or name == "":
+            reasons[name] = apart.get(name, "no name")
+        else:
+            facts, own_classes = [fact for fact, _ in seen], [own for _, own in seen]
+            reasons[name] = judge(
+                name, facts, own_classes, has_labels=asked.label_column is not None
+            )
+    return reasons
+
+
+def _by_judgement(
+    files: Sequence[SensorFile], reasons: dict[str, str | None], *, may_be_empty: bool
+) -> list[list[int]]:
+    first = files[0]
+    places: list[list[int]] = []
+    for file in files:
+        own = [k for k, name in enumerate(file.table.names) if reasons[name] is None]
+        names = [file.table.columns[k].name for k in own]
+        numbered = not file.table.named or all(map(str.isdigit, filter(None, file.table.names)))
+        if numbered and len(file.table.columns) > MANY_NAMELESS:
+            raise InputError(
+                f"{file.path} has {len(file.table.columns)} columns without names: if each row is "
+                "a case and not a moment, use dataset=rows; if each column is a channel, name them "
+                "by position in dataset.columns."
+            )
+        if not own and may_be_empty:
+            return [[] for _ in files]
+        if not own:
+            why = ", ".join(
+                f"'{name}' ({reason})" for name in file.table.names if (reason := reasons[name])
+            )
+            raise InputError(
+                f"{file.path} has no column of signals, only {why}; name the signals in "
+                "dataset.columns."
+            )
+        for name in names:
+            if names.count(name) > 1:
+                same = [str(k) for k in own if file.table.columns[k].name == name]
+                every = ",".join(map(str, own))
+                raise InputError(
+                    f"{file.path} has {len(same)} columns '{name}' (positions {', '.join(same)}, "
+                    f"from 0); choose by position, such as dataset.columns=[{every}]."
+                )
+        if not places:
+            wanted = names
+        if names != wanted:
+            if sorted(names) != sorted(wanted):
+                raise InputError(
+                    f"{file.path} has the channels {', '.join(names)}, but the first recording "
+                    f"({first.path.name}) has {', '.join(wanted)}; name those that all have in "
+                    "dataset.columns."
+                )
+            own = [own[names.index(name)] for name in wanted]
+        places.append(own)
+    return places
+
+
+def _by_name(file: SensorFile, columns: Sequence[str | int]) -> list[int]:
+    places = [locate(file.table.names, name, file.path, "columns") for name in columns]
+    for place, name in zip(places, columns, strict=True):
+        if places.count(place) > 1:
+            raise InputError(f"dataset.columns names '{name}' twice: name each channel once.")
+    return places
+
+
+def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
+    """Refuse words among the numbers of a channel."""
+    for place in places:
+        column = file.table.columns[place]
+        if column.kind == "text":
+            code = int(column.values[0])
+            shown = column.words[code] if code < len(column.words) else "a word"
+            line = file.table.line(0)
+        elif column.wrong is not None:
+            _, line, shown = column.wrong
+        else:
+            continue
+        first = file.table.line(0)
+        hint = ""
+        if line == first and not file.table.named:
+            hint = " (a first line that has a number in it is taken for data)"
+        elif ("," in shown and "." in shown) or shown.count(",") > 1 or shown.count(".") > 1:
+            hint = " (export without thousands separators)"
+        shown = shown if len(shown) <= 40 else shown[:40] + "…"
+        raise InputError(
+            f"{file.path}, line {line}, column '{column.name}': {shown!r} is not a number{hint}; "
+            "fix it, or name the columns that are signals in dataset.columns."
+        )
+
+
+def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
+    """Where the column of time is in each file; None where there is none."""
+    if asked.time_column is False:
+        return None
+    if asked.time_column is not None and asked.time_column is not True:
+        places = []
+        for file in files:
+            place = locate(file.table.names, asked.time_column, file.path, "time_column")
+            column = file.table.columns[place]
+            if column.kind == "text" or column.wrong is not None:
+                word = column.wrong[2] if column.wrong else (column.words or ("",))[0]
+                raise InputError(
+                    f"{file.path}: column '{column.name}', which dataset.time_column names, holds "
+                    f"{word[:40]!r}, which is neither a number nor a date."
+                )
+            places.append(place)
+        return places
+    best: tuple[tuple[float, ...], list[int]] | None = None
+    for name in dict.fromkeys(files[0].table.names):
+        if not all(file.table.names.count(name) == 1 for file in files):
+            continue
+        places = [file.table.names.index(name) for file in files]
+        facts = [file.facts[place] for file, place in zip(files, places, strict=True)]
+        named = is_time_name(name)
+        if not _may_be_time(facts, named):
+            continue
+        for file, place in zip(files, places, strict=True):
+            if (wrong := file.table.columns[place].wrong) is not None:
+                raise InputError(
+                    f"{file.path}, line {wrong[1]}, column '{name}': {wrong[2][:40]!r} is no time; "
+                    "fix it, or do without time with dataset.time_column=false."
+                )
+        in_units = unit_by_name(name, files[0].table.columns[places[0]].unit) is not None
+        moves = round(sum(fact.moves for fact in facts) / len(facts), 2)
+        score = (moves, named or facts[0].kind == "time", in_units)
+        if best is None or score > best[0]:
+            best = (score, places)
+    return None if best is None else best[1]
+
+
+def _may_be_time(facts: Sequence[Facts], named: bool) -> bool:
+    if any(fact.kind == "text" for fact in facts):
+        return False
+    if all(fact.constant for fact in facts):
+        return False
+    if named or all(fact.kind == "time" for fact in facts):
+        return not any(fact.wavers and not fact.rises and not fact.counts for fact in facts)
+    # By behaviour alone only what is as even as a clock is, and no count.
+    return all(fact.rises and fact.even and not fact.unit_step for fact in facts)
+
+
+def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarray | None) -> Clock:
+    """What the column of time says; `rows` puts them into another order first."""
+    column = file.table.columns[place]
+    values = column.values.astype(np.float64)
+    if rows is not None:
+        values = values[rows]
+    unit = time_unit or ("s" if column.kind == "time" else unit_by_name(column.name, column.unit))
+    known = values[np.isfinite(values)]
+    of_day = column.kind == "time" and len(known) > 0 and float(known.max()) <= DAY + 1
+    return read_clock(values, unit=unit, is_time_of_day=of_day)
+
+
+def column_values(column: Column) -> np.ndarray:
+    """A channel's samples, float32 (T,)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return column.values.astype(np.float32)

@@ -1,0 +1,264 @@
+"""What is likely to be a mistake in cases and their split, each in a clause with figures."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raspitrain.data.cases import Cases, iterate_blocks
+from raspitrain.data.split import Split
+from raspitrain.errors import InputError
+
+LOOK_BYTES = 32 << 20  # of the cases that are looked at
+LOOK_SAMPLES = 1 << 20  # of them, in each channel
+FAR = 1000  # times the middle spread, from which a value is no signal
+APART = 100  # times, that amplitudes of cases lie apart
+SHARED_SAMPLES = 16  # in a row, from which two cases are said to overlap
+QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What a channel's values are over the cases that were looked at.
+
+    Attributes
+    ----------
+    low, high : float
+        Least and greatest value.
+    quantiles : tuple of float
+        At `QUANTILES`, of the training part.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    quantiles: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes
+    ----------
+    num_cases : int
+        How many cases were looked at: all, or as many, evenly spread, as take `LOOK_BYTES`.
+    channels : tuple of Channel
+    warnings : tuple of str
+    """
+
+    num_cases: int
+    channels: tuple[Channel, ...]
+    warnings: tuple[str, ...]
+
+
+def look_at_cases(cases: Cases, split: Split) -> Look:
+    """Look at the cases and say what is likely to be a mistake.
+
+    Raises
+    ------
+    InputError
+        If no channel ever changes in the training part: there is nothing to learn from.
+    """
+    num_cases, num_channels, length = cases.signals.shape
+    parts = np.full(num_cases, 3, dtype=np.int8)
+    for number, indices in enumerate((split.train, split.validation, split.test)):
+        parts[indices] = number
+    used = np.flatnonzero(parts < 3)
+    size = np.result_type(cases.signals.dtype, np.float32).itemsize
+    most = max(2, min(LOOK_BYTES // (size * num_channels), LOOK_SAMPLES) // length)
+    if len(used) > most:
+        used = used[np.linspace(0, len(used) - 1, most).astype(np.int64)]
+    seen = _read(cases, used)
+    train = parts[used] == 0
+    warnings = _class_names(cases) + _missing_classes(cases, split)
+    channels, warned = _channels(cases, used, seen, train)
+    warnings += warned
+    warnings += _overlaps(cases, used, seen, parts)
+    return Look(len(used), channels, tuple(warnings))
+
+
+def _read(cases: Cases, indices: np.ndarray) -> np.ndarray:
+    """(B, C, L), float32 or what it takes to tell a small signal from its offset."""
+    _, num_channels, length = cases.signals.shape
+    dtype = np.result_type(cases.signals.dtype, np.float32)
+    seen = np.empty((len(indices), num_channels, length), dtype=dtype)
+    start = 0
+    for _, block in iterate_blocks(cases.signals, indices):
+        seen[start : start + len(block)] = block
+        start += len(block)
+    return seen
+
+
+def _class_names(cases: Cases) -> list[str]:
+    alike: dict[str, list[str]] = {}
+    for name in cases.class_names:
+        alike.setdefault(_bare(name), []).append(name)
+    return [
+        f"classes {' and '.join(repr(name) for name in names)} differ only in case, blanks or the "
+        "form of a number; if they are one, fix the labels"
+        for names in alike.values()
+        if len(names) > 1
+    ]
+
+
+def _bare(name: str) -> str:
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name).strip().casefold()
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
+
+
+def _missing_classes(cases: Cases, split: Split) -> list[str]:
+    warnings = []
+    for part, indices in (("validation", split.validation), ("test", split.test)):
+        counts = np.bincount(cases.labels[indices], minlength=len(cases.class_names))
+        absent = [name for name, count in zip(cases.class_names, counts, strict=True) if not count]
+        if len(indices) and absent:
+            warnings.append(
+                f"the {part} part has no case of {_some(absent)} ({len(absent)} of "
+                f"{len(cases.class_names)} classes), so that it says nothing about them"
+            )
+    return warnings
+
+
+def _channels(
+    cases: Cases, used: np.ndarray, seen: np.ndarray, train: np.ndarray
+) -> tuple[tuple[Channel, ...], list[str]]:
+    channels, warnings = [], []
+    units = cases.units or ("",) * len(cases.channel_names)
+    constant = []
+    for c, (name, unit) in enumerate(zip(cases.channel_names, units, strict=True)):
+        values = seen[:, c]
+        low, high = float(values.min()), float(values.max())
+        own = values[train].reshape(-1)
+        quantiles = np.quantile(own, QUANTILES)
+        channels.append(Channel(name, unit, low, high, tuple(map(float, quantiles))))
+        in_training = values[train]
+        if in_training.min() == in_training.max():
+            constant.append((name, float(own[0]), low != high))
+            continue
+        warnings += _spikes(name, values, used, own)
+        warnings += _amplitudes(cases, name, values[train], used[train])
+    if len(constant) == len(channels):
+        raise InputError(
+            f"no channel ever changes in the training part ({constant[0][0]} is always "
+            f"{constant[0][1]:g}): there is nothing to learn from; look at the data, or choose "
+            "other channels."
+        )
+    for name, value, moves in constant:
+        elsewhere = ", though it does in other parts" if moves else ""
+        warnings.append(
+            f"channel '{name}' never changes in the training part (always {value:g}){elsewhere}; "
+            "leave it out, or look at the sensor"
+        )
+    return tuple(channels), warnings
+
+
+def _spikes(name: str, values: np.ndarray, used: np.ndarray, own: np.ndarray) -> list[str]:
+    middle = float(np.median(own))
+    away = np.abs(own - own.dtype.type(middle))
+    spread = float(np.median(away))
+    if spread == 0:  # more than half of the values are the same
+        moving = away[away > 0]
+        spread = float(np.median(moving)) if 20 * len(moving) > len(own) else 0.0
+    if spread == 0:
+        return []
+    far = np.abs(values - values.dtype.type(middle)) > FAR * spread
+    count = int(far.sum())
+    if not count:
+        return []
+    case, sample = (int(k) for k in np.argwhere(far)[0])
+    worst = float(values[far][np.argmax(np.abs(values[far]))])
+    return [
+        f"channel '{name}' has {count} value{'' if count == 1 else 's'} more than {FAR} times as "
+        f"far from the middle ({middle:.4g}) as half of all are ({spread:.3g}), such as "
+        f"{worst:.4g}, the first in case {int(used[case])}, sample {sample}: an error mark or "
+        "a spike, which hides the signal once the channel is normalised; fix it"
+    ]
+
+
+def _amplitudes(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -> list[str]:
+    spreads = values.std(axis=1, dtype=np.float64)
+    moving = np.flatnonzero(spreads > 0)
+    if len(moving) < 20:
+        return []
+    order = moving[np.argsort(spreads[moving], kind="stable")]
+    few = max(1, len(order) // 40)
+    small, large = order[few], order[-1 - few]
+    ratio = spreads[large] / spreads[small]
+    if ratio <= APART:
+        return []
+    return [
+        f"channel '{name}': amplitudes of cases lie {ratio:.0f} times apart (standard deviation "
+        f"{spreads[small]:.3g} in {_where(cases, int(used[small]))}, {spreads[large]:.3g} in "
+        f"{_where(cases, int(used[large]))}); look whether all are in one unit"
+    ]
+
+
+def _where(cases: Cases, case: int) -> str:
+    taken = cases.taken
+    if taken.origin_of is None or not taken.origins:
+        return f"case {case}"
+    return taken.origins[int(taken.origin_of[case])].name
+
+
+def _overlaps(cases: Cases, used: np.ndarray, seen: np.ndarray, parts: np.ndarray) -> list[str]:
+    """Cases that share samples in a row with one of another part."""
+    length = seen.shape[2]
+    size = min(SHARED_SAMPLES, max(2, length // 2))
+    hashes = _hash_runs(seen, size)  # (B, L - size + 1); 0 where nothing changes
+    of_train = hashes[parts[used] == 0].reshape(-1)
+    of_train = np.unique(of_train[of_train != 0])
+    warnings = []
+    for part, number in (("validation", 1), ("test", 2)):
+        own = np.flatnonzero(parts[used] == number)
+        if not len(own) or not len(of_train):
+            continue
+        ends = hashes[own][:, [0, -1]]
+        shares = ((ends != 0) & np.isin(ends, of_train)).any(axis=1)
+        count = int(shares.sum())
+        if not count:
+            continue
+        case = int(used[own[int(np.argmax(shares))]])
+        remedy = "delete the copies"
+        if cases.groups is None:
+            remedy = (
+                "windows of one recording, or copies, must stay on one side: name whose each case "
+                "is in dataset.groups"
+            )
+        warnings.append(
+            f"{count} of {len(own)} cases of the {part} part that were looked at share {size} or "
+            f"more samples in a row with a training case (such as {_where(cases, case)}), so "
+            f"that the {part} part asks for what was learnt; {remedy}"
+        )
+    return warnings
+
+
+def _hash_runs(seen: np.ndarray, size: int) -> np.ndarray:
+    """A number for each `size` samples in a row, uint64 (B, L - size + 1); 0 if they are alike."""
+    if seen.dtype != np.float32:
+        seen = (seen - np.median(seen[:, :, :1], axis=0)).astype(np.float32)
+    bits = np.ascontiguousarray(seen).view(np.uint32)
+    columns = np.zeros((bits.shape[0], bits.shape[2]), dtype=np.uint64)
+    for c in range(bits.shape[1]):
+        factor = 0xD1342543DE82EF95 * (c + 1) % 2**64 | 1
+        mixed = bits[:, c].astype(np.uint64) * np.uint64(factor)
+        columns += mixed ^ (mixed >> np.uint64(29))
+    num_runs = columns.shape[1] - size + 1
+    runs = np.zeros((len(columns), num_runs), dtype=np.uint64)
+    moves = np.zeros((len(columns), num_runs), dtype=bool)
+    for k in range(size):
+        runs = runs * np.uint64(0x9E3779B97F4A7C15) + columns[:, k : k + num_runs]
+        if k:
+            moves |= columns[:, k : k + num_runs] != columns[:, k - 1 : k - 1 + num_runs]
+    runs |= np.uint64(1)
+    return np.where(moves, runs, np.uint64(0))
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:5])
+    return shown + (", …" if len(names) > 5 else "")

@@ -1,0 +1,147 @@
+"""What a column of time says: the rate, and where a recording has gaps or its clock goes back."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+GAP = 3.0  # steps; what is longer is a gap
+SECONDS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+WORDS = {
+    "d": "d|day|days",
+    "h": "h|hour|hours|hr|hrs|stunden",
+    "min": "min|minute|minutes|minuten",
+    "s": "s|sec|secs|second|seconds|sekunden",
+    "ms": "ms|msec|msecs|milli|millis|millisecond|milliseconds|millisekunden",
+    "us": "us|µs|μs|usec|micro|micros|microsecond|microseconds",
+    "ns": "ns|nsec|nano|nanos|nanosecond|nanoseconds",
+}
+UNITS = {word: unit for unit, words in WORDS.items() for word in words.split("|")}
+# Since 1970, from 2001 to 2096 in each unit; the smaller ones are no plausible time in another.
+EPOCHS = (("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9))
+SPREADSHEET_DAYS = (36_500.0, 55_000.0)  # since 1900, from 2000 to 2050
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a column of time says about one recording.
+
+    Attributes
+    ----------
+    start : float
+        Of the first sample, in seconds; in the column's own unit where that is not known.
+    seconds : np.ndarray
+        float64 (T,), from the first sample on; likewise.
+    rate : float or None
+        Samples a second; None where the unit is not known or no two samples differ.
+    step : float
+        The usual step, in the column's own unit.
+    unit : str or None
+        That unit.
+    cuts : np.ndarray
+        int64: samples at which a new stretch begins, after a gap or a step back.
+    num_gaps, num_back : int
+    longest_gap : float
+        In seconds, or the column's unit.
+    """
+
+    start: float
+    seconds: np.ndarray
+    rate: float | None
+    step: float
+    unit: str | None
+    cuts: np.ndarray
+    num_gaps: int
+    num_back: int
+    longest_gap: float
+
+
+def unit_by_name(name: str, unit: str) -> str | None:
+    """The unit that a column of time names, in brackets, as its last word, or in a row of units."""
+    if (own := UNITS.get(unit.strip().lower())) is not None:
+        return own
+    lower = name.lower()
+    for inside in re.findall(r"[(\[]\s*([^)\]]*?)\s*[)\]]", lower):
+        if inside in UNITS:
+            return UNITS[inside]
+    words = re.findall(r"[a-zµμ]+", lower)
+    for word in reversed(words):
+        if word in UNITS:
+            return UNITS[word]
+        for ending in ("millis", "micros", "seconds", "nanos"):
+            if word.endswith(ending) and word != ending:
+                return UNITS[ending]
+    return None
+
+
+def unit_by_values(values: np.ndarray, step: float) -> str | None:
+    """The unit that fits the values and their usual step; None where several would."""
+    middle = float(np.median(np.abs(values)))
+    for unit, low, high in EPOCHS:
+        if low <= middle < high:
+            return unit
+    if SPREADSHEET_DAYS[0] <= middle < SPREADSHEET_DAYS[1] and 0 < step < 1e-5:
+        return "d"
+    if step <= 0 or step in (1, 1e3, 1e6, 1e9):
+        return None  # a count, or once a second in one unit and a thousand times in the next
+    for unit in ("s", "ms", "us", "ns"):
+        if 2 <= 1 / (step * SECONDS[unit]) < 2000:
+            return unit
+    return None
+
+
+def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = False) -> Clock:
+    """Look at a column of time.
+
+    Stamps that stand still, as where samples come in packets, count as spread evenly up to the
+    next one.
+
+    Parameters
+    ----------
+    values : np.ndarray
+        float64 (T,), at least one; NaN where a stamp is missing.
+    unit : str or None
+        A key of `SECONDS`; None to tell by the values.
+    is_time_of_day : bool
+        Whether the values, in seconds, begin anew at midnight.
+    """
+    values = values.astype(np.float64)
+    known = np.flatnonzero(np.isfinite(values))
+    if len(known) < len(values):
+        places = np.arange(len(values))
+        values = np.interp(places, known, values[known]) if len(known) else np.zeros(len(values))
+    start = float(values[0])
+    steps = np.diff(values)
+    if is_time_of_day:
+        midnight = steps < -SECONDS["h"] * 12
+        values = values + np.concatenate([[0], np.cumsum(midnight)]) * SECONDS["d"]
+        steps = np.diff(values)
+    forward = np.flatnonzero(steps > 0)
+    back = np.flatnonzero(steps < 0)
+    moves = np.flatnonzero(steps != 0)
+    # How many samples lie between a stamp and the one before that differs from it.
+    apart = np.ones(len(steps))
+    apart[moves] = np.diff(np.concatenate([[-1], moves]))
+    even = steps[forward] / apart[forward]
+    step = float(np.median(even)) if len(even) else 0.0
+    if len(moves) and apart[moves].max() > 1:
+        # In packets the first and the last may be cut: what is usual between whole ones.
+        step = float(np.median(even[1:])) if len(even) > 2 else step
+    too_long = forward[even > GAP * step * (1 + 1e-9)]
+    cuts = np.sort(np.concatenate([too_long, back])) + 1
+    whole = np.setdiff1d(forward, too_long, assume_unique=True)
+    if unit is None:
+        unit = unit_by_values(values, step)
+    scale = SECONDS[unit] if unit is not None else 1.0
+    mean = float(steps[whole].sum() / apart[whole].sum()) if len(whole) else 0.0
+    return Clock(
+        start=start * scale,
+        seconds=(values - values[0]) * scale,
+        rate=1 / (mean * scale) if unit is not None and mean > 0 else None,
+        step=mean,
+        unit=unit,
+        cuts=cuts.astype(np.int64),
+        num_gaps=len(too_long),
+        num_back=len(back),
+        longest_gap=float(steps[too_long].max() * scale) if len(too_long) else 0.0,
+    )

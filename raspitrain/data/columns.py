@@ -1,0 +1,304 @@
+"""What each column of a set of recordings is: a signal, or something that must not be learnt from.
+
+A clock, a counter, the label or the person tells a network the recording that a window comes from,
+and a test on other windows of that recording then looks perfect. Columns are judged by their names
+and by how they behave in every recording, and what is left out is said.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raspitrain.data.csv_file import Column
+
+LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still by chance
+FEW_VALUES = 32
+LONGEST_NAME = 200  # of a column of time
+SELDOM = 0.05  # of the rows
+
+TIME_NAME = re.compile(
+    r"""(.*timestamp.*|.*datetime.*|.*time_since.*|.*since_(?:start|reboot|boot).*|.*epoch.*
+        |(logging|sample|system|sensor|device|unix|local|utc|gps|elapsed|relative|real|recording)?_?
+        (time|date|clock|seconds|millis|milliseconds|micros|microseconds|nanos|epoc|elapsed|uptime|t|ts
+        |zeit|datum|uhrzeit|zeitstempel|temps|heure|tiempo|fecha|hora|tempo)
+        _?(s|sec|seconds|ms|msec|millis|us|ns|utc|iso|unix|local|elapsed|txt|of_day)?
+        |year|month|day|hours?|minutes?|seconds?|ms|ns|hh|yyyy_mo_dd_hh_mi_ss_sss)""",
+    re.VERBOSE,
+)
+LABEL_NAME = re.compile(
+    r"(true_|class_|activity_|target_)?(label|labels|class|class_?name|class_?id|activity|activities"
+    r"|activity_?(?:id|name|code|label)|target|targets|gesture|ground_?truth|annotation|klasse"
+    r"|body_?movement)(_?(?:id|code|name|n|num))?"
+)
+PERSON_NAME = re.compile(
+    r"(subject|user|participant|person|patient|volunteer|proband|athlete|rider|driver|subj|pid|uid)s?"
+    r"(_?(id|no|nr|num|number|name|code))?"
+)
+COUNT_NAME = re.compile(
+    r"(unnamed(_\d+)?|index|idx|id|row(_?(id|no|nr|num|number|index))?|no|nr|seq|seq_?(no|nr|num|number)"
+    r"|sequence(_?(no|nr|num|number|id))?|sample(_?(no|nr|num|number|index|id|n))?|counter|count|frame"
+    r"|frame_?(no|nr|num|number|id)|tick|ticks|packet(_?(no|nr|num|number|id|counter))?|line"
+    r"|logging_?sample(_n)?|record|entry)"
+)
+PART_NAME = re.compile(r"(split|part|fold|set|subset|partition|usage|is_(train|test|training))")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How one column behaves in one recording.
+
+    Attributes
+    ----------
+    kind : str
+        As of `Column`.
+    num_rows, num_missing : int
+    constant : bool
+        Whether all values that are there are the same.
+    first : float or str
+        The first value.
+    rises : bool
+        Whether it never goes back, and moves on throughout.
+    counts : bool
+        Whether it goes up by one step, perhaps to begin anew at the end of its range.
+    steady : bool
+        Whether it is constant wherever the label is, and has several values.
+    values : tuple of float
+        The different ones, where they are few, whole and change seldom.
+    wavers : bool
+        Whether it changes as often as a signal does and has many values.
+    moves : float
+        The share of rows in which it changes.
+    even : bool
+        Whether nearly all steps ahead are alike.
+    unit_step : bool
+        Whether it goes up by 1.
+    """
+
+    kind: str
+    num_rows: int
+    num_missing: int
+    constant: bool
+    first: float | str
+    rises: bool = False
+    counts: bool = False
+    steady: bool = False
+    values: tuple[float, ...] = ()
+    wavers: bool = False
+    moves: float = 0.0
+    even: bool = False
+    unit_step: bool = False
+
+
+def look_at(column: Column, label_changes: np.ndarray) -> Facts:
+    """See how a column behaves.
+
+    Parameters
+    ----------
+    label_changes : np.ndarray
+        Rows at which the label changes; empty where it does not, or there is none.
+    """
+    if column.kind == "text":
+        constant = bool((column.values == column.values[0]).all())
+        first = column.words[column.values[0]] if column.values[0] < len(column.words) else ""
+        return Facts("text", len(column.values), 0, constant, first)
+    values = column.values
+    known = np.isfinite(values)
+    num_missing = len(values) - int(known.sum())
+    if num_missing:
+        kept = values[known]
+        if not len(kept):
+            return Facts(column.kind, len(values), num_missing, True, float("nan"))
+    else:
+        kept = values
+    first = float(kept[0])
+    steps = np.diff(kept)
+    moves = steps != 0
+    num_moves = int(np.count_nonzero(moves))
+    if not num_moves:
+        return Facts(column.kind, len(values), num_missing, True, first)
+    forward = steps > 0
+    num_forward = int(np.count_nonzero(forward))
+    seldom = num_moves <= SELDOM * len(steps)
+    return Facts(
+        kind=column.kind,
+        num_rows=len(values),
+        num_missing=num_missing,
+        constant=False,
+        first=first,
+        rises=_rises(steps, num_moves, num_forward),
+        counts=_counts(kept, steps, forward, num_forward),
+        steady=seldom and _changes_with(np.flatnonzero(moves) + 1, label_changes, num_missing),
+        values=_few_values(kept) if seldom else (),
+        wavers=len(values) >= LEAST_ROWS
+        and num_moves > 0.2 * len(steps)
+        and not (kept == np.floor(kept)).all(),
+        moves=num_moves / len(steps),
+        even=_even(steps[forward]),
+        unit_step=num_forward > 0 and float(np.median(steps[forward])) == 1,
+    )
+
+
+def _even(ahead: np.ndarray) -> bool:
+    if not len(ahead):
+        return False
+    usual = float(np.median(ahead))
+    return bool(np.mean(np.abs(ahead - usual) <= 0.5 * usual) > 0.9)
+
+
+def _rises(steps: np.ndarray, num_moves: int, num_forward: int) -> bool:
+    """A clock may stand still while a packet lasts, and be set back once in a while."""
+    if len(steps) < LEAST_ROWS - 1 or num_moves < 8 or num_moves < SELDOM * len(steps):
+        return False
+    num_back = num_moves - num_forward
+    if num_back == 0 or num_forward == 0:
+        return True
+    # Set back: a jump, where all the steps ahead are alike.
+    if num_back > 0.01 * len(steps) + 1:
+        return False
+    return _even(steps[steps > 0])
+
+
+def _counts(kept: np.ndarray, steps: np.ndarray, forward: np.ndarray, num_forward: int) -> bool:
+    if len(steps) < LEAST_ROWS - 1 or not num_forward:
+        return False
+    num_back = int(np.count_nonzero(steps < 0))
+    if num_back == 0 and num_forward == len(steps):
+        return bool((steps == steps[0]).all())
+    if num_forward == 0:
+        return bool((steps == steps[0]).all())
+    # A saw tooth: alike steps ahead, and each step back falls from near the top to near the bottom.
+    if num_back > 0.5 * len(steps) or num_forward + num_back < 0.5 * len(steps):
+        return False
+    usual = np.median(steps[forward])
+    if np.mean(np.abs(steps[forward] - usual) <= 1e-6 * abs(usual)) < 0.9:
+        return False
+    height = kept.max() - kept.min()
+    return bool((-steps[steps < 0] >= 0.8 * height).all())
+
+
+def _changes_with(changes: np.ndarray, label_changes: np.ndarray, num_missing: int) -> bool:
+    return num_missing == 0 and len(changes) > 0 and bool(np.isin(changes, label_changes).all())
+
+
+def _few_values(kept: np.ndarray) -> tuple[float, ...]:
+    if not (kept == np.floor(kept)).all():
+        return ()
+    different = set(kept[np.concatenate([[0], np.flatnonzero(np.diff(kept)) + 1])].tolist())
+    return tuple(sorted(different)) if len(different) <= FEW_VALUES else ()
+
+
+def is_time_name(name: str) -> bool:
+    """Whether a column is called as time is."""
+    if name == "T" or len(name) > LONGEST_NAME:  # T is temperature, more likely
+        return False
+    plain = _plain(name)
+    return any(
+        TIME_NAME.fullmatch(form) for form in (plain, plain.replace("date_time", "datetime"))
+    )
+
+
+def is_person_name(name: str) -> bool:
+    return PERSON_NAME.fullmatch(_plain(name)) is not None
+
+
+def _plain(name: str) -> str:
+    """A name in lower case, without units, words joined by _."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name[:LONGEST_NAME])
+    bare = re.sub(r"\(.*?\)|\[.*?\]", " ", name.lower())
+    return re.sub(r"[^a-z0-9]+", "_", bare).strip("_")
+
+
+def judge(
+    name: str, facts: Sequence[Facts], classes: Sequence[frozenset[str]], *, has_labels: bool
+) -> str | None:
+    """Why a column is no signal; None where it may be one.
+
+    Parameters
+    ----------
+    facts : sequence of Facts
+        Of the column in every recording.
+    classes : sequence of frozenset of str
+        The classes of every recording.
+    has_labels : bool
+        Whether a column names the class, so that it may change within a recording.
+    """
+    plain = _plain(name)
+    if any(fact.kind == "time" for fact in facts):
+        return "time"
+    if is_time_name(name):
+        if any(fact.wavers and not fact.rises and not fact.counts for fact in facts):
+            return "named like time, though it does not rise"
+        return "time"
+    if all(fact.kind == "text" for fact in facts):
+        for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person")):
+            if pattern.fullmatch(plain):
+                return what
+        return "words"
+    if any(fact.kind == "text" for fact in facts):
+        return None  # refused where its cells are read as numbers
+    if all(fact.num_missing == fact.num_rows for fact in facts):
+        return "empty"
+    looked = [
+        (fact, own)
+        for fact, own in zip(facts, classes, strict=True)
+        if fact.num_rows >= LEAST_ROWS and fact.num_missing < fact.num_rows
+    ]
+    if not looked:
+        return "number of the row" if COUNT_NAME.fullmatch(plain) else None
+    only = [fact for fact, _ in looked]
+    # No signal ever does either; a clock may fail to in a recording or two.
+    if 2 * sum(fact.counts for fact in only) >= len(only):
+        return "counts the samples"
+    if 2 * sum(fact.rises or fact.counts for fact in only) >= len(only):
+        return "rises in every recording, as time or a count does"
+    if all(fact.constant for fact in only):
+        return _judge_constant(plain, looked)
+    if has_labels and all(fact.constant or fact.steady for fact in only):
+        return "changes only where the label does"
+    for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person"), (PART_NAME, "part")):
+        if pattern.fullmatch(plain) and not any(fact.wavers for fact in only):
+            return what
+    if not has_labels and _tells_the_class(looked):
+        return "its values differ by class, as a label's do"
+    return None
+
+
+def _judge_constant(plain: str, looked: Sequence[tuple[Facts, frozenset[str]]]) -> str:
+    values = {fact.first for fact, _ in looked}
+    if len(values) == 1:
+        return "never changes"
+    by_class: dict[frozenset[str], set[float | str]] = {}
+    for fact, own in looked:
+        by_class.setdefault(own, set()).add(fact.first)
+    if len(by_class) > 1 and all(len(own) == 1 for own in by_class.values()):
+        return "constant in each recording and another in each class, as a label is"
+    if PERSON_NAME.fullmatch(plain):
+        return "person"
+    return "constant in each recording, as the number of a person or device is"
+
+
+def _tells_the_class(looked: Sequence[tuple[Facts, frozenset[str]]]) -> bool:
+    """Whether few whole values that seldom change stand for one class each, beside common ones."""
+    by_class: dict[frozenset[str], set[float]] = {}
+    for fact, own in looked:
+        values = {float(fact.first)} if fact.constant else set(fact.values)
+        if not values:
+            return False
+        by_class.setdefault(own, set()).update(values)
+    if len(by_class) < 2:
+        return False
+    common = set.intersection(*by_class.values())
+    left = [values - common for values in by_class.values()]
+    alone = sum(map(len, left)) == len(set().union(*left))
+    return alone and sum(bool(values) for values in left) >= len(left) - 1
+
+
+def units_of(units: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
+    """The unit of each channel: of a row of units, or in brackets in its name; "" if unknown."""
+    found = []
+    for name in names:
+        inside = re.findall(r"[(\[]\s*([^()\[\]]*(?:\([^()]*\))?[^()\[\]]*?)\s*[)\]]\s*$", name)
+        found.append(units.get(name) or (inside[0] if inside else ""))
+    return tuple(found)

@@ -1,0 +1,448 @@
+"""Which files are recordings, and what the folders around them say: class, part, person, sensor."""
+
+import fnmatch
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from raspitrain.errors import InputError, input_error
+
+SUFFIXES = (".csv", ".tsv")
+MOST_FILES = 200_000
+PART_NAMES = {
+    **dict.fromkeys(("train", "training", "tr"), 0),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
+    **dict.fromkeys(("test", "testing", "tst"), 2),
+}
+# Written beside recordings by phone apps, and no recordings themselves.
+ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
+PERSON = re.compile(
+    r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|vp|p|s)[-_ ]?\d+",
+    re.I,
+)
+SENSOR = re.compile(
+    r"(?:total|linear|user|body|raw|uncalibrated)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
+    r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
+    r"|barometer|pressure|light|proximity|location|gps|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
+    r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
+    re.I,
+)
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording, before it is read.
+
+    Attributes
+    ----------
+    name : str
+        Its path below the folder; of several files, what they have in common.
+    files : dict of str to Path
+        By sensor; "" where a recording is one file.
+    class_name, group : str or None
+        What its place says, if that says it.
+    part : int or None
+        0 train, 1 validation, 2 test.
+    """
+
+    name: str
+    files: dict[str, Path]
+    class_name: str | None
+    group: str | None
+    part: int | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The recordings of a folder, and what is worth saying about them."""
+
+    sources: list[Source]
+    notes: list[str]
+    warnings: list[str]
+
+
+def find_recordings(
+    folder: Path,
+    *,
+    files: Sequence[str] | None,
+    class_level: int | None,
+    groups: str | int | None,
+    has_labels: bool,
+) -> Found:
+    """Find the recordings of a folder.
+
+    Parameters
+    ----------
+    files : sequence of str or None
+        Patterns of names or paths; None for every .csv and .tsv.
+    class_level : int or None
+        Which folder names the class: 1 the first, -1 the innermost, 0 the file's own name; None to
+        find out.
+    groups : str, int or None
+        Whose a recording is: a folder's level, or the part of the path that a pattern fits.
+    has_labels : bool
+        Whether the class comes from elsewhere, so that folders need not name one.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the folders can be read in two ways.
+    """
+    paths, others = _walk(folder)
+    taken, notes = _choose(folder, paths, others, files)
+    taken, num_links = _each_once(folder, taken)
+    if num_links:
+        notes.append(f"{num_links} links to files that are taken already")
+    for path in taken:
+        if not str(path).isprintable():
+            raise InputError(f"{str(path)!a} has a name that cannot be shown; rename it.")
+    places = {path: path.relative_to(folder).parts for path in taken}
+    part_level, note = _part_level(folder, list(places.values()), has_labels)
+    notes += note
+    sources = [
+        Source("/".join(place), {"": path}, None, None, _part(place, part_level))
+        for path, place in places.items()
+    ]
+    first_level = 0
+    if not has_labels:
+        level = _class_level(folder, list(places.values()), part_level, class_level)
+        sources = [
+            replace(source, class_name=_class_name(folder, place, level))
+            for source, place in zip(sources, places.values(), strict=True)
+        ]
+        first_level = max(level, 0)
+    elif part_level is not None:
+        first_level = max(part_level + 1, 0)
+    if groups is not None:
+        sources = [replace(source, group=_group(source.name, groups)) for source in sources]
+    warnings = [] if groups is not None else _people(sources, first_level)
+    sources, note = _join_sensors(sources, first_level)
+    return Found(sources, notes + note, warnings)
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The recordings' files below a folder and all others; links to folders are followed once."""
+    files: list[Path] = []
+    others: list[Path] = []
+    to_read = [folder]
+    seen = set()
+    try:
+        while to_read:
+            if len(to_read) + len(files) + len(others) > MOST_FILES:
+                raise InputError(
+                    f"{folder} holds more than {MOST_FILES} files and folders; store the windows "
+                    "as data.npy and label.npy and use dataset=npy."
+                )
+            here = to_read.pop()
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in seen:
+                continue  # a link back to where we were
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir():
+                        to_read.append(Path(entry.path))
+                    elif entry.is_file():
+                        known = entry.name.lower().endswith(SUFFIXES)
+                        (files if known else others).append(Path(entry.path))
+    except OSError as error:
+        where = error.filename or folder
+        raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
+    return sorted(files), sorted(others)
+
+
+def _each_once(folder: Path, paths: list[Path]) -> tuple[list[Path], int]:
+    """Of several links to one file below one folder of the first level only one."""
+    kept, seen = [], set()
+    for path in paths:
+        status = path.stat()
+        key = (status.st_dev, status.st_ino, path.relative_to(folder).parts[0])
+        if len(path.relative_to(folder).parts) == 1 or key not in seen:
+            kept.append(path)
+        seen.add(key)
+    return kept, len(paths) - len(kept)
+
+
+def _choose(
+    folder: Path, paths: list[Path], others: list[Path], patterns: Sequence[str] | None
+) -> tuple[list[Path], list[str]]:
+    if patterns is not None:
+        every = sorted([*paths, *others])
+        taken = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        if not taken:
+            shown = f" (such as {every[0].relative_to(folder)})" if every else ""
+            raise InputError(
+                f"dataset.files={' '.join(patterns)} fits none of the {len(every)} files in "
+                f"{folder}{shown}; * stands for any letters, and a pattern is held against the "
+                "name and the path below the folder."
+            )
+        return taken, []
+    if not paths:
+        raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
+    about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
+    if not about or len(about) == len(paths):
+        return paths, []
+    names = sorted({path.name for path in about})
+    return [path for path in paths if path not in set(about)], [
+        f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})"
+    ]
+
+
+def _fits(relative: str, patterns: Sequence[str]) -> bool:
+    name = relative.rsplit("/", 1)[-1]
+    return any(
+        fnmatch.fnmatchcase(text, pattern)
+        for pattern in patterns
+        for text in (name, relative, f"/{relative}")
+    ) or any(fnmatch.fnmatchcase(relative, f"*/{pattern}") for pattern in patterns)
+
+
+def _instead(others: Sequence[Path]) -> str:
+    """What to do with the files that are there."""
+    kinds = Counter(path.suffix.lower() for path in others if path.suffix)
+    if not kinds:
+        return "; dataset.path is the folder of the recordings"
+    kind, count = kinds.most_common(1)[0]
+    there = f", but {count} {kind} file{'' if count == 1 else 's'}"
+    if kind in (".npy", ".npz"):
+        return f"{there}: use dataset={kind[1:]} for arrays of cases"
+    if kind in (".ts", ".arff"):
+        return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
+    if kind in (".txt", ".dat", ".log", ".asc", ".data"):
+        return (
+            f"{there}: take them with dataset.files='*{kind}' if each is a recording, a column a "
+            "channel, or with dataset=rows if each row is a case"
+        )
+    return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
+
+
+def _part_of(name: str) -> int | None:
+    bare = re.sub(r"[^a-z]", "", name.lower())
+    return PART_NAMES.get(re.sub(r"(set|data|split|ing)$", "", bare), PART_NAMES.get(bare))
+
+
+def _part(place: Sequence[str], level: int | None) -> int | None:
+    if level is None:
+        return None
+    return _part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
+
+
+def _part_of_stem(name: str) -> tuple[int | None, str]:
+    """The part that a file's name ends or begins with, such as mitbih_train.csv, and the rest."""
+    stem = name.rsplit(".", 1)[0]
+    words = re.split(r"[_\-. ]+", stem)
+    for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
+        if (part := _part_of(word)) is not None:
+            return part, " ".join(rest)
+    return None, stem
+
+
+def _part_level(
+    folder: Path, places: Sequence[tuple[str, ...]], has_labels: bool
+) -> tuple[int | None, list[str]]:
+    """The level of the folders train and test, -1 if the files are called so; None without."""
+    depth = min(len(place) for place in places) - 1
+    for level in range(depth):
+        names = {place[level] for place in places}
+        parts = {name: _part_of(name) for name in names}
+        different = {part for part in parts.values() if part is not None}
+        if len(different) > 1 and None in parts.values() and level == 0:
+            other = sorted(name for name, part in parts.items() if part is None)
+            named = sorted(name for name, part in parts.items() if part is not None)
+            raise InputError(
+                f"{folder} holds {' and '.join(named)}, the names of parts, beside {other[0]}: "
+                "put the classes below train and test alone, or rename those folders if they are "
+                "classes."
+            )
+        if None in parts.values() or len(different) < 2:
+            continue
+        if level == depth - 1 == 0 and not has_labels:
+            raise InputError(
+                f"{folder} holds {' and '.join(sorted(names))}, which are parts and no classes, "
+                "and the recordings lie in them directly; put them into a sub-folder for each "
+                "class, or name the column that holds the class in dataset.label_column."
+            )
+        return level, [f"parts as the folders {', '.join(sorted(names))} say"]
+    if depth == 0 and has_labels and len(places) > 1:
+        stems = [_part_of_stem(place[-1]) for place in places]
+        by_stem, rests = {part for part, _ in stems}, {rest for _, rest in stems}
+        if len(by_stem) > 1 and None not in by_stem and len(rests) == 1:
+            return -1, ["parts as the files' names say"]
+    return None, []
+
+
+def _class_level(
+    folder: Path,
+    places: Sequence[tuple[str, ...]],
+    part_level: int | None,
+    class_level: int | None,
+) -> int:
+    """Which entry of a place names the class; -1 for the file's own name, -2 for the innermost."""
+    if class_level is not None:
+        return {0: -1, -1: -2}.get(class_level, class_level - 1)
+    levels = [level for level in range(2) if level != part_level]
+    level = levels[0]
+    first = [place[level] if level < len(place) - 1 else None for place in places]
+    names = {name for name in first if name is not None}
+    if len(names) == 1 and None not in first:
+        (name,) = names
+        if part_level is None and len({place[1] for place in places if len(place) > 2}) > 1:
+            remedy = f"give dataset.path={folder / name}"
+            if _part_of(name) is not None:
+                return 1  # train alone: the classes are below it
+            raise InputError(
+                f"all recordings of {folder} lie in the folder {name}, and folders of the first "
+                f"level are the classes; {remedy}, or choose the level with dataset.class_level=2."
+            )
+    below = [place[level + 1] for place in places if len(place) > level + 2]
+    if names and below and len(below) == len(places):
+        pairs = {(place[level], place[level + 1]) for place in places}
+        times = Counter(inner for _, inner in pairs)
+        people = all(PERSON.fullmatch(name) or name.isdigit() for name in names)
+        words = not any(PERSON.fullmatch(inner) or inner.isdigit() for inner in times)
+        if len(names) > 1 and people and words and min(times.values()) > 1:
+            raise InputError(
+                f"the folders of {folder} ({_some(names)}) look like people, and those in them "
+                f"({_some(times)}) like classes; say so with dataset.class_level={level + 2} "
+                f"dataset.groups={level + 1}, or keep the first as classes with "
+                f"dataset.class_level={level + 1}."
+            )
+    return level
+
+
+def _class_name(folder: Path, place: tuple[str, ...], level: int) -> str:
+    if level == -1:  # walk_01.csv, walk.4f2a.csv
+        stem = place[-1].split(".")[0]
+        return re.sub(r"[-_ ]*\(?\d*\)?$", "", stem) or stem
+    if level == -2 and len(place) > 1:
+        return place[-2]
+    if level < 0 or level >= len(place) - 1:
+        raise InputError(
+            f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
+            "sub-folder for each class, name the column that holds the class in "
+            "dataset.label_column, or take it from the files' names with dataset.class_level=0."
+            if level <= 0
+            else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
+            "its class; see dataset.class_level."
+        )
+    return place[level]
+
+
+def _group(name: str, groups: str | int) -> str:
+    place = name.split("/")
+    if isinstance(groups, int):
+        index = groups - 1 if groups > 0 else len(place) - 1 + groups
+        if groups == 0 or not 0 <= index < len(place) - 1:
+            raise InputError(
+                f"dataset.groups={groups}: {name} has no such folder; 1 is the first below "
+                "dataset.path, -1 the innermost."
+            )
+        return place[index]
+    found = re.search(_pattern(groups), name)
+    if found is None:
+        raise InputError(
+            f"dataset.groups={groups} fits nothing in {name}; it must fit a part of each path, "
+            "such as subject* or the level of a folder."
+        )
+    return found[0]
+
+
+def _pattern(glob: str) -> str:
+    """* as few letters as do, at the end those up to the next sign; ? one letter."""
+    inner = re.escape(glob.removesuffix("*")).replace(r"\*", "[^/]*?").replace(r"\?", "[^/]")
+    return inner + (r"[^/\W_]*" if glob.endswith("*") else "")
+
+
+def _people(sources: Sequence[Source], first_level: int) -> list[str]:
+    """A word where the names look like people of whom there are several recordings each."""
+    places = [source.name.split("/") for source in sources]
+    inside = [place[first_level + 1 : -1] for place in places]
+    if all(inside):
+        names = [place[0] for place in inside]
+        classes: dict[str, set[str | None]] = {}
+        for name, source in zip(names, sources, strict=True):
+            classes.setdefault(name, set()).add(source.class_name)
+        shared = [
+            name
+            for name, own in classes.items()
+            if len(own) > 1 and (PERSON.fullmatch(name) or not re.search(r"\d", name))
+        ]
+        if len(classes) > 1 and len(classes) < len(sources) and len(shared) > 1:
+            return [
+                f"folders such as {_some(shared)} occur in several classes; if they are people, "
+                f"keep each on one side of the split with dataset.groups={first_level + 2}"
+            ]
+    found = []
+    for place in places:
+        stem = place[-1].rsplit(".", 1)[0]
+        match = re.search(rf"(?:^|(?<=[^A-Za-z0-9]))({PERSON.pattern})", stem, re.I)
+        if match is None or (match[1] == stem and stem[1:2].isdigit()):
+            return []  # s1.csv may be any sample
+        found.append(match[1])
+    if 1 < len(set(found)) < len(found):
+        prefix = re.sub(r"\d+$", "", found[0])
+        return [
+            f"files are named after {_some(set(found))}; if these are people, recordings of one "
+            "fall on both sides of the split: keep each person on one side with "
+            f"dataset.groups='{prefix}*'"
+        ]
+    return []
+
+
+def _some(names: Sequence[str] | set[str] | dict[str, int] | Counter[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
+
+
+def _sensor(relative: str, first_level: int) -> tuple[str, str]:
+    """The sensor that a path names below its class, and the path without it."""
+    place = relative.split("/")
+    kept, inner = place[: first_level + 1], place[first_level + 1 :]
+    if len(place) <= first_level + 1:
+        kept, inner = place[:-1], place[-1:]
+    text = "/".join(inner)
+    stem, _, _ = text.rpartition(".")
+    for match in re.finditer(r"[A-Za-z]+(?:_?[A-Za-z]+)*", stem):
+        for word in (match[0], *WORD.findall(match[0])):
+            if SENSOR.fullmatch(word):
+                at = match.start() + match[0].index(word)
+                rest = stem[:at] + stem[at + len(word) :]
+                return word, "/".join([*kept, re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")])
+    return "", relative
+
+
+def _join_sensors(sources: list[Source], first_level: int) -> tuple[list[Source], list[str]]:
+    """Put the files of one recording together, where sensors have one each."""
+    joined: dict[str, dict[str, Source]] = {}
+    for source in sources:
+        sensor, rest = _sensor(source.name, first_level)
+        if sensor in joined.get(rest, {}):
+            return sources, []
+        joined.setdefault(rest, {})[sensor] = source
+    several = [sensors for sensors in joined.values() if len(sensors) > 1 and "" not in sensors]
+    if 2 * len(several) < len(joined) or not several:
+        return sources, []
+    common = set.intersection(*(set(sensors) for sensors in joined.values()))
+    if not common:
+        kinds = sorted({sensor for sensors in joined.values() for sensor in sensors})
+        raise InputError(
+            f"recordings have a file for each sensor ({', '.join(kinds)}), but no sensor is in all "
+            "of them; choose the files of one with dataset.files, such as "
+            f"dataset.files='*{kinds[0]}*'."
+        )
+    notes = [f"sensors {', '.join(sorted(common))} of a recording joined by time"]
+    missing = sorted({s for sensors in joined.values() for s in sensors if s not in common})
+    if missing:
+        notes.append(f"not taken: {', '.join(missing)}, which not every recording has")
+    out = []
+    for rest, sensors in joined.items():
+        one = next(iter(sensors.values()))
+        files = {sensor: sensors[sensor].files[""] for sensor in sorted(common)}
+        out.append(replace(one, name=rest, files=files))
+    return out, notes

@@ -1,0 +1,388 @@
+"""How a text file holds its table: what separates cells, where names stand, what comes first.
+
+Loggers, apps and spreadsheets put comments, lines about the device, names and units before the
+numbers; the lines that come after them, which are all alike, say what is what.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from raspitrain.data import dates
+
+SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
+BODY_LINES = 60  # looked at to tell what is what
+COMMENTS = ("#", "%", "//")
+MISSING_CELLS = frozenset(
+    ("", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "?", "-", "--", "#n/a",
+     "<na>", "nan(ind)", "-nan(ind)", "1.#qnan", "1.#ind", "-1.#ind", "ovf", "missing")
+)  # fmt: skip
+NUMBER = re.compile(
+    r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
+)
+SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
+STAMP = re.compile(r"\d\d:\d\d:\d\d(?:[.,:]\d+)? -> ?")  # of Arduino's serial monitor
+PAIR = re.compile(
+    r"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
+        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?(?=[\s,;|}\]]|$)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)\s*[:,;=]?\s*", re.IGNORECASE)
+# fmt: off
+UNITS = frozenset((
+    "s", "sec", "second", "seconds", "ms", "milliseconds", "us", "µs", "μs", "ns", "min", "h",
+    "d", "hz", "khz", "mhz", "g", "mg", "ug", "m/s", "m/s2", "m/s^2", "m/s²", "m/(s^2)", "m/s/s",
+    "deg", "°", "degree", "degrees", "rad", "deg/s", "°/s", "dps", "mdps", "rad/s", "rpm", "v",
+    "mv", "uv", "µv", "μv", "nv", "volt", "volts", "a", "ma", "ua", "µa", "μa", "amp", "w", "mw",
+    "kw", "wh", "kwh", "c", "°c", "degc", "f", "°f", "k", "%", "rh", "%rh", "pa", "hpa", "kpa",
+    "bar", "mbar", "psi", "t", "mt", "ut", "µt", "μt", "nt", "gauss", "mgauss", "lux", "lx", "db",
+    "dba", "bpm", "mmhg", "mm", "cm", "m", "km", "nm", "n", "kn", "n/a", "na", "no_units",
+    "unitless", "none", "cal", "raw", "uncal", "counts", "count", "lsb", "a.u.", "au", "local",
+    "utc", "unix",
+))
+# fmt: on
+TIME_FORM = re.compile(r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+", re.IGNORECASE)  # hh:mm:ss.mmm
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a file are to be read.
+
+    Attributes
+    ----------
+    separator : str
+        One character; a blank stands for any number of them.
+    names, units : tuple of str
+        One a column; nameless columns are called channel_0, channel_1 …, a unit may be "".
+    named : bool
+        Whether the file names its columns.
+    first : int
+        How many lines stand before the first row.
+    passed_over : int
+        Of those, lines about the device or the recording, which are not read.
+    texts : frozenset of int
+        Columns of words.
+    times : dict
+        Columns of dates or times of day, and whether the day comes before the month.
+    stamped, paired, ended : bool
+        Rows begin with the serial monitor's clock; cells are name:value; rows end with ";".
+    """
+
+    separator: str
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    named: bool
+    first: int
+    passed_over: int
+    texts: frozenset[int]
+    times: dict[int, bool]
+    stamped: bool = False
+    paired: bool = False
+    ended: bool = False
+
+
+class NoTableError(ValueError):
+    """No rows of numbers are there; its text ends the sentence "FILE …"."""
+
+
+def position_name(position: int | str) -> str:
+    """What a column without a name is called wherever it is shown, stored or typed."""
+    return f"channel_{position}"
+
+
+def split_cells(line: str, separator: str) -> list[str]:
+    """The cells of a line, stripped.
+
+    Raises
+    ------
+    csv.Error
+        If a quote is not closed.
+    """
+    if separator == " ":
+        return line.split()
+    if '"' in line:
+        text = line.strip("\r\n")
+        row = next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), [])
+        return [cell.strip() for cell in row]
+    return [cell.strip() for cell in line.split(separator)]
+
+
+def pair_cells(line: str) -> list[tuple[str, str]]:
+    """The (name, number) pairs of a line such as ax:0.1,ay:0.2; none where there is more in it."""
+    if re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line)):
+        return []
+    return [(name.strip(), number) for name, number in PAIR.findall(line)]
+
+
+def is_missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING_CELLS
+
+
+def is_number(cell: str) -> bool:
+    return NUMBER.fullmatch(cell) is not None
+
+
+def is_value(cell: str) -> bool:
+    return is_number(cell) or dates.is_time(cell)
+
+
+def is_comment(line: str, separator: str | None = None) -> bool:
+    """Whether a line is a comment; one that begins with ";" is, where that separates nothing."""
+    text = line.lstrip().lstrip('"')
+    return text.startswith(COMMENTS) or (separator not in (None, ";") and text.startswith(";"))
+
+
+def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
+    """Say how a file is to be read from its first lines.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        The first lines of the file, its byte-order mark left out.
+    skip_lines : int
+        Lines at the beginning that the user says are not part of the table.
+
+    Raises
+    ------
+    NoTableError
+        If there is no table.
+    csv.Error
+        If a quote is not closed.
+    """
+    kept = [(k, line) for k, line in enumerate(lines) if k >= skip_lines and line.strip()]
+    if not kept:
+        raise NoTableError("is empty; a recording needs at least one line of numbers")
+    given = None
+    for _, line in kept[:10]:
+        if match := SEP_LINE.fullmatch(line.strip("\r\n")):
+            given = {None: None, "\\t": "\t"}.get(match[1], match[1])
+    kept = [(k, line) for k, line in kept if not SEP_LINE.fullmatch(line.strip("\r\n"))]
+    body = [line for _, line in kept if not is_comment(line)][-BODY_LINES:]
+    if not body:
+        raise NoTableError("holds comments but no samples")
+    if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
+        return _paired(kept)
+    stamped = _most(body, lambda line: STAMP.match(line) is not None)
+    if stamped:
+        body = [_unstamped(line) for line in body]
+    ended = not given and _most(body, _ends_with_semicolon)
+    if ended:
+        body = [line.rstrip().rstrip(";,") for line in body]
+    separator = given or _find_separator(body)
+    comments = [line for _, line in kept if is_comment(line, separator)]
+    rows = []
+    for k, line in kept:
+        if not is_comment(line, separator):
+            text = _unstamped(line) if stamped else line
+            rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
+    table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
+    if not table:
+        raise NoTableError(
+            "holds names but no samples" if len(rows) == 1
+            else "holds no row of numbers; it looks like no recording"
+        )  # fmt: skip
+    width = Counter(map(len, table)).most_common(1)[0][0]
+    table = [cells for cells in table if len(cells) == width]
+    if _separator_at_end(rows, table, width):
+        width -= 1
+        rows = [(k, cells[:width] if len(cells) == width + 1 else cells) for k, cells in rows]
+        table = [cells[:width] for cells in table]
+    first = _first_row(rows, table, width)
+    above = [cells for _, cells in rows[:first]]
+    _refuse_cut_lines(rows, first, width)
+    names, units, used = _find_names(above, comments, width)
+    named = names is not None
+    names = names or [position_name(position) for position in range(width)]
+    units = units or [""] * width
+    body_rows = [cells for _, cells in rows[first:] if len(cells) >= width][-BODY_LINES:]
+    texts, times = _find_kinds(body_rows, width)
+    if stamped:
+        names, units = ["time", *names], ["", *units]
+        texts = frozenset(position + 1 for position in texts)
+        times = {0: False} | {position + 1: value for position, value in times.items()}
+    return Layout(
+        separator=separator,
+        names=tuple(names),
+        units=tuple(units),
+        named=named,
+        first=rows[first][0],
+        passed_over=len(above) - used,
+        texts=texts,
+        times=times,
+        stamped=stamped,
+        ended=ended,
+    )
+
+
+def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
+    return sum(map(holds, lines)) >= 0.8 * len(lines)
+
+
+def _unstamped(line: str) -> str:
+    return STAMP.sub("", line, count=1)
+
+
+def _ends_with_semicolon(line: str) -> bool:
+    """As in 33,Jogging,-0.69,12.68; and not in -0,69;12,68; where commas are decimal points."""
+    records = [record for record in line.strip().split(";") if record.strip(" ,")]
+    return line.rstrip().endswith(";") and all(record.count(",") > 1 for record in records)
+
+
+def _separator_at_end(
+    rows: Sequence[tuple[int, list[str]]], table: Sequence[list[str]], width: int
+) -> bool:
+    """Whether each row ends with a separator, and no column's name stands behind it."""
+    if width < 2 or any(cells[-1] for cells in table):
+        return False
+    return not any(len(c) == width and c[-1] and not any(map(is_value, c)) for _, c in rows)
+
+
+def _find_separator(body: Sequence[str]) -> str:
+    """The one that cuts the lines into equally many cells, most of them numbers."""
+    best, best_score = ",", (0.0, 0.0)
+    for separator in SEPARATORS:
+        try:
+            table = [split_cells(line, separator) for line in body]
+        except csv.Error:
+            continue
+        counts = Counter(len(cells) - (cells[-1:] == [""] and len(cells) > 1) for cells in table)
+        width, lines = counts.most_common(1)[0]
+        if width < 2:
+            continue
+        cells = [cell for row in table for cell in row if len(row) in (width, width + 1)]
+        values = sum(is_value(cell) or is_missing(cell) for cell in cells) / len(cells)
+        if separator == " " and values < 0.5:
+            continue  # words
+        score = (round(lines / len(table), 1), round(values, 1))
+        if score > best_score:
+            best, best_score = separator, score
+    return best
+
+
+def _first_row(
+    rows: Sequence[tuple[int, list[str]]], table: Sequence[list[str]], width: int
+) -> int:
+    """The index of the first row of the table: as many cells, and numbers where numbers are."""
+    numeric = [p for p in range(width) if 2 * sum(is_value(c[p]) for c in table) >= len(table)]
+
+    def is_row(cells: Sequence[str]) -> bool:
+        if len(cells) != width and not (len(cells) == width + 1 and cells[-1] == ""):
+            return False
+        known = sum(is_value(cells[p]) or is_missing(cells[p]) for p in numeric)
+        return any(map(is_value, cells)) and 2 * known >= len(numeric)
+
+    for index, (_, cells) in enumerate(rows):
+        after = rows[index + 1 :]
+        if not is_row(cells) or _counts_columns(cells, after):
+            continue
+        # "Rate,50" above "time,x" is about the device; a row above a damaged line is a row.
+        names_follow = after and not any(map(is_value, after[0][1])) and len(after[0][1]) == width
+        if not (names_follow and any(is_row(row) for _, row in after[1:3])):
+            return index
+    return next(index for index, (_, cells) in enumerate(rows) if is_row(cells))
+
+
+def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: int) -> None:
+    """Refuse what is no preamble but damage: numbers in too few cells, names for other columns."""
+    for number, cells in rows[:first]:
+        if len(cells) != width and all(is_number(cell) for cell in cells if cell):
+            raise NoTableError(
+                f"line {number + 1} has {len(cells)} cells, but the lines after it have {width}: "
+                "it is cut short or not part of the table; delete it, or pass over it with "
+                f"dataset.skip_lines={number + 1}"
+            )
+    if first:
+        number, cells = rows[first - 1]
+        if len(cells) > 1 and abs(len(cells) - width) == 1 and not any(map(is_value, cells)):
+            raise NoTableError(
+                f"line {rows[first][0] + 1} has {width} cells, but line {number + 1} has "
+                f"{len(cells)} names; every line must have as many cells, or pass over the lines "
+                f"before the table with dataset.skip_lines={number + 1}"
+            )
+
+
+def _counts_columns(cells: Sequence[str], after: Sequence[tuple[int, list[str]]]) -> bool:
+    """Whether a line is the header 0, 1, 2 … that pandas writes for columns without names."""
+    counted = [cell for cell in cells if cell]
+    if len(counted) < 3 or counted != [str(k) for k in range(len(counted))] or not after:
+        return False
+    return not all(cell.isdigit() for _, row in after for cell in row if cell)
+
+
+def _find_names(
+    above: Sequence[list[str]], comments: Sequence[str], width: int
+) -> tuple[list[str] | None, list[str] | None, int]:
+    """Names and units from the lines above the first row, and how many of those were used."""
+    block: list[list[str]] = []
+    for cells in reversed(above):
+        words = not any(map(is_value, cells)) or _is_count(cells)
+        if len(cells) != width or len(block) == 4 or not words:
+            break
+        block.insert(0, cells)
+    units, used = None, 0
+    if len(block) > 1 and all(map(_is_unit, block[-1])):
+        units, used = [_bare_unit(cell) for cell in block.pop()], 1
+        while len(block) > 1 and len(set(block[-1])) < len(set(block[-2])):
+            block.pop()  # such as RAW or CAL below each name
+            used += 1
+    if block:
+        return [cell.strip("'\"") for cell in block[-1]], units, used + 1
+    for comment in reversed(comments):
+        text = comment.strip().strip('"').lstrip("#%/; ").strip()
+        for separator in (",", "\t", ";", " "):
+            cells = split_cells(HEADED.sub("", text, count=1), separator)
+            if len(cells) == width and not any(map(is_value, cells)) and any(cells):
+                return cells, None, 0
+    return None, None, 0
+
+
+def _bare_unit(cell: str) -> str:
+    text = cell.strip("'\"[] ")
+    return text[1:-1].strip() if text.startswith("(") and text.endswith(")") else text
+
+
+def _is_unit(cell: str) -> bool:
+    text = _bare_unit(cell).lower()
+    return text == "" or text in UNITS or TIME_FORM.fullmatch(text) is not None
+
+
+def _is_count(cells: Sequence[str]) -> bool:
+    counted = [cell for cell in cells if cell]
+    return counted == [str(k) for k in range(len(counted))]
+
+
+def _find_kinds(table: Sequence[list[str]], width: int) -> tuple[frozenset[int], dict[int, bool]]:
+    texts, times = set(), {}
+    for position in range(width):
+        cells = [c for row in table if not is_missing(c := row[position])]
+        if not cells or any(map(is_number, cells)):
+            continue
+        if 2 * sum(map(dates.is_time, cells)) > len(cells):
+            times[position] = dates.day_first(cells)
+        else:
+            texts.add(position)
+    return frozenset(texts), times
+
+
+def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
+    """Of lines such as ax:0.1,ay:0.2."""
+    rows = [(k, line, pair_cells(_unstamped(line))) for k, line in kept if not is_comment(line)]
+    number, line, pairs = next(row for row in rows if row[2])
+    stamped = STAMP.match(line) is not None
+    names = [name for name, _ in pairs]
+    if stamped:
+        names = ["time", *names]
+    return Layout(
+        separator=",",
+        names=tuple(names),
+        units=("",) * len(names),
+        named=True,
+        first=number,
+        passed_over=sum(k < number for k, *_ in rows),
+        texts=frozenset(),
+        times={0: False} if stamped else {},
+        stamped=stamped,
+        paired=True,
+    )

@@ -1,0 +1,189 @@
+"""A run in its folder, opened with care: it may come from a stranger.
+
+stored = StoredRun.open("outputs/2026-11-23/06-24-26-123456")
+network = stored.model()  # with the weights of its best evaluation
+stored.class_names, stored.normalisation.mean, stored.length
+
+What a checkpoint allows itself counts for nothing: code of the user's own is allowed by whoever
+opens it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from raspitrain.config.rules import leaves
+from raspitrain.errors import InputError
+from raspitrain.results.folder import RUN_FILES
+from raspitrain.results.keeper import BEST, LAST, PREVIOUS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from raspitrain.data.normalise import Normalisation
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A checkpoint of a run, and what using it takes.
+
+    Attributes
+    ----------
+    path : of the checkpoint
+    state : all that it holds, plain values and tensors; see `raspitrain.run.state`
+    config : the run's configuration, which it was built from; plain values alone
+    allowed_targets : code beside raspitrain's and torch's that `model` may call
+    note : what was wrong with a checkpoint that should have been taken; empty if nothing
+    """
+
+    path: Path
+    state: Mapping[str, Any]
+    config: DictConfig
+    allowed_targets: tuple[str, ...] = ()
+    note: str = ""
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        allowed_targets: Sequence[str] = (),
+        which: Literal["best", "last"] = "best",
+    ) -> "StoredRun":
+        """Open the newest of the folder's checkpoints that is whole.
+
+        Parameters
+        ----------
+        allowed_targets : see the attributes
+        which : "best" for the weights of the best evaluation, or the last where there was none;
+            "last" for all that resuming the run takes, under "training" and "run" of `state`
+
+        Raises
+        ------
+        InputError
+            There is no run, or no usable checkpoint; the sentence says what is left of it.
+        """
+        from raspitrain.results.checkpoint import load_checkpoint
+
+        folder = check_holds_run(folder)
+        wrong = []
+        for name in (BEST, LAST, PREVIOUS) if which == "best" else (LAST, PREVIOUS):
+            path = folder / name
+            try:
+                state = load_checkpoint(path)
+            except InputError as error:
+                wrong.append((path, str(error)))
+                continue
+            if which == "last" and not _can_be_resumed(state):
+                wrong.append((path, f"{path} holds weights alone, not the state of a run"))
+                continue
+            missing = [text for other, text in wrong if other.name == LAST or other.exists()]
+            note = f"{missing[0]}; {name} is taken instead" if missing else ""
+            return cls(path, state, _config(path, state), tuple(allowed_targets), note)
+        raise InputError(_no_checkpoint(folder, wrong))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self._part("class_names", lambda names: tuple(map(str, names)))
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        return self._part("channel_names", lambda names: tuple(map(str, names)))
+
+    @property
+    def length(self) -> int:
+        """Time points of a case, as the network was trained on them."""
+        return self._part("length", int)
+
+    @property
+    def normalisation(self) -> "Normalisation":
+        from raspitrain.data.normalise import Normalisation
+
+        mean = self._part("mean", lambda tensor: tensor.numpy())
+        return Normalisation(mean, self._part("std", lambda tensor: tensor.numpy()))
+
+    def model(self) -> "nn.Module":
+        """The network with the checkpoint's weights, on the CPU, as it is used and not trained.
+
+        Raises
+        ------
+        InputError
+            Its code is not allowed, or the weights are those of another network.
+        """
+        from raspitrain.run.prepare import build_model
+        from raspitrain.training.randomness import same_random_numbers
+
+        cfg = self.config.copy()
+        cfg.allowed_targets = list(self.allowed_targets)
+        facts = {
+            "num_channels": len(self.channel_names),
+            "num_classes": len(self.class_names),
+            "length": self.length,
+        }
+        with same_random_numbers():
+            model = build_model(cfg, facts)
+        try:
+            model.load_state_dict(self.state["model"])
+        except Exception as error:  # what does not fit fails in torch's many ways
+            raise unfit(self.path) from error
+        return model.eval()
+
+    def _part(self, name: str, read: Any) -> Any:
+        try:
+            return read(self.state[name])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise unfit(self.path) from error
+
+
+def unfit(path: Path) -> InputError:
+    """For a checkpoint that is whole, and holds what nobody here wrote."""
+    return InputError(f"{path} does not hold a run as this raspitrain would write it")
+
+
+def _can_be_resumed(state: Mapping[str, Any]) -> bool:
+    return isinstance(state.get("training"), dict) and isinstance(state.get("run"), dict)
+
+
+def _config(path: Path, state: Mapping[str, Any]) -> DictConfig:
+    """The checkpoint's configuration: plain values, as they were resolved when it was written."""
+    stored = state.get("config")
+    if not isinstance(stored, dict) or any("${" in str(value) for _, value in leaves(stored)):
+        raise unfit(path)
+    try:
+        return OmegaConf.create(stored)
+    except Exception as error:
+        raise unfit(path) from error
+
+
+def check_holds_run(path: str | Path) -> Path:
+    """The absolute path of a folder that holds something of a run, or InputError."""
+    folder = Path(path).absolute()
+    if folder.is_file():
+        raise InputError(f"{folder} is a file: give the run's folder, {folder.parent}")
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    if any((folder / name).exists() for name in RUN_FILES):
+        return folder
+    if (folder / "config.yaml").exists():
+        raise InputError(
+            f"{folder}: the run was ended before its first checkpoint; start it again, with "
+            f"hydra.run.dir={folder} if it is to be there"
+        )
+    raise InputError(f"{folder} holds no run of raspitrain; give the folder of one")
+
+
+def _no_checkpoint(folder: Path, wrong: Sequence[tuple[Path, str]]) -> str:
+    if not any(path.exists() for path, _ in wrong):
+        names = [path.name for path, _ in wrong]
+        left = [name for name in RUN_FILES if (folder / name).exists()]
+        return (
+            f"{folder} has no checkpoint, neither {', '.join(names[:-1])} nor {names[-1]}; "
+            f"what is left: {', '.join(left)}"
+        )
+    first = next(text for path, text in wrong if path.exists())
+    left = [n for n in ("best.pt", "metrics.csv", "summary.json") if (folder / n).exists()]
+    others = f"; what is left: {', '.join(left)}" if left else "; nothing else is left"
+    return f"{folder} has no usable checkpoint: {first}{others}"
