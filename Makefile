@@ -18,7 +18,7 @@ sweep: .venv/installed ## the fastest batch size and number of threads: a minute
 test: .venv/installed-dev ## the tests, in under five minutes
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-test-long: .venv/installed-dev ## the tests that take minutes
+test-long: .venv/installed-dev ## the tests that take minutes (needs Debian's gcc-arm-none-eabi, qemu-system-arm)
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 test-browser: .venv/installed-dev ## report.html in a real browser (needs Debian's chromium)
@@ -39,6 +39,7 @@ bench: .venv/installed-bench ## our speed beside the plain loop, Lightning and s
 
 bench-a76: ## instructions a training step takes on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
 	bash benchmarks/a76/run.sh
+	bash benchmarks/a76/inference.sh
 
 clean: ## remove what was installed and built; outputs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -313,6 +313,60 @@ def test_a_run_leaves_a_model_that_answers_as_it_did(finished):
     assert json.loads((finished / "summary.json").read_text())["test_accuracy"] == tested
 
 
+def test_from_recordings_to_answers(compose, tmp_path, capsys):
+    """Two motions, trained on, and then found in recordings that were never seen."""
+
+    def record(folder, name, hertz, seed):
+        random, time = np.random.default_rng(seed), np.arange(200) / 50
+        signal = np.sin(2 * np.pi * hertz * time + random.uniform(0, 6)) + random.normal(
+            0, 0.1, 200
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        both = np.stack([signal, -signal]).astype(np.float32)
+        (folder / f"{name}.csv").write_text(as_csv(both, names=("ax", "ay"), time=time))
+
+    for seed in range(5):
+        record(tmp_path / "data" / "slow", f"a{seed}", 1, seed)
+        record(tmp_path / "data" / "fast", f"b{seed}", 8, 100 + seed)
+    words = [
+        "dataset=recordings", f"dataset.path={tmp_path / 'data'}", "dataset.length=32",
+        "dataset.stride=16", "model.width_mult=0.25", "epochs=12", "augment=none",
+        "hardware.num_threads=1",
+    ]  # fmt: skip
+    run(compose(*words), tmp_path / "run", overrides=words)
+    model = load(tmp_path / "run")
+    assert (model.channels, model.classes) == (["ax", "ay"], ["fast", "slow"])
+    assert model.rate == pytest.approx(50)
+    assert model.hop == 16
+    record(tmp_path / "new" / "slow", "c", 1, 7)
+    record(tmp_path / "new" / "fast", "d", 8, 8)
+    capsys.readouterr()
+    rows = predicted(capsys, tmp_path / "run", tmp_path / "new")
+    assert [row["time"] for row in rows[:3]] == [0, 0.32, 0.64]
+    assert np.mean([row["true"] == row["class"] for row in rows]) > 0.8
+    (tmp_path / "wrong.csv").write_text(
+        as_csv(np.zeros((2, 100)), names=("ax", "ay"), time=np.arange(100) / 100)
+    )
+    sentence = refused(capsys, predict, tmp_path / "run", tmp_path / "wrong.csv")
+    assert "100 samples a second" in sentence
+
+
+@pytest.mark.parametrize(
+    ("stride", "rate", "hop"),
+    [
+        (16, None, 16),
+        ("0.32s", 50.0, 16),
+        (" 320 ms", 50.0, 16),
+        ("0.32s", None, None),
+        (None, 50.0, None),
+    ],
+)
+def test_the_hop_is_that_of_training(stride, rate, hop):
+    from raspitrain.export.trained import _hop
+
+    assert _hop(stride, rate) == hop
+
+
 def test_export_tries_both_and_writes_one(finished, tmp_path, capsys):
     for precision in ("fp32", "int8"):
         path = tmp_path / f"{precision}.rpt"
@@ -323,6 +377,16 @@ def test_export_tries_both_and_writes_one(finished, tmp_path, capsys):
         assert "same class" in told
         assert f"{path}: {precision} (as asked for)" in told
     assert os.path.getsize(tmp_path / "int8.rpt") < os.path.getsize(tmp_path / "fp32.rpt") / 3
+
+
+def test_export_as_c(finished, tmp_path, capsys):
+    path = tmp_path / "motion.c"
+    assert export([str(finished), "--format", "c", "--output", str(path)]) == 0
+    assert f"{path}: " in capsys.readouterr().out
+    assert "#define MODEL_LENGTH 32" in (tmp_path / "motion.h").read_text()
+    assert "ends with .c" in refused(
+        capsys, export, finished, "--format", "c", "--output", tmp_path / "a.txt"
+    )
 
 
 def test_export_from_what_is_no_run(tmp_path, capsys):

@@ -70,7 +70,7 @@ def trained_from(state: dict[str, Any], *, run: str) -> Trained:
             std=[float(value) for value in state["std"]],
             missing=config["dataset"].get("missing") or "error",
             rate=state.get("rate"),
-            hop=config["dataset"].get("stride"),
+            hop=_hop(config["dataset"].get("stride"), state.get("rate")),
         ),
         answer=Answer(classes),
         provenance={
@@ -85,6 +85,18 @@ def trained_from(state: dict[str, Any], *, run: str) -> Trained:
         },
         config=config,
     )
+
+
+def _hop(stride: object, rate: float | None) -> int | None:
+    """Samples from a window to the next in training: they, or seconds such as 1.28s, were given."""
+    if isinstance(stride, int):
+        return stride
+    if not isinstance(stride, str) or rate is None:
+        return None
+    text = stride.strip()
+    if text.endswith("ms"):
+        return max(1, round(float(text[:-2]) / 1000 * rate))
+    return max(1, round(float(text.removesuffix("s")) * rate))
 
 
 def _evaluating(model: MobileNetV3) -> MobileNetV3:

@@ -12,19 +12,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import batch_indices
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
-from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.atomic import sweep_partial
 from raspitrain.results.configuration import write_config, write_overrides
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.keeper import LAST
 from raspitrain.results.screen import Screen, how_to_resume, logging_to
+from raspitrain.run.monitor import Monitor
 from raspitrain.run.outcome import (
     attempt,
     finish,
@@ -36,6 +35,7 @@ from raspitrain.run.outcome import (
 )
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.state import Job, make_job, save
+from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError, Step
 from raspitrain.tuning.tune import Tuned, tune
@@ -185,19 +185,14 @@ def tune_prepared(
     prepared: Prepared, cfg: DictConfig, before: dict[str, Any] | None = None
 ) -> Tuned:
     """Choose what is to be measured, on batches as training will see them."""
-    train = prepared.training.parts["train"]
-    sizes = {
-        len(b) for b in batch_indices(len(train), prepared.training.batch_size, generator=None)
-    }
-    gathered = [train.gather(torch.arange(size)) for size in sorted(sizes, reverse=True)]
-    batches = [
-        (x.to(prepared.training.device), labels.to(prepared.training.device))
-        for x, labels in gathered
-    ]
+    training = prepared.training
+    train = training.parts["train"]
+    sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
+    signals, labels = train.gather(torch.arange(max(sizes)))
     return tune(
-        prepared.training.model,
-        prepared.training.loss,
-        batches,
+        training.model,
+        training.loss,
+        (signals.to(training.device), labels.to(training.device)),
         hardware=cfg.hardware,
         described_by={
             "model": OmegaConf.to_container(cfg.model, resolve=True),
@@ -243,7 +238,6 @@ def _train(job: Job, screen: Screen, stop: StopSignals, monitor: Monitor) -> Non
         eval_every=prepared.eval_every,
         on_step=on_step,
         on_batch=stop.check,
-        forward=job.tuned.forward,
         clock=guard.clock,
     ):
         evaluation.row["peak_memory_mb"] = job.peak_memory_mb

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import Profile, with_profile
-from raspitrain.errors import UnwrittenError
-from raspitrain.hardware.monitor import Monitor
+from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.configuration import write_config, write_overrides
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
@@ -22,6 +21,7 @@ from raspitrain.results.json_file import write_json
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, peak_memory_mb
+from raspitrain.run.monitor import Monitor
 from raspitrain.run.outcome import attempt, draw, unwritten_sentence
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.run import tune_prepared
@@ -99,6 +99,11 @@ def measure_throughput(
     assert isinstance(endless, DictConfig)
     with hardware_as_it_was(), StopSignals():
         prepared = prepare(endless)
+        if prepared.training.in_one_step:
+            raise InputError(
+                f"task=throughput times training steps, but model ({cfg.model._target_}) is fitted "
+                "to so few cases in a single one; run it, and see training_seconds in summary.json."
+            )
         folder = claim_run_folder(output_dir)
         try:
             with all_or_nothing(folder, ("config.yaml", "overrides.yaml")):
@@ -172,9 +177,7 @@ def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
             adapt.begin_step()
 
     try:
-        evaluations = prepared.training.evaluations(
-            NO_END, eval_every=NO_END, on_step=on_step, forward=tuned.forward
-        )
+        evaluations = prepared.training.evaluations(NO_END, eval_every=NO_END, on_step=on_step)
         for _ in evaluations:
             pass
     except TimeIsUpError:
