@@ -27,7 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="auto (default): int8, unless it loses more than half a point of accuracy",
     )
     parser.add_argument(
-        "--output", type=Path, help=f"the file; default: {NAME} in the run's folder"
+        "--format",
+        choices=tuple(NAMES),
+        default="raspitrain",
+        help="raspitrain (default): model.rpt; c: one C99 source with the weights inside, and a "
+        "header, for a microcontroller or a program of your own",
+    )
+    parser.add_argument(
+        "--output", type=Path, help="the file; default: model.rpt or model.c in the run's folder"
     )
     given = parser.parse_args(arguments)
     try:
