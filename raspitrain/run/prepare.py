@@ -32,8 +32,10 @@ from raspitrain.hardware.memory import (
     out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.run.observers import Observer
 from raspitrain.training.eager import without_compiler
-from raspitrain.training.training import Augment, Training, parameter_groups
+from raspitrain.training.randomness import same_random_numbers
+from raspitrain.training.training import Augment, Training, is_evaluated, parameter_groups
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 # What model.KEY may be before the size of the network is looked at first, unmade.
@@ -54,6 +56,10 @@ class Prepared:
     schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
     eval_every: int
     memory: Estimate
+    tracker: Observer | None  # of the user's own
+
+    def is_evaluated(self, epoch: int) -> bool:
+        return is_evaluated(epoch, self.epochs, self.eval_every)
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -135,9 +141,14 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
     )
+    tracker = None
+    if cfg.get("tracker") is not None:
+        with same_random_numbers():
+            tracker = _expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
     return Prepared(
-        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory
-    )
+        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory,
+        tracker,
+    )  # fmt: skip
 
 
 def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
