@@ -39,6 +39,7 @@ bench: .venv/installed-bench ## our speed beside the plain loop, Lightning and s
 
 bench-a76: ## instructions a training step takes on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
 	bash benchmarks/a76/run.sh
+	bash benchmarks/a76/inference.sh
 
 clean: ## remove what was installed and built; outputs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

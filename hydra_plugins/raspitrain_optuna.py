@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins._sweeper import LaunchingSweeper
 from raspitrain.config.composition import check_given_once
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, visible
 from raspitrain.report import report_sweep_or_warn
 
 MOST_VALUES = 1_000  # of one key that lists them
@@ -75,7 +75,7 @@ class OptunaSweeper(LaunchingSweeper):
             else:
                 report_sweep_or_warn(launcher.folder)
         finally:
-            print("\n".join(["", *search.lines()]))
+            print("\n".join(["", *map(visible, search.lines())]))
         return returns
 
     def _compose(self, words: Sequence[str]) -> DictConfig:

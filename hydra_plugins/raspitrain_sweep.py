@@ -26,6 +26,7 @@ from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
 from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
 from raspitrain.report import report_sweep_or_warn
+from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
 from raspitrain.sweep.process import read_summary
 from raspitrain.sweep.record import Job, Sweep
@@ -237,10 +238,9 @@ class ProcessLauncher(Launcher):
         sweep, number = self.sweep_run.sweep, self.sweep_run.stopped_by
         done = sum(job.finished for job in sweep.jobs)
         why = "launcher.fail_fast=true" if number is None else signal.Signals(number).name
-        print(
+        say(
             f"stopped by {why}: {done} of {len(sweep.jobs)} jobs have finished and will not be run "
-            f"again; to go on: {go_on_command(sweep)}",
-            file=sys.stderr,
+            f"again; to go on: {go_on_command(sweep)}"
         )
         raise SweepEnd(1 if number is None else 128 + number)
 

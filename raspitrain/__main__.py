@@ -1,5 +1,6 @@
 """python -m raspitrain"""
 
+import sys
 from typing import NoReturn
 
 from raspitrain.stop import leave, leave_at_once_on_signals, let_go_of_dead_streams, say
@@ -8,6 +9,10 @@ from raspitrain.stop import leave, leave_at_once_on_signals, let_go_of_dead_stre
 def main() -> int:
     leave_at_once_on_signals()
     try:
+        from raspitrain.cli.commands import run_named
+
+        if (exit_code := run_named(sys.argv[1:])) is not None:
+            return exit_code
         from raspitrain.cli.main import main as run_command
 
         return run_command()

@@ -76,12 +76,20 @@ def input_error(sentence: str, error: Exception) -> InputError:
 LONGEST = 800  # characters of a sentence on a terminal; a value in it may be as long as a book
 
 
-def printable(text: str) -> str:
-    """The text in one line, with nothing in it that a terminal would take for a command."""
-    shown = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+def visible(text: str, keep: str = "") -> str:
+    """The text with whatever a terminal would take for a command written out, but for `keep`."""
+    return "".join(
+        letter
+        if letter.isprintable() or letter in keep
+        else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def printable(text: str) -> str:
+    """The text in one line, shortened, with nothing in it that a terminal would take for a
+    command."""
+    shown = visible(text)
     if len(shown) > LONGEST:
         shown = f"{shown[: LONGEST * 2 // 3]} … {shown[-LONGEST // 3 :]}"
     return shown

@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
+from raspitrain.errors import visible
+
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -125,7 +127,7 @@ def leave(code: int) -> NoReturn:
 def say(text: str) -> None:
     """Print a line on standard error, if anybody is there to read it."""
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def let_go_of_dead_streams() -> None:

@@ -26,7 +26,15 @@ from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
 from raspitrain.run.run import run
 
-PROFILES = ("raspberrypi5", "raspberrypi4", "raspberrypi3", "zero2w", "desktop", "cuda")
+PROFILES = (
+    "raspberrypi",
+    "raspberrypi5",
+    "raspberrypi4",
+    "raspberrypi3",
+    "zero2w",
+    "desktop",
+    "cuda",
+)
 
 
 def named(name, board=PI5):

@@ -93,7 +93,7 @@ def test_the_blog_experiment_is_the_posts_run(compose):
     assert cfg["optimizer"]["weight_decay"] == 0
     assert cfg["schedule"]["_target_"].endswith(".constant")
     assert cfg["augment"]["_target_"].endswith(".none")
-    assert cfg["model"]["table"] == "large_blog"
+    assert (cfg["model"]["table"], cfg["model"]["variant"]) == ("large", "blog")
     assert (cfg["dataset"]["num_cases"], cfg["dataset"]["num_channels"]) == (100, 3)
     assert (cfg["dataset"]["length"], cfg["dataset"]["num_classes"]) == (224, 2)
 

@@ -32,5 +32,5 @@ def test_a_choice_names_every_parameter_and_only_those(file):
 def test_all_choices_are_there():
     assert [file.stem for file in FILES] == [
         *("none", "standard"),
-        *("npy", "npz", "random", "recordings", "synthetic", "ucr"),
+        *("npy", "npz", "random", "recordings", "rows", "synthetic", "ucr"),
     ]

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from test_model_mobilenetv3 import MODELS, build, spread_batchnorm
 from torch import nn
 
-from raspitrain.model.engine import choose as engines
 from raspitrain.model.engine import kernels, native
 from raspitrain.model.engine.channels_last import DepthwiseConv
-from raspitrain.model.layers import Variant
+from raspitrain.model.engine.choose import compute, engine_in_use
+from raspitrain.model.engine.rows import Add, Convolution, Dense, Mean
 from raspitrain.model.mobilenetv3 import MobileNetV3
-from raspitrain.model.tables import Row, Table
+from raspitrain.model.tables import VARIANTS, Row, Table
+from raspitrain.tuning import engine as tuning
+from raspitrain.tuning.engine import measure_engines, settle_engine
 
 ENGINES = ["native", "torch"]
 
@@ -33,23 +35,17 @@ def one_thread():
 def tiny(rows, *, engine, channels=3, classes=3, stem_stride=2, stem=8, blog=False, dtype=None):
     """A network of a few narrow blocks."""
     torch.manual_seed(0)
-    variant = Variant(
-        bias=blog,
-        always_expand=blog,
-        project_activation=blog,
-        relu6=blog,
-        se_reduction=1 if blog else 4,
-        skip_batchnorm_at_length_1=blog,
-        conv_classifier=blog,
-        logits_activation=blog,
-        dropout=0.0,
-        batchnorm_momentum=0.1,
-        batchnorm_eps=1e-5,
-    )
     table = Table(stem=stem, rows=tuple(rows), last=16, hidden=8)
     strides = [stem_stride, *(row.stride for row in rows)]
     model = MobileNetV3(
-        table, strides, variant, num_channels=channels, num_classes=classes, engine=engine
+        table,
+        strides,
+        VARIANTS["blog" if blog else "paper"],
+        num_channels=channels,
+        num_classes=classes,
+        dropout=0.0,
+        batchnorm=nn.BatchNorm1d,
+        engine=engine,
     )
     return spread_batchnorm(model).to(dtype or torch.float64)
 
@@ -306,7 +302,7 @@ def test_frozen_parameters_get_no_gradient():
 def fresh_choice(monkeypatch, tmp_path):
     """No kernels loaded, no choice made, an empty cache folder of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cached = [kernels.load_library, kernels.compiled_library, engines.faster_engine]
+    cached = [kernels.load_library, kernels.compiled_library]
     for each in cached:
         each.cache_clear()
     yield tmp_path
@@ -340,13 +336,15 @@ def test_kernels_are_compiled_once_into_a_private_folder(fresh_choice, caplog):
     assert kernels.load_kernels(torch.float32) is not None
     assert len([r for r in caplog.records if "Compiling" in r.message]) == 1
 
-    assert engines.faster_engine() in ("native", "torch")
-    measured = [path.name for path in folder.iterdir() if "engine" in path.name]
-    engines.faster_engine.cache_clear()
-    assert engines.faster_engine() in ("native", "torch")
-    assert [path.name for path in folder.iterdir() if "engine" in path.name] == measured
-    assert len(measured) == 1
+    for _ in range(2):
+        model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+        settle_engine(model, torch.randn(4, 3, 32))
+        assert model.engine in ("native", "torch")
+    assert len(list((folder / "engine").iterdir())) == 1
     assert len([r for r in caplog.records if "Engine" in r.message]) == 1
+    other = tiny([Row(3, 24, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+    settle_engine(other, torch.randn(4, 3, 32))
+    assert len(list((folder / "engine").iterdir())) == 2
 
 
 def test_kernels_from_a_folder_that_others_may_write_are_not_loaded(fresh_choice, caplog):
@@ -357,9 +355,116 @@ def test_kernels_from_a_folder_that_others_may_write_are_not_loaded(fresh_choice
     assert "chmod 700" in caplog.text
 
 
-@pytest.mark.parametrize("engine", ["native", "torch"])
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
-def test_engines_are_measured_where_no_gradients_are_kept(engine, mode):
-    """The first to ask, on a new machine, is the trial of a model before its run."""
+def test_engines_are_measured_where_no_gradients_are_kept(mode):
+    model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
     with mode():
-        assert engines.measure(engine) > 0
+        seconds = measure_engines(model, torch.randn(4, 3, 32))
+    assert seconds.keys() == {"native", "torch"}
+    assert min(seconds.values()) > 0
+
+
+def test_measuring_engines_leaves_no_trace():
+    model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+    before = copy.deepcopy(model.state_dict())
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    measure_engines(model.eval(), torch.randn(4, 3, 32, generator=torch.Generator()))
+    assert torch.equal(torch.rand(3), expected)
+    assert not model.training
+    assert model.engine == "auto"
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+def test_the_faster_engine_is_taken_and_told(fresh_choice, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    for figures, faster in (({"native": 2.0, "torch": 1.0}, "torch"), ({}, "torch")):
+        monkeypatch.setattr(tuning, "measure_engines", lambda *_, figures=figures: figures)
+        model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+        tuning.settle_engine(model, torch.randn(4, 3, 32))
+        assert model.engine == faster  # the second time from the cache
+    assert "Engine torch: a step takes 2000.0 (native) and 1000.0 (torch) ms" in caplog.text
+
+
+class UsersNetwork(nn.Module):
+    """A residual network that says what it is made of; the kernels do not know such rows yet."""
+
+    def __init__(self, engine):
+        super().__init__()
+        self.engine = engine
+        self.first = nn.Conv1d(3, 8, 7, stride=2, padding=3)
+        self.conv = nn.Conv1d(8, 16, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm1d(16)
+        self.dilated = nn.Conv1d(16, 16, 3, padding=2, dilation=2, groups=4)
+        self.depthwise = nn.Conv1d(16, 16, 5, padding=2, groups=16)
+        self.shortcut = nn.Conv1d(8, 16, 1)
+        self.classifier = nn.Linear(16, 3)
+
+    def rows(self):
+        return [
+            Convolution(self.first, activation="relu"),
+            Convolution(self.conv, self.norm, "relu6"),
+            Convolution(self.dilated),
+            Convolution(self.depthwise),
+            Convolution(self.shortcut, source=1),
+            Add(4, "relu"),
+            Mean(),
+            Dense(self.classifier),
+        ]
+
+    def forward(self, x):
+        logits = compute(self, x)
+        if logits is not None:
+            return logits
+        x = self.first(x).relu()
+        y = self.depthwise(self.dilated(F.relu6(self.norm(self.conv(x)))))
+        return self.classifier((y + self.shortcut(x)).relu().mean(dim=2))
+
+
+def test_a_network_of_the_users_is_computed_by_its_rows():
+    torch.manual_seed(0)
+    plain = UsersNetwork("plain").double()
+    ours = copy.deepcopy(plain)
+    ours.engine = "torch"
+    signals = torch.randn(5, 3, 33, dtype=torch.float64)
+    logits, expected = (step(model, signals, torch.arange(5) % 3) for model in (ours, plain))
+    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-12)
+    for mine, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_the_engine_takes_what_it_knows_and_leaves_the_rest_to_torch():
+    assert engine_in_use(tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto")) == "native"
+    users = UsersNetwork("auto").float()
+    assert engine_in_use(users) == "plain"
+    settle_engine(users, torch.randn(4, 3, 32))
+    signals = torch.randn(4, 3, 32)
+    plain = copy.deepcopy(users)
+    plain.engine = "plain"
+    assert torch.equal(users(signals), plain(signals))
+    assert engine_in_use(nn.Sequential(nn.Flatten(), nn.Linear(96, 3))) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: setattr(model.blocks[0], "conv_dw", nn.Conv1d(16, 16, 7, 1, 3, groups=16)),
+        lambda model: setattr(model.blocks[0].bn_dw, "eps", 0.1),
+        lambda model: setattr(model.blocks[0].bn_dw, "momentum", None),
+        lambda model: setattr(model, "conv_head", nn.Conv1d(8, 20, 1)),
+        lambda model: nn.utils.parametrizations.weight_norm(model.conv_head),
+        lambda model: setattr(model.conv_stem, "padding_mode", "circular"),
+        lambda model: setattr(model.blocks[0].conv_dw, "dilation", (2,)),
+    ],
+    ids=[
+        "seven taps", "another eps", "no momentum", "a width of 20", "another weight", "circular",
+        "dilation",
+    ],
+)  # fmt: skip
+def test_rows_that_the_kernels_would_compute_wrongly_are_not_theirs(change):
+    model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+    change(model)
+    assert native.plan_of(model) is None
+    assert engine_in_use(model) == "plain"

@@ -15,6 +15,11 @@ from processes import SERVER
 
 SHUT_DOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 NO_FLUSH = 2  # neither data nor journal reach the disk any more
+NETWORK = {
+    "table": "small", "variant": "paper", "num_channels": 3, "num_classes": 2, "length": 32,
+    "width_mult": 0.25, "num_downsamples": "auto", "dropout": 0.0, "batchnorm_momentum": 0.1,
+    "batchnorm_eps": 1e-5, "engine": "auto",
+}  # fmt: skip
 
 pytestmark = [
     pytest.mark.long,
@@ -65,11 +70,13 @@ def card(tmp_path) -> Iterator[Card]:
 
 
 def _start(card: Card, cut_at: int | None, sync: bool, answer) -> None:
-    """Load the kernels and choose the engine, as a run does that starts."""
+    """Build a network and choose its engine, as a run does that starts."""
     import torch
 
-    from raspitrain.model.engine import choose, kernels
+    from raspitrain.model.engine.choose import engine_in_use
+    from raspitrain.model.mobilenetv3 import mobilenetv3
     from raspitrain.results import atomic
+    from raspitrain.tuning.engine import settle_engine
 
     os.environ["XDG_CACHE_HOME"] = str(card.folder)
     steps: list[str] = []
@@ -83,9 +90,12 @@ def _start(card: Card, cut_at: int | None, sync: bool, answer) -> None:
     atomic.on_write = at_step
     if not sync:
         os.fsync = lambda descriptor: None
-    assert kernels.load_kernels(torch.float32) is not None
-    assert choose.measure("native") > 0  # all of the library is there and computes
-    choose.faster_engine()
+    model = mobilenetv3(**NETWORK)
+    signals = torch.randn(4, 3, 32)
+    settle_engine(model, signals)
+    model.engine = "native"
+    assert engine_in_use(model) == "native"
+    model(signals).sum().backward()  # all of the library is there and computes
     answer.send(steps)
 
 

@@ -4,8 +4,10 @@ write nowhere but in the run's folder, and publish nothing of the machine.
 Every hostile value would leave a file called `pwned`; no test may find one.
 """
 
+import csv
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -546,3 +548,125 @@ def test_reading_and_importing_are_not_held_back(tmp_path):
         name = "wave"
         spec = importlib.util.find_spec(name)
         assert spec is not None
+
+
+# Links in a folder that came from elsewhere.
+
+RUN_LINKS = (".raspitrain-run", "run.log", "run.log.1", "telemetry.csv", "metrics.csv", "last.pt",
+             "summary.json", "config.yaml", "report.html")  # fmt: skip
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("name", RUN_LINKS)
+def test_a_run_writes_through_no_link(name, is_there, stopped, tmp_path):
+    """Into a stranger's run that is gone on with, and into a folder for a new one."""
+    target = tmp_path / "precious"
+    if is_there:
+        target.write_text("mine\n")
+    shutil.copytree(stopped, tmp_path / "run")
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    (tmp_path / "run" / name).symlink_to(target)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / name).symlink_to(target)
+    for words in (["resume=run"], [*TINY, "hydra.run.dir=new"]):
+        assert finish(*words, cwd=tmp_path) == 2
+        assert f"{name} is a link" in (tmp_path / "stderr.txt").read_text()
+        assert target.exists() == is_there
+        assert not is_there or target.read_text() == "mine\n"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
+
+
+def test_what_is_added_to_is_a_file_of_its_own(tmp_path):
+    """Should a link be put there later, or a second name for a file: it is not written either."""
+    from raspitrain.results.screen import logging_to
+    from raspitrain.results.table import append_row
+    from raspitrain.results.telemetry import append_telemetry
+
+    writes = {
+        "metrics.csv": lambda: append_row(tmp_path / "metrics.csv", {"epoch": 1}),
+        "telemetry.csv": lambda: append_telemetry(tmp_path / "telemetry.csv", [{"time": 1.0}]),
+    }
+    (tmp_path / "precious").write_text("mine\n")
+    for name, write in writes.items():
+        for make in (Path.symlink_to, Path.hardlink_to):
+            make(tmp_path / name, tmp_path / "precious")
+            with pytest.raises(OSError, match="no file of its own"):
+                write()
+            (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(OSError, match="no file of its own"):
+            write()
+    (tmp_path / "run.log").symlink_to(tmp_path / "precious")
+    with logging_to(tmp_path) as handler:
+        logging.getLogger("raspitrain").info("x")
+        assert handler.failure is not None
+    assert (tmp_path / "precious").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", [".raspitrain-sweep", "jobs.json", "study.db", "seed=1", "best"])
+def test_a_sweep_writes_through_no_link(name, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/.raspitrain-sweep").touch()
+    (tmp_path / "s" / name).unlink(missing_ok=True)
+    (tmp_path / "s" / name).symlink_to(tmp_path / "elsewhere/x")
+    assert finish(*TINY, "--multirun", "seed=1,2", "hydra.sweep.dir=s", cwd=tmp_path) == 2
+    assert "is a link" in (tmp_path / "stderr.txt").read_text()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_strangers_sweep_is_neither_waited_for_nor_unfolded(tmp_path):
+    """Pipes for its files, and a configuration that aliases would unfold: the job runs anew."""
+    folder = tmp_path / "s/seed=1"
+    folder.mkdir(parents=True)
+    (tmp_path / "s/.raspitrain-sweep").touch()
+    for name in ("summary.json", "job.yaml", "stderr.log"):
+        os.mkfifo(folder / name)
+    other = tmp_path / "s/seed=2"
+    other.mkdir()
+    laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 12)
+    )
+    (other / "job.yaml").write_text(laughs)
+    (other / "summary.json").write_text("{}")
+    code = finish(*TINY, "--multirun", "seed=1,2", "hydra.sweep.dir=s", cwd=tmp_path)
+    assert code == 0, (tmp_path / "stderr.txt").read_text()
+
+
+def test_formulas_in_a_sweeps_table_are_text(tmp_path):
+    from raspitrain.report.sheet import _write
+
+    rows = [["=1+1", "+x", "-x", "@x", "\tx", "x=1", -1, -0.5, None, True, "x"]]
+    _write(tmp_path / "sweep.csv", ["=cmd|' /C calc'!A0", *"abcdefghij"], rows)
+    with open(tmp_path / "sweep.csv", newline="") as file:
+        header, row = csv.reader(file)
+    assert header[0] == "'=cmd|' /C calc'!A0"
+    assert row == ["'=1+1", "'+x", "'-x", "'@x", "'\tx", "x=1", "-1", "-0.5", "", "true", "x"]
+
+
+def test_a_folders_name_cannot_command_the_terminal(tmp_path):
+    """Printed, logged and named in the line to go on, as it is typed or unpacked from elsewhere."""
+    name = "run\x1b]0;pwned\x07\u202e"
+    assert finish(*TINY, f"hydra.run.dir='{name}'", cwd=tmp_path) == 0
+    assert (tmp_path / name / "summary.json").exists()
+    texts = [(tmp_path / "stdout.txt").read_text(), (tmp_path / "stderr.txt").read_text()]
+    assert finish(f"resume={name}", cwd=tmp_path) == 0
+    texts.append((tmp_path / "stdout.txt").read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain.report", name],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    texts += [done.stdout, done.stderr, (tmp_path / name / "run.log").read_text()]
+    for text in texts:
+        assert text.replace("\n", "").isprintable()
+    assert "\\x1b]0;pwned" in texts[0]
+
+
+def test_what_help_lists_cannot_command_the_terminal(tmp_path):
+    path = tmp_path / "mine/model/\x1b[2Jx.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("a: 1\n")
+    assert finish("--config-dir", "mine", "--help", cwd=tmp_path) == 0
+    shown = (tmp_path / "stdout.txt").read_text()
+    assert "\\x1b[2Jx" in shown
+    assert "\x1b" not in shown

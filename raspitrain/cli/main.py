@@ -8,13 +8,14 @@ can pass (a full card, too little memory just now), 128 and a signal's number en
 
 import argparse
 import difflib
+import io
 import itertools
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,7 +31,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from raspitrain.cli.resume import AUTO, asks_to_resume, resume_as_asked, resume_or_start
+from raspitrain.cli.resume import (
+    AUTO,
+    asks_to_resume,
+    resume_as_asked,
+    resume_or_start,
+    shows_only,
+)
 from raspitrain.cli.trust import guard
 from raspitrain.config.composition import (
     check_composition,
@@ -48,6 +55,7 @@ from raspitrain.errors import (
     printable,
     reason,
     remedy,
+    visible,
 )
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import (
@@ -115,7 +123,8 @@ def main() -> int:
         OmegaConf.register_new_resolver(
             "first_given", lambda *values: next(v for v in values if v is not None), replace=True
         )
-        command()
+        with _shown_safely() if shows_only(sys.argv[1:]) else nullcontext():
+            command()
     except SweepEnd as end:
         return int(end.code or 0)
     except Stopped as stopped:
@@ -140,6 +149,18 @@ def main() -> int:
             raise
         return _say(mistake)
     return exit_code
+
+
+@contextmanager
+def _shown_safely() -> Iterator[None]:
+    """For what Hydra prints: names and values of files come as they are."""
+    shown = io.StringIO()
+    try:
+        with redirect_stdout(shown):
+            yield
+    finally:
+        sys.stdout.write(visible(shown.getvalue(), keep="\n\t"))
+        sys.stdout.flush()
 
 
 _composed_mode = Hydra.get_mode

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from raspitrain.config.composition import check_given_once, check_growth
 from raspitrain.config.yaml_file import check_file
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, visible
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.results.folder import RUN_FILES
 from raspitrain.run.resume import resume
@@ -29,9 +29,14 @@ SHOWING = (
 )  # fmt: skip
 
 
+def shows_only(arguments: Sequence[str]) -> bool:
+    """Whether the words of the command line ask for something to be shown and nothing run."""
+    return any(word.split("=")[0] in SHOWING for word in arguments)
+
+
 def asks_to_resume(arguments: Sequence[str]) -> bool:
     """Whether the words of the command line ask for a run to go on."""
-    if any(word.split("=")[0] in SHOWING for word in arguments):
+    if shows_only(arguments):
         return False
     return any(word.startswith(KEY) and word != f"{KEY}null" for word in arguments)
 
@@ -56,7 +61,7 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
         raise InputError("resume= must name the folder of a run.")
     path = Path(folder).expanduser()  # no shell expands what stands behind a =
     _set_environment(path, others)
-    resume(path, others, tell=print)
+    resume(path, others, tell=lambda sentence: print(visible(sentence)))
 
 
 def resume_or_start(arguments: Sequence[str]) -> list[str] | None:

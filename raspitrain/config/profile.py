@@ -152,13 +152,18 @@ def _by_memory(name: str, root: Path) -> str:
 
 @functools.cache
 def profile_values(name: str) -> dict[str, Any]:
-    """What the profile's own file says, dotted key → value; nothing for a file of the user's."""
+    """What the profile's own file says, and those that it builds on, beside auto: dotted key →
+    value. Nothing for a file of the user's."""
     path = config_folder() / "hardware" / f"{name}.yaml"
     if not path.is_file():
         return {}
-    values = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(values, dict)
-    return _leaves({str(k): v for k, v in values.items() if k != "defaults"})
+    own = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(own, dict)
+    values: dict[str, Any] = {}
+    for base in own.pop("defaults", ()):
+        if base != "auto":
+            values |= profile_values(base)
+    return values | _leaves(own)
 
 
 def _leaves(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "checkpoint_minutes": number(least=0),
     "checkpoint_epochs": either(whole(1), NULL),
     "checkpoint_share": number(above=0, most=1),
+    "export": one_of("auto", "fp32", "int8", "none"),
     "task": one_of("train", "throughput"),
     "throughput.seconds": number(above=0, most=3600),
     "throughput.warmup_seconds": number(least=0, most=3600),
@@ -164,26 +165,23 @@ RULES: dict[str, Rule] = {
     "dataset.num_classes": whole(2),
     "dataset.noise": number(least=0, most=1000),
     "dataset.seed": whole(0, most=2**32 - 1),
-    "model.table": one_of("small", "large", "small_blog", "large_blog", "a1", "b1", "v1_0", "v1_1"),
+    "model.table": one_of("small", "large", "a1", "b1", "v1_0", "v1_1"),
+    "model.variant": one_of("paper", "blog"),
     "model.groups": one_of(1, 2, 3, 4, 8),
     "model.width_mult": number(least=0.05, most=10),
     "model.width": whole(1, most=1024),
     "model.depth": whole(1, most=1000),
     "model.growth_rate": whole(1, most=1024),
+    "model.num_features": whole(84, most=10**6),
+    "model.max_dilations": whole(1, most=1000),
+    "model.num_groups": whole(2, most=4096),
+    "model.max_ridge_cases": whole(0, most=20_000),
     "model.batchnorm": SWITCH,
     "model.kernel": whole(4, most=1000),
     "model.num_downsamples": either(whole(0), AUTO),
     "model.dropout": FRACTION,
     "model.batchnorm_momentum": number(above=0, most=1),
     "model.batchnorm_eps": number(above=0, most=1),
-    "model.bias": SWITCH,
-    "model.always_expand": SWITCH,
-    "model.project_activation": SWITCH,
-    "model.relu6": SWITCH,
-    "model.se_reduction": whole(1),
-    "model.skip_batchnorm_at_length_1": SWITCH,
-    "model.conv_classifier": SWITCH,
-    "model.logits_activation": SWITCH,
     "model.engine": one_of("auto", "native", "torch", "plain"),
     "augment.scale": number(least=0),
     "augment.jitter": number(least=0),
@@ -206,7 +204,6 @@ RULES: dict[str, Rule] = {
     "hardware.num_interop_threads": either(whole(1, most=1024), AUTO),
     "hardware.wait_policy": one_of(None, "short", "active", "passive", "auto"),
     "hardware.flush_denormals": either(SWITCH, AUTO),
-    "hardware.compile": either(SWITCH, AUTO),
     "hardware.adapt_threads": SWITCH,
     "hardware.memory_budget_mb": either(whole(1, most=10**9), NULL, AUTO),
     "hardware.thermal.policy": one_of("pause", "drop_thread", "none", "auto"),
@@ -326,19 +323,12 @@ def _check_together(config: Mapping[str, Any]) -> None:
 
 
 def _check_hardware(hardware: Mapping[str, Any]) -> None:
-    is_compiled, adapts = hardware.get("compile") is True, hardware.get("adapt_threads")
-    if is_compiled and adapts:
-        raise InputError(
-            "hardware.compile=true and hardware.adapt_threads=true do not go together: compiled "
-            "code is made for one number of threads."
-        )
     thermal = hardware.get("thermal")
     drops = isinstance(thermal, Mapping) and thermal.get("policy") == "drop_thread"
-    if drops and (is_compiled or adapts):
-        other = "compile" if is_compiled else "adapt_threads"
+    if drops and hardware.get("adapt_threads"):
         raise InputError(
-            f"hardware.thermal.policy=drop_thread and hardware.{other}=true do not go together: "
-            "both decide how many threads there are."
+            "hardware.thermal.policy=drop_thread and hardware.adapt_threads=true do not go "
+            "together: both decide how many threads there are."
         )
 
 

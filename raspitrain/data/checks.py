@@ -225,7 +225,7 @@ def _overlaps(cases: Cases, used: np.ndarray, seen: np.ndarray, parts: np.ndarra
             continue
         case = int(used[own[int(np.argmax(shares))]])
         remedy = "delete the copies"
-        if cases.groups is None:
+        if cases.groups is None and cases.part is None:
             remedy = (
                 "windows of one recording, or copies, must stay on one side: name whose each case "
                 "is in dataset.groups"

@@ -199,6 +199,10 @@ def is_time_name(name: str) -> bool:
     )
 
 
+def is_count_name(name: str) -> bool:
+    return COUNT_NAME.fullmatch(_plain(name)) is not None
+
+
 def is_person_name(name: str) -> bool:
     return PERSON_NAME.fullmatch(_plain(name)) is not None
 

@@ -72,6 +72,7 @@ def find_recordings(
     class_level: int | None,
     groups: str | int | None,
     has_labels: bool,
+    joins: bool = True,
 ) -> Found:
     """Find the recordings of a folder.
 
@@ -86,6 +87,8 @@ def find_recordings(
         Whose a recording is: a folder's level, or the part of the path that a pattern fits.
     has_labels : bool
         Whether the class comes from elsewhere, so that folders need not name one.
+    joins : bool
+        Whether files of several sensors may make up one recording.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def find_recordings(
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
     warnings = [] if groups is not None else _people(sources, first_level)
-    sources, note = _join_sensors(sources, first_level)
+    sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
     return Found(sources, notes + note, warnings)
 
 

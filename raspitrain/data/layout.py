@@ -9,11 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from raspitrain.data import dates
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
 BODY_LINES = 60  # looked at to tell what is what
+MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
 MISSING_CELLS = frozenset(
     ("", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "?", "-", "--", "#n/a",
@@ -244,18 +246,31 @@ def _find_separator(body: Sequence[str]) -> str:
     best, best_score = ",", (0.0, 0.0)
     for separator in SEPARATORS:
         try:
-            table = [split_cells(line, separator) for line in body]
+            table = [
+                split_cells(line, separator) for line in body if not is_comment(line, separator)
+            ]
         except csv.Error:
+            continue
+        if separator == ";" and all(cells[0] == "" for cells in table if len(cells) > 1):
+            continue  # it begins comments
+        if not table:
             continue
         counts = Counter(len(cells) - (cells[-1:] == [""] and len(cells) > 1) for cells in table)
         width, lines = counts.most_common(1)[0]
         if width < 2:
             continue
-        cells = [cell for row in table for cell in row if len(row) in (width, width + 1)]
+        cells = [
+            cell
+            for row in table
+            if len(row) == width or (len(row) == width + 1 and row[-1] == "")
+            for cell in row
+        ]
+        if not cells:
+            continue
         values = sum(is_value(cell) or is_missing(cell) for cell in cells) / len(cells)
         if separator == " " and values < 0.5:
             continue  # words
-        score = (round(lines / len(table), 1), round(values, 1))
+        score = (round(lines / len(body), 1), round(values, 1))
         if score > best_score:
             best, best_score = separator, score
     return best
@@ -278,8 +293,13 @@ def _first_row(
         if not is_row(cells) or _counts_columns(cells, after):
             continue
         # "Rate,50" above "time,x" is about the device; a row above a damaged line is a row.
-        names_follow = after and not any(map(is_value, after[0][1])) and len(after[0][1]) == width
-        if not (names_follow and any(is_row(row) for _, row in after[1:3])):
+        whole = all(is_value(cells[p]) or is_missing(cells[p]) for p in numeric)
+        reach = 1 if whole else MOST_SETTINGS
+        names_follow = any(
+            len(names) == width and not any(map(is_value, names)) and is_row(following)
+            for (_, names), (_, following) in pairwise(after[: reach + 2])
+        )
+        if not names_follow:
             return index
     return next(index for index, (_, cells) in enumerate(rows) if is_row(cells))
 

@@ -460,12 +460,11 @@ class _Cut:
         self.rate: float | None = None
         if missing == "error":
             _refuse_missing(folder, streams, names)
-        no_label: Counter[str] = Counter()
-        no_group = 0
+        no_label = no_group = 0
         self.pieces: list[list[_Piece]] = []
         for stream in streams:
             pieces = _pieces(stream)
-            no_label.update({p.label: p.stop - p.start for p in pieces if p.label == ""})
+            no_label += sum(p.stop - p.start for p in pieces if p.label == "")
             no_group += sum(p.stop - p.start for p in pieces if p.group == "")
             pieces = [p for p in pieces if p.label and p.group and p.label not in leave_out]
             if missing != "error":
@@ -473,7 +472,7 @@ class _Cut:
                     fill_missing(stream.signals[:, piece.start : piece.stop], missing)
             self.pieces.append(pieces)
         if no_label:
-            self.notes.append(f"{sum(no_label.values())} rows without a label left out")
+            self.notes.append(f"{no_label} rows without a label left out")
         if no_group:
             self.notes.append(f"{no_group} rows without a group left out")
         self._check_left_out(leave_out)

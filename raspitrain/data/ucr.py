@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases, refuse_missing
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, open_file, user_path
+from raspitrain.data.rows import read_rows
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
+ROW_FILES = {".tsv": 0, ".txt": 0, ".arff": -1}  # one case a row, and where its label is
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20
 
@@ -56,7 +59,7 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
     series: list[np.ndarray] = []  # of (C, its own length)
     labels: list[str] = []
     for file in files:
-        read, its_labels = _read_ts(file)
+        read, its_labels = _read_file(file)
         if series and read and len(read[0]) != len(series[0]):
             raise InputError(
                 f"{file} has {len(read[0])} channels but {files[0]} has {len(series[0])}."
@@ -104,13 +107,32 @@ def _no_aeon(why: str) -> str:
 
 
 def _index(folder: Path) -> dict[str, list[Path]]:
-    """Return the .ts files of each data set in a folder, training before test."""
+    """Return the files of each data set in a folder, training before test; .ts where there are
+    several forms."""
     sets: dict[str, list[Path]] = {}
-    # TRAIN sorts after TEST.
-    for file in sorted([*folder.glob("*.ts"), *folder.glob("*/*.ts")], reverse=True):
-        name = file.stem.removesuffix("_TRAIN").removesuffix("_TEST")
-        sets.setdefault(name, []).append(file)
+    for suffix in (".ts", *ROW_FILES):
+        new: dict[str, list[Path]] = {}
+        ends = ("",) if suffix == ".ts" else ("_TRAIN", "_TEST")
+        found = [f for end in ends for f in folder.glob(f"*{end}{suffix}")]
+        found += [f for end in ends for f in folder.glob(f"*/*{end}{suffix}")]
+        for file in sorted(found, reverse=True):  # TRAIN sorts after TEST
+            name = file.stem.removesuffix("_TRAIN").removesuffix("_TEST")
+            new.setdefault(name, []).append(file)
+        sets = new | sets
     return dict(sorted(sets.items()))
+
+
+def _read_file(file: Path) -> tuple[list[np.ndarray], list[str]]:
+    """Return the cases of a file, each float64 (C, its own length), and their labels."""
+    if file.suffix == ".ts":
+        return _read_ts(file)
+    values, labels, _, _ = read_rows(file, label_column=ROW_FILES[file.suffix])
+    if "" in labels:
+        raise InputError(f"{file}: case {labels.index('')} has no label; give every case a class.")
+    # Shorter cases are filled up with NaN.
+    lengths = values.shape[1] - np.argmax(np.isfinite(values[:, ::-1]), axis=1)
+    cases = [row[None, :length] for row, length in zip(values, lengths.tolist(), strict=True)]
+    return [case.astype(np.float64) for case in cases], labels
 
 
 def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
@@ -179,13 +201,40 @@ def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
         series, labels = load_from_ts_file(str(file))
         cases = [np.asarray(case, dtype=np.float64) for case in series]
     except Exception as error:  # aeon trusts the file and fails in many ways if it is damaged
-        raise InputError(f"{file} cannot be read as a .ts file: {error}.") from None
+        words = re.sub(r"<_io\.\w+ [^>]*>", "the file", str(error)).rstrip(".")
+        why = _uneven(file, tags) or words
+        raise InputError(f"{file} cannot be read as a .ts file: {why}.") from None
     if len(labels) != len(cases):
         raise InputError(f"{file} has no class labels; its header needs @classLabel true.")
     # aeon turns all text into lower case; the header has the names as they were meant.
     spelling = {name.lower(): name for name in tags["classlabel"].split()[1:]}
     texts = [str(label).strip().lower() for label in labels]
     return cases, [spelling.get(text, text) for text in texts]
+
+
+def _uneven(file: Path, tags: dict[str, str]) -> str:
+    """Which case is longer or shorter than it should be; "" if none is."""
+    with open_file(file) as raw:
+        text = io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8", errors="replace")
+        lines = (line.strip() for line in text)
+        for line in lines:
+            if line.lower() == "@data":
+                break
+        first: int | None = None
+        for case, line in enumerate(filter(None, lines)):
+            sizes = [channel.count(",") + 1 for channel in line.split(":")[:-1]]
+            if len(set(sizes)) > 1:
+                return (
+                    f"case {case} has {sizes[0]} values in channel 0 and "
+                    f"{next(size for size in sizes if size != sizes[0])} in another; all channels "
+                    "of a case must have as many"
+                )
+            first = first or (sizes or [0])[0]
+            if sizes and sizes[0] != first and tags.get("equallength") == "true":
+                return (
+                    f"case {case} has {sizes[0]} values, case 0 {first}: write @equalLength false"
+                )
+    return ""
 
 
 def _fill(series: Sequence[np.ndarray], *, source: str, missing: str) -> None:

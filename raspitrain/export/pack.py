@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, nn
 
-from raspitrain.model.layers import Block as TorchBlock
-from raspitrain.model.layers import Variant
+from raspitrain.model.mobilenetv3 import Block as TorchBlock
 from raspitrain.model.mobilenetv3 import MobileNetV3
+from raspitrain.model.tables import Variant
 from raspitrain.use.network import KIND, PACK, pad, strided, tensors
 
 LARGEST_INT8 = 127
@@ -46,7 +46,7 @@ def pack(
     arrays += _pack_linear(weight, bias, int8=False, multiple=4)
     blocks = []
     for block in cast(Iterable[TorchBlock], model.blocks):
-        before, at = at, strided(at, block.stride)
+        before, at = at, strided(at, block.conv_dw.stride[0])
         blocks.append(_describe(block))
         if block.conv_pw is not None and block.bn_pw is not None:
             folded = _fold(block.conv_pw, block.bn_pw, variant, before)
@@ -82,9 +82,9 @@ def _describe(block: TorchBlock) -> dict[str, Any]:
         "expanded": pad(block.conv_dw.out_channels),
         "out": pad(block.conv_pwl.out_channels),
         "kernel": block.conv_dw.kernel_size[0],
-        "stride": block.stride,
+        "stride": block.conv_dw.stride[0],
         "activation": block.activation,
-        "project_activation": block.activation if block.variant.project_activation else "identity",
+        "project_activation": block.project_activation,
         "squeezed": 0 if block.se is None else pad(block.se.reduce.out_features),
         "expand": block.conv_pw is not None,
         "residual": block.residual,
@@ -108,7 +108,7 @@ def _fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of a convolution and the BatchNorm after it, at `length` positions."""
     weight, bias = _plain(conv)
-    if variant.skip_batchnorm_at_length_1 and length == 1:
+    if variant.norm_unless_length_1 and length == 1:
         return weight, bias
     assert bn.running_mean is not None
     assert bn.running_var is not None

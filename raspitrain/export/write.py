@@ -150,13 +150,24 @@ def run_packed(
     rank: int = 0,
 ) -> np.ndarray:
     """Logits, float32 (N, K), that the engine gives for raw windows (N, C, L)."""
+    return run_engine(packed_engine(network, arrays, contract, rank=rank), windows)
+
+
+def packed_engine(
+    network: dict[str, Any], arrays: list[np.ndarray], contract: Contract, *, rank: int = 0
+) -> Engine:
+    """The engine with these tensors, ready to run raw windows."""
     mean = np.asarray(contract.mean, np.float32)
     factor = (1 / np.asarray(contract.std, np.float64)).astype(np.float32)
     held = [aligned_copy(array) for array in (mean, factor, *arrays)]
-    engine = Engine(network, [array.ctypes.data for array in held], held, rank)
+    return Engine(network, [array.ctypes.data for array in held], held, rank)
+
+
+def run_engine(engine: Engine, windows: np.ndarray) -> np.ndarray:
+    """Logits, float32 (N, K), of raw windows (N, C, L); NaN where a window is not finite."""
     windows = np.ascontiguousarray(windows, np.float32)
     found = [engine.run(window.ctypes.data, window.shape[1], 1) for window in windows]
-    missing = [float("nan")] * network["classes"]
+    missing = [float("nan")] * engine.num_classes
     return np.array([missing if logits is None else logits for logits in found], np.float32)
 
 

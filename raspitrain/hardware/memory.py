@@ -212,7 +212,7 @@ def _step_bytes(
     """From a batch size to the bytes that a training step or an evaluation takes on top."""
     import torch
 
-    from raspitrain.model.mobilenetv3 import known_memory
+    from raspitrain.model.engine.choose import known_memory
 
     train = parts["train"]
     evaluated = max((len(part) for name, part in parts.items() if name != "train"), default=0)

@@ -1,4 +1,5 @@
-"""MobileNetV3 as tables, and how a width multiplier and a signal's length change them."""
+"""MobileNetV3 as tables, as the paper and as the blog have it, and how a width multiplier and a
+signal's length change them."""
 
 from typing import Literal, NamedTuple
 
@@ -14,6 +15,30 @@ class Row(NamedTuple):
     squeeze_excite: bool
     activation: Literal["RE", "HS"]
     stride: int
+
+
+class Variant(NamedTuple):
+    """What the paper's and the blog's network do differently, beside their tables.
+
+    bias: convolutions that a BatchNorm follows have a bias too.
+    always_expand: the 1x1 expansion is there even where it widens nothing.
+    project_activation: the projection is followed by the block's activation.
+    relu: what RE stands for.
+    se_reduction: the squeeze-excite's hidden width is the expanded width over this.
+    norm_unless_length_1: no BatchNorm where a single position is left.
+    conv_classifier: the two last layers are 1x1 convolutions, each with a BatchNorm that never
+        runs because it would see one position; False: linear layers.
+    logits_activation: Hardswish on the logits.
+    """
+
+    bias: bool
+    always_expand: bool
+    project_activation: bool
+    relu: Literal["relu", "relu6"]
+    se_reduction: int
+    norm_unless_length_1: bool
+    conv_classifier: bool
+    logits_activation: bool
 
 
 class Table(NamedTuple):
@@ -78,7 +103,32 @@ LARGE_BLOG = LARGE._replace(
     rows=(*LARGE.rows[:13], *(row._replace(stride=2) for row in LARGE.rows[13:]))
 )
 
-TABLES = {"small": SMALL, "large": LARGE, "small_blog": SMALL_BLOG, "large_blog": LARGE_BLOG}
+TABLES = {
+    "paper": {"small": SMALL, "large": LARGE},
+    "blog": {"small": SMALL_BLOG, "large": LARGE_BLOG},
+}
+VARIANTS = {
+    "paper": Variant(
+        bias=False,
+        always_expand=False,
+        project_activation=False,
+        relu="relu",
+        se_reduction=4,
+        norm_unless_length_1=False,
+        conv_classifier=False,
+        logits_activation=False,
+    ),
+    "blog": Variant(
+        bias=True,
+        always_expand=True,
+        project_activation=True,
+        relu="relu6",
+        se_reduction=1,
+        norm_unless_length_1=True,
+        conv_classifier=True,
+        logits_activation=True,
+    ),
+}
 
 
 def scale_table(table: Table, width_mult: float) -> Table:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, printable
 from raspitrain.report.run import is_run, report_run
 from raspitrain.report.sweep import print_sweep, report_sweep, shown_path
 
@@ -23,14 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _report(folder)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Whoever reads the table has had enough; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         where = error.filename or folder
-        print(f"error: {where}: {error.strerror}; the report is not written", file=sys.stderr)
+        sentence = f"error: {where}: {error.strerror}; the report is not written"
+        print(printable(sentence), file=sys.stderr)
         return 74
     return 0
 

@@ -11,6 +11,8 @@ from raspitrain.report.jobs import Sweep
 from raspitrain.report.read import label
 from raspitrain.results.atomic import write_atomic
 
+FORMULA = tuple("=+-@\t\r")  # how one begins
+
 
 def write_jobs_csv(path: str | os.PathLike[str], sweep: Sweep) -> None:
     """A row a job: number, name, swept keys, overrides, status, reason, then all figures.
@@ -55,7 +57,7 @@ def _write(
 ) -> None:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow([_cell(name) for name in header])
     writer.writerows([_cell(value) for value in row] for row in rows)
     write_atomic(path, file.getvalue().encode("utf-8", "backslashreplace"))
 
@@ -65,7 +67,13 @@ def _swept(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """Floats with every digit, as Python writes them; words as in an override."""
-    if value is None:
-        return ""
-    return value if isinstance(value, float) else label(value)
+    """Floats with every digit, as Python writes them; words as in an override.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it (OWASP, "CSV
+    injection"): a name may come from anywhere.
+    """
+    if value is None or isinstance(value, float):
+        return "" if value is None else value
+    text = label(value)
+    is_text = not isinstance(value, bool | int)
+    return f"'{text}" if is_text and text[:1] in FORMULA else text

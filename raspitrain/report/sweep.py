@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, visible
 from raspitrain.report.answer import (
     SEED,
     Answer,
@@ -277,4 +277,4 @@ def _shown_mean(setting: Setting, figure: str, form: str, scale: float = 1) -> s
 def shown_path(folder: Path) -> str:
     """As one would type it from here."""
     here = Path.cwd()
-    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
+    return visible(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
+from raspitrain.errors import visible
 from raspitrain.report.read import label
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def print_result(result: Mapping[str, Any], stream: TextIO | None = None) -> Non
     if (more := len(result["settings"]) - MOST_LINES) > 0:
         console.print(f"and {more} more, in sweep.csv\n")
     for line in lines(result):
-        console.print(line, soft_wrap=True)  # a line to paste must stay one
+        console.print(visible(line), soft_wrap=True)  # a line to paste must stay one
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:

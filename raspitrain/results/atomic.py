@@ -8,11 +8,13 @@ with atomic_path(folder / "accuracy.png") as partial:
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL = ".partial-"  # how every unfinished file's name begins
+NOT_ITS_OWN = "a link, or no file of its own: what is written would land elsewhere"
 
 
 def _carry_on(stage: str, path: Path) -> None:
@@ -35,6 +37,28 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """
     with atomic_path(path) as partial:
         partial.write_bytes(data)
+
+
+def open_own(path: str | os.PathLike[str], flags: int) -> int:
+    """A descriptor of a file that is to be changed where it is; an `opener` for open().
+
+    Raises
+    ------
+    OSError
+        ELOOP where the name is a link, a second name of another file, or no file: whatever is
+        written would land elsewhere.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise OSError(errno.ELOOP, NOT_ITS_OWN, os.fspath(path)) from error
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.ELOOP, NOT_ITS_OWN, os.fspath(path))
+    return descriptor
 
 
 @contextmanager

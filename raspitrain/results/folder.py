@@ -40,6 +40,7 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     try:
         make_folder(folder)
         atomic.on_write("claim", folder)
+        check_no_links(folder, (CLAIM, *RUN_FILES, *OTHER_FILES))
         made, claim = _open_claim(folder)
     except FileExistsError as error:
         raise InputError(f"{folder} is a file, not a folder; give another hydra.run.dir") from error
@@ -48,6 +49,8 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
             f"{folder} cannot be a folder, as a part of its path is a file; "
             "give another hydra.run.dir"
         ) from error
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise _unwritable(folder, error) from error
     locked = False
@@ -77,6 +80,17 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def check_no_links(folder: Path, names: Sequence[str]) -> None:
+    """InputError if one of these names in `folder` is a link: a folder may come from a stranger,
+    and what is written stays in it."""
+    for name in names:
+        if (folder / name).is_symlink():
+            raise InputError(
+                f"{folder / name} is a link, and nothing is written through one: remove it, or put "
+                "the file itself there"
+            )
+
+
 def make_folder(path: Path) -> None:
     """Make the folder and those above it; a path may be deeper than Python's own way allows."""
     missing = [path]
@@ -102,9 +116,10 @@ def claim_to_resume(folder: Path) -> None:
     InputError
         A process is working on the run, or the folder cannot be written.
     """
+    check_no_links(folder, (CLAIM, *RUN_FILES, *OTHER_FILES))
     try:
         atomic.on_write("claim", folder)
-        claim = os.open(folder / CLAIM, os.O_CREAT | os.O_RDWR, 0o666)
+        claim = atomic.open_own(folder / CLAIM, os.O_CREAT | os.O_RDWR)
     except OSError as error:
         raise input_error(
             f"the run folder {str(folder)!r} cannot be written ({reason(error)}); "
@@ -164,7 +179,7 @@ def _open_claim(folder: Path) -> tuple[bool, int]:
     try:
         return True, os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     except FileExistsError:
-        return False, os.open(path, os.O_RDWR)
+        return False, atomic.open_own(path, os.O_RDWR)
 
 
 def _lock(descriptor: int, path: Path, *, sure: bool) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from raspitrain.errors import printable
+from raspitrain.errors import printable, visible
 from raspitrain.results import atomic
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ class Screen:
             if stream is not None:
                 encoding = getattr(stream, "encoding", None) or "utf-8"
                 # A folder's name may hold what this terminal has no letter for.
-                encodable = text.encode(encoding, "backslashreplace").decode(encoding)
-                stream.write(encodable + "\n")
+                shown = visible(text, keep="\n").encode(encoding, "backslashreplace")
+                stream.write(shown.decode(encoding) + "\n")
                 stream.flush()
 
         self._show(write)
@@ -372,7 +372,13 @@ class LogFile(logging.handlers.RotatingFileHandler):
 
     def _open(self) -> Any:
         atomic.on_write("open", Path(self.baseFilename))
-        return super()._open()
+        return open(
+            self.baseFilename,
+            self.mode,
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=atomic.open_own,
+        )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         error = sys.exc_info()[1]
@@ -385,7 +391,8 @@ class LogFile(logging.handlers.RotatingFileHandler):
     def complain(self, error: OSError) -> None:
         if not self.complained:
             self.complained = True
-            print(f"{self.baseFilename} cannot be written: {error.strerror}", file=sys.stderr)
+            sentence = f"{self.baseFilename} cannot be written: {error.strerror}"
+            print(printable(sentence), file=sys.stderr)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

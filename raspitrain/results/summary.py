@@ -33,7 +33,6 @@ KEYS = (
     "bit_reproducible",  # the same seed and number of threads give the same weights again
     "thermal",  # temperatures, throttling, pauses; null where nothing can be read
     "energy",  # joules, an estimate from a Pi 5's power chip; null elsewhere
-    "compile",  # what came of hardware.compile=true
     "total_seconds",
     "training_seconds",
     "samples_per_second",

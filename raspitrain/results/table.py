@@ -166,7 +166,7 @@ def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | Non
     _check_columns(row)
     path = Path(path)
     atomic.on_write("append", path)
-    with open(path, "a+b", buffering=0) as file:
+    with open(path, "a+b", buffering=0, opener=atomic.open_own) as file:
         end = end_of_last_line(file.fileno())
         file.truncate(end)
         left = (_format(row) if end else f"{HEADER}\n{_format(row)}").encode()

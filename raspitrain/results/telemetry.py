@@ -68,7 +68,7 @@ def append_telemetry(path: Path, rows: Iterable[Mapping[str, float | None]]) -> 
     """
     text = "".join(map(_format, rows))
     atomic.on_write("append", path)
-    with open(path, "a+b", buffering=0) as file:
+    with open(path, "a+b", buffering=0, opener=atomic.open_own) as file:
         end = end_of_last_line(file.fileno())
         file.truncate(end)
         left = (text if end else f"{HEADER}\n{text}").encode()

@@ -30,6 +30,7 @@ log = logging.getLogger("raspitrain")
 
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 NOT_YET = "not written yet"
+ENDED_WELL = ("completed", "stopped_early")
 
 
 def write_environment(job: Job) -> None:
@@ -114,7 +115,7 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
     write(unwritten_reasons(job) | dict.fromkeys(pictures, NOT_YET))
     draw(job.unwritten, pictures)
     job.unwritten.pop("summary.json", None)
-    if job.status in ("completed", "stopped_early") and not job.unwritten:
+    if job.status in ENDED_WELL and not job.unwritten:
         job.keeper.remove_previous()
     write(unwritten_reasons(job))
     if job.unwritten:
@@ -123,7 +124,8 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
 
 
 def _pictures(job: Job) -> dict[str, Callable[[], object]]:
-    """What is drawn from the figures, by the file's name; the page last, as it shows the others."""
+    """What is made of the figures and the model, by the file's name; the page last, as it shows the
+    others."""
     folder = job.folder
     telemetry = folder / "telemetry.csv"
     pictures: dict[str, Callable[[], object]] = {
@@ -138,7 +140,15 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
             pictures["confusion_matrix.png"] = lambda: plot_confusion(
                 confusion, names, folder / "confusion_matrix.png"
             )
-    from raspitrain.report import report_run  # not before the first step
+    # Neither is imported before the first step.
+    precision = job.cfg.get("export", "none")  # runs of before had none
+    if job.best is not None and precision != "none" and job.status in ENDED_WELL:
+        from raspitrain.export.at_end import export_at_end
+
+        pictures["model.rpt"] = lambda: export_at_end(
+            folder, job.prepared.training.parts, precision
+        )
+    from raspitrain.report import report_run
 
     pictures["report.html"] = lambda: report_run(folder, draw_missing=False)
     return pictures

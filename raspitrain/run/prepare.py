@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,13 @@ from raspitrain.hardware.memory import (
     out_of_memory_error,
 )
 from raspitrain.hardware.threads import apply_threads
+from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.run.observers import Observer
+from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import Augment, Training, is_evaluated, parameter_groups
+from raspitrain.tuning.engine import settle_engine
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 # What model.KEY may be before the size of the network is looked at first, unmade.
@@ -104,6 +108,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         "train_labels": parts["train"].labels,
     }
     model = build_model(cfg, facts).to(device)
+    if has_closed_form(model, num_train):
+        epochs = eval_every = 1
     loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
@@ -119,7 +125,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
-    memory = check_memory(
+    estimate = partial(
+        check_memory,
         model=model,
         loss=loss,
         augment=augment,
@@ -129,6 +136,12 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         in_memory=in_memory,
         budget_mb=budget_mb,
     )
+    check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
+    memory = estimate()
+    if device.type == "cpu":
+        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
+        if engine_in_use(model) == "torch":
+            memory = estimate()
     training = Training(
         parts=parts,
         class_names=cases.class_names,

@@ -46,7 +46,7 @@ RESULTS = (
     "config.yaml", "environment.json",
 )  # fmt: skip
 HARMLESS_SECTIONS = ("hardware", "tracker")
-BITS = {"hardware.device", "hardware.flush_denormals", "hardware.compile"}  # of these sections
+BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
 
 
 def resume(
@@ -253,6 +253,10 @@ def _restored(
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
     prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
+    if prepared.training.in_one_step and epochs > run["epochs"]:
+        raise InputError(
+            f"epochs={epochs} has no effect on this run: its model is fitted in one step."
+        )
     stop.check()
     job = make_job(prepared, cfg, with_profile(built)[1], folder, started)
     _compare_data(job, state)

@@ -189,19 +189,14 @@ def tune_prepared(
     prepared: Prepared, cfg: DictConfig, before: dict[str, Any] | None = None
 ) -> Tuned:
     """Choose what is to be measured, on batches as training will see them."""
-    train = prepared.training.parts["train"]
-    sizes = {
-        len(b) for b in batch_indices(len(train), prepared.training.batch_size, generator=None)
-    }
-    gathered = [train.gather(torch.arange(size)) for size in sorted(sizes, reverse=True)]
-    batches = [
-        (x.to(prepared.training.device), labels.to(prepared.training.device))
-        for x, labels in gathered
-    ]
+    training = prepared.training
+    train = training.parts["train"]
+    sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
+    signals, labels = train.gather(torch.arange(max(sizes)))
     return tune(
-        prepared.training.model,
-        prepared.training.loss,
-        batches,
+        training.model,
+        training.loss,
+        (signals.to(training.device), labels.to(training.device)),
         hardware=cfg.hardware,
         described_by={
             "model": OmegaConf.to_container(cfg.model, resolve=True),
@@ -256,7 +251,6 @@ def _train(job: Job, observers: Sequence[Observer], stop: StopSignals) -> None:
         eval_every=prepared.eval_every,
         on_step=on_step,
         on_batch=stop.check,
-        forward=job.tuned.forward,
     )
     # Where patience was at its end already, the run was ended before it could say so.
     while not job.has_no_patience and (evaluation := next(evaluations, None)) is not None:

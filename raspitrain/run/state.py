@@ -177,6 +177,7 @@ def _model_state(job: Job) -> dict[str, Any]:
         "class_names": prepared.cases.class_names,
         "channel_names": prepared.cases.channel_names,
         "length": prepared.cases.signals.shape[2],
+        "rate": prepared.cases.rate,
         "mean": torch.from_numpy(prepared.normalisation.mean),
         "std": torch.from_numpy(prepared.normalisation.std),
         "config": OmegaConf.to_container(job.cfg, resolve=True),

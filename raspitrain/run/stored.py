@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
+from raspitrain.config.older import from_older
 from raspitrain.config.rules import leaves
 from raspitrain.errors import InputError
 from raspitrain.results.folder import RUN_FILES
@@ -148,10 +149,12 @@ def _can_be_resumed(state: Mapping[str, Any]) -> bool:
 
 
 def _config(path: Path, state: Mapping[str, Any]) -> DictConfig:
-    """The checkpoint's configuration: plain values, as they were resolved when it was written."""
+    """The checkpoint's configuration, in this version's words: plain values, as they were resolved
+    when it was written."""
     stored = state.get("config")
     if not isinstance(stored, dict) or any("${" in str(value) for _, value in leaves(stored)):
         raise unfit(path)
+    stored = from_older(stored)
     try:
         return OmegaConf.create(stored)
     except Exception as error:

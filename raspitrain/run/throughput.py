@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.composition import given_keys
 from raspitrain.config.profile import Profile, with_profile
-from raspitrain.errors import UnwrittenError
+from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.configuration import write_config, write_overrides
@@ -99,6 +99,11 @@ def measure_throughput(
     assert isinstance(endless, DictConfig)
     with hardware_as_it_was(), StopSignals():
         prepared = prepare(endless)
+        if prepared.training.in_one_step:
+            raise InputError(
+                f"task=throughput times training steps, but model ({cfg.model._target_}) is fitted "
+                "to so few cases in a single one; run it, and see training_seconds in summary.json."
+            )
         folder = claim_run_folder(output_dir)
         try:
             with all_or_nothing(folder, ("config.yaml", "overrides.yaml")):
@@ -170,9 +175,7 @@ def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
         times.end_step(step.num_cases)
 
     try:
-        evaluations = prepared.training.evaluations(
-            NO_END, eval_every=NO_END, on_step=on_step, forward=tuned.forward
-        )
+        evaluations = prepared.training.evaluations(NO_END, eval_every=NO_END, on_step=on_step)
         for _ in evaluations:
             pass
     except TimeIsUpError:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raspitrain.errors import TemporaryError
+from raspitrain.results.atomic import open_own
+from raspitrain.results.folder import check_no_links
 
 log = logging.getLogger("raspitrain")
 
@@ -28,10 +30,14 @@ def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
 
     Raises
     ------
+    InputError
+        A file of the sweep's is a link.
     TemporaryError
         Another sweep is running there.
     """
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    # Also those of the study, which SQLite opens, and of the jobs.
+    check_no_links(folder, os.listdir(folder))
+    descriptor = open_own(folder / NAME, os.O_RDWR | os.O_CREAT)
     try:
         until = time.monotonic() + wait_seconds
         waits = False

@@ -85,7 +85,10 @@ class JobProcess:
         self.oom_kills = _oom_kills()
         self.log_begins = _size(folder / LOG)
         self.summary_before = _written(folder / SUMMARY)
-        with open(folder / STDERR, "wb") as log:
+        (folder / STDERR).unlink(
+            missing_ok=True
+        )  # whatever stands there, what it may lead to stays
+        with open(folder / STDERR, "xb") as log:
             # A session of its own: a Ctrl-C at the terminal reaches it once, through us.
             self.process = subprocess.Popen(
                 command,
@@ -208,6 +211,8 @@ def wait_any(running: Iterable[JobProcess], seconds: float) -> None:
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """What a job's summary.json holds; None if there is none that can be read."""
     try:
+        if not (folder / SUMMARY).is_file():  # a pipe would be waited for
+            return None
         summary = json.loads((folder / SUMMARY).read_bytes())
     except (OSError, ValueError, RecursionError):
         return None

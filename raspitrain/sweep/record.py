@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
+from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import FINISHED, status_of
 from raspitrain.sweep import lock
@@ -123,6 +124,24 @@ def config_digest(config: str) -> str:
     return hashlib.sha256(repr(kept).encode("utf-8", "backslashreplace")).hexdigest()
 
 
+def _digest_of(path: Path) -> str:
+    """The digest of a configuration that an earlier start left, or somebody else."""
+    import yaml
+
+    config = _read(path).decode("utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(config, loader)):
+        raise ValueError("aliases, which may stand for any amount")
+    return config_digest(config)
+
+
+def _read(path: Path) -> bytes:
+    """A file of the folder, which may be a stranger's: a pipe would be waited for."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is not a file")
+    return path.read_bytes()
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
     """What an earlier start left in jobs.json; None if there is none, or only a ruin of one.
 
@@ -133,7 +152,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FILE
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(_read(path))
     except (FileNotFoundError, NotADirectoryError):
         if _belongs_to_another(folder):
             raise InputError(
@@ -190,9 +209,9 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
     under this very configuration; warn if a damaged file is why it cannot be told."""
     folder = job.folder
     try:
-        if config_digest((folder / "job.yaml").read_text("utf-8")) != job.config_digest:
+        if _digest_of(folder / "job.yaml") != job.config_digest:
             return
-        summary = json.loads((folder / "summary.json").read_bytes())
+        summary = json.loads(_read(folder / "summary.json"))
         status, reason = status_of(summary)
     except FileNotFoundError:
         return
@@ -222,10 +241,9 @@ def can_be_resumed(job: Job) -> bool:
     if not any((folder / name).is_file() for name in CHECKPOINTS):
         return False
     try:
-        config = (folder / "job.yaml").read_text("utf-8")
-        if config_digest(config) != job.config_digest:
+        if _digest_of(folder / "job.yaml") != job.config_digest:
             return False
-        summary = json.loads((folder / "summary.json").read_bytes())
+        summary = json.loads(_read(folder / "summary.json"))
         return status_of(summary)[0] != "diverged"
     except FileNotFoundError:
         return True  # killed before it could write one
@@ -254,6 +272,7 @@ def _row(record: Mapping[str, Any] | None, job: Job) -> Mapping[str, Any]:
 def set_aside(path: Path) -> Path:
     """Move a file or folder that is in the way to where nothing reads it; never delete it."""
     shelf = path.parent / SET_ASIDE
+    check_no_links(path.parent, (SET_ASIDE,))
     shelf.mkdir(exist_ok=True)
     count = 1
     while (aside := shelf / f"{path.name}.{count}").exists():

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from raspitrain.errors import visible
 from raspitrain.results.screen import Screen, clock
 from raspitrain.sweep.record import Job
 
@@ -35,6 +36,7 @@ class SweepScreen(Screen):
 
     def say(self, text: str) -> None:
         """A line that stays."""
+        text = visible(text)  # a job's name and reason may hold anything
         if self.live is None:
             self._print(text)
             return

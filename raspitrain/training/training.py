@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
+from raspitrain.training.closed_form import fit_closed_form, fit_features, has_closed_form
 from raspitrain.training.metrics import classification_report, confusion_matrix
 from raspitrain.training.randomness import random_state, same_random_numbers, set_random_state
 
@@ -125,7 +126,14 @@ class Training:
     position: Position = field(default_factory=Position)
 
     @property
+    def in_one_step(self) -> bool:
+        """Whether the model fits itself to all cases at once, and no gradients are taken."""
+        return has_closed_form(self.model, len(self.parts["train"]))
+
+    @property
     def steps_per_epoch(self) -> int:
+        if self.in_one_step:
+            return 1
         return math.ceil(len(self.parts["train"]) / self.batch_size)
 
     def evaluations(
@@ -135,7 +143,6 @@ class Training:
         eval_every: int = 1,
         on_step: Callable[[Step], None] | None = None,
         on_batch: Callable[[], None] | None = None,
-        forward: Callable[[Tensor], Tensor] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> Iterator[Evaluation]:
         """Train up to `epochs`; yield an Evaluation every `eval_every` of them and after the last.
@@ -144,7 +151,6 @@ class Training:
         ----------
         on_step : called after every step
         on_batch : called before every batch of an evaluation
-        forward : called in training in place of `model`, whose parameters it must use
         clock : of training time, in seconds; it is not looked at during `on_step`
 
         Raises
@@ -153,8 +159,19 @@ class Training:
             A loss is infinite or not a number.
         """
         position = self.position
+        if position.step == 0 and not self.in_one_step:
+            fit_features(
+                self.model,
+                self.parts["train"],
+                generator=self.generator,
+                device=self.device,
+                on_batch=on_batch,
+            )
         while position.epoch <= epochs:
-            train_figures = self._train_epoch(forward or self.model, on_step, clock)
+            if self.in_one_step:
+                train_figures = self._fit(on_step, on_batch, clock)
+            else:
+                train_figures = self._train_epoch(on_step, clock)
             evaluation = None
             if is_evaluated(position.epoch, epochs, eval_every):
                 evaluation = self._evaluate_parts(train_figures, on_batch)
@@ -164,7 +181,6 @@ class Training:
 
     def _train_epoch(
         self,
-        forward: Callable[[Tensor], Tensor],
         on_step: Callable[[Step], None] | None,
         clock: Callable[[], float],
     ) -> dict[str, float]:
@@ -182,7 +198,7 @@ class Training:
             if self.augment is not None:
                 signals = self.augment(signals, self.generator)
             signals, labels = signals.to(device), labels.to(device)
-            logits = forward(signals)  # (N, K)
+            logits = self.model(signals)  # (N, K)
             loss = self.loss(logits, labels)
             # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
             if device.type == "cpu" and not math.isfinite(loss.item()):
@@ -205,6 +221,43 @@ class Training:
         position.seconds += clock() - began  # in which a GPU has finished its work
         if not math.isfinite(mean_loss):
             raise _non_finite(position.step)
+        accuracy = position.num_correct.item() / len(train)
+        return {"train_loss": mean_loss, "train_accuracy": accuracy}
+
+    def _fit(
+        self,
+        on_step: Callable[[Step], None] | None,
+        on_batch: Callable[[], None] | None,
+        clock: Callable[[], float],
+    ) -> dict[str, float]:
+        """All of the training of a model that has a closed form: an epoch of one step.
+
+        Returns the loss and the accuracy on cases left out one by one.
+        """
+        position, train, device = self.position, self.parts["train"], self.device
+        if position.step_in_epoch == 0:
+            logits, seconds = fit_closed_form(
+                self.model,
+                train,
+                generator=self.generator,
+                device=device,
+                on_batch=on_batch,
+                clock=clock,
+            )
+            position.begin_epoch(0.0, self.generator.get_state(), device)
+            loss = self.loss(logits.to(device), train.labels.to(device)).detach()
+            position.total_loss += loss * len(train)
+            position.num_correct += (logits.argmax(1) == train.labels).sum().to(device)
+            position.step, position.step_in_epoch = 1, 1
+            position.cases_seen += len(train)
+            position.seconds += seconds
+            if on_step is not None:
+                on_step(Step(len(train), seconds, loss.item))
+        mean_loss = position.total_loss.item() / len(train)
+        if not math.isfinite(mean_loss):
+            raise NonFiniteLossError(
+                "The model's scores are not finite numbers: look for outliers in the data."
+            )
         accuracy = position.num_correct.item() / len(train)
         return {"train_loss": mean_loss, "train_accuracy": accuracy}
 

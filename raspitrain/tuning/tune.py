@@ -1,8 +1,8 @@
-"""What is settled by measuring, once the model is built: threads, and whether to compile."""
+"""What is settled by measuring, once the model is built: how many threads."""
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from raspitrain.hardware.board import available_cores
 from raspitrain.hardware.threads import given_num_threads
 from raspitrain.tuning.adapt import AdaptThreads
-from raspitrain.tuning.compiled import Compiled, Forward, compile_if_faster
 from raspitrain.tuning.probe import Chosen, candidates, choose_num_threads, keep_chosen
 
 log = logging.getLogger(__name__)
@@ -27,24 +26,15 @@ class Tuned:
     """
 
     chosen: Chosen
-    compiled: Compiled | None
     adapt: AdaptThreads | None
     on_cpu: bool
-
-    @property
-    def forward(self) -> Forward | None:
-        """To be called in training in place of the model; None for the model itself."""
-        return None if self.compiled is None else self.compiled.forward
 
     def state(self) -> dict[str, Any]:
         """What `tune` needs to choose the same again."""
         threads = asdict(self.chosen)
         if self.adapt is not None:
             threads["num_threads"] = self.adapt.num_threads
-        return {
-            "threads": threads,
-            "compile": None if self.compiled is None else self.compiled.record,
-        }
+        return {"threads": threads}
 
     def record(self) -> dict[str, Any]:
         """The choices and the figures behind them, for summary.json and environment.json."""
@@ -63,26 +53,23 @@ class Tuned:
                 "trials": self.adapt.num_trials,
                 "changes": self.adapt.changes,
             }
-        if self.compiled is not None:
-            record["compile"] = self.compiled.record
         return record
 
 
 def tune(
     model: nn.Module,
     loss: Callable[[Tensor, Tensor], Tensor],
-    batches: Sequence[tuple[Tensor, Tensor]],
+    batch: tuple[Tensor, Tensor],
     *,
     hardware: Mapping[str, Any],
     described_by: Mapping[str, Any],
     before: Mapping[str, Any] | None = None,
 ) -> Tuned:
-    """Choose threads and compile as `hardware` says; model and loss stay as they are.
+    """Choose threads as `hardware` says; model and loss stay as they are.
 
     Parameters
     ----------
-    batches : signals (N, C, L) and labels (N,) on the model's device, one of each size that
-        training will see, the largest first
+    batch : signals (N, C, L) and labels (N,) on the model's device, as large as training's
     described_by : see `choose_num_threads`
     before : the `state` of an earlier part of the same run, whose choices hold; where its
         `threads` are None they are chosen anew
@@ -91,17 +78,10 @@ def tune(
         chosen = keep_chosen(before["threads"])
     else:
         chosen = choose_num_threads(
-            hardware["num_threads"], model, loss, batches[0], described_by=described_by
+            hardware["num_threads"], model, loss, batch, described_by=described_by
         )
-    compiled = None
-    if before is not None and before["compile"] is not None:
-        compiled = Compiled(None, before["compile"])
-        if before["compile"]["used"]:
-            compiled = compile_if_faster(model, loss, batches, compare=False)
-    elif hardware["compile"]:
-        compiled = compile_if_faster(model, loss, batches)
     adapt = None
-    on_cpu = batches[0][0].device.type == "cpu"
+    on_cpu = batch[0].device.type == "cpu"
     if hardware["adapt_threads"]:
         cores = available_cores()
         if hardware["num_threads"] == "auto":
@@ -114,6 +94,6 @@ def tune(
             adapt = AdaptThreads(
                 sorted({*candidates(cores), chosen.num_threads}),
                 chosen.num_threads,
-                batch_size=len(batches[0][1]),
+                batch_size=len(batch[1]),
             )
-    return Tuned(chosen, compiled, adapt, on_cpu)
+    return Tuned(chosen, adapt, on_cpu)

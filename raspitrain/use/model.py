@@ -74,6 +74,7 @@ class Model:
         self.temperature: float = self.header["output"]["temperature"]
         self._size = len(self.channels) * self.length
         self._window = (ctypes.c_float * self._size)()
+        self.window_address = ctypes.addressof(self._window)
         mean = (ctypes.c_float * len(self.channels))(*given["mean"])
         factor = (ctypes.c_float * len(self.channels))(*(1 / std for std in given["std"]))
         weights = file.addresses[: len(tensors(network))]
@@ -134,7 +135,7 @@ class Model:
         found = self.engine.run(self._place(window), self.length, 1)
         if found is None:
             self._fill_missing()
-            found = self.engine.run(ctypes.addressof(self._window), self.length, 1)
+            found = self.engine.run(self.window_address, self.length, 1)
         if found is None or not all(value - value == 0 for value in found):
             raise InputError("the window has values that are too large for this model.")
         return found
@@ -159,7 +160,7 @@ class Model:
             values: list = view.tolist()
             flat = values if len(shape) == 1 else [value for row in values for value in row]
             self._window[:] = flat
-        return ctypes.addressof(self._window)
+        return self.window_address
 
     def _place_lists(self, window: object) -> int:
         try:
@@ -175,7 +176,7 @@ class Model:
             self._window[:] = [float(value) for row in rows for value in row]
         except (TypeError, ValueError):
             raise InputError("the window holds values that are not numbers.") from None
-        return ctypes.addressof(self._window)
+        return self.window_address
 
     def _misfit(self, shape: tuple) -> InputError:
         names = ", ".join(self.channels[:8]) + (", …" if len(self.channels) > 8 else "")

@@ -1,21 +1,19 @@
-"""Run a MobileNetV3 in ordinary torch operations, with activations kept as (N, L, C).
+"""Compute rows in ordinary torch operations, with activations kept as (N, L, C).
 
 What takes over where no compiler is found. 1x1 convolutions are matrix products, which are tuned
 everywhere; a depthwise convolution is one multiply-add a tap, because torch's own is slow
 backward on ARM and on x86 alike.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raspitrain.model.layers import Block, Variant, activate, linear, normalise
-
-if TYPE_CHECKING:
-    from raspitrain.model.mobilenetv3 import MobileNetV3
+from raspitrain.model.engine.operations import activate, gate, linear, normalise
+from raspitrain.model.engine.rows import BEFORE, Add, Convolution, Dense, Gate, Mean, Row
 
 
 class DepthwiseConv(torch.autograd.Function):
@@ -52,35 +50,45 @@ def _shifted(padded: Tensor, tap: int, stride: int, length: int) -> Tensor:
     return padded[:, tap : tap + stride * (length - 1) + 1 : stride]
 
 
-def features(model: "MobileNetV3", x: Tensor) -> Tensor:
-    """Activations of the hidden layer (N, hidden) for signals (N, C, L)."""
-    variant, stem = model.variant, model.conv_stem
-    columns = F.pad(x, (1, 1)).unfold(2, 3, stem.stride[0])  # (N, C, L', 3)
-    y = linear(columns.transpose(1, 2).flatten(2), stem)
-    y = F.hardswish(_normalise(y, model.bn_stem, variant))
-    for block in cast(Iterable[Block], model.blocks):
-        y = _block(block, y)
-    y = F.hardswish(_normalise(linear(y, model.conv_head), model.bn_head, variant))
-    return F.hardswish(linear(y.mean(dim=1), model.hidden))
+def features(rows: Sequence[Row], x: Tensor) -> Tensor:
+    """The last value of the rows for signals (N, C, L)."""
+    asked_for = {row.source for row in rows} | {row.other for row in rows if isinstance(row, Add)}
+    y = x.transpose(1, 2)
+    values = {0: y, BEFORE: y}
+    for number, row in enumerate(rows, start=1):
+        y = values[BEFORE] = _compute(row, values[row.source], values)
+        if number in asked_for:
+            values[number] = y
+    return y.transpose(1, 2) if y.ndim == 3 else y
 
 
-def _normalise(y: Tensor, bn: nn.BatchNorm1d, variant: Variant) -> Tensor:
-    """Batch normalisation of (N, L, C), as that of N * L rows."""
-    return normalise(y.flatten(0, 1), bn, variant, length=y.shape[1]).view(y.shape)
+def _compute(row: Row, y: Tensor, values: dict[int, Tensor]) -> Tensor:
+    if isinstance(row, Convolution):
+        y = _convolve(y, row.conv)
+        if row.norm is not None and not (row.unless_length_1 and y.shape[1] == 1):
+            y = normalise(y.flatten(0, 1), row.norm).view(y.shape)
+        return activate(y, row.activation)
+    if isinstance(row, Gate):
+        return y * gate(y.mean(dim=1), row.reduce, row.expand).unsqueeze(1)
+    if isinstance(row, Add):
+        return activate(values[row.other] + y, row.activation)
+    if isinstance(row, Mean):
+        return y.mean(dim=1)
+    assert isinstance(row, Dense)
+    return activate(linear(y, row.layer), row.activation)
 
 
-def _block(block: Block, x: Tensor) -> Tensor:
-    y = x
-    if block.conv_pw is not None and block.bn_pw is not None:
-        y = _normalise(linear(y, block.conv_pw), block.bn_pw, block.variant)
-        y = activate(y, block.activation)
-    y = DepthwiseConv.apply(y, block.conv_dw.weight, block.stride)
-    if block.conv_dw.bias is not None:
-        y = y + block.conv_dw.bias
-    y = activate(_normalise(y, block.bn_dw, block.variant), block.activation)
-    if block.se is not None:
-        y = y * block.se.gate(y.mean(dim=1)).unsqueeze(1)
-    y = _normalise(linear(y, block.conv_pwl), block.bn_pwl, block.variant)
-    if block.variant.project_activation:
-        y = activate(y, block.activation)
-    return x + y if block.residual else y
+def _convolve(y: Tensor, conv: nn.Conv1d) -> Tensor:
+    """The convolution of (N, L, C), by the quickest way that gives it."""
+    (kernel,), (stride,), padding = conv.kernel_size, conv.stride, conv.padding
+    if isinstance(padding, str) or conv.dilation != (1,) or conv.padding_mode != "zeros":
+        return conv(y.transpose(1, 2)).transpose(1, 2)
+    if conv.groups == 1 and kernel == stride == 1 and padding == (0,):
+        return linear(y, conv)
+    if conv.groups == 1:
+        columns = F.pad(y.transpose(1, 2), (*padding, *padding)).unfold(2, kernel, stride)
+        return linear(columns.transpose(1, 2).flatten(2), conv)  # from (N, C, L', k)
+    if conv.groups == conv.in_channels == conv.out_channels and 2 * padding[0] + 1 == kernel:
+        y = DepthwiseConv.apply(y, conv.weight, stride)
+        return y if conv.bias is None else y + conv.bias
+    return conv(y.transpose(1, 2)).transpose(1, 2)

@@ -1,115 +1,82 @@
-"""Which engine does a model's arithmetic: the same numbers to rounding, at different speeds.
+"""Which engine does a network's arithmetic: the same numbers to rounding, at different speeds.
 
 native: compiled kernels (kernels.c). torch: ordinary operations on (N, L, C). plain: the modules
 as they are written, on (N, C, L), which is what an export traces and what any device runs.
 
-auto takes native or torch, whichever measured faster on this machine; measured once, kept in the
-cache.
+auto takes native where the kernels cover the network, else torch; before a run the two are measured
+on the run's own network (raspitrain.tuning.engine).
 """
 
-import functools
-import logging
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
-from raspitrain.cache import recall, remember
 from raspitrain.model.engine import channels_last, native
-from raspitrain.model.engine.kernels import kernels_name, load_kernels
-
-if TYPE_CHECKING:
-    from raspitrain.model.mobilenetv3 import MobileNetV3
-
-log = logging.getLogger(__name__)
+from raspitrain.model.engine.kernels import load_kernels
+from raspitrain.model.engine.rows import Network
 
 ENGINES = ("auto", "native", "torch", "plain")
-Run = Callable[["MobileNetV3", Tensor], Tensor]
 
 
-def choose_engine(model: "MobileNetV3", x: Tensor) -> Run | None:
-    """What computes the hidden layer's activations from signals; None: the modules themselves."""
-    if model.engine == "plain" or torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return None
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
-        return None
-    engine = faster_engine() if model.engine == "auto" else model.engine
-    if engine == "native" and load_kernels(x.dtype) is not None:
-        return native.features if native.covers(model, x) else None
+def compute(network: Network, x: Tensor) -> Tensor | None:
+    """The last value of the network's rows for signals (N, C, L); None: that is for its modules."""
+    if _is_native(network, x):
+        return native.features(network, x) if native.covers(network, x) else None
     # The modules' own operations are the faster ones without gradients.
-    return channels_last.features if torch.is_grad_enabled() else None
+    if network.engine == "plain" or not _is_ours(x) or not torch.is_grad_enabled():
+        return None
+    assert isinstance(network, nn.Module)
+    if native.has_hooks(islice(network.modules(), 1, None)):
+        return None
+    return channels_last.features(network.rows(), x)
 
 
 def engine_in_use(model: nn.Module) -> str | None:
-    """What computes when a network of ours is trained on the CPU; None for any other."""
-    engine: str | None = getattr(model, "engine", None)
-    if engine not in ENGINES or next(model.parameters()).device.type != "cpu":
+    """What computes when a network of rows is trained on the CPU; None for any other model."""
+    if not isinstance(model, Network) or next(model.parameters()).device.type != "cpu":
         return None
-    if engine == "auto":
-        engine = faster_engine()
-    return "torch" if engine == "native" and load_kernels(torch.float32) is None else engine
-
-
-@functools.cache
-def faster_engine() -> str:
-    """native or torch: what an earlier measurement on this machine said, or one made now."""
+    if model.engine not in ("auto", "native"):
+        return model.engine
     if load_kernels(torch.float32) is None:
         return "torch"
-    key = {"kernels": kernels_name(), "torch": str(torch.__version__)}
-    kept = recall("engine", key)
-    if kept in ("native", "torch"):
-        return str(kept)
-    seconds = {name: measure(name) for name in ("native", "torch")}
-    engine = min(seconds, key=lambda name: seconds[name])
-    log.info(
-        "Engine %s: a step takes %s ms",
-        engine,
-        " and ".join(f"{1000 * s:.1f} ({name})" for name, s in seconds.items()),
-    )
-    remember("engine", key, engine)
-    return engine
+    return "native" if native.plan_of(model) is not None else "plain"
 
 
-def measure(engine: str) -> float:
-    """Seconds that forward and backward of a few typical blocks take, the best of three."""
-    from raspitrain.model.layers import Variant
-    from raspitrain.model.mobilenetv3 import MobileNetV3
-    from raspitrain.model.tables import Row, Table
+def known_memory(
+    model: nn.Module, signals: Tensor
+) -> Callable[[int, bool], tuple[int, int]] | None:
+    """What the compiled kernels take for signals like these (N, C, L).
 
-    rows = (
-        Row(3, 72, 24, False, "RE", 2),
-        Row(5, 240, 40, True, "HS", 2),
-        Row(5, 576, 96, True, "HS", 2),
+    Returns
+    -------
+    callable or None
+        From a number of cases, and whether the model trains, to the bytes that are kept for
+        backward and those that are worked in. None where the kernels do not run this model.
+    """
+    if not isinstance(model, Network) or not _is_native(model, signals):
+        return None
+    kernels = load_kernels(signals.dtype)
+    if kernels is None or not native.covers(model, signals):
+        return None
+    network, length = model, signals.shape[2]
+    return lambda cases, training: native.memory_needed(
+        network, kernels, cases=cases, length=length, training=training
     )
-    variant = Variant(
-        bias=False,
-        always_expand=False,
-        project_activation=False,
-        relu6=False,
-        se_reduction=4,
-        skip_batchnorm_at_length_1=False,
-        conv_classifier=False,
-        logits_activation=False,
-        dropout=0.0,
-        batchnorm_momentum=0.1,
-        batchnorm_eps=1e-5,
+
+
+def _is_native(network: Network, x: Tensor) -> bool:
+    return (
+        network.engine in ("auto", "native") and _is_ours(x) and load_kernels(x.dtype) is not None
     )
-    # The first to ask may be one who wants no gradients: an evaluation, the trial of a new model.
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]), torch.enable_grad():
-        model = MobileNetV3(
-            Table(stem=16, rows=rows, last=576, hidden=576),
-            [2, 2, 2, 2],
-            variant,
-            num_channels=3,
-            num_classes=2,
-            engine=engine,
-        )
-        signals = torch.randn(16, 3, 128)
-        taken = []
-        for _ in range(4):  # the first one warms up
-            begin = time.perf_counter()
-            model(signals).sum().backward()
-            taken.append(time.perf_counter() - begin)
-    return min(taken[1:])
+
+
+def _is_ours(x: Tensor) -> bool:
+    """Whether an engine may take over: nobody is looking at the modules."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )

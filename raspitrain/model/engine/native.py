@@ -1,72 +1,24 @@
-"""Run a MobileNetV3 through the compiled kernels: one call forward, one call backward.
+"""Compute rows with the compiled kernels: one call forward, one call backward.
 
-The modules stay what they are; only their parameters and running statistics are handed over, in
-forward order. What the kernels do not cover is left to the plain path (see `covers`).
+The modules stay what they are; only their parameters and running statistics are handed over. What
+the kernels do not cover is left to torch (see `covers`).
 """
 
 import ctypes
 import threading
 import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from raspitrain.model.engine.kernels import load_kernels
-from raspitrain.model.layers import Block
-from raspitrain.model.scaling import length_after
+from raspitrain.model.engine.layout import Header, Layout, UncoveredError
+from raspitrain.model.engine.rows import Network
 
-if TYPE_CHECKING:
-    from raspitrain.model.mobilenetv3 import MobileNetV3
-
-ACTIVATIONS = {"identity": 0, "relu": 1, "relu6": 2, "hardswish": 3}
-KERNELS = (3, 5)
 # An inference needs no more than the cache holds: larger batches go through in parts.
 INFERENCE_CASES = 64
-
-
-class Header(ctypes.Structure):
-    """As network.h reads it."""
-
-    _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in (
-                "cases",
-                "length",
-                "channels",
-                "stem_width",
-                "stem_stride",
-                "num_blocks",
-                "last",
-                "hidden",
-                "training",
-                "skip_norm_at_length_1",
-            )
-        ),
-        ("eps", ctypes.c_double),
-        ("momentum", ctypes.c_double),
-    ]
-
-
-class BlockRow(ctypes.Structure):
-    """As network.h reads it."""
-
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (
-            "expanded",
-            "out",
-            "kernel",
-            "stride",
-            "act",
-            "project_act",
-            "squeezed",
-            "expand",
-            "residual",
-        )
-    ]
 
 
 class Memory:
@@ -77,79 +29,19 @@ class Memory:
         self.owner = 0  # number of the forward that wrote it last
 
 
-class Plan:
-    """How a model is laid out for the kernels, and the memory they work in."""
+class Plan(Layout):
+    """How a network is laid out for the kernels, and the memory they work in."""
 
-    def __init__(self, model: "MobileNetV3") -> None:
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.rows())
+        assert isinstance(network, nn.Module)
         self.lock = threading.Lock()
-        self.batchnorms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
-        self.modules = list(model.modules())[1:]
-        self.tensors: list[tuple[dict[str, Any], str]] = []
-        self.is_parameter: list[bool] = []
-        self.norms: list[tuple[int, int]] = []  # each BatchNorm's weight among the parameters
-        self._read_network(model)
+        self.batchnorms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d)]
+        self.modules = list(network.modules())[1:]
         self.work = torch.empty(0, dtype=torch.uint8)
         self.free: list[Memory] = []
         self.num_forwards = 0
         self.seen: tuple[torch.dtype, bytes] | None = None
-
-    def _read_network(self, model: "MobileNetV3") -> None:
-        variant = model.variant
-        self.hidden = model.hidden.weight.shape[0]
-        halvings = model.conv_stem.stride[0] - 1
-        self._read_layer(model.conv_stem, model.bn_stem, halvings)
-        rows = []
-        for block in cast(Iterable[Block], model.blocks):
-            if block.conv_pw is not None and block.bn_pw is not None:
-                self._read_layer(block.conv_pw, block.bn_pw, halvings)
-            halvings += block.stride - 1
-            self._read_layer(block.conv_dw, block.bn_dw, halvings)
-            if block.se is not None:
-                self._read_linear(block.se.reduce)
-                self._read_linear(block.se.expand)
-            self._read_layer(block.conv_pwl, block.bn_pwl, halvings)
-            act = ACTIVATIONS[block.activation]
-            rows.append(
-                BlockRow(
-                    expanded=block.conv_dw.out_channels,
-                    out=block.conv_pwl.out_channels,
-                    kernel=block.conv_dw.kernel_size[0],
-                    stride=block.stride,
-                    act=act,
-                    project_act=act if variant.project_activation else 0,
-                    squeezed=0 if block.se is None else block.se.reduce.out_features,
-                    expand=block.conv_pw is not None,
-                    residual=block.residual,
-                )
-            )
-        self._read_layer(model.conv_head, model.bn_head, halvings)
-        self._read_linear(model.hidden)
-        self.rows = (BlockRow * len(rows))(*rows)
-        self.header: dict[str, Any] = {
-            "channels": model.num_channels,
-            "stem_width": model.conv_stem.out_channels,
-            "stem_stride": model.conv_stem.stride[0],
-            "num_blocks": len(rows),
-            "last": model.conv_head.out_channels,
-            "hidden": self.hidden,
-            "skip_norm_at_length_1": variant.skip_batchnorm_at_length_1,
-            "eps": variant.batchnorm_eps,
-            "momentum": variant.batchnorm_momentum,
-        }
-
-    def _read_linear(self, layer: nn.Module) -> None:
-        self.tensors += [(layer._parameters, "weight"), (layer._parameters, "bias")]
-        self.is_parameter += [True, True]
-
-    def _read_layer(self, conv: nn.Conv1d, bn: nn.BatchNorm1d, halvings: int) -> None:
-        """`halvings`: convolutions of stride 2 up to this one."""
-        self._read_linear(conv)
-        self.norms.append((sum(self.is_parameter), halvings))
-        self.tensors += [(bn._parameters, "weight"), (bn._parameters, "bias")]
-        self.tensors += [
-            (bn._buffers, name) for name in ("running_mean", "running_var", "num_batches_tracked")
-        ]
-        self.is_parameter += [True, True, False, False, False]
 
     def read_tensors(self) -> list[Tensor | None]:
         return [holder[name] for holder, name in self.tensors]
@@ -162,20 +54,13 @@ class Plan:
         rest = iter(parameters)
         return [next(rest) if is_one else None for is_one in self.is_parameter]
 
-    def unused(self, length: int) -> set[int]:
-        """Which parameters signals of this length do not meet."""
-        if not self.header["skip_norm_at_length_1"]:
-            return set()
-        skipped = (at for at, halvings in self.norms if length_after(length, halvings) == 1)
-        return {index for at in skipped for index in (at, at + 1)}
-
     def make_header(self, cases: int, length: int, training: bool) -> Header:
         return Header(cases=cases, length=length, training=training, **self.header)
 
     def sizes(self, kernels: ctypes.CDLL, header: Header, num_threads: int) -> tuple[int, int]:
         """Bytes to keep for backward and to work in."""
         sizes = (ctypes.c_int64 * 2)()
-        kernels.sizes(ctypes.byref(header), self.rows, num_threads, sizes)
+        kernels.sizes(ctypes.byref(header), self.blocks, num_threads, sizes)
         return sizes[0], sizes[1]
 
     def work_memory(self, num_bytes: int) -> int:
@@ -192,41 +77,44 @@ class Plan:
         return memory
 
 
-_plans: "weakref.WeakKeyDictionary[nn.Module, Plan]" = weakref.WeakKeyDictionary()
+_plans: "weakref.WeakKeyDictionary[nn.Module, Plan | None]" = weakref.WeakKeyDictionary()
 
 
-def plan_of(model: "MobileNetV3") -> Plan:
-    plan = _plans.get(model)
-    if plan is None:
-        plan = _plans[model] = Plan(model)
-    return plan
+def plan_of(network: Network) -> Plan | None:
+    """The network's plan; None where the kernels do not compute its rows."""
+    assert isinstance(network, nn.Module)
+    if network not in _plans:
+        try:
+            _plans[network] = Plan(network)
+        except UncoveredError:
+            _plans[network] = None
+    return _plans[network]
 
 
-def covers(model: "MobileNetV3", x: Tensor) -> bool:
-    """Whether the kernels can run this model on these signals and give what modules would give."""
+def covers(network: Network, x: Tensor) -> bool:
+    """Whether the kernels run this network on these signals and give what its modules would."""
+    plan = plan_of(network)
     dtype = x.dtype
     if (
-        x.device.type != "cpu"
+        plan is None
+        or x.device.type != "cpu"
         or dtype not in (torch.float32, torch.float64)
         or type(x) is not Tensor
         or x.ndim != 3
-        or x.shape[1] != model.num_channels
+        or x.shape[1] != plan.header["channels"]
         or 0 in x.shape
         or torch.is_autocast_enabled("cpu")
     ):
         return False
-    plan = plan_of(model)
     tensors = plan.read_tensors()
     if torch.is_grad_enabled() and (
         x.requires_grad
-        or (not model.training and any(t is not None and t.requires_grad for t in tensors))
+        or (not network.training and any(t is not None and t.requires_grad for t in tensors))
     ):
         return False
-    if any(bn.training != model.training for bn in plan.batchnorms):
+    if any(bn.training != network.training for bn in plan.batchnorms):
         return False
-    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in plan.modules):
-        return False
-    if any(row.kernel not in KERNELS for row in plan.rows):
+    if has_hooks(plan.modules):
         return False
     # Looked at once: as long as every tensor lies where it lay, it is what it was.
     seen = (dtype, bytes(_pointers(tensors)))
@@ -241,26 +129,33 @@ def covers(model: "MobileNetV3", x: Tensor) -> bool:
     return True
 
 
-def features(model: "MobileNetV3", x: Tensor) -> Tensor:
-    """Activations of the hidden layer (N, hidden) for signals (N, C, L)."""
-    plan = plan_of(model)
+def has_hooks(modules: Iterable[nn.Module]) -> bool:
+    """Whether somebody waits for a module to be called."""
+    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in modules)
+
+
+def features(network: Network, x: Tensor) -> Tensor:
+    """The last value of the network's rows, (N, hidden), for signals (N, C, L) that are covered."""
+    plan = plan_of(network)
+    assert plan is not None
     x = x.contiguous()
     tensors = plan.read_tensors()
     if torch.is_grad_enabled():
-        return _Features.apply(plan, model.training, x, tensors, *plan.parameters_of(tensors))
-    if model.training:
+        return _Features.apply(plan, network.training, x, tensors, *plan.parameters_of(tensors))
+    if network.training:
         return _run(plan, x, tensors, training=True)[0]
     parts = [_run(plan, part, tensors, training=False)[0] for part in x.split(INFERENCE_CASES)]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def memory_needed(
-    model: "MobileNetV3", kernels: ctypes.CDLL, *, cases: int, length: int, training: bool
+    network: Network, kernels: ctypes.CDLL, *, cases: int, length: int, training: bool
 ) -> tuple[int, int]:
     """Bytes that a forward of `cases` signals keeps, and that a call works in."""
     if not training:
         cases = min(cases, INFERENCE_CASES)
-    plan = plan_of(model)
+    plan = plan_of(network)
+    assert plan is not None
     return plan.sizes(kernels, plan.make_header(cases, length, training), torch.get_num_threads())
 
 
@@ -276,13 +171,13 @@ def _run(
     cases, _, length = x.shape
     num_threads = torch.get_num_threads()
     header = plan.make_header(cases, length, training)
-    hidden = x.new_empty(cases, plan.hidden)
+    hidden = x.new_empty(cases, plan.header["hidden"])
     with plan.lock:
         keep, work = plan.sizes(kernels, header, num_threads)
         memory = plan.take_memory(keep)
         kernels.forward(
             ctypes.byref(header),
-            plan.rows,
+            plan.blocks,
             _pointers(tensors),
             ctypes.c_void_p(x.data_ptr()),
             ctypes.c_void_p(hidden.data_ptr()),
@@ -332,7 +227,7 @@ class _Features(torch.autograd.Function):
             _, work = plan.sizes(kernels, header, num_threads)
             kernels.backward(
                 ctypes.byref(header),
-                plan.rows,
+                plan.blocks,
                 _pointers(plan.with_gaps(parameters)),
                 _pointers(gradients),
                 ctypes.c_void_p(dhidden.data_ptr()),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from raspitrain.errors import InputError
 from raspitrain.model.rocket.dilations import Gather
-from raspitrain.model.rocket.ridge import fit_ridge, fit_temperature
+from raspitrain.model.rocket.ridge import BLOCK, fit_ridge, fit_temperature
 
 BATCH = 64  # cases that are transformed at a time
 COLUMNS = 4096  # that are turned into float64 at a time
@@ -116,6 +116,13 @@ class RocketClassifier(nn.Module):
         """Whether so many training cases are for `fit`; otherwise `fit_features` comes first and
         the head is trained by gradients."""
         return num_cases <= self.max_ridge_cases
+
+    def fit_bytes(self, num_cases: int) -> int:
+        """Bytes of memory that `fit` takes, about."""
+        num_features = sum(self.sizes)
+        smaller = min(num_cases, num_features)
+        # Features, then the Gram matrix, its eigenvectors and what finding them takes.
+        return 4 * num_cases * num_features + 8 * (4 * smaller**2 + 3 * BLOCK * num_cases)
 
     @torch.no_grad()
     def fit(self, gather: Gather, labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from raspitrain.model.rocket.classifier import (
     check_rocket,
 )
 from raspitrain.model.rocket.dilations import Gather, draw_channels, fit_biases, fit_dilations
+from raspitrain.model.scaling import check_signals
 
 
 class MiniRocket(Transform):
@@ -81,6 +82,7 @@ def minirocket(
     InputError
         For signals shorter than 9 positions, or fewer than 84 features.
     """
+    check_signals(num_channels, num_classes, length)
     check_rocket(length, plain.TAPS, num_features, len(plain.KERNELS), max_dilations)
     transform = MiniRocket(
         num_channels, length, num_features=num_features, max_dilations=max_dilations

@@ -21,6 +21,7 @@ from raspitrain.model.rocket.classifier import (
 )
 from raspitrain.model.rocket.dilations import Gather, draw_channels, fit_biases, fit_dilations
 from raspitrain.model.rocket.native import FIGURES
+from raspitrain.model.scaling import check_signals
 
 MIN_LENGTH = plain.TAPS + 1  # differences are one shorter
 
@@ -159,6 +160,7 @@ def multirocket_hydra(
     InputError
         For signals shorter than 10 positions, or fewer than 672 features.
     """
+    check_signals(num_channels, num_classes, length)
     least = 2 * FIGURES * len(plain.KERNELS)
     check_rocket(length, MIN_LENGTH, num_features, least, max_dilations)
     if num_groups < 2 or num_groups % 2:

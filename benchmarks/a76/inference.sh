@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Count what using a model costs a Raspberry Pi 5, 4 and 3, without one: instructions of one window
+# (mobilenetv3_small, 3 × 224) in fp32 and int8, whether all boards give the same bits, and
+# instructions from the start of Python to the first answer.
+#     bash benchmarks/a76/inference.sh
+# Needs what README.md here says, and raspitrain installed (PYTHON, else .venv's) to make the models.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+cache=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}
+python=${PYTHON:-$repository/.venv/bin/python}
+
+bash "$here/root.sh" --without-packages
+folder=$(mktemp -d "$cache/root/run/inference.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+inside=${folder#"$cache/root"}
+cd "$repository"
+"$python" -m benchmarks.a76.inference_model "$folder"
+gcc -O2 -shared -fPIC -fvisibility=hidden "$here/count.c" -o "$folder/count.so"
+flags=$("$python" -c 'from raspitrain.use.engine import FLAGS; print(*FLAGS)')
+# shellcheck disable=SC2086
+bash "$here/enter.sh" gcc ${flags/-shared/-static} -o "$inside/inference" benchmarks/a76/inference.c -lm
+
+count() { # board, laps' file, command: what it prints; the laps' instructions go into the file
+    A76_BOARD=$1 QEMU_OPTIONS="-B 0 -plugin $inside/count.so,laps=$inside/$2" \
+        bash "$here/enter.sh" "${@:3}"
+}
+printf '%-6s %-12s %14s\n' '' board 'M instructions'
+for precision in fp32 int8; do
+    for board in cortex-a76 cortex-a72 cortex-a53; do
+        laps=$precision.$board
+        count $board "$laps" "$inside/inference" "$inside/$precision.tensors" >"$folder/$laps.bits"
+        printf '%-6s %-12s %14s\n' $precision $board \
+            "$(awk 'NR == 2 { printf "%.3f", $1 / 1e6 }' "$folder/$laps")"
+        cmp "$folder/$precision.cortex-a76.bits" "$folder/$laps.bits"
+    done
+done
+echo "All boards give the same bits."
+
+# Once to compile engine and modules, once to be counted.
+start() {
+    rm -f "$folder/start"
+    count cortex-a76 start /usr/bin/python3 -c "$1
+import os; os.getppid()"
+}
+start 'pass'
+printf 'bare Python                 %8s M instructions\n' \
+    "$(awk 'NR == 1 { printf "%.1f", $1 / 1e6 }' "$folder/start")"
+for precision in fp32 int8; do
+    use="from raspitrain.use import load
+load('$inside/$precision.rpt').predict([[0.5] * 224] * 3)"
+    start "$use" 2>/dev/null
+    start "$use"
+    printf 'start to first answer, %s %8s M instructions\n' $precision \
+        "$(awk 'NR == 1 { printf "%.1f", $1 / 1e6 }' "$folder/start")"
+done

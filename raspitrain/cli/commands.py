@@ -1,0 +1,36 @@
+"""Commands beside training: `raspitrain NAME …` is `python -m raspitrain.NAME …`."""
+
+import importlib
+from collections.abc import Sequence
+
+from raspitrain.errors import printable
+from raspitrain.stop import say
+
+COMMANDS = {
+    "check": "raspitrain.check",
+    "doctor": "raspitrain.doctor.__main__",
+    "export": "raspitrain.export.__main__",
+    "predict": "raspitrain.predict",
+    "report": "raspitrain.report.__main__",
+}
+
+
+def run_named(words: Sequence[str]) -> int | None:
+    """Run the command that the first word names; None where it names none: then it is Hydra's.
+
+    A first word that is neither a command nor anything that Hydra reads ends in a sentence.
+    """
+    if not words or "=" in words[0] or words[0][:1] in ("", "-", "+", "~"):
+        return None
+    name = words[0]
+    if name in COMMANDS:
+        return int(importlib.import_module(COMMANDS[name]).main(words[1:]))
+    import difflib
+
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    say(
+        f"error: {printable(name)!r} is neither a command ({', '.join(COMMANDS)}) nor "
+        f"key=value{hint}"
+    )
+    return 2

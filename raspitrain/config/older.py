@@ -1,0 +1,68 @@
+"""Configurations that an earlier version left in a run's folder, in this version's words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from raspitrain.errors import InputError
+
+MOBILENETV3 = "raspitrain.model.mobilenetv3.mobilenetv3"
+# What 0.1 had in place of model.variant.
+FLAGS = {
+    "paper": {
+        "bias": False,
+        "always_expand": False,
+        "project_activation": False,
+        "relu6": False,
+        "se_reduction": 4,
+        "skip_batchnorm_at_length_1": False,
+        "conv_classifier": False,
+        "logits_activation": False,
+    },
+    "blog": {
+        "bias": True,
+        "always_expand": True,
+        "project_activation": True,
+        "relu6": True,
+        "se_reduction": 1,
+        "skip_batchnorm_at_length_1": True,
+        "conv_classifier": True,
+        "logits_activation": True,
+    },
+}
+
+
+def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's stored configuration as this version would have written it.
+
+    Raises
+    ------
+    InputError
+        The run uses what there is no more; says which version has it.
+    """
+    config = dict(config)
+    hardware = config.get("hardware")
+    if isinstance(hardware, Mapping) and "compile" in hardware:
+        if hardware["compile"] is True:
+            raise InputError(_gone("hardware.compile=true"))
+        config["hardware"] = {key: hardware[key] for key in hardware if key != "compile"}
+    model = config.get("model")
+    if isinstance(model, Mapping) and model.get("_target_") == MOBILENETV3:
+        config["model"] = _with_variant(model)
+    return config
+
+
+def _with_variant(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    flags = {key: model[key] for key in FLAGS["paper"] if key in model}
+    if not flags:
+        return model
+    table, _, blog = str(model.get("table")).partition("_")
+    variant = blog or "paper"
+    if flags != FLAGS.get(variant):
+        odd = {k: v for k, v in flags.items() if FLAGS.get(variant, {}).get(k) != v}
+        raise InputError(_gone(", ".join(f"model.{key}={value}" for key, value in odd.items())))
+    rest = {key: value for key, value in model.items() if key not in flags}
+    return rest | {"table": table, "variant": variant}
+
+
+def _gone(what: str) -> str:
+    return f"{what} is no longer supported: use raspitrain 0.1 for this run."

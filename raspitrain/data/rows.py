@@ -1,0 +1,218 @@
+"""Files with one case a row: the samples of one channel, and a label."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from raspitrain.data.arrays import Subset
+from raspitrain.data.cases import Cases, FilledSignals, check_missing, make_cases
+from raspitrain.data.columns import LEAST_ROWS, is_count_name, look_at
+from raspitrain.data.csv_file import Table, locate, read_table
+from raspitrain.data.find import find_recordings
+from raspitrain.data.layout import is_missing, is_number
+from raspitrain.data.nearest import nearest
+from raspitrain.data.npy_file import check_folder, user_path
+from raspitrain.data.taken import Taken
+from raspitrain.errors import InputError
+
+MOST_LABELS = 1000  # different ones; more are no classes
+
+
+def rows(
+    *,
+    path: str,
+    files: str | Sequence[str] | None,
+    label_column: str | int | None,
+    group_column: str | int | None,
+    leave_out: Sequence[str | int],
+    skip_lines: int,
+    missing: str,
+) -> Cases:
+    """Return the cases of one file or a folder of files that hold one in each row.
+
+    Files called train and test, or in folders called so, are the data's own split.
+
+    Parameters
+    ----------
+    path : str
+        The file, or the folder.
+    files : str, sequence of str or None
+        Patterns of the files to take; None for every .csv and .tsv.
+    label_column : str, int or None
+        The column of the label by name or position: 0 is the first, -1 the last. None where the
+        sub-folders name the classes.
+    group_column : str, int or None
+        The column that says whose a case is.
+    leave_out : sequence of str or int
+        Classes that are not taken.
+    skip_lines : int
+        Lines of each file before its table.
+    missing : {"error", "interpolate", "zero"}
+        What becomes of empty cells, NaN and infinite values.
+    """
+    check_missing(missing)
+    place = user_path(path, "dataset.path")
+    only = place.is_file()
+    if not only:
+        check_folder(place, "dataset.path")
+    found = find_recordings(
+        place.parent if only else place,
+        files=[place.name] if only else [files] if isinstance(files, str) else files,
+        class_level=None,
+        groups=None,
+        has_labels=label_column is not None,
+        joins=False,
+    )
+    signals: list[np.ndarray] = []
+    labels: list[str] = []
+    groups: list[str] = []
+    parts: list[np.ndarray] = []
+    left_out: dict[str, str] = {}
+    for source in found.sources:
+        (file,) = source.files.values()
+        values, own_labels, own_groups, dropped = read_rows(
+            file, label_column=label_column, group_column=group_column, skip_lines=skip_lines
+        )
+        if signals and values.shape[1] != signals[0].shape[1]:
+            raise InputError(
+                f"{file} has {values.shape[1]} samples a row, but "
+                f"{found.sources[0].name} has {signals[0].shape[1]}; all must have as many."
+            )
+        left_out |= dropped
+        signals.append(values)
+        labels += own_labels or [source.class_name or ""] * len(values)
+        groups += own_groups
+        parts.append(np.full(len(values), -1 if source.part is None else source.part))
+    if label_column is None:
+        signals = _without_labels(signals, left_out)
+    names = np.array(labels)
+    part = np.concatenate(parts)
+    wanted = [str(name) for name in leave_out]
+    for name in wanted:
+        if name not in labels:
+            known = sorted(set(labels))
+            raise InputError(
+                f"dataset.leave_out names '{name}', which is no class of {place}; "
+                f"{nearest(name, known)}."
+            )
+    kept = np.flatnonzero((names != "") & ~np.isin(names, wanted))
+    notes = list(found.notes)
+    if number := int((names == "").sum()):
+        notes.append(f"{number} rows without a label left out")
+    if wanted:
+        notes.append(f"classes left out: {', '.join(wanted)}")
+    every = np.concatenate(signals)[:, None]
+    if missing != "error":
+        every = FilledSignals(every, missing)[np.arange(len(every))]
+    return make_cases(
+        every[kept] if len(kept) == len(names) else Subset(every, kept),
+        names[kept],
+        source=str(place),
+        missing="error",
+        groups=np.array(groups)[kept] if groups else None,
+        part=None if (part < 0).any() else part[kept],
+        taken=Taken(
+            left_out=tuple(left_out.items()), notes=tuple(notes), warnings=tuple(found.warnings)
+        ),
+    )
+
+
+def read_rows(
+    file: Path,
+    *,
+    label_column: str | int | None,
+    group_column: str | int | None = None,
+    skip_lines: int = 0,
+) -> tuple[np.ndarray, list[str], list[str], dict[str, str]]:
+    """Read a file with one case a row.
+
+    Returns
+    -------
+    values : np.ndarray
+        float32 (N, L); NaN where a cell is missing.
+    labels, groups : list of str
+        Of each case, whole numbers as 1 however they are written, "" where there is none; empty
+        lists without such a column.
+    left_out : dict
+        Columns that are no samples, and why.
+    """
+    asked = [name for name in (label_column, group_column) if name is not None]
+    table = read_table(file, as_text=asked, skip_lines=skip_lines)
+    label = None if label_column is None else _place(table, label_column, "label_column")
+    group = None if group_column is None else _place(table, group_column, "group_column")
+    if label is not None:
+        _check_label(table, label)
+    samples, left_out = [], {}
+    for k, column in enumerate(table.columns):
+        if k in (label, group):
+            left_out[column.name] = "the label" if k == label else "the group"
+            continue
+        counts = table.num_rows >= LEAST_ROWS and look_at(column, np.empty(0)).counts
+        if column.kind != "number" or column.wrong is not None:
+            if column.wrong is not None:
+                _, line, word = column.wrong
+                raise InputError(
+                    f"{file}, line {line}, column '{column.name}': {word[:40]!r} is not a number; "
+                    "fix it, or name the column of the label in dataset.label_column."
+                )
+            left_out[column.name] = "time" if column.kind == "time" else "words"
+        elif counts or (table.named and is_count_name(column.name)):
+            left_out[column.name] = "counts the rows"
+        else:
+            samples.append(column.values)
+    if len(samples) < 2:
+        raise InputError(
+            f"{file} has {len(samples)} columns of samples, but a case must have at least 2; if "
+            "each row is a moment and not a case, use dataset=recordings."
+        )
+    with np.errstate(over="ignore"):
+        values = np.stack(samples, axis=1).astype(np.float32)
+    return values, _words(table, label), _words(table, group), left_out
+
+
+def _check_label(table: Table, label: int) -> None:
+    """Refuse a column that can hold no classes: too many values, or measured ones."""
+    column = table.columns[label]
+    numbers = [float(w.replace(",", ".")) for w in column.words if is_number(w)]
+    measured = sum(not np.isfinite(value) or value != int(value) for value in numbers)
+    if len(column.words) <= min(MOST_LABELS, max(2, table.num_rows // 2)) and measured <= 20:
+        return
+    raise InputError(
+        f"{table.path}: column '{column.name}', which dataset.label_column names, has "
+        f"{len(column.words)} different values in {table.num_rows} rows, which are no classes; "
+        "name the column of the label (0 is the first, -1 the last), or if each row is a moment "
+        "and not a case, use dataset=recordings."
+    )
+
+
+def _without_labels(signals: list[np.ndarray], left_out: dict[str, str]) -> list[np.ndarray]:
+    """Where folders name the classes, leave out a first or last column that repeats them."""
+    for position, name in ((-1, "the last column"), (0, "the first column")):
+        edges = [values[:, position] for values in signals]
+        if len({float(edge[0]) for edge in edges}) > 1 and all(
+            len(edge) >= LEAST_ROWS and (edge == edge[0]).all() for edge in edges
+        ):
+            left_out[name] = "constant in each file, as a label is"
+            signals = [values[:, 1:] if position == 0 else values[:, :-1] for values in signals]
+    return signals
+
+
+def _place(table: Table, name: str | int, key: str) -> int:
+    return locate(table.names, name, table.path, key)
+
+
+def _words(table: Table, place: int | None) -> list[str]:
+    if place is None:
+        return []
+    column = table.columns[place]
+    words = ["" if is_missing(word) else _whole(word) for word in column.words]
+    return [words[code] for code in column.values.tolist()]
+
+
+def _whole(word: str) -> str:
+    """4.000000000000000000e+00 as 4."""
+    if not is_number(word):
+        return word
+    value = float(word.replace(",", "."))
+    return str(int(value)) if np.isfinite(value) and value == int(value) else word

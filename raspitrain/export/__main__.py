@@ -1,0 +1,72 @@
+"""python -m raspitrain.export RUN: a run's best model as a file that is used without torch."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from raspitrain.errors import InputError, printable
+from raspitrain.use.model_file import NAME
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export; return the exit code: 0, 2 for a mistake, 74 where writing failed."""
+    parser = argparse.ArgumentParser(
+        prog="raspitrain export",
+        description="Write the best model of a run as model.rpt, which raspitrain.use and "
+        "raspitrain predict run without torch; try int8 beside fp32 on the run's own data.",
+    )
+    parser.add_argument("run", type=Path, help="folder of a run, or a checkpoint (best.pt)")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "int8"),
+        default="auto",
+        help="auto (default): int8, unless it loses more than half a point of accuracy",
+    )
+    parser.add_argument(
+        "--output", type=Path, help=f"the file; default: {NAME} in the run's folder"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        _export(given.run, given.precision, given.output)
+    except InputError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = error.filename or given.output or given.run
+        print(f"error: {where}: {error.strerror}; the model is not written", file=sys.stderr)
+        return 74
+    return 0
+
+
+def _export(run: Path, precision: str, output: Path | None) -> None:
+    from raspitrain.export.compare import compare
+    from raspitrain.export.export import as_table, export
+    from raspitrain.export.own_data import own_windows
+    from raspitrain.export.trained import read_run
+
+    trained = read_run(run)
+    folder = run if run.is_dir() else run.parent
+    path = output or folder / NAME
+    if path.is_dir():
+        path = path / NAME
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
+    try:
+        found = own_windows(trained)
+    except InputError as error:
+        print(f"The run's data cannot be read, so int8 is not tried: {printable(str(error))}")
+        comparison = None
+    else:
+        comparison = compare(trained, found.signals, found.labels, part=found.part)
+        print(f"{comparison.num_windows} windows of the {found.part} part:")
+        print(as_table(comparison))
+    chosen, why = export(trained, comparison, precision=precision, path=path)
+    print(f"{path}: {chosen} ({why}), {path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Export: choose the precision, write the model file, say what that cost."""
+
+from pathlib import Path
+
+from raspitrain.export.compare import Comparison, choose_precision
+from raspitrain.export.pack import pack
+from raspitrain.export.trained import Trained
+from raspitrain.export.write import write_model
+
+PRECISIONS = ("auto", "fp32", "int8")
+
+
+def export(
+    trained: Trained, comparison: Comparison | None, *, precision: str, path: Path
+) -> tuple[str, str]:
+    """Write the model file; return the precision that was written, and why.
+
+    Raises
+    ------
+    InputError
+        The engine cannot be compiled here.
+    OSError
+        The card is full, read-only or broken.
+    """
+    chosen, why = choose_precision(precision, comparison)
+    network, arrays = pack(trained.model, length=trained.length, precision=chosen)
+    record = None if comparison is None else comparison.record()
+    provenance = trained.provenance | {"precision": {"why": why, "compared": record}}
+    write_model(path, network, arrays, trained.contract, trained.answer, provenance)
+    return chosen, why
+
+
+def as_table(comparison: Comparison) -> str:
+    """The comparison for a screen."""
+    rows = [("", "accuracy", "same class", "logit error", "weights", "a window")]
+    for name, figures in comparison.figures.items():
+        rows.append(
+            (
+                name,
+                "" if figures.accuracy is None else f"{100 * figures.accuracy:.2f} %",
+                f"{100 * figures.agreement:.2f} %",
+                f"{100 * figures.logit_error:.2f} %",
+                f"{figures.num_bytes / 1e6:.2f} MB",
+                f"{figures.milliseconds:.3f} ms",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""The windows that a run was tested on, read again for its export."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from raspitrain.config.build import build
+from raspitrain.data.cases import Cases
+from raspitrain.data.split import split_cases
+from raspitrain.errors import InputError
+from raspitrain.export.compare import some
+from raspitrain.export.trained import Trained, normalised
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Normalised windows, float32 (N, C, L), with labels, int64 (N,), of a part."""
+
+    part: str
+    signals: np.ndarray
+    labels: np.ndarray
+
+
+def own_windows(trained: Trained) -> Windows:
+    """The test part of the run's own data, or else the validation or training part.
+
+    Raises
+    ------
+    InputError
+        The data cannot be read, or is not what the model was trained on.
+    """
+    config = trained.config
+    cases = build("dataset", OmegaConf.create(config["dataset"]), config["allowed_targets"])
+    if not isinstance(cases, Cases):
+        raise InputError(f"dataset ({config['dataset']['_target_']}) gives no data set")
+    if (
+        list(cases.channel_names) != trained.contract.channels
+        or list(cases.class_names) != trained.answer.classes
+        or cases.signals.shape[2] != trained.length
+    ):
+        raise InputError("the data set has other channels, classes or lengths than in training")
+    split = split_cases(cases, seed=config["seed"], **config["split"])
+    for part in ("test", "validation", "train"):
+        indices = getattr(split, part)
+        if len(indices):
+            break
+    indices = indices[some(len(indices))]
+    signals = normalised(cases.signals[indices], trained.contract)
+    return Windows(part, signals, cases.labels[indices])

@@ -1,0 +1,35 @@
+"""Operations that modules and engines share."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Activation = Literal["identity", "relu", "relu6", "hardswish"]
+
+
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    if activation == "relu":
+        return F.relu(x)
+    if activation == "relu6":
+        return F.relu6(x)
+    return F.hardswish(x) if activation == "hardswish" else x
+
+
+def gate(means: Tensor, reduce: nn.Linear, expand: nn.Linear) -> Tensor:
+    """Squeeze-excite's factors from 0 to 1, (N, C), of the means over the positions, (N, C)."""
+    # Not F.hardsigmoid: its float64 gradient is only good to float32.
+    return F.relu6(expand(F.relu(reduce(means))) + 3) / 6
+
+
+def linear(x: Tensor, layer: nn.Conv1d | nn.Linear) -> Tensor:
+    """A linear layer, or a convolution as one: x (..., in * k) -> (..., out)."""
+    return F.linear(x, layer.weight.flatten(1), layer.bias)
+
+
+def normalise(x: Tensor, bn: nn.BatchNorm1d) -> Tensor:
+    """Batch normalisation of (N, C, L) or (N, C)."""
+    if bn.training and x.numel() == x.shape[1]:
+        # One value a channel has no variance: what was learnt so far stands in for it.
+        return F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+    return bn(x)

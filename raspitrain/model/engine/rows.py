@@ -1,0 +1,94 @@
+"""What a network says it is made of, so that an engine can compute it in a way of its own.
+
+A network of anybody's takes part with three lines:
+
+    class Mine(nn.Module):
+        engine = "auto"
+
+        def rows(self) -> list[Row]:
+            return [Convolution(self.conv, self.norm, "relu"), Mean()]
+
+        def forward(self, x):
+            features = compute(self, x)  # None: as the modules do it
+            ...
+
+A row holds torch's own modules, with their weights in them, and makes one value of another. Value 0
+is the signals, (N, C, L); value i is what the i-th row makes. A row takes the value before it, or
+the one that its `source` names. The last value is what `compute` gives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from raspitrain.model.engine.operations import Activation
+
+BEFORE = -1  # the value of the row before
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """activation(norm(conv(x))), (N, C, L) -> (N, C', L').
+
+    unless_length_1: no `norm` where a single position is left.
+    """
+
+    conv: nn.Conv1d
+    norm: nn.BatchNorm1d | None = None
+    activation: Activation = "identity"
+    unless_length_1: bool = False
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """Squeeze-excite: x times factors from the means of all channels, (N, C, L) -> (N, C, L)."""
+
+    reduce: nn.Linear
+    expand: nn.Linear
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """activation(value `other` + x), both of one shape."""
+
+    other: int
+    activation: Activation = "identity"
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """Over the positions, (N, C, L) -> (N, C)."""
+
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """activation(layer(x)), (N, C) -> (N, C'); a 1x1 convolution may stand for the layer."""
+
+    layer: nn.Linear | nn.Conv1d
+    activation: Activation = "identity"
+    source: int = BEFORE
+
+
+Row = Convolution | Gate | Add | Mean | Dense
+
+
+@runtime_checkable
+class Network(Protocol):
+    """An nn.Module that says what it is made of."""
+
+    engine: str  # one of choose.ENGINES
+    training: bool
+
+    def rows(self) -> Sequence[Row]: ...
+
+
+def describe(network: Network) -> str:
+    """All that the time of a step depends on besides the signals: kinds, shapes and order."""
+    return "\n".join(map(repr, network.rows()))

@@ -1,0 +1,81 @@
+"""model.engine=auto: native or torch, whichever takes the run's own network less time."""
+
+import copy
+import hashlib
+import logging
+import time
+
+import torch
+from torch import Tensor, nn
+
+from raspitrain.cache import recall, remember
+from raspitrain.model.engine.choose import compute
+from raspitrain.model.engine.kernels import kernels_name, load_kernels
+from raspitrain.model.engine.native import plan_of
+from raspitrain.model.engine.rows import Network, describe
+from raspitrain.training.randomness import same_random_numbers
+from raspitrain.tuning.trial import Trial
+
+log = logging.getLogger(__name__)
+
+CANDIDATES = ("native", "torch")  # of two that are as fast, the first is taken
+CASES, POSITIONS = 16, 256  # the most that a measurement takes of a batch
+TURN_SECONDS = 0.03
+NUM_ROUNDS = 3
+BUDGET_SECONDS = 1.0
+
+
+def settle_engine(model: nn.Module, signals: Tensor) -> None:
+    """Put the faster engine in place of `auto`: as an earlier measurement said, or one made now.
+
+    Parameters
+    ----------
+    model : left alone where it says nothing of its rows, or the kernels do not compute them
+    signals : (N, C, L), as training will see them
+    """
+    signals = signals[:CASES, :, :POSITIONS].detach()
+    if not isinstance(model, Network) or model.engine != "auto":
+        return
+    if load_kernels(signals.dtype) is None or plan_of(model) is None:
+        return
+    key = {
+        "kernels": kernels_name(),
+        "torch": str(torch.__version__),
+        "num_threads": torch.get_num_threads(),
+        "network": hashlib.sha256(describe(model).encode()).hexdigest(),
+        "signals": list(signals.shape),
+    }
+    kept = recall("engine", key)
+    if kept not in CANDIDATES:
+        seconds = measure_engines(model, signals)
+        kept = CANDIDATES[0] if seconds["native"] <= seconds["torch"] else CANDIDATES[1]
+        log.info(
+            "Engine %s: a step takes %s ms",
+            kept,
+            " and ".join(f"{1000 * s:.1f} ({name})" for name, s in seconds.items()),
+        )
+        remember("engine", key, kept)
+    model.engine = str(kept)
+
+
+def measure_engines(network: Network, signals: Tensor) -> dict[str, float]:
+    """Seconds that forward and backward take with each engine; the network stays as it is."""
+    trial = Trial(
+        range(len(CANDIDATES)),
+        turn_seconds=TURN_SECONDS,
+        num_rounds=NUM_ROUNDS,
+        budget_seconds=BUDGET_SECONDS,
+    )
+    # The first to ask may be one who wants no gradients.
+    with same_random_numbers(), torch.inference_mode(False), torch.enable_grad():
+        network = copy.deepcopy(network)
+        assert isinstance(network, nn.Module)
+        network.train()
+        while (candidate := trial.candidate) is not None:
+            network.engine = CANDIDATES[candidate]
+            begin = time.perf_counter()
+            features = compute(network, signals.clone())
+            assert features is not None
+            features.sum().backward()
+            trial.add(time.perf_counter() - begin)
+    return {CANDIDATES[c]: seconds for c, seconds in trial.seconds_per_step.items()}

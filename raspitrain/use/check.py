@@ -1,0 +1,107 @@
+"""raspitrain check: what a model file is, whether this machine runs it right, and how fast."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from raspitrain.errors import InputError, printable
+from raspitrain.use.engine import kernels
+from raspitrain.use.model import Model, load
+
+SECONDS = 1.0
+WARM_UP = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check; return the exit code: 0, or 2 where the file cannot be used here."""
+    parser = argparse.ArgumentParser(
+        prog="raspitrain check",
+        description="Read a model file, prove it on this machine, time it, and say what it is.",
+    )
+    parser.add_argument("model", help="model.rpt, or the folder of a run")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    given = parser.parse_args(arguments)
+    try:
+        found = check(load(given.model))
+    except InputError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2
+    try:
+        print(json.dumps(found, indent=2, ensure_ascii=False) if given.json else as_text(found))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def check(model: Model) -> dict:
+    """What a model is and how long a window takes here; that it is loaded is its proof."""
+    milliseconds = _latency(model)
+    network, given = model.header["network"], model.header["input"]
+    return {
+        "file": model.path,
+        "bytes": model.num_bytes,
+        "sha256": model.digest,
+        "proved": True,
+        "network": network["kind"],
+        "precision": network["precision"],
+        "channels": model.channels,
+        "units": given["units"],
+        "rate": model.rate,
+        "length": model.length,
+        "hop": model.hop,
+        "missing": given["missing"],
+        "classes": model.classes,
+        "kernels": kernels()[0],
+        "working_bytes": model.engine.num_bytes,
+        "windows_timed": len(milliseconds),
+        "p50_ms": milliseconds[len(milliseconds) // 2],
+        "p99_ms": milliseconds[min(len(milliseconds) - 1, len(milliseconds) * 99 // 100)],
+        "provenance": model.header["provenance"],
+    }
+
+
+def _latency(model: Model) -> list[float]:
+    """Milliseconds of single windows, sorted, from the call to the logits."""
+    window = [[mean] * model.length for mean in model.header["input"]["mean"]]
+    model.logits(window)
+    address = model.window_address
+    for _ in range(WARM_UP):
+        model.engine.run(address, model.length, 1)
+    found: list[float] = []
+    began = time.perf_counter()
+    while time.perf_counter() - began < SECONDS and len(found) < 10_000:
+        start = time.perf_counter()
+        model.engine.run(address, model.length, 1)
+        found.append(1000 * (time.perf_counter() - start))
+    return sorted(found)
+
+
+def as_text(found: dict) -> str:
+    """The same for a screen."""
+    provenance = found["provenance"]
+    rate = "rate not known" if found["rate"] is None else f"{found['rate']:g} Hz"
+    hop = "" if found["hop"] == found["length"] else f", a window every {found['hop']}"
+    lines = [
+        ("file", f"{found['file']}, {found['bytes'] / 1e6:.2f} MB"),
+        ("sha256", found["sha256"]),
+        ("proof", "this machine gives the answers that the file expects"),
+        ("network", f"{found['network']}, {found['precision']}"),
+        ("channels", ", ".join(found["channels"])),
+        ("window", f"{found['length']} samples, {rate}{hop}"),
+        ("classes", ", ".join(found["classes"])),
+        (
+            "here",
+            f"{found['p50_ms']:.3f} ms a window (p50), {found['p99_ms']:.3f} (p99), "
+            f"{found['kernels']}, {found['working_bytes'] / 1e3:.0f} kB of working memory",
+        ),
+    ]
+    if "run" in provenance:
+        lines.append(("run", f"{provenance['run']}, epoch {provenance.get('epoch')}"))
+    metrics = provenance.get("metrics")
+    accuracy = metrics.get("test_accuracy") if isinstance(metrics, dict) else None
+    if isinstance(accuracy, float):
+        lines.append(("tested", f"{100 * accuracy:.2f} % of the run's test part (as trained)"))
+    return "\n".join(f"{name:10}{printable(str(text))}" for name, text in lines)

@@ -1,0 +1,60 @@
+"""How right predictions are, without numpy: accuracy, F1 of every class, who is taken for whom."""
+
+from raspitrain.errors import InputError
+
+
+def figures(classes: list[str], pairs: list[tuple[str, str]]) -> dict:
+    """Figures of (true class, predicted class) pairs.
+
+    Returns
+    -------
+    dict
+        accuracy, macro_f1 (over the classes that occur), per_class {name: {precision, recall, f1,
+        support}}, confusion_matrix (rows are true), classes.
+
+    Raises
+    ------
+    InputError
+        A true class is not one of the model's.
+    """
+    place = {name: k for k, name in enumerate(classes)}
+    matrix = [[0] * len(classes) for _ in classes]
+    for true, predicted in pairs:
+        if true not in place:
+            raise InputError(
+                f"the label {true!r} is none of the model's classes: {', '.join(classes[:20])}."
+            )
+        matrix[place[true]][place[predicted]] += 1
+    per_class = {}
+    for name, k in place.items():
+        support, named = sum(matrix[k]), sum(row[k] for row in matrix)
+        right = matrix[k][k]
+        per_class[name] = {
+            "precision": right / named if named else 0.0,
+            "recall": right / support if support else 0.0,
+            "f1": 2 * right / (support + named) if support + named else 0.0,
+            "support": support,
+        }
+    seen = [row["f1"] for row in per_class.values() if row["support"]]
+    return {
+        "accuracy": sum(matrix[k][k] for k in place.values()) / len(pairs),
+        "macro_f1": sum(seen) / len(seen),
+        "per_class": per_class,
+        "confusion_matrix": matrix,
+        "classes": classes,
+    }
+
+
+def as_text(found: dict) -> str:
+    """The figures for a screen."""
+    names = found["classes"]
+    width = max(5, *(len(name) for name in names))
+    total = sum(map(sum, found["confusion_matrix"]))
+    lines = [
+        f"accuracy {100 * found['accuracy']:.2f} % of {total} labelled windows, macro F1 "
+        f"{100 * found['macro_f1']:.2f} %",
+        "true \\ predicted".ljust(width) + "".join(f"  {name:>{width}}" for name in names),
+    ]
+    for name, row in zip(names, found["confusion_matrix"], strict=True):
+        lines.append(name.ljust(max(width, 16)) + "".join(f"  {count:>{width}}" for count in row))
+    return "\n".join(lines)

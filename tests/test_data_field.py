@@ -1,0 +1,689 @@
+"""Files as apps, loggers, archives and people leave them: read right, or refused in one sentence.
+
+Each is one example of a kind that was once taken wrongly without a word.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import defaults
+
+from raspitrain.data.arrays import npy
+from raspitrain.data.cases import Cases
+from raspitrain.data.recordings import read_recording, recordings
+from raspitrain.data.rows import rows
+from raspitrain.data.split import Split, split_cases
+from raspitrain.data.summary import DataSummary, data_table, summarise
+from raspitrain.data.ucr import ucr
+from raspitrain.errors import InputError
+
+LENGTH = 200  # samples a recording
+AXES = ("ax", "ay", "az")
+
+
+def noise(seed: int, channels: int = 3, length: int = LENGTH) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((channels, length))
+
+
+def csv_text(header: str, *columns: object, separator: str = ",") -> str:
+    cells = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in c] for c in columns]  # type: ignore
+    lines = [separator.join(row) for row in zip(*cells, strict=True)]
+    return (header + "\n" if header else "") + "\n".join(lines) + "\n"
+
+
+def put(folder: Path, name: str, text: str | bytes) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def make(
+    folder: Path, text_of: Callable[[int, int, list[list[float]]], str | bytes], per_class: int = 3
+) -> Path:
+    """walk/r0.csv … and run/r0.csv …, each what `text_of(class, number, signals)` gives."""
+    for k, label in enumerate(("walk", "run")):
+        for i in range(per_class):
+            signals = noise(10 * k + i).tolist()
+            put(folder, f"{label}/r{i}.csv", text_of(k, i, signals))
+    return folder
+
+
+def load(folder: Path, **given: object) -> Cases:
+    return recordings(**defaults("recordings", path=str(folder), length=64, stride=64) | given)
+
+
+def load_npy(folder: Path, **given: object) -> Cases:
+    return npy(**defaults("npy", path=str(folder)) | given)
+
+
+def split(cases: Cases, **given: object) -> Split:
+    settings = {"train": None, "validation": 0.0, "test": 0.3, "stratify": True}
+    return split_cases(cases, **settings | {"predefined": True, "seed": 0} | given)  # type: ignore
+
+
+def look(cases: Cases, **given: object) -> DataSummary:
+    return summarise(cases, split(cases, **given))
+
+
+def refusal(call: Callable[..., object], *arguments: object, **given: object) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **given)
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+def left_out(cases: Cases) -> dict[str, str]:
+    return dict(cases.taken.left_out)
+
+
+MS = [20 * j for j in range(LENGTH)]
+COUNTS = range(LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Unnamed: 0", lambda k, i: [1000 * (3 * k + i) + j for j in COUNTS]),
+        ("seq", lambda k, i: [j % 32 for j in COUNTS]),
+        ("counting down", lambda k, i: [500 - j for j in COUNTS]),
+        ("lost packets", lambda k, i: [j + j // 7 for j in COUNTS]),
+        ("zähler", lambda k, i: [7 * k + 0.25 * j for j in COUNTS]),
+        ("moved on once set back", lambda k, i: [20 * j + (0 if j < 90 else -900) for j in COUNTS]),
+        ("activity", lambda k, i: [k] * LENGTH),
+        ("class code", lambda k, i: [k + 5] * LENGTH),
+        ("subject", lambda k, i: [10 * k + i] * LENGTH),
+        ("unknown code", lambda k, i: [10 * k + i] * LENGTH),
+        ("state", lambda k, i: [0 if j < 100 else k + 1 for j in COUNTS]),
+        ("device", lambda k, i: ["watch"] * LENGTH),
+        ("activity name", lambda k, i: ["walking" if k else "running"] * LENGTH),
+        ("epoc", lambda k, i: [1615386000 + 60 * (3 * k + i) + 0.02 * j for j in COUNTS]),
+        ("Time since start in ms ", lambda k, i: [60_000 * k + 20 * j for j in COUNTS]),
+        ("nothing", lambda k, i: [0] * LENGTH),
+        ("empty", lambda k, i: ["NaN"] * LENGTH),
+    ],
+)
+def test_what_tells_the_recording_or_the_class_is_no_channel(name, values, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},ax,ay,az", values(k, i), *x))
+    cases = load(tmp_path)
+    assert cases.channel_names == AXES
+    assert list(left_out(cases)) == [name.strip()]
+
+
+def test_a_clock_without_a_name_is_no_channel_and_gives_the_rate(tmp_path):
+    start = 1615386000123
+    make(tmp_path, lambda k, i, x: csv_text("", [start + 60_000 * (3 * k + i) + t for t in MS], *x))
+    cases = load(tmp_path)
+    assert cases.channel_names == ("channel_1", "channel_2", "channel_3")
+    assert cases.rate == pytest.approx(50)
+    for columns in ([1, 3], ["1", "3"], ["channel_1", "channel_3"], [-3, -1]):
+        assert load(tmp_path, columns=columns).channel_names == ("channel_1", "channel_3")
+    assert load(tmp_path, columns="channel_2").channel_names == ("channel_2",)
+    assert load(tmp_path, columns=2).channel_names == ("channel_2",)
+
+
+def test_a_column_named_like_time_that_does_not_rise_is_said(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("t,ts,x", *x))
+    cases = load(tmp_path)
+    assert cases.channel_names == ("x",)
+    assert len(cases.taken.warnings) == 2
+    assert "'t' is left out" in cases.taken.warnings[0]
+    assert "dataset.columns" in cases.taken.warnings[0]
+
+
+def stamps(kind: str, seconds: np.ndarray) -> list[object]:
+    whole = np.round(seconds * 1000).astype(int)
+    moments = np.datetime64("2024-05-01T23:59:00.000") + whole.astype("timedelta64[ms]")
+    return {
+        "s": [float(s) for s in seconds],
+        "ms": whole.tolist(),
+        "us": (whole * 1000).tolist(),
+        "ns": (1698501144401586200 + whole * 10**6).tolist(),
+        "iso": [str(m) for m in moments],
+        "day first": [f"{str(m)[8:10]}.{str(m)[5:7]}.2024 {str(m)[11:]}" for m in moments],
+        "time of day": [str(m)[11:] for m in moments],
+        "days": [f"{41000 + s / 86400:.9f}" for s in seconds],
+    }[kind]
+
+
+@pytest.mark.parametrize("name", ["time", "when"])
+@pytest.mark.parametrize("kind", ["s", "ms", "us", "ns", "iso", "day first", "time of day", "days"])
+def test_windows_bridge_no_gap_and_no_step_back_of_the_clock(kind, name, tmp_path):
+    if name == "when" and kind == "days":
+        name = "Date"
+    seconds = np.arange(LENGTH) * 0.02
+    seconds[70:] += 600
+    seconds[140:] -= 300
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},ax,ay,az", stamps(kind, seconds), *x))
+    cases = load(tmp_path)
+    assert cases.channel_names == AXES
+    assert cases.rate == pytest.approx(50, rel=0.01)
+    assert len(cases.labels) == 6 * 2  # 70, 70 and 60 samples in a row
+    assert any("6 gaps and 6 steps back" in note for note in cases.taken.notes)
+    first = cases.signals[np.array([1])][0, 0]
+    original = np.array([float(f"{v:.4f}") for v in noise(10)[0]], dtype=np.float32)
+    assert np.array_equal(first, original[70:134])
+
+
+def test_stamps_that_stand_still_for_a_packet_are_no_gap(tmp_path):
+    packets = [200 * (j // 10) for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("ms,ax,ay,az", packets, *x))
+    cases = load(tmp_path)
+    assert cases.rate == pytest.approx(50)
+    assert len(cases.labels) == 6 * 3
+    assert cases.taken.notes == ()
+
+
+def test_midnight_is_no_step_back(tmp_path):
+    late = stamps("time of day", 58 + np.arange(LENGTH) * 0.02)
+    make(tmp_path, lambda k, i, x: csv_text("time,ax,ay,az", late, *x))
+    assert len(load(tmp_path).labels) == 6 * 3
+
+
+def two_rates(folder: Path) -> Path:
+    def text(k: int, i: int, _: object) -> str:
+        rate = 100 if i % 2 else 50
+        t = np.arange(4 * rate) / rate
+        wave = np.sin(2 * np.pi * (k + 2) * t + i) + 0.01 * noise(10 * k + i, 1, len(t))[0]
+        return csv_text("time,x", t.tolist(), wave.tolist())
+
+    return make(folder, text, per_class=4)
+
+
+def test_recordings_of_two_rates_are_refused_or_brought_to_one(tmp_path):
+    two_rates(tmp_path)
+    sentence = refusal(load, tmp_path)
+    assert "run/r0.csv has 50 Hz, run/r1.csv has 100 Hz" in sentence
+    assert "dataset.rate=50" in sentence
+    cases = load(tmp_path, rate=50, length="1.28s", stride="0.64s")
+    assert cases.signals.shape[1:] == (1, 64)
+    assert cases.rate == 50
+    assert "4 of 8 recordings resampled to 50 Hz" in cases.taken.notes
+    windows = cases.signals[np.arange(len(cases.labels))]
+    power = np.abs(np.fft.rfft(windows[:, 0])).argmax(axis=1)
+    assert set(power[cases.labels == 1]) <= {2, 3}  # 2 Hz in 1.28 s
+    assert set(power[cases.labels == 0]) <= {3, 4}  # 3 Hz
+
+
+def test_seconds_need_a_rate(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x))
+    assert "no column of time" in refusal(load, tmp_path, length="1s")
+    assert "seconds such as 2.56s" in refusal(load, tmp_path, length="1 minute")
+
+
+SIGNALS = [[0.5, -1.25, 3.0], [4.0, 5.5, -6.0]]
+FORMS = {
+    "units below": "Time,x,y\n(ms),(mV),(mV)\n\n0,0.5,4\n1,-1.25,5.5\n2,3,-6\n",
+    "sep in quotes": '"sep=\\t"\nTimestamp\tx\ty\t\nms\tm/(s^2)\tm/(s^2)\t\n'
+    "0\t0.5\t4\t\n1\t-1.25\t5.5\t\n2\t3\t-6\t\n",
+    "blanks": "   0.5   4.0\n  -1.25  5.5\n   3.0  -6.0\n",
+    "blanks, decimal commas": "0,5 4,0\n-1,25 5,5\n3,0 -6,0\n",
+    "serial plotter": "x:0.5,y:4.0\nx:-1.25,y:5.5\nx:3.0,y:-6.0\n",
+    "pairs with blanks": "x: 0.5 y: 4.0\nx: -1.25 y: 5.5\nx: 3.0 y: -6.0\n",
+    "lines of JSON": '{"x":0.5,"y":4}\n{"x":-1.25,"y":5.5}\n{"x":3,"y":-6}\n',
+    "serial monitor": "10:21:33.000 -> 0.5,4\n10:21:33.020 -> -1.25,5.5\n10:21:33.040 -> 3,-6\n",
+    "percent comments": "%OpenBCI Raw Data\n%Rate = 200 Hz\nx, y\n0.5, 4.0\n-1.25, 5.5\n3, -6\n",
+    "semicolon comments": ";Title, x.org, x16\n;Headers, x,y\n0.5,4\n-1.25,5.5\n3,-6\n;off\n",
+    "slash comments": "// made by a sketch\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
+    "lines about the device": "------ Created by X at 50 Hz ------\nSerial Number: N1\nMode = 12\n"
+    "x,y\n0.5,4\n-1.25,5.5\n3,-6\n",
+    "boot messages": "Booting...\nIMU ok\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
+    "settings above": "Rate,50\nRange,8\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
+    "rows end in semicolons": "7,0.5,4.0;\n7,-1.25,5.5;\n7,3,-6,;\n",
+    "pandas numbers its columns": ",0,1,2\n0,7,0.5,4.0\n1,7,-1.25,5.5\n2,7,3,-6\n",
+    "bars": "x|y\n0.5|4\n-1.25|5.5\n3|-6\n",
+    "NUL bytes at the end": "x,y\n0.5,4\n-1.25,5.5\n3,-6\n9,\0\0\0\0",
+    "decimal commas": "x;y\n0,5;4\n-1,25;5,5\n3;-6\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_numbers(form, tmp_path):
+    put(tmp_path, "r.csv", FORMS[form])
+    samples = read_recording(tmp_path / "r.csv", columns=None, label_column=None).samples
+    assert samples[-2:].tolist() == SIGNALS
+
+
+def test_what_was_passed_over_is_said(tmp_path):
+    make(tmp_path, lambda k, i, x: "Booting\nok\n" + csv_text("ax,ay,az", *x) + "\0" * 512)
+    notes = load(tmp_path).taken.notes
+    assert any("in 6 files: 2 lines before the table" in note for note in notes)
+    assert any("512 NUL or erased bytes at the end" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a;b\n1.234,5;2\n3,5;4\n", "'1.234,5' is not a number (export without thousands"),
+        ("a;b\n1,234;2,5\n987;4,5\n1,001;1,5\n", "'a': whole numbers stand beside"),
+        ("2,0.5\n1,2,3\n4,5,6\n7,8,9\n", "line 1 has 2 cells, but the lines after it have 3"),
+        ("x,y\n1,2\n3,\0\0\n5,6\n", "line 3 holds NUL bytes, as a power cut leaves them"),
+        ("\0" * 4096, "nothing but 4096 NUL"),
+        ("key,value\nversion,new\n", "it looks like no recording"),
+        ("x,x,y\n0.5,2.5,3.5\n1.5,1.5,0\n2,1,4\n", "2 columns 'x' (positions 0, 1, from 0)"),
+        ("time,x\n1,2\noops,3\n3,4\n", "line 3, column 'time': 'oops' is no time"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_place(text, part, tmp_path):
+    put(tmp_path, "r.csv", text)
+    sentence = refusal(read_recording, tmp_path / "r.csv", columns=None, label_column=None)
+    assert part in sentence
+
+
+def test_columns_with_one_name_are_taken_by_position(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("other,other,z", *x))
+    assert "dataset.columns=[0,1,2]" in refusal(load, tmp_path)
+    assert load(tmp_path, columns=[0, 1]).channel_names == ("channel_0", "channel_1")
+    assert "by position" in refusal(load, tmp_path, columns=["other"])
+
+
+def test_a_case_a_row_is_not_read_as_channels(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("", *noise(k * 9 + i, 188, 40).tolist()))
+    assert "188 columns without names" in refusal(load, tmp_path)
+    assert "dataset=rows" in refusal(load, tmp_path, label_column=187)
+
+
+# Folders
+
+
+def test_train_and_test_above_the_classes_are_the_split(tmp_path):
+    for number, part in enumerate(("Training", "testing", "val")):
+        make(
+            tmp_path / part,
+            lambda k, i, x, n=number: csv_text("ax", noise(99 * n + k * 9 + i, 1)[0]),
+        )  # type: ignore
+    cases = load(tmp_path)
+    assert cases.class_names == ("run", "walk")
+    assert np.bincount(cases.part).tolist() == [18, 18, 18]
+    chosen = split(cases)
+    assert [len(own) for own in (chosen.train, chosen.validation, chosen.test)] == [18, 18, 18]
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (("train/r0.csv", "test/r0.csv"), "which are parts and no classes"),
+        (("train/a/0.csv", "test/a/0.csv", "walk/a/0.csv"), "the names of parts, beside walk"),
+        (
+            [f"s{n:02d}/{c}/0.csv" for n in range(3) for c in ("walk", "run")],
+            "dataset.class_level=2 dataset.groups=1",
+        ),
+        (("all/walk/0.csv", "all/run/0.csv"), "dataset.path="),
+        (("walk_1.csv", "run_1.csv"), "dataset.class_level=0"),
+    ],
+)
+def test_folders_that_can_be_read_in_two_ways_are_refused(names, part, tmp_path):
+    for seed, name in enumerate(names):
+        put(tmp_path, name, csv_text("ax,ay,az", *noise(seed).tolist()))
+    assert part in refusal(load, tmp_path)
+
+
+def test_the_class_may_stand_in_any_folder_or_in_the_files_name(tmp_path):
+    for seed, name in enumerate(("s1/walk/0.csv", "s1/run/0.csv", "s2/walk/0.csv", "s2/run/0.csv")):
+        put(tmp_path / "deep", name, csv_text("ax,ay,az", *noise(seed).tolist()))
+        put(tmp_path / "flat", name.split("/")[1] + f"_{seed}.csv", csv_text("ax", noise(seed)[0]))
+    cases = load(tmp_path / "deep", class_level=2, groups=1)
+    assert cases.class_names == ("run", "walk")
+    assert [origin.group for origin in cases.taken.origins] == ["s1", "s1", "s2", "s2"]
+    assert load(tmp_path / "flat", class_level=0).class_names == ("run", "walk")
+
+
+def test_sensors_with_a_file_each_are_joined_by_time(tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            x, start = noise(10 * k + i), 10.0 * i
+            slow = np.arange(0, LENGTH, 2)
+            place = f"{label}/rec_{i}"
+            acc = csv_text("time,z,y", [start + j / 50 for j in COUNTS], *x[:2].tolist())
+            line = [start + 0.04 + j / 50 for j in slow]
+            gyr = csv_text("time,z,y", line, (0.5 * slow).tolist(), x[2, slow].tolist())
+            put(tmp_path, f"{place}/Accelerometer.csv", acc)
+            put(tmp_path, f"{place}/Gyroscope.csv", gyr)
+            put(tmp_path, f"{place}/Metadata.csv", "version,device\n1,Pixel\n")
+    cases = load(tmp_path, columns=["z"])
+    assert cases.channel_names == ("Accelerometer_z", "Gyroscope_z")
+    assert len(cases.taken.origins) == 6
+    first = cases.signals[np.array([0])][0]
+    assert first[1] == pytest.approx(0.5 * np.arange(64))  # from 0.04 s on, where both have begun
+    assert first[0] == pytest.approx(noise(10)[0, 2:66], abs=1e-4)
+    assert any("Metadata.csv" in note for note in cases.taken.notes)
+    alone = load(tmp_path, files="Accelerometer.csv", columns=["z", "y"])
+    assert alone.channel_names == ("z", "y")
+
+
+def test_patterns_choose_files_and_other_files_are_named(tmp_path):
+    for seed, name in enumerate(("walk/a.txt", "run/a.txt")):
+        put(tmp_path, name, csv_text("ax,ay,az", *noise(seed).tolist()))
+    assert "but 2 .txt files: take them with dataset.files='*.txt'" in refusal(load, tmp_path)
+    assert load(tmp_path, files="*.txt").class_names == ("run", "walk")
+    assert "fits none of the 2 files" in refusal(load, tmp_path, files="*.dat")
+
+
+def test_people_stay_on_one_side_if_they_are_named(tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for person in range(4):
+            for i in range(2):
+                text = csv_text("ax", noise(100 * k + 10 * person + i, 1)[0])
+                put(tmp_path, f"{label}/subject{person:02d}_{i}.csv", text)
+    (warning,) = load(tmp_path).taken.warnings
+    assert "dataset.groups='subject*'" in warning
+    cases = load(tmp_path, groups="subject*")
+    assert cases.taken.warnings == ()
+    assert len(set(cases.groups)) == 4
+    assert "fits nothing in" in refusal(load, tmp_path, groups="person*")
+
+
+# One long file
+
+
+def wisdm(folder: Path, *, mixed: bool = False, end: str = "") -> Path:
+    lines = []
+    for user in (33, 17, 29, 13):
+        for k, label in enumerate(("Jogging", "Walking")):
+            for j, value in enumerate(noise(user + k, 1)[0]):
+                stamp = 49105962326000 + 50_000_000 * (j + 1000 * k)
+                lines.append(
+                    ((k, j) if mixed else (0, 0), f"{user},{label},{stamp},{value:.4f}{end}")
+                )
+    if mixed:
+        lines.sort(key=lambda line: line[0])
+    put(folder, "all.csv", "\n".join(text for _, text in lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("end", ["", ";"])
+def test_one_file_of_many_people_is_split_by_person(end, tmp_path):
+    cases = load(wisdm(tmp_path, end=end), label_column=1, group_column=0)
+    assert cases.channel_names == ("channel_3",)
+    assert cases.rate == pytest.approx(20)
+    assert len(cases.labels) == 4 * 2 * 3
+    assert len(set(cases.groups)) == 4
+    assert cases.taken.notes == ()
+
+
+def test_rows_of_people_mixed_with_each_other_are_put_in_order(tmp_path):
+    cases = load(wisdm(tmp_path, mixed=True), label_column=1, group_column=0, time_column=False)
+    plain = load(wisdm(tmp_path), label_column=1, group_column=0)
+    every = np.arange(len(plain.labels))
+    assert len(cases.labels) == len(plain.labels) == 24
+    mixed, ordered = cases.signals[every], plain.signals[every]
+    assert sorted(mixed.tolist()) == sorted(ordered.tolist())
+
+
+def test_one_file_of_one_group_cannot_be_split_and_says_why(tmp_path):
+    cases = load(wisdm(tmp_path), label_column=1)
+    sentence = refusal(split, cases)
+    assert "1 recording" in sentence
+    assert "dataset.group_column" in sentence
+
+
+def test_a_column_of_people_in_the_only_file_is_the_group(tmp_path):
+    text = (wisdm(tmp_path) / "all.csv").read_text()
+    (tmp_path / "all.csv").write_text("user,activity,timestamp,x\n" + text)
+    cases = load(tmp_path, label_column="activity")
+    assert len(set(cases.groups)) == 4
+    assert left_out(cases)["user"] == "the group"
+
+
+# Labels
+
+
+def labelled(folder: Path, *words: str) -> Path:
+    for i in range(4):
+        parts = [csv_text("", *noise(10 * i + q, 2, 64).tolist(), [w] * 64)
+                 for q, w in enumerate(words)]  # fmt: skip
+        put(folder, f"r{i}.csv", "ax,ay,label\n" + "".join(parts))
+    return folder
+
+
+def test_words_for_nothing_are_no_labels(tmp_path):
+    cases = load(labelled(tmp_path, "walk", "NaN", "run", "nan", "None", "?"), label_column="label")
+    assert cases.class_names == ("run", "walk")
+    assert "1024 rows without a label left out" in cases.taken.notes
+
+
+def test_classes_can_be_left_out(tmp_path):
+    labelled(tmp_path, "0", "1", "2", "-1")
+    cases = load(tmp_path, label_column="label", leave_out=[0, -1])
+    assert cases.class_names == ("1", "2")
+    assert "no class of" in refusal(load, tmp_path, label_column="label", leave_out=["3"])
+
+
+def test_a_class_that_would_vanish_is_refused(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *(row[: 200 - 150 * k] for row in x)))
+    sentence = refusal(load, tmp_path)
+    assert "the class 'run' would vanish, as it has at most 50 samples in a row" in sentence
+    assert "dataset.leave_out=[run]" in sentence
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Walking", "WALKING", "Run"), ("1", "1.0", "2"), ("01", "1", "2"), ("a b", "a  b", "c")],
+)
+def test_class_names_that_are_nearly_one_are_said(names, tmp_path):
+    cases = load(labelled(tmp_path, *names), label_column="label")
+    (warning,) = look(cases).warnings
+    assert "differ only in case, blanks or the form of a number" in warning
+
+
+def test_minus_one_and_one_are_two_classes(tmp_path):
+    assert look(load(labelled(tmp_path, "-1", "1"), label_column="label")).warnings == ()
+
+
+# Copies
+
+
+def test_copies_stay_together_and_contradictions_are_refused(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x))
+    for label in ("walk", "run"):
+        put(tmp_path, f"{label}/r0 (1).csv", (tmp_path / label / "r0.csv").read_bytes())
+    cases = load(tmp_path)
+    assert len(set(cases.groups)) == 6
+    assert "2 of 8 recordings are copies of others" in cases.taken.warnings[0]
+    put(tmp_path, "run/walked.csv", (tmp_path / "walk/r1.csv").read_bytes())
+    assert "hold the same samples under two classes" in refusal(load, tmp_path)
+
+
+def test_a_copy_in_another_part_is_refused(tmp_path):
+    for number, part in enumerate(("train", "test")):
+        make(
+            tmp_path / part,
+            lambda k, i, x, n=number: csv_text("ax", noise(99 * n + k * 9 + i, 1)[0]),
+        )  # type: ignore
+    put(tmp_path, "test/walk/again.csv", (tmp_path / "train/walk/r0.csv").read_bytes())
+    assert "in two parts" in refusal(load, tmp_path)
+
+
+# Arrays
+
+
+def save(
+    folder: Path, signals: np.ndarray, labels: np.ndarray | None = None, **more: object
+) -> Path:
+    np.save(folder / "data.npy", signals)
+    np.save(folder / "label.npy", np.arange(len(signals)) % 2 if labels is None else labels)
+    for name, array in more.items():
+        np.save(folder / f"{name}.npy", array)  # type: ignore[arg-type]
+    return folder
+
+
+ARRAY = np.random.default_rng(5).standard_normal((60, 3, 64)).astype(np.float32)
+
+
+def test_axes_in_another_order_are_refused_or_taken_as_said(tmp_path):
+    save(tmp_path, ARRAY.swapaxes(1, 2))
+    sentence = refusal(load_npy, tmp_path)
+    assert "64 channels of 3 samples" in sentence
+    assert "dataset.channels=last" in sentence
+    cases = load_npy(tmp_path, channels="last")
+    assert np.array_equal(cases.signals[np.arange(60)], ARRAY)
+    assert load_npy(tmp_path, channels="first").signals.shape == (60, 64, 3)
+
+
+def test_overlapping_windows_on_both_sides_are_said(tmp_path):
+    walks = np.cumsum(np.random.default_rng(0).standard_normal((10, 1, 640)), axis=2)
+    windows = [walk[:, s : s + 64] for walk in walks for s in range(0, 576, 32)]
+    people = np.repeat(np.arange(10), 18)
+    save(tmp_path, np.array(windows, np.float32), people % 2, groups=people)
+    (unused, warning) = look(load_npy(tmp_path)).warnings
+    assert "groups.npy lies beside the data and is not used" in unused
+    assert "share 16 or more samples in a row with a training case" in warning
+    assert "dataset.groups" in warning
+    assert look(load_npy(tmp_path, groups="groups.npy")).warnings == ()
+
+
+@pytest.mark.parametrize("value", [1e30, -9999.0])
+def test_spikes_and_error_marks_are_said(value, tmp_path):
+    signals = ARRAY.copy()
+    signals[7, 1, 3] = value
+    warning = look(load_npy(save(tmp_path, signals))).warnings[0]
+    assert "channel 'channel_1' has 1 value more than 1000 times as far" in warning
+    assert "case 7, sample 3" in warning
+
+
+def test_a_channel_that_stands_still_in_training_is_said(tmp_path):
+    part = np.where(np.arange(60) % 4 < 2, 0, 2)
+    signals = ARRAY.copy()
+    signals[part == 0, 1] = 5
+    (warning,) = look(load_npy(save(tmp_path, signals, part=part), part="part.npy")).warnings
+    assert "'channel_1' never changes in the training part (always 5), though it does" in warning
+    assert "nothing to learn from" in refusal(look, load_npy(save(tmp_path, 0 * ARRAY)))
+
+
+def test_cases_in_other_units_are_said(tmp_path):
+    signals = ARRAY.copy()
+    signals[::6] *= 1000
+    assert any(
+        "lie" in w and "times apart" in w for w in look(load_npy(save(tmp_path, signals))).warnings
+    )
+
+
+def test_a_part_without_a_class_is_said(tmp_path):
+    part = np.zeros(60, int)
+    part[::2] = np.where(np.arange(30) % 3 == 0, 2, 0)
+    (warning,) = look(load_npy(save(tmp_path, ARRAY, part=part), part="part.npy")).warnings
+    assert "the test part has no case of '1' (1 of 2 classes)" in warning
+
+
+@pytest.mark.parametrize(
+    ("labels", "part"),
+    [
+        (np.eye(2)[np.arange(60) % 2], "label.argmax(1)"),
+        ((np.arange(60) % 2)[:, None], "label[:, 0]"),
+        ((np.arange(60) % 2).astype(float), "label.astype(int)"),
+        (np.arange(60) % 2 > 0, "label.astype(int)"),
+        (np.array(["walk", "nan", "run"])[np.arange(60) % 3], "dataset.leave_out=[nan]"),
+    ],
+)
+def test_labels_of_other_forms_are_refused_with_the_remedy(labels, part, tmp_path):
+    assert part in refusal(load_npy, save(tmp_path, ARRAY, labels))
+
+
+def test_blanks_around_labels_are_none(tmp_path):
+    labels = np.array(["run ", "run", "walk"])[np.arange(60) % 3]
+    assert load_npy(save(tmp_path, ARRAY, labels)).class_names == ("run", "walk")
+    assert load_npy(tmp_path, leave_out=[]).labels.tolist().count(0) == 40
+
+
+def test_a_class_of_one_case_leads_to_no_circle(tmp_path):
+    labels = np.array([0] * 30 + [1] * 29 + [2])
+    cases = load_npy(save(tmp_path, ARRAY, labels))
+    assert "dataset.leave_out=[2]" in refusal(split, cases)
+    assert load_npy(tmp_path, leave_out=[2]).signals.shape[0] == 59
+
+
+# A case a row
+
+
+def beats(folder: Path) -> Path:
+    for part, seed in (("train", 0), ("test", 50)):
+        lines = []
+        for k in range(3):
+            for row in noise(seed + k, 20, 40):
+                lines.append(",".join([f"{v:.6e}" for v in row] + [f"{float(k):.18e}"]))
+        put(folder, f"mitbih_{part}.csv", "\n".join(lines) + "\n")
+    return folder
+
+
+def load_rows(folder: Path, **given: object) -> Cases:
+    return rows(**defaults("rows", path=str(folder)) | given)
+
+
+def test_a_case_a_row_is_read_with_its_label_and_its_split(tmp_path):
+    cases = load_rows(beats(tmp_path))
+    assert cases.signals.shape == (120, 1, 40)
+    assert cases.class_names == ("0", "1", "2")
+    assert np.bincount(cases.part).tolist() == [60, 0, 60]
+    assert load_rows(tmp_path / "mitbih_train.csv").part is None
+    assert "are no classes" in refusal(load_rows, tmp_path, label_column=3)
+
+
+def test_a_label_that_repeats_the_folder_is_no_sample(tmp_path):
+    for k, label in enumerate(("normal", "abnormal")):
+        text = "".join(",".join(f"{v:.3f}" for v in [*row, k]) + "\n" for row in noise(k, 20, 40))
+        put(tmp_path, f"{label}/beats.csv", text)
+    cases = load_rows(tmp_path, label_column=None)
+    assert cases.signals.shape == (40, 1, 40)
+    assert left_out(cases) == {"the last column": "constant in each file, as a label is"}
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".txt", ".arff"])
+def test_other_forms_of_the_archive_are_read(suffix, tmp_path):
+    separator = {".tsv": "\t", ".txt": "  ", ".arff": ","}[suffix]
+    for seed, part in enumerate(("TRAIN", "TEST")):
+        lines = []
+        for i, row in enumerate(noise(seed, 20, 30)):
+            cells = [f"{v:.5f}" for v in row]
+            label = str(i % 2 + 1)
+            lines.append(separator.join([*cells, label] if suffix == ".arff" else [label, *cells]))
+        head = "@relation Toy\n@attribute att0 numeric\n@data\n" if suffix == ".arff" else ""
+        put(tmp_path, f"Toy/Toy_{part}{suffix}", head + "\n".join(lines) + "\n")
+    cases = ucr(**defaults("ucr", path=str(tmp_path), name="Toy"))
+    assert cases.signals.shape == (40, 1, 30)
+    assert cases.class_names == ("1", "2")
+    assert np.bincount(cases.part).tolist() == [20, 0, 20]
+    first = cases.signals[np.array([0])][0, 0]
+    assert first == pytest.approx(noise(0, 20, 30)[0], abs=1e-5)
+
+
+# What is said
+
+
+def test_one_line_a_record_and_a_table_say_what_was_taken(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("time,ax [g],ay [g],label", MS, *x[:2], [k] * LENGTH))
+    cases = load(tmp_path)
+    chosen = split(cases)
+    summary = summarise(cases, chosen)
+    for part in (
+        "6 recordings of 2 classes (run 3, walk 3)", "channels ax [g], ay [g]", "time (time)",
+        "label (constant", "50 Hz", "18 windows of 64 (1.28 s): train 12, test 6",
+    ):  # fmt: skip
+        assert part in summary.line
+    record = summary.record
+    assert [channel["unit"] for channel in record["channels"]] == ["g", "g"]
+    assert record["recordings_by_class"] == {"run": 3, "walk": 3}
+    assert record["cases_by_class"]["run"] == {"train": 6, "test": 3}
+    assert record["rate_hz"] == 50
+    table = data_table(cases, chosen)
+    assert table is not None
+    header, *lines = [line.split(",") for line in table.splitlines()]
+    assert header[:5] == ["name", "classes", "group", "part", "cases"]
+    assert [line[0] for line in lines] == [o.name for o in cases.taken.origins]
+    assert sorted(line[3] for line in lines) == ["test"] * 2 + ["train"] * 4
+
+
+def test_the_run_keeps_what_was_taken(tmp_path, command):
+    make(tmp_path / "data", lambda k, i, x: csv_text("time,ax,ay,no.", MS, *x[:2], COUNTS))
+    done = command(
+        "dataset=recordings", "dataset.path=data", "dataset.length=1.28s", "dataset.stride=1.28s",
+        "model.width_mult=0.25", "epochs=1", "hardware.num_threads=1", "hydra.run.dir=run",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "data  6 recordings of 2 classes" in done.stdout
+    assert "no. (counts the samples)" in (tmp_path / "run/run.log").read_text()
+    assert "walk/r0.csv" in (tmp_path / "run/data.csv").read_text()
+    page = (tmp_path / "run/report.html").read_text()
+    assert "counts the samples" in page

@@ -1,0 +1,435 @@
+"""From a run's folder to answers: export, check, predict, as they are typed."""
+
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY
+from test_use_engine import trained
+from test_use_model_file import write
+
+from raspitrain.__main__ import main as raspitrain
+from raspitrain.export.__main__ import main as export
+from raspitrain.export.compare import Comparison, Figures, choose_precision
+from raspitrain.export.write import Contract
+from raspitrain.run.run import run
+from raspitrain.use import load
+from raspitrain.use.check import main as check
+from raspitrain.use.figures import figures
+from raspitrain.use.predict import main as predict
+
+REPOSITORY = Path(__file__).parents[1]
+LENGTH = 32
+
+
+def model_file(path, **changes):
+    given = Contract(
+        **(
+            {"channels": ["x", "y"], "mean": [0.1, -0.2], "std": [1.0, 2.0], "missing": "error"}
+            | changes
+        )
+    )
+    network = trained("mobilenetv3_small", width_mult=0.25, length=LENGTH, num_channels=2)
+    return write(path, network, given, LENGTH)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return model_file(tmp_path_factory.mktemp("model") / "model.rpt", hop=16)
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32)
+
+
+def as_csv(recording, *, names=("x", "y"), **columns):
+    """Text of a CSV: the columns of `columns` before the channels."""
+    lines = [",".join([*columns, *names])] if names else []
+    for k, sample in enumerate(recording.T.tolist()):
+        lines.append(",".join(str(v) for v in [*(c[k] for c in columns.values()), *sample]))
+    return "\n".join(lines) + "\n"
+
+
+def answers(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def predicted(capsys, *arguments):
+    assert predict([*map(str, arguments), "--format", "ndjson"]) == 0
+    return answers(capsys.readouterr().out)
+
+
+# ---------------------------------------------------------------- predict
+
+
+def test_predict_gives_every_window_in_order(model, recording, tmp_path, capsys):
+    (tmp_path / "walk.csv").write_text(as_csv(recording))
+    rows = predicted(capsys, model, tmp_path / "walk.csv")
+    assert [row["start"] for row in rows] == [0, 16, 32, 48, 64]
+    for row in rows:
+        expected = load(model).predict(recording[:, row["start"] : row["start"] + LENGTH])
+        assert row["logits"] == expected.logits
+        assert (row["class"], row["probability"]) == (expected.label, expected.probability)
+        assert row["time"] is None
+    assert len(predicted(capsys, model, tmp_path / "walk.csv", "--hop", "1")) == 100 - LENGTH + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", "\t"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "\ufeff" + text,
+        lambda text: "# made by a logger\n\n" + text,
+        lambda text: text.replace("x,y", "X, Y"),
+        lambda text: "note," + text.replace("\n", "\n7,").removesuffix("7,"),
+        lambda text: "\n".join(",".join(reversed(line.split(","))) for line in text.splitlines()),
+        lambda text: text.split("\n", 1)[1],
+    ],
+    ids=["semicolons", "tabs", "dos", "mark", "comments", "case", "more", "order", "unnamed"],
+)  # fmt: skip
+def test_a_recording_may_be_written_in_many_ways(model, recording, tmp_path, capsys, change):
+    (tmp_path / "a.csv").write_text(as_csv(recording))
+    (tmp_path / "b.csv").write_text(change(as_csv(recording)))
+    expected, found = (predicted(capsys, model, tmp_path / f"{n}.csv") for n in "ab")
+    assert [row["logits"] for row in found] == [row["logits"] for row in expected]
+
+
+def test_time_comes_from_the_recording(model, recording, tmp_path, capsys):
+    times = [12.5 + k / 50 for k in range(100)]
+    (tmp_path / "a.csv").write_text(as_csv(recording, time=times))
+    rows = predicted(capsys, model, tmp_path / "a.csv")
+    assert [row["time"] for row in rows] == [times[row["start"]] for row in rows]
+    (tmp_path / "b.csv").write_text(as_csv(recording))
+    rows = predicted(capsys, model, tmp_path / "b.csv", "--rate", "50")
+    assert [row["time"] for row in rows] == [row["start"] / 50 for row in rows]
+
+
+def test_another_rate_is_refused(recording, tmp_path, capsys):
+    timed = model_file(tmp_path / "model.rpt", rate=50.0)
+    file = tmp_path / "a.csv"
+    for step in (0.02, 20, 20_000, 0.0201):  # s, ms, µs, and within the tolerance
+        file.write_text(as_csv(recording, time=[k * step for k in range(100)]))
+        assert len(predicted(capsys, timed, file)) == 3
+    file.write_text(as_csv(recording, time=[k * 0.01 for k in range(100)]))
+    sentence = refused(capsys, predict, timed, file)
+    assert "100 samples a second" in sentence
+    assert "trained at 50" in sentence
+    file.write_text(as_csv(recording))
+    assert "--rate" in refused(capsys, predict, timed, file)
+    assert "25 samples a second" in refused(capsys, predict, timed, file, "--rate", "25")
+    assert len(predicted(capsys, timed, file, "--rate", "50")) == 3
+
+
+def test_folders_named_after_classes_are_labels(model, recording, tmp_path, capsys):
+    for name in ("class 0", "class 1"):
+        (tmp_path / "rec" / name).mkdir(parents=True)
+        (tmp_path / "rec" / name / "a.csv").write_text(as_csv(recording))
+    assert predict([str(model), str(tmp_path / "rec"), "--format", "ndjson"]) == 0
+    told = capsys.readouterr()
+    rows = answers(told.out)
+    assert [row["true"] for row in rows] == ["class 0"] * 5 + ["class 1"] * 5
+    right = sum(row["true"] == row["class"] for row in rows)
+    assert f"accuracy {100 * right / 10:.2f} %" in told.err
+
+
+def test_a_label_column_counts_where_a_window_has_one_label(model, recording, tmp_path, capsys):
+    labels = ["class 0"] * 40 + ["class 1"] * 40 + [""] * 20
+    (tmp_path / "a.csv").write_text(as_csv(recording, activity=labels))
+    rows = predicted(capsys, model, tmp_path / "a.csv", "--label-column", "activity")
+    assert [row.get("true") for row in rows] == ["class 0", None, None, "class 1", None]
+
+
+def test_arrays_of_windows(model, recording, tmp_path, capsys):
+    windows = np.stack([recording[:, k : k + LENGTH] for k in range(0, 64, 16)])
+    np.save(tmp_path / "a.npy", windows.astype(np.float64))
+    np.savez(tmp_path / "a.npz", data=windows, label=np.array(["class 0", "class 1"] * 2))
+    alone = predicted(capsys, model, tmp_path / "a.npy")
+    labelled = predicted(capsys, model, tmp_path / "a.npz")
+    expected = [load(model).logits(window) for window in windows]
+    assert [row["logits"] for row in alone] == [row["logits"] for row in labelled] == expected
+    assert [row["true"] for row in labelled] == ["class 0", "class 1"] * 2
+    np.save(tmp_path / "b.npy", windows.transpose(0, 2, 1))
+    assert "(4, 32, 2)" in refused(capsys, predict, model, tmp_path / "b.npy")
+
+
+def test_csv_and_text_say_the_same(model, recording, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text(as_csv(recording))
+    rows = predicted(capsys, model, tmp_path / "a.csv")
+    out = tmp_path / "out.csv"
+    assert (
+        predict([str(model), str(tmp_path / "a.csv"), "--format", "csv", "--output", str(out)]) == 0
+    )
+    assert "5 windows" in capsys.readouterr().out
+    table = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [row["class"] for row in table] == [row["class"] for row in rows]
+    for cells, row in zip(table, rows, strict=True):
+        assert math.isclose(
+            float(cells["p(class 0)"]), row["probabilities"]["class 0"], rel_tol=1e-5
+        )
+    assert predict([str(model), str(tmp_path / "a.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [row["class"] in line for row, line in zip(rows, lines, strict=False)] == [True] * 5
+
+
+def test_standard_input_without_torch_and_numpy(model, recording, tmp_path):
+    """As on a board where neither is installed: their imports fail."""
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['numpy'] = None; "
+        "from raspitrain.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code, "predict", str(model), "-", "--format", "ndjson"],
+        input=as_csv(recording), capture_output=True, text=True, cwd=REPOSITORY, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [row["start"] for row in answers(done.stdout)] == [0, 16, 32, 48, 64]
+
+
+def refused(capsys, command, *arguments):
+    assert command([str(argument) for argument in arguments]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("x,z\n1,2\n", "no column 'y'"),
+        ("a,yy\n1,2\n", "no column 'x', 'y'"),
+        ("acc_x,acc_z\n1,2\n", "its columns are acc_x, acc_z"),
+        ("1,2,3\n" * 50, "3 columns without names"),
+        ("x,y\n1,2\n1\n", "line 3: 1 cells"),
+        ("x,y\n1,hello\n", "'hello' is not a number"),
+        ("", "is empty"),
+        ("x,y\n1,2\n", "as long as a window"),
+        ("x,y\n" + "1,\n" * 50, "missing or infinite values in y"),
+        ("x,y\n" + "1," + "1" * 2_000_000, "longer than a million"),
+    ],
+)
+def test_a_recording_that_does_not_fit_is_refused(model, tmp_path, capsys, text, word):
+    (tmp_path / "a.csv").write_text(text)
+    out = tmp_path / "out.csv"
+    assert predict([str(model), str(tmp_path / "a.csv"), "--output", str(out)]) == 2
+    sentence = capsys.readouterr().err
+    assert word in sentence.splitlines()[-1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv"]
+
+
+def test_what_is_no_text_is_refused(model, tmp_path, capsys):
+    (tmp_path / "a.csv").write_bytes(b"x,y\n\xff\xfe,1\n")
+    assert "UTF-8" in refused(capsys, predict, model, tmp_path / "a.csv")
+    assert "there is no file" in refused(capsys, predict, model, tmp_path / "b.csv")
+    (tmp_path / "empty").mkdir()
+    assert "no recordings" in refused(capsys, predict, model, tmp_path / "empty")
+    assert "--hop" in refused(capsys, predict, model, tmp_path / "a.csv", "--hop", "0")
+    assert "--rate" in refused(capsys, predict, model, tmp_path / "a.csv", "--rate", "nan")
+    (tmp_path / "c.npy").write_bytes(b"no array")
+    assert "cannot be read" in refused(capsys, predict, model, tmp_path / "c.npy")
+
+
+def test_a_label_that_the_model_does_not_know_is_refused(model, recording, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text(as_csv(recording, activity=["running"] * 100))
+    sentence = refused(
+        capsys, predict, model, tmp_path / "a.csv", "--label-column", "activity",
+        "--format", "ndjson", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert "'running'" in sentence
+    assert "class 0, class 1" in sentence
+
+
+def test_figures_are_those_of_scikit_learn():
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
+    random = np.random.default_rng(0)
+    classes = ["a", "b", "c", "d"]
+    true, named = (list(random.choice(classes[:3], 50)) for _ in range(2))
+    found = figures(classes, list(zip(true, named, strict=True)))
+    assert found["accuracy"] == accuracy_score(true, named)
+    assert math.isclose(found["macro_f1"], f1_score(true, named, average="macro"))
+    np.testing.assert_array_equal(
+        found["confusion_matrix"], confusion_matrix(true, named, labels=classes)
+    )
+
+
+# ---------------------------------------------------------------- check
+
+
+def test_check_says_what_a_model_is(model, capsys):
+    assert check([str(model), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["proved"] is True
+    assert found["channels"] == ["x", "y"]
+    assert found["sha256"] == load(model).digest
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+    assert check([str(model)]) == 0
+    assert "32 samples" in capsys.readouterr().out
+    assert "there is no model" in refused(capsys, check, model.parent / "other.rpt")
+
+
+# ---------------------------------------------------------------- export
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run."""
+    import hydra
+
+    from raspitrain.paths import config_folder
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=list(TINY))
+    run(cfg, folder, overrides=list(TINY))
+    return folder
+
+
+def test_a_run_leaves_a_model_that_answers_as_it_did(finished):
+    """The accuracy that was measured in training is that of the file."""
+    from raspitrain.export.own_data import own_windows
+    from raspitrain.export.trained import read_run
+
+    model, trained_run = load(finished), read_run(finished)
+    found = own_windows(trained_run)
+    raw = found.signals * np.array(trained_run.contract.std)[:, None]
+    raw = raw + np.array(trained_run.contract.mean)[:, None]
+    named = [model.classes.index(model.predict(w.astype(np.float32)).label) for w in raw]
+    accuracy = np.mean(np.array(named) == found.labels)
+    tested = model.header["provenance"]["metrics"]["test_accuracy"]
+    compared = model.header["provenance"]["precision"]["compared"]
+    assert compared["torch"]["accuracy"] == tested
+    assert accuracy == compared[model.header["network"]["precision"]]["accuracy"]
+    assert json.loads((finished / "summary.json").read_text())["test_accuracy"] == tested
+
+
+def test_from_recordings_to_answers(compose, tmp_path, capsys):
+    """Two motions, trained on, and then found in recordings that were never seen."""
+
+    def record(folder, name, hertz, seed):
+        random, time = np.random.default_rng(seed), np.arange(200) / 50
+        signal = np.sin(2 * np.pi * hertz * time + random.uniform(0, 6)) + random.normal(
+            0, 0.1, 200
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        both = np.stack([signal, -signal]).astype(np.float32)
+        (folder / f"{name}.csv").write_text(as_csv(both, names=("ax", "ay"), time=time))
+
+    for seed in range(5):
+        record(tmp_path / "data" / "slow", f"a{seed}", 1, seed)
+        record(tmp_path / "data" / "fast", f"b{seed}", 8, 100 + seed)
+    words = [
+        "dataset=recordings", f"dataset.path={tmp_path / 'data'}", "dataset.length=32",
+        "dataset.stride=16", "model.width_mult=0.25", "epochs=12", "augment=none",
+        "hardware.num_threads=1",
+    ]  # fmt: skip
+    run(compose(*words), tmp_path / "run", overrides=words)
+    model = load(tmp_path / "run")
+    assert (model.channels, model.classes) == (["ax", "ay"], ["fast", "slow"])
+    assert model.rate == pytest.approx(50)
+    assert model.hop == 16
+    record(tmp_path / "new" / "slow", "c", 1, 7)
+    record(tmp_path / "new" / "fast", "d", 8, 8)
+    capsys.readouterr()
+    rows = predicted(capsys, tmp_path / "run", tmp_path / "new")
+    assert [row["time"] for row in rows[:3]] == [0, 0.32, 0.64]
+    assert np.mean([row["true"] == row["class"] for row in rows]) > 0.8
+    (tmp_path / "wrong.csv").write_text(
+        as_csv(np.zeros((2, 100)), names=("ax", "ay"), time=np.arange(100) / 100)
+    )
+    sentence = refused(capsys, predict, tmp_path / "run", tmp_path / "wrong.csv")
+    assert "100 samples a second" in sentence
+
+
+@pytest.mark.parametrize(
+    ("stride", "rate", "hop"),
+    [
+        (16, None, 16),
+        ("0.32s", 50.0, 16),
+        (" 320 ms", 50.0, 16),
+        ("0.32s", None, None),
+        (None, 50.0, None),
+    ],
+)
+def test_the_hop_is_that_of_training(stride, rate, hop):
+    from raspitrain.export.trained import _hop
+
+    assert _hop(stride, rate) == hop
+
+
+def test_export_tries_both_and_writes_one(finished, tmp_path, capsys):
+    for precision in ("fp32", "int8"):
+        path = tmp_path / f"{precision}.rpt"
+        assert export([str(finished), "--precision", precision, "--output", str(path)]) == 0
+        assert load(path).header["network"]["precision"] == precision
+        told = capsys.readouterr().out
+        assert "windows of the test part" in told
+        assert "same class" in told
+        assert f"{path}: {precision} (as asked for)" in told
+    assert os.path.getsize(tmp_path / "int8.rpt") < os.path.getsize(tmp_path / "fp32.rpt") / 3
+
+
+def test_export_from_what_is_no_run(tmp_path, capsys):
+    assert "best.pt" in refused(capsys, export, tmp_path)
+    assert "there is no checkpoint" in refused(capsys, export, tmp_path / "nothing")
+    (tmp_path / "best.pt").write_bytes(b"something else")
+    assert "not a checkpoint" in refused(capsys, export, tmp_path)
+
+
+def test_export_none_leaves_no_model(compose, tmp_path):
+    run(compose(*TINY, "export=none"), tmp_path / "run")
+    assert not (tmp_path / "run" / "model.rpt").exists()
+
+
+def test_without_a_compiler_a_run_ends_as_before(compose, tmp_path, monkeypatch):
+    from raspitrain.errors import InputError
+    from raspitrain.use import engine
+
+    def fail():
+        raise InputError("no compiler")
+
+    monkeypatch.setattr(engine, "_library", None)
+    monkeypatch.setattr(engine, "_find", fail)
+    summary = run(compose(*TINY), tmp_path / "run")
+    assert summary["status"] == "completed"
+    assert not (tmp_path / "run" / "model.rpt").exists()
+    assert "model.rpt is not written: no compiler" in (tmp_path / "run" / "run.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("lost", "precision"), [(-0.01, "int8"), (0, "int8"), (0.004, "int8"), (0.006, "fp32")]
+)
+def test_int8_is_taken_unless_it_loses_half_a_point(lost, precision):
+    def of(accuracy):
+        return Figures(accuracy, 0.99, 0.01, 1, 1.0)
+
+    compared = Comparison("test", 1000, {"fp32": of(0.9), "int8": of(0.9 - lost)})
+    assert choose_precision("auto", compared)[0] == precision
+    assert choose_precision("int8", compared)[0] == "int8"
+    assert choose_precision("auto", None)[0] == "fp32"
+
+
+# ---------------------------------------------------------------- the first word
+
+
+def test_the_first_word_names_a_command(model, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["raspitrain", "check", str(model), "--json"])
+    assert raspitrain() == 0
+    assert json.loads(capsys.readouterr().out)["proved"] is True
+
+
+@pytest.mark.parametrize(("word", "meant"), [("chekc", "check"), ("predcit", "predict")])
+def test_a_mistyped_command_names_the_nearest(monkeypatch, capsys, word, meant):
+    monkeypatch.setattr(sys, "argv", ["raspitrain", word, "a"])
+    assert raspitrain() == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
