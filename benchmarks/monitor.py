@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.turns import describe_machine, print_head, print_row
-from raspitrain.hardware.monitor import Monitor
+from raspitrain.run.monitor import Monitor
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

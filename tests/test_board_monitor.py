@@ -10,9 +10,7 @@ from conftest import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raspitrain.hardware import monitor as monitor_module
 from raspitrain.hardware import readings
-from raspitrain.hardware.monitor import COMMAND_SHARE, LONGEST_WAIT, SHORTEST_WAIT, Monitor
 from raspitrain.results import atomic, telemetry
 from raspitrain.results.plots import plot_telemetry
 from raspitrain.results.telemetry import (
@@ -22,6 +20,8 @@ from raspitrain.results.telemetry import (
     read_telemetry,
     write_telemetry,
 )
+from raspitrain.run import monitor as monitor_module
+from raspitrain.run.monitor import COMMAND_SHARE, LONGEST_WAIT, SHORTEST_WAIT, Monitor
 
 
 def watch(folder, board, every_seconds=0.02):

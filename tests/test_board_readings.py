@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from raspitrain.doctor import checks
 from raspitrain.doctor.torch_build import TorchBuild
 from raspitrain.hardware import readings
-from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.readings import Readings, Throttled, find_sensors, read_board
+from raspitrain.run.monitor import Monitor
 
 IDLE = Throttled((), ())
 PI_READINGS = Readings(

@@ -17,10 +17,10 @@ from omegaconf import OmegaConf
 
 from raspitrain.config.rules import check
 from raspitrain.errors import InputError
-from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.results.checkpoint import load_checkpoint
+from raspitrain.run.monitor import Monitor
 from raspitrain.run.run import run
+from raspitrain.run.thermal import ThermalGuard
 
 LIMITS = {
     "policy": "pause", "pause_above_c": 80, "resume_below_c": 70, "max_wait_minutes": 1,

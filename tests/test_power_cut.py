@@ -59,6 +59,11 @@ class Card:
     def restart(self) -> None:
         """What the board finds when the power is back."""
         self.unmount()
+        # Under another name: elsewhere the old one may still be mounted, and shut down.
+        copy = self.image.with_suffix(f".{int(self.image.suffix[1:] or 0) + 1}")
+        shutil.copyfile(self.image, copy)
+        self.image.unlink()
+        self.image = copy
         self.mount()
 
 

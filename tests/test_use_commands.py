@@ -379,6 +379,16 @@ def test_export_tries_both_and_writes_one(finished, tmp_path, capsys):
     assert os.path.getsize(tmp_path / "int8.rpt") < os.path.getsize(tmp_path / "fp32.rpt") / 3
 
 
+def test_export_as_c(finished, tmp_path, capsys):
+    path = tmp_path / "motion.c"
+    assert export([str(finished), "--format", "c", "--output", str(path)]) == 0
+    assert f"{path}: " in capsys.readouterr().out
+    assert "#define MODEL_LENGTH 32" in (tmp_path / "motion.h").read_text()
+    assert "ends with .c" in refused(
+        capsys, export, finished, "--format", "c", "--output", tmp_path / "a.txt"
+    )
+
+
 def test_export_from_what_is_no_run(tmp_path, capsys):
     assert "best.pt" in refused(capsys, export, tmp_path)
     assert "there is no checkpoint" in refused(capsys, export, tmp_path / "nothing")

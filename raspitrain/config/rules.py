@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raspitrain.config.nearest import did_you_mean
 from raspitrain.errors import InputError
 
 
@@ -240,8 +241,7 @@ def check(config: Mapping[str, Any]) -> None:
         if isinstance(group, Mapping) and group.get("_target_") in own:
             rule = None  # the user's own component, with words of its own
         if rule is None and key.split(".")[0] in SECTIONS:
-            near = difflib.get_close_matches(key, RULES, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
+            hint = did_you_mean(key, RULES) or "."
             raise InputError(f"{key} is not a key of this configuration{hint}")
         if isinstance(value, str) and value == "???":
             right = f" {rule.right}" if rule else " a value"
@@ -272,8 +272,7 @@ def _check_sections(config: Mapping[str, Any]) -> None:
                 "with the line # @package _global_"
             )
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "; --cfg job shows all keys."
+            hint = did_you_mean(str(name), known) or "; --cfg job shows all keys."
             raise InputError(f"{name} is not a key of this configuration{hint}")
     there = {key for key, _ in leaves(config)}
     for key in RULES:

@@ -9,6 +9,8 @@ from pathlib import Path
 from raspitrain.errors import InputError, printable
 from raspitrain.use.model_file import NAME
 
+NAMES = {"raspitrain": NAME, "c": "model.c"}  # of the files, by format
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export; return the exit code: 0, 2 for a mistake, 74 where writing failed."""
@@ -25,11 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="auto (default): int8, unless it loses more than half a point of accuracy",
     )
     parser.add_argument(
-        "--output", type=Path, help=f"the file; default: {NAME} in the run's folder"
+        "--format",
+        choices=tuple(NAMES),
+        default="raspitrain",
+        help="raspitrain (default): model.rpt; c: one C99 source with the weights inside, and a "
+        "header, for a microcontroller or a program of your own",
+    )
+    parser.add_argument(
+        "--output", type=Path, help="the file; default: model.rpt or model.c in the run's folder"
     )
     given = parser.parse_args(arguments)
     try:
-        _export(given.run, given.precision, given.output)
+        _export(given.run, given.precision, given.format, given.output)
     except InputError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -42,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _export(run: Path, precision: str, output: Path | None) -> None:
+def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
     from raspitrain.export.compare import compare
     from raspitrain.export.export import as_table, export
     from raspitrain.export.own_data import own_windows
@@ -50,9 +59,11 @@ def _export(run: Path, precision: str, output: Path | None) -> None:
 
     trained = read_run(run)
     folder = run if run.is_dir() else run.parent
-    path = output or folder / NAME
+    path = output or folder / NAMES[form]
     if path.is_dir():
-        path = path / NAME
+        path = path / NAMES[form]
+    if form == "c" and path.suffix != ".c":
+        raise InputError(f"--output is {path}, but C needs a name that ends with .c.")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
     try:
@@ -64,7 +75,7 @@ def _export(run: Path, precision: str, output: Path | None) -> None:
         comparison = compare(trained, found.signals, found.labels, part=found.part)
         print(f"{comparison.num_windows} windows of the {found.part} part:")
         print(as_table(comparison))
-    chosen, why = export(trained, comparison, precision=precision, path=path)
+    chosen, why = export(trained, comparison, precision=precision, path=path, as_c=form == "c")
     print(f"{path}: {chosen} ({why}), {path.stat().st_size / 1e6:.2f} MB")
 
 

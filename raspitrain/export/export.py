@@ -1,8 +1,9 @@
-"""Export: choose the precision, write the model file, say what that cost."""
+"""Export: choose the precision, write the model as a file or as C, say what that cost."""
 
 from pathlib import Path
 
 from raspitrain.export.compare import Comparison, choose_precision
+from raspitrain.export.emit_c import emit_c
 from raspitrain.export.pack import pack
 from raspitrain.export.trained import Trained
 from raspitrain.export.write import write_model
@@ -11,9 +12,19 @@ PRECISIONS = ("auto", "fp32", "int8")
 
 
 def export(
-    trained: Trained, comparison: Comparison | None, *, precision: str, path: Path
+    trained: Trained,
+    comparison: Comparison | None,
+    *,
+    precision: str,
+    path: Path,
+    as_c: bool = False,
 ) -> tuple[str, str]:
-    """Write the model file; return the precision that was written, and why.
+    """Write the model; return the precision that was written, and why.
+
+    Parameters
+    ----------
+    precision : {"auto", "fp32", "int8"}
+    path : of model.rpt, or of the C source with `as_c`
 
     Raises
     ------
@@ -24,6 +35,9 @@ def export(
     """
     chosen, why = choose_precision(precision, comparison)
     network, arrays = pack(trained.model, length=trained.length, precision=chosen)
+    if as_c:
+        emit_c(path, network, arrays, trained.contract, trained.answer)
+        return chosen, why
     record = None if comparison is None else comparison.record()
     provenance = trained.provenance | {"precision": {"why": why, "compared": record}}
     write_model(path, network, arrays, trained.contract, trained.answer, provenance)

@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from raspitrain.config.profile import profile_values
 from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
-from raspitrain.hardware.monitor import Monitor
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
 from raspitrain.results.json_file import write_json
@@ -23,6 +22,7 @@ from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss, p
 from raspitrain.results.screen import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
+from raspitrain.run.monitor import Monitor
 from raspitrain.run.state import Job
 from raspitrain.training.metrics import classification_report
 

@@ -11,19 +11,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import batch_indices
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
-from raspitrain.hardware.monitor import Monitor
-from raspitrain.hardware.thermal import ThermalGuard
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.atomic import sweep_partial
 from raspitrain.results.configuration import write_config, write_overrides
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.keeper import LAST
 from raspitrain.results.screen import Screen, how_to_resume, logging_to
+from raspitrain.run.monitor import Monitor
 from raspitrain.run.observers import Calls, Careful, Checkpoints, Observer
 from raspitrain.run.outcome import (
     attempt,
@@ -36,6 +35,7 @@ from raspitrain.run.outcome import (
 )
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.state import Job, make_job
+from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError, Step
 from raspitrain.tuning.tune import Tuned, tune

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import Profile, with_profile
 from raspitrain.errors import InputError, UnwrittenError
-from raspitrain.hardware.monitor import Monitor
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.configuration import write_config, write_overrides
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
@@ -22,6 +21,7 @@ from raspitrain.results.json_file import write_json
 from raspitrain.results.screen import Screen, logging_to
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, peak_memory_mb
+from raspitrain.run.monitor import Monitor
 from raspitrain.run.outcome import attempt, draw, unwritten_sentence
 from raspitrain.run.prepare import Prepared, prepare
 from raspitrain.run.run import tune_prepared

@@ -89,6 +89,7 @@ def _declare(engine: ctypes.PyDLL) -> ctypes.PyDLL:
     for name, result, *arguments in (
         ("kernels", ctypes.c_char_p, ctypes.c_int),
         ("bytes", number, pointer, ctypes.c_int),
+        ("floats", number, pointer, ctypes.c_int),
         ("prepare", None, pointer, pointer, pointer, ctypes.c_int),
         ("run", ctypes.c_int, pointer, pointer, number, number, pointer),
         ("sha256", None, pointer, number, pointer),
@@ -104,6 +105,13 @@ def kernels() -> list[str]:
     while (name := library().raspitrain_kernels(len(found))) is not None:
         found.append(name.decode())
     return found
+
+
+def plain_floats(network: dict) -> int:
+    """Floats that a network works in where the kernels are those in plain C."""
+    numbers = description(network)
+    described = (ctypes.c_int64 * len(numbers))(*numbers)
+    return int(library().raspitrain_floats(described, len(kernels()) - 1))
 
 
 def sha256(address: int, size: int) -> bytes:

@@ -204,6 +204,15 @@ int64_t raspitrain_bytes(const int64_t *description, int rank) {
     return rounded(sizeof p) + rounded(4 * tensors.num_offsets) + rounded(4 * memory_needed(&p.net));
 }
 
+/* Floats that a network of this description works in, with these kernels: its Network.memory. */
+int64_t raspitrain_floats(const int64_t *description, int rank) {
+    Prepared p;
+    Tensors tensors = {NULL, 0, NULL, 0};
+    describe(&p, description, &tensors);
+    p.net.kernels = kernels_at(rank);
+    return memory_needed(&p.net);
+}
+
 void raspitrain_prepare(void *memory, const int64_t *description, const void *const *tensors,
                         int rank) {
     Prepared *p = memory;

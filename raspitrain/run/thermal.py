@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from raspitrain.hardware.monitor import Monitor
+from raspitrain.run.monitor import Monitor
 
 log = logging.getLogger(__name__)
 
