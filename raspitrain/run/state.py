@@ -178,6 +178,7 @@ def _model_state(job: Job) -> dict[str, Any]:
         "channel_names": prepared.cases.channel_names,
         "length": prepared.cases.signals.shape[2],
         "rate": prepared.cases.rate,
+        "channels": prepared.data.record["channels"],  # unit, range and quantiles of each
         "mean": torch.from_numpy(prepared.normalisation.mean),
         "std": torch.from_numpy(prepared.normalisation.std),
         "config": OmegaConf.to_container(job.cfg, resolve=True),
