@@ -8,6 +8,7 @@ from raspitrain.stop import say
 
 COMMANDS = {
     "check": "raspitrain.check",
+    "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
     "export": "raspitrain.export.__main__",
     "predict": "raspitrain.predict",

@@ -11,7 +11,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,8 +54,9 @@ from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
 
 
-def main() -> int:
-    """Do what sys.argv says; return the exit code."""
+def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
+    """Do what sys.argv says; return the exit code. `do` takes the place of a run, and writes
+    nothing."""
     # Hydra then passes its errors on instead of printing them and exiting with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     exit_code = 0
@@ -69,7 +70,10 @@ def main() -> int:
             overrides = [str(typed._get_node(k)) for k in range(len(typed))]
             try:
                 _check_is_no_sweep(cfg)
-                run_composed(cfg, output_dir, overrides)
+                if do is None:
+                    run_composed(cfg, output_dir, overrides)
+                else:
+                    do(cfg, overrides)
             finally:
                 _remove_empty(_made_by_hydra)
         except InputError as error:
