@@ -218,6 +218,7 @@ RULES: dict[str, Rule] = {
 
 
 COMPONENTS = ("dataset", "model", "optimizer", "schedule", "loss", "augment")
+OPTIONAL = ("tracker",)  # a component, too, where there is one
 SECTIONS = ("split", "hardware", "throughput", "launcher")
 
 
@@ -254,7 +255,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 def _check_sections(config: Mapping[str, Any]) -> None:
     """Whatever was deleted or replaced: the sections and keys that every run reads are there."""
-    for name in COMPONENTS:
+    for name in (*COMPONENTS, *(name for name in OPTIONAL if config.get(name) is not None)):
         if not isinstance(config.get(name), Mapping) or "_target_" not in config[name]:
             raise InputError(
                 f"{name} must be a group with a _target_, not {_shown(config.get(name))}: choose "
@@ -263,7 +264,7 @@ def _check_sections(config: Mapping[str, Any]) -> None:
     for name in SECTIONS:
         if not isinstance(config.get(name), Mapping):
             raise InputError(f"{name} must be a group of keys, not {_shown(config.get(name))}.")
-    known = {key.split(".")[0] for key in RULES}
+    known = {*OPTIONAL, *(key.split(".")[0] for key in RULES)}
     for name in config:
         if name == "experiment":
             raise InputError(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from raspitrain.config.nearest import did_you_mean
-from raspitrain.config.rules import COMPONENTS
+from raspitrain.config.rules import COMPONENTS, OPTIONAL
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
 
@@ -34,7 +34,8 @@ IN_YAML = re.compile(r"^_target_: *(raspitrain\.[\w.]+)", re.A | re.M)
 @functools.cache
 def constructors() -> frozenset[str]:
     """The constructors of ours that may be named: those that the groups in conf/ name."""
-    files = [file for group in COMPONENTS for file in config_folder().glob(f"{group}/*.yaml")]
+    groups = (*COMPONENTS, *OPTIONAL)
+    files = [file for group in groups for file in config_folder().glob(f"{group}/*.yaml")]
     return frozenset(name for file in files for name in IN_YAML.findall(file.read_text("utf-8")))
 
 
