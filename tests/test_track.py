@@ -9,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import TINY
 
 from raspitrain.results.json_file import write_json
-from raspitrain.results.table import append_row
+from raspitrain.results.table import append_row, read_rows
 from raspitrain.track.__main__ import main
 from raspitrain.track.tensorboard import _checksum
 
@@ -261,3 +262,19 @@ def test_mistakes_end_in_a_sentence(run, words, said, capsys):
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
     assert main([str(tmp_path), "tracker=tensorboard"]) == 2
     assert "is not the folder of a run" in capsys.readouterr().err
+
+
+def test_a_run_keeps_its_event_file_up(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain", *TINY, "tracker=tensorboard", "hydra.run.dir=run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "run").glob("events.out.tfevents.*")
+    rows = read_rows(tmp_path / "run" / "metrics.csv")
+    found = [(step, value) for step, tag, value in scalars(path) if tag == "test/accuracy"]
+    assert found == [(row["step"], pytest.approx(row["test_accuracy"])) for row in rows]
+    assert main([str(tmp_path / "run"), "tracker=tensorboard"]) == 0
+    assert [(s, v) for s, tag, v in scalars(path) if tag == "test/accuracy"] == found

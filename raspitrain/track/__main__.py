@@ -12,7 +12,6 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from raspitrain.errors import InputError, printable
-from raspitrain.paths import config_folder
 from raspitrain.report.jobs import OPEN, load_sweep
 from raspitrain.track import RunFacts, Tracker
 from raspitrain.track.follow import Follower, Watched, follow
@@ -33,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="of a run, or of a sweep (with jobs.json)")
     parser.add_argument("settings", nargs="+", metavar="tracker=NAME", help="and tracker.KEY=VALUE")
     parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
-    parser.add_argument("--run", type=int, metavar="PID", help="… or that process has")
     given = parser.parse_intermixed_args(arguments)
 
     def tell(sentence: str) -> None:
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         make, key = read_settings(given.settings)
         watched = _watched(given.folder.absolute(), make, key)
-        problems = follow(watched, until_ended=given.follow, run=given.run, tell=tell)
+        problems = follow(watched, until_ended=given.follow, tell=tell)
     except InputError as error:
         tell(f"error: {error}")
         return 2
@@ -71,10 +69,8 @@ def read_settings(words: Sequence[str]) -> tuple[Callable[[], Tracker], str]:
         near = difflib.get_close_matches(name, TRACKERS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(TRACKERS)}."
         raise InputError(f"tracker={name}: there is no such tracker; {hint}")
-    settings: Any = OmegaConf.to_container(
-        OmegaConf.load(config_folder() / "tracker" / f"{name}.yaml")
-    )
-    del settings["_target_"]
+    defaults = Path(__file__).with_name(f"{name}.yaml")
+    settings: Any = OmegaConf.to_container(OmegaConf.load(defaults)) if defaults.exists() else {}
     for key, value in typed.get("tracker", {}).items():
         if key not in settings:
             known = ", ".join(f"tracker.{k}" for k in settings) or "none"

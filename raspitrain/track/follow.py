@@ -112,7 +112,6 @@ def follow(
     watched: Watched,
     *,
     until_ended: bool,
-    run: int | None = None,
     tell: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
@@ -120,7 +119,6 @@ def follow(
 
     Parameters
     ----------
-    run : the process of a run that may be killed, after which no more will come
     tell : takes a sentence when a tracker cannot be reached, and when it can again
 
     Returns
@@ -128,10 +126,8 @@ def follow(
     list of str
         Why folders could not be sent in the end; empty where all went well.
     """
-    wait, last_tries = 0.0, 3
+    wait = 0.0
     while True:
-        if run is not None and not Path(f"/proc/{run}").exists():
-            last_tries -= 1
         problems: list[str]
         problems, ended, folder = [], watched.is_complete(), None
         try:
@@ -140,7 +136,7 @@ def follow(
                 ended = follower.catch_up() and ended
         except OSError as error:  # of one, and so of the others: they have one tracker
             problems = [f"{folder}: {error}" if folder else str(error)]
-        if not until_ended or (ended and not problems) or not last_tries:
+        if not until_ended or (ended and not problems):
             return problems
         if problems and not wait:
             tell(f"{problems[0]}; trying again")
