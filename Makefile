@@ -18,7 +18,7 @@ sweep: .venv/installed ## the fastest batch size and number of threads: a minute
 test: .venv/installed-dev ## the tests, in under five minutes
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-test-long: .venv/installed-dev ## the tests that take minutes
+test-long: .venv/installed-dev ## the tests that take minutes (needs Debian's gcc-arm-none-eabi, qemu-system-arm)
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 test-browser: .venv/installed-dev ## report.html in a real browser (needs Debian's chromium)

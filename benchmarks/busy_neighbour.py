@@ -217,8 +217,7 @@ def work(settings: Sequence[str]) -> None:
         def on_step(step: Step) -> None:
             nonlocal num_cases, since_report, reported
             if adapt is not None:
-                adapt.end_step(step.num_cases)
-                adapt.begin_step()
+                adapt.end_step(step.num_cases, step.seconds)
             num_cases += step.num_cases
             since_report += step.num_cases
             now = time.perf_counter()

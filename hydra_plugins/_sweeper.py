@@ -11,7 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from raspitrain.config.composition import check_preset
+from raspitrain.config.overrides import check_preset
 
 
 class LaunchingSweeper(Sweeper):

@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins._sweeper import LaunchingSweeper
-from raspitrain.config.composition import check_given_once
+from raspitrain.config.overrides import check_given_once
 from raspitrain.errors import InputError, visible
 from raspitrain.report import report_sweep_or_warn
 

@@ -20,7 +20,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins._sweeper import LaunchingSweeper
-from raspitrain.config.composition import check_composition, check_given_once, given_keys
+from raspitrain.config.composition import check_composition
+from raspitrain.config.overrides import check_given_once, given_keys, split_override
 from raspitrain.config.profile import with_profile
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
@@ -254,7 +255,7 @@ def make_jobs(
     first_number: int,
 ) -> list[Job]:
     """The jobs of a sweep from what each was composed of, and into what."""
-    given = [dict(_parted(word) for word in overrides) for overrides in words]
+    given = [{o.key: o.value for o in map(split_override, overrides)} for overrides in words]
     typed = [{key: values[key] for key in swept if key in values} for values in given]
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
     return [
@@ -285,14 +286,9 @@ def differing(words: Sequence[Sequence[str]]) -> list[str]:
     """The keys whose value is not the same in all jobs."""
     values: dict[str, set[str]] = {}
     for overrides in words:
-        for key, value in map(_parted, overrides):
-            values.setdefault(key, set()).add(value)
+        for override in map(split_override, overrides):
+            values.setdefault(override.key, set()).add(override.value)
     return [key for key, several in values.items() if len(several) > 1]
-
-
-def _parted(word: str) -> tuple[str, str]:
-    key, _, value = word.partition("=")
-    return key.lstrip("+~"), value
 
 
 def _value(cfg: DictConfig, key: str, typed: str) -> Any:

@@ -44,6 +44,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
         "start_up",
         "monitor",
         "networks",
+        "accuracy",
     ],
 )
 def test_the_docstring_opens_with_the_command(name: str) -> None:
@@ -193,3 +194,20 @@ def test_monitor(table: Callable[..., Rows]) -> None:
     assert [row["watched"] for row in rows] == ["Raspberry Pi 5", "x86 laptop"]
     assert all(int(row["samples"]) > 2 for row in rows)
     assert all(float(row["CPU, ms a second"]) >= 0 for row in rows)
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_accuracy(
+    table: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    """Compiling aeon's functions takes half a minute."""
+    if not compiled:
+        monkeypatch.setattr(
+            "benchmarks.accuracy.aeons", lambda name, cases: lambda seed: (0.96, 9.0)
+        )
+    (row,) = table("accuracy", "--models", "minirocket", "--sets", "ItalyPowerDemand",
+                   "--seeds", "0", "1")  # fmt: skip
+    ours, theirs = "`minirocket`", "aeon's MiniRocket"
+    assert 95 < float(row[f"{ours}, %"].split()[0]) < 98
+    assert abs(float(row[f"{ours}, %"].split()[0]) - float(row[f"{theirs}, %"].split()[0])) < 1
+    assert row["ResNet, published"] == "96.2"

@@ -687,3 +687,31 @@ def test_the_run_keeps_what_was_taken(tmp_path, command):
     assert "walk/r0.csv" in (tmp_path / "run/data.csv").read_text()
     page = (tmp_path / "run/report.html").read_text()
     assert "counts the samples" in page
+
+
+def test_the_command_data_shows_what_is_taken_and_leaves_nothing(tmp_path, command):
+    make(tmp_path / "data", lambda k, i, x: csv_text("time,ax,activity", MS, x[0], [k] * LENGTH))
+    done = command("data", "dataset=recordings", "dataset.path=data")
+    assert done.returncode == 0, done.stderr
+    assert "activity constant in each recording" in " ".join(done.stdout.split())
+    assert "nothing suspicious was found" in done.stdout
+    two_rates(tmp_path / "rates")
+    refused = command("data", "dataset=recordings", "dataset.path=rates")
+    assert refused.returncode == 2
+    assert "recordings have different rates" in refused.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "rates"]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("dataset.path=2024",), "needs ./ in front"),
+        (("dataset.path=true",), "needs ./ in front"),
+        (("dataset.path=.", "dataset.columns=[x,true]"), "write 'yes' in quotes"),
+        (("dataset.path=.", "dataset.length=2 weeks"), "seconds such as 2.56s"),
+    ],
+)
+def test_words_that_yaml_reads_in_its_own_way_are_refused_with_the_remedy(words, part, command):
+    done = command("data", "dataset=recordings", *words)
+    assert done.returncode == 2
+    assert part in done.stderr

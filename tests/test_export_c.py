@@ -1,7 +1,9 @@
 """The model as C: it compiles without a warning, touches nothing that is not its own, and gives the
 scores of model.rpt."""
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +77,49 @@ def test_the_header_says_what_a_window_is(tmp_path):
 def test_a_name_may_be_any_text():
     assert c_string("walk") == '"walk"'
     assert c_string('a"\\?é\n') == '"a\\042\\134\\077\\303\\251\\012"'
+
+
+CORTEX_M = Path(__file__).with_name("cortex_m")
+CORTEX_M4 = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+
+
+@pytest.mark.long
+def test_a_microcontroller_gives_the_same_bits(tmp_path):
+    """On an emulated Cortex-M4F; flash, memory and instructions are printed (pytest -s)."""
+    tools = [shutil.which(name) for name in ("arm-none-eabi-gcc", "qemu-system-arm")]
+    assert all(tools), "apt-get install gcc-arm-none-eabi qemu-system-arm"
+    model, given = trained("mobilenetv3_small", width_mult=0.25, length=128), contract(3)
+    network, arrays = pack(model, length=128, precision="int8")
+    window = raw_windows(given, 128, 1)
+    (expected,) = run_packed(network, arrays, given, window)
+    source, header = emit_c(tmp_path / "model.c", network, arrays, given, Answer(["a", "b"]))
+    values = ",".join(f"{value:.8e}f" for value in window.reshape(-1).tolist())
+    (tmp_path / "window.h").write_text(f"static const float window[] = {{{values}}};")
+    gcc = ["arm-none-eabi-gcc", *CORTEX_M4, "-O2", "-ffp-contract=off", "-Wall", "-Werror"]
+    strict = [*gcc, "-std=c99", "-c", str(source), "-o", str(tmp_path / "model.o")]
+    subprocess.run(strict, check=True, timeout=120)
+    subprocess.run(
+        [*gcc, "-nostartfiles", "-T", str(CORTEX_M / "board.ld"), f"-I{tmp_path}",
+         str(CORTEX_M / "main.c"), str(tmp_path / "model.o"), "-o", str(tmp_path / "program")],
+        check=True, timeout=120,
+    )  # fmt: skip
+    done = subprocess.run(
+        ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-icount", "shift=0", "-kernel",
+         str(tmp_path / "program"), "-semihosting-config", "enable=on,target=native"],
+        capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    best, *scores, instructions = (int(line, 16) for line in (done.stdout + done.stderr).split())
+    assert best == expected.argmax()
+    assert scores == expected.view(np.uint32).tolist()
+    flash = subprocess.run(
+        ["arm-none-eabi-size", str(tmp_path / "model.o")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()[-6:-3]
+    print(
+        f"width_mult=0.25, int8, 3 x 128, Cortex-M4F: flash {flash[0]}, memory {flash[2]} bytes, "
+        f"{instructions / 1e6:.2f} M instructions a window"
+    )
+    assert int(flash[2]) < 16_000 < int(flash[0]) < 300_000
+    assert header.exists()

@@ -65,7 +65,6 @@ class World:
         self.now += seconds
 
     def train(self, until: float, *, evaluate_every: int | None = None) -> None:
-        self.adapt.begin_step()
         number = 0
         while self.now < until:
             number += 1
@@ -74,10 +73,9 @@ class World:
             seconds = self.step_time(self.in_force) * noise * num_cases / 32
             self.used.append((self.now, self.in_force, seconds))
             self.pass_time(seconds, 0.9 * self.in_force)
-            self.adapt.end_step(num_cases)
+            self.adapt.end_step(num_cases, seconds)
             if evaluate_every and number % evaluate_every == 0:
                 self.pass_time(2.0, 1.8)
-            self.adapt.begin_step()
 
     def share_of_best(self, start: float, stop: float) -> float:
         """Speed between two moments, as a fraction of the best number's."""

@@ -140,10 +140,8 @@ def test_onnx_runtime_gives_the_same_for_any_number_of_cases(name, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [n for n in NETWORKS if not n.endswith("_blog")])
 def test_every_network_learns_a_real_set_by_the_default_recipe(name, compose):
-    # Four motions of a watch, ten test cases each. Without a BatchNorm that sees the end of the
-    # signal, the blog's networks learn at the blog's own rates; here they need not be good.
     cfg = compose(
         "dataset=ucr",
         "dataset.name=BasicMotions",
@@ -152,6 +150,5 @@ def test_every_network_learns_a_real_set_by_the_default_recipe(name, compose):
         "hardware.num_threads=1",
     )
     job = prepare(cfg)
-    job.eval_every = job.epochs
-    *_, last = job.fit()
-    assert last.row["test_accuracy"] >= 0.7  # chance is 0.25
+    *_, last = job.training.evaluations(job.epochs, eval_every=job.epochs)
+    assert last.row["test_accuracy"] >= 0.7  # four motions of a watch: chance is 0.25

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -354,7 +353,7 @@ def test_the_repository_that_one_is_in_runs_nothing(tmp_path):
     assert git_state(tmp_path)["dirty"] is True
     assert git_state(tmp_path / "file.txt")["dirty"] is True
     evil = tmp_path / "evil.sh"
-    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/pwned\ncat\n")
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/pwned\n")
     evil.chmod(0o755)
     (tmp_path / ".gitattributes").write_text("* filter=evil diff=evil\n")
     for key in (
@@ -376,8 +375,8 @@ def test_the_repository_that_one_is_in_runs_nothing(tmp_path):
         shutil.rmtree(packed)
     git_state(tmp_path)
     assert not (tmp_path / "pwned").exists()
-    with suppress(subprocess.TimeoutExpired):  # git itself, asked plainly, runs them
-        subprocess.run(["git", "status"], cwd=tmp_path, capture_output=True, timeout=1)
+    # git itself, asked plainly, runs them
+    subprocess.run(["git", "status"], cwd=tmp_path, capture_output=True, timeout=60)
     assert (tmp_path / "pwned").exists()
 
 

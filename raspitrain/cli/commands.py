@@ -8,10 +8,12 @@ from raspitrain.stop import say
 
 COMMANDS = {
     "check": "raspitrain.check",
+    "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
     "export": "raspitrain.export.__main__",
     "predict": "raspitrain.predict",
     "report": "raspitrain.report.__main__",
+    "track": "raspitrain.track.__main__",
 }
 
 

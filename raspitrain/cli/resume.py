@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from raspitrain.config.composition import check_given_once, check_growth
+from raspitrain.config.composition import check_growth
+from raspitrain.config.overrides import check_given_once
 from raspitrain.config.yaml_file import check_file
 from raspitrain.errors import InputError, visible
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment

@@ -6,13 +6,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from raspitrain.config.overrides import check_given_once, given_keys
 from raspitrain.config.profile import profile_values
 from raspitrain.config.rules import COMPONENTS, SECTIONS, check, leaves
 from raspitrain.config.targets import check_names
 from raspitrain.errors import InputError
 
-# Keys that count on the command line alone: what they say is run, or decides where results land.
-COMMAND_LINE_ONLY = ("allowed_targets", "hardware.readings.vcgencmd", "resume", "hydra")
 MOST_GROWTH = 20_000  # how often interpolations may write a value out
 
 
@@ -66,28 +65,6 @@ def check_trust(config: Mapping[str, Any], typed: Collection[str]) -> None:
         if "${" in str(value):
             # Whoever reads config.yaml later would resolve it once more.
             raise InputError(f"{key}: a value may not hold the letters ${{ once it is resolved.")
-
-
-def check_given_once(overrides: Sequence[str]) -> None:
-    """No key stands in the command twice, or InputError."""
-    keys = given_keys(overrides)
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(f"{key} is given {keys.count(key)} times: give it once.")
-
-
-def check_preset(key: str) -> None:
-    """InputError if a preset of a sweep, which is a file, would give what only a command may."""
-    name = key.lstrip("+~").split("@")[0]
-    if name in COMMAND_LINE_ONLY or name.split("/")[0].split(".")[0] == "hydra":
-        raise InputError(
-            f"hydra.sweeper.params may not give {name}: it counts on the command line alone."
-        )
-
-
-def given_keys(overrides: Sequence[str]) -> list[str]:
-    """What the words of a command are about."""
-    return [override.lstrip("+~").split("=")[0] for override in overrides]
 
 
 def check_growth(container: Any) -> None:

@@ -39,7 +39,7 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
     InputError
         The run uses what there is no more; says which version has it.
     """
-    config = dict(config)
+    config = {"export": "none", **config}  # 0.1 wrote no model.rpt
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:

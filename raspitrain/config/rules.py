@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raspitrain.config.nearest import did_you_mean
 from raspitrain.errors import InputError
 
 
@@ -217,6 +218,7 @@ RULES: dict[str, Rule] = {
 
 
 COMPONENTS = ("dataset", "model", "optimizer", "schedule", "loss", "augment")
+OPTIONAL = ("tracker",)  # a component, too, where there is one
 SECTIONS = ("split", "hardware", "throughput", "launcher")
 
 
@@ -239,8 +241,7 @@ def check(config: Mapping[str, Any]) -> None:
         if isinstance(group, Mapping) and group.get("_target_") in own:
             rule = None  # the user's own component, with words of its own
         if rule is None and key.split(".")[0] in SECTIONS:
-            near = difflib.get_close_matches(key, RULES, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
+            hint = did_you_mean(key, RULES) or "."
             raise InputError(f"{key} is not a key of this configuration{hint}")
         if isinstance(value, str) and value == "???":
             right = f" {rule.right}" if rule else " a value"
@@ -254,7 +255,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 def _check_sections(config: Mapping[str, Any]) -> None:
     """Whatever was deleted or replaced: the sections and keys that every run reads are there."""
-    for name in COMPONENTS:
+    for name in (*COMPONENTS, *(name for name in OPTIONAL if config.get(name) is not None)):
         if not isinstance(config.get(name), Mapping) or "_target_" not in config[name]:
             raise InputError(
                 f"{name} must be a group with a _target_, not {_shown(config.get(name))}: choose "
@@ -263,7 +264,7 @@ def _check_sections(config: Mapping[str, Any]) -> None:
     for name in SECTIONS:
         if not isinstance(config.get(name), Mapping):
             raise InputError(f"{name} must be a group of keys, not {_shown(config.get(name))}.")
-    known = {key.split(".")[0] for key in RULES}
+    known = {*OPTIONAL, *(key.split(".")[0] for key in RULES)}
     for name in config:
         if name == "experiment":
             raise InputError(
@@ -271,8 +272,7 @@ def _check_sections(config: Mapping[str, Any]) -> None:
                 "with the line # @package _global_"
             )
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "; --cfg job shows all keys."
+            hint = did_you_mean(str(name), known) or "; --cfg job shows all keys."
             raise InputError(f"{name} is not a key of this configuration{hint}")
     there = {key for key, _ in leaves(config)}
     for key in RULES:

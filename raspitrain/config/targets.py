@@ -20,7 +20,8 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from raspitrain.config.rules import COMPONENTS
+from raspitrain.config.nearest import did_you_mean
+from raspitrain.config.rules import COMPONENTS, OPTIONAL
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
 
@@ -33,7 +34,8 @@ IN_YAML = re.compile(r"^_target_: *(raspitrain\.[\w.]+)", re.A | re.M)
 @functools.cache
 def constructors() -> frozenset[str]:
     """The constructors of ours that may be named: those that the groups in conf/ name."""
-    files = [file for group in COMPONENTS for file in config_folder().glob(f"{group}/*.yaml")]
+    groups = (*COMPONENTS, *OPTIONAL)
+    files = [file for group in groups for file in config_folder().glob(f"{group}/*.yaml")]
     return frozenset(name for file in files for name in IN_YAML.findall(file.read_text("utf-8")))
 
 
@@ -101,9 +103,9 @@ def _torch_class(key: str, name: str) -> type:
     public = {} if module is None else vars(module)
     if class_name not in public:
         known = [each for each, member in public.items() if each[0].isupper() and allows(member)]
-        near = difflib.get_close_matches(class_name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise InputError(f"{key}._target_={name} does not exist{hint}")
+        raise InputError(
+            f"{key}._target_={name} does not exist{did_you_mean(class_name, known) or '.'}"
+        )
     if not allows(found := public[class_name]):
         raise _refused(key, name)
     return found
@@ -126,8 +128,7 @@ def locate(key: str, name: str) -> Any:
             raise InputError(f"{key}._target_={name} cannot be imported: {error}.") from error
         for part in parts[cut:]:
             if not hasattr(found, part):
-                near = difflib.get_close_matches(part, dir(found), n=1)
-                hint = f"; did you mean {near[0]}?" if near else "."
+                hint = did_you_mean(part, dir(found)) or "."
                 raise InputError(f"{key}._target_={name} does not exist{hint}")
             found = getattr(found, part)
         return found

@@ -14,7 +14,8 @@ import numpy as np
 
 from raspitrain.export.write import Answer, Contract
 from raspitrain.results.atomic import write_atomic
-from raspitrain.use.engine import FOLDER, plain_floats
+from raspitrain.use.engine import plain_floats
+from raspitrain.use.library import FOLDER
 from raspitrain.use.network import ACTIVATIONS, pad, strided, tensors
 
 PER_LINE = 16

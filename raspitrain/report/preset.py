@@ -9,10 +9,15 @@ the job ran with, so that nothing of Hydra's grammar is read a second time here.
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raspitrain.config.overrides import (
+    Override,
+    config_folders,
+    config_options,
+    split_override,
+)
 from raspitrain.errors import InputError
 from raspitrain.report.answer import SEED, Setting
 from raspitrain.report.jobs import Sweep, job_folder
@@ -23,21 +28,6 @@ from raspitrain.results.atomic import write_atomic
 OF_THE_SWEEP = ("sweep", "sweep_name", "task", "throughput", "launcher")
 ON_THE_COMMAND_LINE = ("allowed_targets",)  # no file can allow itself code
 MISSING = object()
-
-
-@dataclass(frozen=True)
-class Override:
-    """key=value as typed; `sign` is the "+", "++" or "~" before it."""
-
-    sign: str
-    key: str
-    value: str
-
-
-def split_override(word: str) -> Override:
-    key, _, value = word.partition("=")
-    name = key.lstrip("+~")
-    return Override(key[: len(key) - len(name)], name, value)
 
 
 def setting_overrides(setting: Setting, *, folded: bool) -> list[str]:
@@ -59,29 +49,12 @@ def command_line(sweep: Sweep, overrides: Sequence[str]) -> str:
 def preset_line(folder: str, name: str, sweep: Sweep, overrides: Sequence[str]) -> str:
     """The command that runs the experiment `name` in `folder`, ready for a shell."""
     words = ["python", "-m", "raspitrain", "--config-dir", folder, f"experiment={name}"]
-    options = config_options(sweep.command)
-    own = [
-        os.path.abspath(option.partition("=")[2] or following)
-        for option, following in zip(options, [*options[1:], ""], strict=False)
-        if option.startswith(("--config-dir", "-cd"))
-    ]
+    own = [os.path.abspath(path) for path in config_folders(sweep.command)]
     if own:
         # There is room for one --config-dir, and the file names options of the user's own.
         words.append(f"hydra.searchpath=[{','.join(f'file://{path}' for path in own)}]")
     words += [word for word in overrides if split_override(word).key in ON_THE_COMMAND_LINE]
     return shlex.join(words)
-
-
-def config_options(command: Sequence[str]) -> list[str]:
-    """--config-dir and its like among the words of a command."""
-    names = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
-    options: list[str] = []
-    for k, word in enumerate(command):
-        if word in names:
-            options += command[k : k + 2]
-        elif word.startswith(tuple(f"{name}=" for name in names)):
-            options.append(word)
-    return options
 
 
 def write_preset(path: Path, sweep: Sweep, setting: Setting, overrides: Sequence[str]) -> None:

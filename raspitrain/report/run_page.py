@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raspitrain.config.overrides import config_options
 from raspitrain.report.data_section import data_section
 from raspitrain.report.jobs import FINISHED
 from raspitrain.report.page import (
@@ -21,7 +22,6 @@ from raspitrain.report.page import (
     table,
     tag,
 )
-from raspitrain.report.preset import config_options
 from raspitrain.report.read import label, number, scalars, text, texts
 
 MOST_ROWS = 200  # of metrics.csv in the page; the file has all

@@ -130,6 +130,10 @@ class Monitor:
             self._samples = []
         self._write()
 
+    def count(self, num_cases: int) -> None:
+        """So many cases have been trained on."""
+        self.cases += num_cases
+
     def begin_pause(self) -> None:
         """The guard pauses training from now on."""
         self.pauses += 1

@@ -30,7 +30,7 @@ from raspitrain.results.screen import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor
-from raspitrain.run.state import Job, constant_channels, save
+from raspitrain.run.state import Job, constant_channels
 from raspitrain.training.metrics import classification_report
 
 log = logging.getLogger("raspitrain")
@@ -99,7 +99,7 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
     complete, and is made so when it is resumed.
     """
     folder = job.folder
-    if save_last and not save(job):
+    if save_last and not job.save():
         assert job.keeper.failure is not None
         job.unwritten[LAST] = job.keeper.failure
     job.prepared.training.release()  # pictures and model.rpt have room where a batch had it

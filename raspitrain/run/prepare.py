@@ -36,9 +36,11 @@ from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.run.model_size import make_within
+from raspitrain.run.observers import Observer
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
-from raspitrain.training.training import Augment, Training, parameter_groups
+from raspitrain.training.randomness import same_random_numbers
+from raspitrain.training.training import Augment, Training, is_evaluated, parameter_groups
 from raspitrain.tuning.engine import settle_engine
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
@@ -60,6 +62,10 @@ class Prepared:
     schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
     eval_every: int
     memory: Estimate
+    tracker: Observer | None  # of the user's own
+
+    def is_evaluated(self, epoch: int) -> bool:
+        return is_evaluated(epoch, self.epochs, self.eval_every)
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -152,9 +158,14 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
     )
+    tracker = None
+    if cfg.get("tracker") is not None:
+        with same_random_numbers():
+            tracker = _expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
     return Prepared(
-        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory
-    )
+        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory,
+        tracker,
+    )  # fmt: skip
 
 
 def _export_bytes(

@@ -40,12 +40,12 @@ HARMLESS = {
     "dataset.path",  # the data themselves are compared
     "allowed_targets",
 }
-# Of every run that is complete, beside the confusion matrix of one with a test part.
+# Of every run that is complete.
 RESULTS = (
     "metrics.csv", "best.pt", "accuracy.png", "loss.png", "report.html", "telemetry.csv", "run.log",
     "config.yaml", "environment.json",
 )  # fmt: skip
-HARMLESS_SECTIONS = ("hardware",)
+HARMLESS_SECTIONS = ("hardware", "tracker")
 BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
 
 
@@ -190,8 +190,9 @@ def _complete(
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         status = summary["status"]
-        drawn = ("confusion_matrix.png",) if summary.get("confusion_matrix") else ()
-        results = (folder / name for name in (*RESULTS, *drawn))
+        others = {"confusion_matrix": "confusion_matrix.png", "data": "data.csv"}
+        told = [name for key, name in others.items() if summary.get(key)]
+        results = (folder / name for name in (*RESULTS, *told))
         if summary.get("unwritten") or not all(path.exists() for path in results):
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.data.batches import batch_indices
 from raspitrain.errors import InputError, UnwrittenError
@@ -24,6 +23,7 @@ from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_
 from raspitrain.results.keeper import LAST
 from raspitrain.results.screen import Screen, how_to_resume, logging_to
 from raspitrain.run.monitor import Monitor
+from raspitrain.run.observers import Calls, Careful, Checkpoints, Observer
 from raspitrain.run.outcome import (
     attempt,
     finish,
@@ -34,7 +34,7 @@ from raspitrain.run.outcome import (
     write_table,
 )
 from raspitrain.run.prepare import Prepared, prepare
-from raspitrain.run.state import Job, make_job, save
+from raspitrain.run.state import Job, make_job
 from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError, Step
@@ -94,7 +94,7 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
         write_overrides(folder, overrides)
         write_environment(job)
         # Whatever ends the process from now on, the run can be taken up again.
-        if not save(job, warn=False):
+        if not job.save(warn=False):
             assert job.keeper.failure is not None
             raise job.keeper.failure
         _note_little_room(job)
@@ -114,6 +114,7 @@ def _note_little_room(job: Job) -> None:
 def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
     """Train from where the job stands to its end; write and show what came of it."""
     prepared = job.prepared
+    observers: tuple[Observer, ...] = ()
     stopped: BaseException | None = None
     whole = True  # weights and position belong together
     screen = Screen(
@@ -138,7 +139,8 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
                     job.tuned = tune_prepared(job.prepared, job.cfg, job.before)
                 attempt(job.unwritten, "environment.json", lambda: write_environment(job))
                 whole = False
-                _train(job, screen, stop, monitor)
+                observers = _observers(job, screen, stop, monitor)
+                _train(job, observers, stop)
                 whole = True
             except Stopped as error:
                 stopped, whole = error, True
@@ -154,6 +156,8 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
                     raise
                 log.exception("the results could not be written, after %s", stopped)
                 raise stopped from None
+            for observer in observers:
+                observer.end(summary)
             screen.finish(summary, job.folder)
     finally:
         for action in at_once:
@@ -204,79 +208,54 @@ def tune_prepared(
     )
 
 
-def _train(job: Job, screen: Screen, stop: StopSignals, monitor: Monitor) -> None:
-    prepared, keeper = job.prepared, job.keeper
-    position, num_steps = prepared.training.position, prepared.training.steps_per_epoch
+def _observers(
+    job: Job, screen: Screen, stop: StopSignals, monitor: Monitor
+) -> tuple[Observer, ...]:
+    """Who is told of a step and of an evaluation, in this order."""
     assert job.tuned is not None
     adapt = job.tuned.adapt
     guard = ThermalGuard(
         job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
     )
+    tracker = job.prepared.tracker
+    return (
+        Calls(evaluation=job.keep),  # before anybody shows or stores it
+        Calls(evaluation=lambda evaluation: write_table(job)),
+        Calls(step=None if adapt is None else lambda s: adapt.end_step(s.num_cases, s.seconds)),
+        Calls(step=lambda step: monitor.count(step.num_cases)),
+        Calls(
+            step=lambda step: screen.step(step.num_cases, step.read_loss),
+            evaluation=lambda evaluation: screen.evaluation(evaluation.row),
+        ),
+        *(() if tracker is None else (Careful(tracker),)),
+        Calls(step=lambda step: guard.check()),
+        Calls(step=lambda step: stop.check()),
+        Checkpoints(job),  # last, when nothing more may end the run before the next step
+    )
+
+
+def _train(job: Job, observers: Sequence[Observer], stop: StopSignals) -> None:
+    prepared = job.prepared
+    assert job.tuned is not None
+    config = OmegaConf.to_container(job.cfg, resolve=True)
+    assert isinstance(config, dict)
+    for observer in observers:
+        observer.begin(job.folder, {str(key): value for key, value in config.items()})
 
     def on_step(step: Step) -> None:
-        if adapt is not None:
-            adapt.end_step(step.num_cases)
-        monitor.cases += step.num_cases
-        screen.step(step.num_cases, step.read_loss)
-        guard.check()
-        stop.check()
-        if position.step_in_epoch == num_steps:
-            epoch = position.epoch
-            # Where an evaluation follows, its row goes into the checkpoint.
-            evaluated = epoch % prepared.eval_every == 0 or epoch == prepared.epochs
-            if not evaluated and keeper.is_due_after(epoch):
-                save(job)
-        elif keeper.is_due():
-            save(job)
-        if adapt is not None:
-            adapt.begin_step()
+        for observer in observers:
+            observer.step(step)
 
-    if _has_no_patience(job):  # known before, and not yet said
-        return
-    for evaluation in prepared.training.evaluations(
+    evaluations = prepared.training.evaluations(
         prepared.epochs,
         eval_every=prepared.eval_every,
         on_step=on_step,
         on_batch=stop.check,
-        clock=guard.clock,
-    ):
-        evaluation.row["peak_memory_mb"] = job.peak_memory_mb
-        job.table.append(evaluation.row)
-        if job.best is None or _is_better(evaluation.row, job.best.row):
-            job.best, job.best_weights = evaluation, _weights(job)
-            job.evaluations_since_best = 0
-        else:
-            job.evaluations_since_best += 1
-        write_table(job)
-        screen.evaluation(evaluation.row)
-        if _has_no_patience(job):
-            return
-        if keeper.is_due_after(position.epochs_done):
-            save(job)
-        if adapt is not None:
-            adapt.begin_step()  # evaluation is no step
-
-
-def _has_no_patience(job: Job) -> bool:
-    patience = job.cfg.patience
-    if patience is None or job.evaluations_since_best < patience:
-        return False
-    job.status = "stopped_early"
-    job.reason = f"{patience} evaluations without a better validation accuracy"
-    return True
-
-
-def _is_better(row: dict[str, Any], best: dict[str, Any]) -> bool:
-    """By validation accuracy, then by validation loss. The test part is never asked: without a
-    validation part the latest is taken."""
-    if "validation_accuracy" not in row:
-        return True
-    return (row["validation_accuracy"], -row["validation_loss"]) > (
-        best["validation_accuracy"],
-        -best["validation_loss"],
     )
-
-
-def _weights(job: Job) -> dict[str, Tensor]:
-    model = job.prepared.training.model
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    # Where patience was at its end already, the run was ended before it could say so.
+    while not job.has_no_patience and (evaluation := next(evaluations, None)) is not None:
+        for observer in observers:
+            observer.evaluation(evaluation)
+    if job.has_no_patience:
+        job.status = "stopped_early"
+        job.reason = f"{job.cfg.patience} evaluations without a better validation accuracy"

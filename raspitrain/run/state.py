@@ -71,6 +71,27 @@ class Job:
     def peak_memory_mb(self) -> float:
         return max(self.peak_before, peak_memory_mb())
 
+    @property
+    def has_no_patience(self) -> bool:
+        patience = self.cfg.patience
+        return patience is not None and self.evaluations_since_best >= patience
+
+    def keep(self, evaluation: Evaluation) -> None:
+        """Take in an evaluation: its row, and its weights if they are the best so far."""
+        evaluation.row["peak_memory_mb"] = self.peak_memory_mb
+        self.table.append(evaluation.row)
+        if self.best is None or _is_better(evaluation.row, self.best.row):
+            weights = self.prepared.training.model.state_dict()
+            self.best = evaluation
+            self.best_weights = {name: w.detach().clone() for name, w in weights.items()}
+            self.evaluations_since_best = 0
+        else:
+            self.evaluations_since_best += 1
+
+    def save(self, *, warn: bool = True) -> bool:
+        """Write last.pt, and best.pt where there is a better one; say whether that went well."""
+        return self.keeper.save(_last_state(self), _best_state(self), warn=warn)
+
 
 def make_job(
     prepared: Prepared, cfg: DictConfig, profile: Profile, folder: Path, started: float
@@ -113,9 +134,15 @@ def constant_channels(prepared: Prepared) -> list[str]:
     return [names[c] for c in np.flatnonzero(prepared.normalisation.constant).tolist()]
 
 
-def save(job: Job, *, warn: bool = True) -> bool:
-    """Write last.pt, and best.pt where there is a better one; say whether that went well."""
-    return job.keeper.save(_last_state(job), _best_state(job), warn=warn)
+def _is_better(row: dict[str, Any], best: dict[str, Any]) -> bool:
+    """By validation accuracy, then by validation loss. The test part is never asked: without a
+    validation part the latest is taken."""
+    if "validation_accuracy" not in row:
+        return True
+    return (row["validation_accuracy"], -row["validation_loss"]) > (
+        best["validation_accuracy"],
+        -best["validation_loss"],
+    )
 
 
 def _last_state(job: Job) -> dict[str, Any]:
@@ -171,6 +198,7 @@ def _model_state(job: Job) -> dict[str, Any]:
         "channel_names": prepared.cases.channel_names,
         "length": prepared.cases.signals.shape[2],
         "rate": prepared.cases.rate,
+        "channels": prepared.data.record["channels"],  # unit, range and quantiles of each
         "mean": torch.from_numpy(prepared.normalisation.mean),
         "std": torch.from_numpy(prepared.normalisation.std),
         "config": OmegaConf.to_container(job.cfg, resolve=True),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.composition import given_keys
+from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import Profile, with_profile
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.threads import hardware_as_it_was
@@ -171,10 +171,8 @@ def _time_steps(prepared: Prepared, cfg: DictConfig, tuned: Tuned) -> StepTimes:
         if prepared.training.device.type != "cpu":
             step.read_loss()  # a GPU is still at work otherwise
         if adapt is not None:
-            adapt.end_step(step.num_cases)
+            adapt.end_step(step.num_cases, step.seconds)
         times.end_step(step.num_cases)
-        if adapt is not None:
-            adapt.begin_step()
 
     try:
         evaluations = prepared.training.evaluations(NO_END, eval_every=NO_END, on_step=on_step)

@@ -173,7 +173,7 @@ class Training:
             else:
                 train_figures = self._train_epoch(on_step, clock)
             evaluation = None
-            if position.epoch % eval_every == 0 or position.epoch == epochs:
+            if is_evaluated(position.epoch, epochs, eval_every):
                 evaluation = self._evaluate_parts(train_figures, on_batch)
             position.end_epoch()
             if evaluation is not None:
@@ -356,6 +356,11 @@ class Training:
             torch.Generator().set_state(position.order)  # checked now, not in the middle of the run
         set_random_state(state["random"])
         self.position = position
+
+
+def is_evaluated(epoch: int, epochs: int, eval_every: int) -> bool:
+    """Whether an evaluation follows this epoch."""
+    return epoch % eval_every == 0 or epoch == epochs
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

@@ -75,9 +75,7 @@ class AdaptThreads:
     """Keep the number of threads that is fastest at the moment.
 
         adapt = AdaptThreads(candidates, num_threads, batch_size=32)
-        adapt.begin_step()
-        ...
-        adapt.end_step(num_cases)
+        adapt.end_step(num_cases, seconds)
 
     Parameters
     ----------
@@ -115,20 +113,16 @@ class AdaptThreads:
         self.changes: list[dict[str, Any]] = []
         self.trial: Trial | None = None
         self.pause = SHORTEST_PAUSE
-        self.began = self.last_trial = self.last_look = clock()
+        self.last_trial = self.last_look = clock()
         self.reading = read_load()
         self._watch(None, None)
 
-    def begin_step(self) -> None:
-        """Start the clock: what lies between `end_step` and here does not count."""
-        self.began = self.clock()
-
-    def end_step(self, num_cases: int) -> None:
-        """Take in a step of `num_cases` cases that began at `begin_step`."""
+    def end_step(self, num_cases: int, seconds: float) -> None:
+        """Take in a step of `num_cases` cases that took so many seconds."""
         now = self.clock()
         self.step += 1
         # Batches may differ by a case.
-        seconds = (now - self.began) * self.batch_size / num_cases
+        seconds = seconds * self.batch_size / num_cases
         if self.trial is not None:
             self.trial.add(seconds)
             if self.trial.candidate is None:

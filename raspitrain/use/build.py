@@ -9,7 +9,7 @@ from pathlib import Path
 from raspitrain.cache import lock_cache, make_private
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import atomic_path
-from raspitrain.use.engine import FLAGS, FOLDER, LIBRARIES, SOURCES, check_sum, is_intact
+from raspitrain.use.library import FLAGS, FOLDER, LIBRARIES, SOURCES, check_sum, is_intact
 
 
 def build(path: str) -> None:

@@ -1,0 +1,97 @@
+"""raspitrain data …: what a run with these words would take as data, without training.
+
+    python -m raspitrain data dataset=recordings dataset.path=FOLDER
+
+says what is taken, left out and suspicious, and ends with the sentence of a refusal where a run
+would. It writes nothing.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from raspitrain.config.build import build
+from raspitrain.config.composition import check_composition
+from raspitrain.data.cases import Cases
+from raspitrain.data.split import split_cases
+from raspitrain.data.summary import DataSummary, summarise
+from raspitrain.errors import InputError, printable
+from raspitrain.stop import say
+
+MOST_ROWS = 40  # channels or recordings that are listed
+WRONG_WORDS = ("--multirun", "-m", "--resume")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what the words say; return the exit code."""
+    words = list(sys.argv[1:] if words is None else words)
+    for word in words:
+        if word in WRONG_WORDS or word.startswith("resume="):
+            say(f"error: {printable(word)} does not go with data, which only looks at one data set")
+            return 2
+    from raspitrain.cli import main as cli
+
+    sys.argv[1:] = words
+    return cli.main(show)
+
+
+def show(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Print what the configuration takes as data.
+
+    Raises
+    ------
+    InputError
+        As a run would.
+    """
+    check_composition(cfg, list(overrides))
+    cases = build("dataset", cfg.dataset, list(cfg.allowed_targets))
+    if not isinstance(cases, Cases):
+        raise InputError("dataset must give raspitrain.data.cases.Cases; see conf/dataset/.")
+    summary = summarise(cases, split_cases(cases, seed=cfg.seed, **cfg.split))
+    for line in lines(cases, summary):
+        print(printable(line))
+
+
+def lines(cases: Cases, summary: DataSummary) -> list[str]:
+    """The lines that are printed."""
+    record = summary.record
+    shown = [f"data  {summary.line}", ""]
+    parts = list(next(iter(record["cases_by_class"].values())))
+    counts = [[name, *(str(own[part]) for part in parts)]
+              for name, own in record["cases_by_class"].items()]  # fmt: skip
+    shown += _table(["class", *parts], counts)
+    channels = []
+    for channel in record["channels"]:
+        inner = [channel["quantiles"][level] for level in ("0.01", "0.5", "0.99")]
+        figures = [channel["min"], *inner, channel["max"]]
+        shown_figures = [f"{figure:.4g}" for figure in figures]
+        channels.append([channel["name"], channel["unit"] or "", *shown_figures])
+    shown += _table(["channel", "unit", "least", "1 %", "median", "99 %", "greatest"], channels)
+    if record["left_out_columns"]:
+        shown += _table(["column left out", "why"],
+                        [[c["column"], c["why"]] for c in record["left_out_columns"]])  # fmt: skip
+    if cases.taken.origins:
+        rows = [
+            [o.name, "+".join(o.classes), str(o.num_samples),
+             "" if o.rate is None else f"{o.rate:.4g}", str(o.num_gaps + o.num_back)]
+            for o in cases.taken.origins
+        ]  # fmt: skip
+        shown += _table([cases.taken.what, "class", "samples", "Hz", "cuts"], rows)
+    warnings = [f"warning: {warning}" for warning in summary.warnings]
+    return shown + (warnings or ["nothing suspicious was found"])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of equal width, a blank line after them."""
+    kept = [list(header), *map(list, rows[:MOST_ROWS])]
+    widths = [max(len(row[k]) for row in kept) for k in range(len(header))]
+    padded = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in kept]
+    out = ["  ".join(cells).rstrip() for cells in padded]
+    if len(rows) > MOST_ROWS:
+        out.append(f"… and {len(rows) - MOST_ROWS} more")
+    return [*out, ""]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

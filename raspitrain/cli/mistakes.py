@@ -1,0 +1,151 @@
+"""What Hydra, OmegaConf and the YAML reader complain of, in one sentence for the user."""
+
+import os
+import re
+import traceback
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from raspitrain.config.composition import first_line, input_error_in
+from raspitrain.config.nearest import did_you_mean
+from raspitrain.config.overrides import config_folders
+from raspitrain.config.rules import leaves
+from raspitrain.errors import CAN_PASS, InputError, input_error, reason, remedy
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
+from raspitrain.paths import config_folder
+
+
+def mistake(error: Exception, arguments: list[str]) -> InputError | None:
+    """What to tell the user; None if the fault is ours."""
+    refused = error if isinstance(error, InputError) else input_error_in(error)
+    if refused is not None:
+        return refused
+    if is_out_of_memory(error):
+        return out_of_memory_error()
+    sentence = _sentence(error, arguments)
+    return None if sentence is None else input_error(sentence, error)
+
+
+def _sentence(error: Exception, arguments: list[str]) -> str | None:
+    """What the user did wrong, in one sentence; None if the fault is ours."""
+    message = str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        if group:
+            options = sorted(error.options)
+            return (
+                f"{group}={option}: there is no such option{did_you_mean(option, options) or ';'} "
+                f"{group} may be {', '.join(options)}."
+            )
+    if isinstance(error, OverrideParseException):
+        hint = ""
+        if "=" in str(error.override):
+            hint = (
+                "; a value with a space or one of []{}:,'\"$()= in it needs quotes within those of "
+                "the shell, as in 'key=\"value\"'"
+            )
+        return f"{error.override!r} cannot be read: write key=value{hint}."
+    if found := re.search(r"Could not override '([^']*)'", message):
+        return _unknown_key(found[1], arguments)
+    if found := re.search(r"Ambiguous value for argument '([^']*)'", message):
+        return f"{found[1]} gives several values: add --multirun to run them one after another."
+    if found := re.search(r"Override (\S+) looks like a config group", message):
+        return _unknown_key(found[1].split("=")[0].split("@")[0], arguments)
+    if message.startswith("Config group override must be"):
+        for argument in arguments:
+            group, _, value = argument.lstrip("+").partition("=")
+            if group in ("hydra", *known_keys([])) and (value in NOT_A_NAME or _is_number(value)):
+                return f"{argument}: {group} must be the name of an option; --help lists them."
+    if found := re.search(r"An item is already at '([^']*)'", message):
+        return f"{found[1]} is there already: leave the + out."
+    if found := re.match(r"Error merging override (.*)", message):
+        why = f" ({first_line(error.__cause__)})" if error.__cause__ is not None else ""
+        return f"{found[1]} does not fit there{why}; --cfg all shows what does."
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return first_line(error)
+    inside_hydra = _raised_inside_hydra(error)
+    if isinstance(error, OSError) and (inside_hydra or error.errno in CAN_PASS):
+        return (
+            f"{error.filename or 'The run folder'}: {reason(error)}; "
+            f"{remedy(error, 'give another hydra.run.dir, hydra.sweep.dir or file')}."
+        )
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}; fix the YAML."
+    if isinstance(error, RecursionError):
+        return "The configuration is nested too deeply to be read: use fewer levels."
+    return first_line(error) if inside_hydra else None
+
+
+# What stands where a group's option should, and is read as something else than a name.
+NOT_A_NAME = ("null", "true", "false", "nan", "inf")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unknown_key(key: str, arguments: list[str]) -> str:
+    if key.startswith("hydra.sweeper."):
+        return _unknown_key_of_search(key, arguments)
+    known = known_keys(arguments)
+    if f"{key}={{" in " ".join(arguments):
+        return f"{key}={{…}} cannot take the place of a group: set its keys one by one, {key}.KEY=…"
+    if key in known:
+        return f"{key} is not there any more: another part of the command removes its group."
+    hint = did_you_mean(key, known) or "; --cfg job shows all keys."
+    return f"{key} is not a key of this configuration{hint}"
+
+
+def _unknown_key_of_search(key: str, arguments: list[str]) -> str:
+    from raspitrain.sweep.search import RULES as SEARCH_RULES
+
+    known = [f"hydra.sweeper.{name}" for name in SEARCH_RULES]
+    if key in known and "hydra/sweeper=optuna" not in arguments:
+        return f"{key} is for searches: add hydra/sweeper=optuna."
+    return f"{key} is no key of a search{did_you_mean(key, known) or '; --cfg hydra shows all.'}"
+
+
+def known_keys(arguments: list[str]) -> list[str]:
+    """Groups and keys of the configuration that the command would compose without its mistakes."""
+    folders = [f"file://{os.path.abspath(path)}" for path in config_folders(arguments)[-1:]]
+    search_path = [f"hydra.searchpath=[{folders[0]}]"] if folders else []
+    with hydra.initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups = [
+            g
+            for g in loader.list_groups("")
+            if g != "hydra" and loader.get_group_options(g, ObjectType.CONFIG)
+        ]
+        choices = [a for a in arguments if a.split("=")[0] in groups and "," not in a]
+        try:
+            composed = hydra.compose("config", overrides=choices + search_path)
+        except Exception:  # the choices hold another mistake
+            composed = hydra.compose("config")
+    container = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(container, dict)
+    keys = [key for key, _ in leaves({str(k): v for k, v in container.items()})]
+    keys += ["hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"]
+    return groups + [key for key in keys if not key.split(".")[-1].startswith("_")]
+
+
+def _raised_inside_hydra(error: Exception) -> bool:
+    """Whether Hydra or what it reads with, and no code of ours, was at work."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        parts = Path(frame.filename).parts
+        if {"hydra", "omegaconf", "yaml", "antlr4"} & set(parts[:-1]):
+            return True
+        if Path(__file__).parents[1] in Path(frame.filename).parents:
+            return False
+    return False

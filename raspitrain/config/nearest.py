@@ -1,0 +1,18 @@
+"""Did you mean ...?"""
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known words, compared whole and by their last part: "; did you mean ...?", or
+    nothing where none is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    last = word.rsplit(".", 1)[-1]
+    near += [k for k in known if k.rsplit(".", 1)[-1] == last]
+    if not near:
+        tails = {k.rsplit(".", 1)[-1]: k for k in known}
+        near = [tails[t] for t in difflib.get_close_matches(last, tails, n=3)]
+    near = list(dict.fromkeys(near))[:3]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
