@@ -122,6 +122,7 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
 
     write(unwritten_reasons(job) | dict.fromkeys(pictures, NOT_YET))
     draw(job.unwritten, pictures)
+    summary["files"] = [name for name in pictures if (folder / name).exists()]
     job.unwritten.pop("summary.json", None)
     if job.status in ENDED_WELL and not job.unwritten:
         job.keeper.remove_previous()

@@ -190,8 +190,9 @@ def _complete(
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         status = summary["status"]
-        others = {"confusion_matrix": "confusion_matrix.png", "data": "data.csv"}
-        told = [name for key, name in others.items() if summary.get(key)]
+        told = ["data.csv"] if summary.get("data") else []
+        drawn = ["confusion_matrix.png"] if summary.get("confusion_matrix") else []  # before 0.2
+        told += map(str, summary.get("files", drawn))
         results = (folder / name for name in (*RESULTS, *told))
         if summary.get("unwritten") or not all(path.exists() for path in results):
             return None
