@@ -1,0 +1,118 @@
+"""The house's floors: who may import whom, and where Hydra may be seen (docs/design.md)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+HOUSE = Path(__file__).parents[1] / "raspitrain"
+# From the ground up. A room imports from rooms below it; inside a room anything but a circle.
+FLOORS = (
+    ("errors", "paths"),
+    ("stop",),
+    ("results",),
+    ("cache",),
+    ("hardware",),
+    ("model.engine", "data"),
+    ("model",),
+    ("training",),
+    ("config",),
+    ("tuning",),
+    ("report",),
+    ("use",),
+    ("export",),
+    ("run",),
+    ("track",),
+    ("predict", "check"),
+    ("sweep",),
+    ("doctor",),
+    ("cli",),
+    ("__main__",),
+)
+# What reaches upstairs still: the estimate of a run's memory belongs into run/, and drawing a
+# confusion matrix needs its figures.
+OWED = {
+    "raspitrain.hardware.memory -> raspitrain.model.engine.choose",
+    "raspitrain.hardware.memory -> raspitrain.run.watch",
+    "raspitrain.hardware.memory -> raspitrain.tuning.probe",
+    "raspitrain.results.plots -> raspitrain.training.metrics",
+}
+OWED_CIRCLE = ("raspitrain.run.observers", "raspitrain.run.state")  # for a type alone
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    names = {}
+    for path in sorted(HOUSE.rglob("*.py")):
+        parts = ("raspitrain", *path.relative_to(HOUSE).with_suffix("").parts)
+        names[".".join(parts).removesuffix(".__init__")] = path
+    return names
+
+
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports, inside functions and for types too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(module: str) -> str:
+    name = module.removeprefix("raspitrain").removeprefix(".")
+    return next(
+        (r for r in ("model.engine",) if f"{name}.".startswith(f"{r}.")), name.split(".")[0]
+    )
+
+
+def graph() -> dict[str, set[str]]:
+    known = modules()
+    return {
+        name: {target for target in imports(path) if target in known and target != name}
+        for name, path in known.items()
+    }
+
+
+def test_nobody_reaches_upstairs():
+    wrong = [
+        f"{name} -> {target}"
+        for name, targets in graph().items()
+        for target in sorted(targets)
+        if "raspitrain" not in (name, target)
+        and room_of(name) != room_of(target)
+        and FLOOR_OF[room_of(target)] >= FLOOR_OF[room_of(name)]
+    ]
+    assert set(wrong) == OWED, "\n".join(wrong)
+
+
+def test_no_circles():
+    arrows = graph()
+    done: set[str] = set()
+
+    def walk(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join([*above[above.index(name) :], name])
+        if name in done:
+            return
+        for target in sorted(arrows[name]):
+            if (name, target) == OWED_CIRCLE:
+                continue
+            walk(target, (*above, name))
+        done.add(name)
+
+    for name in arrows:
+        walk(name, ())
+
+
+def test_only_the_door_and_the_plugins_import_hydra():
+    wrong = {
+        name
+        for name, path in modules().items()
+        if room_of(name) != "cli"
+        and any(target.split(".")[0] in ("hydra", "hydra_plugins") for target in imports(path))
+    }
+    assert not wrong
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(name) for name in modules()} - {""} == set(FLOOR_OF)
