@@ -86,7 +86,7 @@ def test_jobs_run_with_their_own_variables_and_are_recorded(sweep):
     assert rows[1]["folder"] == "x=1"
     lines = stream.getvalue().splitlines()
     assert [line.split()[:2] for line in lines] == [["1/3", "x=0"], ["2/3", "x=1"], ["3/3", "x=2"]]
-    assert "1,234 samples/s" in lines[0]
+    assert "1,234 cases/s" in lines[0]
     assert "left" in lines[0]
     assert "left" not in lines[2]
 

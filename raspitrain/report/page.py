@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from raspitrain.errors import InputError
 from raspitrain.report.read import read_bytes
+from raspitrain.results.figures import Figure
 
 LONG = 24  # letters; what is longer may be broken into lines
 LARGEST_PICTURE = 4 * 10**6  # bytes
@@ -90,6 +91,11 @@ def number_cell(value: float | None, form: str = ",.4g", scale: float = 1, after
         return Cell()
     shown = int(value) if form.endswith("d") else scale * value
     return Cell(f"{shown:{form}}{after}", value)
+
+
+def figure_cell(figure: Figure, value: float | None, after: str = "") -> Cell:
+    """A figure as its table says, without its unit: that stands at the head of the column."""
+    return Cell() if value is None else Cell(f"{figure.number(value)}{after}", value)
 
 
 def table(

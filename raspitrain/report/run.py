@@ -6,10 +6,11 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.report.preset import read_config
-from raspitrain.report.read import read_bytes, read_json, text, texts
+from raspitrain.report.read import read_bytes, read_json
 from raspitrain.report.run_page import run_page
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.table import read_rows
+from raspitrain.results.values import text, texts
 
 RUN_FILES = ("summary.json", "metrics.csv", "config.yaml")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from raspitrain.report.answer import Setting
 from raspitrain.report.jobs import Sweep
-from raspitrain.report.read import label
 from raspitrain.results.atomic import write_atomic
+from raspitrain.results.values import label
 
 FORMULA = tuple("=+-@\t\r")  # how one begins
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from raspitrain.errors import printable, visible
 from raspitrain.results import atomic
+from raspitrain.results.figures import FIGURE, FIGURES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -199,7 +200,7 @@ class Screen:
                 break
         rate = self.row.get("samples_per_second") or (self.cases / elapsed if elapsed else 0)
         if rate:
-            parts.append(f"{rate:,.0f} samples/s")
+            parts.append(FIGURE["samples_per_second"].words(rate))
 
         widest = console.width - 6  # the bar's least, and a space
         while len(parts) > 1 and len("  ".join(parts)) > widest:
@@ -257,9 +258,9 @@ def evaluation_line(row: "Row", epochs: int) -> str:
     for part in PARTS:
         accuracy = row.get(f"{part}_accuracy")
         if accuracy is not None:
-            parts.append(f"{part} {100 * accuracy:.1f} %")
-    if row.get("samples_per_second") is not None:
-        parts.append(f"{row['samples_per_second']:,.0f} samples/s")
+            parts.append(f"{part} {FIGURE[f'{part}_accuracy'].words(accuracy)}")
+    if (speed := row.get("samples_per_second")) is not None:
+        parts.append(FIGURE["samples_per_second"].words(speed))
     seconds = row.get("seconds")
     if seconds is not None:
         parts.append(clock(seconds))
@@ -272,30 +273,34 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     if summary.get("status") != "completed":
         reason = summary.get("reason")
         table.append(("status", f"{summary.get('status')}{f': {reason}' if reason else ''}"))
-    for name, key in (
-        ("test accuracy", "test_accuracy"),
-        ("macro F1", "test_macro_f1"),
-        ("balanced", "test_balanced_accuracy"),
-    ):
-        value = summary.get(key)
-        if value is not None and math.isfinite(value):
-            table.append((name, f"{100 * value:.1f} %"))
+    headlines = {
+        figure.headline: (figure, summary[figure.key])
+        for figure in FIGURES
+        if figure.headline and _is_finite(summary.get(figure.key))
+    }
+    for name, (figure, value) in headlines.items():
+        if figure.scale != 1:
+            table.append((name, figure.words(value)))
     if summary.get("chosen_epoch") is not None:
         chosen = summary.get("chosen_model")
         table.append(("model", f"epoch {summary['chosen_epoch']}{f', {chosen}' if chosen else ''}"))
     if summary.get("total_seconds") is not None:
         table.append(("time", clock(summary["total_seconds"])))
-    if summary.get("samples_per_second") is not None:
-        throttled = (summary.get("thermal") or {}).get("throttled")
-        mark = ", slowed down by the board: it does not count" if throttled else ""
-        table.append(("speed", f"{summary['samples_per_second']:,.0f} samples/s{mark}"))
-    if summary.get("ms_per_step") is not None:
-        table.append(("step", f"{summary['ms_per_step']:.2f} ms"))
+    throttled = (summary.get("thermal") or {}).get("throttled")
+    for name, (figure, value) in headlines.items():
+        if figure.scale == 1:
+            slow = throttled and figure.key == "samples_per_second"
+            mark = ", slowed down by the board: it does not count" if slow else ""
+            table.append((name, figure.words(value) + mark))
     table.append(("folder", os.fspath(folder)))
     if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
         words = summary.get("resume_words") or ()
         table.append(("to go on", how_to_resume(folder, words)))
     return [f"{name:<15}{value}" for name, value in table]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def how_to_resume(folder: str | os.PathLike[str], words: Sequence[str] = ()) -> str:

@@ -9,25 +9,8 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results import atomic
+from raspitrain.results.figures import type_of_column
 
-type_of_column: dict[str, type[int] | type[float]] = {
-    "epoch": int,
-    "step": int,
-    "lr": float,
-    "train_loss": float,
-    "train_accuracy": float,
-    "validation_loss": float,
-    "validation_accuracy": float,
-    "test_loss": float,
-    "test_accuracy": float,
-    "test_macro_f1": float,
-    "test_balanced_accuracy": float,
-    "validation_macro_f1": float,
-    "validation_balanced_accuracy": float,
-    "samples_per_second": float,
-    "seconds": float,
-    "peak_memory_mb": float,
-}
 COLUMNS = tuple(type_of_column)
 HEADER = ",".join(COLUMNS)
 

@@ -47,9 +47,10 @@ def make_within(make: Callable[[], nn.Module], name: str, *, budget_mb: int | No
     free = free_bytes(budget_mb)
 
     def too_large(size: float, words: str) -> InputError:
+        limit = f", as hardware.memory_budget_mb={budget_mb} allows no more" if budget_mb else ""
         return memory_error(
             f"{name} makes a network of {words}{size / 1e6:.0f} MB, but {free / 1e6:.0f} MB of "
-            "memory are free: take a smaller one.",
+            f"memory are free{limit}: take a smaller one.",
             int(size), budget_mb,
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
+from raspitrain.results.figures import type_of_column
 from raspitrain.results.json_file import write_json
 from raspitrain.results.keeper import LAST
 from raspitrain.results.plots import (
@@ -188,10 +189,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         summary |= {
             "chosen_model": "best on validation" if chosen_by_validation else "last",
             "chosen_epoch": best["epoch"],
-            "test_accuracy": best.get("test_accuracy"),
-            "test_loss": best.get("test_loss"),
-            "test_balanced_accuracy": best.get("test_balanced_accuracy"),
-            "test_macro_f1": best.get("test_macro_f1"),
+            **{key: best.get(key) for key in type_of_column if key.startswith("test_")},
             "final": last,
             "best": best,
             "steps": last["step"],

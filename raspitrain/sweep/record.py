@@ -17,7 +17,7 @@ from typing import Any
 from raspitrain.errors import InputError
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
-from raspitrain.results.summary import FINISHED, status_of
+from raspitrain.results.summary import FINISHED, PRUNED, status_of
 from raspitrain.sweep import lock
 
 log = logging.getLogger("raspitrain")
@@ -25,7 +25,6 @@ log = logging.getLogger("raspitrain")
 FILE = "jobs.json"
 FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
-PRUNED = "pruned"  # a search had seen enough of it
 OF_THE_SWEEP = ("launcher", "sweep_name", "resume")  # keys that change nothing about a result
 CHECKPOINTS = ("last.pt", "last.previous.pt")
 SET_ASIDE = "set_aside"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from raspitrain.errors import visible
+from raspitrain.results.figures import FIGURE
 from raspitrain.results.screen import Screen, clock
 from raspitrain.sweep.record import Job
 
@@ -102,12 +103,12 @@ def figures(values: Mapping[str, Any]) -> str:
     parts = []
     for name in ("test_accuracy", "validation_accuracy", "train_accuracy"):
         if (accuracy := _number(values, name)) is not None:
-            parts.append(f"{100 * accuracy:.1f} %")
+            parts.append(FIGURE[name].words(accuracy))
             break
     if (rate := _number(values, "samples_per_second")) is not None:
-        parts.append(f"{rate:,.0f} samples/s")
+        parts.append(FIGURE["samples_per_second"].words(rate))
     if (each := _number(values, "ms_per_step")) is not None:
-        parts.append(f"{each:.2f} ms a step")
+        parts.append(f"{FIGURE['ms_per_step'].words(each)} a step")
     return "  ".join(parts)
 
 
