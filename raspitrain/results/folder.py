@@ -9,15 +9,9 @@ from pathlib import Path
 
 from raspitrain.errors import InputError, TemporaryError, input_error, reason, remedy
 from raspitrain.results import atomic
+from raspitrain.results.files import OF_A_RUN, OTHERS
 
 CLAIM = ".raspitrain-run"
-RUN_FILES = ("metrics.csv", "last.pt", "last.previous.pt", "best.pt", "summary.json")
-# What a run writes as well: in a folder without a claim these are somebody else's.
-OTHER_FILES = (
-    "config.yaml", "overrides.yaml", "data.csv", "environment.json", "run.log", "run.log.1",
-    "telemetry.csv", "telemetry.png", "accuracy.png", "loss.png", "confusion_matrix.png",
-    "report.html",
-)  # fmt: skip
 
 
 def claim_run_folder(path: str | os.PathLike[str]) -> Path:
@@ -40,7 +34,7 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     try:
         make_folder(folder)
         atomic.on_write("claim", folder)
-        check_no_links(folder, (CLAIM, *RUN_FILES, *OTHER_FILES))
+        check_no_links(folder, (CLAIM, *OF_A_RUN, *OTHERS))
         made, claim = _open_claim(folder)
     except FileExistsError as error:
         raise InputError(f"{folder} is a file, not a folder; give another hydra.run.dir") from error
@@ -57,9 +51,9 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     try:
         locked = _lock(claim, folder / CLAIM, sure=made)
         # A run copied from elsewhere without its hidden files is still a run.
-        if not locked or any((folder / name).exists() for name in RUN_FILES):
+        if not locked or any((folder / name).exists() for name in OF_A_RUN):
             raise _taken(folder)
-        in_the_way = [name for name in OTHER_FILES if made and (folder / name).exists()]
+        in_the_way = [name for name in OTHERS if made and (folder / name).exists()]
         if in_the_way:
             raise InputError(
                 f"{folder} holds {in_the_way[0]}, which the run would replace; give another "
@@ -116,7 +110,7 @@ def claim_to_resume(folder: Path) -> None:
     InputError
         A process is working on the run, or the folder cannot be written.
     """
-    check_no_links(folder, (CLAIM, *RUN_FILES, *OTHER_FILES))
+    check_no_links(folder, (CLAIM, *OF_A_RUN, *OTHERS))
     try:
         atomic.on_write("claim", folder)
         claim = atomic.open_own(folder / CLAIM, os.O_CREAT | os.O_RDWR)

@@ -17,8 +17,8 @@ from raspitrain.errors import reason, remedy
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
 from raspitrain.results.figures import type_of_column
+from raspitrain.results.files import LAST
 from raspitrain.results.json_file import write_json
-from raspitrain.results.keeper import LAST
 from raspitrain.results.plots import (
     MOST_CELLS,
     MOST_MISTAKES,

@@ -20,7 +20,8 @@ from yaml import YAMLError
 
 from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
-from raspitrain.results.keeper import BEST
+from raspitrain.export.size import can_be_exported
+from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA, MODEL
 from raspitrain.run.stored import StoredRun, check_holds_run, unfit
 
 if TYPE_CHECKING:
@@ -40,11 +41,6 @@ HARMLESS = {
     "dataset.path",  # the data themselves are compared
     "allowed_targets",
 }
-# Of every run that is complete.
-RESULTS = (
-    "metrics.csv", "best.pt", "accuracy.png", "loss.png", "report.html", "telemetry.csv", "run.log",
-    "config.yaml", "environment.json",
-)  # fmt: skip
 HARMLESS_SECTIONS = ("hardware", "tracker")
 BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
 
@@ -190,9 +186,12 @@ def _complete(
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         status = summary["status"]
-        others = {"confusion_matrix": "confusion_matrix.png", "data": "data.csv"}
-        told = [name for key, name in others.items() if summary.get(key)]
-        results = (folder / name for name in (*RESULTS, *told))
+        others = {
+            CONFUSION: summary.get("per_class"),
+            DATA: summary.get("data"),
+            MODEL: can_be_exported(cfg),
+        }
+        results = (folder / name for name in (*COMPLETE, *filter(others.get, others)))
         if summary.get("unwritten") or not all(path.exists() for path in results):
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
+from raspitrain.results.files import LAST, PREVIOUS
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import FINISHED, PRUNED, status_of
@@ -26,7 +27,6 @@ FILE = "jobs.json"
 FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
 OF_THE_SWEEP = ("launcher", "sweep_name", "resume")  # keys that change nothing about a result
-CHECKPOINTS = ("last.pt", "last.previous.pt")
 SET_ASIDE = "set_aside"
 
 
@@ -237,7 +237,7 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
 def can_be_resumed(job: Job) -> bool:
     """Whether an earlier start has left a checkpoint of this very job to go on from."""
     folder = job.folder
-    if not any((folder / name).is_file() for name in CHECKPOINTS):
+    if not any((folder / name).is_file() for name in (LAST, PREVIOUS)):
         return False
     try:
         if _digest_of(folder / "job.yaml") != job.config_digest:

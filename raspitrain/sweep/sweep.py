@@ -14,7 +14,8 @@ from typing import Any, TextIO
 from raspitrain.errors import InputError, UnwrittenError, input_error, reason, remedy
 from raspitrain.hardware.board import available_cores
 from raspitrain.results.atomic import write_atomic
-from raspitrain.results.folder import CLAIM, OTHER_FILES, RUN_FILES, make_folder
+from raspitrain.results.files import OF_A_RUN, OTHERS
+from raspitrain.results.folder import CLAIM, make_folder
 from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
@@ -320,7 +321,7 @@ def make_ready(job: Job) -> Path | None:
     """Give the job a folder with its configuration in it; results of an earlier start that it
     cannot use are moved, never deleted: the return value says where to."""
     aside = None
-    in_the_way = RUN_FILES if (job.folder / CLAIM).exists() else (*RUN_FILES, *OTHER_FILES)
+    in_the_way = OF_A_RUN if (job.folder / CLAIM).exists() else (*OF_A_RUN, *OTHERS)
     if any((job.folder / name).exists() for name in in_the_way):
         aside = set_aside(job.folder)
     job.folder.mkdir(exist_ok=True)
