@@ -50,7 +50,8 @@ class Figure:
             return f"{round(value):,d}"
         value *= self.scale
         size = abs(value if like is None else self.scale * like)
-        digits = self.digits + 2 if 0 < size < 1 and self.unit != "%" else self.digits
+        is_coarse = self.digits <= 2 and self.unit != "%"
+        digits = self.digits + 2 if is_coarse and 0 < size < 1 else self.digits
         return f"{value:,.{digits}f}"
 
     def words(self, value: float) -> str:
