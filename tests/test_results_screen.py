@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from raspitrain.results import atomic
-from raspitrain.results.screen import Screen, clock, evaluation_line, final_lines, logging_to
+from raspitrain.results.log import logging_to
+from raspitrain.results.screen import Screen, clock, evaluation_line, final_lines
 
 ROOT = Path(__file__).parents[1]
 ROW = {

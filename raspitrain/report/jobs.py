@@ -20,7 +20,7 @@ DAMAGED = "damaged"  # finished, says jobs.json, but what it left cannot be read
 
 
 @dataclass(frozen=True)
-class Job:
+class JobReport:
     """One job of a sweep, every text safe to show and every number finite.
 
     Attributes
@@ -56,7 +56,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepReport:
     folder: Path
     name: str
     task: str
@@ -64,7 +64,7 @@ class Sweep:
     finished: str | None
     command: tuple[str, ...]
     swept: tuple[str, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobReport, ...]
 
     @property
     def figure_names(self) -> list[str]:
@@ -74,7 +74,7 @@ class Sweep:
         return [n for n in FIRST if n in there] + sorted(rest, key=lambda name: "." in name)
 
 
-def load_sweep(folder: Path) -> Sweep:
+def load_sweep(folder: Path) -> SweepReport:
     """Read jobs.json and the summaries; a job whose files will not do says so in its reason.
 
     Raises
@@ -102,7 +102,7 @@ def load_sweep(folder: Path) -> Sweep:
         raise InputError(f"{path} is damaged: it lists no jobs")
     jobs = [_job(folder, entry, k) for k, entry in enumerate(entries)]
     name = content.get("name")
-    return Sweep(
+    return SweepReport(
         folder=folder,
         name=text(name, 200) if isinstance(name, str) and name else folder.name,
         task="throughput" if content.get("task") == "throughput" else "train",
@@ -114,9 +114,11 @@ def load_sweep(folder: Path) -> Sweep:
     )
 
 
-def _job(folder: Path, entry: Any, position: int) -> Job:
+def _job(folder: Path, entry: Any, position: int) -> JobReport:
     if not isinstance(entry, dict):
-        return Job(position, f"job {position}", reason="its entry in jobs.json is no JSON object")
+        return JobReport(
+            position, f"job {position}", reason="its entry in jobs.json is no JSON object"
+        )
     where = entry.get("folder")
     values = entry.get("values")
     number_ = whole(entry.get("number"))
@@ -136,7 +138,7 @@ def _job(folder: Path, entry: Any, position: int) -> Job:
             status, reason = DAMAGED, str(error)
     except OSError as error:
         status, reason = DAMAGED, f"its folder cannot be read ({error.strerror})"
-    return Job(
+    return JobReport(
         number=position if number_ is None else number_,
         name=text(entry.get("name") or where or f"job {position}", 200),
         folder=where if isinstance(where, str) else "",

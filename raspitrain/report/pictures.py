@@ -22,7 +22,7 @@ from raspitrain.report.axes import (
     values_along,
     varied,
 )
-from raspitrain.report.jobs import Sweep
+from raspitrain.report.jobs import SweepReport
 from raspitrain.results.figures import FIGURE, Figure
 from raspitrain.results.plots import FAINT, INK, figure_to, printable
 from raspitrain.results.values import label
@@ -61,7 +61,7 @@ def _words(figure: Figure, value: float, spread: float | None = None) -> str:
     return shown if not spread else f"{shown} ± {spread:,.{digits}f}"
 
 
-def plot_sweep(path: str | os.PathLike[str], sweep: Sweep, answer: Answer) -> None:
+def plot_sweep(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer) -> None:
     """Draw the swept keys against speed and accuracy (throughput: speed and memory).
 
     Parameters
@@ -388,7 +388,7 @@ def _plot_dots(
                 axes.set_xticks(range(len(values)), [printable(label(v), 14) for v in values])
 
 
-def plot_pareto(path: str | os.PathLike[str], sweep: Sweep, answer: Answer) -> None:
+def plot_pareto(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer) -> None:
     """Draw accuracy over training time, every setting a dot, the undominated ones joined.
 
     Nothing is drawn where no setting has both figures.

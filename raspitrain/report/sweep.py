@@ -17,7 +17,7 @@ from raspitrain.report.answer import (
     standard_error,
 )
 from raspitrain.report.axes import short_names
-from raspitrain.report.jobs import Job, Sweep, load_sweep
+from raspitrain.report.jobs import JobReport, SweepReport, load_sweep
 from raspitrain.report.preset import command_line, preset_line, setting_overrides, write_preset
 from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
 from raspitrain.report.sweep_page import sweep_page
@@ -104,7 +104,7 @@ def print_sweep(result: Mapping[str, Any], stream: TextIO | None = None) -> None
     print_result(result, stream)
 
 
-def _write_presets(sweep: Sweep, answer: Answer, *, folded: bool) -> list[str]:
+def _write_presets(sweep: SweepReport, answer: Answer, *, folded: bool) -> list[str]:
     folder = sweep.folder / PRESETS / "experiment"
     chosen = {"fastest": answer.fastest, "most_accurate": answer.most_accurate}
     written = []
@@ -123,7 +123,7 @@ def _write_presets(sweep: Sweep, answer: Answer, *, folded: bool) -> list[str]:
     return written
 
 
-def _result(sweep: Sweep, answer: Answer, *, folded: bool) -> dict[str, Any]:
+def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, Any]:
     numbers = {id(setting): k for k, setting in enumerate(answer.settings)}
     counts: dict[str, int] = {}
     for job in sweep.jobs:
@@ -210,7 +210,7 @@ def _setting(number: int, setting: Setting) -> dict[str, Any]:
     }
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job(job: JobReport) -> dict[str, Any]:
     return {
         "number": job.number,
         "name": job.name,

@@ -6,7 +6,7 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.report.axes import short_names
-from raspitrain.report.jobs import Sweep, job_folder
+from raspitrain.report.jobs import SweepReport, job_folder
 from raspitrain.report.page import (
     Cell,
     Html,
@@ -26,7 +26,7 @@ from raspitrain.results.figures import FIGURE, SHORT
 from raspitrain.results.values import label, number
 
 
-def sweep_page(folder: Path, sweep: Sweep, result: Mapping[str, Any]) -> str:
+def sweep_page(folder: Path, sweep: SweepReport, result: Mapping[str, Any]) -> str:
     """The page of a sweep from what sweep.json holds and the pictures in `folder`."""
     title = f"Sweep {sweep.name}"
     return page(
@@ -115,7 +115,7 @@ def _settings(result: Mapping[str, Any]) -> Html:
                  table(header, rows, frozenset(chosen))])  # fmt: skip
 
 
-def _jobs(folder: Path, sweep: Sweep) -> Html:
+def _jobs(folder: Path, sweep: SweepReport) -> Html:
     there = set(sweep.figure_names)
     columns = [column for column in SHORT if column.key in there]
     keys = short_names(sweep.swept).values()

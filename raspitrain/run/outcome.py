@@ -19,6 +19,7 @@ from raspitrain.results.configuration import write_config
 from raspitrain.results.figures import type_of_column
 from raspitrain.results.files import LAST
 from raspitrain.results.json_file import write_json
+from raspitrain.results.log import LogFile
 from raspitrain.results.plots import (
     MOST_CELLS,
     MOST_MISTAKES,
@@ -27,7 +28,6 @@ from raspitrain.results.plots import (
     plot_loss,
     plot_telemetry,
 )
-from raspitrain.results.screen import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor

@@ -31,7 +31,7 @@ SET_ASIDE = "set_aside"
 
 
 @dataclass
-class Job:
+class SweepJob:
     """One run of a sweep.
 
     Attributes
@@ -79,7 +79,7 @@ class Job:
 
 
 @dataclass
-class Sweep:
+class SweepRecord:
     """What jobs.json holds.
 
     Attributes
@@ -93,7 +93,7 @@ class Sweep:
     task: str
     command: list[str]
     swept: list[str]
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[SweepJob] = field(default_factory=list)
     earlier: list[dict[str, Any]] = field(default_factory=list)
     started: str = field(default_factory=lambda: now())
     finished: str | None = None
@@ -203,7 +203,7 @@ def check_same_keys(record: Mapping[str, Any] | None, swept: Sequence[str], fold
         )
 
 
-def recall(job: Job, record: Mapping[str, Any] | None) -> None:
+def recall(job: SweepJob, record: Mapping[str, Any] | None) -> None:
     """Take over what became of `job` on an earlier start, if its folder says that it finished
     under this very configuration; warn if a damaged file is why it cannot be told."""
     folder = job.folder
@@ -234,7 +234,7 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
     job.seconds = kept.get("seconds") or summary.get("total_seconds")
 
 
-def can_be_resumed(job: Job) -> bool:
+def can_be_resumed(job: SweepJob) -> bool:
     """Whether an earlier start has left a checkpoint of this very job to go on from."""
     folder = job.folder
     if not any((folder / name).is_file() for name in (LAST, PREVIOUS)):
@@ -260,7 +260,7 @@ def earlier_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return kept
 
 
-def _row(record: Mapping[str, Any] | None, job: Job) -> Mapping[str, Any]:
+def _row(record: Mapping[str, Any] | None, job: SweepJob) -> Mapping[str, Any]:
     rows = record.get("jobs") if record is not None else None
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and row.get("name") == job.name:

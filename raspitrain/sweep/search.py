@@ -18,7 +18,7 @@ from raspitrain.errors import InputError
 from raspitrain.results.figures import figure_of, figures_of, type_of_column
 from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.values import number
-from raspitrain.sweep.record import Job
+from raspitrain.sweep.record import SweepJob
 
 if TYPE_CHECKING:
     import optuna
@@ -196,7 +196,7 @@ class Search:
         """The trial as overrides."""
         return [f"{key}={shown(trial.params[key])}" for key in self.space]
 
-    def poll(self, job: Job) -> str | None:
+    def poll(self, job: SweepJob) -> str | None:
         """Tell the study of a running job's new evaluations; the reason to end it, if there is one.
 
         What is told is the best value so far, as that is what the job will be judged by.
