@@ -30,7 +30,7 @@ from raspitrain.report import report_sweep_or_warn
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
 from raspitrain.sweep.process import read_summary
-from raspitrain.sweep.record import Job, Sweep
+from raspitrain.sweep.record import SweepJob, SweepRecord
 from raspitrain.sweep.sweep import (
     OnPoll,
     SweepEnd,
@@ -187,7 +187,7 @@ class ProcessLauncher(Launcher):
         if self.more_to_come:
             launcher["repeat_first"] = False  # each call is a part of the sweep only
         self.sweep_run = SweepRun(
-            Sweep(
+            SweepRecord(
                 folder=self.folder,
                 name=cfg.sweep_name,
                 task=cfg.task,
@@ -253,13 +253,13 @@ def make_jobs(
     swept: Sequence[str],
     *,
     first_number: int,
-) -> list[Job]:
+) -> list[SweepJob]:
     """The jobs of a sweep from what each was composed of, and into what."""
     given = [{o.key: o.value for o in map(split_override, overrides)} for overrides in words]
     typed = [{key: values[key] for key in swept if key in values} for values in given]
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
     return [
-        Job(
+        SweepJob(
             number=number,
             folder=folder / name,
             overrides=list(overrides),
@@ -308,7 +308,7 @@ def _check_folder(config: DictConfig, folder: Path) -> None:
         raise InputError("hydra.sweep.subdir is not read: jobs are called after what is swept.")
 
 
-def _job_return(job: Job, cfg: DictConfig, overrides: list[str]) -> JobReturn:
+def _job_return(job: SweepJob, cfg: DictConfig, overrides: list[str]) -> JobReturn:
     result = JobReturn(overrides=overrides, cfg=cfg, status=JobStatus.COMPLETED)
     result.return_value = (read_summary(job.folder) or {}) | {
         "status": job.status,

@@ -190,7 +190,7 @@ def test_a_run_that_drops_a_thread_says_so(compose, tmp_path, capsys):
     assert summary["thermal"]["dropped_threads"] == 1
     assert summary["bit_reproducible"] is False
     assert summary["thermal"]["throttled"] is True
-    assert "samples/s, slowed down by the board" in capsys.readouterr().out
+    assert "cases/s, slowed down by the board" in capsys.readouterr().out
 
 
 def test_ctrl_c_during_a_pause_is_answered_at_once(tmp_path):

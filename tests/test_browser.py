@@ -103,16 +103,16 @@ def column(page, title, table=0):
 def test_a_click_sorts_numbers_as_numbers_and_a_second_one_turns_them_round(browser, sweep_page):
     page = browser.open(sweep_page, width=360)
     titles = page.evaluate("Array.from(document.querySelectorAll('th'), h => h.textContent)")
-    head = f"th:nth-child({titles.index('samples/s') + 1}) button"
-    before = column(page, "samples/s")
+    head = f"th:nth-child({titles.index('cases/s') + 1}) button"
+    before = column(page, "cases/s")
     page.click(head)
-    numbers = [float(text) for text in column(page, "samples/s") if text]
+    numbers = [float(text) for text in column(page, "cases/s") if text]
     assert numbers == sorted((float(text) for text in before if text), reverse=True)
     assert max(numbers) >= 100 > min(numbers)  # as texts, 99 would come before 100
-    assert column(page, "samples/s")[-2:] == ["", ""]  # the two that did not finish
+    assert column(page, "cases/s")[-2:] == ["", ""]  # the two that did not finish
     page.click(head)
-    assert [float(text) for text in column(page, "samples/s") if text] == numbers[::-1]
-    assert column(page, "samples/s")[-2:] == ["", ""]
+    assert [float(text) for text in column(page, "cases/s") if text] == numbers[::-1]
+    assert column(page, "cases/s")[-2:] == ["", ""]
     assert page.evaluate("document.querySelectorAll('th[aria-sort]').length") == 1
     assert page.complaints() == []
 

@@ -158,7 +158,7 @@ def test_a_measurement_that_cannot_be_written_is_said(compose, tmp_path):
         assert (tmp_path / "run").exists() == (code == 74)
         if code == 74:
             assert f"{name} could not be written" in said(tmp_path)
-            assert "samples/s" in (tmp_path / "stdout.txt").read_text()
+            assert "cases/s" in (tmp_path / "stdout.txt").read_text()
             shutil.rmtree(tmp_path / "run")
 
 

@@ -131,7 +131,7 @@ def test_what_is_printed(grid):
     assert "note: The first job" in shown
     lines = shown.strip().splitlines()
     assert lines[0].split() == [
-        "batch_size", "num_threads", "validation", "%", "test", "%", "samples/s", "seconds",
+        "batch_size", "num_threads", "validation", "%", "test", "%", "cases/s", "seconds",
         "memory", "MB", "°C", "before",
     ]  # fmt: skip
 
@@ -200,7 +200,7 @@ def test_seeds_are_folded_into_mean_and_deviation(tmp_path):
     )
     result = report_sweep(folder)
     assert result["fastest"]["values"] == {"optimizer": "sgd"}
-    assert "; 1 more within one standard error (6 samples/s)" in result["fastest"]["sentence"]
+    assert "; 1 more within one standard error (6 cases/s)" in result["fastest"]["sentence"]
     # The best single seed was one of sgd's.
     assert result["most_accurate"]["values"] == {"optimizer": "adam"}
     assert result["most_accurate"]["overrides"] == ["optimizer=adam"]

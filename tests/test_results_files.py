@@ -518,3 +518,11 @@ def test_a_missing_checkpoint_or_a_folder_is_named(tmp_path):
         load_checkpoint(tmp_path / "last.pt")
     with pytest.raises(InputError, match="cannot be read"):
         load_checkpoint(tmp_path)
+
+
+def test_a_table_from_before_a_column_was_added_is_read(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,step,test_accuracy\n1,10,0.5\n2,20,\n")
+    assert read_rows(tmp_path / "metrics.csv") == [
+        {"epoch": 1, "step": 10, "test_accuracy": 0.5},
+        {"epoch": 2, "step": 20, "test_accuracy": None},
+    ]

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from raspitrain.results import atomic
-from raspitrain.results.screen import Screen, clock, evaluation_line, final_lines, logging_to
+from raspitrain.results.log import logging_to
+from raspitrain.results.screen import Screen, clock, evaluation_line, final_lines
 
 ROOT = Path(__file__).parents[1]
 ROW = {
@@ -41,7 +42,7 @@ SUMMARY = {
     "total_seconds": 3725.0,
     "samples_per_second": 1234.5,
 }
-LINE = "epoch 10/20  loss 0.6931  train 90.0 %  test 87.5 %  1,234 samples/s  0:01:05"
+LINE = "epoch 10/20  loss 0.6931  train 90.0 %  test 87.5 %  1,234 cases/s  0:01:05"
 
 RUN = """
 import logging, sys, threading, time
@@ -107,7 +108,7 @@ def test_a_terminal_gets_a_bar_and_then_a_table(on_a_colour_terminal):
     assert 3 <= len(drawn) < 150
     assert "loss 0.6931" in drawn[-1]
     assert "accuracy 87.5 %" in drawn[-1]
-    assert "1,234 samples/s" in drawn[-1]
+    assert "1,234 cases/s" in drawn[-1]
     assert re.search(r"\d:\d\d:\d\d left", drawn[-1])
     asked, threads = re.search(r"asked (\d+) threads (\d+)", written).groups()
     assert 1 <= int(asked) <= len(drawn)
@@ -159,7 +160,7 @@ def test_a_pipe_gets_a_plain_line_an_evaluation(environment):
     written = done.stdout.decode()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", written)
     lines = written.splitlines()
-    assert lines[0] == "epoch 1/20  loss 0.5000  test 87.5 %  1,234 samples/s  0:01:05"
+    assert lines[0] == "epoch 1/20  loss 0.5000  test 87.5 %  1,234 cases/s  0:01:05"
     assert [line.split()[1] for line in lines[:20]] == [f"{k}/20" for k in range(1, 21)]
     assert lines[20:23] == ["", "test accuracy  97.5 %", "folder         out"]
     assert done.stderr == b"asked 0 threads 1\n"
@@ -235,7 +236,7 @@ def test_the_loss_is_asked_for_only_when_the_bar_is_redrawn(monkeypatch):
             screen.step(1, loss)
     assert 30 <= len(asked) <= 40  # ten seconds, four times a second
     assert "0:00:05 left" in stream.getvalue()
-    assert "100 samples/s" in stream.getvalue()
+    assert "100 cases/s" in stream.getvalue()
 
 
 def test_an_exception_gives_the_terminal_back(monkeypatch):
@@ -263,7 +264,7 @@ def test_the_final_table():
         "macro F1       95.1 %",
         "model          epoch 12, best on validation",
         "time           1:02:05",
-        "speed          1,234 samples/s",
+        "speed          1,234 cases/s",
         "folder         out",
     ]
 

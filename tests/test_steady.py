@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from raspitrain.results import log as log_module
 from raspitrain.results import screen as screen_module
-from raspitrain.results.screen import Screen, logging_to
+from raspitrain.results.log import logging_to
+from raspitrain.results.screen import Screen
 
 # Memory and open files at two rows of metrics.csv, noted from within the run as it writes them.
 SCRIPT = """
@@ -85,7 +87,7 @@ def test_a_long_run_fills_no_journal(monkeypatch):
 
 
 def test_the_log_keeps_what_is_latest_and_not_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(screen_module, "LOG_BYTES", 10_000)
+    monkeypatch.setattr(log_module, "LOG_BYTES", 10_000)
     with logging_to(tmp_path):
         for number in range(2000):
             logging.getLogger("raspitrain").info("line %d", number)

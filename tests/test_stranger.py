@@ -577,7 +577,7 @@ def test_a_run_writes_through_no_link(name, is_there, stopped, tmp_path):
 
 def test_what_is_added_to_is_a_file_of_its_own(tmp_path):
     """Should a link be put there later, or a second name for a file: it is not written either."""
-    from raspitrain.results.screen import logging_to
+    from raspitrain.results.log import logging_to
     from raspitrain.results.table import append_row
     from raspitrain.results.telemetry import append_telemetry
 

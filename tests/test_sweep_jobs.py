@@ -17,7 +17,7 @@ import pytest
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.results import atomic
 from raspitrain.sweep import process
-from raspitrain.sweep.record import Job, Sweep
+from raspitrain.sweep.record import SweepJob, SweepRecord
 from raspitrain.sweep.sweep import SweepRun, check_threads, share_cores
 
 LAUNCHER = {
@@ -33,7 +33,7 @@ DONE = """echo '{"status": "completed", "samples_per_second": 1234.5}' > summary
 
 def make_jobs(folder, count=3):
     return [
-        Job(
+        SweepJob(
             number=k,
             folder=folder / f"x={k}",
             overrides=[f"x={k}"],
@@ -53,7 +53,7 @@ def sweep(tmp_path):
         folder = tmp_path / "sweep"
         jobs = make_jobs(folder) if jobs is None else jobs
         with SweepRun(
-            Sweep(folder, name=None, task=task, command=["python"], swept=["x"]),
+            SweepRecord(folder, name=None, task=task, command=["python"], swept=["x"]),
             LAUNCHER | launcher,
             on_poll=on_poll,
             make_command=lambda folder, limits, resume: [
@@ -86,7 +86,7 @@ def test_jobs_run_with_their_own_variables_and_are_recorded(sweep):
     assert rows[1]["folder"] == "x=1"
     lines = stream.getvalue().splitlines()
     assert [line.split()[:2] for line in lines] == [["1/3", "x=0"], ["2/3", "x=1"], ["3/3", "x=2"]]
-    assert "1,234 samples/s" in lines[0]
+    assert "1,234 cases/s" in lines[0]
     assert "left" in lines[0]
     assert "left" not in lines[2]
 
@@ -228,7 +228,7 @@ def test_jobs_that_are_asked_for_no_more_are_mentioned_and_stay(sweep):
 def test_a_job_whose_configuration_has_changed_is_run_again_and_its_old_result_kept(sweep):
     sweep(f"echo old > result; {DONE}")
     jobs = make_jobs(sweep.folder)
-    jobs[1] = Job(1, jobs[1].folder, ["x=1"], {"x": 1}, config="x: 1\ny: 2\n", environment={})
+    jobs[1] = SweepJob(1, jobs[1].folder, ["x=1"], {"x": 1}, config="x: 1\ny: 2\n", environment={})
     sweep(f"echo new > result; {DONE}", jobs=jobs)
     results = [(sweep.folder / f"x={k}" / "result").read_text() for k in range(3)]
     assert results == ["old\n", "new\n", "old\n"]
@@ -369,13 +369,13 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_sweep_jobs import LAUNCHER, make_jobs
-from raspitrain.sweep.record import Sweep
+from raspitrain.sweep.record import SweepRecord
 from raspitrain.sweep.sweep import SweepRun
 
 folder = Path({folder!r})
 job = {job!r}
 with SweepRun(
-    Sweep(folder, name=None, task="train", command=["python"], swept=["x"]), LAUNCHER,
+    SweepRecord(folder, name=None, task="train", command=["python"], swept=["x"]), LAUNCHER,
     make_command=lambda folder, limits, resume: ["sh", "-c", f"cd '{{folder}}'; {{job}}"],
 ) as sweep_run:
     sweep_run.run(make_jobs(folder))
@@ -482,7 +482,7 @@ def test_a_search_launches_again_and_again_and_keeps_what_was(tmp_path):
 
     def search(jobs):
         with SweepRun(
-            Sweep(folder, name=None, task="train", command=["python"], swept=["x"]),
+            SweepRecord(folder, name=None, task="train", command=["python"], swept=["x"]),
             LAUNCHER,
             keep_earlier=True,
             make_command=lambda folder, limits, resume: ["sh", "-c", f"cd '{folder}'; {DONE}"],

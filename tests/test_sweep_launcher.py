@@ -194,10 +194,10 @@ def test_options_may_stand_between_overrides(multirun, monkeypatch, tmp_path):
 
 
 def test_the_command_to_go_on_names_the_folder_where_it_was_not_given(tmp_path, monkeypatch):
-    from raspitrain.sweep.record import Sweep
+    from raspitrain.sweep.record import SweepRecord
 
     monkeypatch.chdir(tmp_path)
-    sweep = Sweep(
+    sweep = SweepRecord(
         tmp_path / "outputs" / "a b",
         None,
         "train",

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra_plugins.raspitrain_optuna import _values
 from raspitrain.errors import InputError
 from raspitrain.results.table import append_row
-from raspitrain.sweep.record import Job
+from raspitrain.sweep.record import SweepJob
 from raspitrain.sweep.search import Choice, Numbers, Search, check_settings
 
 SETTINGS = {
@@ -48,7 +48,7 @@ def run_trial(found, trial, folder, accuracies, reason=None):
 
     Returns the evaluation at which it was to be ended and why, if it was.
     """
-    job = Job(trial.number, folder / f"job {trial.number}", [], {}, "a: 1\n", {})
+    job = SweepJob(trial.number, folder / f"job {trial.number}", [], {}, "a: 1\n", {})
     job.folder.mkdir(exist_ok=True)
     for k, accuracy in enumerate(accuracies, start=1):
         append_row(job.folder / "metrics.csv", {"epoch": k, "validation_accuracy": accuracy})
@@ -131,7 +131,7 @@ def test_nothing_is_ended_without_a_pruner_or_for_a_figure_that_comes_at_the_end
         folder.mkdir()
         found = search(folder, **settings)
         for (trial,) in found.batches(1):
-            job = Job(trial.number, folder, [], {}, "a: 1\n", {})
+            job = SweepJob(trial.number, folder, [], {}, "a: 1\n", {})
             append_row(folder / "metrics.csv", {"epoch": 1, "validation_accuracy": 0.0})
             assert found.poll(job) is None
             summary = finished(0.5) | {"total_seconds": 3.0 + trial.number}

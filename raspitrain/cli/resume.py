@@ -16,7 +16,7 @@ from raspitrain.config.overrides import check_given_once
 from raspitrain.config.yaml_file import check_file
 from raspitrain.errors import InputError, visible
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
-from raspitrain.results.folder import RUN_FILES
+from raspitrain.results.files import OF_A_RUN
 from raspitrain.run.resume import resume
 
 KEY = "resume="
@@ -86,7 +86,7 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
             "hydra.run.dir=FOLDER."
         )
     folder = Path(given[0])
-    if not any((folder / name).exists() for name in RUN_FILES):
+    if not any((folder / name).exists() for name in OF_A_RUN):
         return others
     started_with = _started_with(folder)
     new = [word for word in others if not word.startswith(FOLDER) and word not in started_with]

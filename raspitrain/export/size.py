@@ -1,8 +1,19 @@
 """What exporting at the end of a run takes of memory; nothing heavy is imported."""
 
+from collections.abc import Mapping
+from typing import Any
+
 MOST_BYTES = 32_000_000  # of windows that are compared, and of their logits
 LOGITS = 6  # numbers that comparing takes for each logit
 COPIES = 10  # of the weights: as stored, as a network, folded in float64, packed twice, in engines
+
+
+TARGET = "raspitrain.model.mobilenetv3.mobilenetv3"  # the network that the engine runs
+
+
+def can_be_exported(cfg: Mapping[str, Any]) -> bool:
+    """Whether a run of this configuration leaves a model.rpt; those of before 0.2 leave none."""
+    return cfg.get("export", "none") != "none" and cfg["model"].get("_target_") == TARGET
 
 
 def most_windows(num_channels: int, length: int, num_classes: int) -> int:

@@ -9,11 +9,11 @@ from torch import nn
 
 import raspitrain
 from raspitrain.errors import InputError
+from raspitrain.export.size import TARGET
 from raspitrain.export.write import Answer, Contract
 from raspitrain.model.mobilenetv3 import MobileNetV3, mobilenetv3
 from raspitrain.results.checkpoint import load_checkpoint
 
-TARGET = "raspitrain.model.mobilenetv3.mobilenetv3"
 BEST = "best.pt"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raspitrain.report.jobs import Job, Sweep
+from raspitrain.report.jobs import JobReport, SweepReport
 
 SEED = "seed"
 NOTABLE_DRIFT = 0.05  # of the speed of the first job, between it and its repeat
@@ -39,11 +39,11 @@ class Setting:
     """
 
     values: Mapping[str, Any]
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobReport, ...]
     figures: Mapping[str, Mean]
 
     @property
-    def finished(self) -> tuple[Job, ...]:
+    def finished(self) -> tuple[JobReport, ...]:
         return tuple(job for job in self.jobs if job.finished)
 
     @property
@@ -84,7 +84,7 @@ class Answer:
     warnings: tuple[str, ...]
 
 
-def find_answer(sweep: Sweep) -> Answer:
+def find_answer(sweep: SweepReport) -> Answer:
     """Fold seeds, choose, compare; unfinished jobs and repeats choose nothing."""
     settings = fold_seeds(sweep)
     done = [setting for setting in settings if setting.finished]
@@ -126,9 +126,9 @@ def best_of(
     return min(there, key=lambda s: (sign * _rounded(s.mean(figure)), *_slowness(s)), default=None)
 
 
-def fold_seeds(sweep: Sweep) -> tuple[Setting, ...]:
+def fold_seeds(sweep: SweepReport) -> tuple[Setting, ...]:
     """The settings of a sweep in the order of their first jobs; the repeat is left out."""
-    groups: dict[str, list[Job]] = {}
+    groups: dict[str, list[JobReport]] = {}
     for job in sweep.jobs:
         if job.repeat_of is not None:
             continue
@@ -139,7 +139,7 @@ def fold_seeds(sweep: Sweep) -> tuple[Setting, ...]:
     return tuple(_setting(jobs) for jobs in groups.values())
 
 
-def _setting(jobs: Sequence[Job]) -> Setting:
+def _setting(jobs: Sequence[JobReport]) -> Setting:
     values: dict[str, list[float]] = {}
     for job in jobs:
         if job.finished:
@@ -159,7 +159,7 @@ def _mean(numbers: Sequence[float]) -> Mean:
     return Mean(statistics.fmean(numbers), std, len(numbers))
 
 
-def _accuracy_figure(sweep: Sweep, done: Sequence[Setting]) -> tuple[str | None, list[str]]:
+def _accuracy_figure(sweep: SweepReport, done: Sequence[Setting]) -> tuple[str | None, list[str]]:
     if sweep.task == "throughput" or not done:
         return None, []
     jobs = [job for setting in done for job in setting.finished]
@@ -178,7 +178,7 @@ def _accuracy_figure(sweep: Sweep, done: Sequence[Setting]) -> tuple[str | None,
     ]
 
 
-def find_drift(sweep: Sweep) -> dict[str, Any] | None:
+def find_drift(sweep: SweepReport) -> dict[str, Any] | None:
     """How the repeat of a job at the end compares with the job itself."""
     by_number = {job.number: job for job in sweep.jobs if job.repeat_of is None}
     for repeat in reversed(sweep.jobs):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raspitrain.report.answer import SEED, Setting
-from raspitrain.report.read import label, number
+from raspitrain.results.values import label, number
 
 MOST_VALUES = 12  # along one side of a heat map
 

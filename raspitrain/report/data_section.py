@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raspitrain.report.page import Cell, Html, facts, join, number_cell, table, tag
-from raspitrain.report.read import number, text, texts, whole
+from raspitrain.results.values import number, text, texts, whole
 
 MOST = 200  # channels or classes in a table
 PARTS = ("train", "validation", "test")

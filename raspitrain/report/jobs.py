@@ -7,41 +7,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from raspitrain.errors import InputError
-from raspitrain.report.read import Figures, label, number, read_json, scalars, text, texts, whole
+from raspitrain.report.read import read_json
+from raspitrain.results.figures import FIRST, figures_of
 from raspitrain.results.summary import FINISHED, status_of
+from raspitrain.results.values import Scalars, label, number, text, texts, whole
 
 FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
 
 OPEN = ("pending", "running")
-PRUNED = "pruned"  # a search saw early that it would not win: no failure, and no answer
 DAMAGED = "damaged"  # finished, says jobs.json, but what it left cannot be read
-
-# Told apart elsewhere: the status has a column of its own, the lists are no figures.
-NOT_FIGURES = ("status", "reason", "task")
-# The order of the columns; whatever else the summaries hold follows.
-FIRST = (
-    "test_accuracy",
-    "validation_accuracy",
-    "test_balanced_accuracy",
-    "test_macro_f1",
-    "test_loss",
-    "samples_per_second",
-    "ms_per_step",
-    "training_seconds",
-    "total_seconds",
-    "peak_memory_mb",
-    "num_threads",
-    "batch_size",
-    "epochs",
-    "steps",
-    "seed",
-    "num_parameters",
-)
 
 
 @dataclass(frozen=True)
-class Job:
+class JobReport:
     """One job of a sweep, every text safe to show and every number finite.
 
     Attributes
@@ -62,7 +41,7 @@ class Job:
     exit_code: int | None = None
     seconds: float | None = None
     repeat_of: int | None = None
-    figures: Figures = field(default_factory=dict)
+    figures: Scalars = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -77,7 +56,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepReport:
     folder: Path
     name: str
     task: str
@@ -85,7 +64,7 @@ class Sweep:
     finished: str | None
     command: tuple[str, ...]
     swept: tuple[str, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobReport, ...]
 
     @property
     def figure_names(self) -> list[str]:
@@ -95,7 +74,7 @@ class Sweep:
         return [n for n in FIRST if n in there] + sorted(rest, key=lambda name: "." in name)
 
 
-def load_sweep(folder: Path) -> Sweep:
+def load_sweep(folder: Path) -> SweepReport:
     """Read jobs.json and the summaries; a job whose files will not do says so in its reason.
 
     Raises
@@ -123,7 +102,7 @@ def load_sweep(folder: Path) -> Sweep:
         raise InputError(f"{path} is damaged: it lists no jobs")
     jobs = [_job(folder, entry, k) for k, entry in enumerate(entries)]
     name = content.get("name")
-    return Sweep(
+    return SweepReport(
         folder=folder,
         name=text(name, 200) if isinstance(name, str) and name else folder.name,
         task="throughput" if content.get("task") == "throughput" else "train",
@@ -135,14 +114,16 @@ def load_sweep(folder: Path) -> Sweep:
     )
 
 
-def _job(folder: Path, entry: Any, position: int) -> Job:
+def _job(folder: Path, entry: Any, position: int) -> JobReport:
     if not isinstance(entry, dict):
-        return Job(position, f"job {position}", reason="its entry in jobs.json is no JSON object")
+        return JobReport(
+            position, f"job {position}", reason="its entry in jobs.json is no JSON object"
+        )
     where = entry.get("folder")
     values = entry.get("values")
     number_ = whole(entry.get("number"))
     status, reason = text(entry.get("status"), 40), entry.get("reason")
-    figures: Figures = {}
+    figures: Scalars = {}
     try:
         inside = job_folder(folder, where)
         # A job that did not finish may have left figures too, but need not.
@@ -157,7 +138,7 @@ def _job(folder: Path, entry: Any, position: int) -> Job:
             status, reason = DAMAGED, str(error)
     except OSError as error:
         status, reason = DAMAGED, f"its folder cannot be read ({error.strerror})"
-    return Job(
+    return JobReport(
         number=position if number_ is None else number_,
         name=text(entry.get("name") or where or f"job {position}", 200),
         folder=where if isinstance(where, str) else "",
@@ -192,14 +173,6 @@ def job_folder(sweep: Path, name: Any) -> Path:
     except (OSError, RuntimeError) as error:
         raise InputError(f"its folder {text(name, 100)!r} is a link that leads nowhere") from error
     return path
-
-
-def figures_of(summary: Mapping[str, Any]) -> Figures:
-    """The figures of a summary.json, and the validation accuracy of the model it reports."""
-    figures = scalars({k: v for k, v in summary.items() if k not in NOT_FIGURES})
-    best = figures.get("best.validation_accuracy")
-    # "best" is the chosen one: what the validation part said of the model that is reported.
-    return figures if best is None else {"validation_accuracy": best} | figures
 
 
 def _value(value: Any) -> Any:

@@ -14,72 +14,14 @@ from urllib.parse import quote
 
 from raspitrain.errors import InputError
 from raspitrain.report.read import read_bytes
+from raspitrain.results.figures import Figure
 
 LONG = 24  # letters; what is longer may be broken into lines
 LARGEST_PICTURE = 4 * 10**6  # bytes
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #222; --soft: #666; --line: #ccc; --paper: #fff;
-  --card: #f3f5f7; --good: #00694b; --bad: #a8280b; --link: #0b5394; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e4e4; --soft: #a5a5a5; --line: #444;
-  --paper: #16181b; --card: #22262a; --good: #5fd0a5; --bad: #ff9a7a; --link: #8ec5ff; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 70rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-a { color: var(--link); } p { margin: .5rem 0; }
-.soft { color: var(--soft); } .good { color: var(--good); } .bad { color: var(--bad); }
-.number { font-size: 2.4rem; font-weight: 650; line-height: 1.2; }
-.cards { display: grid; gap: .8rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
-.card { background: var(--card); border-radius: .5rem; padding: .8rem 1rem; min-width: 0; }
-.note { border-left: .25rem solid var(--bad); padding-left: .8rem; }
-pre { background: var(--card); border-radius: .4rem; padding: .6rem .8rem; margin: .4rem 0;
-  white-space: pre-wrap; font-size: .85rem; } pre.line { user-select: all; }
-.card pre { background: var(--paper); } .card h2 { margin-top: 0; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-figure { margin: 0; max-width: 100%; } figcaption { color: var(--soft); font-size: .85rem; }
-img { display: block; max-width: min(100%, 32rem); height: auto; background: #fff;
-  border-radius: .4rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td.n { overflow-wrap: normal; }
-th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; }
-td { white-space: nowrap; }
-td.long, .facts td { white-space: normal; min-width: 8rem; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th button { all: unset; cursor: pointer; font-weight: 600; white-space: nowrap; }
-th button:focus-visible { outline: 2px solid var(--link); }
-th button::after { content: "\\2195"; color: var(--soft); padding-left: .25em; font-weight: 400; }
-th[aria-sort=ascending] button::after { content: "\\2191"; color: var(--ink); }
-th[aria-sort=descending] button::after { content: "\\2193"; color: var(--ink); }
-tr.best td { font-weight: 650; } details { margin: .5rem 0; } summary { cursor: pointer; }
-"""
-
-# A click sorts by that column, a second one the other way round; empty cells stay at the end.
-SCRIPT = """
-"use strict";
-for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = Array.from(table.tHead.rows[0].cells), body = table.tBodies[0];
-  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
-    const numeric = head.classList.contains("n");
-    const first = numeric ? "descending" : "ascending";
-    const other = numeric ? "ascending" : "descending";
-    const order = head.getAttribute("aria-sort") === first ? other : first;
-    const sign = order === "ascending" ? 1 : -1;
-    const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
-    const rows = Array.from(body.rows, row => [value(row), row]);
-    rows.sort(([a], [b]) => {
-      if (a === "" || b === "") return (a === "") - (b === "");
-      return sign * (numeric ? a - b : a.localeCompare(b, undefined, {numeric: true}));
-    });
-    for (const [, row] of rows) body.append(row);
-    for (const each of heads) each.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", order);
-  }));
-}
-"""
+STYLE, SCRIPT = (
+    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+)
 
 
 class Html(str):
@@ -149,6 +91,11 @@ def number_cell(value: float | None, form: str = ",.4g", scale: float = 1, after
         return Cell()
     shown = int(value) if form.endswith("d") else scale * value
     return Cell(f"{shown:{form}}{after}", value)
+
+
+def figure_cell(figure: Figure, value: float | None, after: str = "") -> Cell:
+    """A figure as its table says, without its unit: that stands at the head of the column."""
+    return Cell() if value is None else Cell(f"{figure.number(value)}{after}", value)
 
 
 def table(

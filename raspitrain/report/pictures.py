@@ -8,8 +8,7 @@ as in a search that tries other values each time, is drawn as dots.
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from raspitrain.report.answer import Answer, Setting, best_of
@@ -23,13 +22,14 @@ from raspitrain.report.axes import (
     values_along,
     varied,
 )
-from raspitrain.report.jobs import Sweep
-from raspitrain.report.read import label
+from raspitrain.report.jobs import SweepReport
+from raspitrain.results.figures import FIGURE, Figure
 from raspitrain.results.plots import FAINT, INK, figure_to, printable
+from raspitrain.results.values import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Sheet
 
 WIDTH = 5.0  # inches; at 200 dots an inch a phone shows the letters in their own size
 DPI = 200
@@ -41,43 +41,27 @@ MAP = "cividis"  # the same to readers with and without colour blindness; bright
 LONG_WORD = 8  # letters: longer values stand at the side of a heat map, not below it
 
 
-@dataclass(frozen=True)
-class Measure:
-    figure: str
-    title: str
-    show: Callable[[float, float], str]
-    scale: float = 1
-    more_is_better: bool = True
-
-    def best(self, settings: Sequence[Setting]) -> Setting | None:
-        """The one that the answers name too, where these are all."""
-        return best_of(settings, self.figure, more_is_better=self.more_is_better)
-
-    def words(self, value: float, spread: float | None = None) -> str:
-        """A value, and its deviation with as many digits."""
-        shown = self.show(value, value)
-        return shown if not spread else f"{shown} ± {self.show(spread, value)}"
-
-
-def measures(task: str, accuracy: str | None) -> list[Measure]:
+def measures(task: str, accuracy: str | None) -> list[Figure]:
     """What is drawn of a sweep, the first first."""
-    speed = Measure("samples_per_second", "Samples per second", show_large)
+    speed = FIGURE["samples_per_second"]
     if task == "throughput":
-        memory = Measure("peak_memory_mb", "Peak memory in MB", show_large, more_is_better=False)
-        return [speed, memory]
-    if accuracy is None:
-        return [speed]
-    part = accuracy.split("_")[0].capitalize()
-    return [Measure(accuracy, f"{part} accuracy in %", lambda v, _: f"{v:.1f}", 100), speed]
+        return [speed, FIGURE["peak_memory_mb"]]
+    return [speed] if accuracy is None else [FIGURE[accuracy], speed]
 
 
-def show_large(value: float, like: float) -> str:
-    """With three digits of `like`, and no fraction where that has none."""
-    digits = 0 if abs(like) >= 100 else 1 if abs(like) >= 10 else 2
-    return f"{value:,.{digits}f}"
+def _best(figure: Figure, settings: Sequence[Setting]) -> Setting | None:
+    """The one that the answers name too, where these are all."""
+    return best_of(settings, figure.key, more_is_better=figure.better > 0)
 
 
-def plot_sweep(path: str | os.PathLike[str], sweep: Sweep, answer: Answer) -> None:
+def _words(figure: Figure, value: float, spread: float | None = None) -> str:
+    """A value in the figure's unit, and its deviation with as many digits; of a large one three."""
+    digits = 1 if figure.unit == "%" else 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    shown = f"{value:,.{digits}f}"
+    return shown if not spread else f"{shown} ± {spread:,.{digits}f}"
+
+
+def plot_sweep(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer) -> None:
     """Draw the swept keys against speed and accuracy (throughput: speed and memory).
 
     Parameters
@@ -90,7 +74,7 @@ def plot_sweep(path: str | os.PathLike[str], sweep: Sweep, answer: Answer) -> No
     short = {k: printable(v) for k, v in short_names(sweep.swept).items()}
     many = len(keys) > 2
     if len(keys) >= 2:
-        keys = by_importance(settings, keys, [m.figure for m in drawn])
+        keys = by_importance(settings, keys, [m.key for m in drawn])
     if len(keys) >= 2 and fills_a_grid(settings, keys[:2]):
         _plot_maps(path, settings, keys, short, drawn)
     elif many or len(keys) == 2:
@@ -121,7 +105,7 @@ def _plot_maps(
     settings: Sequence[Setting],
     keys: Sequence[str],
     short: dict[str, str],
-    drawn: Sequence[Measure],
+    drawn: Sequence[Figure],
 ) -> None:
     """Heat maps of the first two keys, one below the other; the other keys in the titles."""
     down, across = sorted(keys[:2], key=lambda k: (not _long(settings, k),
@@ -149,7 +133,7 @@ def _plot_maps(
                 _draw_map(axes[k], inside, settings, measure, (across, xs), (down, ys))
                 axes[k].set_xlabel(short[across])
                 axes[k].set_ylabel(short[down])
-                title = measure.title if not name else f"{measure.title}\n{printable(name, 48)}"
+                title = measure.axis if not name else f"{measure.axis}\n{printable(name, 48)}"
                 axes[k].set_title(title)
                 k += 1
 
@@ -162,7 +146,7 @@ def _draw_map(
     axes: "Axes",
     inside: Sequence[Setting],
     settings: Sequence[Setting],
-    measure: Measure,
+    measure: Figure,
     across: tuple[str, Sequence[Any]],
     down: tuple[str, Sequence[Any]],
 ) -> None:
@@ -173,17 +157,17 @@ def _draw_map(
     from matplotlib.patches import Rectangle
 
     (x_key, xs), (y_key, ys) = across, down
-    everywhere = [v for s in settings if (v := s.mean(measure.figure)) is not None]
+    everywhere = [v for s in settings if (v := s.mean(measure.key)) is not None]
     low, high = (min(everywhere), max(everywhere)) if everywhere else (0.0, 1.0)
     if low == high:
         low, high = low - 1, high + 1
-    colours = matplotlib.colormaps[MAP if measure.more_is_better else f"{MAP}_r"]
+    colours = matplotlib.colormaps[MAP if measure.better > 0 else f"{MAP}_r"]
     norm = Normalize(low, high)
-    best, framed = measure.best(inside), None
+    best, framed = _best(measure, inside), None
     size = float(np.clip(60 / len(xs), 6.5, 11))
     for x, y in itertools.product(range(len(xs)), range(len(ys))):
         here = [s for s in inside if s.values.get(x_key) == xs[x] and s.values.get(y_key) == ys[y]]
-        chosen = measure.best(here)
+        chosen = _best(measure, here)
         corner = (x - 0.5, y - 0.5)
         if chosen is None:
             axes.add_patch(
@@ -196,11 +180,11 @@ def _draw_map(
             continue
         if chosen is best:
             framed = (x, y)
-        found = chosen.figures[measure.figure]
+        found = chosen.figures[measure.key]
         colour = colours(norm(found.mean))
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", lw=1.5))
         spread = measure.scale * found.std if found.std and len(xs) <= 6 else None
-        words = measure.words(measure.scale * found.mean, spread).replace(" ±", "\n±")
+        words = _words(measure, measure.scale * found.mean, spread).replace(" ±", "\n±")
         words += "*" if chosen.throttled else ""
         dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.5
         axes.text(
@@ -226,17 +210,17 @@ def _plot_curves(
     settings: Sequence[Setting],
     key: str,
     short: dict[str, str],
-    drawn: Sequence[Measure],
+    drawn: Sequence[Figure],
 ) -> None:
     xs = [float(x) for x in values_along(settings, key)]
     logarithmic = is_logarithmic(xs)
     with figure_to(path, figsize=(WIDTH, 2.6 * len(drawn) + 0.2), dpi=DPI) as figure:
         panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         for axes, measure in zip(panels, drawn, strict=True):
-            done = [s for s in settings if s.mean(measure.figure) is not None]
+            done = [s for s in settings if s.mean(measure.key) is not None]
             done.sort(key=lambda s: float(s.values[key]))
             x = [float(s.values[key]) for s in done]
-            means = [s.figures[measure.figure] for s in done]
+            means = [s.figures[measure.key] for s in done]
             y = [measure.scale * m.mean for m in means]
             spread = [measure.scale * (m.std or 0.0) for m in means]
             line = "-" if len(xs) <= 20 else ""
@@ -245,8 +229,8 @@ def _plot_curves(
                 axes.errorbar(x, y, spread, fmt="none", ecolor=DOT, capsize=4, linewidth=1.5)
             _mark_best(axes, x, y, done, measure, logarithmic=logarithmic)
             _mark_missing(axes, [float(s.values[key]) for s in settings
-                                 if s.mean(measure.figure) is None])  # fmt: skip
-            axes.set_title(measure.title)
+                                 if s.mean(measure.key) is None])  # fmt: skip
+            axes.set_title(measure.axis)
             axes.margins(x=0.08, y=0.18)
             _ticks(axes, xs, logarithmic)
         panels[-1].set_xlabel(short[key])
@@ -257,11 +241,11 @@ def _mark_best(
     x: Sequence[float],
     y: Sequence[float],
     done: Sequence[Setting],
-    measure: Measure,
+    measure: Figure,
     *,
     logarithmic: bool,
 ) -> None:
-    best = measure.best(done)
+    best = _best(measure, done)
     if best is None:
         axes.text(0.5, 0.5, "no job has finished", transform=axes.transAxes, ha="center")
         axes.set_yticks([])
@@ -272,7 +256,7 @@ def _mark_best(
     # Beside the point, where no bar of a deviation goes, and towards the middle.
     middle = math.sqrt(max(x) * min(x)) if logarithmic else (max(x) + min(x)) / 2
     right = x[k] > middle
-    axes.annotate(measure.words(y[k]), (x[k], y[k]), (-9 if right else 9, 5),
+    axes.annotate(_words(measure, y[k]), (x[k], y[k]), (-9 if right else 9, 5),
                   textcoords="offset points", ha="right" if right else "left",
                   fontweight="bold", color=BEST)  # fmt: skip
 
@@ -315,7 +299,7 @@ def _plot_bars(
     settings: Sequence[Setting],
     names: Sequence[str],
     key: str,
-    drawn: Sequence[Measure],
+    drawn: Sequence[Figure],
     together: Setting | None = None,
 ) -> None:
     """A bar a setting, first at the top; accuracies as dots on an axis that need not begin at 0.
@@ -328,12 +312,12 @@ def _plot_bars(
     with figure_to(path, figsize=(WIDTH, height), dpi=DPI) as figure:
         panels = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
         for axes, measure in zip(panels, drawn, strict=True):
-            means = [s.mean(measure.figure) for s in settings]
-            best = None if together is not None else measure.best(settings)
+            means = [s.mean(measure.key) for s in settings]
+            best = None if together is not None else _best(measure, settings)
             from_zero = measure.scale == 1
             ends = [
                 measure.scale * (m.mean + sign * (m.std or 0.0))
-                for s in settings if (m := s.figures.get(measure.figure)) is not None
+                for s in settings if (m := s.figures.get(measure.key)) is not None
                 for sign in (-1, 1)
             ]  # fmt: skip
             low = 0.0 if from_zero else min(ends, default=0.0)
@@ -345,14 +329,14 @@ def _plot_bars(
                     axes.text(low, k, f"  {words}", va="center", fontstyle="italic")
                     continue
                 value *= measure.scale
-                spread = (setting.figures[measure.figure].std or 0.0) * measure.scale
+                spread = (setting.figures[measure.key].std or 0.0) * measure.scale
                 colour = BEST if setting is best else DOT
                 if from_zero:
                     axes.barh(k, value, height=0.62, color=colour, xerr=spread or None)
                 else:
                     axes.errorbar(value, k, xerr=spread or None, fmt="o", markersize=9,
                                   color=colour, capsize=4)  # fmt: skip
-                words = measure.words(value, spread) + ("*" if setting.throttled else "")
+                words = _words(measure, value, spread) + ("*" if setting.throttled else "")
                 weight = "bold" if setting is best else "normal"
                 axes.annotate(words, (value + spread, k), (7, 0), textcoords="offset points",
                               va="center", fontweight=weight)  # fmt: skip
@@ -361,12 +345,14 @@ def _plot_bars(
             axes.set_yticks(range(len(settings)), [printable(name, 24) for name in names])
             axes.set_ylabel(key)
             axes.grid(axis="y", visible=False)
-            mean = None if together is None else together.figures.get(measure.figure)
+            mean = None if together is None else together.figures.get(measure.key)
             if mean is not None:
-                words = measure.words(measure.scale * mean.mean, measure.scale * (mean.std or 0.0))
-                axes.set_title(f"{measure.title}: {words}")
+                words = _words(
+                    measure, measure.scale * mean.mean, measure.scale * (mean.std or 0.0)
+                )
+                axes.set_title(f"{measure.axis}: {words}")
             else:
-                axes.set_title(measure.title)
+                axes.set_title(measure.axis)
 
 
 def _plot_dots(
@@ -374,7 +360,7 @@ def _plot_dots(
     settings: Sequence[Setting],
     keys: Sequence[str],
     short: dict[str, str],
-    drawn: Sequence[Measure],
+    drawn: Sequence[Figure],
 ) -> None:
     """The first measure over each key, a dot a setting."""
     measure = drawn[0]
@@ -383,26 +369,26 @@ def _plot_dots(
         for axes, key in zip(panels, keys, strict=True):
             values = values_along(settings, key)
             numeric = is_numeric(values)
-            done = [s for s in settings if s.mean(measure.figure) is not None]
+            done = [s for s in settings if s.mean(measure.key) is not None]
             places = {label(value): k for k, value in enumerate(values)}
             x = [
                 float(s.values[key]) if numeric else float(places[label(s.values.get(key))])
                 for s in done
             ]
-            y = [measure.scale * s.figures[measure.figure].mean for s in done]
+            y = [measure.scale * s.figures[measure.key].mean for s in done]
             axes.plot(x, y, "o", color=DOT, alpha=0.6, markersize=6)
             spans = numeric and is_logarithmic([float(v) for v in values])
             _mark_best(axes, x, y, done, measure, logarithmic=spans)
             axes.margins(x=0.08, y=0.2)
             axes.set_xlabel(short[key])
-            axes.set_ylabel(measure.title)
+            axes.set_ylabel(measure.axis)
             if numeric:
                 _ticks(axes, [float(v) for v in values], spans)
             else:
                 axes.set_xticks(range(len(values)), [printable(label(v), 14) for v in values])
 
 
-def plot_pareto(path: str | os.PathLike[str], sweep: Sweep, answer: Answer) -> None:
+def plot_pareto(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer) -> None:
     """Draw accuracy over training time, every setting a dot, the undominated ones joined.
 
     Nothing is drawn where no setting has both figures.
@@ -437,7 +423,7 @@ def _front_lines(front: Sequence[Setting], accuracy: str, short: dict[str, str])
 
 
 def _draw_front(
-    figure: "Figure",
+    figure: "Sheet",
     axes: "Axes",
     timed: Sequence[Setting],
     front: Sequence[Setting],

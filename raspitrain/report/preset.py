@@ -20,7 +20,7 @@ from raspitrain.config.overrides import (
 )
 from raspitrain.errors import InputError
 from raspitrain.report.answer import SEED, Setting
-from raspitrain.report.jobs import Sweep, job_folder
+from raspitrain.report.jobs import SweepReport, job_folder
 from raspitrain.report.read import read_bytes
 from raspitrain.results.atomic import write_atomic
 
@@ -40,13 +40,13 @@ def setting_overrides(setting: Setting, *, folded: bool) -> list[str]:
     ]
 
 
-def command_line(sweep: Sweep, overrides: Sequence[str]) -> str:
+def command_line(sweep: SweepReport, overrides: Sequence[str]) -> str:
     """The command that runs one setting, ready for a shell."""
     words = ["python", "-m", "raspitrain", *config_options(sweep.command), *overrides]
     return shlex.join(words)
 
 
-def preset_line(folder: str, name: str, sweep: Sweep, overrides: Sequence[str]) -> str:
+def preset_line(folder: str, name: str, sweep: SweepReport, overrides: Sequence[str]) -> str:
     """The command that runs the experiment `name` in `folder`, ready for a shell."""
     words = ["python", "-m", "raspitrain", "--config-dir", folder, f"experiment={name}"]
     own = [os.path.abspath(path) for path in config_folders(sweep.command)]
@@ -57,7 +57,9 @@ def preset_line(folder: str, name: str, sweep: Sweep, overrides: Sequence[str]) 
     return shlex.join(words)
 
 
-def write_preset(path: Path, sweep: Sweep, setting: Setting, overrides: Sequence[str]) -> None:
+def write_preset(
+    path: Path, sweep: SweepReport, setting: Setting, overrides: Sequence[str]
+) -> None:
     """Write `overrides` as an experiment file that Hydra composes to the same configuration."""
     job = setting.finished[0]
     try:

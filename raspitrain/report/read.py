@@ -1,24 +1,18 @@
-"""What a run or a sweep left, read with care: folders get copied, cut short, edited and sent.
+"""What a run or a sweep left, read with care.
 
-Nothing outside the folder is opened, nothing is believed to have the type it should have, and
-whatever will do no harm on a terminal, in a table or on a page is all that texts may hold.
+Nothing outside its folder is opened, and no more than a page can need is read. What the values may
+hold is the matter of raspitrain.results.values.
 """
 
 import json
-import math
 import os
 import stat
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
 
 LARGEST = 32 * 10**6  # bytes of one file; the summary of a thousand classes takes a fifth of it
-LONGEST = 10_000  # letters of one text
-DEEPEST = 6  # levels of a summary that become figures
-
-Scalar = bool | int | float | str
 
 
 def read_bytes(path: Path, within: Path, largest: int = LARGEST) -> bytes:
@@ -67,69 +61,3 @@ def read_json(path: Path, within: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: it does not hold a JSON object")
     return content
-
-
-def text(value: Any, longest: int = LONGEST) -> str:
-    """A text of others, without what would steer a terminal or break an encoding."""
-    shown = value if isinstance(value, str) else label(value)
-    if len(shown) > longest:
-        shown = shown[: longest - 1] + "…"
-    return "".join(c if c.isprintable() else " " if c in "\n\t\r" else "\N{REPLACEMENT CHARACTER}"
-                   for c in shown)  # fmt: skip
-
-
-def label(value: Any) -> str:
-    """A value as one would type it in an override, near enough."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(value) if abs(value) < 10**18 else f"{float(f'{number(value) or 0:.3g}'):g}"
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (ValueError, TypeError, RecursionError):
-        return "…"
-
-
-def texts(value: Any, most: int = 1000) -> list[str]:
-    """The texts of a list of others; nothing where it is no list."""
-    return [text(item) for item in value[:most]] if isinstance(value, list) else []
-
-
-def number(value: Any) -> float | None:
-    """A finite number as a float; None for whatever else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
-def whole(value: Any) -> int | None:
-    """A whole number that is none too large; None for whatever else."""
-    good = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
-    return value if good else None
-
-
-def scalars(value: Mapping[str, Any], prefix: str = "", depth: int = DEEPEST) -> "Figures":
-    """The numbers, words and truths of nested dicts, their keys joined by dots; lists are left."""
-    return dict(_scalars(value, prefix, depth))
-
-
-def _scalars(value: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Scalar]]:
-    for key, item in value.items():
-        name = f"{prefix}{text(key, 100)}"
-        if isinstance(item, dict):
-            if depth > 1:
-                yield from _scalars(item, f"{name}.", depth - 1)
-        elif isinstance(item, str):
-            yield name, text(item)
-        elif isinstance(item, bool) or number(item) is not None:
-            yield name, item
-
-
-Figures = dict[str, Scalar]

@@ -6,12 +6,12 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.report.preset import read_config
-from raspitrain.report.read import read_bytes, read_json, text, texts
+from raspitrain.report.read import read_bytes, read_json
 from raspitrain.report.run_page import run_page
 from raspitrain.results.atomic import write_atomic
+from raspitrain.results.files import OF_A_REPORT
 from raspitrain.results.table import read_rows
-
-RUN_FILES = ("summary.json", "metrics.csv", "config.yaml")
+from raspitrain.results.values import text, texts
 
 
 def report_run(folder: str | os.PathLike[str], *, draw_missing: bool = True) -> Path:
@@ -37,7 +37,7 @@ def report_run(folder: str | os.PathLike[str], *, draw_missing: bool = True) -> 
 
     folder = Path(folder).absolute()
     if not is_run(folder):
-        raise InputError(f"{folder} holds no run: there is none of {', '.join(RUN_FILES)}")
+        raise InputError(f"{folder} holds no run: there is none of {', '.join(OF_A_REPORT)}")
     problems: list[str] = []
 
     def read(reader: Any, name: str, otherwise: Any) -> Any:
@@ -72,7 +72,7 @@ def report_run(folder: str | os.PathLike[str], *, draw_missing: bool = True) -> 
 
 
 def is_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in RUN_FILES)
+    return any((folder / name).is_file() for name in OF_A_REPORT)
 
 
 def _rows(path: Path, within: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from raspitrain.report.page import (
     Html,
     command,
     facts,
+    figure_cell,
     folded,
     join,
     number_cell,
@@ -22,7 +23,8 @@ from raspitrain.report.page import (
     table,
     tag,
 )
-from raspitrain.report.read import label, number, scalars, text, texts
+from raspitrain.results.figures import FIGURE, FIGURES, words_of
+from raspitrain.results.values import label, number, scalars, text, texts
 
 MOST_ROWS = 200  # of metrics.csv in the page; the file has all
 MOST_CLASSES = 200
@@ -95,9 +97,9 @@ def _headline(summary: Mapping[str, Any]) -> Html:
     accuracy = number(summary.get("test_accuracy"))
     speed = number(summary.get("samples_per_second"))
     if accuracy is not None:
-        figure, words = f"{100 * accuracy:.1f} %", "test accuracy"
+        figure, words = FIGURE["test_accuracy"].words(accuracy), "test accuracy"
     elif speed is not None:
-        figure, words = f"{speed:,.0f}", "samples per second"
+        figure, words = FIGURE["samples_per_second"].number(speed), "cases per second"
     else:
         figure, words = "", ""
     good = status in ("completed", "stopped early")
@@ -121,40 +123,29 @@ def _setting(
             parts += [label(flat[f"{name}.{k}"]) for k in ("name", "path", "table", "lr")
                       if f"{name}.{k}" in flat]  # fmt: skip
             pairs.append((name, ", ".join(parts)))
-    for key, name, form in (
-        ("chosen_model", "reported model", ""),
-        ("chosen_epoch", "of epoch", "d"),
-        ("test_macro_f1", "macro F1", ".1%"),
-        ("test_balanced_accuracy", "balanced accuracy", ".1%"),
-        ("test_loss", "test loss", ".4g"),
-        ("epochs", "epochs", "d"),
-        ("steps", "steps", "d"),
-        ("batch_size", "batch size", "d"),
-        ("seed", "seed", "d"),
-        ("num_parameters", "parameters", ",d"),
-        ("num_threads", "threads", "d"),
-        ("device", "device", ""),
-        ("training_seconds", "training, seconds", ",.1f"),
-        ("total_seconds", "in all, seconds", ",.1f"),
-        ("samples_per_second", "samples per second", ",.0f"),
-        ("ms_per_step", "milliseconds a step", ",.2f"),
-        ("peak_memory_mb", "peak memory, MB", ",.0f"),
-    ):
-        value = summary.get(key)
-        if isinstance(value, str) and not form:
-            pairs.append((name, text(value, 200)))
-        elif (figure := number(value)) is not None and form:
-            whole = form.endswith("d")
-            pairs.append((name, f"{int(figure) if whole else figure:{form}}"))
+    for key, name in (("chosen_model", "reported model"), ("device", "device")):
+        if isinstance(summary.get(key), str):
+            pairs.append((name, text(summary[key], 200)))
+    if (epoch := number(summary.get("chosen_epoch"))) is not None:
+        pairs.append(("of epoch", f"{epoch:.0f}"))
+    for figure in FIGURES:
+        if figure.fact and (value := number(summary.get(figure.key))) is not None:
+            pairs.append((figure.title, figure.words(value)))
     resumed = summary.get("resumed")
     if isinstance(resumed, list) and resumed:
         pairs.append(("resumed", f"{len(resumed)} times" if len(resumed) > 1 else "once"))
     for group in ("num_cases", "thermal", "energy"):
         inside = summary.get(group)
         if isinstance(inside, dict):
-            words = [f"{k.replace('_', ' ')} {label(v)}" for k, v in scalars(inside).items()]
+            words = [_named(f"{group}.{key}", value) for key, value in scalars(inside).items()]
             pairs.append((group.replace("num_", ""), ", ".join(words)))
     return facts(pairs)
+
+
+def _named(key: str, value: Any) -> str:
+    figure = FIGURE.get(key)
+    name = key.split(".", 1)[1].replace("_", " ") if figure is None else figure.title
+    return f"{name} {words_of(key, value)}"
 
 
 def _per_class(summary: Mapping[str, Any]) -> Html:
@@ -185,14 +176,11 @@ def _metrics(rows: Sequence[Mapping[str, Any]]) -> Html:
     kept = [row for k, row in enumerate(rows) if k % every == 0 or k == len(rows) - 1]
     columns = [c for c in rows[0] if any(row.get(c) is not None for row in rows)]
     cells = [
-        [
-            number_cell(number(row.get(column)), "d" if isinstance(row.get(column), int) else ".4g")
-            for column in columns
-        ]
-        for row in kept
+        [figure_cell(FIGURE[column], number(row.get(column))) for column in columns] for row in kept
     ]
     note = f": 1 in {every} of {len(rows)}, metrics.csv has all" if every > 1 else ""
-    inner = table([column.replace("_", " ") for column in columns], cells)
+    heads = [", ".join(filter(None, [FIGURE[c].title, FIGURE[c].unit])) for c in columns]
+    inner = table(heads, cells)
     return folded(f"Evaluations{note}", inner)
 
 

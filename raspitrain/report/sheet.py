@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from raspitrain.report.answer import Setting
-from raspitrain.report.jobs import Sweep
-from raspitrain.report.read import label
+from raspitrain.report.jobs import SweepReport
 from raspitrain.results.atomic import write_atomic
+from raspitrain.results.values import label
 
 FORMULA = tuple("=+-@\t\r")  # how one begins
 
 
-def write_jobs_csv(path: str | os.PathLike[str], sweep: Sweep) -> None:
+def write_jobs_csv(path: str | os.PathLike[str], sweep: SweepReport) -> None:
     """A row a job: number, name, swept keys, overrides, status, reason, then all figures.
 
     A figure whose name is a swept key's too (batch_size) has "summary." before it: what was asked
@@ -34,7 +34,7 @@ def write_jobs_csv(path: str | os.PathLike[str], sweep: Sweep) -> None:
 
 
 def write_seeds_csv(
-    path: str | os.PathLike[str], sweep: Sweep, settings: Sequence[Setting]
+    path: str | os.PathLike[str], sweep: SweepReport, settings: Sequence[Setting]
 ) -> None:
     """A row a setting: its values, how many seeds finished, mean and deviation of each figure."""
     keys = [key for key in sweep.swept if key != "seed"]

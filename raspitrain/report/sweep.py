@@ -17,19 +17,20 @@ from raspitrain.report.answer import (
     standard_error,
 )
 from raspitrain.report.axes import short_names
-from raspitrain.report.jobs import PRUNED, Job, Sweep, load_sweep
+from raspitrain.report.jobs import JobReport, SweepReport, load_sweep
 from raspitrain.report.preset import command_line, preset_line, setting_overrides, write_preset
 from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
 from raspitrain.report.sweep_page import sweep_page
-from raspitrain.report.terminal import COLUMNS, print_result
+from raspitrain.report.terminal import print_result
 from raspitrain.results.atomic import write_atomic
+from raspitrain.results.figures import FIGURE
 from raspitrain.results.json_file import write_json
+from raspitrain.results.summary import PRUNED
 
 log = logging.getLogger(__name__)
 
 FORMAT = "raspitrain sweep report"
 FORMAT_VERSION = 1
-SHOWN = {column.figure for column in COLUMNS}  # nested ones that a table shows all the same
 PRESETS = "best"  # the folder for --config-dir
 
 
@@ -103,7 +104,7 @@ def print_sweep(result: Mapping[str, Any], stream: TextIO | None = None) -> None
     print_result(result, stream)
 
 
-def _write_presets(sweep: Sweep, answer: Answer, *, folded: bool) -> list[str]:
+def _write_presets(sweep: SweepReport, answer: Answer, *, folded: bool) -> list[str]:
     folder = sweep.folder / PRESETS / "experiment"
     chosen = {"fastest": answer.fastest, "most_accurate": answer.most_accurate}
     written = []
@@ -122,7 +123,7 @@ def _write_presets(sweep: Sweep, answer: Answer, *, folded: bool) -> list[str]:
     return written
 
 
-def _result(sweep: Sweep, answer: Answer, *, folded: bool) -> dict[str, Any]:
+def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, Any]:
     numbers = {id(setting): k for k, setting in enumerate(answer.settings)}
     counts: dict[str, int] = {}
     for job in sweep.jobs:
@@ -204,12 +205,12 @@ def _setting(number: int, setting: Setting) -> dict[str, Any]:
         "figures": {
             name: {"mean": m.mean, "std": m.std, "n": m.n}
             for name, m in setting.figures.items()
-            if "." not in name or name in SHOWN
+            if "." not in name or name in FIGURE
         },
     }
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job(job: JobReport) -> dict[str, Any]:
     return {
         "number": job.number,
         "name": job.name,
@@ -229,9 +230,9 @@ def _speed_sentence(answer: Answer) -> str:
     setting = answer.fastest
     if setting is None:
         return ""
-    parts = [f"{_shown_mean(setting, 'samples_per_second', ',.0f')} samples/s"]
+    parts = [_words(setting, "samples_per_second")]
     if setting.mean("ms_per_step") is not None:
-        parts.append(f"{_shown_mean(setting, 'ms_per_step', ',.2f')} ms a step")
+        parts.append(f"{_words(setting, 'ms_per_step')} a step")
     if setting.mean(answer.accuracy) is not None:
         parts.append(_accuracy(setting, answer.accuracy))
     words = ", ".join(parts) + (
@@ -239,7 +240,8 @@ def _speed_sentence(answer: Answer) -> str:
     )
     error = standard_error(setting, "samples_per_second")
     if answer.as_fast and error is not None:
-        words += f"; {len(answer.as_fast)} more within one standard error ({error:,.0f} samples/s)"
+        near = FIGURE["samples_per_second"].words(error)
+        words += f"; {len(answer.as_fast)} more within one standard error ({near})"
     return words
 
 
@@ -253,7 +255,7 @@ def _accuracy_sentence(answer: Answer, *, folded: bool) -> str:
     if folded:
         words += f", {len(setting.finished)} seeds"
     if setting.mean("training_seconds") is not None:
-        words += f", {_shown_mean(setting, 'training_seconds', ',.3g')} s of training"
+        words += f", {_words(setting, 'training_seconds')} of training"
     error = standard_error(setting, answer.accuracy)
     if answer.as_accurate and error is not None:
         near = f"within one standard error ({100 * error:.1f} points)" if error else "as accurate"
@@ -265,13 +267,16 @@ def _accuracy(setting: Setting, figure: str | None) -> str:
     if figure is None:
         return ""
     part = figure.split("_")[0]
-    return f"{_shown_mean(setting, figure, '.1f', 100)} % {part} accuracy"
+    return f"{_words(setting, figure)} {part} accuracy"
 
 
-def _shown_mean(setting: Setting, figure: str, form: str, scale: float = 1) -> str:
-    found = setting.figures[figure]
-    shown = f"{scale * found.mean:{form}}"
-    return shown if found.std is None else f"{shown} ± {scale * found.std:{form}}"
+def _words(setting: Setting, key: str) -> str:
+    """Mean, and deviation over seeds, with the unit."""
+    figure, over_seeds = FIGURE[key], setting.figures[key]
+    if over_seeds.std is None:
+        return figure.words(over_seeds.mean)
+    mean = figure.number(over_seeds.mean)
+    return f"{mean} ± {figure.number(over_seeds.std, over_seeds.mean)} {figure.unit}".rstrip()
 
 
 def shown_path(folder: Path) -> str:

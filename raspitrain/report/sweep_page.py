@@ -6,11 +6,12 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.report.axes import short_names
-from raspitrain.report.jobs import Sweep, job_folder
+from raspitrain.report.jobs import SweepReport, job_folder
 from raspitrain.report.page import (
     Cell,
     Html,
     command,
+    figure_cell,
     folded,
     join,
     link,
@@ -21,11 +22,11 @@ from raspitrain.report.page import (
     table,
     tag,
 )
-from raspitrain.report.read import label, number
-from raspitrain.report.terminal import COLUMNS
+from raspitrain.results.figures import FIGURE, SHORT
+from raspitrain.results.values import label, number
 
 
-def sweep_page(folder: Path, sweep: Sweep, result: Mapping[str, Any]) -> str:
+def sweep_page(folder: Path, sweep: SweepReport, result: Mapping[str, Any]) -> str:
     """The page of a sweep from what sweep.json holds and the pictures in `folder`."""
     title = f"Sweep {sweep.name}"
     return page(
@@ -96,30 +97,29 @@ def _settings(result: Mapping[str, Any]) -> Html:
     if not result["seeds_folded"]:
         return Html()
     there = {name for setting in result["settings"] for name in setting["figures"]}
-    columns = [column for column in COLUMNS if column.figure in there]
+    columns = [column for column in SHORT if column.key in there]
     keys = list(result["short_names"])
-    header = [*(result["short_names"][k] for k in keys), "seeds", *(c.title for c in columns)]
+    header = [*(result["short_names"][k] for k in keys), "seeds", *(c.short for c in columns)]
     rows = []
     for setting in result["settings"]:
         row = [_value(setting["values"].get(key)) for key in keys]
         row.append(number_cell(setting["finished"], "d"))
         for column in columns:
-            found = setting["figures"].get(column.figure)
-            std = found["std"] if found else None
-            after = "" if std is None else f" ± {column.scale * std:,.{column.digits}f}"
-            mean = found["mean"] if found else None
-            row.append(number_cell(mean, f",.{column.digits}f", column.scale, after))
+            over_seeds = setting["figures"].get(column.key) or {"mean": None, "std": None}
+            mean, std = over_seeds["mean"], over_seeds["std"]
+            after = "" if std is None else f" ± {column.number(std, mean)}"
+            row.append(figure_cell(column, mean, after))
         rows.append(row)
     chosen = {result[n]["setting"] for n in ("fastest", "most_accurate") if result[n]}
     return join([tag("h2", "Settings, mean ± standard deviation over seeds"),
                  table(header, rows, frozenset(chosen))])  # fmt: skip
 
 
-def _jobs(folder: Path, sweep: Sweep) -> Html:
+def _jobs(folder: Path, sweep: SweepReport) -> Html:
     there = set(sweep.figure_names)
-    columns = [column for column in COLUMNS if column.figure in there]
+    columns = [column for column in SHORT if column.key in there]
     keys = short_names(sweep.swept).values()
-    header = ["job", *keys, "status", *(column.title for column in columns)]
+    header = ["job", *keys, "status", *(column.short for column in columns)]
     rows = []
     for job in sweep.jobs:
         star = "*" if job.throttled else ""
@@ -129,7 +129,7 @@ def _jobs(folder: Path, sweep: Sweep) -> Html:
         status = job.status.replace("_", " ")
         row.append(Cell(f"repeat of {job.repeat_of}" if job.repeat_of is not None else status))
         for c in columns:
-            row.append(number_cell(job.number_of(c.figure), f",.{c.digits}f", c.scale, star))
+            row.append(figure_cell(c, job.number_of(c.key), star))
         rows.append(row)
     return table(header, rows)
 
@@ -153,9 +153,9 @@ def _drift(result: Mapping[str, Any]) -> Html:
     drift = result["drift"]
     if drift is None:
         return Html()
-    before, after = drift["samples_per_second"]
+    speed, (before, after) = FIGURE["samples_per_second"], drift["samples_per_second"]
     return tag(
         "p",
-        f"Drift: job {drift['job']} ran at {before:,.0f} samples/s, and again at the end at "
-        f"{after:,.0f} ({drift['change']:+.1%}).",
+        f"Drift: job {drift['job']} ran at {speed.words(before)}, and again at the end at "
+        f"{speed.number(after)} ({drift['change']:+.1%}).",
     )

@@ -3,11 +3,12 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from raspitrain.errors import visible
-from raspitrain.report.read import label
+from raspitrain.results.figures import SHORT, Figure
+from raspitrain.results.values import label
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,30 +16,6 @@ if TYPE_CHECKING:
 
 MOST_LINES = 60  # of the table; the files have every job
 PIPE_WIDTH = 160  # letters a line where nobody says how many there is room for
-
-
-@dataclass(frozen=True)
-class Column:
-    """A figure of sweep.json as a column; the dispensable ones go first where room is short."""
-
-    figure: str
-    title: str
-    scale: float = 1
-    digits: int = 1
-    dispensable: int = 0
-
-
-COLUMNS = (
-    Column("validation_accuracy", "validation %", 100),
-    Column("test_accuracy", "test %", 100),
-    Column("samples_per_second", "samples/s", 1, 0),
-    Column("ms_per_step", "ms/step", 1, 2, 4),
-    Column("training_seconds", "seconds", 1, 1, 2),
-    Column("peak_memory_mb", "memory MB", 1, 0, 3),
-    Column("thermal.temperature_before_c", "°C before", 1, 0, 6),
-    Column("thermal.temperature_after_c", "°C after", 1, 0, 5),
-    Column("energy.joules", "joules", 1, 0, 7),
-)
 
 
 def print_result(result: Mapping[str, Any], stream: TextIO | None = None) -> None:
@@ -83,9 +60,9 @@ def _reason(job: Mapping[str, Any]) -> str:
 def _fitting_table(result: Mapping[str, Any], console: "Console") -> "Table":
     """With as many columns as there is room for; the words at the end of a line go last."""
     there = {name for setting in result["settings"] for name in setting["figures"]}
-    columns = [column for column in COLUMNS if column.figure in there]
+    columns = [column for column in SHORT if column.key in there]
     if result["accuracy"] == "validation_accuracy":
-        columns = [replace(c, dispensable=1) if c.figure == "test_accuracy" else c for c in columns]
+        columns = [replace(c, dispensable=1) if c.key == "test_accuracy" else c for c in columns]
     endless = console.options.update(max_width=10_000)
     for most in range(max((c.dispensable for c in columns), default=0), -1, -1):
         kept = [c for c in columns if c.dispensable <= most]
@@ -96,7 +73,7 @@ def _fitting_table(result: Mapping[str, Any], console: "Console") -> "Table":
 
 
 def _table(
-    result: Mapping[str, Any], columns: Sequence[Column], *, with_words: bool = True
+    result: Mapping[str, Any], columns: Sequence[Figure], *, with_words: bool = True
 ) -> "Table":
     from rich import box
     from rich.table import Table
@@ -109,14 +86,14 @@ def _table(
     if result["seeds_folded"]:
         table.add_column("seeds", justify="right")
     for column in columns:
-        table.add_column(column.title, justify="right", no_wrap=True)
+        table.add_column(column.short, justify="right", no_wrap=True)
     if with_words:
         table.add_column("", no_wrap=True)
     for setting in _worth_a_line(result):
         row = [label(setting["values"].get(key, "")) for key in keys]
         if result["seeds_folded"]:
             row.append(str(setting["finished"]))
-        row += [_figure(setting["figures"].get(c.figure), c) for c in columns]
+        row += [_figure(setting["figures"].get(c.key), c) for c in columns]
         answers = {name: result[name] for name in ("fastest", "most_accurate") if result[name]}
         chosen = [
             name.replace("_", " ")
@@ -144,12 +121,10 @@ def _worth_a_line(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return settings[:MOST_LINES]
 
 
-def _figure(found: Mapping[str, Any] | None, column: Column) -> str:
-    if found is None:
+def _figure(over_seeds: Mapping[str, Any] | None, column: Figure) -> str:
+    if over_seeds is None:
         return ""
-    mean = column.scale * found["mean"]
-    digits = column.digits + 2 if 0 < abs(mean) < 1 else column.digits
-    shown = f"{mean:,.{digits}f}"
-    if found["std"] is not None:
-        shown += f" ± {column.scale * found['std']:,.{digits}f}"
-    return shown
+    mean = column.number(over_seeds["mean"])
+    if over_seeds["std"] is None:
+        return mean
+    return f"{mean} ± {column.number(over_seeds['std'], over_seeds['mean'])}"

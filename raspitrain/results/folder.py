@@ -1,23 +1,15 @@
 """One folder a run."""
 
-import errno
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raspitrain.errors import InputError, TemporaryError, input_error, reason, remedy
-from raspitrain.results import atomic
+from raspitrain.results import atomic, lock
+from raspitrain.results.files import OF_A_RUN, OTHERS
 
 CLAIM = ".raspitrain-run"
-RUN_FILES = ("metrics.csv", "last.pt", "last.previous.pt", "best.pt", "summary.json")
-# What a run writes as well: in a folder without a claim these are somebody else's.
-OTHER_FILES = (
-    "config.yaml", "overrides.yaml", "data.csv", "environment.json", "run.log", "run.log.1",
-    "telemetry.csv", "telemetry.png", "accuracy.png", "loss.png", "confusion_matrix.png",
-    "report.html",
-)  # fmt: skip
 
 
 def claim_run_folder(path: str | os.PathLike[str]) -> Path:
@@ -40,7 +32,7 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     try:
         make_folder(folder)
         atomic.on_write("claim", folder)
-        check_no_links(folder, (CLAIM, *RUN_FILES, *OTHER_FILES))
+        check_no_links(folder, (CLAIM, *OF_A_RUN, *OTHERS))
         made, claim = _open_claim(folder)
     except FileExistsError as error:
         raise InputError(f"{folder} is a file, not a folder; give another hydra.run.dir") from error
@@ -55,18 +47,17 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
         raise _unwritable(folder, error) from error
     locked = False
     try:
-        locked = _lock(claim, folder / CLAIM, sure=made)
+        locked = _lock(claim, folder / CLAIM, without_locks=made)
         # A run copied from elsewhere without its hidden files is still a run.
-        if not locked or any((folder / name).exists() for name in RUN_FILES):
+        if not locked or any((folder / name).exists() for name in OF_A_RUN):
             raise _taken(folder)
-        in_the_way = [name for name in OTHER_FILES if made and (folder / name).exists()]
+        in_the_way = [name for name in OTHERS if made and (folder / name).exists()]
         if in_the_way:
             raise InputError(
                 f"{folder} holds {in_the_way[0]}, which the run would replace; give another "
                 "hydra.run.dir"
             )
-        os.ftruncate(claim, 0)
-        os.write(claim, f"process {os.getpid()}\n".encode())
+        lock.sign(claim)
         os.fsync(claim)
         atomic.fsync_folder(folder)
     except BaseException as error:
@@ -116,7 +107,7 @@ def claim_to_resume(folder: Path) -> None:
     InputError
         A process is working on the run, or the folder cannot be written.
     """
-    check_no_links(folder, (CLAIM, *RUN_FILES, *OTHER_FILES))
+    check_no_links(folder, (CLAIM, *OF_A_RUN, *OTHERS))
     try:
         atomic.on_write("claim", folder)
         claim = atomic.open_own(folder / CLAIM, os.O_CREAT | os.O_RDWR)
@@ -126,15 +117,14 @@ def claim_to_resume(folder: Path) -> None:
             f"{remedy(error, 'it must be, to resume the run')}",
             error,
         ) from error
-    if not _lock(claim, folder / CLAIM, sure=True):
-        owner = os.pread(claim, 100, 0).decode("utf-8", "replace").strip()
+    if not _lock(claim, folder / CLAIM, without_locks=True):
+        owner = lock.owner(claim)
         os.close(claim)
         raise TemporaryError(
             f"{folder}: the run is still going on ({owner}); let it end, or end it"
         )
-    with suppress(OSError):  # a note for people
-        os.ftruncate(claim, 0)
-        os.write(claim, f"process {os.getpid()}\n".encode())
+    with suppress(OSError):
+        lock.sign(claim)
     _claims[folder] = claim
 
 
@@ -182,16 +172,14 @@ def _open_claim(folder: Path) -> tuple[bool, int]:
         return False, atomic.open_own(path, os.O_RDWR)
 
 
-def _lock(descriptor: int, path: Path, *, sure: bool) -> bool:
-    """Lock the file for this process; `sure` is the answer where the file system has no locks."""
+def _lock(descriptor: int, path: Path, *, without_locks: bool) -> bool:
+    """Lock the claim for this process, unless somebody has taken it away since it was opened."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Somebody may have taken the file away since it was opened.
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return lock.take(descriptor, without_locks=without_locks) and os.path.samestat(
+            os.fstat(descriptor), os.stat(path)
+        )
     except FileNotFoundError:
         return False
-    except OSError as error:
-        return sure and error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
 
 
 def _taken(folder: Path) -> InputError:

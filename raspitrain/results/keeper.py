@@ -8,10 +8,10 @@ from typing import Any
 
 from raspitrain.errors import reason
 from raspitrain.results.checkpoint import save_checkpoint
+from raspitrain.results.files import BEST, LAST, PREVIOUS
 
 log = logging.getLogger(__name__)
 
-LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
 RETRY_SECONDS = 1.0  # at the least, after a write that failed
 
 

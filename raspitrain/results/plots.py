@@ -33,7 +33,7 @@ PARTS: dict[str, dict[str, Any]] = {
 TELEMETRY = {
     "temperature_c": "Temperature in °C",
     "clock_mhz": "Clock in MHz",
-    "samples_per_second": "Samples a second",
+    "samples_per_second": "Cases a second",
 }
 SHADES = {
     "throttled": ("#e08214", "slowed down by the board"),
@@ -108,7 +108,7 @@ def plot_loss(rows: Rows, path: str | os.PathLike[str]) -> None:
 
 
 def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Draw temperature, clock and samples a second over one axis of time, throttling shaded.
+    """Draw temperature, clock and cases a second over one axis of time, throttling shaded.
 
     Nothing is drawn where neither temperature nor clock could be read, or for a run too short to
     show either change.

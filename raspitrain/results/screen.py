@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, plain lines in a pipe, the same in run.log."""
+"""What a person sees of a run: a bar on a terminal, plain lines in a pipe."""
 
 import logging
 import logging.handlers
@@ -7,14 +7,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from raspitrain.errors import printable, visible
-from raspitrain.results import atomic
+from raspitrain.results.figures import FIGURE, FIGURES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,6 @@ RESUMABLE = ("interrupted", "failed")
 # A journal keeps what a pipe is given, and a run may last weeks.
 LINES_AT_ONCE = 100
 LINE_SECONDS = 10.0  # between the lines after those
-LOG_BYTES = 1_000_000  # of run.log; then it becomes run.log.1, and what was that goes
 
 
 class Screen:
@@ -199,7 +198,7 @@ class Screen:
                 break
         rate = self.row.get("samples_per_second") or (self.cases / elapsed if elapsed else 0)
         if rate:
-            parts.append(f"{rate:,.0f} samples/s")
+            parts.append(FIGURE["samples_per_second"].words(rate))
 
         widest = console.width - 6  # the bar's least, and a space
         while len(parts) > 1 and len("  ".join(parts)) > widest:
@@ -257,9 +256,9 @@ def evaluation_line(row: "Row", epochs: int) -> str:
     for part in PARTS:
         accuracy = row.get(f"{part}_accuracy")
         if accuracy is not None:
-            parts.append(f"{part} {100 * accuracy:.1f} %")
-    if row.get("samples_per_second") is not None:
-        parts.append(f"{row['samples_per_second']:,.0f} samples/s")
+            parts.append(f"{part} {FIGURE[f'{part}_accuracy'].words(accuracy)}")
+    if (speed := row.get("samples_per_second")) is not None:
+        parts.append(FIGURE["samples_per_second"].words(speed))
     seconds = row.get("seconds")
     if seconds is not None:
         parts.append(clock(seconds))
@@ -272,30 +271,34 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     if summary.get("status") != "completed":
         reason = summary.get("reason")
         table.append(("status", f"{summary.get('status')}{f': {reason}' if reason else ''}"))
-    for name, key in (
-        ("test accuracy", "test_accuracy"),
-        ("macro F1", "test_macro_f1"),
-        ("balanced", "test_balanced_accuracy"),
-    ):
-        value = summary.get(key)
-        if value is not None and math.isfinite(value):
-            table.append((name, f"{100 * value:.1f} %"))
+    headlines = {
+        figure.headline: (figure, summary[figure.key])
+        for figure in FIGURES
+        if figure.headline and _is_finite(summary.get(figure.key))
+    }
+    for name, (figure, value) in headlines.items():
+        if figure.scale != 1:
+            table.append((name, figure.words(value)))
     if summary.get("chosen_epoch") is not None:
         chosen = summary.get("chosen_model")
         table.append(("model", f"epoch {summary['chosen_epoch']}{f', {chosen}' if chosen else ''}"))
     if summary.get("total_seconds") is not None:
         table.append(("time", clock(summary["total_seconds"])))
-    if summary.get("samples_per_second") is not None:
-        throttled = (summary.get("thermal") or {}).get("throttled")
-        mark = ", slowed down by the board: it does not count" if throttled else ""
-        table.append(("speed", f"{summary['samples_per_second']:,.0f} samples/s{mark}"))
-    if summary.get("ms_per_step") is not None:
-        table.append(("step", f"{summary['ms_per_step']:.2f} ms"))
+    throttled = (summary.get("thermal") or {}).get("throttled")
+    for name, (figure, value) in headlines.items():
+        if figure.scale == 1:
+            slow = throttled and figure.key == "samples_per_second"
+            mark = ", slowed down by the board: it does not count" if slow else ""
+            table.append((name, figure.words(value) + mark))
     table.append(("folder", os.fspath(folder)))
     if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
         words = summary.get("resume_words") or ()
         table.append(("to go on", how_to_resume(folder, words)))
     return [f"{name:<15}{value}" for name, value in table]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def how_to_resume(folder: str | os.PathLike[str], words: Sequence[str] = ()) -> str:
@@ -307,92 +310,6 @@ def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     whole = max(0, round(seconds)) if math.isfinite(seconds) else 0
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-@contextmanager
-def logging_to(folder: str | os.PathLike[str]) -> Iterator["LogFile"]:
-    """Write what "raspitrain" logs to `folder`/run.log; show warnings on standard error as well.
-
-    Within the block the root logger's handlers do not see these messages: the screen has shown
-    them already.
-    """
-    handler = LogFile(
-        Path(folder) / "run.log",
-        delay=True,  # a card that refuses it is met by the first message, as by any other
-        maxBytes=LOG_BYTES,
-        backupCount=1,
-        encoding="utf-8",
-        errors="backslashreplace",
-    )
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
-    warnings = logging.StreamHandler()
-    warnings.setLevel(logging.WARNING)
-    warnings.setFormatter(_OneLine())
-    handlers: list[logging.Handler] = [handler, warnings]
-    level, propagate = log.level, log.propagate
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    for each in handlers:
-        log.addHandler(each)
-    try:
-        yield handler
-    finally:
-        for each in handlers:
-            log.removeHandler(each)
-        log.setLevel(level)
-        log.propagate = propagate
-        try:
-            handler.close()
-        except OSError as error:
-            handler.complain(error)
-
-
-class _OneLine(logging.Formatter):
-    """A name in a message may hold a line's end, or what a terminal takes for a command."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        record.message = printable(record.message)
-        return super().formatMessage(record)
-
-
-class LogFile(logging.handlers.RotatingFileHandler):
-    """A log that says once that its card will not take it, and lets the run go on.
-
-    Attributes
-    ----------
-    failure : why the latest message could not be written; None if it was
-    """
-
-    complained = False
-    failure: OSError | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.failure = None
-        super().emit(record)
-
-    def _open(self) -> Any:
-        atomic.on_write("open", Path(self.baseFilename))
-        return open(
-            self.baseFilename,
-            self.mode,
-            encoding=self.encoding,
-            errors=self.errors,
-            opener=atomic.open_own,
-        )
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        error = sys.exc_info()[1]
-        if isinstance(error, OSError):
-            self.failure = error.with_traceback(None)
-            self.complain(error)
-        else:
-            super().handleError(record)
-
-    def complain(self, error: OSError) -> None:
-        if not self.complained:
-            self.complained = True
-            sentence = f"{self.baseFilename} cannot be written: {error.strerror}"
-            print(printable(sentence), file=sys.stderr)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -51,6 +51,7 @@ KEYS = (
 
 
 FINISHED = ("completed", "stopped_early")
+PRUNED = "pruned"  # a search saw early that it would not win: no failure, and no answer
 
 
 def status_of(summary: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -1,37 +1,19 @@
 """metrics.csv: a row for each evaluation, safe on the card as soon as it is known."""
 
 import os
-from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results import atomic
+from raspitrain.results.figures import type_of_column
 
-type_of_column: dict[str, type[int] | type[float]] = {
-    "epoch": int,
-    "step": int,
-    "lr": float,
-    "train_loss": float,
-    "train_accuracy": float,
-    "validation_loss": float,
-    "validation_accuracy": float,
-    "test_loss": float,
-    "test_accuracy": float,
-    "test_macro_f1": float,
-    "test_balanced_accuracy": float,
-    "validation_macro_f1": float,
-    "validation_balanced_accuracy": float,
-    "samples_per_second": float,
-    "seconds": float,
-    "peak_memory_mb": float,
-}
 COLUMNS = tuple(type_of_column)
 HEADER = ",".join(COLUMNS)
 
-BLOCK_ROWS = 1000  # of `Table`, 144 kB
+MORE_ROWS = 1000  # that a `Table` grows by, 144 kB
 
 Row = dict[str, int | float | None]
 
@@ -48,11 +30,15 @@ class Table:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        # Cells and which of them are given, in blocks that stay where they are: one array that
-        # grows would be copied time and again, and leave gaps behind.
-        self.blocks: list[tuple[array[float], array[int]]] = []
-        self.num_rows = 0
+        self._clear()
         self.num_written: int | None = 0  # None: the file is to be written anew
+
+    def _clear(self) -> None:
+        import numpy as np  # a sweep reads tables, and keeps none
+
+        self.num_rows = 0
+        self.values = np.zeros((0, len(COLUMNS)))
+        self.given = np.zeros((0, len(COLUMNS)), dtype=np.uint8)  # which cells are not empty
 
     def __len__(self) -> int:
         return self.num_rows
@@ -61,32 +47,34 @@ class Table:
         return map(self.row, range(len(self)))
 
     def some(self, most: int) -> list[Row]:
-        """Rows for a picture: all of them, or where there are more than `most` every so manyth."""
+        """Rows for a picture: all of them, or where there are more than `most` one in so many."""
         every = max(1, -(-len(self) // most))
         return [self.row(number) for number in range(len(self) - 1, -1, -every)][::-1]
 
     def row(self, number: int) -> Row:
         """A row by its number, without the cells that are empty."""
-        block, start = divmod(number % len(self), BLOCK_ROWS)
-        values, given = self.blocks[block]
-        return {
-            column: kind(values[k])
-            for k, (column, kind) in enumerate(type_of_column.items(), start * len(COLUMNS))
-            if given[k]
-        }
+        number %= len(self)
+        cells = zip(
+            type_of_column.items(),
+            self.values[number].tolist(),
+            self.given[number].tolist(),
+            strict=True,
+        )
+        return {column: kind(value) for (column, kind), value, given in cells if given}
 
     def append(self, row: Mapping[str, int | float | None]) -> None:
         """Add a row to the table, not yet to the file. ValueError: a key that is no column."""
+        import numpy as np
+
         _check_columns(row)
-        block, start = divmod(self.num_rows, BLOCK_ROWS)
-        if block == len(self.blocks):
-            cells = BLOCK_ROWS * len(COLUMNS)
-            self.blocks.append((array("d", bytes(8 * cells)), array("B", bytes(cells))))
-        values, given = self.blocks[block]
-        for k, column in enumerate(COLUMNS, start * len(COLUMNS)):
-            value = row.get(column)
-            given[k] = value is not None
-            values[k] = 0.0 if value is None else value
+        if self.num_rows == len(self.values):
+            self.values, self.given = (
+                np.concatenate([cells, np.zeros((MORE_ROWS, len(COLUMNS)), cells.dtype)])
+                for cells in (self.values, self.given)
+            )
+        cells = [row.get(column) for column in COLUMNS]
+        self.values[self.num_rows] = [0.0 if cell is None else cell for cell in cells]
+        self.given[self.num_rows] = [cell is not None for cell in cells]
         self.num_rows += 1
 
     def write(self) -> None:
@@ -116,12 +104,9 @@ class Table:
         """
         import torch
 
-        values, given = [], []
-        for number, (cells, there) in enumerate(self.blocks):
-            used = min(BLOCK_ROWS, self.num_rows - number * BLOCK_ROWS) * len(COLUMNS)
-            values.append(torch.frombuffer(cells, dtype=torch.float64)[:used])
-            given.append(torch.frombuffer(there, dtype=torch.uint8)[:used])
-        return {"columns": list(COLUMNS), "values": values, "given": given}
+        used = (torch.from_numpy(a[: self.num_rows].reshape(-1)) for a in (self.values, self.given))
+        values, given = used
+        return {"columns": list(COLUMNS), "values": [values], "given": [given]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take the rows of `state`; whatever the file holds, `write` makes it hold these.
@@ -132,7 +117,8 @@ class Table:
             `state` does not fit.
         """
         columns = state["columns"]
-        self.blocks, self.num_rows, self.num_written = [], 0, None
+        self._clear()
+        self.num_written = None
         for values, given in zip(state["values"], state["given"], strict=True):
             if values.shape != given.shape or values.ndim != 1 or len(values) % len(columns):
                 raise ValueError("not a table")
@@ -143,7 +129,7 @@ class Table:
                     given[start : start + len(columns)].tolist(),
                     strict=True,
                 )
-                self.append({column: value for column, value, there in cells if there})
+                self.append({column: value for column, value, is_given in cells if is_given})
 
 
 def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | None]) -> None:
@@ -185,6 +171,8 @@ def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | Non
 def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     """Read the table back; a torn last row is left out, empty cells are None.
 
+    A table of an earlier version may lack columns.
+
     Raises
     ------
     InputError
@@ -197,11 +185,12 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     lines = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").split("\n")[:-1]
     if not lines:
         return []
-    if lines[0] != HEADER:
+    columns = lines[0].split(",")
+    if columns != [column for column in COLUMNS if column in columns] or "epoch" not in columns:
         raise InputError(f"{path} is not a metrics.csv of this raspitrain: its header differs")
     rows = []
     for number, line in enumerate(lines[1:], start=2):
-        row = _parse(line)
+        row = _parse(line, columns)
         if row is not None:
             rows.append(row)
         elif number < len(lines):
@@ -234,14 +223,14 @@ def _format(row: Mapping[str, int | float | None]) -> str:
     return ",".join(cells) + "\n"
 
 
-def _parse(line: str) -> Row | None:
+def _parse(line: str, columns: Sequence[str] = COLUMNS) -> Row | None:
     cells = line.split(",")
-    if len(cells) != len(COLUMNS):
+    if len(cells) != len(columns):
         return None
     try:
         return {
-            column: kind(cell) if cell else None
-            for (column, kind), cell in zip(type_of_column.items(), cells, strict=True)
+            column: type_of_column[column](cell) if cell else None
+            for column, cell in zip(columns, cells, strict=True)
         }
     except ValueError:
         return None

@@ -16,8 +16,10 @@ from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
+from raspitrain.results.figures import type_of_column
+from raspitrain.results.files import LAST
 from raspitrain.results.json_file import write_json
-from raspitrain.results.keeper import LAST
+from raspitrain.results.log import LogFile
 from raspitrain.results.plots import (
     MOST_CELLS,
     MOST_MISTAKES,
@@ -26,7 +28,6 @@ from raspitrain.results.plots import (
     plot_loss,
     plot_telemetry,
 )
-from raspitrain.results.screen import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor
@@ -189,10 +190,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         summary |= {
             "chosen_model": "best on validation" if chosen_by_validation else "last",
             "chosen_epoch": best["epoch"],
-            "test_accuracy": best.get("test_accuracy"),
-            "test_loss": best.get("test_loss"),
-            "test_balanced_accuracy": best.get("test_balanced_accuracy"),
-            "test_macro_f1": best.get("test_macro_f1"),
+            **{key: best.get(key) for key in type_of_column if key.startswith("test_")},
             "final": last,
             "best": best,
             "steps": last["step"],

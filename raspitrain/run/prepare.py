@@ -23,7 +23,7 @@ from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
-from raspitrain.export.size import export_bytes
+from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import (
     Estimate,
@@ -34,7 +34,6 @@ from raspitrain.hardware.memory import (
 )
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
-from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.run.model_size import make_within
 from raspitrain.run.observers import Observer
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
@@ -171,7 +170,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 def _export_bytes(
     cfg: DictConfig, model: nn.Module, parts: Mapping[str, Part], facts: Mapping[str, Any]
 ) -> int:
-    if cfg.get("export", "none") == "none" or not isinstance(model, MobileNetV3):
+    if not can_be_exported(cfg):
         return 0
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     compared = next(parts[name] for name in ("test", "validation", "train") if name in parts)

@@ -20,7 +20,7 @@ from yaml import YAMLError
 
 from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
-from raspitrain.results.keeper import BEST
+from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA
 from raspitrain.run.stored import StoredRun, check_holds_run, unfit
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ HARMLESS = {
     "dataset.path",  # the data themselves are compared
     "allowed_targets",
 }
-# Of every run that is complete.
-RESULTS = (
-    "metrics.csv", "best.pt", "accuracy.png", "loss.png", "report.html", "telemetry.csv", "run.log",
-    "config.yaml", "environment.json",
-)  # fmt: skip
 HARMLESS_SECTIONS = ("hardware", "tracker")
 BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
 
@@ -190,10 +185,10 @@ def _complete(
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         status = summary["status"]
-        told = ["data.csv"] if summary.get("data") else []
-        drawn = ["confusion_matrix.png"] if summary.get("confusion_matrix") else []  # before 0.2
+        told = [DATA] if summary.get("data") else []
+        drawn = [CONFUSION] if summary.get("confusion_matrix") else []  # before 0.2
         told += map(str, summary.get("files", drawn))
-        results = (folder / name for name in (*RESULTS, *told))
+        results = (folder / name for name in (*COMPLETE, *told))
         if summary.get("unwritten") or not all(path.exists() for path in results):
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

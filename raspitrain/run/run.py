@@ -19,9 +19,10 @@ from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.atomic import sweep_partial
 from raspitrain.results.configuration import write_config, write_overrides
+from raspitrain.results.files import LAST
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
-from raspitrain.results.keeper import LAST
-from raspitrain.results.screen import Screen, how_to_resume, logging_to
+from raspitrain.results.log import logging_to
+from raspitrain.results.screen import Screen, how_to_resume
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.observers import Calls, Careful, Checkpoints, Observer
 from raspitrain.run.outcome import (

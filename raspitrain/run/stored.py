@@ -18,8 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from raspitrain.config.older import from_older
 from raspitrain.config.rules import leaves
 from raspitrain.errors import InputError
-from raspitrain.results.folder import RUN_FILES
-from raspitrain.results.keeper import BEST, LAST, PREVIOUS
+from raspitrain.results.files import BEST, LAST, OF_A_RUN, PREVIOUS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -171,7 +170,7 @@ def check_holds_run(path: str | Path) -> Path:
         raise InputError(f"{folder} is a file: give the run's folder, {folder.parent}")
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    if any((folder / name).exists() for name in RUN_FILES):
+    if any((folder / name).exists() for name in OF_A_RUN):
         return folder
     if (folder / "config.yaml").exists():
         raise InputError(
@@ -184,7 +183,7 @@ def check_holds_run(path: str | Path) -> Path:
 def _no_checkpoint(folder: Path, wrong: Sequence[tuple[Path, str]]) -> str:
     if not any(path.exists() for path, _ in wrong):
         names = [path.name for path, _ in wrong]
-        left = [name for name in RUN_FILES if (folder / name).exists()]
+        left = [name for name in OF_A_RUN if (folder / name).exists()]
         return (
             f"{folder} has no checkpoint, neither {', '.join(names[:-1])} nor {names[-1]}; "
             f"what is left: {', '.join(left)}"

@@ -18,7 +18,8 @@ from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.configuration import write_config, write_overrides
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.json_file import write_json
-from raspitrain.results.screen import Screen, logging_to
+from raspitrain.results.log import logging_to
+from raspitrain.results.screen import Screen
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, peak_memory_mb
 from raspitrain.run.monitor import Monitor

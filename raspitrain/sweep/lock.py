@@ -1,11 +1,9 @@
 """One sweep a folder at a time.
 
-The lock is the kernel's: it goes when the last process that holds it ends, however that comes
-about. Jobs hold it too, so that a sweep that was killed is not begun again beside the job that it
+Jobs hold the lock too, so that a sweep that was killed is not begun again beside the job that it
 left.
 """
 
-import fcntl
 import logging
 import os
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 from raspitrain.errors import TemporaryError
 from raspitrain.results.atomic import open_own
 from raspitrain.results.folder import check_no_links
+from raspitrain.results.lock import is_alive, owner, sign, take
 
 log = logging.getLogger("raspitrain")
 
@@ -41,41 +40,18 @@ def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
     try:
         until = time.monotonic() + wait_seconds
         waits = False
-        while not _take(descriptor):
-            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            if _is_alive(owner) or time.monotonic() > until:
+        while not take(descriptor, without_locks=True):
+            other = owner(descriptor)
+            if is_alive(other) or time.monotonic() > until:
                 raise TemporaryError(
-                    f"{folder} is in use by another sweep (process {owner or 'unknown'}): wait for "
+                    f"{folder} is in use by another sweep ({other or 'process unknown'}): wait for "
                     "it, or give another sweep_name."
                 )
             if not waits:
                 log.warning("The sweep in %s was killed: its last job is still ending.", folder)
             waits = True
             time.sleep(0.1)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        sign(descriptor)
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _take(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks, such as some network shares: none is kept
-    return True
-
-
-def _is_alive(owner: str) -> bool:
-    if not owner.isdigit():
-        return True
-    try:
-        os.kill(int(owner), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

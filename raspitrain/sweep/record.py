@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
+from raspitrain.results.files import LAST, PREVIOUS
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
-from raspitrain.results.summary import FINISHED, status_of
+from raspitrain.results.summary import FINISHED, PRUNED, status_of
 from raspitrain.sweep import lock
 
 log = logging.getLogger("raspitrain")
@@ -25,14 +26,12 @@ log = logging.getLogger("raspitrain")
 FILE = "jobs.json"
 FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
-PRUNED = "pruned"  # a search had seen enough of it
 OF_THE_SWEEP = ("launcher", "sweep_name", "resume")  # keys that change nothing about a result
-CHECKPOINTS = ("last.pt", "last.previous.pt")
 SET_ASIDE = "set_aside"
 
 
 @dataclass
-class Job:
+class SweepJob:
     """One run of a sweep.
 
     Attributes
@@ -80,7 +79,7 @@ class Job:
 
 
 @dataclass
-class Sweep:
+class SweepRecord:
     """What jobs.json holds.
 
     Attributes
@@ -94,7 +93,7 @@ class Sweep:
     task: str
     command: list[str]
     swept: list[str]
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[SweepJob] = field(default_factory=list)
     earlier: list[dict[str, Any]] = field(default_factory=list)
     started: str = field(default_factory=lambda: now())
     finished: str | None = None
@@ -204,7 +203,7 @@ def check_same_keys(record: Mapping[str, Any] | None, swept: Sequence[str], fold
         )
 
 
-def recall(job: Job, record: Mapping[str, Any] | None) -> None:
+def recall(job: SweepJob, record: Mapping[str, Any] | None) -> None:
     """Take over what became of `job` on an earlier start, if its folder says that it finished
     under this very configuration; warn if a damaged file is why it cannot be told."""
     folder = job.folder
@@ -235,10 +234,10 @@ def recall(job: Job, record: Mapping[str, Any] | None) -> None:
     job.seconds = kept.get("seconds") or summary.get("total_seconds")
 
 
-def can_be_resumed(job: Job) -> bool:
+def can_be_resumed(job: SweepJob) -> bool:
     """Whether an earlier start has left a checkpoint of this very job to go on from."""
     folder = job.folder
-    if not any((folder / name).is_file() for name in CHECKPOINTS):
+    if not any((folder / name).is_file() for name in (LAST, PREVIOUS)):
         return False
     try:
         if _digest_of(folder / "job.yaml") != job.config_digest:
@@ -261,7 +260,7 @@ def earlier_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return kept
 
 
-def _row(record: Mapping[str, Any] | None, job: Job) -> Mapping[str, Any]:
+def _row(record: Mapping[str, Any] | None, job: SweepJob) -> Mapping[str, Any]:
     rows = record.get("jobs") if record is not None else None
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and row.get("name") == job.name:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from raspitrain.errors import visible
+from raspitrain.results.figures import FIGURE
 from raspitrain.results.screen import Screen, clock
-from raspitrain.sweep.record import Job
+from raspitrain.sweep.record import SweepJob
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,7 @@ class SweepScreen(Screen):
         self.to_run = to_run
         self.num_parallel = num_parallel
         self.taken: list[float] = []  # seconds of the jobs that ended
-        self.current: list[tuple[Job, float, str]] = []
+        self.current: list[tuple[SweepJob, float, str]] = []
         super().__init__(num_jobs, 1, stream)
 
     def say(self, text: str) -> None:
@@ -45,7 +46,7 @@ class SweepScreen(Screen):
         console = self.live.console
         self._show(lambda: console.print(Text(text), soft_wrap=True))
 
-    def running(self, current: Sequence[tuple[Job, float, str]]) -> None:
+    def running(self, current: Sequence[tuple[SweepJob, float, str]]) -> None:
         """Redraw, where there is a terminal and the time has come.
 
         Parameters
@@ -56,7 +57,7 @@ class SweepScreen(Screen):
         if self.live is not None and self._due():
             self._show(self._draw)
 
-    def ended(self, job: Job, figures: str) -> None:
+    def ended(self, job: SweepJob, figures: str) -> None:
         """The line of a job that has run."""
         self.taken.append(job.seconds or 0.0)
         place = f"{self._num_done:>{len(str(self.num_jobs))}}/{self.num_jobs}"
@@ -102,12 +103,12 @@ def figures(values: Mapping[str, Any]) -> str:
     parts = []
     for name in ("test_accuracy", "validation_accuracy", "train_accuracy"):
         if (accuracy := _number(values, name)) is not None:
-            parts.append(f"{100 * accuracy:.1f} %")
+            parts.append(FIGURE[name].words(accuracy))
             break
     if (rate := _number(values, "samples_per_second")) is not None:
-        parts.append(f"{rate:,.0f} samples/s")
+        parts.append(FIGURE["samples_per_second"].words(rate))
     if (each := _number(values, "ms_per_step")) is not None:
-        parts.append(f"{each:.2f} ms a step")
+        parts.append(f"{FIGURE['ms_per_step'].words(each)} a step")
     return "  ".join(parts)
 
 

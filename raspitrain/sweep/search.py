@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from raspitrain.config.rules import NULL, Rule, either, list_of, one_of, text, whole
 from raspitrain.errors import InputError
-from raspitrain.report.jobs import FINISHED, PRUNED, figures_of
-from raspitrain.report.read import number
-from raspitrain.results.table import type_of_column
-from raspitrain.sweep.record import Job
+from raspitrain.results.figures import figure_of, figures_of, type_of_column
+from raspitrain.results.summary import FINISHED, PRUNED
+from raspitrain.results.values import number
+from raspitrain.sweep.record import SweepJob
 
 if TYPE_CHECKING:
     import optuna
 
 FILE = "study.db"
 STUDY = "search"
-LESS_IS_BETTER = ("loss", "seconds", "ms_per_step", "memory", "joules", "temperature")
 DIRECTION = one_of("auto", "maximize", "minimize")
 RULES: dict[str, Rule] = {
     "n_trials": whole(1, most=10_000),
@@ -105,7 +104,8 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _direction(objective: str, direction: str) -> str:
     if direction != "auto":
         return direction
-    return "minimize" if any(word in objective for word in LESS_IS_BETTER) else "maximize"
+    figure = figure_of(objective)
+    return "minimize" if figure is not None and figure.better < 0 else "maximize"
 
 
 class Search:
@@ -143,9 +143,8 @@ class Search:
         self.path = folder / FILE
         self.study = _open_study(self.path, settings["direction"])
         _check_same_search(self.study, self.path, _description(space, fixed, settings))
-        columns = type_of_column
         self.prunes = settings["pruner"] is not None and len(self.objectives) == 1
-        self.prunes = self.prunes and self.objectives[0] in columns
+        self.prunes = self.prunes and self.objectives[0] in type_of_column
         self.pruner = optuna.pruners.MedianPruner(
             n_startup_trials=settings["startup_trials"],
             n_warmup_steps=settings["warmup_evaluations"],
@@ -197,7 +196,7 @@ class Search:
         """The trial as overrides."""
         return [f"{key}={shown(trial.params[key])}" for key in self.space]
 
-    def poll(self, job: Job) -> str | None:
+    def poll(self, job: SweepJob) -> str | None:
         """Tell the study of a running job's new evaluations; the reason to end it, if there is one.
 
         What is told is the best value so far, as that is what the job will be judged by.

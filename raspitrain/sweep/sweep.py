@@ -14,15 +14,16 @@ from typing import Any, TextIO
 from raspitrain.errors import InputError, UnwrittenError, input_error, reason, remedy
 from raspitrain.hardware.board import available_cores
 from raspitrain.results.atomic import write_atomic
-from raspitrain.results.folder import CLAIM, OTHER_FILES, RUN_FILES, make_folder
+from raspitrain.results.files import OF_A_RUN, OTHERS
+from raspitrain.results.folder import CLAIM, make_folder
 from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
 from raspitrain.sweep.process import JobProcess, Limits, job_command, read_summary, wait_any
 from raspitrain.sweep.record import (
-    Job,
-    Sweep,
+    SweepJob,
+    SweepRecord,
     can_be_resumed,
     check_same_keys,
     earlier_rows,
@@ -37,7 +38,7 @@ GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint 
 LOOK_SECONDS = 0.5  # between looks at the running jobs
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-OnPoll = Callable[[Job], str | None]
+OnPoll = Callable[[SweepJob], str | None]
 Command = Callable[[Path, Limits, bool], Sequence[str]]
 
 
@@ -64,7 +65,7 @@ class SweepRun:
 
     def __init__(
         self,
-        sweep: Sweep,
+        sweep: SweepRecord,
         launcher: Mapping[str, Any],
         *,
         keep_earlier: bool = False,
@@ -83,7 +84,7 @@ class SweepRun:
         self.num_jobs = 0  # in all, where more are to come and it is known how many
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
-        self.running: dict[int, tuple[Job, JobProcess]] = {}  # by slot
+        self.running: dict[int, tuple[SweepJob, JobProcess]] = {}  # by slot
         # Numbers of jobs: that went on from a checkpoint, and that may not again.
         self.resumed: set[int] = set()
         self.begun_anew: set[int] = set()
@@ -101,7 +102,7 @@ class SweepRun:
         """Others may have the folder from now on."""
         self._open.close()
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[SweepJob]) -> None:
         """Run those of `jobs` that have not finished yet; what becomes of them is in each.
 
         Raises
@@ -201,7 +202,7 @@ class SweepRun:
         return [name for row in rows if (name := str(row.get("name"))) not in known]
 
     def _start(
-        self, waiting: list[Job], shares: Sequence[Sequence[int] | None], screen: SweepScreen
+        self, waiting: list[SweepJob], shares: Sequence[Sequence[int] | None], screen: SweepScreen
     ) -> None:
         while waiting and len(self.running) < len(shares) and not (self.stopped_by or self.gave_up):
             slot = next(k for k in range(len(shares)) if k not in self.running)
@@ -229,7 +230,7 @@ class SweepRun:
                 process.end(self.stopped_by)
             self.sweep.write()
 
-    def _look(self, screen: SweepScreen, waiting: list[Job]) -> None:
+    def _look(self, screen: SweepScreen, waiting: list[SweepJob]) -> None:
         shown = []
         for slot, (job, process) in list(self.running.items()):
             if process.poll():
@@ -258,7 +259,7 @@ class SweepRun:
                 )
         screen.running(shown)
 
-    def _note_end(self, job: Job, process: JobProcess) -> None:
+    def _note_end(self, job: SweepJob, process: JobProcess) -> None:
         job.seconds = round(process.seconds, 3)
         job.exit_code = process.process.returncode
         job.status, job.reason = process.verdict()
@@ -316,11 +317,11 @@ PENDING: dict[str, Any] = {
 }
 
 
-def make_ready(job: Job) -> Path | None:
+def make_ready(job: SweepJob) -> Path | None:
     """Give the job a folder with its configuration in it; results of an earlier start that it
     cannot use are moved, never deleted: the return value says where to."""
     aside = None
-    in_the_way = RUN_FILES if (job.folder / CLAIM).exists() else (*RUN_FILES, *OTHER_FILES)
+    in_the_way = OF_A_RUN if (job.folder / CLAIM).exists() else (*OF_A_RUN, *OTHERS)
     if any((job.folder / name).exists() for name in in_the_way):
         aside = set_aside(job.folder)
     job.folder.mkdir(exist_ok=True)
@@ -328,7 +329,7 @@ def make_ready(job: Job) -> Path | None:
     return aside
 
 
-def write_configuration(job: Job) -> None:
+def write_configuration(job: SweepJob) -> None:
     """Put down what this command asks of the job, whatever the folder said before."""
     write_atomic(job.folder / FILE, job.config.encode("utf-8", "backslashreplace"))
     write_json(job.folder / OVERRIDES, job.overrides)  # JSON is YAML as well
@@ -370,7 +371,7 @@ def check_threads(num_threads: int | str, num_parallel: int, *, given_by: str) -
         )
 
 
-def go_on_command(sweep: Sweep) -> str:
+def go_on_command(sweep: SweepRecord) -> str:
     """The command that goes on with a sweep that was stopped."""
     words = list(sweep.command)
     if not any(word.startswith(("sweep_name=", "hydra.sweep.dir=")) for word in words):

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import yaml
 
 from raspitrain.errors import InputError
-from raspitrain.report.read import read_bytes, read_json, texts
+from raspitrain.report.read import read_bytes, read_json
 from raspitrain.results.json_file import write_json
 from raspitrain.results.table import read_rows
+from raspitrain.results.values import texts
 from raspitrain.track import RunFacts, Tracker
 
 SENT = "tracker.json"  # in a run's folder, and in that of a sweep

@@ -26,6 +26,9 @@ class Report(TypedDict):
     per_class: list[ClassFigures]
 
 
+OVERALL = ("accuracy", "macro_f1", "balanced_accuracy")  # figures of a whole part
+
+
 @dataclass(frozen=True)
 class Confusion:
     """A confusion matrix by its cells that are not 0: as many as there are cases at most, where

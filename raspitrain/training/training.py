@@ -22,7 +22,7 @@ from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
 from raspitrain.model.engine import native
 from raspitrain.training.closed_form import fit_closed_form, fit_features, has_closed_form
-from raspitrain.training.metrics import Confusion, classification_report, confusion_matrix
+from raspitrain.training.metrics import OVERALL, Confusion, classification_report, confusion_matrix
 from raspitrain.training.randomness import random_state, same_random_numbers, set_random_state
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -303,9 +303,7 @@ class Training:
                 raise _non_finite(position.step, f" on the {name} part")
             report = classification_report(confusion, self.class_names)
             row[f"{name}_loss"] = part_loss
-            row[f"{name}_accuracy"] = report["accuracy"]
-            row[f"{name}_macro_f1"] = report["macro_f1"]
-            row[f"{name}_balanced_accuracy"] = report["balanced_accuracy"]
+            row |= {f"{name}_{key}": report[key] for key in OVERALL}  # type: ignore[literal-required]
             confusions[name] = confusion
         return Evaluation(row, confusions["validation"], confusions["test"])
 
