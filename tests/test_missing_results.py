@@ -142,7 +142,7 @@ def test_each_result_that_is_refused_is_named_and_made_later(compose, tmp_path, 
 
 def test_a_picture_that_cannot_be_drawn_costs_that_picture(compose, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("raspitrain.run.outcome.plot_loss", lambda *given: 1 / 0)
+        patch.setattr("raspitrain.run.outcome.plot_loss", lambda *given, **marks: 1 / 0)
         with pytest.raises(UnwrittenError, match=r"loss\.png could not be written \(division"):
             run(compose(*JOB), tmp_path / "run")
     assert names_in(tmp_path / "run") == (FILES - {"loss.png"}) | {"last.previous.pt"}

@@ -71,6 +71,19 @@ def test_the_validation_part_is_drawn_where_there_is_one(tmp_path, drawn):
     assert legend(drawn[0]) == ["train  90.0 %", "validation  80.0 %", "test  70.0 %"]
 
 
+def test_chance_and_the_reported_epoch_are_marked(tmp_path, drawn):
+    table = rows(5, 10, train_accuracy=1.0, test_accuracy=0.9, test_loss=0.3)
+    plot_accuracy(table, tmp_path / "a.png", chance=0.125, reported=30)
+    plot_loss(table, tmp_path / "l.png", reported=30)
+    accuracy, loss = (figure.axes[0] for figure in drawn)
+    assert accuracy.get_ylim()[0] <= 12.5
+    assert [text.get_text() for text in accuracy.texts] == [
+        "reported", "the most frequent class alone  12.5 %",
+    ]  # fmt: skip
+    assert [text.get_text() for text in loss.texts] == ["reported"]
+    assert legend(drawn[0]) == ["train  100.0 %", "test  90.0 %"]
+
+
 @pytest.mark.parametrize("num_evaluations", [0, 1, 2, 30, 201, 1000])
 @pytest.mark.parametrize("plot", [plot_accuracy, plot_loss])
 def test_any_number_of_evaluations(tmp_path, drawn, num_evaluations, plot):

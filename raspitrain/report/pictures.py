@@ -61,6 +61,14 @@ def _words(figure: Figure, value: float, spread: float | None = None) -> str:
     return shown if not spread else f"{shown} ± {spread:,.{digits}f}"
 
 
+def _end_at_100(axis: Any, figure: Figure) -> None:
+    """No mark beyond what an accuracy can be, where the axis has room for words."""
+    from matplotlib.ticker import FixedLocator
+
+    if figure.unit == "%":
+        axis.set_major_locator(FixedLocator([t for t in axis.get_majorticklocs() if t <= 100]))
+
+
 def plot_sweep(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer) -> None:
     """Draw the swept keys against speed and accuracy (throughput: speed and memory).
 
@@ -232,6 +240,7 @@ def _plot_curves(
                                  if s.mean(measure.key) is None])  # fmt: skip
             axes.set_title(measure.axis)
             axes.margins(x=0.08, y=0.18)
+            _end_at_100(axes.yaxis, measure)
             _ticks(axes, xs, logarithmic)
         panels[-1].set_xlabel(short[key])
 
@@ -341,6 +350,7 @@ def _plot_bars(
                 axes.annotate(words, (value + spread, k), (7, 0), textcoords="offset points",
                               va="center", fontweight=weight)  # fmt: skip
             axes.set_xlim(low - (0.0 if from_zero else 0.12 * room), high + 0.42 * room)
+            _end_at_100(axes.xaxis, measure)
             axes.set_ylim(len(settings) - 0.5, -0.5)
             axes.set_yticks(range(len(settings)), [printable(name, 24) for name in names])
             axes.set_ylabel(key)
@@ -380,6 +390,7 @@ def _plot_dots(
             spans = numeric and is_logarithmic([float(v) for v in values])
             _mark_best(axes, x, y, done, measure, logarithmic=spans)
             axes.margins(x=0.08, y=0.2)
+            _end_at_100(axes.yaxis, measure)
             axes.set_xlabel(short[key])
             axes.set_ylabel(measure.axis)
             if numeric:
@@ -405,7 +416,8 @@ def plot_pareto(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer
         axes = figure.add_subplot()
         _draw_front(figure, axes, timed, front, accuracy)
         axes.set_title("Accuracy against training time")
-        axes.set_ylabel(f"{accuracy.split('_')[0].capitalize()} accuracy in %")
+        axes.set_ylabel(FIGURE[accuracy].axis)
+        _end_at_100(axes.yaxis, FIGURE[accuracy])
         figure.supxlabel("\n".join(lines), x=0.04, ha="left", fontsize=9, linespacing=1.35)
 
 

@@ -29,6 +29,10 @@ from raspitrain.results.values import label, number, scalars, text, texts
 MOST_ROWS = 200  # of metrics.csv in the page; the file has all
 MOST_CLASSES = 200
 
+HEADLINE = (
+    "test_balanced_accuracy", "test_macro_f1", "samples_per_second", "training_seconds",
+    "peak_memory_mb", "num_parameters", "energy.joules",
+)  # fmt: skip
 PICTURES = (
     ("accuracy.png", "Accuracy over the epochs"),
     ("loss.png", "Loss over the epochs"),
@@ -63,10 +67,10 @@ def run_page(
         title,
         tag("h1", title),
         _headline(summary),
+        _headline_figures(summary),
         *(tag("p", problem, class_="note") for problem in problems),
-        tag("h2", "Setting"),
-        _setting(summary, config, overrides),
         pictures(picture(folder / name, folder, words) for name, words in PICTURES) or Html(),
+        folded("Setting", _setting(summary, config, overrides)),
         data_section(summary),
         _per_class(summary),
         _metrics(rows),
@@ -109,6 +113,18 @@ def _headline(summary: Mapping[str, Any]) -> Html:
         tag("p", tag("strong", status, class_="good" if good else "bad"),
             f": {text(reason, 1000)}" if reason else None),
     ])  # fmt: skip
+
+
+def _headline_figures(summary: Mapping[str, Any]) -> Html:
+    """What the run came to beside its accuracy, at a glance."""
+    figures = scalars(summary)
+    cards = []
+    for key in HEADLINE:
+        value = number(figures.get(key))
+        if value is not None:
+            title = tag("p", FIGURE[key].title, class_="soft")
+            cards.append(tag("div", tag("strong", FIGURE[key].words(value)), title, class_="card"))
+    return tag("div", *cards, class_="figures") if cards else Html()
 
 
 def _setting(

@@ -73,13 +73,21 @@ MISTAKES_INCHES = (11.5, 6.0)
 BYTES_A_POINT = 12
 
 
-def plot_accuracy(rows: Rows, path: str | os.PathLike[str]) -> None:
+def plot_accuracy(
+    rows: Rows,
+    path: str | os.PathLike[str],
+    *,
+    chance: float | None = None,
+    reported: int | None = None,
+) -> None:
     """Draw the accuracy in per cent of each part over the epochs.
 
     Parameters
     ----------
     rows : rows of metrics.csv, accuracies as fractions; empty and non-finite values leave gaps
     path : a PNG file, written whole or not at all
+    chance : accuracy of always answering with the most frequent class, as a fraction
+    reported : the epoch whose model is reported
     """
     with figure_to(path, figsize=(7.2, 4.2)) as figure:
         from matplotlib.ticker import MaxNLocator
@@ -87,11 +95,29 @@ def plot_accuracy(rows: Rows, path: str | os.PathLike[str]) -> None:
         axes = figure.add_subplot()
         drawn = _draw_parts(axes, rows, "accuracy", scale=100, label="{:.1f} %")
         axes.set_ylabel("Accuracy in %")
+        _mark_epoch(axes, reported)
+        if chance is not None and drawn.size:
+            drawn = np.append(drawn, 100 * chance)
+            axes.axhline(100 * chance, color=INK, linewidth=1, linestyle=":", zorder=1)
+            axes.annotate(
+                f"the most frequent class alone  {100 * chance:.1f} %", (1, 100 * chance), (-4, 3),
+                xycoords=axes.get_yaxis_transform(), textcoords="offset points", ha="right",
+                fontsize=8,
+            )  # fmt: skip
         axes.set_ylim(*_accuracy_limits(drawn))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
 
 
-def plot_loss(rows: Rows, path: str | os.PathLike[str]) -> None:
+def _mark_epoch(axes: "Axes", epoch: int | None) -> None:
+    if epoch is not None:
+        axes.axvline(epoch, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate(
+            "reported", (epoch, 0), (-3, 4), xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points", ha="right", fontsize=8, rotation=90,
+        )  # fmt: skip
+
+
+def plot_loss(rows: Rows, path: str | os.PathLike[str], *, reported: int | None = None) -> None:
     """Draw the loss of each part over the epochs; logarithmic from two powers of ten upwards."""
     with figure_to(path, figsize=(7.2, 4.2)) as figure:
         from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -99,6 +125,7 @@ def plot_loss(rows: Rows, path: str | os.PathLike[str]) -> None:
         axes = figure.add_subplot()
         drawn = _draw_parts(axes, rows, "loss", scale=1, label="{:.3g}")
         axes.set_ylabel("Loss")
+        _mark_epoch(axes, reported)
         if drawn.size and drawn.min() > 0 and drawn.max() > 100 * drawn.min():
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))

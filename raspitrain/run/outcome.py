@@ -143,8 +143,12 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
     }
     if job.best is not None:
         rows, confusion = job.table.some(MOST_DRAWN), job.best.test_confusion
-        pictures["accuracy.png"] = lambda: plot_accuracy(rows, folder / "accuracy.png")
-        pictures["loss.png"] = lambda: plot_loss(rows, folder / "loss.png")
+        reported = job.best.row["epoch"]
+        chance = None if confusion is None else confusion.support.max() / confusion.num_cases
+        pictures["accuracy.png"] = lambda: plot_accuracy(
+            rows, folder / "accuracy.png", chance=chance, reported=reported
+        )
+        pictures["loss.png"] = lambda: plot_loss(rows, folder / "loss.png", reported=reported)
         if confusion is not None:
             names = job.prepared.cases.class_names
             pictures["confusion_matrix.png"] = lambda: plot_confusion(
