@@ -16,7 +16,7 @@ from raspitrain.hardware.board import available_memory, status_bytes
 
 # Matplotlib at the end of a run, and what backward is the first to load of torch.
 LATER_BYTES = 45_000_000
-CLASS_BYTES = 3_000  # its figures in summary.json, which is made and read as a whole
+CLASS_BYTES = 9_000  # its figures in summary.json, on the page and in model.rpt, made as wholes
 SPARE = 0.03  # of what a step takes: allocators round up and leave gaps
 
 OUT_OF_MEMORY = (  # how torch's allocators and the system word it
