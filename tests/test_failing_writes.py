@@ -65,7 +65,8 @@ def quick(monkeypatch):
     """Plots that are written as plots are, and drawn in no time; a checkpoint at every step."""
     for name in ("accuracy", "loss", "confusion"):
         monkeypatch.setattr(
-            f"raspitrain.run.outcome.plot_{name}", lambda *given: write_atomic(given[-1], PNG_END)
+            f"raspitrain.run.outcome.plot_{name}",
+            lambda *given, **_: write_atomic(given[-1], PNG_END),
         )
     monkeypatch.setattr(
         "raspitrain.report.report_run",

@@ -43,7 +43,7 @@ def touch_page(folder: Path, **_: bool) -> None:
 
 def leave_out_what_takes_longer_than_the_run(patch) -> None:
     for name in ("accuracy", "loss", "telemetry", "confusion"):
-        patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given: given[-1].touch())
+        patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given, **_: given[-1].touch())
     patch.setattr("raspitrain.report.report_run", touch_page)
     patch.setattr("raspitrain.run.outcome.environment_record", dict)
 
