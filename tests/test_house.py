@@ -22,7 +22,7 @@ FLOORS = (
     ("export",),
     ("run",),
     ("track",),
-    ("predict", "check"),
+    ("predict", "check", "export.__main__"),
     ("sweep",),
     ("doctor",),
     ("cli",),
@@ -61,9 +61,9 @@ def imports(path: Path) -> Iterator[str]:
 
 def room_of(module: str) -> str:
     name = module.removeprefix("raspitrain").removeprefix(".")
-    return next(
-        (r for r in ("model.engine",) if f"{name}.".startswith(f"{r}.")), name.split(".")[0]
-    )
+    if name == "export.__main__":
+        return name  # a command, over what a run left
+    return "model.engine" if f"{name}.".startswith("model.engine.") else name.split(".")[0]
 
 
 def graph() -> dict[str, set[str]]:

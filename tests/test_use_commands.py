@@ -19,6 +19,7 @@ from raspitrain.__main__ import main as raspitrain
 from raspitrain.export.__main__ import main as export
 from raspitrain.export.compare import Comparison, Figures, choose_precision
 from raspitrain.export.write import Contract
+from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
 from raspitrain.run.run import run
 from raspitrain.use import load
 from raspitrain.use.check import main as check
@@ -298,9 +299,10 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_a_model_that_answers_as_it_did(finished):
     """The accuracy that was measured in training is that of the file."""
     from raspitrain.export.own_data import own_windows
-    from raspitrain.export.trained import read_run
+    from raspitrain.export.trained import trained_from
+    from raspitrain.run.stored import StoredRun
 
-    model, trained_run = load(finished), read_run(finished)
+    model, trained_run = load(finished), trained_from(StoredRun.open(finished))
     found = own_windows(trained_run)
     raw = found.signals * np.array(trained_run.contract.std)[:, None]
     raw = raw + np.array(trained_run.contract.mean)[:, None]
@@ -443,3 +445,85 @@ def test_a_mistyped_command_names_the_nearest(monkeypatch, capsys, word, meant):
     monkeypatch.setattr(sys, "argv", ["raspitrain", word, "a"])
     assert raspitrain() == 2
     assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_a_file_may_be_called_as_a_formula_begins(finished, tmp_path, monkeypatch, capsys):
+    """A spreadsheet gets text."""
+    names = load(finished / "model.rpt").channels
+    rows = "\n".join(",".join("0.5" for _ in names) for _ in range(LENGTH))
+    recording = tmp_path / "=1+1.csv"
+    recording.write_text(f"{','.join(names)}\n{rows}\n")
+    monkeypatch.chdir(tmp_path)
+    assert predict([str(finished), "=1+1.csv", "--format", "csv", "--rate", "50"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["file"] == "'=1+1.csv"
+
+
+def stored(folder: Path, path: Path, change) -> Path:
+    """A copy of the run's best.pt, changed."""
+    state = load_checkpoint(folder / "best.pt")
+    change(state)
+    save_checkpoint(path, state)
+    return path
+
+
+def test_exporting_a_strangers_checkpoint_runs_no_code(finished, tmp_path):
+    """What a checkpoint allows itself counts for nothing."""
+    mark = tmp_path / "pwned"
+
+    def allow(state):
+        state["config"]["allowed_targets"] = ["subprocess.check_output"]
+        state["config"]["dataset"] = {
+            "_target_": "subprocess.check_output",
+            "_args_": [["touch", str(mark)]],
+        }
+
+    checkpoint = stored(finished, tmp_path / "best.pt", allow)
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain", "export", str(checkpoint)],
+        capture_output=True,
+        text=True,
+    )
+    assert "subprocess.check_output is not allowed" in done.stdout
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.pop("config"), "does not hold a run"),
+        (lambda s: s.update(config="x"), "does not hold a run"),
+        (
+            lambda s: s["config"]["model"].update(width_mult="a"),
+            "model.width_mult must be",
+        ),
+        (lambda s: s["config"]["split"].update(more=1), "split.more is not a key"),
+        (lambda s: s.update(mean=s["mean"][:0]), "does not hold a run"),
+        (lambda s: s.update(length="x"), "does not hold a run"),
+        (lambda s: s.update(metrics=None), "does not hold a run"),
+        (lambda s: s["model"].popitem(), "does not hold a run"),
+    ],
+)
+def test_a_checkpoint_that_is_no_runs_is_refused(finished, tmp_path, capsys, change, said):
+    checkpoint = stored(finished, tmp_path / "best.pt", change)
+    assert export([str(checkpoint)]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "model.rpt").exists()
+
+
+def test_a_run_of_before_the_variants_is_exported(finished, tmp_path):
+    """Checkpoints of 0.1 name eight flags in place of model.variant."""
+
+    def older(state):
+        del state["config"]["model"]["variant"]
+        state["config"]["model"].update(
+            bias=False, always_expand=False, project_activation=False, relu6=False,
+            se_reduction=4, skip_batchnorm_at_length_1=False, conv_classifier=False,
+            logits_activation=False,
+        )  # fmt: skip
+
+    assert export([str(stored(finished, tmp_path / "best.pt", older))]) == 0
+    models = [load(folder / "model.rpt") for folder in (tmp_path, finished)]
+    window = [[math.sin(n + c) for n in range(LENGTH)] for c in range(len(models[0].channels))]
+    ours, theirs = (model.predict(window).probabilities for model in models)
+    assert ours == theirs

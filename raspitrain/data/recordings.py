@@ -99,7 +99,7 @@ def recordings(
         What becomes of empty cells, NaN and infinite values, along each recording.
     """
     check_missing(missing)
-    length_asked, stride_asked = _Span("length", length, 2), _Span("stride", stride, 1)
+    length_asked, stride_asked = Span("length", length, 2), Span("stride", stride, 1)
     folder, only = _folder(path)
     found = find_recordings(
         folder,
@@ -171,7 +171,7 @@ def _list_of_columns(
     return listed
 
 
-class _Span:
+class Span:
     """A number of samples, or of seconds, that the user gave."""
 
     def __init__(self, name: str, value: int | str, least: int) -> None:
@@ -620,7 +620,7 @@ class _Cut:
                 f"{changed} of {len(self.streams)} recordings resampled to {wanted:g} Hz"
             )
 
-    def windows(self, length: _Span, stride: _Span) -> None:
+    def windows(self, length: Span, stride: Span) -> None:
         """Say where the windows begin."""
         self.length, step = length.samples(self.rate), stride.samples(self.rate)
         self.starts = [

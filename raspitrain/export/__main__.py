@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raspitrain.errors import InputError, printable
+from raspitrain.results.files import BEST
 from raspitrain.use.model_file import NAME
 
 NAMES = {"raspitrain": NAME, "c": "model.c"}  # of the files, by format
@@ -55,9 +56,16 @@ def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
     from raspitrain.export.compare import compare
     from raspitrain.export.export import as_table, export
     from raspitrain.export.own_data import own_windows
-    from raspitrain.export.trained import read_run
+    from raspitrain.export.trained import trained_from
+    from raspitrain.run.stored import StoredRun
 
-    trained = read_run(run)
+    checkpoint = run / BEST if run.is_dir() else run
+    if run.is_dir() and not checkpoint.exists():
+        raise InputError(
+            f"{run} holds no {BEST}: give the folder of a run that has been evaluated at least "
+            "once."
+        )
+    trained = trained_from(StoredRun.of_checkpoint(checkpoint))
     folder = run if run.is_dir() else run.parent
     path = output or folder / NAMES[form]
     if path.is_dir():

@@ -1,7 +1,7 @@
 """What a run does at its end: its best model as a file, tried on the data that it still holds."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,17 +11,20 @@ from raspitrain.errors import InputError, printable
 from raspitrain.export.compare import compare, some
 from raspitrain.export.export import export
 from raspitrain.export.size import most_windows
-from raspitrain.export.trained import read_run
+from raspitrain.export.trained import Stored, trained_from
 from raspitrain.use.model_file import NAME
 
 log = logging.getLogger("raspitrain")
 
 
-def export_at_end(folder: Path, parts: Mapping[str, Part], precision: str) -> None:
+def export_at_end(
+    folder: Path, open_best: Callable[[], Stored], parts: Mapping[str, Part], precision: str
+) -> None:
     """Write model.rpt beside best.pt; where that is not possible, say why.
 
     Parameters
     ----------
+    open_best : opens best.pt
     parts : "train", and "validation" and "test" where they have cases
     precision : {"auto", "fp32", "int8"}
 
@@ -31,7 +34,7 @@ def export_at_end(folder: Path, parts: Mapping[str, Part], precision: str) -> No
         The card would not take it.
     """
     try:
-        trained = read_run(folder)
+        trained = trained_from(open_best())
         name = next(name for name in ("test", "validation", "train") if name in parts)
         part = parts[name]
         contract = trained.contract

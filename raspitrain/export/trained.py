@@ -1,20 +1,22 @@
 """A trained network and what using it takes, from a run's checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import raspitrain
+from raspitrain.config.rules import check
+from raspitrain.data.normalise import Normalisation
+from raspitrain.data.recordings import Span
 from raspitrain.errors import InputError
 from raspitrain.export.size import TARGET
 from raspitrain.export.write import Answer, Contract
-from raspitrain.model.mobilenetv3 import MobileNetV3, mobilenetv3
-from raspitrain.results.checkpoint import load_checkpoint
-
-BEST = "best.pt"
+from raspitrain.model.mobilenetv3 import MobileNetV3
 
 
 @dataclass(frozen=True)
@@ -29,55 +31,78 @@ class Trained:
     config: dict[str, Any]
 
 
-def trained_from(state: dict[str, Any], *, run: str) -> Trained:
-    """Put together what best.pt or last.pt holds.
+class Stored(Protocol):
+    """What is asked of `raspitrain.run.stored.StoredRun`, which opens checkpoints with care."""
 
-    Parameters
-    ----------
-    state : as `load_checkpoint` returns it
-    run : the run's name, for the model's provenance
+    @property
+    def path(self) -> Path: ...
+    @property
+    def state(self) -> Mapping[str, Any]: ...
+    @property
+    def config(self) -> DictConfig: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def channel_names(self) -> tuple[str, ...]: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def normalisation(self) -> Normalisation: ...
+    def model(self) -> nn.Module: ...
+
+
+def trained_from(stored: Stored) -> Trained:
+    """Put together what a checkpoint of a run holds.
 
     Raises
     ------
     InputError
-        The network is not one that the engine runs.
+        The network is not one that the engine runs, or the checkpoint is not as a run writes it.
     """
-    config = state["config"]
-    names, classes = list(state["channel_names"]), list(state["class_names"])
-    length = state["length"]
-    settings = dict(config["model"])
-    target = settings.pop("_target_")
+    config: Any = OmegaConf.to_container(stored.config)
+    check(config)
+    run, target = stored.path.absolute().parent.name, config["model"]["_target_"]
     if target != TARGET:
         raise InputError(
             f"{run}: the network is {target}, and the inference engine runs MobileNetV3 only "
             "(model=mobilenetv3_small, mobilenetv3_large and their _blog forms)."
         )
-    settings["engine"] = "plain"
-    shape = {"num_channels": len(names), "num_classes": len(classes), "length": length}
-    model = mobilenetv3(**(settings | shape))
-    model.load_state_dict(state["model"])
-    metrics = {
-        name: value
-        for name, value in state["metrics"].items()
-        if name.startswith(("test_", "validation_")) and isinstance(value, int | float)
-    }
+    names, normalisation = list(stored.channel_names), stored.normalisation
+    try:
+        if not len(names) == len(normalisation.mean) == len(normalisation.std):
+            raise ValueError("figures for other channels")
+        state = stored.state
+        rate = None if state.get("rate") is None else float(state["rate"])
+        metrics = {
+            name: value
+            for name, value in state["metrics"].items()
+            if name.startswith(("test_", "validation_")) and isinstance(value, int | float)
+        }
+        epoch, step = int(state["epoch"]), int(state["step"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{stored.path} does not hold a run as this raspitrain would write it"
+        ) from error
+    model = stored.model()
+    assert isinstance(model, MobileNetV3)
+    model.engine = "plain"
     return Trained(
-        model=_evaluating(model),
-        length=length,
+        model=model,
+        length=stored.length,
         contract=Contract(
             channels=names,
-            mean=[float(value) for value in state["mean"]],
-            std=[float(value) for value in state["std"]],
+            mean=normalisation.mean.tolist(),
+            std=normalisation.std.tolist(),
             missing=config["dataset"].get("missing") or "error",
-            rate=state.get("rate"),
-            hop=_hop(config["dataset"].get("stride"), state.get("rate")),
+            rate=rate,
+            hop=_hop(config["dataset"].get("stride"), rate),
         ),
-        answer=Answer(classes),
+        answer=Answer(list(stored.class_names)),
         provenance={
             "raspitrain": raspitrain.__version__,
             "run": run,
-            "epoch": state["epoch"],
-            "step": state["step"],
+            "epoch": epoch,
+            "step": step,
             "seed": config["seed"],
             "metrics": metrics,
             "model": config["model"],
@@ -87,38 +112,11 @@ def trained_from(state: dict[str, Any], *, run: str) -> Trained:
     )
 
 
-def _hop(stride: object, rate: float | None) -> int | None:
-    """Samples from a window to the next in training: they, or seconds such as 1.28s, were given."""
-    if isinstance(stride, int):
-        return stride
-    if not isinstance(stride, str) or rate is None:
+def _hop(stride: int | str | None, rate: float | None) -> int | None:
+    """Samples from a window to the next in training; None where that is not known."""
+    if stride is None or (rate is None and not isinstance(stride, int)):
         return None
-    text = stride.strip()
-    if text.endswith("ms"):
-        return max(1, round(float(text[:-2]) / 1000 * rate))
-    return max(1, round(float(text.removesuffix("s")) * rate))
-
-
-def _evaluating(model: MobileNetV3) -> MobileNetV3:
-    nn.Module.eval(model)
-    return model
-
-
-def read_run(path: Path) -> Trained:
-    """The best model of a run, from its folder or from a checkpoint.
-
-    Raises
-    ------
-    InputError
-        There is no checkpoint, it is damaged, or its network is not one that the engine runs.
-    """
-    checkpoint = path / BEST if path.is_dir() else path
-    if path.is_dir() and not checkpoint.exists():
-        raise InputError(
-            f"{path} holds no {BEST}: give the folder of a run that has been evaluated at least "
-            "once."
-        )
-    return trained_from(load_checkpoint(checkpoint), run=checkpoint.absolute().parent.name)
+    return Span("stride", stride, 1).samples(rate)
 
 
 def normalised(windows: np.ndarray, contract: Contract) -> np.ndarray:

@@ -17,7 +17,7 @@ from raspitrain.errors import reason, remedy
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
 from raspitrain.results.figures import type_of_column
-from raspitrain.results.files import LAST
+from raspitrain.results.files import BEST, LAST
 from raspitrain.results.json_file import write_json
 from raspitrain.results.log import LogFile
 from raspitrain.results.plots import (
@@ -158,9 +158,13 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
     precision = job.cfg.get("export", "none")  # runs of before had none
     if job.best is not None and precision != "none" and job.status in ENDED_WELL:
         from raspitrain.export.at_end import export_at_end
+        from raspitrain.run.stored import StoredRun
 
         pictures["model.rpt"] = lambda: export_at_end(
-            folder, job.prepared.training.parts, precision
+            folder,
+            lambda: StoredRun.of_checkpoint(folder / BEST),
+            job.prepared.training.parts,
+            precision,
         )
     from raspitrain.report import report_run
 

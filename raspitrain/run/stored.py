@@ -85,6 +85,20 @@ class StoredRun:
             return cls(path, state, _config(path, state), tuple(allowed_targets), note)
         raise InputError(_no_checkpoint(folder, wrong))
 
+    @classmethod
+    def of_checkpoint(cls, path: Path, *, allowed_targets: Sequence[str] = ()) -> "StoredRun":
+        """Open one checkpoint by its own name.
+
+        Raises
+        ------
+        InputError
+            It is missing, damaged, or no run's.
+        """
+        from raspitrain.results.checkpoint import load_checkpoint
+
+        state = load_checkpoint(path)
+        return cls(path, state, _config(path, state), tuple(allowed_targets))
+
     @property
     def class_names(self) -> tuple[str, ...]:
         return self._part("class_names", lambda names: tuple(map(str, names)))
