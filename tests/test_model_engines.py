@@ -364,6 +364,35 @@ def test_engines_are_measured_where_no_gradients_are_kept(mode):
     assert min(seconds.values()) > 0
 
 
+@pytest.mark.parametrize(
+    ("native", "torch_", "taken"), [(1.0, 1.0, "native"), (1.1, 1.0, "native"), (1.3, 1.0, "torch")]
+)
+def test_where_engines_are_as_fast_chance_does_not_choose(
+    fresh_choice, monkeypatch, native, torch_, taken
+):
+    monkeypatch.setattr(tuning, "measure_engines", lambda *_: {"native": native, "torch": torch_})
+    model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+    tuning.settle_engine(model, torch.randn(4, 3, 32))
+    assert model.engine == taken
+
+
+def test_one_number_of_threads_has_the_engine_of_another(fresh_choice, monkeypatch):
+    """Or the same seed would give other weights: engines agree to rounding only."""
+    figures = iter([{"native": 2.0, "torch": 1.0}, {"native": 1.0, "torch": 2.0}])
+    monkeypatch.setattr(tuning, "measure_engines", lambda *_: next(figures))
+    before = torch.get_num_threads()
+    engines = []
+    try:
+        for num_threads in (1, 2):
+            torch.set_num_threads(num_threads)
+            model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+            tuning.settle_engine(model, torch.randn(4, 3, 32))
+            engines.append(model.engine)
+    finally:
+        torch.set_num_threads(before)
+    assert engines == ["torch", "torch"]
+
+
 def test_measuring_engines_leaves_no_trace():
     model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
     before = copy.deepcopy(model.state_dict())
