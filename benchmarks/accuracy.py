@@ -10,7 +10,7 @@ cases. Accuracy is the mean over seeds ± their standard deviation. Nothing is c
 parts are for this table alone.
 
 ResNet and InceptionTime: as their authors publish them (github.com/hfawaz/dl-4-tsc and
-github.com/hfawaz/InceptionTime), typed from there; sets that they do not name have none.
+github.com/hfawaz/InceptionTime), copied at second hand; sets that they do not name have none.
 """
 
 import argparse

@@ -93,3 +93,12 @@ def printable(text: str) -> str:
     if len(shown) > LONGEST:
         shown = f"{shown[: LONGEST * 2 // 3]} … {shown[-LONGEST // 3 :]}"
     return shown
+
+
+FORMULA = tuple("=+-@\t\r")  # how one begins
+
+
+def no_formula(cell: object) -> object:
+    """A cell of a table; text that a spreadsheet would take for a formula has an apostrophe before
+    it (OWASP, "CSV injection"), as a name may come from anywhere."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell

@@ -27,10 +27,9 @@ def run_named(words: Sequence[str]) -> int | None:
     name = words[0]
     if name in COMMANDS:
         return int(importlib.import_module(COMMANDS[name]).main(words[1:]))
-    import difflib
+    from raspitrain.config.nearest import did_you_mean
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "."
+    hint = did_you_mean(name, COMMANDS) or "."
     say(
         f"error: {printable(name)!r} is neither a command ({', '.join(COMMANDS)}) nor "
         f"key=value{hint}"

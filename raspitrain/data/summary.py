@@ -13,6 +13,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.checks import QUANTILES, Look, look_at_cases
 from raspitrain.data.split import Split
 from raspitrain.data.taken import Taken
+from raspitrain.errors import no_formula
 
 PARTS = ("train", "validation", "test")
 MOST_NAMED = 12  # in the line on the screen
@@ -163,7 +164,8 @@ def data_table(cases: Cases, split: Split) -> str | None:
         part_of[indices] = number
     text = io.StringIO()
     rows = _rows_of_origins(taken, part_of) if has_origins else _rows_of_cases(cases, part_of)
-    csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+    guarded = (map(no_formula, row) for row in rows)
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *guarded])
     return text.getvalue()
 
 

@@ -6,12 +6,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from raspitrain.errors import no_formula
 from raspitrain.report.answer import Setting
 from raspitrain.report.jobs import SweepReport
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.values import label
-
-FORMULA = tuple("=+-@\t\r")  # how one begins
 
 
 def write_jobs_csv(path: str | os.PathLike[str], sweep: SweepReport) -> None:
@@ -67,13 +66,8 @@ def _swept(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """Floats with every digit, as Python writes them; words as in an override.
-
-    Text that a spreadsheet would take for a formula has an apostrophe before it (OWASP, "CSV
-    injection"): a name may come from anywhere.
-    """
+    """Floats with every digit, as Python writes them; words as in an override."""
     if value is None or isinstance(value, float):
         return "" if value is None else value
     text = label(value)
-    is_text = not isinstance(value, bool | int)
-    return f"'{text}" if is_text and text[:1] in FORMULA else text
+    return text if isinstance(value, bool | int) else no_formula(text)

@@ -1,7 +1,6 @@
 """python -m raspitrain.track FOLDER tracker=NAME: a run's or a sweep's figures, sent on."""
 
 import argparse
-import difflib
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from raspitrain.config.nearest import did_you_mean
 from raspitrain.errors import InputError, printable
 from raspitrain.report.jobs import OPEN, load_sweep
 from raspitrain.track import RunFacts, Tracker
@@ -66,9 +66,8 @@ def read_settings(words: Sequence[str]) -> tuple[Callable[[], Tracker], str]:
         raise InputError("give tracker=NAME once, and tracker.KEY=VALUE as needed")
     name = names[0]
     if name not in TRACKERS:
-        near = difflib.get_close_matches(name, TRACKERS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(TRACKERS)}."
-        raise InputError(f"tracker={name}: there is no such tracker; {hint}")
+        hint = did_you_mean(name, TRACKERS) or f"; there are {', '.join(TRACKERS)}."
+        raise InputError(f"tracker={name}: there is no such tracker{hint}")
     defaults = Path(__file__).with_name(f"{name}.yaml")
     settings: Any = OmegaConf.to_container(OmegaConf.load(defaults)) if defaults.exists() else {}
     for key, value in typed.get("tracker", {}).items():

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from raspitrain.config.rules import leaves
 from raspitrain.errors import InputError
 from raspitrain.report.read import read_bytes, read_json
 from raspitrain.results.json_file import write_json
@@ -196,15 +197,11 @@ def _facts(folder: Path, config: Mapping[str, Any], parent: str | None) -> RunFa
     began = (folder / "config.yaml").stat().st_mtime
     overrides = tuple(texts(_yaml(folder, "overrides.yaml")))
     name = folder.name if parent is not None else f"{folder.parent.name}/{folder.name}"
-    return RunFacts(name, str(folder), dict(_leaves(config)), overrides, parent, began)
+    parameters = {key: _parameter(value) for key, value in leaves(config)}
+    return RunFacts(name, str(folder), parameters, overrides, parent, began)
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves = []
-    for name, value in config.items():
-        if isinstance(value, dict) and value:
-            leaves += _leaves(value, f"{prefix}{name}.")
-        else:
-            plain = value is None or isinstance(value, bool | int | float | str)
-            leaves.append((f"{prefix}{name}", value if plain else json.dumps(value, default=str)))
-    return leaves
+def _parameter(value: Any) -> Any:
+    """A value as a tracker takes it: a number or a text."""
+    plain = value is None or isinstance(value, bool | int | float | str)
+    return value if plain else json.dumps(value, default=str)

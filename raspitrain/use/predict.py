@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TextIO
 
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import InputError, no_formula, printable
 from raspitrain.use.figures import as_text, figures
 from raspitrain.use.model import Model, Prediction, load
 from raspitrain.use.recording import Recording, check_rate, read_recording
@@ -239,7 +239,8 @@ def _write(
         if style == "text":
             print(_as_line(row), file=to)
         elif style == "csv":
-            csv.writer(to, lineterminator="\n").writerow(_as_cells(row, labelled))
+            cells = map(no_formula, _as_cells(row, labelled))
+            csv.writer(to, lineterminator="\n").writerow(cells)
         else:
             print(json.dumps(_as_record(row), ensure_ascii=False), file=to)
     return counts, pairs
