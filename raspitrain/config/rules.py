@@ -148,6 +148,7 @@ RULES: dict[str, Rule] = {
     "dataset.groups": either(text(), whole(-100, most=100), NULL),
     "dataset.part": either(text(), NULL),
     "dataset.channels": one_of("first", "last", None),
+    "dataset.channel_names": either(list_of(text()), NULL),
     "dataset.stride": span(1),
     "dataset.columns": either(COLUMN, list_of(COLUMN), NULL),
     "dataset.time_column": either(COLUMN, one_of(False), NULL),

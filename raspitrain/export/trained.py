@@ -97,7 +97,10 @@ def trained_from(stored: Stored) -> Trained:
             rate=rate,
             hop=_hop(config["dataset"].get("stride"), rate),
         ),
-        answer=Answer(list(stored.class_names)),
+        answer=Answer(
+            list(stored.class_names),
+            settings={"integer_labels": True} if stored.state.get("integer_labels") is True else {},
+        ),
         provenance={
             "raspitrain": raspitrain.__version__,
             "run": run,

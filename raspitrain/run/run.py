@@ -48,7 +48,9 @@ log = logging.getLogger("raspitrain")
 COPIES = 13
 
 
-def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def run(
+    cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = (), show: bool = True
+) -> dict[str, Any]:
     """Train what `cfg` describes and leave everything about it in `output_dir`.
 
     Parameters
@@ -56,6 +58,7 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
     cfg : the composed configuration, as conf/config.yaml lays it out
     output_dir : a folder that no run has used yet; made where it is missing
     overrides : the words of the command line, kept beside the configuration
+    show : on standard output what a run shows there; warnings go to standard error in any case
 
     Returns
     -------
@@ -82,7 +85,7 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
             try:
                 job = make_job(prepared, cfg, profile, folder, started)
                 _write_beginning(job, overrides)
-                return carry_on(job, stop)
+                return carry_on(job, stop, show=show)
             finally:
                 release_claim(folder)
 
@@ -112,7 +115,7 @@ def _note_little_room(job: Job) -> None:
         )
 
 
-def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
+def carry_on(job: Job, stop: StopSignals, *, show: bool = True) -> dict[str, Any]:
     """Train from where the job stands to its end; write and show what came of it."""
     prepared = job.prepared
     observers: tuple[Observer, ...] = ()
@@ -122,6 +125,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
         prepared.epochs,
         prepared.training.steps_per_epoch,
         first_step=prepared.training.position.step,
+        show=show,
     )
     at_once = [screen.close, lambda: sweep_partial(job.folder)]
     tidy.extend(at_once)
