@@ -148,7 +148,7 @@ RULES: dict[str, Rule] = {
     "dataset.groups": either(text(), whole(-100, most=100), NULL),
     "dataset.part": either(text(), NULL),
     "dataset.channels": one_of("first", "last", None),
-    "dataset.stride": span(1),
+    "dataset.stride": either(span(1), NULL),
     "dataset.columns": either(COLUMN, list_of(COLUMN), NULL),
     "dataset.time_column": either(COLUMN, one_of(False), NULL),
     "dataset.time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
