@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from raspitrain.cli.main import config_folder
-from raspitrain.config.rules import COMPONENT_RULES, RULES, check, leaves, rules_of
+from raspitrain.config.rules import COMPONENT_RULES, check, leaves, rules_of
 from raspitrain.config.targets import resolve_target
 from raspitrain.errors import InputError
 
