@@ -244,9 +244,10 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
 def _verdict(job: Job) -> dict[str, Any]:
     training, row = job.prepared.training, job.table.row(-1)
     labels = training.parts["train"].labels.numpy()
-    in_one_step = training.in_one_step
+    in_one_step, accuracy = training.in_one_step, row["train_accuracy"]
+    assert accuracy is not None
     return {
-        "underfitted": not in_one_step and is_underfitted(row["train_accuracy"], labels),
+        "underfitted": not in_one_step and is_underfitted(accuracy, labels),
         "warnings": warnings_of(
             job.cfg,
             row,
