@@ -360,13 +360,14 @@ def test_from_recordings_to_answers(compose, tmp_path, capsys):
         ("0.32s", 50.0, 16),
         (" 320 ms", 50.0, 16),
         ("0.32s", None, None),
-        (None, 50.0, None),
+        (None, 50.0, 20),
     ],
 )
 def test_the_hop_is_that_of_training(stride, rate, hop):
     from raspitrain.export.trained import _hop
 
-    assert _hop(stride, rate) == hop
+    assert _hop({"stride": stride}, 40, rate) == hop
+    assert _hop({}, 40, rate) is None
 
 
 def test_export_tries_both_and_writes_one(finished, tmp_path, capsys):

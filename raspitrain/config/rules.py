@@ -115,7 +115,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
     "raspitrain.data.recordings.recordings": TABLES
     | {
         "length": span(8),
-        "stride": span(1),
+        "stride": either(span(1), NULL),
         "columns": either(COLUMN, list_of(COLUMN), NULL),
         "time_column": either(COLUMN, one_of(False), NULL),
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),

@@ -95,7 +95,7 @@ def trained_from(stored: Stored) -> Trained:
             std=normalisation.std.tolist(),
             missing=config["dataset"].get("missing") or "error",
             rate=rate,
-            hop=_hop(config["dataset"].get("stride"), rate),
+            hop=_hop(config["dataset"], stored.length, rate),
         ),
         answer=Answer(list(stored.class_names)),
         provenance={
@@ -112,9 +112,14 @@ def trained_from(stored: Stored) -> Trained:
     )
 
 
-def _hop(stride: int | str | None, rate: float | None) -> int | None:
+def _hop(dataset: Mapping[str, Any], length: int, rate: float | None) -> int | None:
     """Samples from a window to the next in training; None where that is not known."""
-    if stride is None or (rate is None and not isinstance(stride, int)):
+    if "stride" not in dataset:
+        return None
+    stride = dataset["stride"]
+    if stride is None:
+        return length // 2
+    if rate is None and not isinstance(stride, int):
         return None
     return Span("stride", stride, 1).samples(rate)
 
