@@ -278,6 +278,7 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     if summary.get("status") != "completed":
         reason = summary.get("reason")
         table.append(("status", f"{summary.get('status')}{f': {reason}' if reason else ''}"))
+    table += [("warning", str(warning)) for warning in summary.get("warnings") or ()]
     headlines = {
         figure.headline: (figure, summary[figure.key])
         for figure in FIGURES

@@ -12,6 +12,8 @@ KEYS = (
     "status",  # completed, stopped_early, diverged, interrupted, failed
     "reason",  # a sentence, where the status needs one
     "task",  # train or throughput
+    "warnings",  # sentences: underfitted, nothing learnt, of no use on other cases
+    "underfitted",  # a network that has not learnt its own training cases
     "chosen_model",  # "best on validation" or "last"
     "chosen_epoch",
     "test_loss",
