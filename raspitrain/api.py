@@ -24,24 +24,21 @@ from omegaconf import DictConfig, OmegaConf
 from raspitrain.config.compose import compose
 from raspitrain.config.composition import check_composition
 from raspitrain.config.profile import with_profile
-from raspitrain.data.arrays import cases_of_arrays
 from raspitrain.data.cases import check_finite
+from raspitrain.data.given import given_arrays, write_arrays
 from raspitrain.errors import InputError, input_error, reason, remedy
+from raspitrain.hardware.memory import quick_imports
 from raspitrain.hardware.threads import (
-    given_num_threads,
     resolve_num_threads,
     thread_environment,
 )
 from raspitrain.paths import config_folder
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
-from raspitrain.results.folder import make_folder
 from raspitrain.run.stored import StoredRun
 from raspitrain.use.model_file import MAGIC
 
 DATA = "data"  # the folder of the arrays, in the run's own
-PARTS = {"train": 0, "test": 2}
-BLOCK_BYTES = 8 << 20
 # What a configuration has for the command alone.
 NOT_HERE = ("experiment", "launcher", "resume", "sweep", "sweep_name", "task", "throughput")
 OF_THE_DATA = ("dataset.missing", "dataset.leave_out", "dataset.channels")
@@ -312,17 +309,32 @@ def train(
     cfg = compose({"dataset": "npy"} | own | given)
     words = [f"{key}={_word(value)}" for key, value in given.items()]
     check_composition(cfg, words)
-    arrays = _arrays(cfg, X, y, groups, X_test, y_test)
-    _set_environment(cfg, given)
-
-    from raspitrain.run.run import run
+    arrays = given_arrays(
+        X,
+        y,
+        groups,
+        X_test,
+        y_test,
+        channels=cfg.dataset.channels,
+        channel_names=cfg.dataset.channel_names,
+        rate=cfg.dataset.rate,
+        leave_out=cfg.dataset.leave_out,
+        missing=cfg.dataset.missing,
+    )
+    cfg, profile = with_profile(cfg, list(given))
+    _set_environment(cfg.hardware)
+    with quick_imports():
+        from raspitrain.run.run import run
 
     if any((folder / name).exists() for name in (DATA, *OF_A_RUN)):
         raise InputError(f"{folder} already holds a run or data: give another output_dir.")
     made = [f for f in (folder, *folder.parents) if not os.path.lexists(f)]
     try:
-        _write_arrays(folder / DATA, arrays)
-        summary = run(cfg, folder, overrides=words, show=show)
+        try:
+            write_arrays(folder / DATA, arrays)
+        except OSError as error:
+            raise _unwritten(folder / DATA, error) from error
+        summary = run(cfg, folder, overrides=words, profile=profile, show=show)
     except BaseException:
         if not any((folder / name).exists() for name in OF_A_RUN):
             _remove(folder / DATA, made)
@@ -426,107 +438,15 @@ def _new_folder() -> str:
     )
 
 
-def _set_environment(cfg: DictConfig, typed: Mapping[str, Any]) -> None:
+def _set_environment(hardware: DictConfig) -> None:
     """What torch reads when it is imported, if it is not yet."""
     if "torch" in sys.modules:
         return
-    given_num_threads(os.environ)
-    hardware = with_profile(cfg, list(typed))[0].hardware
     num_threads = resolve_num_threads(hardware.num_threads, os.environ)
     os.environ.update(thread_environment(num_threads, hardware.wait_policy, os.environ))
 
 
-def _arrays(
-    cfg: DictConfig, X: Any, y: Any, groups: Any, X_test: Any, y_test: Any
-) -> dict[str, list[np.ndarray]]:
-    """By their files' names, what is to be written one after the other; checked."""
-    if (X_test is None) != (y_test is None):
-        raise InputError("X_test and y_test go together: give both, or neither.")
-    signals, labels = np.asarray(X), _labels(y, "y")
-    group_ids = None if groups is None else _labels(groups, "groups")
-    cases_of_arrays(
-        signals,
-        labels,
-        groups=group_ids,
-        part=None,
-        channels=cfg.dataset.channels,
-        channel_names=cfg.dataset.channel_names,
-        rate=cfg.dataset.rate,
-        leave_out=cfg.dataset.leave_out,
-        missing=cfg.dataset.missing,
-        source="X",
-        label_source="y",
-        groups_source="groups",
-        part_source="",
-    )
-    parts = [(signals, labels, "train")]
-    if X_test is not None:
-        tested, its_labels = np.asarray(X_test), _labels(y_test, "y_test")
-        if tested.shape[1:] != signals.shape[1:] or tested.dtype.kind not in "iuf":
-            raise InputError(
-                f"X_test is {tested.dtype} of the shape {tested.shape}, but X has the shape "
-                f"{signals.shape}: all but the number of cases must agree."
-            )
-        if its_labels.shape != (len(tested),) or not len(tested):
-            raise InputError(
-                f"X_test has {len(tested)} cases and y_test the shape {its_labels.shape}; there "
-                "must be cases, and a label for each."
-            )
-        check_finite(tested, source="X_test", missing=cfg.dataset.missing)
-        parts.append((tested, its_labels, "test"))
-    if len({its_labels.dtype.kind for _, its_labels, _ in parts}) > 1:
-        raise InputError("y and y_test must be of one kind: text both, or integers both.")
-    arrays = {"data": [own for own, _, _ in parts], "label": [own for _, own, _ in parts]}
-    if group_ids is not None:
-        names = [str(name) for name in group_ids.tolist()]
-        of_test = [] if len(parts) == 1 else ["X_test"] * len(parts[1][0])
-        arrays["groups"] = [np.array([f"X {name}" for name in names] + of_test)]
-    if len(parts) > 1:
-        arrays["part"] = [np.full(len(own), PARTS[part], np.int8) for own, _, part in parts]
-    return arrays
-
-
-def _labels(values: Any, name: str) -> np.ndarray:
-    """Labels as integers or text, whatever holds them."""
-    labels = np.asarray(values)
-    if labels.dtype.kind == "b":
-        return labels.astype(np.int64)
-    if labels.dtype.kind != "O":
-        return labels
-    kinds = {type(value) for value in labels.ravel().tolist()}
-    if kinds <= {str, np.str_}:
-        return labels.astype(str)
-    if all(issubclass(kind, int | np.integer) for kind in kinds):
-        return labels.astype(np.int64)
-    shown = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise InputError(f"{name} holds {shown}; the labels must all be text, or all be integers.")
-
-
 # ---------------------------------------------------------------- what is written
-
-
-def _write_arrays(folder: Path, arrays: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Write the files of a data set for dataset=npy; no copy is made in memory."""
-    try:
-        make_folder(folder)
-        for name, pieces in arrays.items():
-            with atomic_path(folder / f"{name}.npy") as partial:
-                _write_npy(partial, pieces)
-    except OSError as error:
-        raise _unwritten(folder, error) from error
-
-
-def _write_npy(path: Path, pieces: Sequence[np.ndarray]) -> None:
-    """One .npy file of arrays one after the other."""
-    dtype = np.result_type(*pieces).newbyteorder("<")
-    shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
-    with path.open("wb") as file:
-        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for piece in pieces:
-            step = max(1, BLOCK_BYTES // max(1, dtype.itemsize * piece[:1].size))
-            for start in range(0, len(piece), step):
-                file.write(np.ascontiguousarray(piece[start : start + step], dtype).tobytes())
 
 
 def _copy(source: Path, path: Path) -> None:
