@@ -10,6 +10,7 @@ COMMANDS = {
     "check": "raspitrain.check",
     "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
+    "evaluate": "raspitrain.evaluate",
     "export": "raspitrain.export.__main__",
     "predict": "raspitrain.predict",
     "report": "raspitrain.report.__main__",
