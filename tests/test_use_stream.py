@@ -3,15 +3,18 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import tty
 import urllib.error
 import urllib.request
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +23,17 @@ from conftest import PATIENCE, defaults, wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_use_commands import LENGTH, answers, as_csv, model_file, predicted
+from test_use_engine import contract, trained
+from test_use_model_file import write
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, TemporaryError
 from raspitrain.run.run import run
 from raspitrain.use import load
 from raspitrain.use.clock import Clock
 from raspitrain.use.events import Average, Trigger, settings_for
 from raspitrain.use.lines import Lines
+from raspitrain.use.sources import open_source
+from raspitrain.use.stream import _parser
 from raspitrain.use.stream import main as stream
 from raspitrain.use.watch import Watcher
 
@@ -342,6 +349,7 @@ def test_other_units_are_told(timed, recording):
         (["--rate", "0"], "", "--rate"),
         (["--source", "/dev/null"], "", "/dev/null"),
         (["--source", "/nowhere"], "", "No such file"),
+        (["--baud", "1234", "--source", "/dev/ptmx"], "", "115200"),
         (["--source", "udp:x"], "", "udp:HOST:PORT"),
         (["--source", "udp:0"], "", "udp:HOST:PORT"),
         (["--keep", "all=x"], "", "uncertain=FOLDER"),
@@ -457,6 +465,35 @@ def test_datagrams_of_one_sender(timed, recording):
         assert records()[-1]["samples"] == 300
 
 
+def test_the_service_waits_for_its_device():
+    from test_unattended import settings as of_unit
+
+    unit = of_unit(REPOSITORY / "examples" / "raspitrain-stream.service")
+    (command,) = unit["ExecStart"]
+    python, option, module, *words = shlex.split(command)
+    assert (Path(python).name, option, module) == ("python", "-m", "raspitrain.stream")
+    given = _parser().parse_args(words)
+    assert unit["DeviceAllow"] == [f"{given.source} rw"]
+    assert (unit["Type"], unit["SuccessExitStatus"]) == (["notify"], ["143"])
+    assert unit["RestartPreventExitStatus"] == ["2"]
+    assert stream([str(REPOSITORY), "--source", "/dev/ttyACM77"]) == 2
+    with pytest.raises(TemporaryError, match="No such file"):
+        open_source("/dev/ttyACM77", 115_200)
+
+
+def test_systemd_is_told_that_it_is_ready(model, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        done = subprocess.run(
+            [*COMMAND, str(model)], input=b"x,y\n" + b"1,2\n" * 40, capture_output=True,
+            cwd=REPOSITORY, env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+            timeout=60 * PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert systemd.recv(100) == b"READY=1"
+        assert systemd.recv(100) == b"WATCHDOG=1"
+
+
 # ---------------------------------------------------------------- HTTP
 
 
@@ -540,6 +577,53 @@ def test_uncertain_windows_become_recordings(timed, recording, tmp_path):
     order = [int(origin.name.split("/")[1][0]) for origin in cases.taken.origins]
     for number, window in zip(order, windows, strict=True):
         np.testing.assert_array_equal(window, recording[:, number * 32 : number * 32 + 32])
+
+
+# ---------------------------------------------------------------- for days
+
+
+@pytest.mark.long
+def test_memory_is_flat_over_a_day(tmp_path):
+    """24 hours of six channels at 100 Hz, a window each 0.1 s, with faults in every minute."""
+    names = [f"c{k}" for k in range(6)]
+    network = trained("mobilenetv3_small", width_mult=0.25, length=100, num_channels=6)
+    given = replace(contract(6), channels=names, rate=100.0, quantiles=[[-3.0, 0.0, 3.0]] * 6)
+    path = write(tmp_path / "model.rpt", network, given, 100)
+    random = np.random.default_rng(0)
+    minute = [",".join(f"{value:.4f}" for value in row) for row in random.normal(size=(6000, 6))]
+    minute[1000] = "1,2,3"
+    minute[3000:3006] = ["noise"] * 6
+    minute[4000] = "99,99,99,99,99,99"
+    text = ("\n".join(minute) + "\n").encode()
+    process = subprocess.Popen(
+        [*COMMAND, str(path), "--rate", "100", "--hop", "10", "--threshold", "0.3"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
+    )  # fmt: skip
+    told = [0, b""]
+
+    def drain():
+        for line in process.stdout:
+            told[0] += 1
+            told[1] = line
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    resident = []
+    process.stdin.write((",".join(names) + "\n").encode())
+    for number in range(24 * 60):
+        process.stdin.write(text)
+        process.stdin.flush()
+        if number % 60 == 59:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            resident.append(int(status.split("VmRSS:")[1].split()[0]))
+    process.stdin.close()
+    reader.join()
+    assert process.wait() == 0
+    finished = json.loads(told[1])
+    print(f"resident memory by the hour, kB: {resident}; {told[0]} lines told")
+    assert finished["samples"] == 24 * 60 * (6000 - 3)  # of six bad lines in a row three count
+    assert finished["gap"] == 24 * 60
+    assert max(resident) - resident[0] < 1000
 
 
 # ---------------------------------------------------------------- any bytes

@@ -11,6 +11,7 @@
     stranger     a datagram of another sender, left out
 """
 
+import errno
 import os
 import select
 import socket
@@ -20,13 +21,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from raspitrain.errors import InputError, reason
+from raspitrain.errors import InputError, TemporaryError, reason
 
 CHUNK = 1 << 16
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two looks for a device
 SILENCE = 10.0  # seconds, after which another sender may take over
 SO_RXQ_OVFL = 40  # of Linux: how many datagrams were dropped, with each that was not
 NOTHING = b""
+NOT_THERE_YET = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EBUSY, errno.EIO)  # a device
 
 Read = tuple[str, bytes]
 Wait = Callable[[int, float], bool]
@@ -55,7 +57,7 @@ def open_source(text: str, baud: int, wait: Wait = wait_for) -> Source:
     Raises
     ------
     InputError
-        There is no such thing, or it cannot be opened.
+        There is no such thing, or it cannot be opened; TemporaryError for a device that may come.
     """
     if text == "-":
         return Pipe("standard input", 0, wait)
@@ -64,7 +66,10 @@ def open_source(text: str, baud: int, wait: Wait = wait_for) -> Source:
     try:
         descriptor = _open(text)
     except OSError as error:
-        raise InputError(f"--source {text} cannot be opened ({reason(error)}).") from error
+        sentence = f"--source {text} cannot be opened ({reason(error)})."
+        if text.startswith("/dev/") and error.errno in NOT_THERE_YET:
+            raise TemporaryError(sentence) from error
+        raise InputError(sentence) from error
     kind = os.fstat(descriptor).st_mode
     if os.isatty(descriptor):
         return Device(text, descriptor, baud, wait)

@@ -25,14 +25,15 @@ BAUD = 115_200
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Stream; return the exit code: 0, 2 for a mistake, 128 and its number for a signal."""
+    """Stream; return the exit code: 0, 2 for a mistake, 75 for a device that is not there yet, 74
+    where events cannot be written, 128 and its number for a signal."""
     given = _parser().parse_args(arguments)
     try:
         with StopSignals() as stop, stop.deferred():
             _stream(given, stop)
     except InputError as error:
         say(f"error: {printable(str(error))}")
-        return 2
+        return error.exit_code
     except BrokenPipeError:
         # Whoever reads the events has had enough; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
