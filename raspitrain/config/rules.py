@@ -158,6 +158,7 @@ RULES: dict[str, Rule] = {
     "dataset.leave_out": list_of(either(text(), whole(-(2**62)))),
     "dataset.group_column": either(COLUMN, NULL),
     "dataset.skip_lines": whole(0, most=100_000),
+    "dataset.normalise": one_of("auto", "channel", "case", "both", "none"),
     "dataset.missing": one_of("error", "interpolate", "zero"),
     "dataset.unequal": one_of("pad", "resample"),
     "dataset.num_cases": whole(2),
