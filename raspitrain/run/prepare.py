@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from raspitrain.config.build import build
-from raspitrain.config.profile import with_profile
+from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
-from raspitrain.data.batches import Part, choose_in_memory, load_part
+from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import KINDS, Normalisation, choose_kind, fit_normalisation
 from raspitrain.data.split import Split, split_cases
@@ -25,15 +25,10 @@ from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
 from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
-from raspitrain.hardware.memory import (
-    Estimate,
-    check_memory,
-    free_bytes,
-    is_out_of_memory,
-    out_of_memory_error,
-)
+from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.model_size import make_within
 from raspitrain.run.observers import Observer
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
@@ -41,6 +36,7 @@ from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import Augment, Training, is_evaluated, parameter_groups
 from raspitrain.tuning.engine import settle_engine
+from raspitrain.tuning.tune import Tuned, tune
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 # What a sentence about the size of a network may name.
@@ -73,7 +69,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
     `schedule_epochs` is how many epochs the schedule is made for: those of `cfg` if None.
     """
-    cfg, _ = with_profile(cfg)
+    if not is_settled(cfg.hardware):
+        cfg, _ = with_profile(cfg)
     allowed = list(cfg.allowed_targets)
     apply_threads(cfg.hardware)
     device = choose_device(cfg.hardware.device)
@@ -187,6 +184,29 @@ def settle_normalisation(cfg: DictConfig, cases: Cases, split: Split) -> tuple[s
         "taken: each case by its own mean and spread, which are channels of their own; "
         "dataset.normalise=channel normalises all cases alike"
     ]
+
+
+def tune_prepared(
+    prepared: Prepared, cfg: DictConfig, before: dict[str, Any] | None = None
+) -> Tuned:
+    """Choose what is to be measured, on batches as training will see them."""
+    training = prepared.training
+    train = training.parts["train"]
+    sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
+    signals, labels = train.gather(torch.arange(max(sizes)))
+    return tune(
+        training.model,
+        training.loss,
+        (signals.to(training.device), labels.to(training.device)),
+        hardware=cfg.hardware,
+        described_by={
+            "model": OmegaConf.to_container(cfg.model, resolve=True),
+            "loss": OmegaConf.to_container(cfg.loss, resolve=True),
+            "num_classes": len(prepared.cases.class_names),
+            "flush_denormals": cfg.hardware.flush_denormals,
+        },
+        before=before,
+    )
 
 
 def _export_bytes(

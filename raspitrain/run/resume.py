@@ -250,13 +250,14 @@ def _restored(
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
+    built, profile = with_profile(built)
     prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
             f"epochs={epochs} has no effect on this run: its model is fitted in one step."
         )
     stop.check()
-    job = make_job(prepared, cfg, with_profile(built)[1], folder, started)
+    job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
     try:
         prepared.training.restore(training)
