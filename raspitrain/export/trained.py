@@ -102,7 +102,10 @@ def trained_from(stored: Stored) -> Trained:
             units=units,
             quantiles=quantiles,
         ),
-        answer=Answer(list(stored.class_names)),
+        answer=Answer(
+            list(stored.class_names),
+            settings={"integer_labels": True} if stored.state.get("integer_labels") is True else {},
+        ),
         provenance={
             "raspitrain": raspitrain.__version__,
             "run": run,

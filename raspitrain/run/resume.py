@@ -49,6 +49,7 @@ def resume(
     overrides: Sequence[str] = (),
     *,
     tell: Callable[[str], None] = log.info,
+    show: bool = True,
 ) -> dict[str, Any]:
     """Go on with the run in `folder`; a run that is complete already is left as it is.
 
@@ -57,6 +58,7 @@ def resume(
     overrides : "key=value" for what may change: epochs (to go on longer), hardware, patience, how
         often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
+    show : as for `raspitrain.run.run.run`
 
     Returns
     -------
@@ -95,7 +97,7 @@ def resume(
             job = _restored(stored, cfg, changed, started, stop)
             job.notes[:0] = [stored.note] if stored.note else []
             with stop.deferred():
-                return carry_on(job, stop)
+                return carry_on(job, stop, show=show)
         finally:
             release_claim(folder)
 

@@ -113,6 +113,18 @@ class StoredRun:
         return self._part("length", int)
 
     @property
+    def rate(self) -> float | None:
+        """Samples a second; None where that is not known, and in runs of before 0.2."""
+        if self.state.get("rate") is None:
+            return None
+        return self._part("rate", float)
+
+    @property
+    def integer_labels(self) -> bool:
+        """Whether the labels were integers, and not text."""
+        return self.state.get("integer_labels") is True
+
+    @property
     def normalisation(self) -> "Normalisation":
         import numpy as np
 
