@@ -241,6 +241,8 @@ def _restored(
         built.epochs, built.eval_every, built.batch_size = (
             epochs, run["eval_every"], run["batch_size"]
         )  # fmt: skip
+        kind = state["normalise"]["kind"] if "normalise" in state else "channel"
+        OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
