@@ -7,6 +7,7 @@ from raspitrain.errors import printable
 from raspitrain.stop import say
 
 COMMANDS = {
+    "calibrate": "raspitrain.calibrate",
     "check": "raspitrain.check",
     "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
