@@ -216,6 +216,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
         "data": prepared.data.record,
         "class_names": list(prepared.cases.class_names),
+        "normalise": prepared.normalisation.kind,
         "constant_channels": constant_channels(prepared),
         "total_seconds": job.seconds,
         "peak_memory_mb": job.peak_memory_mb,

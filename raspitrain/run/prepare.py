@@ -19,7 +19,7 @@ from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
-from raspitrain.data.normalise import Normalisation, fit_normalisation
+from raspitrain.data.normalise import KINDS, Normalisation, choose_kind, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
@@ -58,6 +58,7 @@ class Prepared:
     eval_every: int
     memory: Estimate
     tracker: Observer | None  # of the user's own
+    notes: list[str]  # what was settled, where it is not as one would think
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
@@ -77,15 +78,19 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
     data = summarise(cases, split)
-    normalisation = fit_normalisation(cases.signals, split.train)
+    kind, notes = settle_normalisation(cfg, cases, split)
+    normalisation = fit_normalisation(cases.signals, split.train, kind)
+    num_channels = normalisation.num_channels
     budget_mb = cfg.hardware.memory_budget_mb
-    in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
+    in_memory = choose_in_memory(
+        cases, cfg.in_memory, num_channels=num_channels, free=free_bytes(budget_mb)
+    )
     parts = {
         name: load_part(cases, indices, normalisation, in_memory=in_memory)
         for name in ("train", "validation", "test")
         if len(indices := getattr(split, name))
     }
-    _, num_channels, length = cases.signals.shape
+    length = cases.signals.shape[2]
     num_train = len(parts["train"])
     batch_size = cfg.batch_size
     if batch_size == "auto":
@@ -160,8 +165,25 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
             tracker = _expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
     return Prepared(
         cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory,
-        tracker,
+        tracker, notes,
     )  # fmt: skip
+
+
+def settle_normalisation(cfg: DictConfig, cases: Cases, split: Split) -> tuple[str, list[str]]:
+    """The kind of normalisation, and a sentence where the data asked for another than usual."""
+    kind = cfg.dataset.get("normalise", "channel")  # a data set of the user's own may not say
+    if kind in KINDS:
+        return kind, []
+    if kind != "auto":  # of a data set of the user's own, which no rule has seen
+        raise InputError(f"dataset.normalise must be auto, {', '.join(KINDS)}; not {kind}.")
+    kind, apart = choose_kind(cases.signals, split.train)
+    if kind == "channel":
+        return kind, []
+    return kind, [
+        f"amplitudes of training cases lie {apart:.0f} times apart, so dataset.normalise={kind} is "
+        "taken: each case by its own mean and spread, which are channels of their own; "
+        "dataset.normalise=channel normalises all cases alike"
+    ]
 
 
 def tune_prepared(

@@ -50,6 +50,7 @@ def resume(
     overrides: Sequence[str] = (),
     *,
     tell: Callable[[str], None] = log.info,
+    show: bool = True,
 ) -> dict[str, Any]:
     """Go on with the run in `folder`; a run that is complete already is left as it is.
 
@@ -58,6 +59,7 @@ def resume(
     overrides : "key=value" for what may change: epochs (to go on longer), hardware, patience, how
         often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
+    show : as for `raspitrain.run.run.run`
 
     Returns
     -------
@@ -96,7 +98,7 @@ def resume(
             job = _restored(stored, cfg, changed, started, stop)
             job.notes[:0] = [stored.note] if stored.note else []
             with stop.deferred():
-                return carry_on(job, stop)
+                return carry_on(job, stop, show=show)
         finally:
             release_claim(folder)
 
@@ -223,6 +225,8 @@ def _restored(
         built.epochs, built.eval_every, built.batch_size = (
             epochs, run["eval_every"], run["batch_size"]
         )  # fmt: skip
+        kind = state["normalise"]["kind"] if "normalise" in state else "channel"
+        OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
         if "hardware.num_threads" not in changed and run["tuned"] is not None:

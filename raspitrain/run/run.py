@@ -50,6 +50,7 @@ def run(
     *,
     overrides: Sequence[str] = (),
     profile: Profile | None = None,
+    show: bool = True,
 ) -> dict[str, Any]:
     """Train what `cfg` describes, or with task=throughput only measure how fast that would be, and
     leave everything about it in `output_dir`.
@@ -60,6 +61,7 @@ def run(
     output_dir : a folder that no run has used yet; made where it is missing
     overrides : the words of the command line, kept beside the configuration
     profile : of the machine, where `with_profile` has filled in `cfg` already
+    show : on standard output what a run shows there; warnings go to standard error in any case
 
     Returns
     -------
@@ -91,7 +93,7 @@ def run(
             try:
                 job = make_job(prepared, cfg, profile, folder, started)
                 _write_beginning(job, overrides)
-                return carry_on(job, stop)
+                return carry_on(job, stop, show=show)
             finally:
                 release_claim(folder)
 
@@ -121,7 +123,7 @@ def _note_little_room(job: Job) -> None:
         )
 
 
-def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
+def carry_on(job: Job, stop: StopSignals, *, show: bool = True) -> dict[str, Any]:
     """Train from where the job stands to its end; write and show what came of it."""
     prepared = job.prepared
     observers: tuple[Observer, ...] = ()
@@ -131,6 +133,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
         prepared.epochs,
         prepared.training.steps_per_epoch,
         first_step=prepared.training.position.step,
+        show=show,
     )
     at_once = [screen.close, lambda: sweep_partial(job.folder)]
     tidy.extend(at_once)
