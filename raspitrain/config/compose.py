@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from raspitrain.config.nearest import did_you_mean
+from raspitrain.nearest import did_you_mean
 from raspitrain.config.rules import COMPONENTS, OPTIONAL, leaves
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
