@@ -9,7 +9,6 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.rule import (
     AUTO,
     COLUMN,
@@ -27,6 +26,7 @@ from raspitrain.config.rule import (
     whole,
 )
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
