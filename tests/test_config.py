@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from raspitrain.cli.main import config_folder
-from raspitrain.config.rules import RULES, check, leaves
+from raspitrain.config.build import FOR_OTHERS
+from raspitrain.config.rules import COMPONENT_RULES, check, leaves, rules_of
 from raspitrain.config.targets import resolve_target
 from raspitrain.errors import InputError
 
@@ -43,13 +44,31 @@ def test_every_choice_passes_its_own_rules(compose, choice):
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_key_of_every_choice_has_a_rule(compose, choice):
-    keys = {key for key, _ in leaves(plain(compose(choice)))}
-    assert {k for k in keys if not k.split(".")[-1].startswith("_")} - set(RULES) == set()
+    config = plain(compose(choice))
+    keys = {key for key, _ in leaves(config)}
+    assert {k for k in keys if not k.split(".")[-1].startswith("_")} - set(
+        rules_of(config)
+    ) == set()
 
 
 def test_every_rule_has_a_key(compose):
-    keys = {key for choice in CHOICES for key, _ in leaves(plain(compose(choice)))}
-    assert set(RULES) - keys == set()
+    keys, ruled, targets = set(), set(), {"torch.optim"}
+    for choice in CHOICES:
+        config = plain(compose(choice))
+        keys |= (here := {key for key, _ in leaves(config)})
+        ruled |= (rules := set(rules_of(config)))
+        assert {key for key in rules - here if not key.startswith("optimizer.")} == set()
+        targets |= {node["_target_"] for node in config.values() if "_target_" in str(node)}
+    assert ruled - keys == set()
+    assert set(COMPONENT_RULES) - targets == set()
+
+
+def test_networks_may_give_a_key_of_one_name_rules_of_their_own(compose):
+    vgg, inception = (plain(compose(f"model={name}")) for name in ("vgg", "inceptiontime"))
+    vgg["model"]["depth"] = inception["model"]["depth"] = 6
+    check(inception)
+    with pytest.raises(InputError, match=r"model\.depth must be 11 or 13 or 16 or 19, not 6"):
+        check(vgg)
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -61,7 +80,7 @@ def test_every_target_takes_exactly_what_its_yaml_gives(compose, choice):
         target = resolve_target(group, node._target_, ())
         given = {str(k) for k in node if not str(k).startswith("_")}
         parameters = inspect.signature(target).parameters
-        assert given <= set(parameters), group
+        assert given - set(FOR_OTHERS.get(str(group), ())) <= set(parameters), group
         required = {
             n
             for n, p in parameters.items()

@@ -218,3 +218,15 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(content, tmp_path_factor
     file.write_bytes(content)
     with suppress(InputError):
         read_recording(file, columns=None, label_column=None)
+
+
+def test_a_stride_that_is_not_given_is_half_a_window(tmp_path):
+    """And one that leaves samples out says so."""
+    for seed, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        values = np.random.default_rng(seed).normal(size=20)
+        (tmp_path / name / "0.csv").write_text("x\n" + "\n".join(f"{v:.6f}" for v in values))
+    assert len(load(tmp_path, length=8, stride=None).labels) == 2 * 4
+    cases = load(tmp_path, length=8, stride=11)
+    assert len(cases.labels) == 2 * 2
+    assert any("3 samples between one and the next are in none" in n for n in cases.taken.notes)

@@ -13,11 +13,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from raspitrain.cli.words import keys_elsewhere, needs_quotes, said_elsewhere
+from raspitrain.cli.words import every_key, keys_elsewhere, needs_quotes, said_elsewhere
 from raspitrain.config.composition import first_line, input_error_in
 from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.overrides import config_folders
-from raspitrain.config.rules import RULES, leaves
+from raspitrain.config.rules import leaves
 from raspitrain.errors import CAN_PASS, InputError, input_error, reason, remedy
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.paths import config_folder
@@ -94,7 +94,8 @@ HYDRAS = {"basic"}  # launcher and sweeper that run nothing in a process of its 
 
 def _several_values(word: str) -> str:
     key, _, value = word.partition("=")
-    right = RULES[key].right if key in RULES else ""
+    rule = every_key().get(key)
+    right = "" if rule is None else rule.right
     if "list" in right:
         return f"{word} is no list: write it in brackets, as in {key}=[{value}]."
     several = f"{word} gives several values: add --multirun to run them one after another"

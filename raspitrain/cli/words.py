@@ -2,6 +2,7 @@
 something else is put right where that can be done without a guess, or refused with what to type.
 """
 
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from hydra.errors import HydraException
 
 from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.overrides import OPTIONS, config_folders, split_override
-from raspitrain.config.rules import RULES
+from raspitrain.config.rule import Rule
+from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
 
@@ -107,14 +109,14 @@ def known_as(word: str) -> str | None:
     """The key or group that a word names, though perhaps with -, without its group, or as other
     programs call it."""
     name = word.strip("-+~").replace("-", "_")
-    if name in RULES or name in _groups() or name == "hydra.run.dir":
+    if name in every_key() or name in _groups() or name == "hydra.run.dir":
         return name
     folded = name.lower()
     if folded in ELSEWHERE:
         return ELSEWHERE[folded]
-    if folded in RULES or folded in _groups():
+    if folded in every_key() or folded in _groups():
         return folded
-    tails = [key for key in RULES if key.rsplit(".", 1)[-1] == folded and "." not in name]
+    tails = [key for key in every_key() if key.rsplit(".", 1)[-1] == folded and "." not in name]
     return tails[0] if len(tails) == 1 else None
 
 
@@ -130,6 +132,18 @@ def option_as_key(message: str, words: Sequence[str]) -> str:
     following = words[words.index(name) + 1 :][:1] if name in words else []
     value = value or next((w for w in following if "=" not in w and w[:1] != "-"), "VALUE")
     return f"; write {key}={value}, without {'--' if name.startswith('--') else '-'}."
+
+
+@functools.cache
+def every_key() -> dict[str, Rule]:
+    """Each key that some option of some group has, and what it may be."""
+    keys = dict(RULES)
+    for group in COMPONENTS:
+        for file in sorted((config_folder() / group).glob("*.yaml")):
+            target = re.search(r"^_target_: *(\S+)", file.read_text(encoding="utf-8"), re.M)
+            if target is not None:
+                keys = rules_of({group: {"_target_": target[1]}, "allowed_targets": []}) | keys
+    return keys
 
 
 def _groups() -> list[str]:
@@ -183,7 +197,7 @@ def _check_decimal(word: str, sweeps: bool) -> None:
     if match is None:
         return
     one, two, ending = match.groups()
-    rule = RULES.get(key)
+    rule = every_key().get(key)
     is_whole = rule is not None and not rule.allows(0.5) and not rule.allows("0.5s")
     if sweeps and not (len(two) > 1 and two.startswith("0")) and not ending:
         return
@@ -229,12 +243,12 @@ def needs_quotes(word: str) -> str:
     if not equals:
         return "; a value with a blank in it needs quotes within those of the shell"
     listed = re.fullmatch(r"[\[(](.*)[\])]", value, re.S)
-    if listed and "list" in getattr(RULES.get(key), "right", ""):
+    if listed and "list" in getattr(every_key().get(key), "right", ""):
         entries = [entry.strip().strip("\"'") for entry in listed[1].split(",")]
         shown = ",".join(f'"{entry}"' for entry in entries)
         return f"; a list with odd signs needs quotes around each value, as in '{key}=[{shown}]'"
     odd = next((sign for sign in value if not re.match(r"[\w./:%@*?\\$+-]", sign)), None)
-    if odd is None or '"' in value or (key in RULES and not RULES[key].allows("a.b")):
+    if odd is None or '"' in value or (key in every_key() and not every_key()[key].allows("a.b")):
         return ""
     shown = f"'{key}=\"{value}\"'" if len(value) < 80 and value.isprintable() else "'key=\"value\"'"
     return f"; because of the {odd!r} the value needs quotes within those of the shell, as {shown}"

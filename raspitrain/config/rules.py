@@ -1,114 +1,33 @@
 """What each key of the configuration may be, checked before anything heavy is imported.
 
-The values themselves stand in conf/; here stands only which values make sense.
+The values themselves stand in conf/; here stands only which values make sense. What every run has
+goes by its key; what a component takes goes by its `_target_`, so that two networks may both have
+a `width` and mean different things by it.
 """
 
 import difflib
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raspitrain.config.nearest import did_you_mean
+from raspitrain.config.rule import (
+    AUTO,
+    COLUMN,
+    FRACTION,
+    NULL,
+    SWITCH,
+    Rule,
+    either,
+    file_name,
+    list_of,
+    number,
+    one_of,
+    span,
+    text,
+    whole,
+)
 from raspitrain.errors import InputError
-
-
-@dataclass(frozen=True)
-class Rule:
-    """`allows` says whether a value will do; `right` says in words what would."""
-
-    allows: Callable[[Any], bool]
-    right: str
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def whole(least: int, *, most: int | None = None) -> Rule:
-    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-    return Rule(
-        lambda v: _is_whole(v) and v >= least and (most is None or v <= most),
-        f"a whole number {bounds}",
-    )
-
-
-def number(
-    *, least: float | None = None, above: float | None = None, below: float | None = None,
-    most: float | None = None,
-) -> Rule:  # fmt: skip
-    limits = [("at least", least), ("above", above), ("below", below), ("at most", most)]
-    words = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
-    return Rule(
-        lambda v: (
-            _is_number(v)
-            and (least is None or v >= least)
-            and (above is None or v > above)
-            and (below is None or v < below)
-            and (most is None or v <= most)
-        ),
-        f"a number {words}".strip(),
-    )
-
-
-def one_of(*choices: Any) -> Rule:
-    def same(value: Any, choice: Any) -> bool:  # True is not 1 here
-        return type(value) is type(choice) and bool(value == choice)
-
-    words = ["null" if c is None else str(c).lower() if c in (True, False) else c for c in choices]
-    return Rule(lambda v: any(same(v, c) for c in choices), " or ".join(map(str, words)))
-
-
-def text() -> Rule:
-    return Rule(lambda v: isinstance(v, str) and v != "", "a text")
-
-
-def file_name() -> Rule:
-    return Rule(
-        lambda v: (
-            isinstance(v, str)
-            and re.fullmatch(r"[a-z0-9][\w.+=-]{0,99}", v, re.A | re.I) is not None
-        ),
-        "a name of letters, digits and . _ - + =",
-    )
-
-
-def list_of(rule: Rule, *, size: int | None = None) -> Rule:
-    count = "" if size is None else f"{size} "
-    return Rule(
-        lambda v: (
-            isinstance(v, list) and (size is None or len(v) == size) and all(map(rule.allows, v))
-        ),
-        f"a list of {count}values, each {rule.right}",
-    )
-
-
-def either(*rules: Rule) -> Rule:
-    return Rule(lambda v: any(r.allows(v) for r in rules), " or ".join(r.right for r in rules))
-
-
-def span(least: int) -> Rule:
-    """Samples, or seconds such as 2.56s."""
-    seconds = re.compile(r"\s*(\d+(\.\d*)?|\.\d+)\s*m?s\s*")
-    return Rule(
-        lambda v: (
-            (_is_whole(v) and v >= least)
-            or (isinstance(v, str) and seconds.fullmatch(v) is not None)
-        ),
-        f"a whole number of at least {least} or seconds such as 2.56s",
-    )
-
-
-SWITCH = one_of(True, False)
-AUTO = one_of("auto")
-NULL = one_of(None)
-FRACTION = number(least=0, below=1)
-COLUMN = either(text(), whole(-10_000, most=10_000))  # a name, or a position from 0
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
@@ -140,65 +59,6 @@ RULES: dict[str, Rule] = {
     "split.stratify": SWITCH,
     "split.predefined": SWITCH,
     "allowed_targets": list_of(text()),
-    "dataset.path": either(text(), NULL),
-    "dataset.name": text(),
-    "dataset.data": text(),
-    "dataset.label": text(),
-    "dataset.files": either(text(), list_of(text()), NULL),
-    "dataset.groups": either(text(), whole(-100, most=100), NULL),
-    "dataset.part": either(text(), NULL),
-    "dataset.channels": one_of("first", "last", None),
-    "dataset.stride": span(1),
-    "dataset.columns": either(COLUMN, list_of(COLUMN), NULL),
-    "dataset.time_column": either(COLUMN, one_of(False), NULL),
-    "dataset.time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
-    "dataset.rate": either(number(above=0, most=1e9), NULL),
-    "dataset.class_level": either(whole(-1, most=100), NULL),
-    "dataset.label_column": either(COLUMN, NULL),
-    "dataset.leave_out": list_of(either(text(), whole(-(2**62)))),
-    "dataset.group_column": either(COLUMN, NULL),
-    "dataset.skip_lines": whole(0, most=100_000),
-    "dataset.missing": one_of("error", "interpolate", "zero"),
-    "dataset.unequal": one_of("pad", "resample"),
-    "dataset.num_cases": whole(2),
-    "dataset.num_channels": whole(1),
-    "dataset.length": either(span(8), NULL),
-    "dataset.num_classes": whole(2),
-    "dataset.noise": number(least=0, most=1000),
-    "dataset.seed": whole(0, most=2**32 - 1),
-    "model.table": one_of("small", "large", "a1", "b1", "v1_0", "v1_1"),
-    "model.variant": one_of("paper", "blog"),
-    "model.groups": one_of(1, 2, 3, 4, 8),
-    "model.width_mult": number(least=0.05, most=10),
-    "model.width": whole(1, most=1024),
-    "model.depth": whole(1, most=1000),
-    "model.growth_rate": whole(1, most=1024),
-    "model.num_features": whole(84, most=10**6),
-    "model.max_dilations": whole(1, most=1000),
-    "model.num_groups": whole(2, most=4096),
-    "model.max_ridge_cases": whole(0, most=20_000),
-    "model.batchnorm": SWITCH,
-    "model.kernel": whole(4, most=1000),
-    "model.num_downsamples": either(whole(0), AUTO),
-    "model.dropout": FRACTION,
-    "model.batchnorm_momentum": number(above=0, most=1),
-    "model.batchnorm_eps": number(above=0, most=1),
-    "model.engine": one_of("auto", "native", "torch", "plain"),
-    "augment.scale": number(least=0),
-    "augment.jitter": number(least=0),
-    "augment.shift": FRACTION,
-    "optimizer.lr": number(above=0),
-    "optimizer.momentum": FRACTION,
-    "optimizer.nesterov": SWITCH,
-    "optimizer.betas": list_of(FRACTION, size=2),
-    "optimizer.eps": number(above=0),
-    "optimizer.weight_decay": number(least=0, most=1000),
-    "optimizer.fused": SWITCH,
-    "schedule.warmup": FRACTION,
-    "schedule.start": number(above=0, most=1),
-    "schedule.end": number(least=0, most=1),
-    "loss.label_smoothing": FRACTION,
-    "loss.class_weights": one_of(None, "balanced"),
     "hardware.device": one_of("cpu", "cuda", "auto"),
     "hardware.profile": file_name(),
     "hardware.num_threads": either(whole(1, most=1024), AUTO),
@@ -214,6 +74,129 @@ RULES: dict[str, Rule] = {
     "hardware.readings.root": text(),
     "hardware.readings.vcgencmd": text(),
     "hardware.readings.every_seconds": number(least=0.01, most=3600),
+}
+
+MISSING = one_of("error", "interpolate", "zero")
+NORMALISE = one_of("auto", "channel", "case", "both", "none")
+ARRAYS = {
+    "path": text(),
+    "data": text(),
+    "label": text(),
+    "groups": either(text(), NULL),
+    "part": either(text(), NULL),
+    "channels": one_of("first", "last", None),
+    "channel_names": either(list_of(text()), NULL),
+    "rate": either(number(above=0, most=1e9), NULL),
+    "leave_out": list_of(either(text(), whole(-(2**62)))),
+    "missing": MISSING,
+    "normalise": NORMALISE,
+}
+TABLES = {
+    "path": text(),
+    "files": either(text(), list_of(text()), NULL),
+    "label_column": either(COLUMN, NULL),
+    "group_column": either(COLUMN, NULL),
+    "leave_out": list_of(either(text(), whole(-(2**62)))),
+    "skip_lines": whole(0, most=100_000),
+    "missing": MISSING,
+    "normalise": NORMALISE,
+}
+MADE = {
+    "num_cases": whole(2),
+    "num_channels": whole(1),
+    "length": whole(8),
+    "num_classes": whole(2),
+    "normalise": NORMALISE,
+    "seed": whole(0, most=2**32 - 1),
+}
+WIDTH = {"width": whole(1, most=1024)}
+SCALED = {"width_mult": number(least=0.05, most=10), "num_downsamples": either(whole(0), AUTO)}
+DROPPING = SCALED | {"dropout": FRACTION}
+ROCKET = {"max_dilations": whole(1, most=1000), "max_ridge_cases": whole(0, most=20_000)}
+
+# By _target_; a name of torch's by the package that it comes from.
+COMPONENT_RULES: dict[str, dict[str, Rule]] = {
+    "raspitrain.data.arrays.npy": ARRAYS,
+    "raspitrain.data.arrays.npz": ARRAYS,
+    "raspitrain.data.rows.rows": TABLES,
+    "raspitrain.data.recordings.recordings": TABLES
+    | {
+        "length": span(8),
+        "stride": either(span(1), NULL),
+        "columns": either(COLUMN, list_of(COLUMN), NULL),
+        "time_column": either(COLUMN, one_of(False), NULL),
+        "time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
+        "rate": either(number(above=0, most=1e9), NULL),
+        "class_level": either(whole(-1, most=100), NULL),
+        "groups": either(text(), whole(-100, most=100), NULL),
+    },
+    "raspitrain.data.ucr.ucr": {
+        "name": text(),
+        "path": either(text(), NULL),
+        "unequal": one_of("pad", "resample"),
+        "length": either(whole(8), NULL),
+        "missing": MISSING,
+        "normalise": NORMALISE,
+    },
+    "raspitrain.data.synthetic.random": MADE,
+    "raspitrain.data.synthetic.synthetic": MADE | {"noise": number(least=0, most=1000)},
+    "raspitrain.model.mobilenetv3.mobilenetv3": DROPPING
+    | {
+        "table": one_of("small", "large"),
+        "variant": one_of("paper", "blog"),
+        "batchnorm_momentum": number(above=0, most=1),
+        "batchnorm_eps": number(above=0, most=1),
+        "engine": one_of("auto", "native", "torch", "plain"),
+    },
+    "raspitrain.model.mobilenetv1.MobileNetV1": SCALED,
+    "raspitrain.model.mobilenetv2.MobileNetV2": DROPPING,
+    "raspitrain.model.mnasnet.MnasNet": DROPPING | {"table": one_of("a1", "b1")},
+    "raspitrain.model.shufflenetv1.ShuffleNetV1": SCALED | {"groups": one_of(1, 2, 3, 4, 8)},
+    "raspitrain.model.shufflenetv2.ShuffleNetV2": SCALED,
+    "raspitrain.model.squeezenet.SqueezeNet": DROPPING
+    | {"table": one_of("v1_0", "v1_1"), "batchnorm": SWITCH},
+    "raspitrain.model.googlenet.GoogLeNet": DROPPING | {"batchnorm": SWITCH},
+    "raspitrain.model.alexnet.AlexNet": DROPPING | {"batchnorm": SWITCH},
+    "raspitrain.model.vgg.VGG": DROPPING | {"depth": one_of(11, 13, 16, 19), "batchnorm": SWITCH},
+    "raspitrain.model.lenet.LeNet": SCALED,
+    "raspitrain.model.densenet.DenseNet": {
+        "depth": one_of(121, 169, 201),
+        "growth_rate": whole(1, most=1024),
+        "num_downsamples": either(whole(0), AUTO),
+    },
+    "raspitrain.model.fcn.FCN": WIDTH,
+    "raspitrain.model.resnet.ResNet": WIDTH,
+    "raspitrain.model.lite.LITE": WIDTH,
+    "raspitrain.model.inceptiontime.InceptionTime": WIDTH
+    | {"depth": whole(1, most=1000), "kernel": whole(4, most=1000)},
+    "raspitrain.model.rocket.minirocket.minirocket": ROCKET
+    | {"num_features": whole(84, most=10**6)},
+    "raspitrain.model.rocket.multirocket_hydra.multirocket_hydra": ROCKET
+    | {"num_features": whole(672, most=10**6), "num_groups": whole(2, most=4096)},
+    "raspitrain.data.augment.standard": {
+        "scale": number(least=0),
+        "jitter": number(least=0),
+        "shift": FRACTION,
+    },
+    "torch.optim": {
+        "lr": number(above=0),
+        "momentum": FRACTION,
+        "nesterov": SWITCH,
+        "betas": list_of(FRACTION, size=2),
+        "eps": number(above=0),
+        "weight_decay": number(least=0, most=1000),
+        "fused": SWITCH,
+    },
+    "raspitrain.training.schedule.cosine": {"warmup": FRACTION, "end": number(least=0, most=1)},
+    "raspitrain.training.schedule.onecycle": {
+        "warmup": FRACTION,
+        "start": number(above=0, most=1),
+        "end": number(least=0, most=1),
+    },
+    "raspitrain.training.loss.cross_entropy": {
+        "label_smoothing": FRACTION,
+        "class_weights": one_of(None, "balanced"),
+    },
 }
 
 
@@ -234,14 +217,11 @@ def check(config: Mapping[str, Any]) -> None:
     InputError : names the first key that will not do, its value, and what would.
     """
     _check_sections(config)
-    own = config["allowed_targets"]
+    rules = rules_of(config)
     for key, value in leaves(config):
-        rule = RULES.get(key)
-        group = config.get(key.split(".")[0])
-        if isinstance(group, Mapping) and group.get("_target_") in own:
-            rule = None  # the user's own component, with words of its own
+        rule = rules.get(key)
         if rule is None and key.split(".")[0] in SECTIONS:
-            hint = did_you_mean(key, RULES) or "."
+            hint = did_you_mean(key, rules) or "."
             raise InputError(f"{key} is not a key of this configuration{hint}")
         if isinstance(value, str) and value == "???":
             right = f" {rule.right}" if rule else " a value"
@@ -251,6 +231,19 @@ def check(config: Mapping[str, Any]) -> None:
                 f"{key} must be {rule.right}, not {_shown(value)}{_hint(key, rule, value)}."
             )
     _check_together(config)
+
+
+def rules_of(config: Mapping[str, Any]) -> dict[str, Rule]:
+    """The rules of this configuration's keys: those of every run and of its own components."""
+    rules = dict(RULES)
+    for group in (*COMPONENTS, *OPTIONAL):
+        node = config.get(group)
+        target = node.get("_target_") if isinstance(node, Mapping) else None
+        if target in config["allowed_targets"]:
+            continue  # the user's own component, with keys of its own
+        name = "torch.optim" if str(target).startswith("torch.optim.") else str(target)
+        rules |= {f"{group}.{key}": rule for key, rule in COMPONENT_RULES.get(name, {}).items()}
+    return rules
 
 
 def _check_sections(config: Mapping[str, Any]) -> None:
@@ -268,7 +261,7 @@ def _check_sections(config: Mapping[str, Any]) -> None:
                 f"{name} must be a group of keys, not {_shown(config.get(name))}: set one by one, "
                 f"as {', '.join(keys[:4])}."
             )
-    known = {*OPTIONAL, *(key.split(".")[0] for key in RULES)}
+    known = {*COMPONENTS, *OPTIONAL, *(key.split(".")[0] for key in RULES)}
     for name in config:
         if name == "experiment":
             raise InputError(
@@ -280,7 +273,7 @@ def _check_sections(config: Mapping[str, Any]) -> None:
             raise InputError(f"{name} is not a key of this configuration{hint}")
     there = {key for key, _ in leaves(config)}
     for key in RULES:
-        if key.split(".")[0] not in COMPONENTS and key not in there:
+        if key not in there:
             raise InputError(f"{key} is missing: every run needs it ({RULES[key].right}).")
     rule = RULES["allowed_targets"]
     if not rule.allows(config["allowed_targets"]):
@@ -306,9 +299,6 @@ def _check_together(config: Mapping[str, Any]) -> None:
             f"split.train, split.validation and split.test add up to {total:g}: they are "
             "fractions of one set and must leave something to train on."
         )
-    dataset = config["dataset"]
-    if dataset["_target_"].startswith("raspitrain.data.synthetic.") and dataset["length"] is None:
-        raise InputError("dataset.length must be a whole number of at least 8, not null.")
     if config["patience"] is not None and not split["validation"]:
         raise InputError(
             "patience waits for a better validation accuracy: add split.validation=0.15."

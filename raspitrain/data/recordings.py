@@ -20,13 +20,14 @@ from raspitrain.data.channels import (
     column_values,
     read_file,
 )
-from raspitrain.data.clock import SECONDS, Clock
+from raspitrain.data.clock import Clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.taken import Origin, Taken
+from raspitrain.data.time_names import SECONDS
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -42,7 +43,7 @@ def recordings(
     path: str,
     files: str | Sequence[str] | None,
     length: int | str,
-    stride: int | str,
+    stride: int | str | None,
     columns: str | int | Sequence[str | int] | None,
     time_column: str | int | bool | None,
     time_unit: str | None,
@@ -70,14 +71,15 @@ def recordings(
     files : str, sequence of str or None
         Patterns of the files to take, such as "Accelerometer.csv" or "*/phone/*.txt".
     length, stride : int or str
-        Samples a window, and from one window's start to the next's; or seconds, as "2.56s".
+        Samples a window, and from one window's start to the next's; or seconds, as "2.56s". A
+        stride of None is half a window.
     columns : str, int, sequence of these or None
         The channels by name or position (0 is the first); None for all but time, label and
         nameless columns and those that behave like time, a counter, a label or a person.
     time_column : str, int, bool or None
         The column of time; None to find it, False to do without.
     time_unit : str or None
-        Its unit, a key of `raspitrain.data.clock.SECONDS`; None to tell by name and values.
+        Its unit, a key of `raspitrain.data.time_names.SECONDS`; None to tell by name and values.
     rate : float or None
         Samples a second that all recordings are brought to; None as recorded.
     class_level : int or None
@@ -99,7 +101,8 @@ def recordings(
         What becomes of empty cells, NaN and infinite values, along each recording.
     """
     check_missing(missing)
-    length_asked, stride_asked = Span("length", length, 2), Span("stride", stride, 1)
+    length_asked = Span("length", length, 2)
+    stride_asked = None if stride is None else Span("stride", stride, 1)
     folder, only = _folder(path)
     found = find_recordings(
         folder,
@@ -620,9 +623,15 @@ class _Cut:
                 f"{changed} of {len(self.streams)} recordings resampled to {wanted:g} Hz"
             )
 
-    def windows(self, length: Span, stride: Span) -> None:
+    def windows(self, length: Span, stride: Span | None) -> None:
         """Say where the windows begin."""
-        self.length, step = length.samples(self.rate), stride.samples(self.rate)
+        self.length = length.samples(self.rate)
+        step = self.length // 2 if stride is None else stride.samples(self.rate)
+        if step > self.length:
+            self.notes.append(
+                f"dataset.stride={step} is longer than a window: {step - self.length} samples "
+                "between one and the next are in none"
+            )
         self.starts = [
             [np.arange(p.start, p.stop - self.length + 1, step) for p in pieces]
             for pieces in self.pieces

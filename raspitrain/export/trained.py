@@ -1,11 +1,10 @@
 """A trained network and what using it takes, from a run's checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -18,6 +17,8 @@ from raspitrain.export.size import TARGET
 from raspitrain.export.write import Answer, Contract
 from raspitrain.model.mobilenetv3 import MobileNetV3
 
+QUANTILES = ("0.001", "0.5", "0.999")  # of those that the data set's summary holds
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -25,6 +26,7 @@ class Trained:
 
     model: MobileNetV3
     length: int
+    normalisation: Normalisation
     contract: Contract
     answer: Answer
     provenance: dict[str, Any]
@@ -79,6 +81,7 @@ def trained_from(stored: Stored) -> Trained:
             if name.startswith(("test_", "validation_")) and isinstance(value, int | float)
         }
         epoch, step = int(state["epoch"]), int(state["step"])
+        units, quantiles = _seen(state.get("channels"), names)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{stored.path} does not hold a run as this raspitrain would write it"
@@ -89,15 +92,20 @@ def trained_from(stored: Stored) -> Trained:
     return Trained(
         model=model,
         length=stored.length,
+        normalisation=normalisation,
         contract=Contract(
             channels=names,
-            mean=normalisation.mean.tolist(),
-            std=normalisation.std.tolist(),
+            **contract_of(normalisation),
             missing=config["dataset"].get("missing") or "error",
             rate=rate,
-            hop=_hop(config["dataset"].get("stride"), rate),
+            hop=_hop(config["dataset"], stored.length, rate),
+            units=units,
+            quantiles=quantiles,
         ),
-        answer=Answer(list(stored.class_names)),
+        answer=Answer(
+            list(stored.class_names),
+            settings={"integer_labels": True} if stored.state.get("integer_labels") is True else {},
+        ),
         provenance={
             "raspitrain": raspitrain.__version__,
             "run": run,
@@ -112,17 +120,43 @@ def trained_from(stored: Stored) -> Trained:
     )
 
 
-def _hop(stride: int | str | None, rate: float | None) -> int | None:
+def _seen(
+    channels: Any, names: Sequence[str]
+) -> tuple[list[str | None] | None, list[list[float]] | None]:
+    """Unit and quantiles of each channel, as the data set's summary has them; None from runs of
+    before they were kept."""
+    if channels is None:
+        return None, None
+    if [channel["name"] for channel in channels] != names:
+        raise ValueError("channels of other names")
+    units = [channel["unit"] or None for channel in channels]
+    quantiles = [
+        [float(channel["quantiles"][level]) for level in QUANTILES] for channel in channels
+    ]
+    return units if any(units) else None, quantiles
+
+
+def _hop(dataset: Mapping[str, Any], length: int, rate: float | None) -> int | None:
     """Samples from a window to the next in training; None where that is not known."""
-    if stride is None or (rate is None and not isinstance(stride, int)):
+    if "stride" not in dataset:
+        return None
+    stride = dataset["stride"]
+    if stride is None:
+        return length // 2
+    if rate is None and not isinstance(stride, int):
         return None
     return Span("stride", stride, 1).samples(rate)
 
 
-def normalised(windows: np.ndarray, contract: Contract) -> np.ndarray:
-    """(windows - mean) / std of windows (N, C, L), as the network sees them, float32."""
-    mean, std = (
-        np.asarray(values, np.float64)[:, None] for values in (contract.mean, contract.std)
-    )
-    # float32 has no room for a small signal on a large offset.
-    return (np.subtract(windows, mean, dtype=np.float64) / std).astype(np.float32)
+def contract_of(normalisation: Normalisation) -> dict[str, Any]:
+    """What the contract says of normalisation."""
+    of = normalisation.amplitudes
+    mean, std = normalisation.mean.tolist(), normalisation.std.tolist()
+    if normalisation.kind == "none":
+        mean, std = [0.0] * len(mean), [1.0] * len(std)
+    return {
+        "mean": mean,
+        "std": std,
+        "normalise": "channel" if normalisation.kind == "none" else normalisation.kind,
+        "amplitudes": None if of is None else {k: x.tolist() for k, x in vars(of).items()},
+    }

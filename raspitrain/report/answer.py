@@ -98,6 +98,13 @@ def find_answer(sweep: SweepReport) -> Answer:
             f"{_count(len(throttled), 'job was', 'jobs were')} slowed down by heat or a weak "
             "supply (marked *): their times say as much about that as about their settings."
         )
+    underfitted = [job for job in sweep.jobs if job.figures.get("underfitted") is True]
+    if underfitted:
+        warnings.append(
+            f"{_count(len(underfitted), 'job', 'jobs')} of {len(sweep.jobs)} ended underfitted: "
+            "too few of their own training cases are answered rightly; more epochs, "
+            "dataset.normalise=both or model=minirocket may do better."
+        )
     if drift is not None and abs(drift["change"]) > NOTABLE_DRIFT:
         warnings.append(
             f"The first job, run again at the end, was {abs(drift['change']):.0%} "

@@ -68,7 +68,7 @@ def run_page(
         tag("h1", title),
         _headline(summary),
         _headline_figures(summary),
-        *(tag("p", problem, class_="note") for problem in problems),
+        *(tag("p", each, class_="note") for each in (*problems, *texts(summary.get("warnings")))),
         pictures(picture(folder / name, folder, words) for name, words in PICTURES) or Html(),
         folded("Setting", _setting(summary, config, overrides)),
         data_section(summary),

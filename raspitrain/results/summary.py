@@ -12,6 +12,8 @@ KEYS = (
     "status",  # completed, stopped_early, diverged, interrupted, failed
     "reason",  # a sentence, where the status needs one
     "task",  # train or throughput
+    "warnings",  # sentences: underfitted, nothing learnt, of no use on other cases
+    "underfitted",  # a network that has not learnt its own training cases
     "chosen_model",  # "best on validation" or "last"
     "chosen_epoch",
     "test_loss",
@@ -43,6 +45,7 @@ KEYS = (
     "num_cases",
     "data",  # what was taken: channels, columns left out, cases by class and part, what was dropped
     "class_names",
+    "normalise",  # channel, case, both or none; what auto came to
     "constant_channels",  # from which nothing could be learnt
     "confusion_matrix",  # rows are the true classes; of no more than 40 classes
     "worst_confusions",  # the most frequent mistakes

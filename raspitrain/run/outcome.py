@@ -14,13 +14,7 @@ from omegaconf import DictConfig
 from raspitrain.config.profile import profile_values
 from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
-from raspitrain.results.atomic import write_atomic
-from raspitrain.results.configuration import write_config
-from raspitrain.results.figures import type_of_column
-from raspitrain.results.files import BEST, LAST
-from raspitrain.results.json_file import write_json
-from raspitrain.results.log import LogFile
-from raspitrain.results.plots import (
+from raspitrain.report.plots import (
     MOST_CELLS,
     MOST_MISTAKES,
     plot_accuracy,
@@ -28,10 +22,17 @@ from raspitrain.results.plots import (
     plot_loss,
     plot_telemetry,
 )
+from raspitrain.results.atomic import write_atomic
+from raspitrain.results.configuration import write_config
+from raspitrain.results.figures import type_of_column
+from raspitrain.results.files import BEST, LAST
+from raspitrain.results.json_file import write_json
+from raspitrain.results.log import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.state import Job, constant_channels
+from raspitrain.run.verdict import is_underfitted, warnings_of
 from raspitrain.training.metrics import classification_report
 
 log = logging.getLogger("raspitrain")
@@ -216,11 +217,14 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
         "data": prepared.data.record,
         "class_names": list(prepared.cases.class_names),
+        "normalise": prepared.normalisation.kind,
         "constant_channels": constant_channels(prepared),
         "total_seconds": job.seconds,
         "peak_memory_mb": job.peak_memory_mb,
         "checkpoints": job.keeper.record(),
     }
+    if job.status in ENDED_WELL and len(job.table):
+        summary |= _verdict(job)
     if job.tuned is not None:
         summary |= job.tuned.record()
     summary |= monitor.summary(
@@ -236,6 +240,24 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         if any(part["not_exact"] for part in job.resumed):
             summary["bit_reproducible"] = False
     return summary
+
+
+def _verdict(job: Job) -> dict[str, Any]:
+    training, row = job.prepared.training, job.table.row(-1)
+    labels = training.parts["train"].labels.numpy()
+    in_one_step, accuracy = training.in_one_step, row["train_accuracy"]
+    assert accuracy is not None
+    return {
+        "underfitted": not in_one_step and is_underfitted(accuracy, labels),
+        "warnings": warnings_of(
+            job.cfg,
+            row,
+            labels,
+            None if job.best is None else job.best.test_confusion,
+            epochs=job.prepared.epochs,
+            in_one_step=in_one_step,
+        ),
+    }
 
 
 def resume_words(cfg: DictConfig) -> list[str]:

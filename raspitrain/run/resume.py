@@ -49,6 +49,7 @@ def resume(
     overrides: Sequence[str] = (),
     *,
     tell: Callable[[str], None] = log.info,
+    show: bool = True,
 ) -> dict[str, Any]:
     """Go on with the run in `folder`; a run that is complete already is left as it is.
 
@@ -57,6 +58,7 @@ def resume(
     overrides : "key=value" for what may change: epochs (to go on longer), hardware, patience, how
         often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
+    show : as for `raspitrain.run.run.run`
 
     Returns
     -------
@@ -95,7 +97,7 @@ def resume(
             job = _restored(stored, cfg, changed, started, stop)
             job.notes[:0] = [stored.note] if stored.note else []
             with stop.deferred():
-                return carry_on(job, stop)
+                return carry_on(job, stop, show=show)
         finally:
             release_claim(folder)
 
@@ -239,6 +241,8 @@ def _restored(
         built.epochs, built.eval_every, built.batch_size = (
             epochs, run["eval_every"], run["batch_size"]
         )  # fmt: skip
+        kind = state["normalise"]["kind"] if "normalise" in state else "channel"
+        OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
@@ -248,13 +252,14 @@ def _restored(
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
+    built, profile = with_profile(built)
     prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
             f"epochs={epochs} has no effect on this run: its model is fitted in one step."
         )
     stop.check()
-    job = make_job(prepared, cfg, with_profile(built)[1], folder, started)
+    job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
     try:
         prepared.training.restore(training)

@@ -13,13 +13,15 @@ from torch import Tensor
 
 from raspitrain.config.profile import Profile
 from raspitrain.data.fingerprint import fingerprint
+from raspitrain.data.normalise import Normalisation
 from raspitrain.results.keeper import Keeper
 from raspitrain.results.table import Table
 from raspitrain.run.arithmetic import arithmetic
 from raspitrain.run.environment import peak_memory_mb
+from raspitrain.run.observers import Observer
 from raspitrain.run.prepare import Prepared
 from raspitrain.training.metrics import Confusion, confusion_of
-from raspitrain.training.training import Evaluation
+from raspitrain.training.training import Evaluation, Step
 from raspitrain.tuning.tune import Tuned
 
 
@@ -93,6 +95,30 @@ class Job:
         return self.keeper.save(_last_state(self), _best_state(self), warn=warn)
 
 
+class Checkpoints(Observer):
+    """Writes one where one is due; after an evaluation rather than before, to hold its row."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.keeper, self.training = job.keeper, job.prepared.training
+
+    def step(self, step: Step) -> None:
+        position = self.training.position
+        if position.step_in_epoch < self.training.steps_per_epoch:
+            if self.keeper.is_due():
+                self.job.save()
+        elif not self.job.prepared.is_evaluated(position.epoch):
+            self._end_of(position.epoch)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        if not self.job.has_no_patience:  # else the run's end writes one
+            self._end_of(self.training.position.epochs_done)
+
+    def _end_of(self, epoch: int) -> None:
+        if self.keeper.is_due_after(epoch):
+            self.job.save()
+
+
 def make_job(
     prepared: Prepared, cfg: DictConfig, profile: Profile, folder: Path, started: float
 ) -> Job:
@@ -113,7 +139,7 @@ def make_job(
         data=fingerprint(prepared.cases),
         made_by=arithmetic(prepared.training.model, prepared.training.device),
         started=started,
-        notes=_constant_note(constant_channels(prepared)),
+        notes=[*_constant_note(constant_channels(prepared)), *prepared.notes],
     )
 
 
@@ -195,14 +221,22 @@ def _model_state(job: Job) -> dict[str, Any]:
     prepared = job.prepared
     return {
         "class_names": prepared.cases.class_names,
+        "integer_labels": prepared.cases.integer_labels,
         "channel_names": prepared.cases.channel_names,
         "length": prepared.cases.signals.shape[2],
         "rate": prepared.cases.rate,
         "channels": prepared.data.record["channels"],  # unit, range and quantiles of each
         "mean": torch.from_numpy(prepared.normalisation.mean),
         "std": torch.from_numpy(prepared.normalisation.std),
+        "normalise": _normalise_state(prepared.normalisation),
         "config": OmegaConf.to_container(job.cfg, resolve=True),
     }
+
+
+def _normalise_state(normalisation: Normalisation) -> dict[str, Any]:
+    of = normalisation.amplitudes
+    figures = {} if of is None else {name: torch.from_numpy(x) for name, x in vars(of).items()}
+    return {"kind": normalisation.kind, **figures}
 
 
 def _best_model_state(job: Job) -> dict[str, Tensor] | str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raspitrain.errors import CAN_PASS, InputError, TemporaryError, UnwrittenError, reason, remedy
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
 from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.process import OUT_OF_MEMORY
 
@@ -83,9 +83,9 @@ def _run(folder: Path, *, resume: bool) -> int:
         go_on(folder, trusted(cfg))
         return 0
 
-    from raspitrain.run.task import perform
-
-    perform(cfg, folder, [str(word) for word in OmegaConf.load(folder / OVERRIDES)])
+    with quick_imports():
+        from raspitrain.run.run import run
+    run(cfg, folder, overrides=[str(word) for word in OmegaConf.load(folder / OVERRIDES)])
     return 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raspitrain.config.rules import NULL, Rule, either, list_of, one_of, text, whole
+from raspitrain.config.rule import NULL, Rule, either, list_of, one_of, text, whole
 from raspitrain.errors import InputError
 from raspitrain.results.figures import figure_of, figures_of, type_of_column
 from raspitrain.results.summary import FINISHED, PRUNED

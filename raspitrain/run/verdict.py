@@ -1,0 +1,105 @@
+"""Whether a run that came to its end has come to anything, in sentences for whoever started it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from raspitrain.training.metrics import Confusion
+
+# Of the way from always naming the most frequent class to no mistake, that a network should have
+# gone on its own training cases.
+LEARNT = 0.75
+CHANCE = 1.64  # standard errors above which one in twenty gets by luck
+
+
+def is_underfitted(train_accuracy: float, labels: np.ndarray) -> bool:
+    """Whether so few training cases are answered rightly that training has not done its work.
+
+    Parameters
+    ----------
+    labels : int (N,), of the training cases
+    """
+    blind = blind_accuracy(labels)
+    return train_accuracy - blind < LEARNT * (1 - blind)
+
+
+def blind_accuracy(labels: np.ndarray) -> float:
+    """That of always naming the most frequent class."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def warnings_of(
+    cfg: DictConfig,
+    row: Mapping[str, Any],
+    labels: np.ndarray,
+    test: Confusion | None,
+    *,
+    epochs: int,
+    in_one_step: bool,
+) -> list[str]:
+    """What is to be said of a run that ended as it should.
+
+    Parameters
+    ----------
+    row : the last of metrics.csv
+    labels : int (N,), of the training cases
+    test : of the chosen model; None without a test part
+    in_one_step : the model was fitted by a formula, and `row` has its accuracy on cases left out
+    """
+    blind, accuracy = blind_accuracy(labels), row["train_accuracy"]
+    beside = f"always naming the most frequent class gives {100 * blind:.1f} %"
+    found = []
+    if accuracy <= _by_luck(blind, len(labels)):
+        found.append(
+            f"nothing was learnt: {100 * accuracy:.1f} % of the training cases are answered "
+            f"rightly, and {beside}; look whether labels and signals go together, or try "
+            f"{_remedies(cfg, epochs, in_one_step=in_one_step)}"
+        )
+    elif not in_one_step and is_underfitted(accuracy, labels):
+        found.append(
+            f"the run ends underfitted: {100 * accuracy:.1f} % of its own training cases are "
+            f"answered rightly ({beside}); try "
+            f"{_remedies(cfg, epochs, in_one_step=in_one_step)}"
+        )
+    if test is not None and not found and _is_blind(test):
+        hits, largest = test.hits.sum(), test.support.max()
+        found.append(
+            f"of no use on other cases: {100 * hits / test.num_cases:.1f} % of the test part are "
+            f"answered rightly, no more than chance gives ({100 * largest / test.num_cases:.1f} % "
+            f"by always naming one class), though {100 * accuracy:.1f} % of the training part are: "
+            "bring more cases, or look whether both parts were recorded alike"
+        )
+    return found
+
+
+def _by_luck(share: float, num_cases: int) -> float:
+    return share + CHANCE * math.sqrt(share * (1 - share) / num_cases)
+
+
+def _is_blind(confusion: Confusion) -> bool:
+    """Whether luck explains the accuracy as well as the mean recall of the classes."""
+    support, hits = confusion.support, confusion.hits
+    there = support > 0
+    recall = float((hits[there] / support[there]).mean())
+    accuracy, blind = hits.sum() / confusion.num_cases, support.max() / confusion.num_cases
+    return accuracy <= _by_luck(blind, confusion.num_cases) and recall <= _by_luck(
+        1 / there.sum(), confusion.num_cases
+    )
+
+
+def _remedies(cfg: DictConfig, epochs: int, *, in_one_step: bool) -> str:
+    words = []
+    if not in_one_step:
+        words.append(f"more training (epochs={2 * epochs})")
+    if "normalise" in cfg.dataset and cfg.dataset.normalise not in ("case", "both"):
+        words.append("dataset.normalise=both")
+    if not in_one_step:
+        words.append("model=minirocket")
+        if not str(cfg.augment._target_).endswith(".none"):
+            words.append("augment=none")
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or (
+        "a network, such as model=resnet"
+    )
