@@ -41,7 +41,7 @@ def run_named(words: Sequence[str]) -> int | None:
     name = words[0]
     if name in COMMANDS:
         return int(importlib.import_module(COMMANDS[name]).main(words[1:]))
-    from raspitrain.config.nearest import did_you_mean
+    from raspitrain.nearest import did_you_mean
 
     if name in INSTEAD:
         say(f"error: {name!r} is no command: {INSTEAD[name]}.")

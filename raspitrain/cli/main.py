@@ -35,7 +35,6 @@ from raspitrain.cli.resume import (
 from raspitrain.cli.trust import guard
 from raspitrain.cli.words import as_meant, option_as_key
 from raspitrain.config.composition import check_composition
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.errors import (
@@ -50,6 +49,7 @@ from raspitrain.hardware.threads import (
     resolve_num_threads,
     thread_environment,
 )
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
 from raspitrain.results.folder import make_folder
 from raspitrain.stop import Stopped, say, tidy

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.rule import (
     AUTO,
     COLUMN,
@@ -28,6 +27,7 @@ from raspitrain.config.rule import (
     whole,
 )
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
