@@ -11,11 +11,11 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.overrides import OPTIONS, config_folders, split_override
 from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
 
 SWEEPING = ("--multirun", "-m")
