@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.overrides import given_keys
+from raspitrain.config.overrides import allowing_words, given_keys
 from raspitrain.config.profile import Profile, with_profile
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
@@ -26,7 +26,6 @@ from raspitrain.run.observers import Calls, Careful, Observer
 from raspitrain.run.outcome import (
     attempt,
     finish,
-    resume_words,
     unwritten_sentence,
     write_data_table,
     write_environment,
@@ -177,7 +176,7 @@ def carry_on(job: Job, stop: StopSignals, *, show: bool = True) -> dict[str, Any
         for action in at_once:
             tidy.remove(action)
     if job.unwritten and (stopped is None or isinstance(stopped, Stopped | InputError)):
-        then = how_to_resume(job.folder, resume_words(job.cfg))
+        then = how_to_resume(job.folder, allowing_words(job.cfg))
         raise UnwrittenError(unwritten_sentence(job.folder, job.unwritten, then)) from stopped
     if stopped is not None:
         raise stopped
