@@ -12,9 +12,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.rules import COMPONENTS, OPTIONAL, leaves
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
 
 OF_HYDRA = ("hydra", "sweep")  # no part of one run

@@ -177,6 +177,12 @@ def profile_values(name: str) -> dict[str, Any]:
     return values | own
 
 
+def foreign_program(config: Mapping[str, Any]) -> str | None:
+    """What hardware.readings.vcgencmd names, where that is not what ours does: it is started."""
+    program = str(config["hardware"]["readings"]["vcgencmd"])
+    return None if program == profile_values("auto")["readings.vcgencmd"] else program
+
+
 def _without_effect(given: Mapping[str, Any], typed: Collection[str], root: Path) -> list[str]:
     """Sentences about what the user typed and this machine cannot do."""
     notes = []

@@ -6,10 +6,10 @@ a `width` and mean different things by it.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.rule import (
     AUTO,
     COLUMN,
@@ -27,11 +27,13 @@ from raspitrain.config.rule import (
     whole,
 )
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
     "epochs": either(whole(1, most=10**8), AUTO),
-    "min_steps": whole(1, most=10**9),
+    "min_steps": either(whole(1, most=10**9), AUTO),
+    "max_minutes": number(above=0, most=10**6),
     "min_epochs": whole(1, most=10**8),
     "batch_size": either(whole(1, most=10**6), AUTO),
     "eval_every": either(whole(1), AUTO),
@@ -76,6 +78,7 @@ RULES: dict[str, Rule] = {
 }
 
 MISSING = one_of("error", "interpolate", "zero")
+NORMALISE = one_of("auto", "channel", "case", "both", "none")
 ARRAYS = {
     "path": text(),
     "data": text(),
@@ -87,6 +90,7 @@ ARRAYS = {
     "rate": either(number(above=0, most=1e9), NULL),
     "leave_out": list_of(either(text(), whole(-(2**62)))),
     "missing": MISSING,
+    "normalise": NORMALISE,
 }
 TABLES = {
     "path": text(),
@@ -96,12 +100,14 @@ TABLES = {
     "leave_out": list_of(either(text(), whole(-(2**62)))),
     "skip_lines": whole(0, most=100_000),
     "missing": MISSING,
+    "normalise": NORMALISE,
 }
 MADE = {
     "num_cases": whole(2),
     "num_channels": whole(1),
     "length": whole(8),
     "num_classes": whole(2),
+    "normalise": NORMALISE,
     "seed": whole(0, most=2**32 - 1),
 }
 WIDTH = {"width": whole(1, most=1024)}
@@ -131,6 +137,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "unequal": one_of("pad", "resample"),
         "length": either(whole(8), NULL),
         "missing": MISSING,
+        "normalise": NORMALISE,
     },
     "raspitrain.data.synthetic.random": MADE,
     "raspitrain.data.synthetic.synthetic": MADE | {"noise": number(least=0, most=1000)},
@@ -250,7 +257,11 @@ def _check_sections(config: Mapping[str, Any]) -> None:
             )
     for name in SECTIONS:
         if not isinstance(config.get(name), Mapping):
-            raise InputError(f"{name} must be a group of keys, not {_shown(config.get(name))}.")
+            keys = [key for key in RULES if key.startswith(f"{name}.")]
+            raise InputError(
+                f"{name} must be a group of keys, not {_shown(config.get(name))}: set one by one, "
+                f"as {', '.join(keys[:4])}."
+            )
     known = {*COMPONENTS, *OPTIONAL, *(key.split(".")[0] for key in RULES)}
     for name in config:
         if name == "experiment":
@@ -322,10 +333,36 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "…"
 
 
+def _read(words: list[Any]) -> list[Any]:
+    """Numbers where the words are some."""
+    read: list[Any] = []
+    for word in words:
+        number = isinstance(word, str) and re.fullmatch(r"\s*[+-]?\d+(\.\d*)?(e-?\d+)?\s*", word)
+        text = word.strip() if isinstance(word, str) else word
+        read.append((float(text) if "." in text or "e" in text else int(text)) if number else text)
+    return read
+
+
 def _hint(key: str, rule: Rule, value: Any) -> str:
     if key == "dataset.path" and isinstance(value, int | float):
         return " (a name that reads like a number or like true needs ./ in front, as ./2024)"
     if isinstance(value, list) and any(isinstance(entry, bool) for entry in value):
         return " (yes, no, on and off are true and false in YAML: write 'yes' in quotes)"
+    if isinstance(value, bool) and rule.allows("yes"):
+        return " (yes, no, on, off, true and false are no text in YAML: write 'yes' in quotes)"
+    if isinstance(value, int | float) and rule.allows(str(value)):
+        return f" (in quotes it is a text: '{key}=\"{value}\"')"
+    if isinstance(value, float) and value.is_integer() and rule.allows(int(value)):
+        return f" (write {int(value)})"
+    if rule is FRACTION or key == "split.test":
+        share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", str(value))
+        if share and 1 <= float(share[1]) < 100:
+            return f" (a part of 1, so {float(share[1]):g} % is {float(share[1]) / 100:g})"
+    several = value.split(",") if isinstance(value, str) else value
+    if isinstance(value, str | list) and len(several) > 1 and all(map(rule.allows, _read(several))):
+        return (
+            " (several values are for a sweep: on the command line with --multirun, or below "
+            "hydra.sweeper.params in a YAML)"
+        )
     near = difflib.get_close_matches(str(value), rule.right.split(" or "), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -8,7 +8,6 @@ import numpy as np
 
 from raspitrain.data.cases import Cases, Signals, make_cases, name_unique
 from raspitrain.data.layout import is_missing
-from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import (
     StoredSignals,
     check_folder,
@@ -20,6 +19,7 @@ from raspitrain.data.npy_file import (
 )
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
+from raspitrain.nearest import nearest
 
 # Names of arrays that say whose a case is, or which part it belongs to.
 GROUPS_NAMES = ("groups", "group", "subject", "subjects", "person", "user", "participant")

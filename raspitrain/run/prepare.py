@@ -7,19 +7,20 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from raspitrain.config.build import build
 from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
-from raspitrain.data.normalise import Normalisation, fit_normalisation
+from raspitrain.data.normalise import KINDS, Normalisation, choose_kind, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
@@ -31,6 +32,7 @@ from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.model_size import make_within
 from raspitrain.run.observers import Observer
+from raspitrain.run.verdict import is_underfitted
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
@@ -41,6 +43,8 @@ from raspitrain.tuning.tune import Tuned, tune
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 # What a sentence about the size of a network may name.
 WIDTHS = ("width_mult", "width", "growth_rate")
+AUTO_STEPS = 600  # that `min_steps: auto` begins with
+CYCLES = 3  # of the schedule, each twice as long as the one before, that it may come to
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -55,12 +59,41 @@ class Prepared:
     training: Training
     epochs: int
     schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
+    most_epochs: int  # that `go_on` may come to
+    max_seconds: float  # of training, likewise
+    make_schedule: Callable[[int], LRScheduler | None]  # from epochs; None where it has no end
     eval_every: int
     memory: Estimate
     tracker: Observer | None  # of the user's own
+    notes: list[str]  # what was settled, where it is not as one would think
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
+
+    def go_on(self) -> str | None:
+        """Where training has come to its end and too few of its cases are answered rightly, give it
+        another cycle of its schedule, twice as long as the one before (Loshchilov & Hutter,
+        arXiv:1608.03983), if there is room and time for it; say so.
+
+        What is decided depends on the training state alone, but for the seconds.
+        """
+        position, train = self.training.position, self.training.parts["train"]
+        accuracy = position.num_correct.item() / len(train)
+        more = 2 * self.schedule_epochs
+        after = self.epochs + more
+        if (
+            position.epochs_done != self.epochs
+            or after > self.most_epochs
+            or position.seconds * after / self.epochs > self.max_seconds
+            or not is_underfitted(accuracy, train.labels.numpy())
+        ):
+            return None
+        before, self.epochs, self.schedule_epochs = self.epochs, after, more
+        self.training.schedule = self.make_schedule(more) or self.training.schedule
+        return (
+            f"{100 * accuracy:.1f} % of the training cases are answered rightly after {before} "
+            f"epochs: training goes on for {more} more (min_steps=auto)"
+        )
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -77,23 +110,29 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
     data = summarise(cases, split)
-    normalisation = fit_normalisation(cases.signals, split.train)
+    kind, notes = settle_normalisation(cfg, cases, split)
+    normalisation = fit_normalisation(cases.signals, split.train, kind)
+    num_channels = normalisation.num_channels
     budget_mb = cfg.hardware.memory_budget_mb
-    in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
+    in_memory = choose_in_memory(
+        cases, cfg.in_memory, num_channels=num_channels, free=free_bytes(budget_mb)
+    )
     parts = {
         name: load_part(cases, indices, normalisation, in_memory=in_memory)
         for name in ("train", "validation", "test")
         if len(indices := getattr(split, name))
     }
-    _, num_channels, length = cases.signals.shape
+    length = cases.signals.shape[2]
     num_train = len(parts["train"])
     batch_size = cfg.batch_size
     if batch_size == "auto":
         batch_size = 32 if num_train >= LARGE_SET else 16
     steps_per_epoch = math.ceil(num_train / batch_size)
     epochs = cfg.epochs
+    goes_on = epochs == "auto" and cfg.min_steps == "auto"
     if epochs == "auto":
-        epochs = max(cfg.min_epochs, math.ceil(cfg.min_steps / steps_per_epoch))
+        least = AUTO_STEPS if cfg.min_steps == "auto" else cfg.min_steps
+        epochs = max(cfg.min_epochs, math.ceil(least / steps_per_epoch))
     eval_every = math.ceil(epochs / EVALUATIONS) if cfg.eval_every == "auto" else cfg.eval_every
 
     torch.manual_seed(cfg.seed)  # initial weights and dropout
@@ -114,13 +153,19 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         raise InputError(f"model ({cfg.model._target_}) has nothing to train: no parameters.")
     optimizer = _made("optimizer", make_optimizer, parameter_groups(model))
     _expect("optimizer", optimizer, torch.optim.Optimizer)
-    make_schedule = build("schedule", cfg.schedule, allowed)
-    takes = inspect.signature(resolve_target("schedule", cfg.schedule._target_, allowed)).parameters
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
-    total_steps = {"total_steps": schedule_epochs * steps_per_epoch}
-    total_steps = total_steps if "total_steps" in takes else {}
-    schedule = _made("schedule", make_schedule, optimizer, **total_steps)
-    _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
+    schedule_of = build("schedule", cfg.schedule, allowed)
+    takes = inspect.signature(resolve_target("schedule", cfg.schedule._target_, allowed)).parameters
+
+    def make_schedule(epochs: int) -> LRScheduler | None:
+        if "total_steps" not in takes:
+            return None
+        schedule = _made("schedule", schedule_of, optimizer, total_steps=epochs * steps_per_epoch)
+        return cast(LRScheduler, _expect("schedule", schedule, LRScheduler))
+
+    schedule = make_schedule(schedule_epochs) or _expect(
+        "schedule", _made("schedule", schedule_of, optimizer), LRScheduler
+    )
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
     estimate = partial(
@@ -159,9 +204,38 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         with same_random_numbers():
             tracker = _expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
     return Prepared(
-        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory,
-        tracker,
-    )  # fmt: skip
+        cases=cases,
+        split=split,
+        data=data,
+        normalisation=normalisation,
+        training=training,
+        epochs=epochs,
+        schedule_epochs=schedule_epochs,
+        most_epochs=(2**CYCLES - 1) * epochs if goes_on and not training.in_one_step else epochs,
+        max_seconds=60 * cfg.max_minutes,
+        make_schedule=make_schedule,
+        eval_every=eval_every,
+        memory=memory,
+        tracker=tracker,
+        notes=notes,
+    )
+
+
+def settle_normalisation(cfg: DictConfig, cases: Cases, split: Split) -> tuple[str, list[str]]:
+    """The kind of normalisation, and a sentence where the data asked for another than usual."""
+    kind = cfg.dataset.get("normalise", "channel")  # a data set of the user's own may not say
+    if kind in KINDS:
+        return kind, []
+    if kind != "auto":  # of a data set of the user's own, which no rule has seen
+        raise InputError(f"dataset.normalise must be auto, {', '.join(KINDS)}; not {kind}.")
+    kind, apart = choose_kind(cases.signals, split.train)
+    if kind == "channel":
+        return kind, []
+    return kind, [
+        f"amplitudes of training cases lie {apart:.0f} times apart, so dataset.normalise={kind} is "
+        "taken: each case by its own mean and spread, which are channels of their own; "
+        "dataset.normalise=channel normalises all cases alike"
+    ]
 
 
 def tune_prepared(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from raspitrain.config.overrides import given_keys, read_override
+from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
 from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA
@@ -111,7 +112,7 @@ def _changed_config(
     OmegaConf.update(cfg, "allowed_targets", [])
     known = dict(leaves(_plain(stored)))
     changed = {}
-    for key, value in map(_read_override, overrides):
+    for key, value in map(read_override, overrides):
         old = OmegaConf.select(stored, key, default=None)
         if key not in known:
             if key in stored:  # a group
@@ -145,11 +146,9 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 def _refuse_foreign_command(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
     """InputError if the checkpoint names a program to run that nobody here has named."""
-    from raspitrain.config.profile import profile_values
-
-    key = "hardware.readings.vcgencmd"
-    command, ours = OmegaConf.select(cfg, key), profile_values("auto")["readings.vcgencmd"]
-    if command != ours and not any(text.startswith(f"{key}=") for text in overrides):
+    key, command = "hardware.readings.vcgencmd", foreign_program(cfg)
+    if command is not None and key not in given_keys(overrides):
+        ours = profile_values("auto")["readings.vcgencmd"]
         raise InputError(
             f"the run in {folder} starts a program of its own ({command}) to read the board: if "
             f"you trust it, add {key}={command} to the command, else {key}={ours}."
@@ -161,21 +160,6 @@ def _another_run(typed: str, own: str) -> InputError:
         f"{typed} would make it another run, as this one has {own}: leave it out, or start a new "
         "run with it."
     )
-
-
-def _read_override(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key or key[0] in "+~-" or key.split(".")[0] == "hydra":
-        raise InputError(
-            f"{text!r} has no place beside resume=: a run goes on as it is, where it is, and takes "
-            "key=value alone."
-        )
-    try:
-        if "${" in value:
-            raise ValueError("an interpolation")
-        return key, OmegaConf.select(OmegaConf.from_dotlist([text]), key)
-    except (OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{text!r} cannot be read: write key=value.") from error
 
 
 def _complete(
@@ -238,20 +222,21 @@ def _restored(
         epochs = _epochs(run["epochs"], changed.get("epochs"))
         built = cfg.copy()
         # What was settled when the run began, by the machine or by the size of the data.
-        built.epochs, built.eval_every, built.batch_size = (
-            epochs, run["eval_every"], run["batch_size"]
-        )  # fmt: skip
+        built.eval_every, built.batch_size = run["eval_every"], run["batch_size"]
+        kind = state["normalise"]["kind"] if "normalise" in state else "channel"
+        OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
             built.hardware.num_threads = int(run["tuned"]["threads"]["num_threads"])
-        check(_plain(built))
+        check(_plain(built) | {"epochs": epochs})
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
     built, profile = with_profile(built)
     prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
+    prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
             f"epochs={epochs} has no effect on this run: its model is fitted in one step."

@@ -91,11 +91,11 @@ def _run(folder: Path, *, resume: bool) -> int:
 
 def trusted(cfg: "DictConfig") -> list[str]:
     """What the sweep's command allows and a checkpoint cannot allow itself, as overrides."""
-    given = {
-        "allowed_targets": list(cfg.allowed_targets),
-        "hardware.readings.vcgencmd": cfg.hardware.readings.vcgencmd,
-    }
-    return [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    from omegaconf import OmegaConf
+
+    from raspitrain.config.overrides import ALLOWING
+
+    return [f"{key}={json.dumps(OmegaConf.select(cfg, key), default=list)}" for key in ALLOWING]
 
 
 def limit_memory(megabytes: float) -> None:
