@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raspitrain.hardware import readings
+from raspitrain.report.plots import plot_telemetry
 from raspitrain.results import atomic, telemetry
-from raspitrain.results.plots import plot_telemetry
 from raspitrain.results.telemetry import (
     COLUMNS,
     append_telemetry,

@@ -8,8 +8,8 @@ from browser import Browser, chromium
 from made_sweep import made_summary, made_sweep
 
 from raspitrain.report import report_run, report_sweep
+from raspitrain.report.plots import plot_confusion
 from raspitrain.results.json_file import write_json
-from raspitrain.results.plots import plot_confusion
 from raspitrain.results.table import append_row
 
 pytestmark = pytest.mark.browser

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from raspitrain.errors import InputError
-from raspitrain.hardware import memory
-from raspitrain.hardware.memory import check_memory, free_bytes, is_out_of_memory, resident_bytes
+from raspitrain.hardware.memory import free_bytes, is_out_of_memory, resident_bytes
+from raspitrain.run import memory
+from raspitrain.run.memory import check_memory
 from raspitrain.run.prepare import prepare
 from raspitrain.run.watch import Watch
 

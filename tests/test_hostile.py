@@ -20,8 +20,8 @@ from conftest import defaults
 
 from raspitrain.data.recordings import recordings
 from raspitrain.errors import printable
+from raspitrain.report.plots import plot_confusion
 from raspitrain.results.checkpoint import FORMAT, FORMAT_VERSION, save_checkpoint
-from raspitrain.results.plots import plot_confusion
 
 MORE_MEMORY = 200 << 20  # bytes, beyond what the process has when it starts to read
 MANY = 1 << 32

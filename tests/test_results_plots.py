@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from raspitrain.results.plots import plot_accuracy, plot_confusion, plot_loss
+from raspitrain.report.plots import plot_accuracy, plot_confusion, plot_loss
 from raspitrain.training.metrics import confusion_matrix
 
 
@@ -197,7 +197,7 @@ def test_a_confusion_picture_takes_no_more_memory_than_the_estimate_counts(num_c
     """In a process of its own, after a picture that loads what all of them need."""
     code = (
         "import sys, numpy as np\n"
-        "from raspitrain.results.plots import *\n"
+        "from raspitrain.report.plots import *\n"
         "from raspitrain.run.environment import peak_memory_mb\n"
         "plot_accuracy([{'epoch': 1, 'test_accuracy': 0.5}], sys.argv[1])\n"
         "before, k = peak_memory_mb(), int(sys.argv[2])\n"
@@ -267,7 +267,7 @@ def test_the_matplotlib_log_is_quiet_only_while_drawing(tmp_path):
 def test_a_fresh_machine_without_a_home_or_a_window_draws_in_silence(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from raspitrain.results.plots import plot_accuracy\n"
+        "from raspitrain.report.plots import plot_accuracy\n"
         "assert 'matplotlib' not in sys.modules\n"
         "plot_accuracy([{'epoch': 1, 'test_accuracy': 0.5}], Path(sys.argv[1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

@@ -95,8 +95,17 @@ def test_predict_gives_every_window_in_order(model, recording, tmp_path, capsys)
         lambda text: "note," + text.replace("\n", "\n7,").removesuffix("7,"),
         lambda text: "\n".join(",".join(reversed(line.split(","))) for line in text.splitlines()),
         lambda text: text.split("\n", 1)[1],
+        lambda text: text.replace("\n", "\ng,g\n", 1),
+        lambda text: text.replace(",", " "),
+        lambda text: text.replace(",", ";").replace(".", ","),
+        lambda text: "".join(
+            f"x:{line.replace(',', ',y:')}\n" for line in text.splitlines()[1:]
+        ),
     ],
-    ids=["semicolons", "tabs", "dos", "mark", "comments", "case", "more", "order", "unnamed"],
+    ids=[
+        "semicolons", "tabs", "dos", "mark", "comments", "case", "more", "order", "unnamed",
+        "units", "blanks", "decimal commas", "pairs",
+    ],
 )  # fmt: skip
 def test_a_recording_may_be_written_in_many_ways(model, recording, tmp_path, capsys, change):
     (tmp_path / "a.csv").write_text(as_csv(recording))
@@ -113,6 +122,37 @@ def test_time_comes_from_the_recording(model, recording, tmp_path, capsys):
     (tmp_path / "b.csv").write_text(as_csv(recording))
     rows = predicted(capsys, model, tmp_path / "b.csv", "--rate", "50")
     assert [row["time"] for row in rows] == [row["start"] / 50 for row in rows]
+
+
+@pytest.mark.parametrize("column", ["clock", "0"])
+def test_the_column_of_time_may_be_named(model, recording, tmp_path, capsys, column):
+    stamps = [f"2026-11-27T10:00:{k / 50:09.6f}" for k in range(100)]
+    (tmp_path / "a.csv").write_text(as_csv(recording, clock=stamps))
+    rows = predicted(capsys, model, tmp_path / "a.csv", "--time-column", column)
+    assert [row["time"] % 60 for row in rows] == pytest.approx(
+        [0, 0.32, 0.64, 0.96, 1.28], abs=1e-6
+    )
+    (tmp_path / "b.csv").write_text(as_csv(recording, clock=stamps).split("\n", 1)[1])
+    assert predicted(capsys, model, tmp_path / "b.csv", "--time-column", "0") == [
+        row | {"file": str(tmp_path / "b.csv")} for row in rows
+    ]
+    assert "--time-column 0" in refused(capsys, predict, model, write_numbers(tmp_path / "c.csv"))
+
+
+def write_numbers(path):
+    path.write_text("1,2,3\n" * 50)
+    return path
+
+
+def test_no_window_reaches_across_a_gap_or_a_step_back(model, recording, tmp_path, capsys):
+    times = [k / 50 for k in range(100)]
+    for begin, other in ((40, 5.0), (80, -3.0)):
+        times[begin:] = [time + other for time in times[begin:]]
+    (tmp_path / "a.csv").write_text(as_csv(recording, time=times))
+    assert predict([str(model), str(tmp_path / "a.csv"), "--hop", "4", "--format", "ndjson"]) == 0
+    told = capsys.readouterr()
+    assert [row["start"] for row in answers(told.out)] == [0, 4, 8, 40, 44, 48]
+    assert "has a gap or goes back 2 times" in told.err
 
 
 def test_another_rate_is_refused(recording, tmp_path, capsys):
@@ -161,6 +201,49 @@ def test_arrays_of_windows(model, recording, tmp_path, capsys):
     assert [row["true"] for row in labelled] == ["class 0", "class 1"] * 2
     np.save(tmp_path / "b.npy", windows.transpose(0, 2, 1))
     assert "(4, 32, 2)" in refused(capsys, predict, model, tmp_path / "b.npy")
+
+
+def test_cases_of_the_archive(model, recording, tmp_path, capsys):
+    """Read without numpy."""
+    windows = [recording[:, k : k + LENGTH] for k in (0, 32)]
+    head = "# made here\n@problemName a\n@timestamps false\n@classLabel true class 0\n@data\n"
+    lines = [":".join(",".join(map(str, c)) for c in w.tolist()) + ":class 1\n" for w in windows]
+    (tmp_path / "a.ts").write_text(head + "".join(lines))
+    rows = predicted(capsys, model, tmp_path / "a.ts")
+    assert [row["logits"] for row in rows] == [load(model).logits(window) for window in windows]
+    assert [row["true"] for row in rows] == ["class 1"] * 2
+    (tmp_path / "b.ts").write_text(head + lines[0].replace(":class 1", ",1:class 1"))
+    assert "line 6: 2 channels of 32 or 33" in refused(capsys, predict, model, tmp_path / "b.ts")
+    (tmp_path / "b.ts").write_text("a,b\n1,2\n")
+    assert "line 1: before @data" in refused(capsys, predict, model, tmp_path / "b.ts")
+    (tmp_path / "b.ts").write_text(head + "1,x:2,3:class 0\n")
+    assert "line 6: 'x' is not a number" in refused(capsys, predict, model, tmp_path / "b.ts")
+
+
+@pytest.mark.parametrize("save", [np.save, lambda file, data: np.savez(file, data=data)])
+def test_arrays_come_through_a_pipe(model, recording, monkeypatch, capsys, save):
+    raw = io.BytesIO()
+    save(raw, recording[None, :, :LENGTH])
+    raw.seek(0)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(raw)))
+    (row,) = predicted(capsys, model, "-")
+    assert row["logits"] == load(model).logits(recording[:, :LENGTH])
+
+
+def test_what_is_misclassified_is_a_table(model, recording, tmp_path, capsys):
+    for name in ("class 0", "class 1"):
+        (tmp_path / "rec" / name).mkdir(parents=True)
+        (tmp_path / "rec" / name / "a.csv").write_text(as_csv(recording))
+    out = tmp_path / "wrong.csv"
+    rows = predicted(capsys, model, tmp_path / "rec", "--misclassified", out)
+    found = [(row["file"], int(row["start"])) for row in csv.DictReader(out.open())]
+    assert found == [(r["file"], r["start"]) for r in rows if r["class"] != r["true"]]
+    assert len(found) == 5  # the same recording in both folders
+    out.unlink()
+    path = tmp_path / "rec" / "class 0" / "a.csv"
+    assert predict([str(model), str(path), "--misclassified", str(out)]) == 2
+    assert "--label-column" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_csv_and_text_say_the_same(model, recording, tmp_path, capsys):
@@ -315,6 +398,10 @@ def test_a_run_leaves_a_model_that_answers_as_it_did(finished):
     assert json.loads((finished / "summary.json").read_text())["test_accuracy"] == tested
 
 
+def values_of(path):
+    return [float(row["ax"]) for row in csv.DictReader(path.open()) if row["ax"] != "g"]
+
+
 def test_from_recordings_to_answers(compose, tmp_path, capsys):
     """Two motions, trained on, and then found in recordings that were never seen."""
 
@@ -325,7 +412,9 @@ def test_from_recordings_to_answers(compose, tmp_path, capsys):
         )
         folder.mkdir(parents=True, exist_ok=True)
         both = np.stack([signal, -signal]).astype(np.float32)
-        (folder / f"{name}.csv").write_text(as_csv(both, names=("ax", "ay"), time=time))
+        (folder / f"{name}.csv").write_text(
+            as_csv(both, names=("ax", "ay"), time=time).replace("\n", "\ns,g,g\n", 1)
+        )
 
     for seed in range(5):
         record(tmp_path / "data" / "slow", f"a{seed}", 1, seed)
@@ -340,6 +429,13 @@ def test_from_recordings_to_answers(compose, tmp_path, capsys):
     assert (model.channels, model.classes) == (["ax", "ay"], ["fast", "slow"])
     assert model.rate == pytest.approx(50)
     assert model.hop == 16
+    given = model.header["input"]
+    assert given["units"] == ["g", "g"]
+    values = [v for path in (tmp_path / "data").rglob("*.csv") for v in values_of(path)]
+    for low, median, high in given["quantiles"]:
+        assert min(values) <= low < -0.9 < abs(median) < 0.9 < high <= max(values)
+    assert check([str(tmp_path / "run")]) == 0
+    assert "ax (g): -1." in capsys.readouterr().out
     record(tmp_path / "new" / "slow", "c", 1, 7)
     record(tmp_path / "new" / "fast", "d", 8, 8)
     capsys.readouterr()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.clock import Clock, read_clock, unit_by_name
+from raspitrain.data.clock import Clock, read_clock
 from raspitrain.data.columns import Facts, is_time_name, judge, look_at, units_of
 from raspitrain.data.csv_file import Column, Table, locate, read_table
 from raspitrain.data.layout import is_missing, position_name
+from raspitrain.data.time_names import unit_by_name
 from raspitrain.errors import InputError
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row

@@ -1,22 +1,12 @@
 """What a column of time says: the rate, and where a recording has gaps or its clock goes back."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
+from raspitrain.data.time_names import SECONDS
+
 GAP = 3.0  # steps; what is longer is a gap
-SECONDS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-WORDS = {
-    "d": "d|day|days",
-    "h": "h|hour|hours|hr|hrs|stunden",
-    "min": "min|minute|minutes|minuten",
-    "s": "s|sec|secs|second|seconds|sekunden",
-    "ms": "ms|msec|msecs|milli|millis|millisecond|milliseconds|millisekunden",
-    "us": "us|µs|μs|usec|micro|micros|microsecond|microseconds",
-    "ns": "ns|nsec|nano|nanos|nanosecond|nanoseconds",
-}
-UNITS = {word: unit for unit, words in WORDS.items() for word in words.split("|")}
 # Since 1970, from 2001 to 2096 in each unit; the smaller ones are no plausible time in another.
 EPOCHS = (("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9))
 SPREADSHEET_DAYS = (36_500.0, 55_000.0)  # since 1900, from 2000 to 2050
@@ -54,24 +44,6 @@ class Clock:
     num_gaps: int
     num_back: int
     longest_gap: float
-
-
-def unit_by_name(name: str, unit: str) -> str | None:
-    """The unit that a column of time names, in brackets, as its last word, or in a row of units."""
-    if (own := UNITS.get(unit.strip().lower())) is not None:
-        return own
-    lower = name.lower()
-    for inside in re.findall(r"[(\[]\s*([^)\]]*?)\s*[)\]]", lower):
-        if inside in UNITS:
-            return UNITS[inside]
-    words = re.findall(r"[a-zµμ]+", lower)
-    for word in reversed(words):
-        if word in UNITS:
-            return UNITS[word]
-        for ending in ("millis", "micros", "seconds", "nanos"):
-            if word.endswith(ending) and word != ending:
-                return UNITS[ending]
-    return None
 
 
 def unit_by_values(values: np.ndarray, step: float) -> str | None:

@@ -12,21 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from raspitrain.data.csv_file import Column
+from raspitrain.data.time_names import is_time_name, plain_name
 
 LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still by chance
 FEW_VALUES = 32
-LONGEST_NAME = 200  # of a column of time
 SELDOM = 0.05  # of the rows
 
-TIME_NAME = re.compile(
-    r"""(.*timestamp.*|.*datetime.*|.*time_since.*|.*since_(?:start|reboot|boot).*|.*epoch.*
-        |(logging|sample|system|sensor|device|unix|local|utc|gps|elapsed|relative|real|recording)?_?
-        (time|date|clock|seconds|millis|milliseconds|micros|microseconds|nanos|epoc|elapsed|uptime|t|ts
-        |zeit|datum|uhrzeit|zeitstempel|temps|heure|tiempo|fecha|hora|tempo)
-        _?(s|sec|seconds|ms|msec|millis|us|ns|utc|iso|unix|local|elapsed|txt|of_day)?
-        |year|month|day|hours?|minutes?|seconds?|ms|ns|hh|yyyy_mo_dd_hh_mi_ss_sss)""",
-    re.VERBOSE,
-)
 LABEL_NAME = re.compile(
     r"(true_|class_|activity_|target_)?(label|labels|class|class_?name|class_?id|activity|activities"
     r"|activity_?(?:id|name|code|label)|target|targets|gesture|ground_?truth|annotation|klasse"
@@ -189,29 +180,12 @@ def _few_values(kept: np.ndarray) -> tuple[float, ...]:
     return tuple(sorted(different)) if len(different) <= FEW_VALUES else ()
 
 
-def is_time_name(name: str) -> bool:
-    """Whether a column is called as time is."""
-    if name == "T" or len(name) > LONGEST_NAME:  # T is temperature, more likely
-        return False
-    plain = _plain(name)
-    return any(
-        TIME_NAME.fullmatch(form) for form in (plain, plain.replace("date_time", "datetime"))
-    )
-
-
 def is_count_name(name: str) -> bool:
-    return COUNT_NAME.fullmatch(_plain(name)) is not None
+    return COUNT_NAME.fullmatch(plain_name(name)) is not None
 
 
 def is_person_name(name: str) -> bool:
-    return PERSON_NAME.fullmatch(_plain(name)) is not None
-
-
-def _plain(name: str) -> str:
-    """A name in lower case, without units, words joined by _."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name[:LONGEST_NAME])
-    bare = re.sub(r"\(.*?\)|\[.*?\]", " ", name.lower())
-    return re.sub(r"[^a-z0-9]+", "_", bare).strip("_")
+    return PERSON_NAME.fullmatch(plain_name(name)) is not None
 
 
 def judge(
@@ -228,7 +202,7 @@ def judge(
     has_labels : bool
         Whether a column names the class, so that it may change within a recording.
     """
-    plain = _plain(name)
+    plain = plain_name(name)
     if any(fact.kind == "time" for fact in facts):
         return "time"
     if is_time_name(name):

@@ -20,13 +20,14 @@ from raspitrain.data.channels import (
     column_values,
     read_file,
 )
-from raspitrain.data.clock import SECONDS, Clock
+from raspitrain.data.clock import Clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.taken import Origin, Taken
+from raspitrain.data.time_names import SECONDS
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -78,7 +79,7 @@ def recordings(
     time_column : str, int, bool or None
         The column of time; None to find it, False to do without.
     time_unit : str or None
-        Its unit, a key of `raspitrain.data.clock.SECONDS`; None to tell by name and values.
+        Its unit, a key of `raspitrain.data.time_names.SECONDS`; None to tell by name and values.
     rate : float or None
         Samples a second that all recordings are brought to; None as recorded.
     class_level : int or None

@@ -1,6 +1,6 @@
 """A trained network and what using it takes, from a run's checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from raspitrain.errors import InputError
 from raspitrain.export.size import TARGET
 from raspitrain.export.write import Answer, Contract
 from raspitrain.model.mobilenetv3 import MobileNetV3
+
+QUANTILES = ("0.001", "0.5", "0.999")  # of those that the data set's summary holds
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def trained_from(stored: Stored) -> Trained:
             if name.startswith(("test_", "validation_")) and isinstance(value, int | float)
         }
         epoch, step = int(state["epoch"]), int(state["step"])
+        units, quantiles = _seen(state.get("channels"), names)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{stored.path} does not hold a run as this raspitrain would write it"
@@ -96,6 +99,8 @@ def trained_from(stored: Stored) -> Trained:
             missing=config["dataset"].get("missing") or "error",
             rate=rate,
             hop=_hop(config["dataset"], stored.length, rate),
+            units=units,
+            quantiles=quantiles,
         ),
         answer=Answer(list(stored.class_names)),
         provenance={
@@ -110,6 +115,22 @@ def trained_from(stored: Stored) -> Trained:
         },
         config=config,
     )
+
+
+def _seen(
+    channels: Any, names: Sequence[str]
+) -> tuple[list[str | None] | None, list[list[float]] | None]:
+    """Unit and quantiles of each channel, as the data set's summary has them; None from runs of
+    before they were kept."""
+    if channels is None:
+        return None, None
+    if [channel["name"] for channel in channels] != names:
+        raise ValueError("channels of other names")
+    units = [channel["unit"] or None for channel in channels]
+    quantiles = [
+        [float(channel["quantiles"][level]) for level in QUANTILES] for channel in channels
+    ]
+    return units if any(units) else None, quantiles
 
 
 def _hop(dataset: Mapping[str, Any], length: int, rate: float | None) -> int | None:

@@ -23,8 +23,8 @@ from raspitrain.report.axes import (
     varied,
 )
 from raspitrain.report.jobs import SweepReport
+from raspitrain.report.plots import FAINT, INK, figure_to, printable
 from raspitrain.results.figures import FIGURE, Figure
-from raspitrain.results.plots import FAINT, INK, figure_to, printable
 from raspitrain.results.values import label
 
 if TYPE_CHECKING:

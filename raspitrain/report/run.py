@@ -96,7 +96,7 @@ def _overrides(path: Path, within: Path) -> list[str]:
 
 def _draw_missing(folder: Path, rows: list[dict[str, Any]]) -> None:
     """The curves of a run that was ended before it drew them."""
-    from raspitrain.results.plots import plot_accuracy, plot_loss
+    from raspitrain.report.plots import plot_accuracy, plot_loss
 
     for name, plot in (("accuracy.png", plot_accuracy), ("loss.png", plot_loss)):
         if rows and not (folder / name).exists():

@@ -13,12 +13,9 @@ allowed on the command line with allowed_targets=[my_package.Tracker].
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from raspitrain.training.training import Evaluation, Step
-
-if TYPE_CHECKING:
-    from raspitrain.run.state import Job
 
 log = logging.getLogger("raspitrain")
 
@@ -92,27 +89,3 @@ class Careful(Observer):
                 "tracker: %s.%s failed and is told nothing more (%s: %s)",
                 name, method, type(error).__name__, error,
             )  # fmt: skip
-
-
-class Checkpoints(Observer):
-    """Writes one where one is due; after an evaluation rather than before, to hold its row."""
-
-    def __init__(self, job: "Job") -> None:
-        self.job = job
-        self.keeper, self.training = job.keeper, job.prepared.training
-
-    def step(self, step: Step) -> None:
-        position = self.training.position
-        if position.step_in_epoch < self.training.steps_per_epoch:
-            if self.keeper.is_due():
-                self.job.save()
-        elif not self.job.prepared.is_evaluated(position.epoch):
-            self._end_of(position.epoch)
-
-    def evaluation(self, evaluation: Evaluation) -> None:
-        if not self.job.has_no_patience:  # else the run's end writes one
-            self._end_of(self.training.position.epochs_done)
-
-    def _end_of(self, epoch: int) -> None:
-        if self.keeper.is_due_after(epoch):
-            self.job.save()

@@ -14,13 +14,7 @@ from omegaconf import DictConfig
 from raspitrain.config.profile import profile_values
 from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
-from raspitrain.results.atomic import write_atomic
-from raspitrain.results.configuration import write_config
-from raspitrain.results.figures import type_of_column
-from raspitrain.results.files import BEST, LAST
-from raspitrain.results.json_file import write_json
-from raspitrain.results.log import LogFile
-from raspitrain.results.plots import (
+from raspitrain.report.plots import (
     MOST_CELLS,
     MOST_MISTAKES,
     plot_accuracy,
@@ -28,6 +22,12 @@ from raspitrain.results.plots import (
     plot_loss,
     plot_telemetry,
 )
+from raspitrain.results.atomic import write_atomic
+from raspitrain.results.configuration import write_config
+from raspitrain.results.figures import type_of_column
+from raspitrain.results.files import BEST, LAST
+from raspitrain.results.json_file import write_json
+from raspitrain.results.log import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor

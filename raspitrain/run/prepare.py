@@ -25,15 +25,10 @@ from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
 from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
-from raspitrain.hardware.memory import (
-    Estimate,
-    check_memory,
-    free_bytes,
-    is_out_of_memory,
-    out_of_memory_error,
-)
+from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.model_size import make_within
 from raspitrain.run.observers import Observer
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form

@@ -24,7 +24,7 @@ from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_
 from raspitrain.results.log import logging_to
 from raspitrain.results.screen import Screen, how_to_resume
 from raspitrain.run.monitor import Monitor
-from raspitrain.run.observers import Calls, Careful, Checkpoints, Observer
+from raspitrain.run.observers import Calls, Careful, Observer
 from raspitrain.run.outcome import (
     attempt,
     finish,
@@ -35,7 +35,7 @@ from raspitrain.run.outcome import (
     write_table,
 )
 from raspitrain.run.prepare import Prepared, prepare
-from raspitrain.run.state import Job, make_job
+from raspitrain.run.state import Checkpoints, Job, make_job
 from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError, Step

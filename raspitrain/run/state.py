@@ -17,9 +17,10 @@ from raspitrain.results.keeper import Keeper
 from raspitrain.results.table import Table
 from raspitrain.run.arithmetic import arithmetic
 from raspitrain.run.environment import peak_memory_mb
+from raspitrain.run.observers import Observer
 from raspitrain.run.prepare import Prepared
 from raspitrain.training.metrics import Confusion, confusion_of
-from raspitrain.training.training import Evaluation
+from raspitrain.training.training import Evaluation, Step
 from raspitrain.tuning.tune import Tuned
 
 
@@ -91,6 +92,30 @@ class Job:
     def save(self, *, warn: bool = True) -> bool:
         """Write last.pt, and best.pt where there is a better one; say whether that went well."""
         return self.keeper.save(_last_state(self), _best_state(self), warn=warn)
+
+
+class Checkpoints(Observer):
+    """Writes one where one is due; after an evaluation rather than before, to hold its row."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.keeper, self.training = job.keeper, job.prepared.training
+
+    def step(self, step: Step) -> None:
+        position = self.training.position
+        if position.step_in_epoch < self.training.steps_per_epoch:
+            if self.keeper.is_due():
+                self.job.save()
+        elif not self.job.prepared.is_evaluated(position.epoch):
+            self._end_of(position.epoch)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        if not self.job.has_no_patience:  # else the run's end writes one
+            self._end_of(self.training.position.epochs_done)
+
+    def _end_of(self, epoch: int) -> None:
+        if self.keeper.is_due_after(epoch):
+            self.job.save()
 
 
 def make_job(

@@ -48,7 +48,8 @@ def check(model: Model) -> dict:
         "network": network["kind"],
         "precision": network["precision"],
         "channels": model.channels,
-        "units": given["units"],
+        "units": given.get("units"),
+        "quantiles": given.get("quantiles"),
         "rate": model.rate,
         "length": model.length,
         "hop": model.hop,
@@ -79,6 +80,26 @@ def _latency(model: Model) -> list[float]:
     return sorted(found)
 
 
+def _channel_lines(found: dict) -> list[tuple[str, str]]:
+    """Each channel with its unit and what training saw of it; in one line where that is not
+    known."""
+    names = found["channels"]
+    units = found["units"] or [None] * len(names)
+    named = [n if unit is None else f"{n} ({unit})" for n, unit in zip(names, units, strict=True)]
+    if found["quantiles"] is None:
+        return [("channels", ", ".join(named))]
+    return [
+        (
+            "" if number else "channels",
+            f"{name}: {low:.4g} to {high:.4g}, median {median:.4g}"
+            + ("" if number else " (0.1 % and 99.9 % of the training part)"),
+        )
+        for number, (name, (low, median, high)) in enumerate(
+            zip(named, found["quantiles"], strict=True)
+        )
+    ]
+
+
 def as_text(found: dict) -> str:
     """The same for a screen."""
     provenance = found["provenance"]
@@ -89,7 +110,7 @@ def as_text(found: dict) -> str:
         ("sha256", found["sha256"]),
         ("proof", "this machine gives the answers that the file expects"),
         ("network", f"{found['network']}, {found['precision']}"),
-        ("channels", ", ".join(found["channels"])),
+        *_channel_lines(found),
         ("window", f"{found['length']} samples, {rate}{hop}"),
         ("classes", ", ".join(found["classes"])),
         (

@@ -8,16 +8,25 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from raspitrain.errors import InputError, no_formula, printable
+from raspitrain.use.arrays import (
+    ARRAY_STARTS,
+    ARRAY_SUFFIXES,
+    TS_SUFFIX,
+    Case,
+    read_arrays,
+    read_standard_input,
+    read_ts,
+)
 from raspitrain.use.figures import as_text, figures
 from raspitrain.use.model import Model, Prediction, load
-from raspitrain.use.recording import Recording, check_rate, read_recording
+from raspitrain.use.recording import Recording, look_at_time, read_recording
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
-ARRAY_SUFFIXES = (".npy", ".npz")
+SUFFIXES = (*CSV_SUFFIXES, *ARRAY_SUFFIXES, TS_SUFFIX)
 FORMATS = ("text", "csv", "ndjson")
 
 
@@ -63,13 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("model", help="model.rpt, or the folder of a run")
     parser.add_argument(
-        "files", nargs="+", help="CSV files, folders of them, .npy or .npz of windows; - for stdin"
+        "files",
+        nargs="+",
+        help="CSV files, folders of them, .npy, .npz or .ts of windows; - for standard input",
     )
     parser.add_argument("--hop", type=int, help="samples from a window to the next")
     parser.add_argument("--rate", type=float, help="samples a second, where the files do not say")
+    parser.add_argument("--time-column", help="column of time, by name or number (0: the first)")
     parser.add_argument("--label-column", help="column that holds the true class")
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--output", help="file instead of the screen")
+    parser.add_argument(
+        "--misclassified", help="CSV file of the windows that are wrong, where labels are known"
+    )
     given = parser.parse_args(arguments)
     try:
         _predict(given)
@@ -91,23 +106,38 @@ def _predict(given: argparse.Namespace) -> None:
         raise InputError(f"--hop is {given.hop}, but must be 1 or more.")
     if given.rate is not None and not 0 < given.rate < 1e9:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
-    rows = predict_files(model, given.files, given.hop, given.rate, given.label_column)
+    rows = predict_files(
+        model, given.files, given.hop, given.rate, given.label_column, given.time_column
+    )
     # The first window before a file is begun: a mistake leaves none behind.
     first = next(rows, None)
     if first is None:
         raise InputError(f"no recording is as long as a window, {model.length} samples.")
     with ExitStack() as stack:
-        to: TextIO = sys.stdout
-        if given.output:
-            from raspitrain.results.atomic import atomic_path
-
-            partial = stack.enter_context(atomic_path(given.output))
-            to = stack.enter_context(open(partial, "w", encoding="utf-8", newline=""))
-        counts, pairs = _write(model, first, rows, given.format, to)
+        to = _output(stack, given.output) if given.output else sys.stdout
+        wrong = _output(stack, given.misclassified) if given.misclassified else None
+        counts, pairs = _write(
+            model, itertools.chain((first,), rows), given.format, to,
+            labelled=first.label is not None or given.label_column is not None, wrong=wrong,
+        )  # fmt: skip
+        found = as_text(figures(model.classes, pairs)) if pairs else None
+        if wrong is not None and not pairs:
+            raise InputError(
+                "--misclassified needs the true classes: name the column that holds them with "
+                "--label-column, or put recordings into folders named after their classes."
+            )
     told = sys.stderr if given.format != "text" and not given.output else sys.stdout
     print(_summary(counts), file=told)
-    if pairs:
-        print(as_text(figures(model.classes, pairs)), file=told)
+    if found is not None:
+        print(found, file=told)
+
+
+def _output(stack: ExitStack, path: str) -> TextIO:
+    """A file that has its name when all of it is written."""
+    from raspitrain.results.atomic import atomic_path
+
+    partial = stack.enter_context(atomic_path(path))
+    return stack.enter_context(open(partial, "w", encoding="utf-8", newline=""))
 
 
 def predict_files(
@@ -116,6 +146,7 @@ def predict_files(
     hop: int | None = None,
     rate: float | None = None,
     label_column: str | None = None,
+    time_column: str | None = None,
 ) -> Iterator[Row]:
     """Every window of the files, in order.
 
@@ -126,23 +157,56 @@ def predict_files(
     """
     for path, label in _expanded(model, files):
         if path.lower().endswith(ARRAY_SUFFIXES):
-            yield from _array_rows(model, path)
-            continue
-        recording = _read(model, path, label_column)
-        measured = check_rate(model, recording, rate)
-        if len(recording) < model.length:
-            _warn(
-                f"{recording.name} is left out: {len(recording)} samples, and a window has "
-                f"{model.length}"
-            )
-        yield from _recording_rows(model, recording, hop or model.hop, measured, label)
+            yield from _case_rows(model, path, read_arrays(model, path, path))
+        elif path.lower().endswith(TS_SUFFIX):
+            with _opened(path) as file:
+                yield from _case_rows(model, path, read_ts(model, path, file))
+        elif path == "-":
+            yield from _standard_input(model, hop, rate, label_column, time_column)
+        else:
+            with _opened(path) as file:
+                recording = read_recording(
+                    model, file, source=path, label_column=label_column, time_column=time_column
+                )
+            yield from _recording_rows(model, recording, hop, rate, label)
+
+
+def _standard_input(
+    model: Model,
+    hop: int | None,
+    rate: float | None,
+    label_column: str | None,
+    time_column: str | None,
+) -> Iterator[Row]:
+    name, raw = "standard input", sys.stdin.buffer
+    head = raw.peek(6)[:6] if hasattr(raw, "peek") else b""
+    if head.startswith(ARRAY_STARTS):
+        yield from _case_rows(model, name, read_standard_input(model, raw.read()))
+        return
+    recording = read_recording(
+        model,
+        io.TextIOWrapper(raw, encoding="utf-8"),
+        source=name,
+        label_column=label_column,
+        time_column=time_column,
+    )
+    yield from _recording_rows(model, recording, hop, rate, None)
 
 
 def _recording_rows(
-    model: Model, recording: Recording, hop: int, rate: float | None, label: str | None
+    model: Model, recording: Recording, hop: int | None, given: float | None, label: str | None
 ) -> Iterator[Row]:
-    length = model.length
-    for index, start in enumerate(range(0, len(recording) - length + 1, hop)):
+    look_at_time(model, recording, given)
+    length, rate = model.length, recording.rate
+    if len(recording) < length:
+        _warn(f"{recording.name} is left out: {len(recording)} samples, and a window has {length}")
+    elif recording.cuts:
+        count = len(recording.cuts)
+        _warn(
+            f"{recording.name}: its clock has a gap or goes back {count} time"
+            f"{'s' if count != 1 else ''}, and no window reaches across"
+        )
+    for index, start in enumerate(recording.starts(length, hop or model.hop)):
         try:
             answer = model.predict(recording.window(start, length))
         except InputError as error:
@@ -157,6 +221,15 @@ def _recording_rows(
         yield Row(recording.name, index, start, time, answer, true or None)
 
 
+def _case_rows(model: Model, source: str, cases: Iterator[Case]) -> Iterator[Row]:
+    for index, (window, label) in enumerate(cases):
+        try:
+            answer = model.predict(window)
+        except InputError as error:
+            raise InputError(f"{source}, case {index}: {error}") from error
+        yield Row(source, index, None, None, answer, label)
+
+
 def _expanded(model: Model, files: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Every file, and the class that its folder is named after."""
     for given in files:
@@ -169,80 +242,60 @@ def _expanded(model: Model, files: Sequence[str]) -> Iterator[tuple[str, str | N
             os.path.join(folder, name)
             for folder, _, names in os.walk(given)
             for name in names
-            if name.lower().endswith((*CSV_SUFFIXES, *ARRAY_SUFFIXES)) and name[0] != "."
+            if name.lower().endswith(SUFFIXES) and name[0] != "."
         )
         if not found:
-            raise InputError(f"{given} holds no recordings ({', '.join(CSV_SUFFIXES)}).")
+            raise InputError(f"{given} holds no recordings ({', '.join(SUFFIXES)}).")
         for path in found:
             folder = os.path.basename(os.path.dirname(path))
             yield path, folder if folder in model.classes else None
 
 
-def _read(model: Model, path: str, label_column: str | None) -> Recording:
-    if path == "-":
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
-        return read_recording(model, lines, source="standard input", label_column=label_column)
+@contextmanager
+def _opened(path: str) -> Iterator[TextIO]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            return read_recording(model, file, source=path, label_column=label_column)
+            yield file
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _array_rows(model: Model, path: str) -> Iterator[Row]:
-    try:
-        import numpy as np
-    except ImportError:
-        raise InputError(f"{path}: reading it needs numpy (pip install numpy).") from None
-    labels = None
-    try:
-        stored = np.load(path, allow_pickle=False, mmap_mode=None if path.endswith("z") else "r")
-        if path.lower().endswith(".npz"):
-            labels = [str(label) for label in stored["label"]] if "label" in stored else None
-            stored = stored["data"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from error
-    windows = stored[None] if stored.ndim == 2 else stored
-    shape = (len(model.channels), model.length)
-    if windows.ndim != 3 or windows.shape[1:] != shape or windows.dtype.kind not in "iuf":
-        raise InputError(
-            f"{path} holds {windows.dtype} of the shape {stored.shape}, but the model takes "
-            f"(cases, {shape[0]}, {shape[1]})."
-        )
-    if labels is not None and len(labels) != len(windows):
-        raise InputError(f"{path}: {len(windows)} windows, but {len(labels)} labels.")
-    for index, window in enumerate(windows):
-        try:
-            answer = model.predict(np.asarray(window, np.float32))
-        except InputError as error:
-            raise InputError(f"{path}, case {index}: {error}") from error
-        yield Row(path, index, None, None, answer, None if labels is None else labels[index])
-
-
 def _write(
-    model: Model, first: Row, rows: Iterator[Row], style: str, to: TextIO
+    model: Model,
+    rows: Iterator[Row],
+    style: str,
+    to: TextIO,
+    *,
+    labelled: bool,
+    wrong: TextIO | None,
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Write all rows as they come; return how many windows each class has, and (true, predicted)
-    where the truth is known."""
+    """Write all rows as they come, and those that are wrong once more; return how many windows
+    each class has, and (true, predicted) where the truth is known."""
     counts = dict.fromkeys(model.classes, 0)
     pairs: list[tuple[str, str]] = []
-    labelled = first.label is not None
+    table = csv.writer(to, lineterminator="\n")
+    head = ["file", "window", "start", "time", "class", "probability"]
     if style == "csv":
-        names = [f"p({name})" for name in model.classes]
         true = ["true"] if labelled else []
-        head = ["file", "window", "start", "time", "class", "probability", *true, *names]
-        csv.writer(to, lineterminator="\n").writerow(head)
-    for row in itertools.chain((first,), rows):
+        table.writerow([*head, *true, *(f"p({name})" for name in model.classes)])
+    mistakes = None if wrong is None else csv.writer(wrong, lineterminator="\n")
+    if mistakes is not None:
+        mistakes.writerow([*head, "true", "p(true)"])
+    for row in rows:
         counts[row.answer.label] += 1
         if row.label is not None:
             pairs.append((row.label, row.answer.label))
         if style == "text":
             print(_as_line(row), file=to)
         elif style == "csv":
-            cells = map(no_formula, _as_cells(row, labelled))
-            csv.writer(to, lineterminator="\n").writerow(cells)
+            values = [f"{value:.6g}" for value in row.answer.probabilities.values()]
+            true = [row.label or ""] if labelled else []
+            table.writerow(map(no_formula, [*_as_cells(row), *true, *values]))
         else:
             print(json.dumps(_as_record(row), ensure_ascii=False), file=to)
+        if mistakes is not None and row.label not in (None, row.answer.label):
+            sure = row.answer.probabilities.get(row.label or "", 0.0)
+            mistakes.writerow(map(no_formula, [*_as_cells(row), row.label, f"{sure:.6g}"]))
     return counts, pairs
 
 
@@ -255,13 +308,10 @@ def _as_line(row: Row) -> str:
     )
 
 
-def _as_cells(row: Row, labelled: bool) -> list[object]:
-    answer = row.answer
-    true = [row.label or ""] if labelled else []
+def _as_cells(row: Row) -> list[object]:
     start, time = ("" if value is None else value for value in (row.start, row.time))
-    values = [f"{value:.6g}" for value in answer.probabilities.values()]
-    sure = f"{answer.probability:.6g}"
-    return [row.source, row.index, start, time, answer.label, sure, *true, *values]
+    answer = row.answer
+    return [row.source, row.index, start, time, answer.label, f"{answer.probability:.6g}"]
 
 
 def _as_record(row: Row) -> dict:

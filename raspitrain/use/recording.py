@@ -1,20 +1,13 @@
-"""Recordings as a logger leaves them: CSV, line by line, into the channels of a model.
+"""Recordings as a logger leaves them: CSV, line by line, into the channels of a model."""
 
-Columns are found by the names that the model was trained with, whatever their order; other columns
-are left out. Without names in the file their number must be that of the channels.
-"""
-
-import csv
-import math
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from raspitrain.errors import InputError
+from raspitrain.use.clock import Clock, check_rate
+from raspitrain.use.columns import LONGEST_LINE, Columns, LineError, separator_of, split_line
 from raspitrain.use.model import Model
-
-TIME_NAMES = ("time", "timestamp", "t", "seconds", "elapsed", "seconds_elapsed", "time_s")
-TICKS = (1.0, 1e3, 1e6, 1e9)  # a second in the units that clocks count in
-LONGEST_LINE = 1 << 20
 
 
 class Recording:
@@ -29,6 +22,12 @@ class Recording:
         float64, what the time column says of each sample.
     labels : list of str or None
         Of each sample, "" where there is none.
+    ticks : float or None
+        What the times count in a second.
+    rate : float or None
+        Samples a second.
+    cuts : list of int
+        Samples that a new stretch begins with, after a gap or where the clock goes back.
     """
 
     def __init__(self, name: str, num_channels: int) -> None:
@@ -36,6 +35,9 @@ class Recording:
         self.channels = [array("f") for _ in range(num_channels)]
         self.times: array | None = None
         self.labels: list[str] | None = None
+        self.ticks: float | None = None
+        self.rate: float | None = None
+        self.cuts: list[int] = []
 
     def __len__(self) -> int:
         return len(self.channels[0])
@@ -43,81 +45,20 @@ class Recording:
     def window(self, start: int, length: int) -> list[array]:
         return [channel[start : start + length] for channel in self.channels]
 
-
-class Columns:
-    """Which column of a file is which channel."""
-
-    def __init__(
-        self, model: Model, first: list[str], source: str, label_column: str | None
-    ) -> None:
-        self.source, self.width = source, len(first)
-        self.named = not all(_number(cell) is not None for cell in first)
-        self.time: int | None = None
-        self.label: int | None = None
-        if self.named:
-            self._by_name(model, [cell.strip() for cell in first], label_column)
-        else:
-            self._by_place(model, label_column)
-
-    def _by_name(self, model: Model, names: list[str], label_column: str | None) -> None:
-        places = [_place_of(name, names) for name in model.channels]
-        missing = [n for n, place in zip(model.channels, places, strict=True) if place is None]
-        if missing:
-            import difflib
-
-            near = [n for name in missing for n in difflib.get_close_matches(name, names, n=1)]
-            hint = f"; did you mean its {near[0]!r}?" if near else "."
-            raise InputError(
-                f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "
-                f"was trained on; its columns are {', '.join(names[:12])}{hint}"
-            )
-        self.places = [place for place in places if place is not None]
-        if label_column is not None:
-            self.label = _place_of(label_column, names)
-            if self.label is None:
-                raise InputError(
-                    f"{self.source} has no column {label_column!r}, which --label-column names; "
-                    f"its columns are {', '.join(names[:12])}."
-                )
-        for name in TIME_NAMES:
-            place = _place_of(name, names)
-            if place is not None and place not in self.places:
-                self.time = place
-                break
-
-    def _by_place(self, model: Model, label_column: str | None) -> None:
-        if label_column is not None:
-            raise InputError(
-                f"{self.source} names no columns, so there is no {label_column!r} in it: write a "
-                "first line with names."
-            )
-        if self.width != len(model.channels):
-            raise InputError(
-                f"{self.source} has {self.width} columns without names, and the model takes "
-                f"{len(model.channels)}: {', '.join(model.channels[:12])}; write them into a first "
-                "line."
-            )
-        self.places = list(range(self.width))
-
-
-def _place_of(name: str, names: list[str]) -> int | None:
-    """Where a column of that name stands: as written, or else but for upper and lower case."""
-    for key in (str, str.casefold):
-        found = [place for place, other in enumerate(names) if key(other) == key(name)]
-        if len(found) == 1:
-            return found[0]
-    return None
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+    def starts(self, length: int, hop: int) -> Iterator[int]:
+        """Where its windows begin; none of them bridges a gap."""
+        edges = [0, *self.cuts, len(self)]
+        for begin, end in pairwise(edges):
+            yield from range(begin, end - length + 1, hop)
 
 
 def read_recording(
-    model: Model, lines: Iterable[str], *, source: str, label_column: str | None = None
+    model: Model,
+    lines: Iterable[str],
+    *,
+    source: str,
+    label_column: str | None = None,
+    time_column: str | None = None,
 ) -> Recording:
     """Read a CSV.
 
@@ -128,43 +69,45 @@ def read_recording(
     """
     recording = Recording(source, len(model.channels))
     columns: Columns | None = None
-    for number, cells in _rows(lines, source):
+    fresh = False
+    for number, cells in _rows(lines, source, model.channels):
         if columns is None:
-            columns = Columns(model, cells, source, label_column)
+            columns = Columns(
+                model, cells, source, label_column=label_column, time_column=time_column
+            )
             if columns.time is not None:
                 recording.times = array("d")
             if columns.label is not None:
                 recording.labels = []
             if columns.named:
+                fresh = True
                 continue
-        if len(cells) != columns.width:
-            raise InputError(
-                f"{source}, line {number}: {len(cells)} cells, but the first line has "
-                f"{columns.width}."
-            )
-        for place, channel in zip(columns.places, recording.channels, strict=True):
-            channel.append(_value(cells[place], source, number))
-        if recording.times is not None and columns.time is not None:
-            recording.times.append(_value(cells[columns.time], source, number))
+        if fresh:
+            fresh = False
+            if columns.is_row_of_units(cells):
+                continue
+        try:
+            values = columns.sample(cells)
+            if recording.times is not None:
+                recording.times.append(columns.stamp(cells))
+        except LineError as error:
+            raise InputError(f"{source}, line {number}: {error}") from error
+        for channel, value in zip(recording.channels, values, strict=True):
+            channel.append(value)
         if recording.labels is not None and columns.label is not None:
             recording.labels.append(cells[columns.label].strip())
     if columns is None:
         raise InputError(f"{source} is empty.")
+    recording.ticks = columns.ticks
     return recording
 
 
-def _value(cell: str, source: str, number: int) -> float:
-    if not cell or cell.isspace():
-        return math.nan
-    value = _number(cell)
-    if value is None:
-        raise InputError(f"{source}, line {number}: {cell[:40]!r} is not a number.")
-    return value
-
-
-def _rows(lines: Iterable[str], source: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(
+    lines: Iterable[str], source: str, channels: list[str]
+) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and cells; the first line says what parts them."""
-    separator = None
+    separator: str | None = None
+    begun = False
     try:
         for number, line in enumerate(lines, 1):
             if len(line) > LONGEST_LINE:
@@ -172,45 +115,44 @@ def _rows(lines: Iterable[str], source: str) -> Iterator[tuple[int, list[str]]]:
             line = line.strip("\r\n\ufeff")
             if not line.strip() or line.startswith("#"):
                 continue
-            if separator is None:
-                separator = max(",;\t", key=line.count)
-            yield number, next(csv.reader([line], delimiter=separator))
+            if not begun:
+                begun, separator = True, separator_of(line, channels)
+            try:
+                yield number, split_line(line, separator)
+            except LineError as error:
+                raise InputError(f"{source}, line {number}: {error}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is not text in UTF-8.") from error
-    except csv.Error as error:
-        raise InputError(f"{source}: {error}.") from error
 
 
-def check_rate(model: Model, recording: Recording, given: float | None) -> float | None:
-    """The recording's rate in Hz, if it is known: from `given`, or from its times.
+def look_at_time(model: Model, recording: Recording, given: float | None) -> None:
+    """Find the recording's rate in Hz, from `given` or from its times, and where it has gaps.
 
     Raises
     ------
     InputError
-        It is not the model's, or the model has one and the recording does not say.
+        The rate is not the model's, or the model has one and the recording does not say.
     """
-    if given is not None:
-        rates = [given]
-    elif recording.times is not None and len(recording) > 2:
-        steps = sorted(b - a for a, b in zip(recording.times, recording.times[1:], strict=False))
-        step = steps[len(steps) // 2]
-        if not step > 0:
+    measured = None
+    if recording.times is not None and len(recording) > 2:
+        clock = Clock(recording.ticks, given or model.rate)
+        recording.cuts = [
+            sample for sample, stamp in enumerate(recording.times) if clock.tell(stamp)
+        ]
+        if not clock.num_forward:
             raise InputError(f"{recording.name}: its time column does not rise.")
-        rates = [ticks / step for ticks in TICKS]
-    else:
-        rates = []
+        measured = clock.mean_rate()
+        recording.ticks = clock.ticks
+    tolerance = model.header["input"]["rate_tolerance"]
+    if given is not None:
+        recording.rate, precision = given, 0.0
+    elif measured is not None:
+        recording.rate, precision = measured
     if model.rate is None:
-        return given
-    if not rates:
+        return
+    if recording.rate is None:
         raise InputError(
             f"{recording.name} has no time column, and the model was trained at {model.rate:g} Hz: "
             "say the recording's rate with --rate."
         )
-    tolerance = model.header["input"]["rate_tolerance"]
-    nearest = min(rates, key=lambda rate: abs(rate - model.rate))  # type: ignore[operator]
-    if abs(nearest - model.rate) > tolerance * model.rate:
-        raise InputError(
-            f"{recording.name} has {nearest:g} samples a second, and the model was trained at "
-            f"{model.rate:g}: record at that rate."
-        )
-    return nearest
+    check_rate(recording.rate, model.rate, tolerance + precision, recording.name)

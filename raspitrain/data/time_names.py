@@ -1,0 +1,60 @@
+"""How a column of time is called, and its unit; also where numpy is not."""
+
+import re
+
+LONGEST_NAME = 200  # of a column of time
+TIME_NAME = re.compile(
+    r"""(.*timestamp.*|.*datetime.*|.*time_since.*|.*since_(?:start|reboot|boot).*|.*epoch.*
+        |(logging|sample|system|sensor|device|unix|local|utc|gps|elapsed|relative|real|recording)?_?
+        (time|date|clock|seconds|millis|milliseconds|micros|microseconds|nanos|epoc|elapsed|uptime|t|ts
+        |zeit|datum|uhrzeit|zeitstempel|temps|heure|tiempo|fecha|hora|tempo)
+        _?(s|sec|seconds|ms|msec|millis|us|ns|utc|iso|unix|local|elapsed|txt|of_day)?
+        |year|month|day|hours?|minutes?|seconds?|ms|ns|hh|yyyy_mo_dd_hh_mi_ss_sss)""",
+    re.VERBOSE,
+)
+SECONDS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+WORDS = {
+    "d": "d|day|days",
+    "h": "h|hour|hours|hr|hrs|stunden",
+    "min": "min|minute|minutes|minuten",
+    "s": "s|sec|secs|second|seconds|sekunden",
+    "ms": "ms|msec|msecs|milli|millis|millisecond|milliseconds|millisekunden",
+    "us": "us|µs|μs|usec|micro|micros|microsecond|microseconds",
+    "ns": "ns|nsec|nano|nanos|nanosecond|nanoseconds",
+}
+UNITS = {word: unit for unit, words in WORDS.items() for word in words.split("|")}
+
+
+def is_time_name(name: str) -> bool:
+    """Whether a column is called as time is."""
+    if name == "T" or len(name) > LONGEST_NAME:  # T is temperature, more likely
+        return False
+    plain = plain_name(name)
+    return any(
+        TIME_NAME.fullmatch(form) for form in (plain, plain.replace("date_time", "datetime"))
+    )
+
+
+def plain_name(name: str) -> str:
+    """A name in lower case, without units, words joined by _."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name[:LONGEST_NAME])
+    bare = re.sub(r"\(.*?\)|\[.*?\]", " ", name.lower())
+    return re.sub(r"[^a-z0-9]+", "_", bare).strip("_")
+
+
+def unit_by_name(name: str, unit: str) -> str | None:
+    """The unit that a column of time names, in brackets, as its last word, or in a row of units."""
+    if (own := UNITS.get(unit.strip().lower())) is not None:
+        return own
+    lower = name.lower()
+    for inside in re.findall(r"[(\[]\s*([^)\]]*?)\s*[)\]]", lower):
+        if inside in UNITS:
+            return UNITS[inside]
+    words = re.findall(r"[a-zµμ]+", lower)
+    for word in reversed(words):
+        if word in UNITS:
+            return UNITS[word]
+        for ending in ("millis", "micros", "seconds", "nanos"):
+            if word.endswith(ending) and word != ending:
+                return UNITS[ending]
+    return None
