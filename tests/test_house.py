@@ -22,7 +22,7 @@ FLOORS = (
     ("export",),
     ("run",),
     ("track",),
-    ("predict", "check", "export.__main__"),
+    ("predict", "check", "sign", "export.__main__"),
     ("sweep",),
     ("doctor",),
     ("cli",),

@@ -13,6 +13,7 @@ COMMANDS = {
     "export": "raspitrain.export.__main__",
     "predict": "raspitrain.predict",
     "report": "raspitrain.report.__main__",
+    "sign": "raspitrain.sign",
     "track": "raspitrain.track.__main__",
 }
 

@@ -87,9 +87,7 @@ def _ssh_keygen(words: Sequence[str], content: bytes) -> subprocess.CompletedPro
             ["ssh-keygen", "-Y", *words], input=content, capture_output=True, timeout=600
         )
     except FileNotFoundError:
-        raise InputError(
-            "signatures need ssh-keygen: apt-get install openssh-client."
-        ) from None
+        raise InputError("signatures need ssh-keygen: apt-get install openssh-client.") from None
     except subprocess.TimeoutExpired:
         raise InputError("ssh-keygen has not answered in ten minutes.") from None
 
