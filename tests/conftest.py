@@ -15,6 +15,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.cli.main import config_folder
+from raspitrain.config.build import FOR_OTHERS
 
 # Small enough for a second, large enough to go all the way through.
 TINY = (
@@ -76,7 +77,8 @@ def defaults(dataset: str, **given: object) -> dict[str, Any]:
     values = OmegaConf.load(config_folder() / "dataset" / f"{dataset}.yaml")
     own = OmegaConf.to_container(OmegaConf.merge(values, {"path": ""}, given))
     assert isinstance(own, dict)
-    return {str(name): value for name, value in own.items() if name != "_target_"}
+    others = {"_target_", *FOR_OTHERS["dataset"]}
+    return {str(name): value for name, value in own.items() if name not in others}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from raspitrain.data import cases
 from raspitrain.data.batches import load_part
-from raspitrain.data.normalise import fit_normalisation
+from raspitrain.data.normalise import choose_kind, fit_normalisation
 from raspitrain.data.npy_file import StoredSignals
 
 
@@ -113,3 +113,60 @@ def test_a_deviation_too_small_to_divide_by_counts_as_none():
     signals = np.random.default_rng(0).standard_normal((8, 1, 16)) * 1e-40
     fitted = fit_normalisation(signals, np.arange(8))
     assert fitted.std.tolist() == [1.0]
+
+
+# By case
+
+
+def loud_and_quiet(num_cases=24, num_channels=2, length=64):
+    """Cases a thousand times apart, on offsets of their own; the last is flat."""
+    rng = np.random.default_rng(0)
+    loudness = 10.0 ** rng.uniform(-1.5, 1.5, (num_cases, num_channels, 1))
+    signals = rng.normal(0, 5, (num_cases, num_channels, 1)) + loudness * np.sin(
+        np.arange(length) * rng.uniform(0.1, 0.9, (num_cases, num_channels, 1))
+    )
+    signals[-1] = 0.1  # whose sum is rounded
+    return signals.astype(np.float32)
+
+
+def test_each_case_by_its_own_mean_and_spread_and_a_flat_one_is_zero():
+    signals = loud_and_quiet()
+    seen = fit_normalisation(signals, np.arange(20), "case").apply(signals)
+    np.testing.assert_allclose(seen[:-1].mean(axis=2), 0, atol=1e-6)
+    np.testing.assert_allclose(seen[:-1].std(axis=2), 1, rtol=1e-5)
+    assert not seen[-1].any()
+
+
+def test_both_adds_level_and_spread_of_the_case_as_the_training_part_knows_them():
+    signals = loud_and_quiet()
+    normalisation = fit_normalisation(signals, np.arange(20), "both")
+    seen = normalisation.apply(signals)
+    assert seen.shape == (24, normalisation.num_channels, 64) == (24, 6, 64)
+    np.testing.assert_array_equal(
+        seen[:, :2], fit_normalisation(signals, np.arange(20), "case").apply(signals)
+    )
+    assert (seen[:, 2:] == seen[:, 2:, :1]).all()
+    levels, spreads = seen[:, 2:4, 0], seen[:, 4:, 0]
+    for figures in (levels, spreads):
+        np.testing.assert_allclose(figures[:20].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(figures[:20].std(axis=0), 1, rtol=1e-5)
+    # A flat case counts as the least that moved in training.
+    np.testing.assert_allclose(spreads[-1], spreads[:20].min(axis=0), rtol=1e-6)
+
+
+def test_cases_that_are_alike_in_level_and_spread_have_no_noise_for_them():
+    """Sets are published with each case normalised, to some digits."""
+    signals = np.random.default_rng(0).normal(size=(30, 1, 50))
+    signals -= signals.mean(axis=2, keepdims=True)
+    signals /= signals.std(axis=2, keepdims=True)
+    seen = fit_normalisation(signals.round(7), np.arange(30), "both").apply(signals)
+    assert np.abs(seen[:, 1:]).max() < 1e-3
+
+
+def test_auto_takes_both_where_amplitudes_lie_far_apart():
+    signals = loud_and_quiet(num_cases=60)
+    kind, apart = choose_kind(signals, np.arange(40))
+    assert kind == "both"
+    assert 100 < apart < 1000
+    alike = signals / np.maximum(signals.std(axis=2, keepdims=True), 1e-3)
+    assert choose_kind(alike, np.arange(40)) == ("channel", pytest.approx(1, abs=0.1))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_use_engine import contract, raw_windows, trained
+from test_use_engine import by_case, contract, raw_windows, trained
 
 from raspitrain.export.emit_c import c_string, emit_c
 from raspitrain.export.pack import pack
@@ -31,7 +31,7 @@ STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefin
 
 def compiled(folder, model, given, length, precision):
     """The program, and what the engine gives."""
-    network, arrays = pack(model, length=length, precision=precision)
+    network, arrays = pack(model, length=length, precision=precision, normalise=given.normalise)
     names = [f"class {k}" for k in range(network["classes"])]
     source, header = emit_c(folder / "model.c", network, arrays, given, Answer(names))
     assert {source.name, header.name} == {"model.c", "model.h"}
@@ -61,6 +61,20 @@ def test_the_program_gives_the_scores_of_the_file(tmp_path, name, precision):
         assert [float.fromhex(score) for score in scores] == logits.tolist()
         assert int(best) == logits.argmax()
         assert f"{word} {number}" == "class 0"
+
+
+@pytest.mark.parametrize("kind", ["case", "both"])
+def test_the_program_normalises_each_window_by_itself(tmp_path, kind):
+    given, normalisation, windows = by_case(kind, 2, 50)
+    model = trained(
+        "mobilenetv3_small", width_mult=0.25, length=50, num_channels=normalisation.num_channels
+    )
+    program, engine = compiled(tmp_path, model, given, 50, "fp32")
+    done = subprocess.run([program], input=windows.tobytes(), capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for line, logits in zip(done.stdout.decode().splitlines(), engine(windows), strict=True):
+        scores = [float.fromhex(score) for score in line.split()[1:-2]]
+        assert scores == logits.tolist()
 
 
 def test_the_header_says_what_a_window_is(tmp_path):

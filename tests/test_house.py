@@ -7,7 +7,7 @@ from pathlib import Path
 HOUSE = Path(__file__).parents[1] / "raspitrain"
 # From the ground up. A room imports from rooms below it; inside a room anything but a circle.
 FLOORS = (
-    ("errors", "paths"),
+    ("errors", "nearest", "paths"),
     ("stop",),
     ("results",),
     ("cache",),
@@ -22,7 +22,7 @@ FLOORS = (
     ("export",),
     ("run",),
     ("track",),
-    ("predict", "check", "sign", "export.__main__"),
+    ("predict", "check", "sign", "stream", "api", "export.__main__"),
     ("sweep",),
     ("doctor",),
     ("cli",),

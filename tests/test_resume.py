@@ -15,12 +15,12 @@ import torch
 from conftest import TINY
 from processes import AtWrite, finish, log_lines, start, wait_until
 
+from raspitrain.config.overrides import allowing_words
 from raspitrain.errors import InputError
 from raspitrain.results import checkpoint
 from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
 from raspitrain.results.screen import final_lines
 from raspitrain.results.table import read_rows
-from raspitrain.run.outcome import resume_words
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
 from raspitrain.stop import Stopped
@@ -434,9 +434,9 @@ def test_a_strangers_program_is_not_started(stopped, tmp_path):
 
 def test_the_line_to_go_on_holds_what_must_be_given_anew(compose, tmp_path):
     cfg = compose("allowed_targets=[a.B,c.D]", "hardware.readings.vcgencmd=/my/vcgencmd")
-    words = resume_words(cfg)
+    words = allowing_words(cfg)
     assert words == ["allowed_targets=[a.B,c.D]", "hardware.readings.vcgencmd=/my/vcgencmd"]
-    assert resume_words(compose()) == []
+    assert allowing_words(compose()) == []
     (tmp_path / "last.pt").touch()
     summary = {"status": "interrupted", "resume_words": words}
     (line,) = [li for li in final_lines(summary, tmp_path) if li.startswith("to go on")]

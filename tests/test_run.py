@@ -2,14 +2,20 @@
 
 import csv
 import json
+import traceback
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, process_as_it_was
 from omegaconf import OmegaConf
 
+import raspitrain
+from raspitrain.__main__ import main
+from raspitrain.config import profile, rules
 from raspitrain.errors import InputError
+from raspitrain.model.engine import native
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.results.table import COLUMNS
 from raspitrain.run.prepare import prepare
@@ -187,3 +193,45 @@ def test_a_small_signal_on_a_large_offset_is_learnt_and_a_constant_channel_is_na
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["constant_channels"] == ["channel_1"]
     assert summary["test_accuracy"] == 1
+
+
+@pytest.fixture
+def passed(tmp_path, monkeypatch) -> tuple[list[str], list[set[str]]]:
+    """What the command's one run went through: the profile and the rules, each time that they were
+    asked, and which files of ours led from sys.argv to the compiled kernels, at each batch."""
+    asked, files, ours = [], [], Path(raspitrain.__file__).parent
+    resolve, together, call = profile.resolve_profile, rules._check_together, native._run
+
+    def kernels(*args, **named):
+        paths = [Path(f.f_code.co_filename) for f, _ in traceback.walk_stack(None)]
+        led = [path.relative_to(ours) for path in paths if path.is_relative_to(ours)]
+        files.append(set(map(str, led)))
+        return call(*args, **named)
+
+    monkeypatch.setattr(
+        profile, "resolve_profile", lambda *args: asked.append("profile") or resolve(*args)
+    )
+    monkeypatch.setattr(
+        rules, "_check_together", lambda *args: asked.append("rules") or together(*args)
+    )
+    monkeypatch.setattr(native, "_run", kernels)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["raspitrain", *TINY, "model.engine=native"])
+    with process_as_it_was():
+        assert main() == 0
+    return asked, files
+
+
+def test_the_profile_is_resolved_once_and_the_configuration_checked_once(passed):
+    """The second check is of best.pt's, by whoever makes model.rpt of it."""
+    assert passed[0] == ["rules", "profile", "rules"]
+
+
+def test_few_files_lie_between_the_loop_and_the_kernels(passed):
+    """docs/design.md names them: whoever reads a batch's way opens these and the C."""
+    led = next(each for each in passed[1] if "training/training.py" in each)
+    below = {name for name in led if name.split("/")[0] not in ("cli", "run", "__main__.py")}
+    assert below == {
+        "training/training.py", "model/mobilenetv3.py", "model/engine/choose.py",
+        "model/engine/native.py",
+    }  # fmt: skip

@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import TINY
 
-from raspitrain.run.task import perform
+from raspitrain.run.run import run
 from raspitrain.run.throughput import LEAST_WARM_STEPS, StepTimes, TimeIsUpError
 
 SHORT = (*TINY, "task=throughput", "throughput.seconds=0.1", "throughput.warmup_seconds=0")
@@ -51,7 +51,7 @@ def test_a_slow_step_counts_as_one():
 
 
 def test_it_leaves_figures_and_no_model(compose, tmp_path):
-    summary = perform(compose(*SHORT), tmp_path / "run", SHORT)
+    summary = run(compose(*SHORT), tmp_path / "run", overrides=SHORT)
     assert summary == json.loads((tmp_path / "run" / "summary.json").read_text()) | {
         "total_seconds": summary["total_seconds"]
     }
@@ -67,4 +67,4 @@ def test_it_leaves_figures_and_no_model(compose, tmp_path):
 
 def test_a_run_of_one_epoch_is_timed_all_the_same(compose, tmp_path):
     words = [*(w for w in SHORT if not w.startswith("epochs=")), "epochs=1"]
-    assert perform(compose(*words), tmp_path / "run", words)["steps"] >= 1
+    assert run(compose(*words), tmp_path / "run", overrides=words)["steps"] >= 1

@@ -18,10 +18,10 @@ SHORT = (
 )
 
 
-def settings() -> dict[str, list[str]]:
+def settings(unit: Path = UNIT) -> dict[str, list[str]]:
     """The unit's lines, continued ones joined: each key with its values."""
     found: dict[str, list[str]] = {}
-    for line in UNIT.read_text().replace("\\\n", " ").splitlines():
+    for line in unit.read_text().replace("\\\n", " ").splitlines():
         key, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
             found.setdefault(key, []).append(value.strip())

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from test_model_mobilenetv3 import MODELS, build, spread_batchnorm
 
 from raspitrain.cache import cache_folder
+from raspitrain.data.normalise import fit_normalisation
 from raspitrain.errors import InputError
 from raspitrain.export.pack import pack, quantise
+from raspitrain.export.trained import contract_of
 from raspitrain.export.write import Contract, run_packed
 from raspitrain.use import engine
 from raspitrain.use.network import tensors
@@ -97,6 +99,37 @@ def test_all_kernels_give_the_same_bits(shape, precision):
 
 
 # ---------------------------------------------------------------- int8, in numpy
+
+
+def by_case(kind, channels, length):
+    """A contract of this kind, what it stands for, and raw windows: loud and quiet, one flat."""
+    rng = np.random.default_rng(1)
+    loudness = 10.0 ** rng.uniform(-4, 4, (12, channels, 1))
+    windows = loudness * rng.normal(rng.normal(size=(12, channels, 1)), 1, (12, channels, length))
+    windows[-1] = 0.1
+    windows = windows.astype(np.float32)
+    normalisation = fit_normalisation(windows, np.arange(10), kind)
+    names = [f"c{c}" for c in range(channels)]
+    given = Contract(channels=names, missing="error", **contract_of(normalisation))
+    return given, normalisation, windows
+
+
+@pytest.mark.parametrize("kind", ["case", "both", "none"])
+def test_a_window_is_normalised_as_in_training(kind):
+    given, normalisation, windows = by_case(kind, 3, 70)
+    model = trained(
+        "mobilenetv3_small", width_mult=0.25, length=70, num_channels=normalisation.num_channels
+    )
+    network, arrays = pack(model, length=70, precision="fp32", normalise=given.normalise)
+    seen = torch.from_numpy(normalisation.apply(windows)).double()
+    with torch.no_grad():
+        expected = model.double()(seen).numpy()
+    for rank in range(len(engine.kernels())):
+        logits = run_packed(network, arrays, given, windows, rank=rank)
+        scale = np.abs(expected).max(axis=1, keepdims=True)
+        np.testing.assert_allclose(logits / scale, expected / scale, atol=2e-5)
+    windows[0, 1, 5] = np.nan
+    assert np.isnan(run_packed(network, arrays, given, windows)[0]).all()
 
 
 def fused(a, b, c):

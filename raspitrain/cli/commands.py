@@ -5,15 +5,13 @@ from collections.abc import Sequence
 
 from raspitrain.errors import printable
 from raspitrain.stop import say
+from raspitrain.use.__main__ import COMMANDS as USE_COMMANDS
 
-COMMANDS = {
-    "check": "raspitrain.check",
+COMMANDS = USE_COMMANDS | {
     "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
     "export": "raspitrain.export.__main__",
-    "predict": "raspitrain.predict",
     "report": "raspitrain.report.__main__",
-    "sign": "raspitrain.sign",
     "track": "raspitrain.track.__main__",
 }
 
@@ -28,11 +26,11 @@ def run_named(words: Sequence[str]) -> int | None:
     name = words[0]
     if name in COMMANDS:
         return int(importlib.import_module(COMMANDS[name]).main(words[1:]))
-    from raspitrain.config.nearest import did_you_mean
+    from raspitrain.nearest import did_you_mean
 
     hint = did_you_mean(name, COMMANDS) or "."
     say(
-        f"error: {printable(name)!r} is neither a command ({', '.join(COMMANDS)}) nor "
+        f"error: {printable(name)!r} is neither a command ({', '.join(sorted(COMMANDS))}) nor "
         f"key=value{hint}"
     )
     return 2

@@ -33,7 +33,6 @@ from raspitrain.cli.resume import (
 )
 from raspitrain.cli.trust import guard
 from raspitrain.config.composition import check_composition
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
 from raspitrain.errors import (
@@ -42,12 +41,13 @@ from raspitrain.errors import (
     printable,
     visible,
 )
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
 from raspitrain.hardware.threads import (
     given_num_threads,
     resolve_num_threads,
     thread_environment,
 )
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
 from raspitrain.results.folder import make_folder
 from raspitrain.stop import Stopped, say, tidy
@@ -210,13 +210,13 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
             "hydra.run.dir must name a folder of its own for the run, not the one you are in."
         )
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
-    hardware = with_profile(cfg, given_keys(overrides))[0].hardware
-    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
-    os.environ.update(thread_environment(num_threads, hardware.wait_policy, os.environ))
+    cfg, profile = with_profile(cfg, given_keys(overrides))
+    num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
+    os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
 
-    from raspitrain.run.task import perform
-
-    perform(cfg, output_dir, overrides)
+    with quick_imports():
+        from raspitrain.run.run import run
+    run(cfg, output_dir, overrides=overrides, profile=profile)
 
 
 def _check_is_no_sweep(cfg: DictConfig) -> None:

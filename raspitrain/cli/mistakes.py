@@ -14,11 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from raspitrain.config.composition import first_line, input_error_in
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.overrides import config_folders
 from raspitrain.config.rules import leaves
 from raspitrain.errors import CAN_PASS, InputError, input_error, reason, remedy
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
 
 

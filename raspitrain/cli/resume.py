@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from raspitrain.config.composition import check_growth
-from raspitrain.config.overrides import check_given_once
+from raspitrain.config.overrides import ALLOWING, check_given_once, split_override
 from raspitrain.config.yaml_file import check_file
 from raspitrain.errors import InputError, visible
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
@@ -22,7 +22,6 @@ from raspitrain.run.resume import resume
 KEY = "resume="
 AUTO = "resume=auto"
 FOLDER = "hydra.run.dir="
-ALLOWING = ("allowed_targets=", "hardware.readings.vcgencmd=")
 # Flags that show something instead of running.
 SHOWING = (
     "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i",
@@ -91,7 +90,7 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
     started_with = _started_with(folder)
     new = [word for word in others if not word.startswith(FOLDER) and word not in started_with]
     # What a folder allows itself counts for nothing; what the command allows does, every time.
-    new += [word for word in others if word.startswith(ALLOWING) and word not in new]
+    new += [word for word in others if split_override(word).key in ALLOWING and word not in new]
     resume_as_asked([f"{KEY}{folder}", *new])
     return None
 

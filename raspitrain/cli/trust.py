@@ -113,7 +113,7 @@ def _check_search_path(where: str, config: Any) -> None:
     paths = hydra._get_node("searchpath") if isinstance(hydra, DictConfig) else None
     if paths is None or (isinstance(paths, ListConfig) and paths._is_none()):
         return
-    values = [v for _, v in _leaves("", paths)]
+    values = [v for _, v in _written("", paths)]
     if not all(isinstance(v, str) and v.startswith("file://") and "${" not in v for v in values):
         raise InputError(
             f"{where}: hydra.searchpath may only name folders there, as in file:///home/me/conf; "
@@ -138,7 +138,7 @@ def _check_section(where: str, config: Any) -> None:
     if not isinstance(config, DictConfig) or "hydra" not in config:
         return
     ours = _own_section()
-    for key, value in _leaves("hydra", config._get_node("hydra")):
+    for key, value in _written("hydra", config._get_node("hydra")):
         if key.startswith("hydra.searchpath[") or ours.get(key, _NOTHING) == value:
             continue
         plain = not isinstance(value, str) or "${" not in value
@@ -156,7 +156,7 @@ def _own_section() -> dict[str, Any]:
 
     ours = OmegaConf.load(config_folder() / "config.yaml")
     assert isinstance(ours, DictConfig)
-    return dict(_leaves("hydra", ours["hydra"]))
+    return dict(_written("hydra", ours["hydra"]))
 
 
 def _held_back(load_configuration: Callable[..., Any]) -> Callable[..., Any]:
@@ -173,7 +173,7 @@ def _held_back(load_configuration: Callable[..., Any]) -> Callable[..., Any]:
 def check_hydra(composed: DictConfig) -> None:
     """Hold Hydra's own section of a composed configuration to what a run of ours needs of it."""
     typed = [str(word).split("=")[0] for word in composed.hydra.overrides.hydra]
-    for key, value in _leaves("hydra", composed._get_node("hydra")):
+    for key, value in _written("hydra", composed._get_node("hydra")):
         name = key.rsplit(".", 1)[-1]
         if key.startswith("hydra.callbacks."):
             continue
@@ -223,7 +223,7 @@ def _check_stays(key: str, folder: Any) -> None:
 
 def _check_callbacks(callbacks: Any) -> None:
     """The one of ours and no other: Hydra calls whatever stands there."""
-    for key, value in _leaves("hydra.callbacks", callbacks):
+    for key, value in _written("hydra.callbacks", callbacks):
         name, _, rest = key.removeprefix("hydra.callbacks.").partition(".")
         if OWN_CALLBACKS.get(name, {}).get(rest) != value:
             raise InputError(f"{key}={value} is not allowed: a run has no callbacks but its own.")
@@ -255,13 +255,13 @@ def _is_group(composed: DictConfig, key: str) -> bool:
         return False  # whoever needs the value will say so
 
 
-def _leaves(key: str, node: Any) -> Iterator[tuple[str, Any]]:
+def _written(key: str, node: Any) -> Iterator[tuple[str, Any]]:
     """Every key below in dots with its value as it is written, interpolations unresolved."""
     if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
         for name in list(node):
-            yield from _leaves(f"{key}.{name}", node._get_node(name))
+            yield from _written(f"{key}.{name}", node._get_node(name))
     elif isinstance(node, ListConfig) and not node._is_none() and not node._is_interpolation():
         for number in range(len(node)):
-            yield from _leaves(f"{key}[{number}]", node._get_node(number))
+            yield from _written(f"{key}[{number}]", node._get_node(number))
     else:
         yield key, node._value() if hasattr(node, "_value") else node

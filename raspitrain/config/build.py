@@ -17,6 +17,8 @@ from raspitrain.config.watch import watched
 from raspitrain.errors import InputError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 
+# Keys of a group that its target does not take: they say what becomes of what it gives.
+FOR_OTHERS = {"dataset": ("normalise",)}
 INSTRUCTIONS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
@@ -30,11 +32,14 @@ def build(key: str, node: DictConfig, allowed_targets: Collection[str], **availa
         its signature names and the node does not
     """
     try:
-        values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        values: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
         # All of them before the first one is called.
         check_names(key, values, allowed_targets)
         target = resolve_target(key, node["_target_"], allowed_targets)
-        supplied = _fit_signature(key, node, target, available)
+        for name in FOR_OTHERS.get(key, ()):
+            if name not in inspect.signature(target).parameters:
+                values.pop(name, None)
+        supplied = _fit_signature(key, values, target, available)
         return _make(key, values, allowed_targets, supplied)
     except InputError:
         raise
@@ -78,19 +83,19 @@ def _watched(key: str, target: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fit_signature(
-    key: str, node: DictConfig, target: Callable[..., Any], available: dict[str, Any]
+    key: str, values: dict[str, Any], target: Callable[..., Any], available: dict[str, Any]
 ) -> dict[str, Any]:
     """The part of `available` that the target takes; InputError for a key that it does not take."""
     parameters = inspect.signature(target).parameters
-    given = [str(name) for name in node if not str(name).startswith("_")]
+    given = [str(name) for name in values if not str(name).startswith("_")]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for name in given:
         if name not in parameters and not takes_any:
             near = difflib.get_close_matches(name, parameters, n=3)
             hint = f"; the nearest it takes: {', '.join(near)}." if near else "."
-            raise InputError(f"{key}.{name} is not a parameter of {node['_target_']}{hint}")
+            raise InputError(f"{key}.{name} is not a parameter of {values['_target_']}{hint}")
     supplied = {k: v for k, v in available.items() if k in parameters and k not in given}
-    if not node.get("_partial_", False):
+    if not values.get("_partial_", False):
         missing = [
             name
             for name, p in parameters.items()
@@ -100,5 +105,5 @@ def _fit_signature(
             and name not in supplied
         ]
         if missing:
-            raise InputError(f"{key}.{missing[0]} is missing: {node['_target_']} needs it.")
+            raise InputError(f"{key}.{missing[0]} is missing: {values['_target_']} needs it.")
     return supplied

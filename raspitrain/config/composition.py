@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from raspitrain.config.overrides import check_given_once, given_keys
-from raspitrain.config.profile import profile_values
+from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import COMPONENTS, SECTIONS, check, leaves
 from raspitrain.config.targets import check_names
 from raspitrain.errors import InputError
@@ -54,8 +54,9 @@ def check_trust(config: Mapping[str, Any], typed: Collection[str]) -> None:
             "allowed_targets lets a configuration run code, so it counts on the command line "
             "alone: add allowed_targets=[...] there."
         )
-    key, program = "hardware.readings.vcgencmd", config["hardware"]["readings"]["vcgencmd"]
-    if key not in typed and program != (ours := profile_values("auto")["readings.vcgencmd"]):
+    key = "hardware.readings.vcgencmd"
+    if key not in typed and (program := foreign_program(config)) is not None:
+        ours = profile_values("auto")["readings.vcgencmd"]
         raise InputError(
             f"{key}={program} starts a program, so it counts on the command line alone: add it "
             f"there, or leave it at {ours}."

@@ -6,6 +6,17 @@ from typing import Any
 from raspitrain.errors import InputError
 
 MOBILENETV3 = "raspitrain.model.mobilenetv3.mobilenetv3"
+# Of a data set, since 0.1, with what does nothing.
+_OF_ARRAYS: dict[str, Any] = {
+    "channels": "first",
+    "channel_names": None,
+    "rate": None,
+    "leave_out": [],
+}
+NEW_KEYS = {
+    "raspitrain.data.arrays.npy": _OF_ARRAYS,
+    "raspitrain.data.arrays.npz": _OF_ARRAYS,
+}
 # What 0.1 had in place of model.variant.
 FLAGS = {
     "paper": {
@@ -40,6 +51,9 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         The run uses what there is no more; says which version has it.
     """
     config = {"export": "none", **config}  # 0.1 wrote no model.rpt
+    dataset = config.get("dataset")
+    if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
+        config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:

@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from raspitrain.config.profile import foreign_program
 from raspitrain.errors import InputError
 
-# Keys that count on the command line alone: what they say is run, or decides where results land.
-COMMAND_LINE_ONLY = ("allowed_targets", "hardware.readings.vcgencmd", "resume", "hydra")
+# Keys that let code or a program run: a run's folder cannot allow itself what they say, so whoever
+# resumes the run gives them again.
+ALLOWING = ("allowed_targets", "hardware.readings.vcgencmd")
+# Keys that count on the command line alone: those, and what decides where results land.
+COMMAND_LINE_ONLY = (*ALLOWING, "resume", "hydra")
 FOLDERS = ("--config-dir", "-cd")
 OPTIONS = (*FOLDERS, "--config-name", "-cn", "--config-path", "-cp")
 
@@ -24,6 +33,33 @@ def split_override(word: str) -> Override:
     key, _, value = word.partition("=")
     name = key.lstrip("+~")
     return Override(key[: len(key) - len(name)], name, value)
+
+
+def read_override(word: str) -> tuple[str, Any]:
+    """The key and the value of a word that stands beside resume=, or InputError."""
+    override = split_override(word)
+    hydras = override.key.split(".")[0] == "hydra"
+    if hydras or "=" not in word or not override.key or override.sign or word[0] == "-":
+        raise InputError(
+            f"{word!r} has no place beside resume=: a run is resumed as it is, where it is, and "
+            "takes key=value alone."
+        )
+    try:
+        if "${" in override.value:
+            raise ValueError("an interpolation")
+        return override.key, OmegaConf.select(OmegaConf.from_dotlist([word]), override.key)
+    except (OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{word!r} cannot be read: write key=value.") from error
+
+
+def allowing_words(cfg: DictConfig) -> list[str]:
+    """What a command that resumes this run must say again."""
+    words = []
+    if cfg.allowed_targets:
+        words.append(f"allowed_targets=[{','.join(cfg.allowed_targets)}]")
+    if (program := foreign_program(cfg)) is not None:
+        words.append(f"hardware.readings.vcgencmd={program}")
+    return words
 
 
 def given_keys(words: Sequence[str]) -> list[str]:

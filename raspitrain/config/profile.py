@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from raspitrain.config.rules import leaves
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores, machine_model, read_text
 from raspitrain.hardware.readings import find_sensors
@@ -68,9 +69,20 @@ def with_profile(cfg: DictConfig, typed: Collection[str] = ()) -> tuple[DictConf
     return cfg, profile
 
 
+def is_settled(hardware: DictConfig) -> bool:
+    """Whether no `auto` is left that a board's profile decides."""
+    return not any(v == "auto" and key != MEASURED for key, v in _values(hardware).items())
+
+
+def _values(node: Any) -> dict[str, Any]:
+    """Dotted key → value, plain."""
+    values: Any = OmegaConf.to_container(node, resolve=True)
+    return dict(leaves(values))
+
+
 def resolve_profile(hardware: DictConfig, typed: Collection[str] = ()) -> Profile:
     """Recognise the machine and look up what its profile says for each `auto`."""
-    given = _leaves(OmegaConf.to_container(hardware, resolve=True))
+    given = _values(hardware)
     root = Path(given["readings.root"])
     if not root.is_dir():
         raise InputError(f"hardware.readings.root={root}: there is no such folder.")
@@ -157,23 +169,18 @@ def profile_values(name: str) -> dict[str, Any]:
     path = config_folder() / "hardware" / f"{name}.yaml"
     if not path.is_file():
         return {}
-    own = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(own, dict)
+    own = _values(OmegaConf.load(path))
     values: dict[str, Any] = {}
     for base in own.pop("defaults", ()):
         if base != "auto":
             values |= profile_values(base)
-    return values | _leaves(own)
+    return values | own
 
 
-def _leaves(values: Any, prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            found |= _leaves(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
+def foreign_program(config: Mapping[str, Any]) -> str | None:
+    """What hardware.readings.vcgencmd names, where that is not what ours does: it is started."""
+    program = str(config["hardware"]["readings"]["vcgencmd"])
+    return None if program == profile_values("auto")["readings.vcgencmd"] else program
 
 
 def _without_effect(given: Mapping[str, Any], typed: Collection[str], root: Path) -> list[str]:

@@ -9,7 +9,6 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.rule import (
     AUTO,
     COLUMN,
@@ -27,6 +26,7 @@ from raspitrain.config.rule import (
     whole,
 )
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
@@ -76,6 +76,7 @@ RULES: dict[str, Rule] = {
 }
 
 MISSING = one_of("error", "interpolate", "zero")
+NORMALISE = one_of("auto", "channel", "case", "both", "none")
 ARRAYS = {
     "path": text(),
     "data": text(),
@@ -83,8 +84,11 @@ ARRAYS = {
     "groups": either(text(), NULL),
     "part": either(text(), NULL),
     "channels": one_of("first", "last", None),
+    "channel_names": either(list_of(text()), NULL),
+    "rate": either(number(above=0, most=1e9), NULL),
     "leave_out": list_of(either(text(), whole(-(2**62)))),
     "missing": MISSING,
+    "normalise": NORMALISE,
 }
 TABLES = {
     "path": text(),
@@ -94,12 +98,14 @@ TABLES = {
     "leave_out": list_of(either(text(), whole(-(2**62)))),
     "skip_lines": whole(0, most=100_000),
     "missing": MISSING,
+    "normalise": NORMALISE,
 }
 MADE = {
     "num_cases": whole(2),
     "num_channels": whole(1),
     "length": whole(8),
     "num_classes": whole(2),
+    "normalise": NORMALISE,
     "seed": whole(0, most=2**32 - 1),
 }
 WIDTH = {"width": whole(1, most=1024)}
@@ -129,6 +135,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "unequal": one_of("pad", "resample"),
         "length": either(whole(8), NULL),
         "missing": MISSING,
+        "normalise": NORMALISE,
     },
     "raspitrain.data.synthetic.random": MADE,
     "raspitrain.data.synthetic.synthetic": MADE | {"noise": number(least=0, most=1000)},

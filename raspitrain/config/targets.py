@@ -20,9 +20,9 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.config.rules import COMPONENTS, OPTIONAL
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
 
 # Modules and classes without a leading underscore; the class begins with a capital.

@@ -8,7 +8,6 @@ import numpy as np
 
 from raspitrain.data.cases import Cases, Signals, make_cases, name_unique
 from raspitrain.data.layout import is_missing
-from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import (
     StoredSignals,
     check_folder,
@@ -20,6 +19,7 @@ from raspitrain.data.npy_file import (
 )
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
+from raspitrain.nearest import nearest
 
 # Names of arrays that say whose a case is, or which part it belongs to.
 GROUPS_NAMES = ("groups", "group", "subject", "subjects", "person", "user", "participant")
@@ -34,6 +34,8 @@ def npy(
     groups: str | None,
     part: str | None,
     channels: str | None,
+    channel_names: Sequence[str] | None,
+    rate: float | None,
     leave_out: Sequence[str | int],
     missing: str,
 ) -> Cases:
@@ -54,6 +56,10 @@ def npy(
     channels : {"first", "last"} or None
         Whether the signals are (N, C, L) or (N, L, C); None for the first, and refused where that
         gives more channels than samples.
+    channel_names : sequence of str or None
+        C names; "channel_0" … for None.
+    rate : float or None
+        Samples a second, where that is known.
     leave_out : sequence of str or int
         Classes that are not taken.
     missing : {"error", "interpolate", "zero"}
@@ -61,12 +67,14 @@ def npy(
     """
     folder = user_path(path, "dataset.path")
     check_folder(folder, "dataset.path")
-    return _cases_of_arrays(
+    return cases_of_arrays(
         StoredSignals(_inside(folder, data, "dataset.data")),
         load_npy(_inside(folder, label, "dataset.label")),
         groups=None if groups is None else load_npy(_inside(folder, groups, "dataset.groups")),
         part=None if part is None else load_npy(_inside(folder, part, "dataset.part")),
         channels=channels,
+        channel_names=channel_names,
+        rate=rate,
         leave_out=leave_out,
         missing=missing,
         names={path.stem: path.name for path in folder.glob("*.npy")},
@@ -92,6 +100,8 @@ def npz(
     groups: str | None,
     part: str | None,
     channels: str | None,
+    channel_names: Sequence[str] | None,
+    rate: float | None,
     leave_out: Sequence[str | int],
     missing: str,
 ) -> Cases:
@@ -103,7 +113,7 @@ def npz(
         The file.
     data, label, groups, part : str
         Names of the arrays in it; what they hold is as for `npy`. The last two may be None.
-    channels, leave_out
+    channels, channel_names, rate, leave_out
         As for `npy`.
     missing : {"error", "interpolate", "zero"}
         What becomes of NaN and infinite values.
@@ -126,12 +136,14 @@ def npz(
                 for name, key in ((groups, "dataset.groups"), (part, "dataset.part"))
             )
         bare = [name.removesuffix(".npy") for name in archive.namelist()]
-    return _cases_of_arrays(
+    return cases_of_arrays(
         signals,
         labels,
         groups=group_ids,
         part=part_ids,
         channels=channels,
+        channel_names=channel_names,
+        rate=rate,
         leave_out=leave_out,
         missing=missing,
         names=dict(zip(bare, bare, strict=True)),
@@ -142,22 +154,25 @@ def npz(
     )
 
 
-def _cases_of_arrays(
+def cases_of_arrays(
     signals: Signals,
     labels: np.ndarray,
     *,
     groups: np.ndarray | None,
     part: np.ndarray | None,
     channels: str | None,
+    channel_names: Sequence[str] | None,
+    rate: float | None,
     leave_out: Sequence[str | int],
     missing: str,
-    names: Mapping[str, str],
     source: str,
     label_source: str,
     groups_source: str,
     part_source: str,
+    names: Mapping[str, str] | None = None,
 ) -> Cases:
     """Cases of arrays as they were stored; `names` of all that lie there, by their bare names."""
+    names = names or {}
     if len(signals.shape) == 3 and 0 not in signals.shape:
         signals = _in_order(signals, channels, source)
     if labels.dtype.kind in "US":
@@ -185,8 +200,10 @@ def _cases_of_arrays(
         labels,
         source=source,
         missing=missing,
+        channel_names=channel_names,
         groups=groups,
         part=part,
+        rate=rate,
         label_source=label_source,
         groups_source=groups_source,
         part_source=part_source,

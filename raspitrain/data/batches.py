@@ -37,17 +37,19 @@ class Part:
         return self.gather_signals(indices), self.labels[indices]
 
 
-def choose_in_memory(cases: Cases, in_memory: bool | str, *, free: int) -> bool:
+def choose_in_memory(cases: Cases, in_memory: bool | str, *, num_channels: int, free: int) -> bool:
     """Decide whether the data set is held in memory, as float32, or gathered batch by batch.
 
     Parameters
     ----------
     in_memory : bool or "auto"
         "auto" holds it where it takes at most `MEMORY_SHARE` of the memory that is free.
+    num_channels : int
+        Of a case, once it is normalised.
     free : int
         Bytes of memory that are free.
     """
-    num_cases, num_channels, length = cases.signals.shape
+    num_cases, _, length = cases.signals.shape
     size = 4 * num_cases * num_channels * length
     if in_memory is True and size > free:
         raise InputError(
@@ -78,7 +80,8 @@ def load_part(
     signals = cases.signals
 
     if in_memory:
-        held = torch.empty((len(indices), *signals.shape[1:]), dtype=torch.float32)
+        shape = (len(indices), normalisation.num_channels, signals.shape[2])
+        held = torch.empty(shape, dtype=torch.float32)
         start = 0
         for block_indices, block in iterate_blocks(signals, indices):
             stop = start + len(block_indices)

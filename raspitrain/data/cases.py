@@ -56,6 +56,8 @@ class Cases:
         C units, "" where one is not known.
     taken : Taken
         What was taken from the files, left out and dropped.
+    integer_labels : bool
+        Whether the labels were given as integers, not as text.
     """
 
     signals: Signals
@@ -67,6 +69,7 @@ class Cases:
     rate: float | None = None
     units: tuple[str, ...] = ()
     taken: Taken = field(default_factory=Taken)
+    integer_labels: bool = False
 
 
 def make_cases(
@@ -148,11 +151,17 @@ def make_cases(
     codes, class_names = encode_labels(labels, num_cases, source=label_source or source)
     if channel_names is None:
         channel_names = [f"channel_{c}" for c in range(num_channels)]
+    names = tuple(map(str, channel_names))
+    if len(names) != num_channels or len(set(names)) < num_channels:
+        raise InputError(
+            f"{source} has {num_channels} channels, and channel_names gives {len(names)}, "
+            f"{len(set(names))} of them different; give every channel a name of its own."
+        )
     return Cases(
         signals=check_finite(signals, source=source, missing=missing),
         labels=codes,
         class_names=class_names,
-        channel_names=tuple(channel_names),
+        channel_names=names,
         groups=None
         if groups is None
         else _encode_groups(groups, num_cases, groups_source or source),
@@ -160,6 +169,7 @@ def make_cases(
         rate=rate,
         units=("",) * num_channels if units is None else tuple(units),
         taken=Taken() if taken is None else taken,
+        integer_labels=labels.dtype.kind in "iu",
     )
 
 

@@ -195,7 +195,8 @@ def _amplitudes(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -
     return [
         f"channel '{name}': amplitudes of cases lie {ratio:.0f} times apart (standard deviation "
         f"{spreads[small]:.3g} in {_where(cases, int(used[small]))}, {spreads[large]:.3g} in "
-        f"{_where(cases, int(used[large]))}); look whether all are in one unit"
+        f"{_where(cases, int(used[large]))}); look whether all are in one unit; "
+        "dataset.normalise=both or case sees small and large ones alike"
     ]
 
 

@@ -19,11 +19,11 @@ import numpy as np
 
 from raspitrain.data import dates, layout
 from raspitrain.data.layout import Layout, NoTableError, is_missing
-from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import open_file
 from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
+from raspitrain.nearest import nearest
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE = 1 << 20  # bytes; no logger writes longer lines, a hostile file may

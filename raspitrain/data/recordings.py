@@ -23,7 +23,6 @@ from raspitrain.data.channels import (
 from raspitrain.data.clock import Clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
-from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.taken import Origin, Taken
@@ -31,6 +30,7 @@ from raspitrain.data.time_names import SECONDS
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
+from raspitrain.nearest import nearest
 
 RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
 RATES_NOTED = 1.05

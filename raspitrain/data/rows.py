@@ -11,10 +11,10 @@ from raspitrain.data.columns import LEAST_ROWS, is_count_name, look_at
 from raspitrain.data.csv_file import Table, locate, read_table
 from raspitrain.data.find import find_recordings
 from raspitrain.data.layout import is_missing, is_number
-from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
+from raspitrain.nearest import nearest
 
 MOST_LABELS = 1000  # different ones; more are no classes
 

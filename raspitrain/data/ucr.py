@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases, refuse_missing
-from raspitrain.data.nearest import nearest
 from raspitrain.data.npy_file import check_folder, open_file, user_path
 from raspitrain.data.rows import read_rows
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
+from raspitrain.nearest import nearest
 
 ROW_FILES = {".tsv": 0, ".txt": 0, ".arff": -1}  # one case a row, and where its label is
 HEADER_LINES = 10_000

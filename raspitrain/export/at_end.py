@@ -37,8 +37,9 @@ def export_at_end(
         trained = trained_from(open_best())
         name = next(name for name in ("test", "validation", "train") if name in parts)
         part = parts[name]
-        contract = trained.contract
-        most = most_windows(len(contract.channels), trained.length, len(trained.answer.classes))
+        most = most_windows(
+            trained.normalisation.num_channels, trained.length, len(trained.answer.classes)
+        )
         signals, labels = part.gather(torch.from_numpy(some(len(part), most)))
         comparison = compare(trained, signals.numpy(), labels.numpy(), part=name)
         path = folder / NAME

@@ -16,7 +16,15 @@ from raspitrain.export.write import Answer, Contract
 from raspitrain.results.atomic import write_atomic
 from raspitrain.use.engine import plain_floats
 from raspitrain.use.library import FOLDER
-from raspitrain.use.network import ACTIVATIONS, pad, strided, tensors
+from raspitrain.use.network import (
+    ACTIVATIONS,
+    NORMALISE,
+    amplitude_floats,
+    num_inputs,
+    pad,
+    strided,
+    tensors,
+)
 
 PER_LINE = 16
 
@@ -53,7 +61,7 @@ def _header(network: dict[str, Any], contract: Contract, num_floats: int) -> str
 #ifndef MODEL_H
 #define MODEL_H
 
-#define MODEL_CHANNELS {network["channels"]}
+#define MODEL_CHANNELS {num_inputs(network)}
 #define MODEL_LENGTH {network["length"]} /* samples of a window */
 #define MODEL_CLASSES {network["classes"]}
 {rate}
@@ -90,6 +98,9 @@ def _source(
         yield from _array(name, array)
     yield from _array("mean", np.asarray(contract.mean, np.float32))
     yield from _array("factor", (1 / np.asarray(contract.std, np.float64)).astype(np.float32))
+    if contract.amplitudes is not None:
+        floats = amplitude_floats(contract.amplitudes)
+        yield from _array("amplitudes", np.asarray(floats, np.float32))
     yield f"static float memory[{num_floats}];"
 
     def linear(name: str, inputs: int, outputs: int) -> str:
@@ -124,13 +135,16 @@ def _source(
     numbers = [network["channels"], network["length"], classes, stem["width"], stem["stride"]]
     numbers += [len(network["blocks"]), last, hidden, int(network["precision"] == "int8")]
     numbers += [ACTIVATIONS.index(network["logits_activation"]), length]
+    numbers += [num_inputs(network), NORMALISE.index(contract.normalise)]
     layers = [
         linear("stem", pad(3 * network["channels"], 4), stem["width"]),
         linear("last", width, last),
         linear("hidden", last, hidden),
         linear("classifier", hidden, pad(classes)),
     ]
-    values = [*map(str, numbers), *layers, "mean", "factor", "blocks", "&plain", "memory"]
+    values = [*map(str, numbers), *layers, "mean", "factor"]
+    values += ["NULL" if contract.amplitudes is None else "amplitudes"]
+    values += ["blocks", "&plain", "memory"]
     yield f"static const Network network = {{{', '.join(values)}}};\n"
     yield from _texts("model_channels[MODEL_CHANNELS]", contract.channels)
     yield from _texts("model_classes[MODEL_CLASSES]", answer.classes)

@@ -34,7 +34,12 @@ def export(
         The card is full, read-only or broken.
     """
     chosen, why = choose_precision(precision, comparison)
-    network, arrays = pack(trained.model, length=trained.length, precision=chosen)
+    network, arrays = pack(
+        trained.model,
+        length=trained.length,
+        precision=chosen,
+        normalise=trained.contract.normalise,
+    )
     if as_c:
         emit_c(path, network, arrays, trained.contract, trained.answer)
         return chosen, why

@@ -10,7 +10,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError
 from raspitrain.export.compare import some
-from raspitrain.export.trained import Trained, normalised
+from raspitrain.export.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,5 @@ def own_windows(trained: Trained) -> Windows:
         if len(indices):
             break
     indices = indices[some(len(indices))]
-    signals = normalised(cases.signals[indices], trained.contract)
+    signals = trained.normalisation.apply(cases.signals[indices])
     return Windows(part, signals, cases.labels[indices])

@@ -18,7 +18,7 @@ LARGEST_INT8 = 127
 
 
 def pack(
-    model: MobileNetV3, *, length: int, precision: str
+    model: MobileNetV3, *, length: int, precision: str, normalise: str = "channel"
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Fold and pack a network for windows of `length` positions.
 
@@ -26,6 +26,8 @@ def pack(
     ----------
     precision : {"fp32", "int8"}
         int8: weights of 1x1 convolutions and linear layers as int8, with a scale an output.
+    normalise : {"channel", "case", "both"}
+        What the engine does to a window first.
 
     Returns
     -------
@@ -72,6 +74,8 @@ def pack(
         "logits_activation": "hardswish" if variant.logits_activation else "identity",
         "precision": precision,
     }
+    if normalise != "channel":
+        network["normalise"] = normalise
     for array, tensor in zip(arrays, tensors(network), strict=True):
         assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype), tensor.name
     return network, arrays

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -27,6 +26,7 @@ class Trained:
 
     model: MobileNetV3
     length: int
+    normalisation: Normalisation
     contract: Contract
     answer: Answer
     provenance: dict[str, Any]
@@ -92,17 +92,20 @@ def trained_from(stored: Stored) -> Trained:
     return Trained(
         model=model,
         length=stored.length,
+        normalisation=normalisation,
         contract=Contract(
             channels=names,
-            mean=normalisation.mean.tolist(),
-            std=normalisation.std.tolist(),
+            **contract_of(normalisation),
             missing=config["dataset"].get("missing") or "error",
             rate=rate,
             hop=_hop(config["dataset"], stored.length, rate),
             units=units,
             quantiles=quantiles,
         ),
-        answer=Answer(list(stored.class_names)),
+        answer=Answer(
+            list(stored.class_names),
+            settings={"integer_labels": True} if stored.state.get("integer_labels") is True else {},
+        ),
         provenance={
             "raspitrain": raspitrain.__version__,
             "run": run,
@@ -145,10 +148,15 @@ def _hop(dataset: Mapping[str, Any], length: int, rate: float | None) -> int | N
     return Span("stride", stride, 1).samples(rate)
 
 
-def normalised(windows: np.ndarray, contract: Contract) -> np.ndarray:
-    """(windows - mean) / std of windows (N, C, L), as the network sees them, float32."""
-    mean, std = (
-        np.asarray(values, np.float64)[:, None] for values in (contract.mean, contract.std)
-    )
-    # float32 has no room for a small signal on a large offset.
-    return (np.subtract(windows, mean, dtype=np.float64) / std).astype(np.float32)
+def contract_of(normalisation: Normalisation) -> dict[str, Any]:
+    """What the contract says of normalisation."""
+    of = normalisation.amplitudes
+    mean, std = normalisation.mean.tolist(), normalisation.std.tolist()
+    if normalisation.kind == "none":
+        mean, std = [0.0] * len(mean), [1.0] * len(std)
+    return {
+        "mean": mean,
+        "std": std,
+        "normalise": "channel" if normalisation.kind == "none" else normalisation.kind,
+        "amplitudes": None if of is None else {k: x.tolist() for k, x in vars(of).items()},
+    }

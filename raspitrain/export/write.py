@@ -24,6 +24,7 @@ from raspitrain.use.model_file import (
     aligned,
     all_tensors,
 )
+from raspitrain.use.network import amplitude_floats, num_inputs
 
 PROOF_TOLERANCE = 1e-3  # of the range of the expected logits
 
@@ -48,6 +49,10 @@ class Contract:
         Samples from a window to the next; None is the window's length.
     missing : str
         What becomes of NaN: error, interpolate or zero, as in training.
+    normalise : {"channel", "case", "both"}
+        See `raspitrain.data.normalise`; none is `channel` with means of 0 and deviations of 1.
+    amplitudes : dict of str to list of float, or None
+        For `both`: the lists of `raspitrain.data.normalise.Amplitudes`, C numbers each.
     quantiles : list of [low, median, high] or None
         C, of the training part, in the channel's own unit: 0.1, 50 and 99.9 %.
     """
@@ -56,6 +61,8 @@ class Contract:
     mean: list[float]
     std: list[float]
     missing: str
+    normalise: str = "channel"
+    amplitudes: dict[str, list[float]] | None = None
     units: list[str | None] | None = None
     rate: float | None = None
     rate_tolerance: float = 0.02
@@ -112,7 +119,7 @@ def write_model(
     found = all_tensors(network)
     header = {
         "network": network,
-        "input": asdict(contract),
+        "input": _input(contract),
         "output": {"classes": answer.classes, "temperature": answer.temperature} | answer.settings,
         "proof": {"tolerance": PROOF_TOLERANCE},
         "provenance": provenance,
@@ -129,9 +136,19 @@ def write_model(
         load(partial)
 
 
+def _input(contract: Contract) -> dict[str, Any]:
+    """As it stands in the header: what most models lack is left out, so that an older raspitrain
+    reads them; the kind of normalisation stands in the network, where an older one refuses it."""
+    told = asdict(contract)
+    del told["normalise"]
+    if told["amplitudes"] is None:
+        del told["amplitudes"]
+    return told
+
+
 def proof_windows(network: dict[str, Any], contract: Contract) -> np.ndarray:
     """Windows that look like the data and hold none of it, float32 (NUM_PROOFS, C, L)."""
-    channels, length = network["channels"], network["length"]
+    channels, length = num_inputs(network), network["length"]
     random = np.random.default_rng(0)
     time = np.linspace(0, 1, length)
     cycles = random.uniform(1, 8, (NUM_PROOFS, channels, 1))
@@ -159,7 +176,10 @@ def packed_engine(
     """The engine with these tensors, ready to run raw windows."""
     mean = np.asarray(contract.mean, np.float32)
     factor = (1 / np.asarray(contract.std, np.float64)).astype(np.float32)
-    held = [aligned_copy(array) for array in (mean, factor, *arrays)]
+    figures = [mean, factor]
+    if contract.amplitudes is not None:
+        figures.append(np.asarray(amplitude_floats(contract.amplitudes), np.float32))
+    held = [aligned_copy(array) for array in (*figures, *arrays)]
     return Engine(network, [array.ctypes.data for array in held], held, rank)
 
 

@@ -24,6 +24,7 @@ from raspitrain.report.page import (
     tag,
 )
 from raspitrain.results.figures import FIGURE, FIGURES, words_of
+from raspitrain.results.screen import how_to_resume
 from raspitrain.results.values import label, number, scalars, text, texts
 
 MOST_ROWS = 200  # of metrics.csv in the page; the file has all
@@ -86,14 +87,14 @@ def run_page(
 def _how_to_go_on(summary: Mapping[str, Any], shown: str) -> list[Html]:
     if summary.get("task") == "throughput":
         return []
-    words = ["python", "-m", "raspitrain", f"resume={shown}", *texts(summary.get("resume_words"))]
+    words = texts(summary.get("resume_words"))
     epochs = number(summary.get("epochs"))
     if summary.get("status") in FINISHED and epochs is not None:
         return [
             tag("p", "This one, for longer:"),
-            command(shlex.join([*words, f"epochs={2 * epochs:.0f}"])),
+            command(how_to_resume(shown, [*words, f"epochs={2 * epochs:.0f}"])),
         ]
-    return [tag("p", "Go on with this one where it stopped:"), command(shlex.join(words))]
+    return [tag("p", "Go on with this one where it stopped:"), command(how_to_resume(shown, words))]
 
 
 def _headline(summary: Mapping[str, Any]) -> Html:

@@ -51,15 +51,22 @@ class Screen:
     num_steps : number of steps in an epoch
     stream : where to write; standard output if None
     first_step : how many steps an earlier part of the run has taken
+    show : if not, everything is logged and nothing shown
     """
 
     def __init__(
-        self, epochs: int, num_steps: int, stream: TextIO | None = None, *, first_step: int = 0
+        self,
+        epochs: int,
+        num_steps: int,
+        stream: TextIO | None = None,
+        *,
+        first_step: int = 0,
+        show: bool = True,
     ) -> None:
         self.epochs = epochs
         self.num_steps = num_steps
         self.first_step = first_step
-        self.stream: TextIO | None = sys.stdout if stream is None else stream
+        self.stream: TextIO | None = (sys.stdout if stream is None else stream) if show else None
         self.steps = first_step
         self.cases = 0
         self.loss = math.nan

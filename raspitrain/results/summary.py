@@ -45,6 +45,7 @@ KEYS = (
     "num_cases",
     "data",  # what was taken: channels, columns left out, cases by class and part, what was dropped
     "class_names",
+    "normalise",  # channel, case, both or none; what auto came to
     "constant_channels",  # from which nothing could be learnt
     "confusion_matrix",  # rows are the true classes; of no more than 40 classes
     "worst_confusions",  # the most frequent mistakes

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
-from raspitrain.config.profile import profile_values
+from raspitrain.config.overrides import allowing_words
 from raspitrain.data.summary import data_table
 from raspitrain.errors import reason, remedy
 from raspitrain.report.plots import (
@@ -217,6 +216,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "num_cases": {name: len(part) for name, part in prepared.training.parts.items()},
         "data": prepared.data.record,
         "class_names": list(prepared.cases.class_names),
+        "normalise": prepared.normalisation.kind,
         "constant_channels": constant_channels(prepared),
         "total_seconds": job.seconds,
         "peak_memory_mb": job.peak_memory_mb,
@@ -232,7 +232,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
     )
     if summary["thermal"]["dropped_threads"]:
         summary["bit_reproducible"] = False
-    if words := resume_words(cfg):
+    if words := allowing_words(cfg):
         summary["resume_words"] = words
     if job.resumed:
         summary["resumed"] = job.resumed
@@ -257,17 +257,6 @@ def _verdict(job: Job) -> dict[str, Any]:
             in_one_step=in_one_step,
         ),
     }
-
-
-def resume_words(cfg: DictConfig) -> list[str]:
-    """What going on with the run has to be told again, as its checkpoint cannot allow it itself."""
-    words = []
-    if cfg.allowed_targets:
-        words.append(f"allowed_targets=[{','.join(cfg.allowed_targets)}]")
-    command = cfg.hardware.readings.vcgencmd
-    if command != profile_values("auto")["readings.vcgencmd"]:
-        words.append(f"hardware.readings.vcgencmd={command}")
-    return words
 
 
 def unwritten_sentence(folder: Path, unwritten: Mapping[str, Exception], then: str) -> str:

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from raspitrain.config.build import build
-from raspitrain.config.profile import with_profile
+from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
-from raspitrain.data.batches import Part, choose_in_memory, load_part
+from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
-from raspitrain.data.normalise import Normalisation, fit_normalisation
+from raspitrain.data.normalise import KINDS, Normalisation, choose_kind, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError
@@ -36,6 +36,7 @@ from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import Augment, Training, is_evaluated, parameter_groups
 from raspitrain.tuning.engine import settle_engine
+from raspitrain.tuning.tune import Tuned, tune
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 # What a sentence about the size of a network may name.
@@ -57,6 +58,7 @@ class Prepared:
     eval_every: int
     memory: Estimate
     tracker: Observer | None  # of the user's own
+    notes: list[str]  # what was settled, where it is not as one would think
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
@@ -67,7 +69,8 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
 
     `schedule_epochs` is how many epochs the schedule is made for: those of `cfg` if None.
     """
-    cfg, _ = with_profile(cfg)
+    if not is_settled(cfg.hardware):
+        cfg, _ = with_profile(cfg)
     allowed = list(cfg.allowed_targets)
     apply_threads(cfg.hardware)
     device = choose_device(cfg.hardware.device)
@@ -75,15 +78,19 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
     data = summarise(cases, split)
-    normalisation = fit_normalisation(cases.signals, split.train)
+    kind, notes = settle_normalisation(cfg, cases, split)
+    normalisation = fit_normalisation(cases.signals, split.train, kind)
+    num_channels = normalisation.num_channels
     budget_mb = cfg.hardware.memory_budget_mb
-    in_memory = choose_in_memory(cases, cfg.in_memory, free=free_bytes(budget_mb))
+    in_memory = choose_in_memory(
+        cases, cfg.in_memory, num_channels=num_channels, free=free_bytes(budget_mb)
+    )
     parts = {
         name: load_part(cases, indices, normalisation, in_memory=in_memory)
         for name in ("train", "validation", "test")
         if len(indices := getattr(split, name))
     }
-    _, num_channels, length = cases.signals.shape
+    length = cases.signals.shape[2]
     num_train = len(parts["train"])
     batch_size = cfg.batch_size
     if batch_size == "auto":
@@ -158,8 +165,48 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
             tracker = _expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
     return Prepared(
         cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory,
-        tracker,
+        tracker, notes,
     )  # fmt: skip
+
+
+def settle_normalisation(cfg: DictConfig, cases: Cases, split: Split) -> tuple[str, list[str]]:
+    """The kind of normalisation, and a sentence where the data asked for another than usual."""
+    kind = cfg.dataset.get("normalise", "channel")  # a data set of the user's own may not say
+    if kind in KINDS:
+        return kind, []
+    if kind != "auto":  # of a data set of the user's own, which no rule has seen
+        raise InputError(f"dataset.normalise must be auto, {', '.join(KINDS)}; not {kind}.")
+    kind, apart = choose_kind(cases.signals, split.train)
+    if kind == "channel":
+        return kind, []
+    return kind, [
+        f"amplitudes of training cases lie {apart:.0f} times apart, so dataset.normalise={kind} is "
+        "taken: each case by its own mean and spread, which are channels of their own; "
+        "dataset.normalise=channel normalises all cases alike"
+    ]
+
+
+def tune_prepared(
+    prepared: Prepared, cfg: DictConfig, before: dict[str, Any] | None = None
+) -> Tuned:
+    """Choose what is to be measured, on batches as training will see them."""
+    training = prepared.training
+    train = training.parts["train"]
+    sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
+    signals, labels = train.gather(torch.arange(max(sizes)))
+    return tune(
+        training.model,
+        training.loss,
+        (signals.to(training.device), labels.to(training.device)),
+        hardware=cfg.hardware,
+        described_by={
+            "model": OmegaConf.to_container(cfg.model, resolve=True),
+            "loss": OmegaConf.to_container(cfg.loss, resolve=True),
+            "num_classes": len(prepared.cases.class_names),
+            "flush_denormals": cfg.hardware.flush_denormals,
+        },
+        before=before,
+    )
 
 
 def _export_bytes(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from raspitrain.config.overrides import given_keys, read_override
+from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import check, leaves
 from raspitrain.errors import InputError
 from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA
@@ -49,6 +50,7 @@ def resume(
     overrides: Sequence[str] = (),
     *,
     tell: Callable[[str], None] = log.info,
+    show: bool = True,
 ) -> dict[str, Any]:
     """Go on with the run in `folder`; a run that is complete already is left as it is.
 
@@ -57,6 +59,7 @@ def resume(
     overrides : "key=value" for what may change: epochs (to go on longer), hardware, patience, how
         often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
+    show : as for `raspitrain.run.run.run`
 
     Returns
     -------
@@ -95,7 +98,7 @@ def resume(
             job = _restored(stored, cfg, changed, started, stop)
             job.notes[:0] = [stored.note] if stored.note else []
             with stop.deferred():
-                return carry_on(job, stop)
+                return carry_on(job, stop, show=show)
         finally:
             release_claim(folder)
 
@@ -109,7 +112,7 @@ def _changed_config(
     OmegaConf.update(cfg, "allowed_targets", [])
     known = dict(leaves(_plain(stored)))
     changed = {}
-    for key, value in map(_read_override, overrides):
+    for key, value in map(read_override, overrides):
         old = OmegaConf.select(stored, key, default=None)
         if key not in known:
             if key in stored:  # a group
@@ -143,11 +146,9 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 def _refuse_foreign_command(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
     """InputError if the checkpoint names a program to run that nobody here has named."""
-    from raspitrain.config.profile import profile_values
-
-    key = "hardware.readings.vcgencmd"
-    command, ours = OmegaConf.select(cfg, key), profile_values("auto")["readings.vcgencmd"]
-    if command != ours and not any(text.startswith(f"{key}=") for text in overrides):
+    key, command = "hardware.readings.vcgencmd", foreign_program(cfg)
+    if command is not None and key not in given_keys(overrides):
+        ours = profile_values("auto")["readings.vcgencmd"]
         raise InputError(
             f"the run in {folder} starts a program of its own ({command}) to read the board: if "
             f"you trust it, add {key}={command} to the command, else {key}={ours}."
@@ -159,21 +160,6 @@ def _another_run(typed: str, own: str) -> InputError:
         f"{typed} would make it another run, as this one has {own}: leave it out, or start a new "
         "run with it."
     )
-
-
-def _read_override(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key or key[0] in "+~-" or key.split(".")[0] == "hydra":
-        raise InputError(
-            f"{text!r} has no place beside resume=: a run goes on as it is, where it is, and takes "
-            "key=value alone."
-        )
-    try:
-        if "${" in value:
-            raise ValueError("an interpolation")
-        return key, OmegaConf.select(OmegaConf.from_dotlist([text]), key)
-    except (OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{text!r} cannot be read: write key=value.") from error
 
 
 def _complete(
@@ -239,6 +225,8 @@ def _restored(
         built.epochs, built.eval_every, built.batch_size = (
             epochs, run["eval_every"], run["batch_size"]
         )  # fmt: skip
+        kind = state["normalise"]["kind"] if "normalise" in state else "channel"
+        OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
@@ -248,13 +236,14 @@ def _restored(
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
+    built, profile = with_profile(built)
     prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
             f"epochs={epochs} has no effect on this run: its model is fitted in one step."
         )
     stop.check()
-    job = make_job(prepared, cfg, with_profile(built)[1], folder, started)
+    job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
     try:
         prepared.training.restore(training)

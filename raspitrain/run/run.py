@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.overrides import given_keys
-from raspitrain.config.profile import with_profile
-from raspitrain.data.batches import batch_indices
+from raspitrain.config.overrides import allowing_words, given_keys
+from raspitrain.config.profile import Profile, with_profile
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import hardware_as_it_was
@@ -28,18 +26,16 @@ from raspitrain.run.observers import Calls, Careful, Observer
 from raspitrain.run.outcome import (
     attempt,
     finish,
-    resume_words,
     unwritten_sentence,
     write_data_table,
     write_environment,
     write_table,
 )
-from raspitrain.run.prepare import Prepared, prepare
+from raspitrain.run.prepare import prepare, tune_prepared
 from raspitrain.run.state import Checkpoints, Job, make_job
 from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError, Step
-from raspitrain.tuning.tune import Tuned, tune
 
 log = logging.getLogger("raspitrain")
 
@@ -48,14 +44,24 @@ log = logging.getLogger("raspitrain")
 COPIES = 13
 
 
-def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Train what `cfg` describes and leave everything about it in `output_dir`.
+def run(
+    cfg: DictConfig,
+    output_dir: Path,
+    *,
+    overrides: Sequence[str] = (),
+    profile: Profile | None = None,
+    show: bool = True,
+) -> dict[str, Any]:
+    """Train what `cfg` describes, or with task=throughput only measure how fast that would be, and
+    leave everything about it in `output_dir`.
 
     Parameters
     ----------
     cfg : the composed configuration, as conf/config.yaml lays it out
     output_dir : a folder that no run has used yet; made where it is missing
     overrides : the words of the command line, kept beside the configuration
+    profile : of the machine, where `with_profile` has filled in `cfg` already
+    show : on standard output what a run shows there; warnings go to standard error in any case
 
     Returns
     -------
@@ -73,7 +79,12 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
         The run has ended and the card would not take all of its results.
     """
     started = time.perf_counter()
-    cfg, profile = with_profile(cfg, given_keys(overrides))
+    if profile is None:
+        cfg, profile = with_profile(cfg, given_keys(overrides))
+    if cfg.task == "throughput":
+        from raspitrain.run.throughput import measure_throughput
+
+        return measure_throughput(cfg, profile, output_dir, overrides)
     with hardware_as_it_was(), StopSignals() as stop:
         prepared = prepare(cfg)
         with stop.deferred():
@@ -82,7 +93,7 @@ def run(cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()) -> 
             try:
                 job = make_job(prepared, cfg, profile, folder, started)
                 _write_beginning(job, overrides)
-                return carry_on(job, stop)
+                return carry_on(job, stop, show=show)
             finally:
                 release_claim(folder)
 
@@ -112,7 +123,7 @@ def _note_little_room(job: Job) -> None:
         )
 
 
-def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
+def carry_on(job: Job, stop: StopSignals, *, show: bool = True) -> dict[str, Any]:
     """Train from where the job stands to its end; write and show what came of it."""
     prepared = job.prepared
     observers: tuple[Observer, ...] = ()
@@ -122,6 +133,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
         prepared.epochs,
         prepared.training.steps_per_epoch,
         first_step=prepared.training.position.step,
+        show=show,
     )
     at_once = [screen.close, lambda: sweep_partial(job.folder)]
     tidy.extend(at_once)
@@ -164,7 +176,7 @@ def carry_on(job: Job, stop: StopSignals) -> dict[str, Any]:
         for action in at_once:
             tidy.remove(action)
     if job.unwritten and (stopped is None or isinstance(stopped, Stopped | InputError)):
-        then = how_to_resume(job.folder, resume_words(job.cfg))
+        then = how_to_resume(job.folder, allowing_words(job.cfg))
         raise UnwrittenError(unwritten_sentence(job.folder, job.unwritten, then)) from stopped
     if stopped is not None:
         raise stopped
@@ -183,29 +195,6 @@ def _what_happened(error: BaseException) -> tuple[str, str]:
     first_line = (str(error).strip().splitlines() or [""])[0]
     return "failed", first_line if isinstance(error, InputError) else (
         f"{type(error).__name__}: {first_line}"
-    )
-
-
-def tune_prepared(
-    prepared: Prepared, cfg: DictConfig, before: dict[str, Any] | None = None
-) -> Tuned:
-    """Choose what is to be measured, on batches as training will see them."""
-    training = prepared.training
-    train = training.parts["train"]
-    sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
-    signals, labels = train.gather(torch.arange(max(sizes)))
-    return tune(
-        training.model,
-        training.loss,
-        (signals.to(training.device), labels.to(training.device)),
-        hardware=cfg.hardware,
-        described_by={
-            "model": OmegaConf.to_container(cfg.model, resolve=True),
-            "loss": OmegaConf.to_container(cfg.loss, resolve=True),
-            "num_classes": len(prepared.cases.class_names),
-            "flush_denormals": cfg.hardware.flush_denormals,
-        },
-        before=before,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raspitrain.config.profile import Profile
 from raspitrain.data.fingerprint import fingerprint
+from raspitrain.data.normalise import Normalisation
 from raspitrain.results.keeper import Keeper
 from raspitrain.results.table import Table
 from raspitrain.run.arithmetic import arithmetic
@@ -138,7 +139,7 @@ def make_job(
         data=fingerprint(prepared.cases),
         made_by=arithmetic(prepared.training.model, prepared.training.device),
         started=started,
-        notes=_constant_note(constant_channels(prepared)),
+        notes=[*_constant_note(constant_channels(prepared)), *prepared.notes],
     )
 
 
@@ -220,14 +221,22 @@ def _model_state(job: Job) -> dict[str, Any]:
     prepared = job.prepared
     return {
         "class_names": prepared.cases.class_names,
+        "integer_labels": prepared.cases.integer_labels,
         "channel_names": prepared.cases.channel_names,
         "length": prepared.cases.signals.shape[2],
         "rate": prepared.cases.rate,
         "channels": prepared.data.record["channels"],  # unit, range and quantiles of each
         "mean": torch.from_numpy(prepared.normalisation.mean),
         "std": torch.from_numpy(prepared.normalisation.std),
+        "normalise": _normalise_state(prepared.normalisation),
         "config": OmegaConf.to_container(job.cfg, resolve=True),
     }
+
+
+def _normalise_state(normalisation: Normalisation) -> dict[str, Any]:
+    of = normalisation.amplitudes
+    figures = {} if of is None else {name: torch.from_numpy(x) for name, x in vars(of).items()}
+    return {"kind": normalisation.kind, **figures}
 
 
 def _best_model_state(job: Job) -> dict[str, Tensor] | str | None:

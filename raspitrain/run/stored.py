@@ -113,14 +113,45 @@ class StoredRun:
         return self._part("length", int)
 
     @property
+    def rate(self) -> float | None:
+        """Samples a second; None where that is not known, and in runs of before 0.2."""
+        if self.state.get("rate") is None:
+            return None
+        return self._part("rate", float)
+
+    @property
+    def integer_labels(self) -> bool:
+        """Whether the labels were integers, and not text."""
+        return self.state.get("integer_labels") is True
+
+    @property
     def normalisation(self) -> "Normalisation":
         import numpy as np
 
-        from raspitrain.data.normalise import Normalisation
+        from raspitrain.data.normalise import KINDS, Amplitudes, Normalisation
 
         mean = self._part("mean", lambda tensor: tensor.double().numpy())
+        if mean.shape != (len(self.channel_names),):
+            raise unfit(self.path)
         std = self._part("std", lambda tensor: tensor.double().numpy())
-        return Normalisation(mean, std, np.zeros(len(mean), dtype=bool))
+
+        def read(told: Any) -> tuple[str, Amplitudes | None]:
+            figures = dict(told)
+            kind = str(figures.pop("kind"))
+            if kind not in KINDS:
+                raise ValueError(kind)
+            if kind != "both":
+                return kind, None
+            arrays = {name: tensor.double().numpy() for name, tensor in figures.items()}
+            if any(array.shape != mean.shape for array in arrays.values()):
+                raise ValueError("figures for other channels")
+            return kind, Amplitudes(**arrays)
+
+        if "normalise" not in self.state:  # before 0.2 there was one kind
+            kind, amplitudes = "channel", None
+        else:
+            kind, amplitudes = self._part("normalise", read)
+        return Normalisation(mean, std, np.zeros(len(mean), dtype=bool), kind, amplitudes)
 
     def model(self) -> "nn.Module":
         """The network with the checkpoint's weights, on the CPU, as it is used and not trained.
@@ -136,7 +167,7 @@ class StoredRun:
         cfg = self.config.copy()
         cfg.allowed_targets = list(self.allowed_targets)
         facts = {
-            "num_channels": len(self.channel_names),
+            "num_channels": self.normalisation.num_channels,
             "num_classes": len(self.class_names),
             "length": self.length,
         }

@@ -32,7 +32,7 @@ class ThermalGuard:
 
     Attributes
     ----------
-    paused_seconds : so far; see `clock`
+    paused_seconds : so far
     """
 
     def __init__(
@@ -50,15 +50,11 @@ class ThermalGuard:
         self.max_wait_seconds = 60 * thermal["max_wait_minutes"]
         self.monitor = monitor
         self.should_stop = should_stop
-        self.real_clock = clock
+        self.clock = clock
         self.sleep = sleep
         self.paused_seconds = 0.0
         self.is_armed = True
         self.last_drop = -DROP_SECONDS
-
-    def clock(self) -> float:
-        """Seconds that stand still during a pause, for what counts training time."""
-        return self.real_clock() - self.paused_seconds
 
     def check(self) -> None:
         """To be called between steps; costs a comparison as long as nothing is too hot."""
@@ -78,11 +74,11 @@ class ThermalGuard:
             "or %g minutes are over.",
             temperature, self.pause_above_c, self.resume_below_c, self.max_wait_seconds / 60,
         )  # fmt: skip
-        began = self.real_clock()
+        began = self.clock()
         self.monitor.begin_pause()
         try:
             while not self.should_stop():
-                waited = self.real_clock() - began
+                waited = self.clock() - began
                 now = self.monitor.temperature_c
                 if now is None:  # the firmware has its own limits; to wait for nothing has none
                     log.warning(
@@ -104,13 +100,13 @@ class ThermalGuard:
                     break
                 self.sleep(POLL_SECONDS)
         finally:
-            self.paused_seconds += self.real_clock() - began
+            self.paused_seconds += self.clock() - began
             self.monitor.end_pause()
 
     def _drop_thread(self, temperature: float) -> None:
         import torch
 
-        now = self.real_clock()
+        now = self.clock()
         num_threads = torch.get_num_threads()
         if now - self.last_drop < DROP_SECONDS or num_threads == 1:
             return

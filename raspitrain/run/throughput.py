@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.overrides import given_keys
-from raspitrain.config.profile import Profile, with_profile
+from raspitrain.config.profile import Profile
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.configuration import write_config, write_overrides
@@ -24,8 +23,7 @@ from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, peak_memory_mb
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.outcome import attempt, draw, unwritten_sentence
-from raspitrain.run.prepare import Prepared, prepare
-from raspitrain.run.run import tune_prepared
+from raspitrain.run.prepare import Prepared, prepare, tune_prepared
 from raspitrain.stop import StopSignals
 from raspitrain.training.training import Step
 from raspitrain.tuning.tune import Tuned
@@ -87,15 +85,15 @@ class StepTimes:
 
 
 def measure_throughput(
-    cfg: DictConfig, output_dir: Path, *, overrides: Sequence[str] = ()
+    cfg: DictConfig, profile: Profile, output_dir: Path, overrides: Sequence[str]
 ) -> dict[str, Any]:
     """Time the steps of what `cfg` would train; leave the figures in `output_dir`.
 
     A step is all that training does for a batch: gather, augment, forward, backward, update.
-    Parameters, result and errors are those of `run`; there are no checkpoints and no metrics.csv.
+    `profile` has filled in `cfg`; the rest is as for `run`. There are no checkpoints and no
+    metrics.csv.
     """
     started = time.perf_counter()
-    cfg, profile = with_profile(cfg, given_keys(overrides))
     endless = OmegaConf.merge(cfg, {"epochs": NO_END, "eval_every": NO_END})
     assert isinstance(endless, DictConfig)
     with hardware_as_it_was(), StopSignals():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raspitrain.errors import CAN_PASS, InputError, TemporaryError, UnwrittenError, reason, remedy
-from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
+from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
 from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.process import OUT_OF_MEMORY
 
@@ -83,19 +83,19 @@ def _run(folder: Path, *, resume: bool) -> int:
         go_on(folder, trusted(cfg))
         return 0
 
-    from raspitrain.run.task import perform
-
-    perform(cfg, folder, [str(word) for word in OmegaConf.load(folder / OVERRIDES)])
+    with quick_imports():
+        from raspitrain.run.run import run
+    run(cfg, folder, overrides=[str(word) for word in OmegaConf.load(folder / OVERRIDES)])
     return 0
 
 
 def trusted(cfg: "DictConfig") -> list[str]:
     """What the sweep's command allows and a checkpoint cannot allow itself, as overrides."""
-    given = {
-        "allowed_targets": list(cfg.allowed_targets),
-        "hardware.readings.vcgencmd": cfg.hardware.readings.vcgencmd,
-    }
-    return [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    from omegaconf import OmegaConf
+
+    from raspitrain.config.overrides import ALLOWING
+
+    return [f"{key}={json.dumps(OmegaConf.select(cfg, key), default=list)}" for key in ALLOWING]
 
 
 def limit_memory(megabytes: float) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from raspitrain.config.nearest import did_you_mean
 from raspitrain.errors import InputError, printable
+from raspitrain.nearest import did_you_mean
 from raspitrain.report.jobs import OPEN, load_sweep
 from raspitrain.track import RunFacts, Tracker
 from raspitrain.track.follow import Follower, Watched, follow

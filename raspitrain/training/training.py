@@ -143,7 +143,6 @@ class Training:
         eval_every: int = 1,
         on_step: Callable[[Step], None] | None = None,
         on_batch: Callable[[], None] | None = None,
-        clock: Callable[[], float] = time.perf_counter,
     ) -> Iterator[Evaluation]:
         """Train up to `epochs`; yield an Evaluation every `eval_every` of them and after the last.
 
@@ -151,7 +150,6 @@ class Training:
         ----------
         on_step : called after every step
         on_batch : called before every batch of an evaluation
-        clock : of training time, in seconds; it is not looked at during `on_step`
 
         Raises
         ------
@@ -169,9 +167,9 @@ class Training:
             )
         while position.epoch <= epochs:
             if self.in_one_step:
-                train_figures = self._fit(on_step, on_batch, clock)
+                train_figures = self._fit(on_step, on_batch)
             else:
-                train_figures = self._train_epoch(on_step, clock)
+                train_figures = self._train_epoch(on_step)
             evaluation = None
             if is_evaluated(position.epoch, epochs, eval_every):
                 evaluation = self._evaluate_parts(train_figures, on_batch)
@@ -179,11 +177,7 @@ class Training:
             if evaluation is not None:
                 yield evaluation
 
-    def _train_epoch(
-        self,
-        on_step: Callable[[Step], None] | None,
-        clock: Callable[[], float],
-    ) -> dict[str, float]:
+    def _train_epoch(self, on_step: Callable[[Step], None] | None) -> dict[str, float]:
         """One pass over the training part in shuffled, near-equal batches, or what is left of one.
 
         Returns the mean loss and the accuracy over the whole epoch, as the batches saw the model
@@ -192,7 +186,7 @@ class Training:
         position, train, device = self.position, self.parts["train"], self.device
         self.model.train()
         batches = self._batches()
-        began = clock()
+        began = time.perf_counter()
         for indices in batches[position.step_in_epoch :]:
             signals, labels = train.gather(indices)  # (N, C, L), (N,)
             if self.augment is not None:
@@ -212,13 +206,13 @@ class Training:
             position.step += 1
             position.step_in_epoch += 1
             position.cases_seen += len(indices)
-            seconds = clock() - began
+            seconds = time.perf_counter() - began
             position.seconds += seconds
             if on_step is not None:
                 on_step(Step(len(indices), seconds, loss.detach().item))
-            began = clock()
+            began = time.perf_counter()
         mean_loss = position.total_loss.item() / len(train)
-        position.seconds += clock() - began  # in which a GPU has finished its work
+        position.seconds += time.perf_counter() - began  # in which a GPU has finished its work
         if not math.isfinite(mean_loss):
             raise _non_finite(position.step)
         accuracy = position.num_correct.item() / len(train)
@@ -228,7 +222,6 @@ class Training:
         self,
         on_step: Callable[[Step], None] | None,
         on_batch: Callable[[], None] | None,
-        clock: Callable[[], float],
     ) -> dict[str, float]:
         """All of the training of a model that has a closed form: an epoch of one step.
 
@@ -242,7 +235,6 @@ class Training:
                 generator=self.generator,
                 device=device,
                 on_batch=on_batch,
-                clock=clock,
             )
             position.begin_epoch(0.0, self.generator.get_state(), device)
             loss = self.loss(logits.to(device), train.labels.to(device)).detach()

@@ -4,14 +4,18 @@ import importlib
 import sys
 from typing import NoReturn
 
+from raspitrain.stop import leave_at_once_on_signals
+
 COMMANDS = {
     "check": "raspitrain.check",
     "predict": "raspitrain.predict",
     "sign": "raspitrain.sign",
+    "stream": "raspitrain.stream",
 }
 
 
 def command() -> NoReturn:
+    leave_at_once_on_signals()
     words = sys.argv[1:]
     if not words or words[0] not in COMMANDS:
         print(f"error: give one of the commands {', '.join(COMMANDS)}", file=sys.stderr)

@@ -40,8 +40,8 @@ class Clock:
         self.num_forward = 0
 
     def tell(self, stamp: float) -> str | None:
-        """Listen to the next sample's stamp; say "gap" or "back" where a new stretch begins with
-        this sample. NaN: not known."""
+        """Listen to the next sample's stamp, NaN where it is not known; say "gap" or "backwards"
+        where a new stretch begins with this sample."""
         self._index += 1
         self._apart += 1
         if stamp != stamp:
@@ -54,7 +54,7 @@ class Clock:
             return None
         if step < 0 or step - step != 0:
             self._begin(stamp)
-            return "back"
+            return "backwards"
         self._last, self._apart = stamp, 0
         self.num_forward += 1
         if self._step is None:
@@ -121,6 +121,31 @@ class Clock:
         if self.ticks is None or not self._num_whole:
             return None
         return self._whole_samples / self._whole_steps * self.ticks, 1 / self._num_whole
+
+
+class Arrivals:
+    """Measures the rate by when samples arrive, where they bear no stamps."""
+
+    LEAST_SECONDS = 10.0
+    EVERY = 0.5
+    PRECISION = 0.02  # chunks of a serial line, and whoever wakes us late
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=61)
+
+    def tell(self, now: float, num_samples: int) -> None:
+        if not self._seen or now - self._seen[-1][0] >= self.EVERY:
+            self._seen.append((now, num_samples))
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+    @property
+    def rate(self) -> float | None:
+        if not self._seen or self._seen[-1][0] - self._seen[0][0] < self.LEAST_SECONDS:
+            return None
+        (first, begin), (last, end) = self._seen[0], self._seen[-1]
+        return (end - begin) / (last - first)
 
 
 def check_rate(rate: float, expected: float, tolerance: float, source: str) -> None:

@@ -132,7 +132,7 @@ static Linear linear_layer(Tensors *tensors, int64_t in, int64_t out, int int8) 
     return layer;
 }
 
-/* `description`: ten numbers of the network, then nine of each block (network.py writes them);
+/* `description`: twelve numbers of the network, then nine of each block (network.py writes them);
    tensors in the order in which a window meets them. */
 static void describe(Prepared *p, const int64_t *description, Tensors *tensors) {
     Network *net = &p->net;
@@ -147,13 +147,16 @@ static void describe(Prepared *p, const int64_t *description, Tensors *tensors) 
     net->hidden = (int32_t)d[7];
     net->int8 = (int32_t)d[8];
     net->logits_act = (int32_t)d[9];
+    net->inputs = (int32_t)d[10];
+    net->normalise = (int32_t)d[11];
     net->blocks = p->blocks;
     net->mean = next_floats(tensors);
     net->factor = next_floats(tensors);
+    net->amplitudes = net->normalise == BY_BOTH ? next_floats(tensors) : NULL;
     net->stem = linear_layer(tensors, (net->channels * 3 + 3) / 4 * 4, net->stem_width, 0);
     int32_t width = net->stem_width;
     int32_t length = (net->length + net->stem_stride - 1) / net->stem_stride;
-    d += 10;
+    d += 12;
     for (int i = 0; i < net->num_blocks; i++, d += 9) {
         Block *block = &p->blocks[i];
         block->in = width;

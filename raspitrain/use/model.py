@@ -7,7 +7,7 @@ from math import exp
 from raspitrain.errors import InputError
 from raspitrain.use.engine import Engine
 from raspitrain.use.model_file import NAME, NUM_PROOFS, ModelFile
-from raspitrain.use.network import tensors
+from raspitrain.use.network import amplitude_floats, tensors
 
 
 class Prediction:
@@ -80,12 +80,16 @@ class Model:
         self.window_address = ctypes.addressof(self._window)
         mean = (ctypes.c_float * len(self.channels))(*given["mean"])
         factor = (ctypes.c_float * len(self.channels))(*(1 / std for std in given["std"]))
+        figures = [mean, factor]
+        if network.get("normalise") == "both":
+            floats = amplitude_floats(given["amplitudes"])
+            figures.append((ctypes.c_float * len(floats))(*floats))
         weights = file.addresses[: len(tensors(network))]
         try:
             self.engine = Engine(
                 network,
-                [ctypes.addressof(mean), ctypes.addressof(factor), *weights],
-                (file, mean, factor),
+                [*map(ctypes.addressof, figures), *weights],
+                (file, *figures),
                 rank,
             )
         except InputError as error:

@@ -17,7 +17,7 @@ import stat
 
 from raspitrain.errors import InputError
 from raspitrain.use.engine import sha256
-from raspitrain.use.network import Tensor, check_network, tensors
+from raspitrain.use.network import AMPLITUDES, Tensor, check_network, num_inputs, tensors
 
 NAME = "model.rpt"
 MAGIC, VERSION = b"RASPITR", 1
@@ -34,7 +34,7 @@ def aligned(offset: int) -> int:
 
 def all_tensors(network: dict) -> list[Tensor]:
     """Those of the weights, and of the windows that prove them."""
-    channels, length, classes = network["channels"], network["length"], network["classes"]
+    channels, length, classes = num_inputs(network), network["length"], network["classes"]
     return [
         *tensors(network),
         Tensor("proof.windows", "float32", NUM_PROOFS, channels, length),
@@ -203,12 +203,14 @@ def _check_header(header: dict) -> list[Tensor]:
 def _check_input(given: object, network: dict) -> None:
     if not isinstance(given, dict):
         raise InputError("input is not an object")
-    channels = network["channels"]
+    channels = num_inputs(network)
     _names(given, "input", "channels", channels)
     _numbers(given, "input", "mean", channels)
     _numbers(given, "input", "std", channels)
     if min(given["std"]) <= 0:
         raise InputError("input.std is not above 0")
+    if network.get("normalise") == "both":
+        _check_amplitudes(given.get("amplitudes"), channels)
     for key in ("rate", "hop"):
         if given.get(key) is not None and not _is_number(given[key], least=1e-9):
             raise InputError(f"input.{key} is not a number above 0")
@@ -230,6 +232,16 @@ def _check_input(given: object, network: dict) -> None:
         for row in quantiles:
             if not isinstance(row, list) or len(row) != 3 or not all(map(_is_number, row)):
                 raise InputError("input.quantiles does not have three numbers a channel")
+
+
+def _check_amplitudes(given: object, channels: int) -> None:
+    if not isinstance(given, dict):
+        raise InputError("input.amplitudes is not an object")
+    for key in AMPLITUDES:
+        _numbers(given, "input.amplitudes", key, channels)
+    for key in ("level_std", "spread_std", "spread_least"):
+        if min(given[key]) <= 0:
+            raise InputError(f"input.amplitudes.{key} is not above 0")
 
 
 def _check_output(given: object, network: dict) -> None:

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 enum { PACK = 8, MAX_STRIP = 16 };
+enum { BY_CHANNEL, BY_CASE, BY_BOTH };
 enum { IDENTITY, RELU, RELU6, HARDSWISH, HARD_SIGMOID };
 
 /* A 1x1 convolution or linear layer; fp32 has `weight`, int8 has `quantised` and `scale`. */
@@ -75,8 +76,10 @@ typedef struct {
 typedef struct {
     int32_t channels, length, classes, stem_width, stem_stride, num_blocks, last, hidden;
     int32_t int8, logits_act, last_length;
+    int32_t inputs, normalise;         /* channels of a window; `channels` are those of the stem */
     Linear stem, head, fc, classifier; /* fc: the hidden layer */
-    const float *mean, *factor;        /* of a channel: (x - mean) * factor is what the stem sees */
+    const float *mean, *factor;        /* BY_CHANNEL: (x - mean) * factor is what the stem sees */
+    const float *amplitudes;           /* BY_BOTH: five numbers a channel, list after list */
     const Block *blocks;
     const Kernels *kernels;
     float *memory; /* as `memory_needed` says, aligned to 64 bytes */
@@ -205,6 +208,65 @@ static void linear(const Network *net, const Linear *layer, float *x, long width
     multiply(net, layer, row, 1, 0, layer->out / PACK, y);
 }
 
+typedef union {
+    double value;
+    uint64_t bits;
+} Double;
+
+static double square_root(double x) {
+    Double root = {x};
+    if (!(x > 0) || x - x != 0) return x;
+    root.bits = (root.bits >> 1) + ((uint64_t)1023 << 51); /* half the exponent: 6 % off at most */
+    for (int k = 0; k < 5; k++) root.value = 0.5 * (root.value + x / root.value);
+    return root.value;
+}
+
+/* Of a normal number above 0. */
+static double natural_logarithm(double x) {
+    Double mantissa = {x};
+    int exponent = (int)(mantissa.bits >> 52) - 1023;
+    mantissa.bits = (mantissa.bits & (((uint64_t)1 << 52) - 1)) | (uint64_t)1023 << 52;
+    if (mantissa.value > 1.4142135623730951) {
+        mantissa.value /= 2;
+        exponent++;
+    }
+    const double s = (mantissa.value - 1) / (mantissa.value + 1);
+    double sum = 0;
+    for (int k = 19; k > 0; k -= 2) sum = sum * s * s + 1.0 / k; /* log((1 + s) / (1 - s)) */
+    return 2 * s * sum + 0.6931471805599453 * exponent;
+}
+
+/* Channel c by its own mean and deviation, to rows of `stride` floats; with both of them, as the
+   training part's cases have made them alike, in columns of their own. A channel that is flat but
+   for rounding becomes 0. */
+static void normalise_case(const Network *net, const float *from, long sample_stride, long c,
+                           float *rows) {
+    const long L = net->length, stride = net->channels, C = net->inputs;
+    const double first = from[0];
+    double sum = 0, squares = 0;
+    for (long l = 0; l < L; l++) sum += from[l * sample_stride] - first;
+    const double offset = sum / (double)L, mean = first + offset;
+    for (long l = 0; l < L; l++) {
+        const double away = from[l * sample_stride] - first - offset;
+        squares += away * away;
+    }
+    double spread = square_root(squares / (double)L);
+    const double digit = FLT_EPSILON * (mean < 0 ? -mean : mean);
+    if (spread <= (digit > FLT_MIN ? digit : FLT_MIN)) spread = 0;
+    const float factor = spread == 0 ? 0 : (float)(1 / spread);
+    for (long l = 0; l < L; l++)
+        rows[l * stride + c] = (float)(from[l * sample_stride] - first - offset) * factor;
+    if (net->normalise != BY_BOTH) return;
+    const float *a = net->amplitudes + c;
+    const double least = a[4 * C], log = natural_logarithm(spread > least ? spread : least);
+    const float level = (float)((mean - a[0]) * a[C]);
+    const float loudness = (float)((log - a[2 * C]) * a[3 * C]);
+    for (long l = 0; l < L; l++) {
+        rows[l * stride + C + c] = level;
+        rows[l * stride + 2 * C + c] = loudness;
+    }
+}
+
 /* Whether every value is finite. */
 static int stem(const Network *net, const float *window, long channel_stride, long sample_stride,
                 Stages stages, float *rows) {
@@ -214,7 +276,11 @@ static int stem(const Network *net, const float *window, long channel_stride, lo
     float wrong = 0; /* becomes NaN with the first value that is not finite, and stays so */
     for (long c = 0; c < C; c++) rows[c] = rows[(L + 1) * C + c] = 0;
     for (long k = 0; k < 4; k++) rows[(L + 2) * C + k] = 0;
-    for (long c = 0; c < C; c++) {
+    for (long c = 0; net->normalise != BY_CHANNEL && c < net->inputs; c++) {
+        normalise_case(net, window + c * channel_stride, sample_stride, c, rows + C);
+        for (long l = 0; l < L; l++) wrong += rows[(l + 1) * C + c] * 0;
+    }
+    for (long c = 0; net->normalise == BY_CHANNEL && c < C; c++) {
         const float mean = net->mean[c], factor = net->factor[c];
         const float *from = window + c * channel_stride;
         float *to = rows + C + c;

@@ -2,7 +2,10 @@
 
 A network is a dict, as it stands in a model file's header:
 
-    channels, length, classes    of a window and its answer
+    channels, length, classes    of what the stem sees of a window, and of the answer
+    normalise                    what becomes of a window first: "case" or "both"; left out, it is
+                                 each channel by the mean and std of the model's input. "both" makes
+                                 three channels of one
     stem                         {"width", "stride"}
     blocks                       a list of {"expanded", "out", "kernel", "stride", "activation",
                                  "project_activation", "squeezed" (0: no squeeze-excite), "expand"
@@ -19,6 +22,8 @@ from raspitrain.errors import InputError
 
 KIND = "mobilenetv3"
 PACK = 8
+NORMALISE = ("channel", "case", "both")
+AMPLITUDES = ("level_mean", "level_std", "spread_mean", "spread_std", "spread_least")
 ACTIVATIONS = ("identity", "relu", "relu6", "hardswish")
 PRECISIONS = ("fp32", "int8")
 BYTES = {"float32": 4, "int8": 1}
@@ -52,12 +57,28 @@ def strided(length: int, stride: int) -> int:
     return -(-length // stride)
 
 
+def num_inputs(network: dict) -> int:
+    """Channels of a window."""
+    channels: int = network["channels"]
+    return channels // 3 if network.get("normalise") == "both" else channels
+
+
+def amplitude_floats(amplitudes: dict) -> list[float]:
+    """What infer.c takes of `input.amplitudes`: five numbers a channel, list after list."""
+    floats: list[float] = []
+    for name in AMPLITUDES:
+        inverse = name.endswith("_std")
+        floats += [1 / value if inverse else value for value in amplitudes[name]]
+    return floats
+
+
 def description(network: dict) -> list[int]:
     """The numbers that infer.c reads."""
     n, stem = network, network["stem"]
     numbers = [n["channels"], n["length"], n["classes"], stem["width"], stem["stride"]]
     numbers += [len(n["blocks"]), n["last"], n["hidden"], int(n["precision"] == "int8")]
     numbers.append(ACTIVATIONS.index(n["logits_activation"]))
+    numbers += [num_inputs(n), NORMALISE.index(n.get("normalise", "channel"))]
     for block in n["blocks"]:
         numbers += [block["expanded"], block["out"], block["kernel"], block["stride"]]
         numbers.append(ACTIVATIONS.index(block["activation"]))
@@ -109,6 +130,7 @@ def check_network(network: object) -> dict:
         network,
         "network",
         "kind channels length classes stem blocks last hidden logits_activation precision",
+        optional="normalise",
     )
     if n["kind"] != KIND:
         raise InputError(f"network.kind is {n['kind']!r}, and this raspitrain runs {KIND!r}")
@@ -124,6 +146,9 @@ def check_network(network: object) -> dict:
     _width(n["hidden"], "network.hidden")
     _choice(n["logits_activation"], "network.logits_activation", ("identity", "hardswish"))
     _choice(n["precision"], "network.precision", PRECISIONS)
+    _choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
+    if n.get("normalise") == "both" and n["channels"] % 3:
+        raise InputError("network.channels is not three for each channel of a window")
     blocks = n["blocks"]
     if not isinstance(blocks, list) or not 1 <= len(blocks) <= MOST_BLOCKS:
         raise InputError(f"network.blocks is not a list of 1 to {MOST_BLOCKS} blocks")
@@ -158,9 +183,9 @@ def _check_block(block: object, name: str, width: int) -> int:
     return int(b["out"])
 
 
-def _with_keys(value: object, name: str, keys: str) -> dict:
+def _with_keys(value: object, name: str, keys: str, optional: str = "") -> dict:
     wanted = keys.split()
-    if not isinstance(value, dict) or sorted(value) != sorted(wanted):
+    if not isinstance(value, dict) or sorted({*value} - {optional}) != sorted(wanted):
         raise InputError(f"{name} does not have the keys {', '.join(wanted)}")
     return value
 

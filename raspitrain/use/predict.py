@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -214,9 +215,11 @@ def _recording_rows(
             answer = model.predict(recording.window(start, length))
         except InputError as error:
             raise InputError(f"{recording.name}, from sample {start} on: {error}") from error
-        time = recording.times[start] if recording.times is not None else None
-        if time is None and rate is not None:
-            time = start / rate
+        time: float | None = None
+        if recording.times is None:
+            time = None if rate is None else start / rate
+        elif math.isfinite(recording.times[start]):
+            time = recording.times[start]
         true = label
         if recording.labels is not None:
             own = set(recording.labels[start : start + length])

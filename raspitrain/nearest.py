@@ -1,7 +1,8 @@
-"""Did you mean ...?"""
+"""Words for a name that is not there."""
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -16,3 +17,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         near = [tails[t] for t in difflib.get_close_matches(last, tails, n=3)]
     near = list(dict.fromkeys(near))[:3]
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "nearest: …" with the known names that look like `name`, or "there are: …"."""
+    names = list(islice(known, 1000))
+    folded = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)
+    if near:
+        return "nearest: " + ", ".join(folded[other] for other in near)
+    return "there are: " + ", ".join(names[:30]) + (", …" if len(names) > 30 else "")
