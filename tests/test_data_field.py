@@ -705,13 +705,18 @@ def test_the_command_data_shows_what_is_taken_and_leaves_nothing(tmp_path, comma
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("dataset.path=2024",), "needs ./ in front"),
-        (("dataset.path=true",), "needs ./ in front"),
+        (("--config-dir", "mine", "experiment=number"), "needs ./ in front"),
+        (("--config-dir", "mine", "experiment=switch"), "needs ./ in front"),
         (("dataset.path=.", "dataset.columns=[x,true]"), "write 'yes' in quotes"),
         (("dataset.path=.", "dataset.length=2 weeks"), "seconds such as 2.56s"),
     ],
 )
-def test_words_that_yaml_reads_in_its_own_way_are_refused_with_the_remedy(words, part, command):
+def test_words_that_yaml_reads_in_its_own_way_are_refused_with_the_remedy(
+    words, part, command, tmp_path
+):
+    for name, path in (("number", "2024"), ("switch", "true")):
+        text = f"# @package _global_\ndataset: {{path: {path}}}\n"
+        put(tmp_path / "mine", f"experiment/{name}.yaml", text)
     done = command("data", "dataset=recordings", *words)
     assert done.returncode == 2
     assert part in done.stderr

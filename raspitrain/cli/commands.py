@@ -15,6 +15,19 @@ COMMANDS = USE_COMMANDS | {
     "track": "raspitrain.track.__main__",
 }
 
+TRAINING = "training needs none, only key=value, as in dataset=recordings dataset.path=FOLDER"
+# What other programs call it, and what to type here.
+INSTEAD = {
+    "fit": TRAINING,
+    "help": "--help shows the command's words",
+    "resume": "write resume=FOLDER",
+    "run": TRAINING,
+    "sweep": "add --multirun, and give a key several values",
+    "train": TRAINING,
+    "tune": "add --multirun hydra/sweeper=optuna",
+    "version": "write --version",
+}
+
 
 def run_named(words: Sequence[str]) -> int | None:
     """Run the command that the first word names; None where it names none: then it is Hydra's.
@@ -28,6 +41,14 @@ def run_named(words: Sequence[str]) -> int | None:
         return int(importlib.import_module(COMMANDS[name]).main(words[1:]))
     from raspitrain.nearest import did_you_mean
 
+    if name in INSTEAD:
+        say(f"error: {name!r} is no command: {INSTEAD[name]}.")
+        return 2
+    from raspitrain.cli.words import key_alone
+
+    if (sentence := key_alone(name, words[1] if len(words) > 1 else "")) is not None:
+        say(f"error: {printable(sentence)}")
+        return 2
     hint = did_you_mean(name, COMMANDS) or "."
     say(
         f"error: {printable(name)!r} is neither a command ({', '.join(sorted(COMMANDS))}) nor "

@@ -7,6 +7,7 @@ from typing import NoReturn
 from raspitrain.stop import leave_at_once_on_signals
 
 COMMANDS = {
+    "calibrate": "raspitrain.calibrate",
     "check": "raspitrain.check",
     "predict": "raspitrain.predict",
     "sign": "raspitrain.sign",

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from raspitrain.errors import InputError, printable
 from raspitrain.use.engine import kernels
@@ -61,6 +61,7 @@ def check(model: Model) -> dict:
         "hop": model.hop,
         "missing": given["missing"],
         "classes": model.classes,
+        "events": model.header["output"].get("events"),
         "kernels": kernels()[0],
         "working_bytes": model.engine.num_bytes,
         "windows_timed": len(milliseconds),
@@ -106,6 +107,25 @@ def _channel_lines(found: dict) -> list[tuple[str, str]]:
     ]
 
 
+def _event_lines(events: dict) -> Iterator[tuple[str, str]]:
+    """What calibrate settled, and what it could promise."""
+    classes = (events.get("calibration") or {}).get("classes", {})
+    for number, (name, threshold) in enumerate(events["thresholds"].items()):
+        text = f"{name} from {threshold:g} to below {events['releases'][name]:g}"
+        if name in classes:
+            own = classes[name]
+            text += (
+                f"; {own['false_alarms']} false alarms in {own['hours_without']:.3g} h, "
+                f"{own['missed']} of {own['events']} missed"
+            )
+        yield "" if number else "events", text
+    yield (
+        "",
+        f"means of {events['average']} windows, one each {events['hop']} samples, suppression "
+        f"{events['suppress_seconds']:g} s",
+    )
+
+
 def as_text(found: dict) -> str:
     """The same for a screen."""
     provenance = found["provenance"]
@@ -126,6 +146,8 @@ def as_text(found: dict) -> str:
             f"{found['kernels']}, {found['working_bytes'] / 1e3:.0f} kB of working memory",
         ),
     ]
+    if found["events"] is not None:
+        lines += _event_lines(found["events"])
     if "run" in provenance:
         lines.append(("run", f"{provenance['run']}, epoch {provenance.get('epoch')}"))
     metrics = provenance.get("metrics")
