@@ -32,7 +32,8 @@ from raspitrain.nearest import did_you_mean
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
     "epochs": either(whole(1, most=10**8), AUTO),
-    "min_steps": whole(1, most=10**9),
+    "min_steps": either(whole(1, most=10**9), AUTO),
+    "max_minutes": number(above=0, most=10**6),
     "min_epochs": whole(1, most=10**8),
     "batch_size": either(whole(1, most=10**6), AUTO),
     "eval_every": either(whole(1), AUTO),

@@ -90,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--output", help="file instead of the screen")
     parser.add_argument(
+        "--require-signature", metavar="FILE", help="ssh-keygen's file of allowed signers"
+    )
+    parser.add_argument(
         "--misclassified", help="CSV file of the windows that are wrong, where labels are known"
     )
     given = parser.parse_args(arguments)
@@ -108,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(given: argparse.Namespace) -> None:
-    model = load(given.model)
+    model = load(given.model, allowed_signers=given.require_signature)
     if given.hop is not None and given.hop < 1:
         raise InputError(f"--hop is {given.hop}, but must be 1 or more.")
     if given.rate is not None and not 0 < given.rate < 1e9:
