@@ -105,7 +105,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         if given.experimental_rerun is not None:
             raise InputError(
                 "--experimental-rerun would unpickle a file, which can run code: resume=FOLDER "
-                "goes on with a run, and its overrides.yaml says how it was started."
+                "resumes a run, and its overrides.yaml says how it was started."
             )
         if given.package is not None:
             _check_package(given.package)

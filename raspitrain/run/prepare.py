@@ -54,7 +54,7 @@ class Prepared:
     normalisation: Normalisation
     training: Training
     epochs: int
-    schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
+    schedule_epochs: int  # that the schedule is made for; a run that is resumed for longer has more
     eval_every: int
     memory: Estimate
     tracker: Observer | None  # of the user's own

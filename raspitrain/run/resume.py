@@ -1,4 +1,4 @@
-"""Going on with a run where its last checkpoint stands, bit for bit.
+"""Resuming a run where its last checkpoint stands, bit for bit.
 
 summary = resume("outputs/2026-11-23/06-24-26-123456")
 summary = resume(folder, ["epochs=200"])
@@ -52,11 +52,11 @@ def resume(
     tell: Callable[[str], None] = log.info,
     show: bool = True,
 ) -> dict[str, Any]:
-    """Go on with the run in `folder`; a run that is complete already is left as it is.
+    """Resume the run in `folder`; a run that is complete already is left as it is.
 
     Parameters
     ----------
-    overrides : "key=value" for what may change: epochs (to go on longer), hardware, patience, how
+    overrides : "key=value" for what may change: epochs (to train for longer), hardware, patience, how
         often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
     show : as for `raspitrain.run.run.run`
@@ -197,9 +197,9 @@ def _complete(
 
 def _nothing_to_do(folder: Path, summary: Mapping[str, Any]) -> str:
     if summary["status"] == "stopped_early":
-        return f"{folder}: the run has stopped early and is complete; patience=N goes on"
+        return f"{folder}: the run has stopped early and is complete; patience=N resumes it"
     epochs = summary.get("epochs")
-    return f"{folder}: the run is complete, all {epochs} epochs of it; epochs=N goes on longer"
+    return f"{folder}: the run is complete, all {epochs} epochs of it; epochs=N trains for longer"
 
 
 def _restored(
@@ -269,7 +269,7 @@ def _restored(
     except Exception as error:  # a state that does not fit fails in torch's many ways
         raise unfit(stored.path) from error
     if not_exact:
-        job.notes.append(f"going on, but not bit for bit: {'; '.join(not_exact)}")
+        job.notes.append(f"resumed, but not bit for bit: {'; '.join(not_exact)}")
     if changed or not (folder / "config.yaml").exists():
         attempt(job.unwritten, "config.yaml", lambda: write_config(folder, job.cfg))
     return job
@@ -280,8 +280,8 @@ def _epochs(before: int, given: Any) -> int:
         return before
     if given == "auto" or given < before:
         raise InputError(
-            f"epochs={given} would make it another run: this one has {before} epochs, and can only "
-            f"go on longer."
+            f"epochs={given} would make it another run: this one has {before} epochs, and can "
+            "only be trained for more."
         )
     return int(given)
 

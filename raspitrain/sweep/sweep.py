@@ -59,7 +59,7 @@ class SweepRun:
     keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
         search does, whose jobs come one by one
     on_poll : asked about each running job every second or so; a reason ends the job as pruned
-    make_command : what to start in a job's folder, with which limits, and whether to go on from its
+    make_command : what to start in a job's folder, with which limits, and whether to resume from its
         checkpoint; job.py if None
     """
 
@@ -349,7 +349,7 @@ def share_cores(num_parallel: int) -> list[list[int] | None]:
     if num_parallel > cores:
         raise InputError(
             f"launcher.num_parallel={num_parallel} is more than the {cores} cores that there are: "
-            f"use {cores} at the most."
+            f"use {cores} at most."
         )
     each = cores // num_parallel
     try:
@@ -371,8 +371,8 @@ def check_threads(num_threads: int | str, num_parallel: int, *, given_by: str) -
         )
 
 
-def go_on_command(sweep: SweepRecord) -> str:
-    """The command that goes on with a sweep that was stopped."""
+def resume_command(sweep: SweepRecord) -> str:
+    """The command that resumes a sweep that was stopped."""
     words = list(sweep.command)
     if not any(word.startswith(("sweep_name=", "hydra.sweep.dir=")) for word in words):
         words.append(f"hydra.sweep.dir={os.path.relpath(sweep.folder)}")
