@@ -268,7 +268,9 @@ def test_what_is_complete_is_left_as_it_is(once, tmp_path):
     told = []
     summary = resume(folder, tell=told.append)
     assert summary["status"] == "completed"
-    assert told == [f"{folder}: the run is complete, all 8 epochs of it; epochs=N trains for longer"]
+    assert told == [
+        f"{folder}: the run is complete, all 8 epochs of it; epochs=N trains for longer"
+    ]
     after = {p.name: p.read_bytes() for p in folder.iterdir()}
     assert {k: v for k, v in after.items() if k != ".raspitrain-run"} == {
         k: v for k, v in before.items() if k != ".raspitrain-run"

@@ -644,7 +644,7 @@ def test_formulas_in_a_sweeps_table_are_text(tmp_path):
 
 
 def test_a_folders_name_cannot_command_the_terminal(tmp_path):
-    """Printed, logged and named in the line to resume, as it is typed or unpacked from elsewhere."""
+    """Printed, logged and named in the line to resume, as typed or unpacked from elsewhere."""
     name = "run\x1b]0;pwned\x07\u202e"
     assert finish(*TINY, f"hydra.run.dir='{name}'", cwd=tmp_path) == 0
     assert (tmp_path / name / "summary.json").exists()

@@ -184,7 +184,7 @@ def _lock(descriptor: int, path: Path, *, without_locks: bool) -> bool:
 
 def _taken(folder: Path) -> InputError:
     return InputError(
-        f"{folder} already holds a run; give another hydra.run.dir, or resume it with resume={folder}"
+        f"{folder} already holds a run; give another hydra.run.dir, or resume={folder}"
     )
 
 

@@ -230,8 +230,8 @@ class Screen:
             if stream is not None:
                 encoding = getattr(stream, "encoding", None) or "utf-8"
                 # A folder's name may hold what this terminal has no letter for.
-                shown = visible(text, keep="\n").encode(encoding, "backslashreplace")
-                stream.write(shown.decode(encoding) + "\n")
+                line = visible(text, keep="\n").encode(encoding, "backslashreplace")
+                stream.write(line.decode(encoding) + "\n")
                 stream.flush()
 
         self._show(write)

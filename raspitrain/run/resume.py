@@ -56,8 +56,8 @@ def resume(
 
     Parameters
     ----------
-    overrides : "key=value" for what may change: epochs (to train for longer), hardware, patience, how
-        often checkpoints come; allowed_targets, where the run uses code of the user's own
+    overrides : "key=value" for what may change: epochs (to train for longer), hardware, patience,
+        how often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
     show : as for `raspitrain.run.run.run`
 
@@ -345,14 +345,14 @@ def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]
     """Why what follows may differ in the last bits from the run left alone."""
     from raspitrain.run.arithmetic import differences
 
-    found = differences(made_by, job.made_by)
-    job.made_by = made_by if not found else job.made_by
-    found += [
+    reasons = differences(made_by, job.made_by)
+    job.made_by = made_by if not reasons else job.made_by
+    reasons += [
         f"{key}={value}"
         for key, value in changed.items()
         if key in ("hardware.num_threads", "hardware.adapt_threads")
     ]
-    return found
+    return reasons
 
 
 def _say_longer(job: "Job", before: int) -> None:
