@@ -50,7 +50,7 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
             raise InputError("resume= resumes one run: leave out --multirun.")
         if word.startswith("-"):
             raise InputError(
-                f"{word} has no place beside resume=: a run is resumed with the configuration it has."
+                f"{word} has no place beside resume=: a run keeps the configuration it has."
             )
     check_given_once(others)
     if len(given) > 1:
