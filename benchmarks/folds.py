@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", nargs="+", metavar="NAME", default=SETS)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument(
+        "--gain", type=float, default=1.0,
+        help="multiply each case by a factor drawn from as wide a range as this, on a log scale",
+    )  # fmt: skip
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # aeon's, of numba
     torch.set_num_threads(1)
@@ -38,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_head("set", "setting", "accuracy, %", "on training cases, %", "steps", "s")
     for name in args.sets:
         cases = ucr(name=name, path=None, unequal="pad", length=None, missing="interpolate")
+        if args.gain != 1:
+            cases = replace(cases, signals=with_gains(cases, args.gain))
         for setting in args.settings:
             figures = [
                 over_folds(cases, setting.split(), args.folds, seed) for seed in range(args.repeats)
@@ -76,12 +83,22 @@ def over_folds(
                 )
             )  # fmt: skip
         began = time.process_time()
-        *_, last = job.training.evaluations(job.epochs, eval_every=job.epochs)
+        longer: str | None = ""
+        while longer is not None:
+            *_, last = job.training.evaluations(job.epochs, eval_every=job.epochs)
+            longer = job.go_on()
         seconds += time.process_time() - began
         correct += last.row["test_accuracy"] * int((part == 2).sum())
         trained += last.row["train_accuracy"]
         steps += job.training.position.step
     return correct / len(labels), trained / num_folds, steps / num_folds, seconds / num_folds
+
+
+def with_gains(cases: Cases, widest: float) -> np.ndarray:
+    """Signals as sensors of other gains would have them."""
+    signals = cases.signals[np.arange(len(cases.labels))]
+    powers = np.random.default_rng(0).uniform(-0.5, 0.5, (len(signals), 1, 1))
+    return (signals * widest**powers).astype(np.float32)
 
 
 def deal(labels: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:

@@ -705,13 +705,35 @@ def test_the_command_data_shows_what_is_taken_and_leaves_nothing(tmp_path, comma
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("dataset.path=2024",), "needs ./ in front"),
-        (("dataset.path=true",), "needs ./ in front"),
+        (("--config-dir", "mine", "experiment=number"), "needs ./ in front"),
+        (("--config-dir", "mine", "experiment=switch"), "needs ./ in front"),
         (("dataset.path=.", "dataset.columns=[x,true]"), "write 'yes' in quotes"),
         (("dataset.path=.", "dataset.length=2 weeks"), "seconds such as 2.56s"),
     ],
 )
-def test_words_that_yaml_reads_in_its_own_way_are_refused_with_the_remedy(words, part, command):
+def test_words_that_yaml_reads_in_its_own_way_are_refused_with_the_remedy(
+    words, part, command, tmp_path
+):
+    for name, path in (("number", "2024"), ("switch", "true")):
+        text = f"# @package _global_\ndataset: {{path: {path}}}\n"
+        put(tmp_path / "mine", f"experiment/{name}.yaml", text)
     done = command("data", "dataset=recordings", *words)
     assert done.returncode == 2
     assert part in done.stderr
+
+
+def test_a_small_signal_on_a_large_offset_is_not_lost(tmp_path):
+    wave = np.sin(np.arange(LENGTH) / 5)
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("time,pressure,ax", MS, [f"{1e8 + v:.4f}" for v in (k + 1) * wave], x[0])
+
+    cases = load(make(tmp_path, text_of))
+    factor = {"walk": 1, "run": 2}
+    for case, label in enumerate(cases.labels[:4]):
+        pressure = cases.signals[np.array([case])][0, 0]
+        start = 64 * (case % 3)
+        expected = factor[cases.class_names[label]] * wave[start : start + 64]
+        assert np.allclose(pressure - 1e8, expected, atol=1e-4)
+    assert any("'pressure' varies by" in warning for warning in cases.taken.warnings)
+    assert load(tmp_path, columns=["ax"]).signals.dtype == np.float32

@@ -163,9 +163,9 @@ def test_each_write_of_the_real_command_may_fail(tmp_path):
         fault = AtWrite(n, errno.ENOSPC)
         code = finish(*JOB, f"hydra.run.dir={n}", cwd=tmp_path, fault=fault)
         stderr = (tmp_path / "stderr.txt").read_text()
-        assert code in (0, 2, 74), stderr
+        assert code in (0, 74, 75), stderr
         assert "Traceback" not in stderr
-        if code == 2:
+        if code == 75:  # before it began: try again when there is room
             assert not (tmp_path / f"{n}").exists()
             continue
         assert_whole(tmp_path / f"{n}")

@@ -650,3 +650,47 @@ def test_the_door_goes_on(once, stopped, tmp_path):
     assert "epoch 8/8" in (tmp_path / "stdout.txt").read_text()
     assert finish(f"resume={strange.name}", cwd=tmp_path) == 0
     assert "the run is complete" in (tmp_path / "stdout.txt").read_text()
+
+
+def test_a_run_that_has_not_learnt_goes_on_by_cycles_and_so_does_its_resumption(
+    compose, tmp_path, monkeypatch
+):
+    """Epochs of 2 steps: 4, then 8, then 16, each with a schedule of its own."""
+    monkeypatch.setattr("raspitrain.run.prepare.AUTO_STEPS", 4)
+    words = (
+        *(t for t in TINY if not t.startswith("epochs=")),
+        "dataset=random", "min_epochs=1", "batch_size=14", "eval_every=1", *OFTEN,
+    )  # fmt: skip
+    summary = run(compose(*words), tmp_path / "whole")
+    assert (summary["epochs"], summary["steps"], summary["underfitted"]) == (14, 28, True)
+    rates = [row["lr"] for row in read_rows(tmp_path / "whole/metrics.csv")]
+    assert rates[0] == rates[2] == rates[6]
+    assert "training goes on for 4 more" in (tmp_path / "whole/run.log").read_text()
+
+    class StopAt:
+        """Ends the run after so many evaluations: in a cycle, or between two."""
+
+        def __init__(self, count):
+            self.left = count
+
+        def __call__(self, row):
+            self.left -= 1
+            if not self.left:
+                raise Stopped(15)
+
+    for count in (2, 4):
+        folder = tmp_path / f"stopped_{count}"
+        stop_at = StopAt(count)
+        with monkeypatch.context() as patch:
+            patch.setattr("raspitrain.results.screen.Screen.evaluation", stop_at)
+            with pytest.raises(Stopped):
+                run(compose(*words), folder)
+        assert resume(folder)["epochs"] == 14
+        assert_same(folder, tmp_path / "whole")
+
+
+def test_no_time_is_left_to_go_on(compose, tmp_path, monkeypatch):
+    monkeypatch.setattr("raspitrain.run.prepare.AUTO_STEPS", 4)
+    words = (*(t for t in TINY if not t.startswith("epochs=")), "dataset=random", "min_epochs=1")
+    summary = run(compose(*words, "batch_size=14", "max_minutes=1e-9"), tmp_path / "run")
+    assert summary["epochs"] == 2

@@ -236,6 +236,10 @@ def test_what_is_no_model_is_named(tmp_path, small):
         load("a\0b")
 
 
+EVENTS = {
+    "average": 1, "hop": 1, "suppress_seconds": 0, "thresholds": {"class 0": 0.5},
+    "releases": {"class 0": 0.4},
+}  # fmt: skip
 WRONG = [
     ("network.kind", "rocket"),
     ("network.length", 2**63),
@@ -265,6 +269,14 @@ WRONG = [
     ("input.quantiles", [[1, 2], [1, 2]]),
     ("output.classes", ["a"]),
     ("output.temperature", 0),
+    ("output.events", [1]),
+    ("output.events", {"average": 0}),
+    ("output.events", {"average": 1, "hop": 1.5}),
+    ("output.events", {"average": 1, "hop": 1, "suppress_seconds": -1}),
+    ("output.events", EVENTS | {"thresholds": {"class 9": 0.5}}),
+    ("output.events", EVENTS | {"thresholds": {"class 0": 1.5}}),
+    ("output.events", EVENTS | {"releases": {"class 1": 0.5}}),
+    ("output.events", EVENTS | {"calibration": []}),
     ("proof.tolerance", "none"),
     ("provenance", 1),
 ]

@@ -265,7 +265,7 @@ def test_names_in_the_middle_begin_a_new_recording(timed, recording):
     assert [record["start"] for record in of(records, "window")] == [
         *range(0, 69, 16), *range(100, 169, 16),
     ]  # fmt: skip
-    assert records[-1]["restart"] == 1
+    assert (records[-1]["restart"], records[-1]["backwards"]) == (1, 0)
 
 
 def test_bad_lines_are_counted_and_are_missing_samples(tmp_path, recording):

@@ -5,16 +5,28 @@ from collections.abc import Sequence
 
 from raspitrain.errors import printable
 from raspitrain.stop import say
+from raspitrain.use.__main__ import COMMANDS as USE_COMMANDS
 
-COMMANDS = {
-    "check": "raspitrain.check",
+COMMANDS = USE_COMMANDS | {
     "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
+    "evaluate": "raspitrain.evaluate",
     "export": "raspitrain.export.__main__",
-    "predict": "raspitrain.predict",
     "report": "raspitrain.report.__main__",
-    "stream": "raspitrain.stream",
     "track": "raspitrain.track.__main__",
+}
+
+TRAINING = "training needs none, only key=value, as in dataset=recordings dataset.path=FOLDER"
+# What other programs call it, and what to type here.
+INSTEAD = {
+    "fit": TRAINING,
+    "help": "--help shows the command's words",
+    "resume": "write resume=FOLDER",
+    "run": TRAINING,
+    "sweep": "add --multirun, and give a key several values",
+    "train": TRAINING,
+    "tune": "add --multirun hydra/sweeper=optuna",
+    "version": "write --version",
 }
 
 
@@ -30,9 +42,17 @@ def run_named(words: Sequence[str]) -> int | None:
         return int(importlib.import_module(COMMANDS[name]).main(words[1:]))
     from raspitrain.nearest import did_you_mean
 
+    if name in INSTEAD:
+        say(f"error: {name!r} is no command: {INSTEAD[name]}.")
+        return 2
+    from raspitrain.cli.words import key_alone
+
+    if (sentence := key_alone(name, words[1] if len(words) > 1 else "")) is not None:
+        say(f"error: {printable(sentence)}")
+        return 2
     hint = did_you_mean(name, COMMANDS) or "."
     say(
-        f"error: {printable(name)!r} is neither a command ({', '.join(COMMANDS)}) nor "
+        f"error: {printable(name)!r} is neither a command ({', '.join(sorted(COMMANDS))}) nor "
         f"key=value{hint}"
     )
     return 2

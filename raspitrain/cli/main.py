@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +33,7 @@ from raspitrain.cli.resume import (
     shows_only,
 )
 from raspitrain.cli.trust import guard
+from raspitrain.cli.words import as_meant, option_as_key
 from raspitrain.config.composition import check_composition
 from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
@@ -90,6 +92,10 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
     )(task)
     tidy.append(lambda: _remove_empty(_made_by_hydra))
     try:
+        if {"--version", "-V"} & set(sys.argv[1:]):
+            print(f"raspitrain {version('raspitrain')}")
+            return 0
+        sys.argv[1:] = as_meant(sys.argv[1:])
         if AUTO in sys.argv[1:]:
             words = resume_or_start(sys.argv[1:])
             if words is None:
@@ -169,7 +175,8 @@ def _say(error: InputError) -> int:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise InputError(f"{message}; --help shows how the command is written.")
+    hint = option_as_key(message, sys.argv[1:]) or "; --help shows how the command is written."
+    raise InputError(f"{message}{hint}")
 
 
 def _options_first(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
@@ -223,6 +230,12 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
     choices = HydraConfig.get().runtime.choices
     if choices.get("hydra/sweeper") == "optuna":
         raise InputError("hydra/sweeper=optuna is for sweeps: add --multirun.")
+    params = HydraConfig.get().sweeper.get("params")
+    if params and choices.get("sweep") is None:
+        raise InputError(
+            f"hydra.sweeper.params ({', '.join(map(str, params))}), which a YAML sets, are for "
+            "sweeps: add --multirun."
+        )
     for key, given in (
         ("sweep", choices.get("sweep")),
         ("sweep_name", cfg.get("sweep_name")),

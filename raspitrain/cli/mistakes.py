@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
+from raspitrain.cli.words import every_key, keys_elsewhere, needs_quotes, said_elsewhere
 from raspitrain.config.composition import first_line, input_error_in
 from raspitrain.config.overrides import config_folders
 from raspitrain.config.rules import leaves
@@ -39,23 +40,18 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         if group:
-            options = sorted(error.options)
+            options = sorted(set(error.options) - (HYDRAS if group.startswith("hydra/") else set()))
             return (
                 f"{group}={option}: there is no such option{did_you_mean(option, options) or ';'} "
                 f"{group} may be {', '.join(options)}."
             )
     if isinstance(error, OverrideParseException):
-        hint = ""
-        if "=" in str(error.override):
-            hint = (
-                "; a value with a space or one of []{}:,'\"$()= in it needs quotes within those of "
-                "the shell, as in 'key=\"value\"'"
-            )
-        return f"{error.override!r} cannot be read: write key=value{hint}."
+        word = str(error.override)
+        return f"{word!r} cannot be read: write key=value{needs_quotes(word)}."
     if found := re.search(r"Could not override '([^']*)'", message):
         return _unknown_key(found[1], arguments)
     if found := re.search(r"Ambiguous value for argument '([^']*)'", message):
-        return f"{found[1]} gives several values: add --multirun to run them one after another."
+        return _several_values(found[1])
     if found := re.search(r"Override (\S+) looks like a config group", message):
         return _unknown_key(found[1].split("=")[0].split("@")[0], arguments)
     if message.startswith("Config group override must be"):
@@ -68,6 +64,11 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if found := re.match(r"Error merging override (.*)", message):
         why = f" ({first_line(error.__cause__)})" if error.__cause__ is not None else ""
         return f"{found[1]} does not fit there{why}; --cfg all shows what does."
+    if "rimary config" in message:
+        return (
+            f"{first_line(error).rstrip('.')}; the main configuration is raspitrain's own: give "
+            "the folder of your YAML with --config-dir, and choose from it with group=option."
+        )
     if isinstance(error, HydraException | OmegaConfBaseException):
         return first_line(error)
     inside_hydra = _raised_inside_hydra(error)
@@ -88,6 +89,20 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
 NOT_A_NAME = ("null", "true", "false", "nan", "inf")
 
 
+HYDRAS = {"basic"}  # launcher and sweeper that run nothing in a process of its own
+
+
+def _several_values(word: str) -> str:
+    key, _, value = word.partition("=")
+    rule = every_key().get(key)
+    right = "" if rule is None else rule.right
+    if "list" in right:
+        return f"{word} is no list: write it in brackets, as in {key}=[{value}]."
+    several = f"{word} gives several values: add --multirun to run them one after another"
+    is_text = right.startswith("a text")
+    return several + (f", or if the comma belongs to it, '{key}=\"{value}\"'." if is_text else ".")
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -104,8 +119,14 @@ def _unknown_key(key: str, arguments: list[str]) -> str:
         return f"{key}={{…}} cannot take the place of a group: set its keys one by one, {key}.KEY=…"
     if key in known:
         return f"{key} is not there any more: another part of the command removes its group."
-    hint = did_you_mean(key, known) or "; --cfg job shows all keys."
-    return f"{key} is not a key of this configuration{hint}"
+    if "@" in key:
+        return (
+            f"{key} leads nowhere: the YAML that names it must begin with the line "
+            "# @package _global_."
+        )
+    if (sentence := keys_elsewhere(key)) is not None:
+        return sentence
+    return f"{key} is not a key of this configuration{said_elsewhere(key, known)}"
 
 
 def _unknown_key_of_search(key: str, arguments: list[str]) -> str:

@@ -16,6 +16,7 @@ from raspitrain.config.targets import check_names, resolve_target
 from raspitrain.config.watch import watched
 from raspitrain.errors import InputError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
+from raspitrain.paths import config_folder
 
 # Keys of a group that its target does not take: they say what becomes of what it gives.
 FOR_OTHERS = {"dataset": ("normalise",)}
@@ -105,5 +106,16 @@ def _fit_signature(
             and name not in supplied
         ]
         if missing:
-            raise InputError(f"{key}.{missing[0]} is missing: {values['_target_']} needs it.")
+            raise InputError(
+                f"{key}.{missing[0]} is missing: {values['_target_']} needs it"
+                f"{_ours_with(key, values['_target_'])}."
+            )
     return supplied
+
+
+def _ours_with(key: str, target: str) -> str:
+    """How a YAML may begin so that it need not repeat what one of ours says."""
+    for file in sorted((config_folder() / key).glob("*.yaml")):
+        if f"_target_: {target}\n" in file.read_text(encoding="utf-8"):
+            return f"; begin the YAML with 'defaults: [{file.stem}]' and say only what differs"
+    return ""

@@ -6,6 +6,7 @@ a `width` and mean different things by it.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,7 +32,8 @@ from raspitrain.nearest import did_you_mean
 RULES: dict[str, Rule] = {
     "seed": whole(0, most=2**32 - 1),
     "epochs": either(whole(1, most=10**8), AUTO),
-    "min_steps": whole(1, most=10**9),
+    "min_steps": either(whole(1, most=10**9), AUTO),
+    "max_minutes": number(above=0, most=10**6),
     "min_epochs": whole(1, most=10**8),
     "batch_size": either(whole(1, most=10**6), AUTO),
     "eval_every": either(whole(1), AUTO),
@@ -255,7 +257,11 @@ def _check_sections(config: Mapping[str, Any]) -> None:
             )
     for name in SECTIONS:
         if not isinstance(config.get(name), Mapping):
-            raise InputError(f"{name} must be a group of keys, not {_shown(config.get(name))}.")
+            keys = [key for key in RULES if key.startswith(f"{name}.")]
+            raise InputError(
+                f"{name} must be a group of keys, not {_shown(config.get(name))}: set one by one, "
+                f"as {', '.join(keys[:4])}."
+            )
     known = {*COMPONENTS, *OPTIONAL, *(key.split(".")[0] for key in RULES)}
     for name in config:
         if name == "experiment":
@@ -327,10 +333,36 @@ def _shown(value: Any) -> str:
     return word if len(word) <= 60 else word[:57] + "…"
 
 
+def _read(words: list[Any]) -> list[Any]:
+    """Numbers where the words are some."""
+    read: list[Any] = []
+    for word in words:
+        number = isinstance(word, str) and re.fullmatch(r"\s*[+-]?\d+(\.\d*)?(e-?\d+)?\s*", word)
+        text = word.strip() if isinstance(word, str) else word
+        read.append((float(text) if "." in text or "e" in text else int(text)) if number else text)
+    return read
+
+
 def _hint(key: str, rule: Rule, value: Any) -> str:
     if key == "dataset.path" and isinstance(value, int | float):
         return " (a name that reads like a number or like true needs ./ in front, as ./2024)"
     if isinstance(value, list) and any(isinstance(entry, bool) for entry in value):
         return " (yes, no, on and off are true and false in YAML: write 'yes' in quotes)"
+    if isinstance(value, bool) and rule.allows("yes"):
+        return " (yes, no, on, off, true and false are no text in YAML: write 'yes' in quotes)"
+    if isinstance(value, int | float) and rule.allows(str(value)):
+        return f" (in quotes it is a text: '{key}=\"{value}\"')"
+    if isinstance(value, float) and value.is_integer() and rule.allows(int(value)):
+        return f" (write {int(value)})"
+    if rule is FRACTION or key == "split.test":
+        share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", str(value))
+        if share and 1 <= float(share[1]) < 100:
+            return f" (a part of 1, so {float(share[1]):g} % is {float(share[1]) / 100:g})"
+    several = value.split(",") if isinstance(value, str) else value
+    if isinstance(value, str | list) and len(several) > 1 and all(map(rule.allows, _read(several))):
+        return (
+            " (several values are for a sweep: on the command line with --multirun, or below "
+            "hydra.sweeper.params in a YAML)"
+        )
     near = difflib.get_close_matches(str(value), rule.right.split(" or "), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -58,7 +58,8 @@ def recordings(
 ) -> Cases:
     """Return the windows of a folder of CSV files, one recording each, a column a channel.
 
-    The recordings are held in memory as float32, the windows are cut when they are gathered. The
+    The recordings are held in memory as float32 (float64 where a signal on a large offset would be
+    lost), the windows are cut when they are gathered. The
     windows of a recording are one group, so they never fall on both sides of a split; neither do
     recordings that hold the same samples. A window never bridges a gap, a step back of the clock,
     or a change of label or group.
@@ -266,7 +267,7 @@ class _Stream:
     Attributes
     ----------
     signals : np.ndarray
-        float32 (C, T).
+        (C, T), float32, or float64 where that would lose a small signal on a large offset.
     clock : Clock or None
     cuts : np.ndarray
         int64: samples at which a new stretch begins.
@@ -386,7 +387,10 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
         if part is one:
             signals.append(part.signals[:, inside])
             continue
-        signals.append(np.stack([np.interp(moments, own, row) for row in part.signals]))
+        dtype = part.signals.dtype
+        signals.append(
+            np.stack([np.interp(moments, own, row).astype(dtype) for row in part.signals])
+        )
         for cut in part.clock.cuts.tolist():
             keep &= (moments <= own[cut - 1]) | (moments >= own[cut])
     kept = np.flatnonzero(keep)
@@ -397,7 +401,7 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
     new = np.flatnonzero((np.diff(passed) > 0) | (np.diff(kept) > 1)) + 1
     return replace(
         one,
-        signals=np.concatenate(signals).astype(np.float32)[:, kept],
+        signals=np.concatenate(signals)[:, kept],
         clock=replace(one.clock, seconds=one.clock.seconds[places]),
         cuts=new,
         labels=None if one.labels is None else [one.labels[k] for k in places.tolist()],
@@ -442,6 +446,7 @@ class _Piece:
     stop: int
     label: str
     group: str
+    began: float | None = None  # in seconds of its recording, of one that is resampled
 
 
 class _Cut:
@@ -614,6 +619,7 @@ class _Cut:
                 inside = slice(piece.start, piece.stop)
                 new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
                 signals.append(new)
+                piece.began = float(clock.seconds[piece.start])
                 piece.start, piece.stop = start, start + new.shape[1]
                 start = piece.stop
             stream.signals = np.concatenate(signals, axis=1) if signals else stream.signals[:, :0]
@@ -701,6 +707,8 @@ class _Cut:
             what="recording",
             origins=tuple(self._origin(k) for k in range(len(self.streams))),
             origin_of=recording_of,
+            starts=start,
+            seconds=np.concatenate([self._seconds(*place) for place in places]),
             left_out=left_out,
             notes=(*notes, *self.notes),
             warnings=(*warnings, *self.warnings),
@@ -718,6 +726,15 @@ class _Cut:
             units=units,
             taken=taken,
         )
+
+    def _seconds(self, k: int, piece: _Piece, starts: np.ndarray) -> np.ndarray:
+        clock = self.streams[k].clock
+        if clock is None or clock.rate is None:
+            return np.full(len(starts), np.nan)
+        if piece.began is None:
+            return clock.seconds[starts]
+        assert self.rate is not None
+        return piece.began + (starts - piece.start) / self.rate
 
     def _origin(self, k: int) -> Origin:
         stream, pieces = self.streams[k], self.pieces[k]
@@ -796,7 +813,7 @@ class Windows:
     Parameters
     ----------
     samples : sequence of np.ndarray
-        The recordings, float32 (C, its own length).
+        The recordings, float32 or float64 (C, its own length).
     recording, start : np.ndarray
         (N,): where each window lies.
     """
@@ -812,11 +829,11 @@ class Windows:
         self._recording = recording
         self._start = start
         self.shape = (len(start), len(samples[0]), length)
-        self.dtype = np.dtype(np.float32)
+        self.dtype = np.result_type(*{signals.dtype for signals in samples})
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
         _, num_channels, length = self.shape
-        out = np.empty((len(indices), num_channels, length), dtype=np.float32)
+        out = np.empty((len(indices), num_channels, length), dtype=self.dtype)
         places = zip(self._recording[indices].tolist(), self._start[indices].tolist(), strict=True)
         for i, (recording, start) in enumerate(places):
             out[i] = self._samples[recording][:, start : start + length]
@@ -830,7 +847,7 @@ class Recording:
     Attributes
     ----------
     samples : np.ndarray
-        float32 (C, T); cells that are missing are NaN.
+        float32 (C, T), or float64 as in `recordings`; cells that are missing are NaN.
     channel_names : tuple of str
         C names.
     labels : list of str or None

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from raspitrain.config.build import build
 from raspitrain.config.profile import is_settled, with_profile
@@ -31,6 +32,7 @@ from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.model_size import make_within
 from raspitrain.run.observers import Observer
+from raspitrain.run.verdict import is_underfitted
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
@@ -41,6 +43,8 @@ from raspitrain.tuning.tune import Tuned, tune
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 # What a sentence about the size of a network may name.
 WIDTHS = ("width_mult", "width", "growth_rate")
+AUTO_STEPS = 600  # that `min_steps: auto` begins with
+CYCLES = 3  # of the schedule, each twice as long as the one before, that it may come to
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
 
 
@@ -54,7 +58,10 @@ class Prepared:
     normalisation: Normalisation
     training: Training
     epochs: int
-    schedule_epochs: int  # that the schedule is made for; a run that is resumed for longer has more
+    schedule_epochs: int  # that the schedule is made for; one resumed for longer has more
+    most_epochs: int  # that `go_on` may come to
+    max_seconds: float  # of training, likewise
+    make_schedule: Callable[[int], LRScheduler | None]  # from epochs; None where it has no end
     eval_every: int
     memory: Estimate
     tracker: Observer | None  # of the user's own
@@ -62,6 +69,31 @@ class Prepared:
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
+
+    def go_on(self) -> str | None:
+        """Where training has come to its end and too few of its cases are answered rightly, give it
+        another cycle of its schedule, twice as long as the one before (Loshchilov & Hutter,
+        arXiv:1608.03983), if there is room and time for it; say so.
+
+        What is decided depends on the training state alone, but for the seconds.
+        """
+        position, train = self.training.position, self.training.parts["train"]
+        accuracy = position.num_correct.item() / len(train)
+        more = 2 * self.schedule_epochs
+        after = self.epochs + more
+        if (
+            position.epochs_done != self.epochs
+            or after > self.most_epochs
+            or position.seconds * after / self.epochs > self.max_seconds
+            or not is_underfitted(accuracy, train.labels.numpy())
+        ):
+            return None
+        before, self.epochs, self.schedule_epochs = self.epochs, after, more
+        self.training.schedule = self.make_schedule(more) or self.training.schedule
+        return (
+            f"{100 * accuracy:.1f} % of the training cases are answered rightly after {before} "
+            f"epochs: training goes on for {more} more (min_steps=auto)"
+        )
 
 
 def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
@@ -97,8 +129,10 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         batch_size = 32 if num_train >= LARGE_SET else 16
     steps_per_epoch = math.ceil(num_train / batch_size)
     epochs = cfg.epochs
+    goes_on = epochs == "auto" and cfg.min_steps == "auto"
     if epochs == "auto":
-        epochs = max(cfg.min_epochs, math.ceil(cfg.min_steps / steps_per_epoch))
+        least = AUTO_STEPS if cfg.min_steps == "auto" else cfg.min_steps
+        epochs = max(cfg.min_epochs, math.ceil(least / steps_per_epoch))
     eval_every = math.ceil(epochs / EVALUATIONS) if cfg.eval_every == "auto" else cfg.eval_every
 
     torch.manual_seed(cfg.seed)  # initial weights and dropout
@@ -119,13 +153,19 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         raise InputError(f"model ({cfg.model._target_}) has nothing to train: no parameters.")
     optimizer = _made("optimizer", make_optimizer, parameter_groups(model))
     _expect("optimizer", optimizer, torch.optim.Optimizer)
-    make_schedule = build("schedule", cfg.schedule, allowed)
-    takes = inspect.signature(resolve_target("schedule", cfg.schedule._target_, allowed)).parameters
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
-    total_steps = {"total_steps": schedule_epochs * steps_per_epoch}
-    total_steps = total_steps if "total_steps" in takes else {}
-    schedule = _made("schedule", make_schedule, optimizer, **total_steps)
-    _expect("schedule", schedule, torch.optim.lr_scheduler.LRScheduler)
+    schedule_of = build("schedule", cfg.schedule, allowed)
+    takes = inspect.signature(resolve_target("schedule", cfg.schedule._target_, allowed)).parameters
+
+    def make_schedule(epochs: int) -> LRScheduler | None:
+        if "total_steps" not in takes:
+            return None
+        schedule = _made("schedule", schedule_of, optimizer, total_steps=epochs * steps_per_epoch)
+        return cast(LRScheduler, _expect("schedule", schedule, LRScheduler))
+
+    schedule = make_schedule(schedule_epochs) or _expect(
+        "schedule", _made("schedule", schedule_of, optimizer), LRScheduler
+    )
     augment = build("augment", cfg.augment, allowed)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
     estimate = partial(
@@ -164,9 +204,21 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
         with same_random_numbers():
             tracker = _expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
     return Prepared(
-        cases, split, data, normalisation, training, epochs, schedule_epochs, eval_every, memory,
-        tracker, notes,
-    )  # fmt: skip
+        cases=cases,
+        split=split,
+        data=data,
+        normalisation=normalisation,
+        training=training,
+        epochs=epochs,
+        schedule_epochs=schedule_epochs,
+        most_epochs=(2**CYCLES - 1) * epochs if goes_on and not training.in_one_step else epochs,
+        max_seconds=60 * cfg.max_minutes,
+        make_schedule=make_schedule,
+        eval_every=eval_every,
+        memory=memory,
+        tracker=tracker,
+        notes=notes,
+    )
 
 
 def settle_normalisation(cfg: DictConfig, cases: Cases, split: Split) -> tuple[str, list[str]]:

@@ -222,22 +222,21 @@ def _restored(
         epochs = _epochs(run["epochs"], changed.get("epochs"))
         built = cfg.copy()
         # What was settled when the run began, by the machine or by the size of the data.
-        built.epochs, built.eval_every, built.batch_size = (
-            epochs, run["eval_every"], run["batch_size"]
-        )  # fmt: skip
+        built.eval_every, built.batch_size = run["eval_every"], run["batch_size"]
         kind = state["normalise"]["kind"] if "normalise" in state else "channel"
         OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
             built.hardware.num_threads = int(run["tuned"]["threads"]["num_threads"])
-        check(_plain(built))
+        check(_plain(built) | {"epochs": epochs})
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
     built, profile = with_profile(built)
     prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
+    prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
             f"epochs={epochs} has no effect on this run: its model is fitted in one step."

@@ -153,7 +153,7 @@ def carry_on(job: Job, stop: StopSignals, *, show: bool = True) -> dict[str, Any
                 attempt(job.unwritten, "environment.json", lambda: write_environment(job))
                 whole = False
                 observers = _observers(job, screen, stop, monitor)
-                _train(job, observers, stop)
+                _train(job, observers, stop, screen)
                 whole = True
             except Stopped as error:
                 stopped, whole = error, True
@@ -224,7 +224,7 @@ def _observers(
     )
 
 
-def _train(job: Job, observers: Sequence[Observer], stop: StopSignals) -> None:
+def _train(job: Job, observers: Sequence[Observer], stop: StopSignals, screen: Screen) -> None:
     prepared = job.prepared
     assert job.tuned is not None
     config = OmegaConf.to_container(job.cfg, resolve=True)
@@ -236,16 +236,21 @@ def _train(job: Job, observers: Sequence[Observer], stop: StopSignals) -> None:
         for observer in observers:
             observer.step(step)
 
-    evaluations = prepared.training.evaluations(
-        prepared.epochs,
-        eval_every=prepared.eval_every,
-        on_step=on_step,
-        on_batch=stop.check,
-    )
     # Where patience was at its end already, the run was ended before it could say so.
-    while not job.has_no_patience and (evaluation := next(evaluations, None)) is not None:
-        for observer in observers:
-            observer.evaluation(evaluation)
+    while not job.has_no_patience:
+        evaluations = prepared.training.evaluations(
+            prepared.epochs,
+            eval_every=prepared.eval_every,
+            on_step=on_step,
+            on_batch=stop.check,
+        )
+        while not job.has_no_patience and (evaluation := next(evaluations, None)) is not None:
+            for observer in observers:
+                observer.evaluation(evaluation)
+        if job.has_no_patience or (words := prepared.go_on()) is None:
+            break
+        screen.epochs = prepared.epochs
+        screen.say(words)
     if job.has_no_patience:
         job.status = "stopped_early"
         job.reason = f"{job.cfg.patience} evaluations without a better validation accuracy"

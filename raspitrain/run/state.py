@@ -221,6 +221,7 @@ def _model_state(job: Job) -> dict[str, Any]:
     prepared = job.prepared
     return {
         "class_names": prepared.cases.class_names,
+        "data": job.data,
         "integer_labels": prepared.cases.integer_labels,
         "channel_names": prepared.cases.channel_names,
         "length": prepared.cases.signals.shape[2],

@@ -5,11 +5,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from raspitrain.errors import InputError, printable
 from raspitrain.use.engine import kernels
 from raspitrain.use.model import Model, load
+from raspitrain.use.signature import SUFFIX
 
 SECONDS = 1.0
 WARM_UP = 10
@@ -22,10 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Read a model file, prove it on this machine, time it, and say what it is.",
     )
     parser.add_argument("model", help="model.rpt, or the folder of a run")
+    parser.add_argument(
+        "--require-signature", metavar="FILE", help="ssh-keygen's file of allowed signers"
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
     try:
-        report = check(load(given.model))
+        report = check(load(given.model, allowed_signers=given.require_signature))
     except InputError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -45,6 +49,8 @@ def check(model: Model) -> dict:
         "bytes": model.num_bytes,
         "sha256": model.digest,
         "proved": True,
+        "signature": os.path.exists(model.path + SUFFIX),
+        "signer": model.signer,
         "network": network["kind"],
         "precision": network["precision"],
         "channels": model.channels,
@@ -55,6 +61,7 @@ def check(model: Model) -> dict:
         "hop": model.hop,
         "missing": given["missing"],
         "classes": model.classes,
+        "events": model.header["output"].get("events"),
         "kernels": kernels()[0],
         "working_bytes": model.engine.num_bytes,
         "windows_timed": len(milliseconds),
@@ -100,6 +107,25 @@ def _channel_lines(found: dict) -> list[tuple[str, str]]:
     ]
 
 
+def _event_lines(events: dict) -> Iterator[tuple[str, str]]:
+    """What calibrate settled, and what it could promise."""
+    classes = (events.get("calibration") or {}).get("classes", {})
+    for number, (name, threshold) in enumerate(events["thresholds"].items()):
+        text = f"{name} from {threshold:g} to below {events['releases'][name]:g}"
+        if name in classes:
+            own = classes[name]
+            text += (
+                f"; {own['false_alarms']} false alarms in {own['hours_without']:.3g} h, "
+                f"{own['missed']} of {own['events']} missed"
+            )
+        yield "" if number else "events", text
+    yield (
+        "",
+        f"means of {events['average']} windows, one each {events['hop']} samples, suppression "
+        f"{events['suppress_seconds']:g} s",
+    )
+
+
 def as_text(found: dict) -> str:
     """The same for a screen."""
     provenance = found["provenance"]
@@ -108,6 +134,7 @@ def as_text(found: dict) -> str:
     lines = [
         ("file", f"{found['file']}, {found['bytes'] / 1e6:.2f} MB"),
         ("sha256", found["sha256"]),
+        ("signed", _signature(found)),
         ("proof", "this machine gives the answers that the file expects"),
         ("network", f"{found['network']}, {found['precision']}"),
         *_channel_lines(found),
@@ -119,6 +146,8 @@ def as_text(found: dict) -> str:
             f"{found['kernels']}, {found['working_bytes'] / 1e3:.0f} kB of working memory",
         ),
     ]
+    if found["events"] is not None:
+        lines += _event_lines(found["events"])
     if "run" in provenance:
         lines.append(("run", f"{provenance['run']}, epoch {provenance.get('epoch')}"))
     metrics = provenance.get("metrics")
@@ -126,3 +155,11 @@ def as_text(found: dict) -> str:
     if isinstance(accuracy, float):
         lines.append(("tested", f"{100 * accuracy:.2f} % of the run's test part (as trained)"))
     return "\n".join(f"{name:10}{printable(str(text))}" for name, text in lines)
+
+
+def _signature(found: dict) -> str:
+    if found["signer"] is not None:
+        return f"by {found['signer']}"
+    if found["signature"]:
+        return f"{found['file']}{SUFFIX}, not checked: --require-signature FILE does"
+    return "no"

@@ -109,6 +109,7 @@ def settings_for(
     model: Model,
     rate: float | None,
     *,
+    hop: int | None = None,
     average: int | None = None,
     thresholds: Sequence[str] = (),
     releases: Sequence[str] = (),
@@ -121,6 +122,7 @@ def settings_for(
     Parameters
     ----------
     rate : samples a second, or None
+    hop : samples from a window to the next
     thresholds, releases : "0.8" for all classes, "walk=0.8" for one
     suppress : "2s", "500ms", or a number of samples
     background : classes without events
@@ -163,7 +165,7 @@ def settings_for(
         samples = in_samples(suppress, rate, "--suppress")
         quiet = samples / rate if rate is not None else samples
     changed = given or let_go or average != own.get("average")
-    changed = changed or (rate is not None and quiet != own.get("suppress_seconds"))
+    changed = changed or hop != own.get("hop") or quiet != own.get("suppress_seconds")
     return Settings(average, limits, below, quiet, None if changed else own.get("calibration"))
 
 

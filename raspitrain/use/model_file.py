@@ -250,6 +250,10 @@ def _check_output(given: object, network: dict) -> None:
     _names(given, "output", "classes", network["classes"])
     if not _is_number(given.get("temperature"), least=1e-6):
         raise InputError("output.temperature is not a number above 0")
+    if given.get("events") is not None:
+        from raspitrain.use.events_header import check_events  # seldom there, and a start is short
+
+        check_events(given["events"], given["classes"])
 
 
 def _is_number(value: object, least: float = float("-inf")) -> bool:

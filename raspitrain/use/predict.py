@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TextIO
 
 from raspitrain.errors import InputError, no_formula, printable
@@ -24,9 +24,15 @@ from raspitrain.use.arrays import (
 )
 from raspitrain.use.figures import as_text, figures
 from raspitrain.use.model import Model, Prediction, load
-from raspitrain.use.recording import Recording, look_at_time, read_recording
+from raspitrain.use.recording import (
+    CSV_SUFFIXES,
+    Recording,
+    find_files,
+    look_at_time,
+    open_text,
+    read_recording,
+)
 
-CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = (*CSV_SUFFIXES, *ARRAY_SUFFIXES, TS_SUFFIX)
 FORMATS = ("text", "csv", "ndjson")
 
@@ -84,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--output", help="file instead of the screen")
     parser.add_argument(
+        "--require-signature", metavar="FILE", help="ssh-keygen's file of allowed signers"
+    )
+    parser.add_argument(
         "--misclassified", help="CSV file of the windows that are wrong, where labels are known"
     )
     given = parser.parse_args(arguments)
@@ -102,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(given: argparse.Namespace) -> None:
-    model = load(given.model)
+    model = load(given.model, allowed_signers=given.require_signature)
     if given.hop is not None and given.hop < 1:
         raise InputError(f"--hop is {given.hop}, but must be 1 or more.")
     if given.rate is not None and not 0 < given.rate < 1e9:
@@ -160,12 +169,12 @@ def predict_files(
         if path.lower().endswith(ARRAY_SUFFIXES):
             yield from _case_rows(model, path, read_arrays(model, path, path))
         elif path.lower().endswith(TS_SUFFIX):
-            with _opened(path) as file:
+            with open_text(path) as file:
                 yield from _case_rows(model, path, read_ts(model, path, file))
         elif path == "-":
             yield from _standard_input(model, hop, rate, label_column, time_column)
         else:
-            with _opened(path) as file:
+            with open_text(path) as file:
                 recording = read_recording(
                     model, file, source=path, label_column=label_column, time_column=time_column
                 )
@@ -235,32 +244,8 @@ def _case_rows(model: Model, source: str, cases: Iterator[Case]) -> Iterator[Row
 
 def _expanded(model: Model, files: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Every file, and the class that its folder is named after."""
-    for given in files:
-        if given != "-" and not os.path.exists(given):
-            raise InputError(f"there is no file {given}.")
-        if not os.path.isdir(given):
-            yield given, None
-            continue
-        found = sorted(
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(given)
-            for name in names
-            if name.lower().endswith(SUFFIXES) and name[0] != "."
-        )
-        if not found:
-            raise InputError(f"{given} holds no recordings ({', '.join(SUFFIXES)}).")
-        for path in found:
-            folder = os.path.basename(os.path.dirname(path))
-            yield path, folder if folder in model.classes else None
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[TextIO]:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    for path, folder in find_files(files, SUFFIXES):
+        yield path, folder if folder in model.classes else None
 
 
 def _write(

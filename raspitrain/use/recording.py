@@ -1,13 +1,18 @@
 """Recordings as a logger leaves them: CSV, line by line, into the channels of a model."""
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from typing import TextIO
 
 from raspitrain.errors import InputError
 from raspitrain.use.clock import Clock, check_rate
 from raspitrain.use.columns import LONGEST_LINE, Columns, LineError, separator_of, split_line
 from raspitrain.use.model import Model
+
+CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
 class Recording:
@@ -50,6 +55,43 @@ class Recording:
         edges = [0, *self.cuts, len(self)]
         for begin, end in pairwise(edges):
             yield from range(begin, end - length + 1, hop)
+
+
+@contextmanager
+def open_text(path: str) -> Iterator[TextIO]:
+    """A file of text; what cannot be read is an InputError."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def find_files(given: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
+    """Every file that is given or lies in a folder that is, and the name of the folder that it was
+    found in; None where it was given itself.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or a folder holds none.
+    """
+    for path in given:
+        if path != "-" and not os.path.exists(path):
+            raise InputError(f"there is no file {path}.")
+        if not os.path.isdir(path):
+            yield path, None
+            continue
+        found = sorted(
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(path)
+            for name in names
+            if name.lower().endswith(suffixes) and name[0] != "."
+        )
+        if not found:
+            raise InputError(f"{path} holds no recordings ({', '.join(suffixes)}).")
+        for file in found:
+            yield file, os.path.basename(os.path.dirname(os.path.abspath(file)))
 
 
 def read_recording(

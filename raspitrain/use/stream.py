@@ -109,8 +109,8 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
     rate = given.rate or model.rate
     hop = hop_of(model, given.hop, rate)
     settings = settings_for(
-        model, rate, average=given.average, thresholds=given.threshold, releases=given.release,
-        suppress=given.suppress, background=given.background,
+        model, rate, hop=hop, average=given.average, thresholds=given.threshold,
+        releases=given.release, suppress=given.suppress, background=given.background,
     )  # fmt: skip
     keeper = _keeper(model, given)
     server = None
@@ -154,7 +154,8 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
 def hop_of(model: Model, text: str | None, rate: float | None) -> int:
     """Samples from a window to the next."""
     if text is None:
-        return model.hop
+        events = model.header["output"].get("events") or {}
+        return int(events.get("hop", model.hop))
     samples = round(in_samples(text, rate, "--hop"))
     if samples < 1:
         raise InputError(f"--hop is {text!r}, but must be 1 sample or more.")

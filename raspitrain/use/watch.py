@@ -140,6 +140,7 @@ class Watcher:
             if columns.named and self._is_header(columns, cells):
                 self.restart("restart")
                 self._fresh = True
+                self._clock = self._new_clock(columns)
                 return
             if self._fresh:
                 self._fresh = False
@@ -181,11 +182,13 @@ class Watcher:
         if may_be_cut and not columns.named:
             return  # the next line says how many columns there are
         self._columns, self._separator = columns, separator
-        if columns.time is not None:
-            self._clock = Clock(columns.ticks, self.rate)
+        self._clock = self._new_clock(columns)
         self._fresh = columns.named
         if not columns.named:
             self.line(text, number)
+
+    def _new_clock(self, columns: Columns) -> Clock | None:
+        return None if columns.time is None else Clock(columns.ticks, self.rate)
 
     def _bad(self, number: int, why: str) -> None:
         self._report("bad_line", line=number, why=why)

@@ -1,0 +1,92 @@
+"""Words that are understood though Hydra would not, and files that would go unread."""
+
+import sys
+
+import pytest
+from conftest import process_as_it_was
+
+from raspitrain.cli.data import main as show_data
+from raspitrain.cli.main import main
+from raspitrain.cli.words import as_meant
+
+ROWS = "".join(f"{0.02 * k:.2f},{k * k % 7},{k * k % 5}\n" for k in range(64))
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch, capsys):
+    """said("--version") -> the exit code and what was printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, do=main):
+        monkeypatch.setattr(sys, "argv", ["raspitrain", *words])
+        code = do()
+        shown = capsys.readouterr()
+        return code, shown.out + shown.err
+
+    with process_as_it_was():
+        yield run
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["2024", "1_1", "1e3", "true", "p#1", "a+b~c", "Schlüssel ü", "rec (1)", "lr=0.1", "x[1]",
+     "$HOME", "50%", "my data", "a:b", "it's", "a&b", "ends\\"],
+)  # fmt: skip
+def test_a_folder_may_be_called_anything(name, said, tmp_path):
+    for label in ("walk", "run"):
+        for number in range(3):
+            file = tmp_path / name / label / f"{number}.csv"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"time,x,y\n{ROWS}99.9,{label == 'run':d},{number}\n")
+    words = ("dataset=recordings", f"dataset.path={name}", "dataset.length=16")
+    code, shown = said(*words, "dataset.stride=16", "split.test=0.4", do=show_data)
+    assert code == 0, shown
+    assert "6 recordings of 2 classes" in shown
+
+
+def test_only_what_can_be_read_in_one_way_is_put_into_quotes():
+    kept = ["epochs=5", "batch_size=8,16", "dataset.columns=[a b", "dataset.path='x", "seed=${x"]
+    assert as_meant([*kept, "--cfg", "job"]) == [*kept, "--cfg", "job"]
+    assert as_meant(["dataset.path=a (1)"]) == ['dataset.path="a (1)"']
+
+
+def test_the_version_is_that_of_raspitrain(said):
+    assert said("--version") == (0, "raspitrain 0.1.0\n")
+
+
+@pytest.mark.parametrize("name", ["dataset/recordings.yaml", "experiment/blog.yaml", "config.yaml"])
+def test_yaml_with_the_name_of_one_of_ours_is_never_passed_over(name, said, tmp_path):
+    file = tmp_path / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("epochs: 1\n")
+    code, shown = said("--config-dir", "mine", "epochs=1")
+    assert code == 2
+    assert f"mine/{name} has the name of one of raspitrain's own" in shown
+
+
+def test_a_sweep_that_a_yaml_describes_is_not_run_as_one_run(said, tmp_path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "night.yaml").write_text(
+        '# @package _global_\nhydra: {sweeper: {params: {batch_size: "8,16"}}}\n'
+    )
+    (folder / "listed.yaml").write_text("# @package _global_\nbatch_size: [8, 16]\n")
+    code, shown = said("--config-dir", "mine", "experiment=night")
+    assert code == 2
+    assert "hydra.sweeper.params (batch_size), which a YAML sets, are for sweeps" in shown
+    assert "add --multirun" in shown
+    code, shown = said("--config-dir", "mine", "experiment=listed")
+    assert code == 2
+    assert "several values are for a sweep" in shown
+
+
+def test_yaml_that_lacks_a_key_is_told_how_to_lean_on_ours(said, tmp_path):
+    folder = tmp_path / "mine" / "dataset"
+    folder.mkdir(parents=True)
+    target = "_target_: raspitrain.data.recordings.recordings\n"
+    (folder / "watch.yaml").write_text(f"{target}path: data\n")
+    code, shown = said("--config-dir", "mine", "dataset=watch")
+    assert code == 2
+    assert "begin the YAML with 'defaults: [recordings]'" in shown
+    (folder / "watch.yaml").write_text("defaults: [recordings]\npath: nowhere\n")
+    assert "nowhere does not exist" in said("--config-dir", "mine", "dataset=watch")[1]
