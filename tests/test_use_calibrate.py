@@ -187,6 +187,9 @@ def test_what_was_learnt_from_is_left_out(motions, tmp_path, capsys):  # noqa: F
     assert "was trained on recordings of" in run_calibrate(
         capsys, tmp_path / "alone.rpt", *words, code=2
     )
+    shutil.copytree(data, tmp_path / "copy")
+    calibrate([str(word) for word in (run, tmp_path / "copy", *words[1:])])
+    assert "8 of 10 recordings have the names and lengths" in capsys.readouterr().err
 
 
 def test_folders_that_are_no_class_hold_nothing_of_any(motions, tmp_path, capsys):  # noqa: F811

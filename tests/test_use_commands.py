@@ -537,6 +537,17 @@ def test_the_first_word_names_a_command(model, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["proved"] is True
 
 
+@pytest.mark.parametrize("words", [["epochs=1"], ["strem"], ["export", "runs/a"]])
+def test_what_training_needs_is_named_where_it_is_not(words):
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "raspitrain", *words],
+        capture_output=True, text=True, cwd=REPOSITORY, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "is not installed, and training needs it" in done.stderr
+
+
 @pytest.mark.parametrize(("word", "meant"), [("chekc", "check"), ("predcit", "predict")])
 def test_a_mistyped_command_names_the_nearest(monkeypatch, capsys, word, meant):
     monkeypatch.setattr(sys, "argv", ["raspitrain", word, "a"])

@@ -10,6 +10,7 @@ from raspitrain.use.__main__ import COMMANDS as USE_COMMANDS
 COMMANDS = USE_COMMANDS | {
     "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
+    "evaluate": "raspitrain.evaluate",
     "export": "raspitrain.export.__main__",
     "report": "raspitrain.report.__main__",
     "track": "raspitrain.track.__main__",

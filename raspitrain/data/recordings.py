@@ -450,6 +450,7 @@ class _Piece:
     stop: int
     label: str
     group: str
+    began: float | None = None  # in seconds of its recording, of one that is resampled
 
 
 class _Cut:
@@ -622,6 +623,7 @@ class _Cut:
                 inside = slice(piece.start, piece.stop)
                 new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
                 signals.append(new)
+                piece.began = float(clock.seconds[piece.start])
                 piece.start, piece.stop = start, start + new.shape[1]
                 start = piece.stop
             stream.signals = np.concatenate(signals, axis=1) if signals else stream.signals[:, :0]
@@ -709,6 +711,8 @@ class _Cut:
             what="recording",
             origins=tuple(self._origin(k) for k in range(len(self.streams))),
             origin_of=recording_of,
+            starts=start,
+            seconds=np.concatenate([self._seconds(*place) for place in places]),
             left_out=left_out,
             notes=(*notes, *self.notes),
             warnings=(*warnings, *self.warnings),
@@ -726,6 +730,15 @@ class _Cut:
             units=units,
             taken=taken,
         )
+
+    def _seconds(self, k: int, piece: _Piece, starts: np.ndarray) -> np.ndarray:
+        clock = self.streams[k].clock
+        if clock is None or clock.rate is None:
+            return np.full(len(starts), np.nan)
+        if piece.began is None:
+            return clock.seconds[starts]
+        assert self.rate is not None
+        return piece.began + (starts - piece.start) / self.rate
 
     def _origin(self, k: int) -> Origin:
         stream, pieces = self.streams[k], self.pieces[k]
