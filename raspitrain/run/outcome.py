@@ -57,9 +57,9 @@ def write_environment(job: Job) -> None:
 
 def write_table(job: Job) -> None:
     """Add the rows to metrics.csv; what a full card does not take is added by a later call."""
-    told = "metrics.csv" in job.unwritten
+    was_missing = "metrics.csv" in job.unwritten
     attempt(job.unwritten, "metrics.csv", job.table.write)
-    if not told and (error := job.unwritten.get("metrics.csv")) is not None:
+    if not was_missing and (error := job.unwritten.get("metrics.csv")) is not None:
         log.warning(
             "metrics.csv cannot be written (%s): its rows are kept and written when they can be",
             reason(error),

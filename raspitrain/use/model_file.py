@@ -222,7 +222,7 @@ def _check_input(given: object, network: dict) -> None:
         and len(units) == channels
         and all(unit is None or isinstance(unit, str) for unit in units)
     ):
-        raise InputError("input.units is not a text or null for each channel")
+        raise InputError("input.units is not a string or null for each channel")
     if given.get("missing") not in MISSING:
         raise InputError(f"input.missing is none of {', '.join(MISSING)}")
     quantiles = given.get("quantiles")
