@@ -138,6 +138,9 @@ def _calibrate(given: argparse.Namespace) -> None:
     write_atomic(f"{stem}.det.svg", as_picture(points, budget).encode())
     write_with_events(model.path, output, _events(found, settings, hop, given, tracks))
     print(f"{output}: stream takes these thresholds by itself; {stem}.det.csv, {stem}.det.svg")
+    folder = os.path.dirname(output) or "."
+    if os.path.exists(os.path.join(folder, "report.html")):
+        print(f"On the run's page: raspitrain report {folder}")
 
 
 # ---------------------------------------------------------------- recordings
