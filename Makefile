@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-long test-browser test-pi lint bench bench-a76 clean
+.PHONY: help train sweep test test-long test-browser test-pi lint wheels bench bench-a76 clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: .venv/installed-dev ## style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+wheels: .venv/bin/python ## dist/raspitrain_use-…whl: models used without torch, numpy, compiler (PC and Pi)
+	$(BIN)/python packaging/use_wheel.py $(ARGS)
 
 bench: .venv/installed-bench ## our speed beside the plain loop, Lightning and skorch; see benchmarks/README.md
 	for name in step_time frameworks busy_neighbour time_to_accuracy data_size start_up; do \

@@ -37,7 +37,7 @@ from raspitrain.sweep.sweep import (
     SweepEnd,
     SweepRun,
     check_threads,
-    go_on_command,
+    resume_command,
 )
 
 MOST_JOBS = 10_000
@@ -136,7 +136,7 @@ def grid(overrides: Sequence[Override]) -> dict[str, list[str]]:
             "--multirun."
         )
     if (num_jobs := math.prod(map(len, values.values()))) > MOST_JOBS:
-        raise InputError(f"These are {num_jobs} jobs: a sweep has {MOST_JOBS} at the most.")
+        raise InputError(f"These are {num_jobs} jobs: a sweep has {MOST_JOBS} at most.")
     return values
 
 
@@ -192,7 +192,7 @@ class ProcessLauncher(Launcher):
         stopped = self.sweep_run.stopped_by is not None or self.sweep_run.gave_up
         # A Ctrl-C may come too late to stop anything; a search goes on unless it is stopped.
         if stopped and (self.more_to_come or not all(job.finished for job in jobs)):
-            self._say_how_to_go_on()
+            self._say_how_to_resume()
         returns = [
             _job_return(job, cfg, overrides)
             for job, cfg, overrides in zip(jobs, configs, words, strict=True)
@@ -267,7 +267,7 @@ class ProcessLauncher(Launcher):
             check_threads(given, num_parallel, given_by="OMP_NUM_THREADS")
         return cfg
 
-    def _say_how_to_go_on(self) -> NoReturn:
+    def _say_how_to_resume(self) -> NoReturn:
         """After a Ctrl-C, or where one job's failure is to end it all."""
         assert self.sweep_run is not None
         self.sweep_run.close()
@@ -277,7 +277,7 @@ class ProcessLauncher(Launcher):
         why = "launcher.fail_fast=true" if number is None else signal.Signals(number).name
         say(
             f"stopped by {why}: {done} of {len(sweep.jobs)} jobs have finished and will not be run "
-            f"again; to go on: {go_on_command(sweep)}"
+            f"again; to resume: {resume_command(sweep)}"
         )
         raise SweepEnd(1 if number is None else 128 + number)
 

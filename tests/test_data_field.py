@@ -720,3 +720,20 @@ def test_words_that_yaml_reads_in_its_own_way_are_refused_with_the_remedy(
     done = command("data", "dataset=recordings", *words)
     assert done.returncode == 2
     assert part in done.stderr
+
+
+def test_a_small_signal_on_a_large_offset_is_not_lost(tmp_path):
+    wave = np.sin(np.arange(LENGTH) / 5)
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("time,pressure,ax", MS, [f"{1e8 + v:.4f}" for v in (k + 1) * wave], x[0])
+
+    cases = load(make(tmp_path, text_of))
+    factor = {"walk": 1, "run": 2}
+    for case, label in enumerate(cases.labels[:4]):
+        pressure = cases.signals[np.array([case])][0, 0]
+        start = 64 * (case % 3)
+        expected = factor[cases.class_names[label]] * wave[start : start + 64]
+        assert np.allclose(pressure - 1e8, expected, atol=1e-4)
+    assert any("'pressure' varies by" in warning for warning in cases.taken.warnings)
+    assert load(tmp_path, columns=["ax"]).signals.dtype == np.float32

@@ -22,7 +22,7 @@ FLOORS = (
     ("export",),
     ("run",),
     ("track",),
-    ("predict", "check", "stream", "calibrate", "api", "export.__main__"),
+    ("predict", "check", "sign", "stream", "calibrate", "api", "evaluate", "export.__main__"),
     ("sweep",),
     ("doctor",),
     ("cli",),

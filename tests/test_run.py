@@ -24,7 +24,7 @@ from raspitrain.run.run import run
 FILES = {
     "config.yaml", "data.csv", "overrides.yaml", "environment.json", "metrics.csv", "summary.json",
     "accuracy.png", "loss.png", "confusion_matrix.png", "best.pt", "last.pt", "run.log",
-    "telemetry.csv", "report.html", "model.rpt",
+    "telemetry.csv", "report.html", "model.rpt", "misclassified.csv",
 }  # fmt: skip
 
 

@@ -169,6 +169,7 @@ def test_another_rate_is_refused(recording, tmp_path, capsys):
     assert "--rate" in refused(capsys, predict, timed, file)
     assert "25 samples a second" in refused(capsys, predict, timed, file, "--rate", "25")
     assert len(predicted(capsys, timed, file, "--rate", "50")) == 3
+    assert len(predicted(capsys, timed, file, "--rate", "50", "--hop", "0.5s")) == 3
 
 
 def test_folders_named_after_classes_are_labels(model, recording, tmp_path, capsys):
@@ -535,6 +536,17 @@ def test_the_first_word_names_a_command(model, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["raspitrain", "check", str(model), "--json"])
     assert raspitrain() == 0
     assert json.loads(capsys.readouterr().out)["proved"] is True
+
+
+@pytest.mark.parametrize("words", [["epochs=1"], ["strem"], ["export", "runs/a"]])
+def test_what_training_needs_is_named_where_it_is_not(words):
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "raspitrain", *words],
+        capture_output=True, text=True, cwd=REPOSITORY, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "is not installed, and training needs it" in done.stderr
 
 
 @pytest.mark.parametrize(("word", "meant"), [("chekc", "check"), ("predcit", "predict")])

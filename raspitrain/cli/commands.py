@@ -5,16 +5,14 @@ from collections.abc import Sequence
 
 from raspitrain.errors import printable
 from raspitrain.stop import say
+from raspitrain.use.__main__ import COMMANDS as USE_COMMANDS
 
-COMMANDS = {
-    "calibrate": "raspitrain.calibrate",
-    "check": "raspitrain.check",
+COMMANDS = USE_COMMANDS | {
     "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
+    "evaluate": "raspitrain.evaluate",
     "export": "raspitrain.export.__main__",
-    "predict": "raspitrain.predict",
     "report": "raspitrain.report.__main__",
-    "stream": "raspitrain.stream",
     "track": "raspitrain.track.__main__",
 }
 
@@ -54,7 +52,7 @@ def run_named(words: Sequence[str]) -> int | None:
         return 2
     hint = did_you_mean(name, COMMANDS) or "."
     say(
-        f"error: {printable(name)!r} is neither a command ({', '.join(COMMANDS)}) nor "
+        f"error: {printable(name)!r} is neither a command ({', '.join(sorted(COMMANDS))}) nor "
         f"key=value{hint}"
     )
     return 2

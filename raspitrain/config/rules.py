@@ -280,8 +280,8 @@ def _check_sections(config: Mapping[str, Any]) -> None:
             raise InputError(f"{key} is missing: every run needs it ({RULES[key].right}).")
     rule = RULES["allowed_targets"]
     if not rule.allows(config["allowed_targets"]):
-        shown = _shown(config["allowed_targets"])
-        raise InputError(f"allowed_targets must be {rule.right}, not {shown}.")
+        value = _shown(config["allowed_targets"])
+        raise InputError(f"allowed_targets must be {rule.right}, not {value}.")
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -343,8 +343,8 @@ def _check_hardware(hardware: Mapping[str, Any]) -> None:
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "…"
+    word = repr(value)
+    return word if len(word) <= 60 else word[:57] + "…"
 
 
 def _read(words: list[Any]) -> list[Any]:

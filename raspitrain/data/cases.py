@@ -6,6 +6,8 @@ are only ever read a block at a time.
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
@@ -17,6 +19,7 @@ from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
 CASE_COPIES = 3
+_fewest_classes = ContextVar("fewest_classes", default=2)
 BLOCK_BYTES = 8 << 20  # of a block in float64: large enough to be fast, small on any board
 
 
@@ -221,7 +224,7 @@ def encode_labels(
             f"{source}: case {int(np.argmax(codes == names.index('')))} has an empty label; "
             "give every case a class."
         )
-    if len(names) < 2:
+    if len(names) < _fewest_classes.get():
         raise InputError(
             f"{source}: all {num_cases} cases have the label '{names[0]}'; "
             "there must be at least two classes."
@@ -234,6 +237,16 @@ def encode_labels(
     rank = np.empty(len(names), dtype=np.int64)
     rank[order] = np.arange(len(names))
     return rank[codes], tuple(names[k] for k in order)
+
+
+@contextmanager
+def one_class_will_do() -> Iterator[None]:
+    """Within the block data may have one class: they are for a model that is trained already."""
+    token = _fewest_classes.set(1)
+    try:
+        yield
+    finally:
+        _fewest_classes.reset(token)
 
 
 def name_unique(values: np.ndarray, *, source: str, what: str) -> tuple[list[str], np.ndarray]:

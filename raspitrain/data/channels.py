@@ -8,13 +8,15 @@ import numpy as np
 
 from raspitrain.data.clock import Clock, read_clock
 from raspitrain.data.columns import Facts, is_time_name, judge, look_at, units_of
-from raspitrain.data.csv_file import Column, Table, locate, read_table
+from raspitrain.data.csv_file import Column, Table, locate
+from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import is_missing, position_name
 from raspitrain.data.time_names import unit_by_name
 from raspitrain.errors import InputError
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
+LEAST_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class SensorFile:
     Attributes
     ----------
     table : Table
-        Of which columns of numbers are float32, but for those that may be time.
+        Of which columns of numbers are float32, but for those that may be time, and signals on an
+        offset so large that float32 could not hold them.
     facts : list of Facts
         Of each column.
     label, group : int or None
@@ -88,7 +91,7 @@ class Chosen:
 def read_file(path: Path, asked: Asked) -> SensorFile:
     """Read a file and see how its columns behave."""
     as_text = [name for name in (asked.label_column, asked.group_column) if name is not None]
-    table = read_table(path, as_text=as_text, skip_lines=asked.skip_lines)
+    table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
     label = _place(table, asked.label_column, "label_column")
     group = _place(table, asked.group_column, "group_column")
     if label is not None and len(table.columns[label].words) > 1000:
@@ -102,10 +105,9 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     facts = [look_at(column, changes) for column in table.columns]
     for column, fact in zip(table.columns, facts, strict=True):
         if column.kind == "number" and not (is_time_name(column.name) or fact.rises or fact.even):
-            with np.errstate(over="ignore", invalid="ignore"):
-                column.values = column.values.astype(np.float32)
-        elif column.kind == "number":
-            column.values = np.ascontiguousarray(column.values)
+            column.values = _in_few_bytes(column.values)
+        if column.kind == "number" and column.values.base is not None:
+            column.values = column.values.copy()  # or it would keep the whole table
     return SensorFile(table, facts, label, group)
 
 
@@ -173,6 +175,7 @@ def choose(
             warnings.append(f"channel '{name}', asked for in dataset.columns: {why}")
     for file, own in zip(files, places, strict=True):
         _check_numbers(file, own)
+    warnings += _large_offsets(files, places, names)
     return Chosen(names, units_of(units, names), places, clocks, left_out, warnings)
 
 
@@ -281,6 +284,26 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         )
 
 
+def _large_offsets(
+    files: Sequence[SensorFile], places: Sequence[Sequence[int]], names: Sequence[str]
+) -> list[str]:
+    warnings = []
+    for k, name in enumerate(names):
+        for file, own in zip(files, places, strict=True):
+            values = column_values(file.table.columns[own[k]])
+            if values.dtype == np.float32:
+                continue
+            known = values[np.isfinite(values)]
+            warnings.append(
+                f"channel '{name}' varies by {np.ptp(known):.3g} about {np.median(known):.6g} "
+                f"(in {file.path.name}), where float32 has steps of "
+                f"{float(np.spacing(np.float32(np.median(known)))):.3g}: it is trained on in "
+                "float64, but predict reads float32; take the offset off in the files"
+            )
+            break
+    return warnings
+
+
 def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
     """Where the column of time is in each file; None where there is none."""
     if asked.time_column is False:
@@ -345,6 +368,21 @@ def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarr
 
 
 def column_values(column: Column) -> np.ndarray:
-    """A channel's samples, float32 (T,)."""
+    """A channel's samples (T,), float32 where that holds them."""
+    return column.values if column.values.dtype == np.float32 else _in_few_bytes(column.values)
+
+
+def _in_few_bytes(values: np.ndarray) -> np.ndarray:
+    """float32, or as they are where that has fewer than `LEAST_STEPS` steps in their range."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return column.values.astype(np.float32)
+        small = values.astype(np.float32)
+    known = small[np.isfinite(small)]
+    if not len(known):
+        return small
+    step = float(np.spacing(np.abs(known).max()))
+    if step < 1e-6 * float(np.ptp(known)):
+        return small  # as almost always
+    inner = values[np.isfinite(small)]
+    if (spread := float(np.ptp(inner))) == 0 or step * LEAST_STEPS < spread:
+        return small
+    return values

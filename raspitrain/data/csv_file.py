@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data import dates, layout
+from raspitrain.data import csv_rows, dates, layout
 from raspitrain.data.layout import Layout, NoTableError, is_missing
 from raspitrain.data.npy_file import open_file
 from raspitrain.errors import InputError, input_error
@@ -26,6 +26,7 @@ from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
 
 BLOCK_BYTES = 1 << 20
+LEAST_FOR_C = 1 << 18  # bytes; below that, compiling the reader would take longer than reading
 MAX_LINE = 1 << 20  # bytes; no logger writes longer lines, a hostile file may
 HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
 HEAD_BYTES = 4 << 20
@@ -73,6 +74,8 @@ class Table:
         (row, line): from that row on, lines are counted from there.
     notes : list of str
         What was passed over, each a clause such as "4 lines before the table".
+    rate : float or None
+        Samples a second, where the file says it and has no column of time.
     """
 
     path: Path
@@ -80,6 +83,7 @@ class Table:
     named: bool
     breaks: list[tuple[int, int]]
     notes: list[str] = field(default_factory=list)
+    rate: float | None = None
 
     @property
     def num_rows(self) -> int:
@@ -208,12 +212,9 @@ class _Blocks:
                     data = data.replace(end, b"\n")
             cut = data.rfind(b"\n") + 1
             block, self._rest = data[:cut], data[cut:] + held
-            longest = len(self._rest) > MAX_LINE
-            if longest or any(len(line) > MAX_LINE for line in _long_lines(block)):
-                at = 0 if longest else next(
-                    k for k, line in enumerate(block.split(b"\n")) if len(line) > MAX_LINE
-                )  # fmt: skip
-                number += block.count(b"\n") if longest else at
+            too_long = _too_long(block)
+            if too_long is not None or len(self._rest) > MAX_LINE:
+                number += block.count(b"\n", 0, too_long)
                 raise InputError(
                     f"{self._path}, line {number} is longer than {MAX_LINE} bytes; the file is not "
                     "a recording in CSV."
@@ -228,9 +229,15 @@ class _Blocks:
                 yield rest + b"\n"
 
 
-def _long_lines(block: bytes) -> list[bytes]:
-    """The lines of a block, if any can be too long."""
-    return block.split(b"\n") if len(block) > MAX_LINE else []
+def _too_long(block: bytes) -> int | None:
+    """Where the first line begins that is longer than `MAX_LINE`, if there is one."""
+    start = 0
+    while len(block) - start > MAX_LINE + 1:
+        end = block.rfind(b"\n", start, start + MAX_LINE + 1)
+        if end < 0:
+            return start
+        start = end + 1
+    return None
 
 
 def _written_bytes(raw: io.FileIO) -> tuple[int, int]:
@@ -262,14 +269,16 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
             f"{path} has {len(found.names)} columns, more than {MOST_COLUMNS}; a recording has one "
             "for each channel, and a line for each sample."
         )
-    rows = _Rows(path, found, _text_positions(found, as_text))
+    fast = blocks.num_written >= LEAST_FOR_C
+    rows = _Rows(path, found, _text_positions(found, as_text), fast=fast)
     for block in (*head, *iterator):
         rows.take(block)
     table = rows.finish()
     if found.passed_over:
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
-        table.notes.append(f"{rows.num_comments} comments")
+        many = "" if rows.num_comments == 1 else "s"
+        table.notes.append(f"{rows.num_comments} comment{many}")
     if blocks.num_blank:
         cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
         table.notes.append(f"{blocks.num_blank} NUL or erased bytes at the end{cut}")
@@ -309,7 +318,7 @@ def _text_positions(found: Layout, as_text: Collection[str | int]) -> frozenset[
 class _Rows:
     """The rows of a file, as they come."""
 
-    def __init__(self, path: Path, found: Layout, texts: frozenset[int]) -> None:
+    def __init__(self, path: Path, found: Layout, texts: frozenset[int], *, fast: bool) -> None:
         self.path = path
         self.layout = found
         self.width = len(found.names)
@@ -321,7 +330,7 @@ class _Rows:
         apart = {*self.texts, *self.times}
         self.numeric = [p for p in range(self.width) if p not in apart]
         self.values = array("d")
-        self.looks = [0] * self.width
+        self.looks = np.zeros(self.width, dtype=np.int32)
         self.wrong: dict[int, tuple[int, int, str]] = {}
         self.breaks: list[tuple[int, int]] = []
         self.num_rows = 0
@@ -329,13 +338,78 @@ class _Rows:
         self.num_comments = 0
         self._pick = _picker(self.numeric)
         self._free = available_memory()
+        self._reader = self._fast_reader() if fast else None
+
+    def _fast_reader(self) -> csv_rows.Reader | None:
+        found = self.layout
+        if found.stamped or found.paired or found.ended or found.separator == " ":
+            return None
+        kinds = [
+            csv_rows.WORD if p in self.texts else csv_rows.STAMP if p in self.times
+            else csv_rows.NUMBER
+            for p in range(self.width)
+        ]  # fmt: skip
+        loaded = csv_rows.library()
+        return None if loaded is None else csv_rows.Reader(loaded, found.separator, kinds)
 
     def take(self, block: bytes) -> None:
         """Read a block of whole lines."""
-        text = block.decode()
-        if "\0" in text:
-            self._refuse_blank(text)
-        odd = "_" in text or '"' in text or ("," in text and self.layout.separator != ",")
+        if not block.isascii():
+            block.decode()  # what is no UTF-8 is refused
+        if b"\0" in block:
+            self._refuse_blank(block.decode())
+        if self._reader is None:
+            self._take_lines(block.decode())
+        else:
+            self._take_fast(self._reader, block)
+        self._take_times()
+        if 16 * len(self.values) > self._free:
+            raise memory_error(
+                f"{self.path} does not fit into the {self._free / 1e9:.1f} GB of memory that are "
+                "free; store the windows as data.npy and label.npy and use dataset=npy.",
+                8 * len(self.values),
+            )
+
+    def _take_fast(self, reader: csv_rows.Reader, block: bytes) -> None:
+        """Plain lines by the compiled reader, each other one with care."""
+        comma = self.layout.separator != "," and b"," in block
+        # Where a cell may have thousands separators, it counts how the others are written.
+        looks = self.looks if comma or b'"' in block or b"_" in block else None
+        at = 0
+        while at < len(block):
+            if self.number >= self.layout.first:
+                rows = reader.read(block, at, comma=comma, looks=looks)
+                self._take_rows(rows, block)
+                at = rows.stop
+            if at < len(block):
+                end = block.index(b"\n", at) + 1
+                self._take_lines(block[at:end].decode(), careful=looks is not None)
+                at = end
+
+    def _take_rows(self, rows: csv_rows.Rows, block: bytes) -> None:
+        count = len(rows.numbers)
+        if not count:
+            return
+        self.values.frombytes(rows.numbers.ravel().view(np.uint8).data)
+        self._note_line(self.number + 1)
+        apart = sorted({*self.texts, *self.times})
+        for k, position in enumerate(apart):
+            cells = rows.cells[:, k].tolist() if position in self.times else None
+            if cells is not None:
+                self.time_cells[position] += [block[a:b].decode() for a, b in cells]
+                continue
+            new = np.flatnonzero(rows.cells[:, k, 0] >= 0)
+            words = [block[a:b].decode().strip() for a, b in rows.cells[new, k].tolist()]
+            codes = np.array([self._code(position, word) for word in words], dtype=np.int32)
+            every = np.repeat(codes, np.diff(np.append(new, count)))
+            self.texts[position].frombytes(every.view(np.uint8).data)
+        self.num_rows += count
+        self.number += count
+
+    def _take_lines(self, text: str, *, careful: bool = False) -> None:
+        odd = (
+            careful or "_" in text or '"' in text or ("," in text and self.layout.separator != ",")
+        )
         plain = not odd and self.layout.separator != " "
         plain = plain and not (self.layout.stamped or self.layout.paired or self.layout.ended)
         separator, width, values = self.layout.separator, self.width, self.values
@@ -354,6 +428,8 @@ class _Rows:
                 self._take_odd(line)
                 continue
             self._take_words(cells)
+
+    def _take_times(self) -> None:
         for position, written in self.time_cells.items():
             day = self.times[position]
             seconds = dates.to_seconds(written, day_comes_first=day)
@@ -363,32 +439,29 @@ class _Rows:
                 if not is_missing(written[k]):
                     self._note_wrong(position, self._line(start + k), written[k].strip())
             written.clear()
-        if 16 * len(self.values) > self._free:
-            raise memory_error(
-                f"{self.path} does not fit into the {self._free / 1e9:.1f} GB of memory that are "
-                "free; store the windows as data.npy and label.npy and use dataset=npy.",
-                8 * len(self.values),
-            )
 
     def _take_words(self, cells: Sequence[str]) -> None:
         """What is not a number in a row whose numbers have been taken."""
         for position, codes in self.texts.items():
-            words = self.words[position]
-            cell = cells[position].strip()
-            code = words.get(cell)
-            if code is None:
-                code = min(len(words), MOST_WORDS)
-                if code < MOST_WORDS:
-                    words[cell] = code
-            codes.append(code)
+            codes.append(self._code(position, cells[position].strip()))
         for position, written in self.time_cells.items():
             written.append(cells[position])
-        if (
-            not self.breaks
-            or self.number - self.num_rows != self.breaks[-1][1] - self.breaks[-1][0]
-        ):
-            self.breaks.append((self.num_rows, self.number))
+        self._note_line(self.number)
         self.num_rows += 1
+
+    def _code(self, position: int, word: str) -> int:
+        words = self.words[position]
+        code = words.get(word)
+        if code is None:
+            code = min(len(words), MOST_WORDS)
+            if code < MOST_WORDS:
+                words[word] = code
+        return code
+
+    def _note_line(self, number: int) -> None:
+        """The next row stands in that line."""
+        if not self.breaks or number - self.num_rows != self.breaks[-1][1] - self.breaks[-1][0]:
+            self.breaks.append((self.num_rows, number))
 
     def _take_odd(self, line: str) -> None:
         """A line that is no plain row: blank, a comment, quoted, with words or missing cells."""
@@ -464,7 +537,8 @@ class _Rows:
     def finish(self) -> Table:
         if not self.num_rows:
             raise NoTableError("holds names but no samples")
-        numbers = np.frombuffer(self.values).reshape(self.num_rows, len(self.numeric))
+        shape = (self.num_rows, len(self.numeric))
+        numbers = np.ascontiguousarray(np.frombuffer(self.values).reshape(shape).T)
         columns = []
         for position, (name, unit) in enumerate(
             zip(self.layout.names, self.layout.units, strict=True)
@@ -478,7 +552,7 @@ class _Rows:
                 wrong = self.wrong.get(position)
                 columns.append(Column(name, unit, "time", values, wrong=wrong))
             else:
-                values = numbers[:, self.numeric.index(position)]
+                values = numbers[self.numeric.index(position)]
                 wrong = self.wrong.get(position)
                 columns.append(Column(name, unit, "number", values, wrong=wrong))
         self._refuse_thousands()

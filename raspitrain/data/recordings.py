@@ -20,9 +20,10 @@ from raspitrain.data.channels import (
     column_values,
     read_file,
 )
-from raspitrain.data.clock import Clock
+from raspitrain.data.clock import Clock, even_clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
+from raspitrain.data.formats import READERS
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.taken import Origin, Taken
@@ -56,9 +57,11 @@ def recordings(
     skip_lines: int,
     missing: str,
 ) -> Cases:
-    """Return the windows of a folder of CSV files, one recording each, a column a channel.
+    """Return the windows of a folder of files, one recording each, a column a channel: CSV, WAV,
+    EDF, WFDB, Parquet or MATLAB.
 
-    The recordings are held in memory as float32, the windows are cut when they are gathered. The
+    The recordings are held in memory as float32 (float64 where a signal on a large offset would be
+    lost), the windows are cut when they are gathered. The
     windows of a recording are one group, so they never fall on both sides of a split; neither do
     recordings that hold the same samples. A window never bridges a gap, a step back of the clock,
     or a change of label or group.
@@ -266,7 +269,7 @@ class _Stream:
     Attributes
     ----------
     signals : np.ndarray
-        float32 (C, T).
+        (C, T), float32, or float64 where that would lose a small signal on a large offset.
     clock : Clock or None
     cuts : np.ndarray
         int64: samples at which a new stretch begins.
@@ -313,6 +316,8 @@ def _sensor_stream(
     clock = None
     if chosen.clocks is not None:
         clock = clock_of(file, chosen.clocks[index], asked.time_unit, rows)
+    elif file.table.rate is not None and asked.time_column is not False:
+        clock = even_clock(file.table.num_rows, file.table.rate)
     signals = np.stack([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
     if rows is not None:
@@ -366,7 +371,7 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
                 f"{part.file.path}: its clock goes back, so that it cannot be joined by time with "
                 "the other sensors; fix it, or choose one sensor with dataset.files."
             )
-        times.append(part.clock.start + part.clock.seconds)
+        times.append(part.clock.start + part.clock.seconds[:])
     steps = [np.inf if len(t) < 2 else (t[-1] - t[0]) / (len(t) - 1) for t in times]
     lead = int(np.argmin(steps))
     start, stop = max(t[0] for t in times), min(t[-1] for t in times)
@@ -386,7 +391,10 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
         if part is one:
             signals.append(part.signals[:, inside])
             continue
-        signals.append(np.stack([np.interp(moments, own, row) for row in part.signals]))
+        dtype = part.signals.dtype
+        signals.append(
+            np.stack([np.interp(moments, own, row).astype(dtype) for row in part.signals])
+        )
         for cut in part.clock.cuts.tolist():
             keep &= (moments <= own[cut - 1]) | (moments >= own[cut])
     kept = np.flatnonzero(keep)
@@ -397,7 +405,7 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
     new = np.flatnonzero((np.diff(passed) > 0) | (np.diff(kept) > 1)) + 1
     return replace(
         one,
-        signals=np.concatenate(signals).astype(np.float32)[:, kept],
+        signals=np.concatenate(signals)[:, kept],
         clock=replace(one.clock, seconds=one.clock.seconds[places]),
         cuts=new,
         labels=None if one.labels is None else [one.labels[k] for k in places.tolist()],
@@ -442,6 +450,7 @@ class _Piece:
     stop: int
     label: str
     group: str
+    began: float | None = None  # in seconds of its recording, of one that is resampled
 
 
 class _Cut:
@@ -614,6 +623,7 @@ class _Cut:
                 inside = slice(piece.start, piece.stop)
                 new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
                 signals.append(new)
+                piece.began = float(clock.seconds[piece.start])
                 piece.start, piece.stop = start, start + new.shape[1]
                 start = piece.stop
             stream.signals = np.concatenate(signals, axis=1) if signals else stream.signals[:, :0]
@@ -701,6 +711,8 @@ class _Cut:
             what="recording",
             origins=tuple(self._origin(k) for k in range(len(self.streams))),
             origin_of=recording_of,
+            starts=start,
+            seconds=np.concatenate([self._seconds(*place) for place in places]),
             left_out=left_out,
             notes=(*notes, *self.notes),
             warnings=(*warnings, *self.warnings),
@@ -718,6 +730,15 @@ class _Cut:
             units=units,
             taken=taken,
         )
+
+    def _seconds(self, k: int, piece: _Piece, starts: np.ndarray) -> np.ndarray:
+        clock = self.streams[k].clock
+        if clock is None or clock.rate is None:
+            return np.full(len(starts), np.nan)
+        if piece.began is None:
+            return clock.seconds[starts]
+        assert self.rate is not None
+        return piece.began + (starts - piece.start) / self.rate
 
     def _origin(self, k: int) -> Origin:
         stream, pieces = self.streams[k], self.pieces[k]
@@ -781,7 +802,8 @@ def _refuse_missing(folder: Path, streams: Sequence[_Stream], names: Sequence[st
     sample = int(np.flatnonzero(bad.any(axis=0))[0])
     channel = names[int(np.flatnonzero(bad[:, sample])[0])]
     row = sample if stream.rows is None else int(stream.rows[sample])
-    line = f", line {stream.file.table.line(row)}" if len(stream.source.files) == 1 else ""
+    where = "line" if stream.file.path.suffix.lower() not in READERS else "row"
+    line = f", {where} {stream.file.table.line(row)}" if len(stream.source.files) == 1 else ""
     raise InputError(
         f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "
         f"too large for float32 (3.4e38), the first in {stream.file.path}{line}, column "
@@ -796,7 +818,7 @@ class Windows:
     Parameters
     ----------
     samples : sequence of np.ndarray
-        The recordings, float32 (C, its own length).
+        The recordings, float32 or float64 (C, its own length).
     recording, start : np.ndarray
         (N,): where each window lies.
     """
@@ -812,11 +834,11 @@ class Windows:
         self._recording = recording
         self._start = start
         self.shape = (len(start), len(samples[0]), length)
-        self.dtype = np.dtype(np.float32)
+        self.dtype = np.result_type(*{signals.dtype for signals in samples})
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
         _, num_channels, length = self.shape
-        out = np.empty((len(indices), num_channels, length), dtype=np.float32)
+        out = np.empty((len(indices), num_channels, length), dtype=self.dtype)
         places = zip(self._recording[indices].tolist(), self._start[indices].tolist(), strict=True)
         for i, (recording, start) in enumerate(places):
             out[i] = self._samples[recording][:, start : start + length]
@@ -830,7 +852,7 @@ class Recording:
     Attributes
     ----------
     samples : np.ndarray
-        float32 (C, T); cells that are missing are NaN.
+        float32 (C, T), or float64 as in `recordings`; cells that are missing are NaN.
     channel_names : tuple of str
         C names.
     labels : list of str or None

@@ -23,7 +23,7 @@ def resample(signals: np.ndarray, seconds: np.ndarray, rate: float) -> np.ndarra
     Returns
     -------
     np.ndarray
-        float32 (C, T'), the first sample at the time of the first one given.
+        (C, T') of the same type, the first sample at the time of the first one given.
 
     Notes
     -----
@@ -36,7 +36,7 @@ def resample(signals: np.ndarray, seconds: np.ndarray, rate: float) -> np.ndarra
     stands = np.concatenate([[True], np.diff(seconds) > 0])
     known = np.flatnonzero(stands)
     if len(known) < 2:
-        return signals[:, :1].astype(np.float32)
+        return signals[:, :1]
     duration = seconds[-1] - seconds[0]
     # Of samples with one stamp between them, those after the first are spread up to the next one.
     times = np.arange(int(np.floor(duration * rate + 1e-6)) + 1) / rate + seconds[0]
@@ -51,7 +51,7 @@ def resample(signals: np.ndarray, seconds: np.ndarray, rate: float) -> np.ndarra
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=1)
     middle = np.floor(positions + 0.5).astype(np.int64)
     phases, phase_of = np.unique(np.round(positions - middle, 9), return_inverse=True)
-    out = np.empty((len(signals), len(positions)), dtype=np.float32)
+    out = np.empty((len(signals), len(positions)), dtype=signals.dtype)
     few = len(phases) <= ROWS  # as where both rates are even
     table = _weights(phases, cutoff, half) if few else None
     for start in range(0, len(positions), ROWS):

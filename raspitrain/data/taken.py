@@ -52,6 +52,10 @@ class Taken:
     origins : tuple of Origin
     origin_of : np.ndarray or None
         int64 (N,): the origin of each case.
+    starts : np.ndarray or None
+        int64 (N,): where each case begins in its origin, in samples as they were cut.
+    seconds : np.ndarray or None
+        float64 (N,): the same in time, from the origin's begin; NaN where that is not known.
     left_out : tuple of (str, str)
         Columns that are no channels, and why.
     notes : tuple of str
@@ -65,6 +69,8 @@ class Taken:
     what: str = "case"
     origins: tuple[Origin, ...] = ()
     origin_of: np.ndarray | None = None
+    starts: np.ndarray | None = None
+    seconds: np.ndarray | None = None
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

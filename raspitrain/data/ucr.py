@@ -158,6 +158,8 @@ def _read_file(file: Path) -> tuple[list[np.ndarray], list[str]]:
 
 def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
     sets = _index(folder)
+    if name not in sets and (folder / f"{name}.ts").is_file():
+        return [folder / f"{name}.ts"]  # one part by itself: NAME_TEST
     if name not in sets:
         known = carried_names() if carried else list(sets)
         where = (

@@ -1,6 +1,8 @@
 """The windows that a run was tested on, read again for its export."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -22,6 +24,24 @@ class Windows:
     labels: np.ndarray
 
 
+def build_cases(node: Mapping[str, Any], allowed_targets: Sequence[str] = ()) -> Cases:
+    """The data set that a stored configuration describes.
+
+    Parameters
+    ----------
+    allowed_targets : what a checkpoint allows itself counts for nothing: it may be a stranger's
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is none.
+    """
+    cases = build("dataset", OmegaConf.create(dict(node)), allowed_targets)
+    if not isinstance(cases, Cases):
+        raise InputError(f"dataset ({node['_target_']}) gives no data set")
+    return cases
+
+
 def own_windows(trained: Trained) -> Windows:
     """The test part of the run's own data, or else the validation or training part.
 
@@ -31,10 +51,7 @@ def own_windows(trained: Trained) -> Windows:
         The data cannot be read, or is not what the model was trained on.
     """
     config = trained.config
-    # What a checkpoint allows itself counts for nothing: it may come from a stranger.
-    cases = build("dataset", OmegaConf.create(config["dataset"]), ())
-    if not isinstance(cases, Cases):
-        raise InputError(f"dataset ({config['dataset']['_target_']}) gives no data set")
+    cases = build_cases(config["dataset"])
     if (
         list(cases.channel_names) != trained.contract.channels
         or list(cases.class_names) != trained.answer.classes

@@ -130,8 +130,10 @@ def best_of(
 ) -> Setting | None:
     """The setting with the best mean; of equal ones the quickest. None where none has a figure."""
     sign = -1 if more_is_better else 1
-    there = [s for s in settings if s.mean(figure) is not None]
-    return min(there, key=lambda s: (sign * _rounded(s.mean(figure)), *_slowness(s)), default=None)
+    measured = [s for s in settings if s.mean(figure) is not None]
+    return min(
+        measured, key=lambda s: (sign * _rounded(s.mean(figure)), *_slowness(s)), default=None
+    )
 
 
 def repeated(swept: Sequence[str]) -> list[str]:
@@ -241,13 +243,13 @@ def standard_error(setting: Setting | None, figure: str | None) -> float | None:
     None where neither can be known."""
     if setting is None or figure is None or figure not in setting.figures:
         return None
-    found = setting.figures[figure]
-    if found.std is not None:
-        return found.std / math.sqrt(found.n)
+    spread = setting.figures[figure]
+    if spread.std is not None:
+        return spread.std / math.sqrt(spread.n)
     cases = setting.mean(f"num_cases.{figure.split('_')[0]}")
-    if not cases or cases < 1 or not 0 <= found.mean <= 1:
+    if not cases or cases < 1 or not 0 <= spread.mean <= 1:
         return None
-    return math.sqrt(found.mean * (1 - found.mean) / cases)
+    return math.sqrt(spread.mean * (1 - spread.mean) / cases)
 
 
 def _pareto(settings: Sequence[Setting], accuracy: str | None) -> tuple[Setting, ...]:

@@ -19,8 +19,8 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 def values_along(settings: Sequence[Setting], key: str) -> list[Any]:
     """The values of a key: numbers by size, words in the order in which they were run first."""
-    found = dict.fromkeys(_hashed(setting.values.get(key)) for setting in settings)
-    values = [value for _, value in found]
+    pairs = dict.fromkeys(_hashed(setting.values.get(key)) for setting in settings)
+    values = [value for _, value in pairs]
     return sorted(values) if is_numeric(values) else values
 
 

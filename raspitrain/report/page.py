@@ -89,8 +89,8 @@ def number_cell(value: float | None, form: str = ",.4g", scale: float = 1, after
     """A number as a cell, an empty one where there is none."""
     if value is None:
         return Cell()
-    shown = int(value) if form.endswith("d") else scale * value
-    return Cell(f"{shown:{form}}{after}", value)
+    number = int(value) if form.endswith("d") else scale * value
+    return Cell(f"{number:{form}}{after}", value)
 
 
 def figure_cell(figure: Figure, value: float | None, after: str = "") -> Cell:

@@ -170,11 +170,11 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
     def chosen(setting: Setting | None, name: str, sentence: str) -> dict[str, Any] | None:
         if setting is None:
             return None
-        told = shown(setting)
+        row = shown(setting)
         folder = shown_path(sweep.folder / PRESETS)
-        return told | {
+        return row | {
             "sentence": sentence,
-            "preset_command": preset_line(folder, name, sweep, told["overrides"]),
+            "preset_command": preset_line(folder, name, sweep, row["overrides"]),
         }
 
     fast = chosen(answer.fastest, "fastest", _speed_sentence(answer))

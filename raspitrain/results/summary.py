@@ -29,7 +29,7 @@ KEYS = (
     "num_threads",
     "threads",  # how that number was chosen, with figures, and what changed it in the run
     "resume_words",  # for resume= to be given anew: no run can allow itself code or a program
-    "resumed",  # when the run was taken up again, where it stood, with which overrides
+    "resumed",  # when the run was resumed, where it stood, with which overrides
     "files",  # made from the figures at the end, the page included
     "unwritten",  # what is not written, or not yet, and why
     "checkpoints",  # how many were written, bytes, seconds, bytes an hour at that pace

@@ -25,7 +25,7 @@ from raspitrain.report.plots import (
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.configuration import write_config
 from raspitrain.results.figures import type_of_column
-from raspitrain.results.files import BEST, LAST
+from raspitrain.results.files import BEST, LAST, MISCLASSIFIED
 from raspitrain.results.json_file import write_json
 from raspitrain.results.log import LogFile
 from raspitrain.results.summary import write_summary
@@ -33,6 +33,7 @@ from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.state import Job, constant_channels
 from raspitrain.run.verdict import is_underfitted, warnings_of
+from raspitrain.training.answers import answers_of, batch_size_of
 from raspitrain.training.metrics import classification_report
 
 log = logging.getLogger("raspitrain")
@@ -57,9 +58,9 @@ def write_environment(job: Job) -> None:
 
 def write_table(job: Job) -> None:
     """Add the rows to metrics.csv; what a full card does not take is added by a later call."""
-    told = "metrics.csv" in job.unwritten
+    was_missing = "metrics.csv" in job.unwritten
     attempt(job.unwritten, "metrics.csv", job.table.write)
-    if not told and (error := job.unwritten.get("metrics.csv")) is not None:
+    if not was_missing and (error := job.unwritten.get("metrics.csv")) is not None:
         log.warning(
             "metrics.csv cannot be written (%s): its rows are kept and written when they can be",
             reason(error),
@@ -167,10 +168,37 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
             job.prepared.training.parts,
             precision,
         )
+    if job.best is not None and job.status in ENDED_WELL:
+        pictures[MISCLASSIFIED] = lambda: _write_misclassified(job)
     from raspitrain.report import report_run
 
     pictures["report.html"] = lambda: report_run(folder, draw_missing=False)
     return pictures
+
+
+def _write_misclassified(job: Job) -> None:
+    """Write misclassified.csv: which cases of the test part, or else of the validation part, the
+    chosen model takes for others."""
+    split, cases = job.prepared.split, job.prepared.cases
+    indices = split.test if len(split.test) else split.validation
+    if not len(indices):
+        return
+    from raspitrain.run.evaluate import Evaluated, Piece, source_of
+    from raspitrain.run.stored import StoredRun
+
+    allowed = list(job.cfg.allowed_targets)
+    stored = StoredRun.of_checkpoint(job.folder / BEST, allowed_targets=allowed)
+    answers = answers_of(
+        stored.model(),
+        job.prepared.normalisation,
+        cases.signals,
+        indices,
+        cases.labels[indices],
+        batch_size=batch_size_of(job.prepared.training.batch_size),
+    )
+    piece = Piece(source_of(job.cfg.dataset), cases, indices, answers)
+    evaluated = Evaluated(cases.class_names, (piece,))
+    write_atomic(job.folder / MISCLASSIFIED, evaluated.misclassified().encode())
 
 
 def unwritten_reasons(job: Job) -> dict[str, str]:

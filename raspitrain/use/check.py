@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from raspitrain.errors import InputError, printable
 from raspitrain.use.engine import kernels
 from raspitrain.use.model import Model, load
+from raspitrain.use.signature import SUFFIX
 
 SECONDS = 1.0
 WARM_UP = 10
@@ -22,15 +23,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Read a model file, prove it on this machine, time it, and say what it is.",
     )
     parser.add_argument("model", help="model.rpt, or the folder of a run")
+    parser.add_argument(
+        "--require-signature", metavar="FILE", help="ssh-keygen's file of allowed signers"
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
     try:
-        found = check(load(given.model))
+        report = check(load(given.model, allowed_signers=given.require_signature))
     except InputError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     try:
-        print(json.dumps(found, indent=2, ensure_ascii=False) if given.json else as_text(found))
+        print(json.dumps(report, indent=2, ensure_ascii=False) if given.json else as_text(report))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -45,6 +49,8 @@ def check(model: Model) -> dict:
         "bytes": model.num_bytes,
         "sha256": model.digest,
         "proved": True,
+        "signature": os.path.exists(model.path + SUFFIX),
+        "signer": model.signer,
         "network": network["kind"],
         "precision": network["precision"],
         "channels": model.channels,
@@ -128,6 +134,7 @@ def as_text(found: dict) -> str:
     lines = [
         ("file", f"{found['file']}, {found['bytes'] / 1e6:.2f} MB"),
         ("sha256", found["sha256"]),
+        ("signed", _signature(found)),
         ("proof", "this machine gives the answers that the file expects"),
         ("network", f"{found['network']}, {found['precision']}"),
         *_channel_lines(found),
@@ -148,3 +155,11 @@ def as_text(found: dict) -> str:
     if isinstance(accuracy, float):
         lines.append(("tested", f"{100 * accuracy:.2f} % of the run's test part (as trained)"))
     return "\n".join(f"{name:10}{printable(str(text))}" for name, text in lines)
+
+
+def _signature(found: dict) -> str:
+    if found["signer"] is not None:
+        return f"by {found['signer']}"
+    if found["signature"]:
+        return f"{found['file']}{SUFFIX}, not checked: --require-signature FILE does"
+    return "no"

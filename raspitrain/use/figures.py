@@ -9,8 +9,8 @@ def figures(classes: list[str], pairs: list[tuple[str, str]]) -> dict:
     Returns
     -------
     dict
-        accuracy, macro_f1 (over the classes that occur), per_class {name: {precision, recall, f1,
-        support}}, confusion_matrix (rows are true), classes.
+        accuracy, macro_f1 (over the classes that are true or predicted somewhere), per_class
+        {name: {precision, recall, f1, support}}, confusion_matrix (rows are true), classes.
 
     Raises
     ------
@@ -35,7 +35,8 @@ def figures(classes: list[str], pairs: list[tuple[str, str]]) -> dict:
             "f1": 2 * right / (support + named) if support + named else 0.0,
             "support": support,
         }
-    seen = [row["f1"] for row in per_class.values() if row["support"]]
+    answered = {predicted for _, predicted in pairs}
+    seen = [row["f1"] for name, row in per_class.items() if row["support"] or name in answered]
     return {
         "accuracy": sum(matrix[k][k] for k in place.values()) / len(pairs),
         "macro_f1": sum(seen) / len(seen),

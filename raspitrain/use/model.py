@@ -60,9 +60,12 @@ class Model:
         Samples a second, if the data had a rate.
     hop : int
         Samples from a window to the next, unless told otherwise.
+    signer : str or None
+        Who signed it; None where nobody asked.
     """
 
-    def __init__(self, file: ModelFile, rank: int = 0) -> None:
+    def __init__(self, file: ModelFile, rank: int = 0, signer: str | None = None) -> None:
+        self.signer = signer
         self.path, self.header, self.digest = file.path, file.header, file.digest
         self.num_bytes = file.num_bytes
         network, given = self.header["network"], self.header["input"]
@@ -220,20 +223,34 @@ def _filled(row: list[float], known: list[int], missing: str) -> list[float]:
     return filled
 
 
-def load(path: str | os.PathLike[str], *, rank: int = 0) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    allowed_signers: str | os.PathLike[str] | None = None,
+    rank: int = 0,
+) -> Model:
     """Read a model file, prove it on this machine, and make it ready.
 
     Parameters
     ----------
     path : of a model.rpt, or of a run's folder that holds one
+    allowed_signers : of ssh-keygen's file of this name; where it is given, one of those in it must
+        have signed the file
     rank : which of the engine's kernels work: 0 is the fastest that the processor has
 
     Raises
     ------
     InputError
-        The file is missing, cut, altered, of a newer format, or fails its proof.
+        The file is missing, cut, altered, of a newer format, fails its proof, or is signed by
+        nobody who is allowed.
     """
     path = os.fspath(path)
     if os.path.isdir(path):
         path = os.path.join(path, NAME)
-    return Model(ModelFile(path), rank)
+    file = ModelFile(path)
+    signer = None
+    if allowed_signers is not None:
+        from raspitrain.use.signature import verify
+
+        signer = verify(path, file.digest, os.fspath(allowed_signers))
+    return Model(file, rank, signer)

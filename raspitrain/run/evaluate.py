@@ -1,0 +1,290 @@
+"""A run's best model on a part of its own data, or on other data.
+
+evaluated = evaluate_part(StoredRun.open(folder), "validation")
+evaluated = evaluate_data(StoredRun.open(folder), ["new/recordings"])
+evaluated.report["accuracy"]
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from raspitrain.config.compose import compose
+from raspitrain.config.rules import check
+from raspitrain.data.cases import Cases, one_class_will_do
+from raspitrain.data.fingerprint import fingerprint
+from raspitrain.data.npy_file import user_path
+from raspitrain.data.split import split_cases
+from raspitrain.errors import InputError, no_formula
+from raspitrain.export.own_data import build_cases
+from raspitrain.run.stored import StoredRun
+from raspitrain.training.answers import Answers, answers_of, batch_size_of
+from raspitrain.training.metrics import (
+    Confusion,
+    Report,
+    classification_report,
+    confusion_matrix,
+)
+
+PARTS = ("test", "validation", "train", "all")
+HEADER = ("file", "window", "start", "time", "class", "probability", "true", "p(true)")
+RATE_TOLERANCE = 0.02  # share by which a rate may be another than in training
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some cases of one data set, and what a model answers to them.
+
+    Attributes
+    ----------
+    source : the file or folder that they come from; "" where there is none
+    indices : int64, of these cases in the data set
+    """
+
+    source: str
+    cases: Cases
+    indices: np.ndarray
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a model answers to cases whose classes are known.
+
+    Attributes
+    ----------
+    class_names : of the model
+    pieces : by data set
+    notes : what was taken and what left out, a clause each
+    """
+
+    class_names: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def confusion(self) -> Confusion:
+        answers = [piece.answers for piece in self.pieces]
+        labels = np.concatenate([own.labels for own in answers])
+        predicted = np.concatenate([own.predicted for own in answers])
+        return confusion_matrix(labels, predicted, len(self.class_names))
+
+    @property
+    def report(self) -> Report:
+        return classification_report(self.confusion, self.class_names)
+
+    def misclassified(self) -> str:
+        """The text of misclassified.csv, a row for each case that was given another class."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(HEADER)
+        for piece in self.pieces:
+            for row in _mistakes(piece, self.class_names):
+                table.writerow(map(no_formula, row))
+        return text.getvalue()
+
+
+def _mistakes(piece: Piece, class_names: Sequence[str]) -> Iterator[list[object]]:
+    """Rows of `HEADER`; time is in seconds from the recording's begin, where that is known."""
+    taken, answers = piece.cases.taken, piece.answers
+    origin_of = taken.origin_of if taken.origins else None
+    for k in np.flatnonzero(answers.predicted != answers.labels).tolist():
+        case = int(piece.indices[k])
+        file, window, start, time = piece.source, case, "", ""
+        if origin_of is not None:
+            origin = int(origin_of[case])
+            if not Path(file).is_file():
+                file = str(Path(file, taken.origins[origin].name))
+            window = case - int(np.argmax(origin_of == origin))
+        if taken.starts is not None:
+            start = str(taken.starts[case])
+        if taken.seconds is not None and np.isfinite(taken.seconds[case]):
+            time = f"{taken.seconds[case]:.10g}"
+        names = (class_names[answers.predicted[k]], class_names[answers.labels[k]])
+        sure, of_label = (f"{p[k]:.6g}" for p in (answers.probability, answers.of_label))
+        yield [file, window, start, time, names[0], sure, names[1], of_label]
+
+
+def source_of(dataset: Mapping[str, Any]) -> str:
+    """The file or folder that a data set is read from; "" where there is none."""
+    return str(dataset.get("path") or dataset.get("name") or "")
+
+
+def evaluate_part(stored: StoredRun, part: str) -> Evaluated:
+    """The model on a part of the data that it was trained with.
+
+    Parameters
+    ----------
+    part : {"test", "validation", "train", "all"}
+
+    Raises
+    ------
+    InputError
+        The data cannot be read, are not those of the run, or have no such part.
+    """
+    config = _config(stored)
+    cases = build_cases(config["dataset"], stored.allowed_targets)
+    _check_fits(stored, cases)
+    kept = stored.state.get("data")  # not in runs of before 0.2
+    if list(cases.class_names) != list(stored.class_names) or kept not in (
+        None, fingerprint(cases)
+    ):  # fmt: skip
+        raise InputError(
+            f"{config['dataset'].get('path', 'the data set')}: the data are not those that the run "
+            f"in {stored.path.parent} was trained on; evaluate them with --data, or put the run's "
+            "own back."
+        )
+    if part == "all":
+        indices = np.arange(len(cases.labels))
+    else:
+        split = split_cases(cases, seed=config["seed"], **config["split"])
+        indices = getattr(split, part)
+    if not len(indices):
+        raise InputError(
+            f"the run in {stored.path.parent} has no {part} part: choose another with --part."
+        )
+    answers = answers_of(
+        stored.model(),
+        stored.normalisation,
+        cases.signals,
+        indices,
+        cases.labels[indices],
+        batch_size=batch_size_of(config["batch_size"]),
+    )
+    piece = Piece(source_of(config["dataset"]), cases, indices, answers)
+    return Evaluated(stored.class_names, (piece,))
+
+
+def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
+    """The model on other data, read with the settings of the run's own data set.
+
+    Parameters
+    ----------
+    paths : of folders of recordings, CSV files, folders with data.npy, .npz or .ts files
+
+    Raises
+    ------
+    InputError
+        The data cannot be read, or are not what the model was trained on: other channels, length
+        or rate, or classes that it does not know.
+    """
+    config = _config(stored)
+    network = stored.model()
+    pieces, notes = [], []
+    for path in paths:
+        node = _dataset_for(path, config["dataset"], stored)
+        out = {str(name) for name in config["dataset"].get("leave_out") or ()}
+        with one_class_will_do():
+            cases = _cases_for(node, stored)
+        _check_fits(stored, cases, path)
+        known = {name: k for k, name in enumerate(stored.class_names)}
+        unknown = [name for name in cases.class_names if name not in known and name not in out]
+        if unknown:
+            raise InputError(
+                f"{path} has the class '{unknown[0]}', which the model does not know; its classes "
+                f"are {', '.join(stored.class_names[:20])}."
+            )
+        places = np.array([known.get(name, -1) for name in cases.class_names])
+        labels = places[cases.labels]
+        indices = np.flatnonzero(labels >= 0)
+        if not len(indices):
+            raise InputError(f"{path} holds no case of a class that the model knows.")
+        if left := len(labels) - len(indices):
+            notes.append(f"{path}: {left} cases left out, as their classes were in training")
+        notes += [f"{path}: {note}" for note in cases.taken.notes]
+        answers = answers_of(
+            network,
+            stored.normalisation,
+            cases.signals,
+            indices,
+            labels[indices],
+            batch_size=batch_size_of(config["batch_size"]),
+        )
+        pieces.append(Piece(path, cases, indices, answers))
+    return Evaluated(stored.class_names, tuple(pieces), tuple(notes))
+
+
+def _config(stored: StoredRun) -> dict[str, Any]:
+    config = OmegaConf.to_container(stored.config)
+    assert isinstance(config, dict)
+    plain = {str(key): value for key, value in config.items()}
+    # What a checkpoint allows itself counts for nothing: it may come from a stranger.
+    plain["allowed_targets"] = list(stored.allowed_targets)
+    check(plain)
+    return plain
+
+
+def _check_fits(stored: StoredRun, cases: Cases, path: str = "the data set") -> None:
+    names, length = stored.channel_names, cases.signals.shape[2]
+    if cases.channel_names != names:
+        raise InputError(
+            f"{path} has the channels {', '.join(cases.channel_names[:12])}, and the model was "
+            f"trained on {', '.join(names[:12])}."
+        )
+    if length != stored.length:
+        raise InputError(
+            f"{path} has cases of {length} samples, and the model takes {stored.length}."
+        )
+    if None not in (cases.rate, stored.rate):
+        assert cases.rate is not None
+        assert stored.rate is not None
+        if abs(cases.rate / stored.rate - 1) > RATE_TOLERANCE:
+            raise InputError(
+                f"{path} has {cases.rate:g} samples a second, and the model was trained at "
+                f"{stored.rate:g}; a run with dataset.rate={stored.rate:g} brings every recording "
+                "to one rate."
+            )
+
+
+def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str, Any]:
+    """The node of a data set that reads `path`: the run's own where that reads such files."""
+    place = user_path(path, "--data")
+    if not place.exists():
+        raise InputError(f"--data: there is no {place}.")
+    if place.suffix == ".ts":
+        kind = "ucr"
+        changes = {"path": str(place.parent), "name": place.stem, "length": stored.length}
+    elif place.suffix == ".npz":
+        kind, changes = "npz", {"path": str(place)}
+    elif place.is_dir() and next(place.glob("*.npy"), None) is not None:
+        kind, changes = "npy", {"path": str(place)}
+    else:
+        kind, changes = "recordings", {"path": str(place)}
+        if own["_target_"] == _target("rows"):
+            kind = "rows"
+    if own["_target_"] == _target(kind):
+        node = own | changes
+    else:
+        default: Any = OmegaConf.to_container(compose({"dataset": kind}).dataset)
+        shared = {key: own[key] for key in ("missing",) if key in own}
+        node = default | shared | changes
+        if kind == "recordings":
+            node |= {"length": stored.length, "stride": stored.length}
+    if "leave_out" in node:
+        node["leave_out"] = []  # of these data some may have no such class
+    if kind in ("npy", "npz"):
+        node |= {"channel_names": list(stored.channel_names), "rate": stored.rate, "part": None}
+        node |= {"groups": None}
+    return node
+
+
+def _cases_for(node: dict[str, Any], stored: StoredRun) -> Cases:
+    """The data set; by the names of the model's channels where it would take other columns, as
+    one that never changes here."""
+    cases = build_cases(node, stored.allowed_targets)
+    if cases.channel_names == stored.channel_names or node.get("columns", ()) is not None:
+        return cases
+    try:
+        return build_cases(node | {"columns": list(stored.channel_names)}, stored.allowed_targets)
+    except InputError:
+        return cases  # whose channels are named in the refusal
+
+
+def _target(kind: str) -> str:
+    return str(compose({"dataset": kind}).dataset._target_)

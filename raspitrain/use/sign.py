@@ -1,0 +1,31 @@
+"""raspitrain sign: put one's name to a model file."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from raspitrain.errors import InputError, printable
+from raspitrain.use.model import load
+from raspitrain.use.signature import sign
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Sign; return the exit code: 0, 2 for a mistake, 74 where writing failed."""
+    parser = argparse.ArgumentParser(
+        prog="raspitrain sign",
+        description="Sign a model file with a key of ssh. check and predict accept it elsewhere "
+        "with --require-signature FILE, ssh-keygen's file of allowed signers.",
+    )
+    parser.add_argument("model", help="model.rpt, or the folder of a run")
+    parser.add_argument("--key", required=True, help="such as ~/.ssh/id_ed25519")
+    given = parser.parse_args(arguments)
+    try:
+        print(sign(load(given.model).path, os.path.expanduser(given.key)))
+    except InputError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or given.model}: {error.strerror}", file=sys.stderr)
+        return 74
+    return 0

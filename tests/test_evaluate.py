@@ -1,0 +1,174 @@
+"""raspitrain evaluate: the figures of a run again, of another part, and of other data."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import raspitrain
+from raspitrain.evaluate import main as evaluate
+from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
+
+RATE = 50
+
+
+def record(path, hertz, seed, names=("ax", "ay"), rate=RATE):
+    rng, time = np.random.default_rng(seed), np.arange(240) / rate
+    wave = np.sin(2 * np.pi * hertz * time + rng.uniform(0, 6)) + rng.normal(0, 0.3, 240)
+    rows = [f"{t:.4f},{v:.4f},{-v:.4f}" for t, v in zip(time, wave, strict=True)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([f"time,{','.join(names)}", *rows]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, module_compose):
+    """A run on recordings, and its folder's folder."""
+    from raspitrain.run.run import run
+
+    folder = tmp_path_factory.mktemp("evaluate")
+    for seed in range(4):
+        record(folder / "data" / "slow" / f"a{seed}.csv", 2, seed)
+        record(folder / "data" / "=fast" / f"b{seed}.csv", 5, 50 + seed)
+    words = [
+        "dataset=recordings", f"dataset.path={folder / 'data'}", "dataset.length=32",
+        "dataset.stride=16", "model.width_mult=0.25", "epochs=3", "hardware.num_threads=1",
+        "split.validation=0.25", "split.test=0.25", "export=none",
+    ]  # fmt: skip
+    run(module_compose(*words), folder / "run", overrides=words)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def module_compose():
+    import hydra
+
+    from raspitrain.paths import config_folder
+
+    def composed(*overrides):
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return hydra.compose("config", overrides=list(overrides))
+
+    return composed
+
+
+def told(capsys, *words):
+    """The record that evaluating leaves, and what it shows."""
+    assert evaluate([str(word) for word in words]) == 0
+    shown = capsys.readouterr().out
+    return json.loads(open(shown.splitlines()[-2]).read()), shown
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_test_part_again_gives_the_runs_own_figures(home, capsys):
+    before = rows(home / "run" / "misclassified.csv")
+    record, shown = told(capsys, home / "run")
+    summary = json.loads((home / "run" / "summary.json").read_text())
+    for key in ("accuracy", "macro_f1", "balanced_accuracy"):
+        assert record[key] == summary[f"test_{key}"]
+    for key in ("confusion_matrix", "per_class", "worst_confusions"):
+        assert record[key] == summary[key]
+    assert f"{100 * record['accuracy']:.1f} %" in shown
+    after = rows(home / "run" / "misclassified.csv")
+    assert after == before
+    assert len(after) == record["misclassified"] == record["cases"] - sum(
+        record["confusion_matrix"][k][k] for k in range(2)
+    )  # fmt: skip
+
+
+def test_each_part_and_all_of_them(home, capsys, tmp_path):
+    of = {}
+    for part in ("test", "validation", "train", "all"):
+        of[part], _ = told(capsys, home / "run", "--part", part, "--output", tmp_path)
+    best = json.loads((home / "run" / "summary.json").read_text())["best"]
+    assert of["validation"]["accuracy"] == best["validation_accuracy"]
+    assert of["all"]["cases"] == sum(of[part]["cases"] for part in ("test", "validation", "train"))
+    wrong = rows(tmp_path / "misclassified-all.csv")
+    assert len(wrong) == of["all"]["misclassified"]
+    for row in wrong:
+        assert float(row["time"]) == pytest.approx(int(row["start"]) / RATE, abs=1e-3)
+        assert int(row["window"]) * 16 == int(row["start"])
+        assert row["file"].startswith(str(home / "data"))
+        assert row["true"] in ("slow", "'=fast")
+        assert float(row["probability"]) > float(row["p(true)"])
+
+
+def test_other_recordings_of_one_class_with_columns_in_another_order(home, capsys, tmp_path):
+    record(tmp_path / "new" / "slow" / "c.csv", 2, 7, names=("ay", "ax"))
+    record(tmp_path / "new" / "slow" / "d.csv", 2, 8, names=("ax", "ay"))
+    found, shown = told(capsys, home / "run", "--data", tmp_path / "new", "--output", tmp_path)
+    assert found["cases"] == 2 * 14
+    assert [row["support"] for row in found["per_class"]] == [0, 28]
+    assert "other data: 28 cases" in shown
+    assert (tmp_path / "misclassified-data.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda p: record(p / "run" / "c.csv", 2, 7), "the class 'run', which the model does not"),
+        (lambda p: record(p / "slow" / "c.csv", 2, 7, names=("ax", "az")), "trained on ax, ay"),
+        (lambda p: record(p / "slow" / "c.csv", 2, 7, rate=100), "100 samples a second"),
+        (lambda p: None, "there is no"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(home, capsys, tmp_path, make, says):
+    make(tmp_path / "new")
+    words = [str(home / "run"), "--data", str(tmp_path / "new"), "--output", str(tmp_path)]
+    assert evaluate(words) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_arrays_by_a_network_that_the_engine_does_not_run(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 3 + 10
+    X = rng.normal(size=(40, 2, 32)) + 3 * np.sin(np.arange(32) * y[:, None, None] / 12)
+    result = raspitrain.train(
+        X, y, model="minirocket", output_dir=tmp_path / "run", hardware__num_threads=1
+    )
+    record, _ = told(capsys, tmp_path / "run")
+    assert record["accuracy"] == result.metrics["test_accuracy"]
+    np.savez(tmp_path / "a.npz", data=X[:5], label=y[:5])
+    np.savez(tmp_path / "b.npz", data=X[5:9], label=y[5:9])
+    record, _ = told(
+        capsys, result.folder / "best.pt", "--data", tmp_path / "a.npz", tmp_path / "b.npz"
+    )
+    assert record["accuracy"] == (result.predict(X[:9]) == y[:9]).mean()
+    X[:, 0] += 1
+    np.save(result.folder / "data" / "data.npy", X)
+    assert evaluate([str(result.folder)]) == 2
+    assert "not those that the run" in capsys.readouterr().err
+
+
+def test_a_part_that_is_not_there_is_refused(tmp_path, capsys, home):
+    assert evaluate([str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert evaluate([str(home / "run"), "--output", str(tmp_path / "nowhere")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_strangers_checkpoint_runs_no_code(home, tmp_path):
+    mark = tmp_path / "pwned"
+    shutil.copy(home / "run" / "best.pt", tmp_path)
+    state = load_checkpoint(tmp_path / "best.pt")
+    state["config"]["allowed_targets"] = ["subprocess.check_output"]
+    state["config"]["dataset"] = {
+        "_target_": "subprocess.check_output", "_args_": [["touch", str(mark)]],
+    }  # fmt: skip
+    save_checkpoint(tmp_path / "best.pt", state)
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain", "evaluate", str(tmp_path / "best.pt")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "subprocess.check_output is not allowed" in done.stderr
+    assert not mark.exists()
