@@ -169,6 +169,7 @@ def test_another_rate_is_refused(recording, tmp_path, capsys):
     assert "--rate" in refused(capsys, predict, timed, file)
     assert "25 samples a second" in refused(capsys, predict, timed, file, "--rate", "25")
     assert len(predicted(capsys, timed, file, "--rate", "50")) == 3
+    assert len(predicted(capsys, timed, file, "--rate", "50", "--hop", "0.5s")) == 3
 
 
 def test_folders_named_after_classes_are_labels(model, recording, tmp_path, capsys):

@@ -20,7 +20,7 @@ from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
 from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
-from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, settings_for
+from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
 from raspitrain.use.model import Model, load
 from raspitrain.use.recording import (
     CSV_SUFFIXES,
@@ -30,7 +30,6 @@ from raspitrain.use.recording import (
     read_recording,
 )
 from raspitrain.use.rewrite import write_with_events
-from raspitrain.use.stream import hop_of
 from raspitrain.use.truth import ClassTruth, Track
 
 LEAST_STRETCHES = 3  # of a class, to speak of what is missed
