@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import TINY
 
@@ -87,6 +88,19 @@ def test_presets_sweep_by_themselves(multirun, tmp_path, preset, num_jobs, task)
     record = jobs_of(tmp_path / "outputs/sweeps/x")
     assert len(record["jobs"]) == num_jobs
     assert record["task"] == task
+
+
+def test_the_preset_of_folds_goes_through_all_of_them(multirun, tmp_path):
+    groups = np.repeat(["ann", "bob", "cy", "dee"], 6)
+    data = {"data": np.random.default_rng(0).normal(size=(24, 1, 16)), "label": np.arange(24) % 2}
+    np.savez(tmp_path / "cases.npz", groups=groups, **data)
+    words = ("dataset=npz", "dataset.path=cases.npz", "dataset.groups=groups", "sweep=folds")
+    assert multirun(*words, "split.folds=3", "sweep_name=three") == 0
+    assert multirun(*words, "split.folds=groups", "seed=0,1", "sweep_name=groups") == 0
+    for name, count in (("three", 3), ("groups", 4)):
+        values = [job["values"] for job in jobs_of(tmp_path / "outputs/sweeps" / name)["jobs"]]
+        assert [v["split.fold"] for v in values if v.get("seed", 0) == 0] == list(range(count))
+    assert len(values) == 8
 
 
 def test_what_is_typed_wins_over_the_preset(multirun, tmp_path):
