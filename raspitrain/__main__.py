@@ -5,6 +5,8 @@ from typing import NoReturn
 
 from raspitrain.stop import leave, leave_at_once_on_signals, let_go_of_dead_streams, say
 
+FOR_TRAINING = ("hydra", "omegaconf", "torch", "numpy", "matplotlib", "rich", "psutil")
+
 
 def main() -> int:
     leave_at_once_on_signals()
@@ -16,6 +18,14 @@ def main() -> int:
         from raspitrain.cli.main import main as run_command
 
         return run_command()
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in FOR_TRAINING:
+            raise
+        say(
+            f"error: {error.name} is not installed, and training needs it; without it there are "
+            "calibrate, check, predict and stream"
+        )
+        return 2
     except KeyboardInterrupt:  # before there is anything to keep
         say("interrupted")
         return 130

@@ -343,7 +343,7 @@ def train(
 
 
 def resume(folder: str | os.PathLike[str], *, show: bool = False, **overrides: Any) -> Result:
-    """Go on with a run where its last checkpoint stands, or longer with a larger `epochs`.
+    """Resume a run where its last checkpoint stands; a larger `epochs` trains for longer.
 
     Parameters
     ----------
@@ -354,12 +354,12 @@ def resume(folder: str | os.PathLike[str], *, show: bool = False, **overrides: A
     InputError, Stopped
         As `train`.
     """
-    from raspitrain.run.resume import resume as go_on
+    from raspitrain.run.resume import resume as resume_run
 
     given = _dotted(overrides)
     words = [f"{key}={_word(value)}" for key, value in given.items()]
     folder = Path(folder).expanduser().absolute()
-    summary = go_on(folder, words, show=show)
+    summary = resume_run(folder, words, show=show)
     allowed = given.get("allowed_targets", ())
     return Result(folder, summary, load(folder, allowed_targets=allowed))
 

@@ -298,7 +298,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a sweep over a word": (("--multirun", "seed=1,x"), ("seed must be", "'x'")),
     "a sweep without end": (
         ("--multirun", "seed=range(1,1000000000)"),
-        ("a sweep has 10000 at the most",),
+        ("a sweep has 10000 at most",),
     ),
     "no jobs at a time": (
         ("--multirun", "seed=1,2", "launcher.num_parallel=0"),
@@ -618,7 +618,7 @@ RESUME: dict[str, tuple[Callable[[Path], object], Words, tuple[str, ...]]] = {
     ),
     "another rate": (undone, ("resume=run", "optimizer.lr=1"), ("make it another run",)),
     "another model": (undone, ("resume=run", "model=mobilenetv3_large"), ("another run",)),
-    "fewer epochs": (undone, ("resume=run", "epochs=2"), ("can only go on longer",)),
+    "fewer epochs": (undone, ("resume=run", "epochs=2"), ("can only be trained for more",)),
     "a key that is none": (undone, ("resume=run", "epoch=9"), ("epoch is not a key",)),
     "a value that is none": (undone, ("resume=run", "epochs=soon"), ("epochs must be",)),
     "a word": (undone, ("resume=run", "epochs"), ("takes key=value alone",)),

@@ -104,8 +104,8 @@ def count_writes(cfg, folder) -> int:
     return seen
 
 
-def fail_and_go_on(cfg, folder: Path, alone: Path, fault: AtWrite) -> str:
-    """What came of a run whose writes fail so; afterwards it is taken up and ends as `alone`."""
+def fail_and_resume(cfg, folder: Path, alone: Path, fault: AtWrite) -> str:
+    """What came of a run whose writes fail so; afterwards it is resumed and ends as `alone`."""
     outcome, sentence = "finished", f"{folder} {os.strerror(fault.error)}"
     try:
         with write_fails(fault):
@@ -131,7 +131,7 @@ def test_each_write_may_fail_once(cfg, tmp_path, alone):
     number = count_writes(cfg, tmp_path / "counted")
     assert number > 60
     outcomes = [
-        fail_and_go_on(cfg, tmp_path / f"{n}", alone, AtWrite(n, errno.ENOSPC))
+        fail_and_resume(cfg, tmp_path / f"{n}", alone, AtWrite(n, errno.ENOSPC))
         for n in sorted({*range(0, number, 5), number - 3})
     ]
     assert {"refused", "finished"} <= set(outcomes)
@@ -145,7 +145,7 @@ def test_each_write_may_fail_once(cfg, tmp_path, alone):
 )
 def test_a_card_that_fills_up_for_good_keeps_what_there_was(cfg, tmp_path, alone, at, error):
     fault = AtWrite(at, error, ever_after=True)
-    assert fail_and_go_on(cfg, tmp_path / "run", alone, fault) == "unwritten"
+    assert fail_and_resume(cfg, tmp_path / "run", alone, fault) == "unwritten"
 
 
 @pytest.mark.long
@@ -153,7 +153,7 @@ def test_a_card_that_fills_up_for_good_keeps_what_there_was(cfg, tmp_path, alone
 @pytest.mark.parametrize("ever_after", [False, True])
 def test_each_write_may_fail(cfg, tmp_path, alone, error, ever_after):
     for n in range(count_writes(cfg, tmp_path / "counted")):
-        fail_and_go_on(cfg, tmp_path / f"{n}", alone, AtWrite(n, error, ever_after))
+        fail_and_resume(cfg, tmp_path / f"{n}", alone, AtWrite(n, error, ever_after))
 
 
 @pytest.mark.long
@@ -296,7 +296,7 @@ def test_a_fat_card_knows_no_second_names(cfg, tmp_path, monkeypatch, alone):
     monkeypatch.setattr(os, "link", no_links)
     number = count_writes(cfg, tmp_path / "counted")
     for n in range(20, number, 23):
-        fail_and_go_on(cfg, tmp_path / f"{n}", alone, AtWrite(n, errno.ENOSPC))
+        fail_and_resume(cfg, tmp_path / f"{n}", alone, AtWrite(n, errno.ENOSPC))
 
 
 def test_a_card_that_is_nearly_full_is_said_at_the_start(cfg, tmp_path, quick, monkeypatch):

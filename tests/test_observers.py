@@ -48,7 +48,7 @@ def lines_of(folder: Path) -> list[dict]:
 
 
 def test_a_tracker_is_one_file_and_one_yaml(tmp_path, monkeypatch):
-    """By the real command, with nothing changed in the package; resumed, it goes on."""
+    """By the real command, with nothing changed in the package; it can be resumed."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "my_tracker.py").write_text(TRACKER)
     (tmp_path / "mine" / "tracker").mkdir(parents=True)

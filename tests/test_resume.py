@@ -1,4 +1,4 @@
-"""Going on with a run: what was killed ends as if it had been left alone."""
+"""Resuming a run: what was killed ends as if it had been left alone."""
 
 import copy
 import json
@@ -268,7 +268,9 @@ def test_what_is_complete_is_left_as_it_is(once, tmp_path):
     told = []
     summary = resume(folder, tell=told.append)
     assert summary["status"] == "completed"
-    assert told == [f"{folder}: the run is complete, all 8 epochs of it; epochs=N goes on longer"]
+    assert told == [
+        f"{folder}: the run is complete, all 8 epochs of it; epochs=N trains for longer"
+    ]
     after = {p.name: p.read_bytes() for p in folder.iterdir()}
     assert {k: v for k, v in after.items() if k != ".raspitrain-run"} == {
         k: v for k, v in before.items() if k != ".raspitrain-run"
@@ -432,14 +434,14 @@ def test_a_strangers_program_is_not_started(stopped, tmp_path):
     assert trace.exists()
 
 
-def test_the_line_to_go_on_holds_what_must_be_given_anew(compose, tmp_path):
+def test_the_line_to_resume_holds_what_must_be_given_anew(compose, tmp_path):
     cfg = compose("allowed_targets=[a.B,c.D]", "hardware.readings.vcgencmd=/my/vcgencmd")
     words = allowing_words(cfg)
     assert words == ["allowed_targets=[a.B,c.D]", "hardware.readings.vcgencmd=/my/vcgencmd"]
     assert allowing_words(compose()) == []
     (tmp_path / "last.pt").touch()
     summary = {"status": "interrupted", "resume_words": words}
-    (line,) = [li for li in final_lines(summary, tmp_path) if li.startswith("to go on")]
+    (line,) = [li for li in final_lines(summary, tmp_path) if li.startswith("to resume")]
     assert line.endswith(f"resume={tmp_path} 'allowed_targets=[a.B,c.D]' {words[1]}")
 
 
@@ -592,7 +594,7 @@ def test_a_run_that_is_going_on_is_left_alone(tmp_path):
     process = start(*words, "hydra.run.dir=run", cwd=tmp_path)
     try:
         wait_until(lambda: log_lines(tmp_path / "run", "threads:") > 0)
-        with pytest.raises(InputError, match=rf"still going on \(process {process.pid}\)"):
+        with pytest.raises(InputError, match=rf"still under way \(process {process.pid}\)"):
             resume(tmp_path / "run")
     finally:
         process.kill()

@@ -235,7 +235,7 @@ HOSTILE: dict[str, tuple[Files, Words, str]] = {
         (*MINE, "dataset=ucr", "hydra.run.dir=runs/${dataset.name}"),
         "hydra.run.dir=runs/${dataset.name} leads to",
     ),
-    "a run to go on with": (
+    "a run to resume": (
         {EVIL: GLOBAL + "resume: auto\n"}, MINE, "resume= stands on the command line",
     ),
     "Hydra's help": (
@@ -558,7 +558,7 @@ RUN_LINKS = (".raspitrain-run", "run.log", "run.log.1", "telemetry.csv", "metric
 @pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize("name", RUN_LINKS)
 def test_a_run_writes_through_no_link(name, is_there, stopped, tmp_path):
-    """Into a stranger's run that is gone on with, and into a folder for a new one."""
+    """Into a stranger's run that is resumed, and into a folder for a new one."""
     target = tmp_path / "precious"
     if is_there:
         target.write_text("mine\n")
@@ -644,7 +644,7 @@ def test_formulas_in_a_sweeps_table_are_text(tmp_path):
 
 
 def test_a_folders_name_cannot_command_the_terminal(tmp_path):
-    """Printed, logged and named in the line to go on, as it is typed or unpacked from elsewhere."""
+    """Printed, logged and named in the line to resume, as typed or unpacked from elsewhere."""
     name = "run\x1b]0;pwned\x07\u202e"
     assert finish(*TINY, f"hydra.run.dir='{name}'", cwd=tmp_path) == 0
     assert (tmp_path / name / "summary.json").exists()

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import TINY
 
 from raspitrain.cli.main import main
-from raspitrain.sweep.sweep import go_on_command
+from raspitrain.sweep.sweep import resume_command
 
 DONE = """echo '{"status": "completed"}' > summary.json"""
 
@@ -89,6 +90,19 @@ def test_presets_sweep_by_themselves(multirun, tmp_path, preset, num_jobs, task)
     assert record["task"] == task
 
 
+def test_the_preset_of_folds_goes_through_all_of_them(multirun, tmp_path):
+    groups = np.repeat(["ann", "bob", "cy", "dee"], 6)
+    data = {"data": np.random.default_rng(0).normal(size=(24, 1, 16)), "label": np.arange(24) % 2}
+    np.savez(tmp_path / "cases.npz", groups=groups, **data)
+    words = ("dataset=npz", "dataset.path=cases.npz", "dataset.groups=groups", "sweep=folds")
+    assert multirun(*words, "split.folds=3", "sweep_name=three") == 0
+    assert multirun(*words, "split.folds=groups", "seed=0,1", "sweep_name=groups") == 0
+    for name, count in (("three", 3), ("groups", 4)):
+        values = [job["values"] for job in jobs_of(tmp_path / "outputs/sweeps" / name)["jobs"]]
+        assert [v["split.fold"] for v in values if v.get("seed", 0) == 0] == list(range(count))
+    assert len(values) == 8
+
+
 def test_what_is_typed_wins_over_the_preset(multirun, tmp_path):
     assert (
         multirun("sweep=batch_threads", "batch_size=7,9", "hardware.num_threads=1", "sweep_name=x")
@@ -133,13 +147,13 @@ def test_the_users_own_preset_is_found(multirun, tmp_path):
         (["launcher.num_parallel=1,2"], "launcher.num_parallel is one for the whole sweep"),
         (["task=train,throughput"], "task is one for the whole sweep"),
         (["optimizer.lr=interval(0.1,1)"], "hydra/sweeper=optuna"),
-        (["seed=range(100000)"], "a sweep has 10000 at the most"),
+        (["seed=range(100000)"], "a sweep has 10000 at most"),
         (["seed=0,1", "launcher.num_parallel=999"], "is more than the"),
         (["seed=0,1", "launcher.num_paralel=2"], "did you mean launcher.num_parallel"),
         (["seed=0,1", "launcher.job_timeout=0"], "launcher.job_timeout must be a number above 0"),
         (["seed=0,1", "sweep_name=../x"], "sweep_name must be null or a name of letters"),
         (["seed=0,1", "hydra.sweep.dir=."], "hydra.sweep.dir must name a folder of its own"),
-        (["seed=0,1", "resume=auto"], "A sweep goes on by itself"),
+        (["seed=0,1", "resume=auto"], "A sweep resumes by itself"),
         (["seed=0,1", "resume=x"], "leave out --multirun"),
         (["seed=0,1", "hydra.sweep.subdir=x"], "hydra.sweep.subdir is not read"),
         (["seed=0,1", "hydra.sweep.dir=/dev/null/x"], "/dev/null/x"),
@@ -172,17 +186,17 @@ def test_jobs_that_fail_are_told_and_the_exit_code_says_so(multirun, tmp_path, c
     assert multirun("seed=0,1", "sweep_name=x", script=DONE) == 0
 
 
-def test_a_sweep_that_is_stopped_says_how_to_go_on(multirun, tmp_path, capsys):
+def test_a_sweep_that_is_stopped_says_how_to_resume(multirun, tmp_path, capsys):
     assert multirun("seed=0,1", "sweep_name=x", "launcher.fail_fast=true", script="exit 1") == 1
     err = capsys.readouterr().err
     assert "0 of 2 jobs have finished" in err
-    assert "to go on: raspitrain --multirun seed=0,1 sweep_name=x" in err
+    assert "to resume: raspitrain --multirun seed=0,1 sweep_name=x" in err
 
 
 def test_a_ctrl_c_that_comes_too_late_stops_nothing(multirun, tmp_path, capsys):
     last = "trap '' INT; case $PWD in *seed=1) kill -INT $PPID; sleep 0.2;; esac"
     assert multirun("seed=0,1", "sweep_name=x", script=f"{last}; {DONE}") == 0
-    assert "to go on" not in capsys.readouterr().err
+    assert "to resume" not in capsys.readouterr().err
     assert jobs_of(tmp_path / "outputs" / "sweeps" / "x")["finished"] is not None
 
 
@@ -193,7 +207,7 @@ def test_options_may_stand_between_overrides(multirun, monkeypatch, tmp_path):
     assert len(jobs_of(tmp_path / "outputs" / "sweeps" / "x")["jobs"]) == 2
 
 
-def test_the_command_to_go_on_names_the_folder_where_it_was_not_given(tmp_path, monkeypatch):
+def test_the_command_to_resume_names_the_folder_where_it_was_not_given(tmp_path, monkeypatch):
     from raspitrain.sweep.record import SweepRecord
 
     monkeypatch.chdir(tmp_path)
@@ -204,7 +218,7 @@ def test_the_command_to_go_on_names_the_folder_where_it_was_not_given(tmp_path, 
         ["python", "-m", "raspitrain", "seed=0,1"],
         ["seed"],
     )
-    assert go_on_command(sweep).endswith("seed=0,1 'hydra.sweep.dir=outputs/a b'")
+    assert resume_command(sweep).endswith("seed=0,1 'hydra.sweep.dir=outputs/a b'")
 
 
 DATA = [t for t in TINY if t.startswith(("dataset.num", "model."))]
@@ -259,7 +273,7 @@ def test_a_job_without_enough_memory_leaves_the_others_and_is_named(tmp_path):
 
 @pytest.mark.long
 def test_a_sweep_killed_at_any_moment_comes_to_the_same(tmp_path):
-    """Jobs that had finished are left alone; the others go on bit for bit."""
+    """Jobs that had finished are left alone; the others resume bit for bit."""
     chance = random.Random(7)
     words = [
         "batch_size=8,16",

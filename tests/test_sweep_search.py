@@ -1,4 +1,4 @@
-"""hydra/sweeper=optuna: what is drawn, when it goes on, what is ended early."""
+"""hydra/sweeper=optuna: what is drawn, how it resumes, what is ended early."""
 
 import json
 import math

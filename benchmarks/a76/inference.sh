@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Count what using a model costs a Raspberry Pi 5, 4 and 3, without one: instructions of one window
-# (mobilenetv3_small, 3 × 224) in fp32 and int8, whether all boards give the same bits, and
-# instructions from the start of Python to the first answer.
+# (mobilenetv3_small, 3 × 224) in fp32 and int8, whether all boards give the same bits, instructions
+# from the start of Python to the first answer, and of one second of a stream.
 #     bash benchmarks/a76/inference.sh
 # Needs what README.md here says, and raspitrain installed (PYTHON, else .venv's) to make the models.
 set -euo pipefail
@@ -54,3 +54,12 @@ load('$inside/$precision.rpt').predict([[0.5] * 224] * 3)"
     printf 'start to first answer, %s %8s M instructions\n' $precision \
         "$(awk 'NR == 1 { printf "%.1f", $1 / 1e6 }' "$folder/start")"
 done
+
+# A stream of 6 channels at 100 Hz, a window each 10 samples: 20 seconds less 10, reading included.
+for seconds in 10 10 20; do # the first to compile modules
+    start "from raspitrain.use.stream import main
+main(['$inside/stream.rpt', '--source', '$inside/$seconds.csv'])" >"$folder/$seconds.told" 2>&1
+    cp "$folder/start" "$folder/$seconds.count"
+done
+printf 'stream, 6 × 100 Hz, hop 10, int8 %s M instructions a second\n' \
+    "$(cat "$folder"/{10,20}.count | awk 'NR == 1 { first = $1 } END { printf "%.1f", ($1 - first) / 1e7 }')"

@@ -1,5 +1,6 @@
-"""Write mobilenetv3_small for windows of 3 × 224, in both precisions, for inference.sh to count:
-PRECISION.tensors, which inference.c reads, and PRECISION.rpt.
+"""Write what inference.sh counts: mobilenetv3_small for windows of 3 × 224 in both precisions,
+PRECISION.tensors, which inference.c reads, and PRECISION.rpt; and for a stream of 6 channels at
+100 Hz stream.rpt, with 10 and 20 seconds of samples, 10.csv and 20.csv.
 
     python -m benchmarks.a76.inference_model FOLDER
 """
@@ -7,6 +8,7 @@ PRECISION.tensors, which inference.c reads, and PRECISION.rpt.
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,30 +16,55 @@ import yaml
 
 from raspitrain.export.pack import pack
 from raspitrain.export.write import Answer, Contract, write_model
-from raspitrain.model.mobilenetv3 import mobilenetv3
+from raspitrain.model.mobilenetv3 import MobileNetV3, mobilenetv3
 from raspitrain.paths import config_folder
 from raspitrain.use.engine import ALIGNMENT
 from raspitrain.use.network import description
 
 CHANNELS, LENGTH, CLASSES = 3, 224, 5
+STREAM_CHANNELS, STREAM_LENGTH, STREAM_RATE, STREAM_HOP = 6, 128, 100, 10
 
 
 def main(folder: Path) -> None:
+    model = network(CHANNELS, LENGTH)
+    contract = contract_of(CHANNELS)
+    answer = Answer([f"class {k}" for k in range(CLASSES)])
+    for precision in ("fp32", "int8"):
+        described, arrays = pack(model, length=LENGTH, precision=precision)
+        write_model(folder / f"{precision}.rpt", described, arrays, contract, answer, {})
+        tensors = [np.zeros(CHANNELS, np.float32), np.ones(CHANNELS, np.float32), *arrays]
+        (folder / f"{precision}.tensors").write_bytes(as_tensors(description(described), tensors))
+    write_stream(folder, answer)
+
+
+def network(channels: int, length: int) -> MobileNetV3:
     settings = yaml.safe_load((config_folder() / "model/mobilenetv3_small.yaml").read_text())
     settings.pop("_target_")
     settings["batchnorm_eps"] = float(settings["batchnorm_eps"])
-    shape = {"num_channels": CHANNELS, "num_classes": CLASSES, "length": LENGTH}
+    shape = {"num_channels": channels, "num_classes": CLASSES, "length": length}
     torch.manual_seed(0)
-    model = mobilenetv3(**(settings | shape)).eval()
-    contract = Contract(
-        [f"channel_{c}" for c in range(CHANNELS)], [0.0] * CHANNELS, [1.0] * CHANNELS, "error"
-    )
-    answer = Answer([f"class {k}" for k in range(CLASSES)])
-    for precision in ("fp32", "int8"):
-        network, arrays = pack(model, length=LENGTH, precision=precision)
-        write_model(folder / f"{precision}.rpt", network, arrays, contract, answer, {})
-        tensors = [np.zeros(CHANNELS, np.float32), np.ones(CHANNELS, np.float32), *arrays]
-        (folder / f"{precision}.tensors").write_bytes(as_tensors(description(network), tensors))
+    return mobilenetv3(**(settings | shape)).eval()
+
+
+def contract_of(channels: int, **more: Any) -> Contract:
+    names = [f"channel_{c}" for c in range(channels)]
+    return Contract(names, [0.0] * channels, [1.0] * channels, "error", **more)
+
+
+def write_stream(folder: Path, answer: Answer) -> None:
+    model = network(STREAM_CHANNELS, STREAM_LENGTH)
+    described, arrays = pack(model, length=STREAM_LENGTH, precision="int8")
+    contract = contract_of(
+        STREAM_CHANNELS, rate=float(STREAM_RATE), hop=STREAM_HOP,
+        quantiles=[[-3.1, 0.0, 3.1]] * STREAM_CHANNELS,
+    )  # fmt: skip
+    write_model(folder / "stream.rpt", described, arrays, contract, answer, {})
+    random = np.random.default_rng(0)
+    for seconds in (10, 20):
+        lines = [",".join(["time", *contract.channels])]
+        for k, row in enumerate(random.normal(size=(seconds * STREAM_RATE, STREAM_CHANNELS))):
+            lines.append(",".join([f"{k / STREAM_RATE:g}", *(f"{value:.5f}" for value in row)]))
+        (folder / f"{seconds}.csv").write_text("\n".join(lines) + "\n")
 
 
 def as_tensors(numbers: list[int], tensors: list[np.ndarray]) -> bytes:

@@ -111,7 +111,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         if given.experimental_rerun is not None:
             raise InputError(
                 "--experimental-rerun would unpickle a file, which can run code: resume=FOLDER "
-                "goes on with a run, and its overrides.yaml says how it was started."
+                "resumes a run, and its overrides.yaml says how it was started."
             )
         if given.package is not None:
             _check_package(given.package)
@@ -139,22 +139,22 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        told = mistake(error, sys.argv[1:])
-        if told is None:
+        sentence = mistake(error, sys.argv[1:])
+        if sentence is None:
             raise
-        return _say(told)
+        return _say(sentence)
     return exit_code
 
 
 @contextmanager
 def _shown_safely() -> Iterator[None]:
     """For what Hydra prints: names and values of files come as they are."""
-    shown = io.StringIO()
+    output = io.StringIO()
     try:
-        with redirect_stdout(shown):
+        with redirect_stdout(output):
             yield
     finally:
-        sys.stdout.write(visible(shown.getvalue(), keep="\n\t"))
+        sys.stdout.write(visible(output.getvalue(), keep="\n\t"))
         sys.stdout.flush()
 
 

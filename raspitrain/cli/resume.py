@@ -35,23 +35,22 @@ def shows_only(arguments: Sequence[str]) -> bool:
 
 
 def asks_to_resume(arguments: Sequence[str]) -> bool:
-    """Whether the words of the command line ask for a run to go on."""
+    """Whether the words of the command line ask for a run to be resumed."""
     if shows_only(arguments):
         return False
     return any(word.startswith(KEY) and word != f"{KEY}null" for word in arguments)
 
 
 def resume_as_asked(arguments: Sequence[str]) -> None:
-    """Go on with the run that the words name. InputError if they cannot be obeyed."""
+    """Resume the run that the words name. InputError if they cannot be obeyed."""
     given = [word.removeprefix(KEY) for word in arguments if word.startswith(KEY)]
     others = [word for word in arguments if not word.startswith(KEY)]
     for word in others:
         if word in ("--multirun", "-m"):
-            raise InputError("resume= goes on with one run: leave out --multirun.")
+            raise InputError("resume= resumes one run: leave out --multirun.")
         if word.startswith("-"):
             raise InputError(
-                f"{word} has no place beside resume=: a run goes on with the configuration that it "
-                "has."
+                f"{word} has no place beside resume=: a run keeps the configuration it has."
             )
     check_given_once(others)
     if len(given) > 1:
@@ -65,7 +64,7 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
 
 
 def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
-    """For a machine that starts by itself: go on with the run in hydra.run.dir, if there is one.
+    """For a machine that starts by itself: resume the run in hydra.run.dir, if there is one.
 
     The same command serves for the start and for every time after: words that the run was started
     with count once, others as beside any resume=.
@@ -73,15 +72,15 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
     Returns
     -------
     list of str or None
-        The words with which to start, as there is no run; None if one has been gone on with.
+        The words with which to start, as there is no run; None if one has been resumed.
     """
     if {"--multirun", "-m"} & set(arguments):
-        raise InputError("A sweep goes on by itself in its sweep_name: leave out resume=auto.")
+        raise InputError("A sweep resumes by itself in its sweep_name: leave out resume=auto.")
     others = [word for word in arguments if word != AUTO]
     given = [_unquoted(word.removeprefix(FOLDER)) for word in others if word.startswith(FOLDER)]
     if len(given) != 1 or not given[0] or "${" in given[0]:
         raise InputError(
-            "resume=auto goes on in a folder of a fixed name, or starts there: add "
+            "resume=auto resumes in a folder of a fixed name, or starts there: add "
             "hydra.run.dir=FOLDER."
         )
     folder = Path(given[0])

@@ -75,7 +75,7 @@ def check_growth(container: Any) -> None:
     ----------
     container : the configuration, interpolations unresolved
     """
-    # Whatever refers to whatever: a text grows by as many as its references, a group by as many
+    # Whatever refers to whatever: a string grows by as many as its references, a group by as many
     # as its values that refer.
     growth = 1
 

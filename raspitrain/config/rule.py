@@ -58,7 +58,7 @@ def one_of(*choices: Any) -> Rule:
 
 
 def text() -> Rule:
-    return Rule(lambda v: isinstance(v, str) and v != "", "a text")
+    return Rule(lambda v: isinstance(v, str) and v != "", "a string")
 
 
 def file_name() -> Rule:

@@ -59,6 +59,8 @@ RULES: dict[str, Rule] = {
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": FRACTION,
+    "split.folds": either(whole(2, most=10_000), one_of("groups"), NULL),
+    "split.fold": either(whole(0, most=9_999), NULL),
     "split.stratify": SWITCH,
     "split.predefined": SWITCH,
     "allowed_targets": list_of(text()),
@@ -280,8 +282,8 @@ def _check_sections(config: Mapping[str, Any]) -> None:
             raise InputError(f"{key} is missing: every run needs it ({RULES[key].right}).")
     rule = RULES["allowed_targets"]
     if not rule.allows(config["allowed_targets"]):
-        shown = _shown(config["allowed_targets"])
-        raise InputError(f"allowed_targets must be {rule.right}, not {shown}.")
+        value = _shown(config["allowed_targets"])
+        raise InputError(f"allowed_targets must be {rule.right}, not {value}.")
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -304,6 +306,18 @@ def _check_together(config: Mapping[str, Any]) -> None:
         )
     if config["freeze"] != "none" and config["init"] is None:
         raise InputError(f"freeze={config['freeze']} is about trained weights: add init=RUN.")
+    folds, fold = split["folds"], split["fold"]
+    if folds is not None and fold is None:
+        raise InputError(
+            f"split.folds={folds} is for a sweep over the folds: add --multirun sweep=folds, or "
+            "take one of them with split.fold=0."
+        )
+    if fold is not None and (folds is None or (folds != "groups" and fold >= folds)):
+        raise InputError(
+            f"split.fold={fold} is one of split.folds, counted from 0: add split.folds=5."
+            if folds is None
+            else f"split.fold={fold}: of {folds} folds the last is {folds - 1}."
+        )
     if config["patience"] is not None and not split["validation"]:
         raise InputError(
             "patience waits for a better validation accuracy: add split.validation=0.15."
@@ -333,8 +347,8 @@ def _check_hardware(hardware: Mapping[str, Any]) -> None:
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "…"
+    word = repr(value)
+    return word if len(word) <= 60 else word[:57] + "…"
 
 
 def _read(words: list[Any]) -> list[Any]:

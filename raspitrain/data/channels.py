@@ -8,7 +8,8 @@ import numpy as np
 
 from raspitrain.data.clock import Clock, read_clock
 from raspitrain.data.columns import Facts, is_time_name, judge, look_at, units_of
-from raspitrain.data.csv_file import Column, Table, locate, read_table
+from raspitrain.data.csv_file import Column, Table, locate
+from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import is_missing, position_name
 from raspitrain.data.time_names import unit_by_name
 from raspitrain.errors import InputError
@@ -90,7 +91,7 @@ class Chosen:
 def read_file(path: Path, asked: Asked) -> SensorFile:
     """Read a file and see how its columns behave."""
     as_text = [name for name in (asked.label_column, asked.group_column) if name is not None]
-    table = read_table(path, as_text=as_text, skip_lines=asked.skip_lines)
+    table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
     label = _place(table, asked.label_column, "label_column")
     group = _place(table, asked.group_column, "group_column")
     if label is not None and len(table.columns[label].words) > 1000:

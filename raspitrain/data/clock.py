@@ -1,6 +1,7 @@
 """What a column of time says: the rate, and where a recording has gaps or its clock goes back."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Clock:
     ----------
     start : float
         Of the first sample, in seconds; in the column's own unit where that is not known.
-    seconds : np.ndarray
+    seconds : np.ndarray or EvenSeconds
         float64 (T,), from the first sample on; likewise.
     rate : float or None
         Samples a second; None where the unit is not known or no two samples differ.
@@ -36,7 +37,7 @@ class Clock:
     """
 
     start: float
-    seconds: np.ndarray
+    seconds: "np.ndarray | EvenSeconds"
     rate: float | None
     step: float
     unit: str | None
@@ -117,3 +118,27 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         num_back=len(back),
         longest_gap=float(steps[too_long].max() * scale) if len(too_long) else 0.0,
     )
+
+
+class EvenSeconds:
+    """When each of evenly spaced samples was taken, computed where it is asked for: of an hour of
+    sound the array would be twice as large as the sound."""
+
+    def __init__(self, length: int, rate: float) -> None:
+        self._length, self._rate = length, rate
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: Any, /) -> Any:
+        if isinstance(index, slice):
+            return np.arange(*index.indices(self._length)) / self._rate
+        if isinstance(index, np.ndarray):
+            return index / self._rate
+        return (index + self._length if index < 0 else index) / self._rate
+
+
+def even_clock(length: int, rate: float) -> Clock:
+    """The clock of a recording whose file says the rate alone."""
+    seconds = EvenSeconds(length, rate)
+    return Clock(0.0, seconds, rate, 1 / rate, "s", np.empty(0, np.int64), 0, 0, 0.0)

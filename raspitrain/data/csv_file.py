@@ -74,6 +74,8 @@ class Table:
         (row, line): from that row on, lines are counted from there.
     notes : list of str
         What was passed over, each a clause such as "4 lines before the table".
+    rate : float or None
+        Samples a second, where the file says it and has no column of time.
     """
 
     path: Path
@@ -81,6 +83,7 @@ class Table:
     named: bool
     breaks: list[tuple[int, int]]
     notes: list[str] = field(default_factory=list)
+    rate: float | None = None
 
     @property
     def num_rows(self) -> int:
@@ -274,7 +277,8 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
     if found.passed_over:
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
-        table.notes.append(f"{rows.num_comments} comments")
+        many = "" if rows.num_comments == 1 else "s"
+        table.notes.append(f"{rows.num_comments} comment{many}")
     if blocks.num_blank:
         cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
         table.notes.append(f"{blocks.num_blank} NUL or erased bytes at the end{cut}")

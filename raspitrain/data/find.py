@@ -11,6 +11,9 @@ from pathlib import Path
 from raspitrain.errors import InputError, input_error
 
 SUFFIXES = (".csv", ".tsv")
+OTHER_SUFFIXES = (
+    ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow",
+)  # fmt: skip
 MOST_FILES = 200_000
 PART_NAMES = {
     **dict.fromkeys(("train", "training", "tr"), 0),
@@ -79,7 +82,8 @@ def find_recordings(
     Parameters
     ----------
     files : sequence of str or None
-        Patterns of names or paths; None for every .csv and .tsv.
+        Patterns of names or paths; None for every .csv and .tsv, or where there are none for the
+        recordings of one other kind.
     class_level : int or None
         Which folder names the class: 1 the first, -1 the innermost, 0 the file's own name; None to
         find out.
@@ -186,14 +190,29 @@ def _choose(
                 "name and the path below the folder."
             )
         return taken, []
+    kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() in OTHER_SUFFIXES)
+    if paths and kinds:
+        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        remedy = f"dataset.files='*{kinds.most_common(1)[0][0]}' takes them"
+        beside = [f"not taken beside CSV: {shown} ({remedy})"]
+    else:
+        beside = []
+    if not paths and kinds:
+        if len(kinds) > 1:
+            raise InputError(
+                f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
+                f"with dataset.files, such as '*{min(kinds)}'."
+            )
+        return [path for path in others if path.suffix.lower() in kinds], []
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
     if not about or len(about) == len(paths):
-        return paths, []
+        return paths, beside
     names = sorted({path.name for path in about})
     return [path for path in paths if path not in set(about)], [
-        f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})"
+        f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
+        *beside,
     ]
 
 

@@ -20,9 +20,10 @@ from raspitrain.data.channels import (
     column_values,
     read_file,
 )
-from raspitrain.data.clock import Clock
+from raspitrain.data.clock import Clock, even_clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
+from raspitrain.data.formats import READERS
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.taken import Origin, Taken
@@ -56,7 +57,8 @@ def recordings(
     skip_lines: int,
     missing: str,
 ) -> Cases:
-    """Return the windows of a folder of CSV files, one recording each, a column a channel.
+    """Return the windows of a folder of files, one recording each, a column a channel: CSV, WAV,
+    EDF, WFDB, Parquet or MATLAB.
 
     The recordings are held in memory as float32 (float64 where a signal on a large offset would be
     lost), the windows are cut when they are gathered. The
@@ -314,6 +316,8 @@ def _sensor_stream(
     clock = None
     if chosen.clocks is not None:
         clock = clock_of(file, chosen.clocks[index], asked.time_unit, rows)
+    elif file.table.rate is not None and asked.time_column is not False:
+        clock = even_clock(file.table.num_rows, file.table.rate)
     signals = np.stack([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
     if rows is not None:
@@ -367,7 +371,7 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
                 f"{part.file.path}: its clock goes back, so that it cannot be joined by time with "
                 "the other sensors; fix it, or choose one sensor with dataset.files."
             )
-        times.append(part.clock.start + part.clock.seconds)
+        times.append(part.clock.start + part.clock.seconds[:])
     steps = [np.inf if len(t) < 2 else (t[-1] - t[0]) / (len(t) - 1) for t in times]
     lead = int(np.argmin(steps))
     start, stop = max(t[0] for t in times), min(t[-1] for t in times)
@@ -798,7 +802,8 @@ def _refuse_missing(folder: Path, streams: Sequence[_Stream], names: Sequence[st
     sample = int(np.flatnonzero(bad.any(axis=0))[0])
     channel = names[int(np.flatnonzero(bad[:, sample])[0])]
     row = sample if stream.rows is None else int(stream.rows[sample])
-    line = f", line {stream.file.table.line(row)}" if len(stream.source.files) == 1 else ""
+    where = "line" if stream.file.path.suffix.lower() not in READERS else "row"
+    line = f", {where} {stream.file.table.line(row)}" if len(stream.source.files) == 1 else ""
     raise InputError(
         f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "
         f"too large for float32 (3.4e38), the first in {stream.file.path}{line}, column "

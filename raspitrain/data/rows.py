@@ -8,8 +8,9 @@ import numpy as np
 from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, make_cases
 from raspitrain.data.columns import LEAST_ROWS, is_count_name, look_at
-from raspitrain.data.csv_file import Table, locate, read_table
+from raspitrain.data.csv_file import Table, locate
 from raspitrain.data.find import find_recordings
+from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import is_missing, is_number
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.taken import Taken
@@ -138,7 +139,7 @@ def read_rows(
         Columns that are no samples, and why.
     """
     asked = [name for name in (label_column, group_column) if name is not None]
-    table = read_table(file, as_text=asked, skip_lines=skip_lines)
+    table = read_recording_file(file, as_text=asked, skip_lines=skip_lines)
     label = None if label_column is None else _place(table, label_column, "label_column")
     group = None if group_column is None else _place(table, group_column, "group_column")
     if label is not None:

@@ -147,23 +147,23 @@ def gather(root: Path, vcgencmd: str, folder: Path, environment: Mapping[str, st
 
 def find(machine: Machine, torch: TorchBuild) -> list[Finding]:
     """Judge; what keeps raspitrain from working comes first."""
-    found = [
+    findings = [
         *_torch(machine, torch),
         *_memory(machine),
         *_disk_space(machine),
         *_power_and_heat(machine),
         *_speed(machine),
     ]
-    return sorted(found, key=lambda finding: finding.level != ERROR)
+    return sorted(findings, key=lambda finding: finding.level != ERROR)
 
 
 def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
     is_arm = machine.architecture == "aarch64"
     install = _install(is_arm)
     if not machine.is_64_bit or machine.architecture.startswith("armv"):
-        found = "This is a 32-bit system, and there is no torch for those."
+        problem = "This is a 32-bit system, and there is no torch for those."
         advice = "Write Raspberry Pi OS (64-bit) to the card with Raspberry Pi Imager."
-        return [Finding(ERROR, "32-bit system", found, advice)]
+        return [Finding(ERROR, "32-bit system", problem, advice)]
     if not torch.installed and torch.failure:
         return [Finding(ERROR, "no Python", f"{torch.failure}.", "Give another --python.")]
     if not torch.installed:
@@ -174,34 +174,34 @@ def _torch(machine: Machine, torch: TorchBuild) -> list[Finding]:
         why = "this processor does not have all the instructions that its wheel uses"
         if machine.has_atomics is False:
             why = "its wheel uses atomic instructions (LSE) that this processor does not have"
-        found = f"{name} dies of an illegal instruction: {why}."
+        problem = f"{name} dies of an illegal instruction: {why}."
         commands = _another(torch.version, is_arm)
-        findings.append(Finding(ERROR, "illegal instruction", found, "", commands))
+        findings.append(Finding(ERROR, "illegal instruction", problem, "", commands))
     elif torch.failure == "out of memory":
-        found = f"{name} was killed while it loaded: memory ran out."
-        findings.append(Finding(ERROR, "torch does not load", found, *NO_DESKTOP))
+        problem = f"{name} was killed while it loaded: memory ran out."
+        findings.append(Finding(ERROR, "torch does not load", problem, *NO_DESKTOP))
     elif torch.failure == "too slow":
-        found = f"{name} took longer than {torch.seconds or 0:.0f} s to load."
+        problem = f"{name} took longer than {torch.seconds or 0:.0f} s to load."
         advice = "Look for a busy or failing card."
         findings.append(
-            Finding(WARNING, "torch does not load", found, advice, ("sudo dmesg | grep mmc",))
+            Finding(WARNING, "torch does not load", problem, advice, ("sudo dmesg | grep mmc",))
         )
     elif torch.failure:
-        found = f"{name} cannot be imported: {torch.failure}"
+        problem = f"{name} cannot be imported: {torch.failure}"
         commands = ("python -m pip uninstall -y torch", install)
-        findings.append(Finding(ERROR, "torch does not load", found, "", commands))
+        findings.append(Finding(ERROR, "torch does not load", problem, "", commands))
     if torch.cuda and not machine.has_nvidia_gpu:
         size = f" and takes {torch.gpu_packages_mb:.0f} MB more" if torch.gpu_packages_mb else ""
-        found = f"{name} is built for CUDA {torch.cuda}{size}; there is no NVIDIA GPU here."
+        problem = f"{name} is built for CUDA {torch.cuda}{size}; there is no NVIDIA GPU here."
         commands = (
             "python -m pip uninstall -y torch $(python -m pip freeze | grep -oE "
             "'^(nvidia|cuda|triton)[^=]*')",
             install,
         )
-        findings.append(Finding(WARNING, "CUDA build", found, "", commands))
+        findings.append(Finding(WARNING, "CUDA build", problem, "", commands))
     if torch.version and _release(torch.version) < (2, 8):
-        found = f"{name} is older than 2.8."
-        findings.append(Finding(ERROR, "old torch", found, "", (install,)))
+        problem = f"{name} is older than 2.8."
+        findings.append(Finding(ERROR, "old torch", problem, "", (install,)))
     return findings
 
 
@@ -210,17 +210,17 @@ def _memory(machine: Machine) -> list[Finding]:
     free, total = machine.memory_available_mb, machine.memory_total_mb
     if free < 350:
         level = ERROR if free < 200 else WARNING
-        found = (
+        problem = (
             f"{free:.0f} of {total:.0f} MB of memory are free; torch and a small run take about "
             "300."
         )
-        findings.append(Finding(level, "little memory", found, *NO_DESKTOP))
+        findings.append(Finding(level, "little memory", problem, *NO_DESKTOP))
     if machine.swap_on_card:
         names = " ".join(map(shlex.quote, machine.swap_on_card))
         files = [name for name in machine.swap_on_card if not name.startswith("/dev/")]
         managed = files if machine.swap_manager is not None else []
         by_hand = [shlex.quote(name) for name in machine.swap_on_card if name not in managed]
-        found = (
+        problem = (
             f"{names} swaps to the SD card: it wears the card, and a run that swaps stands still."
         )
         advice = ""
@@ -239,21 +239,21 @@ def _memory(machine: Machine) -> list[Finding]:
                 "sudo dphys-swapfile swapoff && sudo systemctl disable --now dphys-swapfile",
                 "sudo apt install -y zram-tools",
             )
-        findings.append(Finding(WARNING, "swap on the card", found, advice, commands))
+        findings.append(Finding(WARNING, "swap on the card", problem, advice, commands))
     return findings
 
 
 def _disk_space(machine: Machine) -> list[Finding]:
     if not machine.disk_writable:
-        found = f"{machine.disk_folder} cannot be written."
+        problem = f"{machine.disk_folder} cannot be written."
         advice = "Change to a folder of your own; a card that fails turns read-only."
-        return [Finding(ERROR, "disk", found, advice, ("sudo dmesg | grep -iE 'mmc|ext4'",))]
+        return [Finding(ERROR, "disk", problem, advice, ("sudo dmesg | grep -iE 'mmc|ext4'",))]
     free = machine.disk_free_mb
     if free is None or free >= 1000:
         return []
-    found = f"{free:.0f} MB are free in {machine.disk_folder}; a run takes 1 to 100."
+    problem = f"{free:.0f} MB are free in {machine.disk_folder}; a run takes 1 to 100."
     commands = ("sudo apt clean", "sudo journalctl --vacuum-size=50M", "du -hx ~ | sort -h | tail")
-    return [Finding(ERROR if free < 50 else WARNING, "disk", found, "", commands)]
+    return [Finding(ERROR if free < 50 else WARNING, "disk", problem, "", commands)]
 
 
 def _power_and_heat(machine: Machine) -> list[Finding]:
@@ -265,29 +265,29 @@ def _power_and_heat(machine: Machine) -> list[Finding]:
     for flags, is_now in ((now, True), (since_boot - now, False)):
         when = "now" if is_now else "since"
         if UNDER_VOLTAGE in flags:
-            found = "The supply's voltage is too low."
+            problem = "The supply's voltage is too low."
             if not is_now:
-                found = "The supply's voltage was too low at some moment since the start."
+                problem = "The supply's voltage was too low at some moment since the start."
             advice, commands = SUPPLIES.get(machine.profile, SUPPLY)
-            findings.append(Finding(WARNING, f"under-voltage {when}", found, advice, commands))
+            findings.append(Finding(WARNING, f"under-voltage {when}", problem, advice, commands))
         slowed = ", ".join(sorted(f.replace("_", " ") for f in flags - {UNDER_VOLTAGE}))
         if slowed:
             reason = "by heat or a weak supply" if UNDER_VOLTAGE in now | since_boot else "by heat"
-            found = f"The board is slowed down {reason} ({slowed}): timings do not count."
+            problem = f"The board is slowed down {reason} ({slowed}): timings do not count."
             if not is_now:
-                found = (
+                problem = (
                     f"The board was slowed down {reason} at some moment since the start ({slowed})."
                 )
-            findings.append(Finding(WARNING, f"throttled {when}", found, "See to its cooling."))
+            findings.append(Finding(WARNING, f"throttled {when}", problem, "See to its cooling."))
     findings += _heat(readings, is_pi)
     if is_pi and machine.firmware_silent:
-        found = "vcgencmd is there and gives no answer: throttling and power stay unknown."
+        problem = "vcgencmd is there and gives no answer: throttling and power stay unknown."
         advice = (
             "If it hangs, start the board anew; if it says that it may not open a device, run this "
             "and log in again:"
         )
         commands = ("sudo usermod -aG video $USER",)
-        findings.append(Finding(WARNING, "vcgencmd", found, advice, commands))
+        findings.append(Finding(WARNING, "vcgencmd", problem, advice, commands))
     return findings
 
 
@@ -296,17 +296,17 @@ def _heat(readings: Readings, is_pi: bool) -> list[Finding]:
     if temperature is None:
         return []
     limit = 80.0 if is_pi else 90.0
-    found = f"The processor is at {temperature:.0f} °C before the work has begun"
+    problem = f"The processor is at {temperature:.0f} °C before the work has begun"
     if temperature >= limit - 10:
-        found = f"{found}; it slows itself down from {limit:.0f}."
-        return [Finding(WARNING, "hot", found, "See to its cooling, and wait until it is cold.")]
+        problem = f"{problem}; it slows itself down from {limit:.0f}."
+        return [Finding(WARNING, "hot", problem, "See to its cooling, and wait until it is cold.")]
     if is_pi and readings.fan_rpm is None and temperature >= 60:
-        found = f"{found}, and the kernel knows of no fan."
+        problem = f"{problem}, and the kernel knows of no fan."
         advice = (
             "Fit a fan or a heat sink (Pi 5: the Active Cooler), or let a run pause in time with "
             "hardware.thermal.pause_above_c=78."
         )
-        return [Finding(WARNING, "no fan", found, advice)]
+        return [Finding(WARNING, "no fan", problem, advice)]
     return []
 
 
@@ -314,28 +314,30 @@ def _speed(machine: Machine) -> list[Finding]:
     findings = []
     governor = machine.readings.governor
     if governor not in (None, "performance") and machine.governor_driver not in HARDWARE_DRIVEN:
-        found = f"The clock's governor is {governor}: between steps it falls, and timings scatter."
+        problem = (
+            f"The clock's governor is {governor}: between steps it falls, and timings scatter."
+        )
         commands = (f"echo performance | sudo tee {GOVERNORS}",)
-        findings.append(Finding(WARNING, "governor", found, "Until the next start:", commands))
+        findings.append(Finding(WARNING, "governor", problem, "Until the next start:", commands))
     taken = machine.cores_taken
     if taken is not None and taken > 0.25:
         who = ", ".join(f"{name} {share:.1f}" for name, share in machine.busiest)
-        found = f"Other processes keep {taken:.1f} of {machine.cores} cores busy"
+        problem = f"Other processes keep {taken:.1f} of {machine.cores} cores busy"
         advice = "End them, or let hardware.num_threads=auto find what is left."
-        found += f" ({who})." if who else "."
-        findings.append(Finding(WARNING, "busy", found, advice, ("top",)))
+        problem += f" ({who})." if who else "."
+        findings.append(Finding(WARNING, "busy", problem, advice, ("top",)))
     if machine.thread_variables:
         shown = " ".join(f"{k}={v}" for k, v in machine.thread_variables.items())
-        found = f"The environment sets {shown}: it overrules what raspitrain would choose."
+        problem = f"The environment sets {shown}: it overrules what raspitrain would choose."
         commands = (f"unset {' '.join(machine.thread_variables)}",)
-        findings.append(Finding(WARNING, "thread variables", found, "", commands))
+        findings.append(Finding(WARNING, "thread variables", problem, "", commands))
     if machine.compiler is None:
-        found = (
+        problem = (
             "There is no C compiler: the fast kernels cannot be made, and training takes several "
             "times as long."
         )
         commands = ("sudo apt install -y gcc libc6-dev",)
-        findings.append(Finding(WARNING, "no compiler", found, "", commands))
+        findings.append(Finding(WARNING, "no compiler", problem, "", commands))
     return findings
 
 
@@ -398,15 +400,15 @@ def _busy(root: Path) -> tuple[float | None, tuple[tuple[str, float], ...]]:
 
 def _processor_times() -> dict[int, tuple[str, float]]:
     """Processor seconds of every process but this one; nothing where /proc is hidden."""
-    found = {}
+    times_of = {}
     try:
         for process in psutil.process_iter(["name", "cpu_times"]):
             times = process.info["cpu_times"]
             if times is not None and process.pid != os.getpid():
-                found[process.pid] = (process.info["name"] or "?", times.user + times.system)
+                times_of[process.pid] = (process.info["name"] or "?", times.user + times.system)
     except (OSError, LookupError, RuntimeError, psutil.Error):
         return {}
-    return found
+    return times_of
 
 
 def _disk(folder: Path) -> tuple[float | None, bool]:

@@ -139,11 +139,11 @@ def write_model(
 def _input(contract: Contract) -> dict[str, Any]:
     """As it stands in the header: what most models lack is left out, so that an older raspitrain
     reads them; the kind of normalisation stands in the network, where an older one refuses it."""
-    told = asdict(contract)
-    del told["normalise"]
-    if told["amplitudes"] is None:
-        del told["amplitudes"]
-    return told
+    fields = asdict(contract)
+    del fields["normalise"]
+    if fields["amplitudes"] is None:
+        del fields["amplitudes"]
+    return fields
 
 
 def proof_windows(network: dict[str, Any], contract: Contract) -> np.ndarray:
@@ -186,9 +186,9 @@ def packed_engine(
 def run_engine(engine: Engine, windows: np.ndarray) -> np.ndarray:
     """Logits, float32 (N, K), of raw windows (N, C, L); NaN where a window is not finite."""
     windows = np.ascontiguousarray(windows, np.float32)
-    found = [engine.run(window.ctypes.data, window.shape[1], 1) for window in windows]
+    logits_of = [engine.run(window.ctypes.data, window.shape[1], 1) for window in windows]
     missing = [float("nan")] * engine.num_classes
-    return np.array([missing if logits is None else logits for logits in found], np.float32)
+    return np.array([missing if logits is None else logits for logits in logits_of], np.float32)
 
 
 def aligned_copy(array: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a sweep says: which setting is the fastest, which the most accurate, and how sure that is.
 
-A setting is what its jobs have in common: where seeds were swept, the jobs that differ in nothing
-else are one setting, with mean and standard deviation (n - 1 in the denominator).
+A setting is what its jobs have in common: where seeds or folds were swept, the jobs that differ in
+nothing else are one setting, with mean and standard deviation (n - 1 in the denominator).
 """
 
 import json
@@ -13,7 +13,8 @@ from typing import Any
 
 from raspitrain.report.jobs import JobReport, SweepReport
 
-SEED = "seed"
+SEED, FOLD = "seed", "split.fold"
+REPETITIONS = (SEED, FOLD)  # swept, they are no settings
 NOTABLE_DRIFT = 0.05  # of the speed of the first job, between it and its repeat
 TOLERANCE = 1e-9  # accuracies are counts of cases: nearer than this they are the same
 
@@ -29,11 +30,11 @@ class Mean:
 
 @dataclass(frozen=True)
 class Setting:
-    """Jobs that differ in their seed alone, or a single job.
+    """Jobs that differ in their seed or fold alone, or a single job.
 
     Attributes
     ----------
-    values : the swept keys without the seed, and what the setting has for them
+    values : the swept keys without seed and fold, and what the setting has for them
     jobs : all of them, whatever became of them
     figures : over the finished ones
     """
@@ -129,8 +130,21 @@ def best_of(
 ) -> Setting | None:
     """The setting with the best mean; of equal ones the quickest. None where none has a figure."""
     sign = -1 if more_is_better else 1
-    there = [s for s in settings if s.mean(figure) is not None]
-    return min(there, key=lambda s: (sign * _rounded(s.mean(figure)), *_slowness(s)), default=None)
+    measured = [s for s in settings if s.mean(figure) is not None]
+    return min(
+        measured, key=lambda s: (sign * _rounded(s.mean(figure)), *_slowness(s)), default=None
+    )
+
+
+def repeated(swept: Sequence[str]) -> list[str]:
+    """The swept keys that only repeat a setting."""
+    return [key for key in REPETITIONS if key in swept]
+
+
+def repetitions(swept: Sequence[str]) -> str:
+    """What they are called: seeds, folds, or runs where both were swept."""
+    keys = repeated(swept)
+    return "runs" if len(keys) == 2 else "folds" if keys == [FOLD] else "seeds"
 
 
 def fold_seeds(sweep: SweepReport) -> tuple[Setting, ...]:
@@ -139,8 +153,8 @@ def fold_seeds(sweep: SweepReport) -> tuple[Setting, ...]:
     for job in sweep.jobs:
         if job.repeat_of is not None:
             continue
-        values = {k: v for k, v in job.values.items() if k != SEED}
-        folded = SEED in sweep.swept and SEED in job.values
+        values = {k: v for k, v in job.values.items() if k not in REPETITIONS}
+        folded = any(key in job.values for key in repeated(sweep.swept))
         key = json.dumps(values, sort_keys=True) if folded else f"job {job.number}"
         groups.setdefault(key, []).append(job)
     return tuple(_setting(jobs) for jobs in groups.values())
@@ -155,7 +169,7 @@ def _setting(jobs: Sequence[JobReport]) -> Setting:
                 if value is not None:
                     values.setdefault(name, []).append(value)
     return Setting(
-        values={k: v for k, v in jobs[0].values.items() if k != SEED},
+        values={k: v for k, v in jobs[0].values.items() if k not in REPETITIONS},
         jobs=tuple(jobs),
         figures={name: _mean(numbers) for name, numbers in values.items() if name != SEED},
     )
@@ -229,13 +243,13 @@ def standard_error(setting: Setting | None, figure: str | None) -> float | None:
     None where neither can be known."""
     if setting is None or figure is None or figure not in setting.figures:
         return None
-    found = setting.figures[figure]
-    if found.std is not None:
-        return found.std / math.sqrt(found.n)
+    spread = setting.figures[figure]
+    if spread.std is not None:
+        return spread.std / math.sqrt(spread.n)
     cases = setting.mean(f"num_cases.{figure.split('_')[0]}")
-    if not cases or cases < 1 or not 0 <= found.mean <= 1:
+    if not cases or cases < 1 or not 0 <= spread.mean <= 1:
         return None
-    return math.sqrt(found.mean * (1 - found.mean) / cases)
+    return math.sqrt(spread.mean * (1 - spread.mean) / cases)
 
 
 def _pareto(settings: Sequence[Setting], accuracy: str | None) -> tuple[Setting, ...]:

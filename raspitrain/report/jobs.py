@@ -69,9 +69,9 @@ class SweepReport:
     @property
     def figure_names(self) -> list[str]:
         """Every figure that some job has, those that matter most first."""
-        there = dict.fromkeys(name for job in self.jobs for name in job.figures)
-        rest = [name for name in there if name not in FIRST]
-        return [n for n in FIRST if n in there] + sorted(rest, key=lambda name: "." in name)
+        names = dict.fromkeys(name for job in self.jobs for name in job.figures)
+        rest = [name for name in names if name not in FIRST]
+        return [n for n in FIRST if n in names] + sorted(rest, key=lambda name: "." in name)
 
 
 def load_sweep(folder: Path) -> SweepReport:

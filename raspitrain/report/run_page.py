@@ -39,6 +39,7 @@ PICTURES = (
     ("loss.png", "Loss over the epochs"),
     ("confusion_matrix.png", "Confusion matrix of the test part"),
     ("telemetry.png", "The board while it ran"),
+    ("model.det.svg", "Missed events against false alarms, as calibrated"),
 )
 
 
@@ -78,13 +79,13 @@ def run_page(
         tag("h2", "Again"),
         tag("p", "The same run once more, in a new folder:"),
         command(shlex.join(["python", "-m", "raspitrain", *options, *overrides])),
-        *_how_to_go_on(summary, shown),
+        *_resume_section(summary, shown),
         folded("Configuration", tag("pre", config_text)) if config_text else Html(),
         folded("Machine, system, versions", _environment(environment)) if environment else Html(),
     )
 
 
-def _how_to_go_on(summary: Mapping[str, Any], shown: str) -> list[Html]:
+def _resume_section(summary: Mapping[str, Any], shown: str) -> list[Html]:
     if summary.get("task") == "throughput":
         return []
     words = texts(summary.get("resume_words"))
@@ -94,7 +95,7 @@ def _how_to_go_on(summary: Mapping[str, Any], shown: str) -> list[Html]:
             tag("p", "This one, for longer:"),
             command(how_to_resume(shown, [*words, f"epochs={2 * epochs:.0f}"])),
         ]
-    return [tag("p", "Go on with this one where it stopped:"), command(how_to_resume(shown, words))]
+    return [tag("p", "Resume this one where it stopped:"), command(how_to_resume(shown, words))]
 
 
 def _headline(summary: Mapping[str, Any]) -> Html:

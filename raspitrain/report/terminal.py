@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from raspitrain.errors import visible
+from raspitrain.report.folds import sentence
 from raspitrain.results.figures import SHORT, Figure
 from raspitrain.results.values import label
 
@@ -36,21 +37,28 @@ def print_result(result: Mapping[str, Any], stream: TextIO | None = None) -> Non
 
 def lines(result: Mapping[str, Any]) -> list[str]:
     """The sentences under the table."""
-    shown = [
+    sentences = [
         f"{job['name']}: {job['status'].replace('_', ' ')}{_reason(job)}"
         for job in result["unfinished"]
     ]
-    if shown:
-        shown.append("")
+    if sentences:
+        sentences.append("")
     for name in ("fastest", "most_accurate"):
-        found = result[name]
-        if found is not None:
-            shown += [f"{name.replace('_', ' ')}: {found['sentence']}", f"    {found['command']}"]
+        choice = result[name]
+        if choice is not None:
+            sentences += [
+                f"{name.replace('_', ' ')}: {choice['sentence']}",
+                f"    {choice['command']}",
+            ]
+    best = result["most_accurate"]
+    pooled = result["out_of_fold"][best["setting"]] if best and result["out_of_fold"] else None
+    if pooled is not None:
+        sentences.append(f"out of fold: {sentence(pooled)}")
     if result["fastest"] is None and result["most_accurate"] is None:
-        shown.append("No job has finished: there is nothing to choose from.")
-    shown += [f"note: {warning}" for warning in result["warnings"]]
-    shown += ["", f"folder  {result['folder']}", "        " + ", ".join(result["files"])]
-    return shown
+        sentences.append("No job has finished: there is nothing to choose from.")
+    sentences += [f"note: {warning}" for warning in result["warnings"]]
+    sentences += ["", f"folder  {result['folder']}", "        " + ", ".join(result["files"])]
+    return sentences
 
 
 def _reason(job: Mapping[str, Any]) -> str:
@@ -59,8 +67,8 @@ def _reason(job: Mapping[str, Any]) -> str:
 
 def _fitting_table(result: Mapping[str, Any], console: "Console") -> "Table":
     """With as many columns as there is room for; the words at the end of a line go last."""
-    there = {name for setting in result["settings"] for name in setting["figures"]}
-    columns = [column for column in SHORT if column.key in there]
+    names = {name for setting in result["settings"] for name in setting["figures"]}
+    columns = [column for column in SHORT if column.key in names]
     if result["accuracy"] == "validation_accuracy":
         columns = [replace(c, dispensable=1) if c.key == "test_accuracy" else c for c in columns]
     endless = console.options.update(max_width=10_000)
@@ -84,7 +92,7 @@ def _table(
     for key in keys:
         table.add_column(Text(result["short_names"][key]), overflow="fold", min_width=6)
     if result["seeds_folded"]:
-        table.add_column("seeds", justify="right")
+        table.add_column(result["repetitions"], justify="right")
     for column in columns:
         table.add_column(column.short, justify="right", no_wrap=True)
     if with_words:

@@ -9,7 +9,7 @@ from raspitrain.results.atomic import write_atomic
 
 
 def write_config(folder: Path, cfg: DictConfig) -> None:
-    """Write config.yaml; going on with the run relies on the checkpoint's copy."""
+    """Write config.yaml; resuming the run relies on the checkpoint's copy."""
     write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
 
 

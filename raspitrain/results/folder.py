@@ -100,7 +100,7 @@ def make_folder(path: Path) -> None:
 
 
 def claim_to_resume(folder: Path) -> None:
-    """Claim a folder that holds a run, to go on with it: nobody else may be at it.
+    """Claim a folder that holds a run, to resume it: nobody else may be at it.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def claim_to_resume(folder: Path) -> None:
         owner = lock.owner(claim)
         os.close(claim)
         raise TemporaryError(
-            f"{folder}: the run is still going on ({owner}); let it end, or end it"
+            f"{folder}: the run is still under way ({owner}); let it end, or end it"
         )
     with suppress(OSError):
         lock.sign(claim)
@@ -184,7 +184,7 @@ def _lock(descriptor: int, path: Path, *, without_locks: bool) -> bool:
 
 def _taken(folder: Path) -> InputError:
     return InputError(
-        f"{folder} already holds a run; give another hydra.run.dir, or go on with resume={folder}"
+        f"{folder} already holds a run; give another hydra.run.dir, or resume={folder}"
     )
 
 

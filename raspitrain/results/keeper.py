@@ -12,7 +12,7 @@ from raspitrain.results.files import BEST, LAST, PREVIOUS
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0  # at the least, after a write that failed
+RETRY_SECONDS = 1.0  # at least, after a write that failed
 
 
 class Keeper:
@@ -120,9 +120,7 @@ class Keeper:
         self.last_bytes = size
         self.seconds += seconds
         if self.num_written == 2 and (hourly := self.record()["bytes_per_hour"]) is not None:
-            log.info(
-                "checkpoints: %.1f MB each, %.0f MB an hour at the most", size / 1e6, hourly / 1e6
-            )
+            log.info("checkpoints: %.1f MB each, %.0f MB an hour at most", size / 1e6, hourly / 1e6)
 
     def _tell(self, failed: OSError | TypeError | None, warn: bool) -> None:
         before, self.failure = self.failure, failed

@@ -230,8 +230,8 @@ class Screen:
             if stream is not None:
                 encoding = getattr(stream, "encoding", None) or "utf-8"
                 # A folder's name may hold what this terminal has no letter for.
-                shown = visible(text, keep="\n").encode(encoding, "backslashreplace")
-                stream.write(shown.decode(encoding) + "\n")
+                line = visible(text, keep="\n").encode(encoding, "backslashreplace")
+                stream.write(line.decode(encoding) + "\n")
                 stream.flush()
 
         self._show(write)
@@ -303,7 +303,7 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     table.append(("folder", os.fspath(folder)))
     if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
         words = summary.get("resume_words") or ()
-        table.append(("to go on", how_to_resume(folder, words)))
+        table.append(("to resume", how_to_resume(folder, words)))
     return [f"{name:<15}{value}" for name, value in table]
 
 
@@ -312,7 +312,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def how_to_resume(folder: str | os.PathLike[str], words: Sequence[str] = ()) -> str:
-    """What to type to go on with the run in `folder`, and `words` that must be given anew."""
+    """What to type to resume the run in `folder`, and `words` that must be given anew."""
     return shlex.join(["python", "-m", "raspitrain", f"resume={os.fspath(folder)}", *words])
 
 

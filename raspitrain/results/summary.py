@@ -30,7 +30,7 @@ KEYS = (
     "num_threads",
     "threads",  # how that number was chosen, with figures, and what changed it in the run
     "resume_words",  # for resume= to be given anew: no run can allow itself code or a program
-    "resumed",  # when the run was taken up again, where it stood, with which overrides
+    "resumed",  # when the run was resumed, where it stood, with which overrides
     "files",  # made from the figures at the end, the page included
     "unwritten",  # what is not written, or not yet, and why
     "checkpoints",  # how many were written, bytes, seconds, bytes an hour at that pace
@@ -44,6 +44,7 @@ KEYS = (
     "ms_per_step_quartiles",
     "peak_memory_mb",
     "num_cases",
+    "fold",  # of split.folds, the one that was tested on, and the groups in it
     "data",  # what was taken: channels, columns left out, cases by class and part, what was dropped
     "class_names",
     "normalise",  # channel, case, both or none; what auto came to

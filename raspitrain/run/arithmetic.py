@@ -13,7 +13,7 @@ from raspitrain.model.engine.kernels import kernels_name
 
 
 def arithmetic(model: nn.Module, device: torch.device) -> dict[str, Any]:
-    """Machine, libraries and engine, each as a text; None where there is no such thing."""
+    """Machine, libraries and engine, each as a string; None where there is no such thing."""
     engine = engine_in_use(model)
     return {
         "machine": f"{machine_model()} ({platform.machine()})",

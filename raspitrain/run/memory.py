@@ -95,9 +95,9 @@ def check_memory(
     model_bytes = weights * (1 + states + 2)
 
     free, held = free_bytes(budget_mb), resident_bytes()
-    there = f"{(held + free) / 1e6:.0f} MB are there"
+    limit = f"{(held + free) / 1e6:.0f} MB are there"
     if budget_mb is not None:
-        there = f"hardware.memory_budget_mb={budget_mb:g} allows no more"
+        limit = f"hardware.memory_budget_mb={budget_mb:g} allows no more"
     advice = "in_memory=false, " if in_memory else ""
     advice += "export=none, " if export_bytes else ""
     last = "end other programs" if budget_mb is None else "allow more"
@@ -108,7 +108,7 @@ def check_memory(
         raise memory_error(
             "the model and its optimizer need about "
             f"{max(model_bytes, ended_bytes) / 1e6:.0f} MB of memory, plots "
-            f"{later / 1e6:.0f} and libraries and data {held / 1e6:.0f}, but {there}; no batch "
+            f"{later / 1e6:.0f} and libraries and data {held / 1e6:.0f}, but {limit}; no batch "
             f"fits, so take {advice}.",
             max(model_bytes, ended_bytes) + later, budget_mb,
         )  # fmt: skip
@@ -129,7 +129,7 @@ def check_memory(
     needs = (
         f"batch_size={batch_size} needs about {estimate.peak_mb:.0f} MB of memory (libraries and "
         f"data {estimate.held_mb:.0f}, model and optimizer {estimate.model_mb:.0f}, a batch "
-        f"{estimate.batch_mb:.0f}, plots {estimate.later_mb:.0f}), but {there}"
+        f"{estimate.batch_mb:.0f}, plots {estimate.later_mb:.0f}), but {limit}"
     )
     fits = _largest(lambda size: needed(size) <= free, largest)
     if fits:
@@ -179,11 +179,11 @@ def _step_bytes(
         def of_kernels(size: int) -> float:
             # What evaluation keeps is taken from the same memory, where that is large enough.
             kept, work = known(size, True)
-            shown = min(4 * size, evaluated)
-            kept_shown, work_shown = known(shown, False) if shown else (0, 0)
-            batch = max((copies + 3) * size, (copies + 1) * shown) * case_bytes
+            num_evaluated = min(4 * size, evaluated)
+            kept_shown, work_shown = known(num_evaluated, False) if num_evaluated else (0, 0)
+            batch = max((copies + 3) * size, (copies + 1) * num_evaluated) * case_bytes
             # Logits, their softmax, the gradients of both; evaluation keeps none.
-            batch += max(6 * size, 3 * shown) * num_classes * signals.element_size()
+            batch += max(6 * size, 3 * num_evaluated) * num_classes * signals.element_size()
             return max(kept, kept_shown) + max(work, work_shown) + batch
 
         return of_kernels
@@ -192,12 +192,15 @@ def _step_bytes(
     if device.type != "cpu":
         return lambda size: float((copies + 3) * size * case_bytes)
     trained = _watched(model, loss, augment, (signals, labels), training=True)
-    shown_alone = _watched(model, loss, augment, (signals, labels), training=False)
+    evaluation = _watched(model, loss, augment, (signals, labels), training=False)
 
     def of_any(size: int) -> float:
-        shown = min(4 * size, evaluated)
+        num_evaluated = min(4 * size, evaluated)
         taken = trained(size) + copies * size * case_bytes
-        return max(taken, shown_alone(shown) + copies * shown * case_bytes if shown else 0)
+        return max(
+            taken,
+            evaluation(num_evaluated) + copies * num_evaluated * case_bytes if num_evaluated else 0,
+        )
 
     return of_any
 

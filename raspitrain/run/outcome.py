@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from raspitrain.config.overrides import allowing_words
@@ -57,9 +58,9 @@ def write_environment(job: Job) -> None:
 
 def write_table(job: Job) -> None:
     """Add the rows to metrics.csv; what a full card does not take is added by a later call."""
-    told = "metrics.csv" in job.unwritten
+    was_missing = "metrics.csv" in job.unwritten
     attempt(job.unwritten, "metrics.csv", job.table.write)
-    if not told and (error := job.unwritten.get("metrics.csv")) is not None:
+    if not was_missing and (error := job.unwritten.get("metrics.csv")) is not None:
         log.warning(
             "metrics.csv cannot be written (%s): its rows are kept and written when they can be",
             reason(error),
@@ -251,6 +252,8 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "peak_memory_mb": job.peak_memory_mb,
         "checkpoints": job.keeper.record(),
     }
+    if cfg.split.fold is not None:
+        summary["fold"] = _fold(job)
     if job.status in ENDED_WELL and len(job.table):
         summary |= _verdict(job)
     if job.tuned is not None:
@@ -268,6 +271,16 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         if any(part["not_exact"] for part in job.resumed):
             summary["bit_reproducible"] = False
     return summary
+
+
+def _fold(job: Job) -> dict[str, Any]:
+    """Which of the folds was tested on, and whose cases are in it."""
+    cases, split = job.prepared.cases, job.cfg.split
+    groups: list[str] = []
+    if cases.groups is not None:
+        tested = np.unique(cases.groups[job.prepared.split.test])
+        groups = [cases.group_names[k] for k in tested]
+    return {"number": split.fold, "of": split.folds, "groups": groups}
 
 
 def _verdict(job: Job) -> dict[str, Any]:

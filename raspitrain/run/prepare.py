@@ -57,7 +57,7 @@ class Prepared:
     normalisation: Normalisation
     training: Training
     epochs: int
-    schedule_epochs: int  # that the schedule is made for; a run that goes on longer has more
+    schedule_epochs: int  # that the schedule is made for; one resumed for longer has more
     most_epochs: int  # that `go_on` may come to
     max_seconds: float  # of training, likewise
     make_schedule: Callable[[int], LRScheduler | None]  # from epochs; None where it has no end

@@ -1,4 +1,4 @@
-"""Going on with a run where its last checkpoint stands, bit for bit.
+"""Resuming a run where its last checkpoint stands, bit for bit.
 
 summary = resume("outputs/2026-11-23/06-24-26-123456")
 summary = resume(folder, ["epochs=200"])
@@ -52,12 +52,12 @@ def resume(
     tell: Callable[[str], None] = log.info,
     show: bool = True,
 ) -> dict[str, Any]:
-    """Go on with the run in `folder`; a run that is complete already is left as it is.
+    """Resume the run in `folder`; a run that is complete already is left as it is.
 
     Parameters
     ----------
-    overrides : "key=value" for what may change: epochs (to go on longer), hardware, patience, how
-        often checkpoints come; allowed_targets, where the run uses code of the user's own
+    overrides : "key=value" for what may change: epochs (to train for longer), hardware, patience,
+        how often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
     show : as for `raspitrain.run.run.run`
 
@@ -197,9 +197,9 @@ def _complete(
 
 def _nothing_to_do(folder: Path, summary: Mapping[str, Any]) -> str:
     if summary["status"] == "stopped_early":
-        return f"{folder}: the run has stopped early and is complete; patience=N goes on"
+        return f"{folder}: the run has stopped early and is complete; patience=N resumes it"
     epochs = summary.get("epochs")
-    return f"{folder}: the run is complete, all {epochs} epochs of it; epochs=N goes on longer"
+    return f"{folder}: the run is complete, all {epochs} epochs of it; epochs=N trains for longer"
 
 
 def _restored(
@@ -270,7 +270,7 @@ def _restored(
     except Exception as error:  # a state that does not fit fails in torch's many ways
         raise unfit(stored.path) from error
     if not_exact:
-        job.notes.append(f"going on, but not bit for bit: {'; '.join(not_exact)}")
+        job.notes.append(f"resumed, but not bit for bit: {'; '.join(not_exact)}")
     if changed or not (folder / "config.yaml").exists():
         attempt(job.unwritten, "config.yaml", lambda: write_config(folder, job.cfg))
     return job
@@ -281,8 +281,8 @@ def _epochs(before: int, given: Any) -> int:
         return before
     if given == "auto" or given < before:
         raise InputError(
-            f"epochs={given} would make it another run: this one has {before} epochs, and can only "
-            f"go on longer."
+            f"epochs={given} would make it another run: this one has {before} epochs, and can "
+            "only be trained for more."
         )
     return int(given)
 
@@ -346,14 +346,14 @@ def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]
     """Why what follows may differ in the last bits from the run left alone."""
     from raspitrain.run.arithmetic import differences
 
-    found = differences(made_by, job.made_by)
-    job.made_by = made_by if not found else job.made_by
-    found += [
+    reasons = differences(made_by, job.made_by)
+    job.made_by = made_by if not reasons else job.made_by
+    reasons += [
         f"{key}={value}"
         for key, value in changed.items()
         if key in ("hardware.num_threads", "hardware.adapt_threads")
     ]
-    return found
+    return reasons
 
 
 def _say_longer(job: "Job", before: int) -> None:

@@ -105,7 +105,7 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
         write_config(folder, job.cfg)
         write_overrides(folder, overrides)
         write_environment(job)
-        # Whatever ends the process from now on, the run can be taken up again.
+        # Whatever ends the process from now on, the run can be resumed.
         if not job.save(warn=False):
             assert job.keeper.failure is not None
             raise job.keeper.failure

@@ -31,13 +31,13 @@ class Job:
 
     Attributes
     ----------
-    data, made_by : what going on later compares: the data's fingerprint, machine and libraries
+    data, made_by : what resuming compares: the data's fingerprint, machine and libraries
     best : on the validation part; without one, the last
     best_weights : None where best.pt alone holds them
     before : what `tune` needs of an earlier part of this run
     seconds_before, peak_before : of earlier parts
     environment : what environment.json says of the machine, found out once
-    resumed : when and where the run was taken up again
+    resumed : when and where the run was resumed
     notes : sentences for the log, as soon as there is one
     unwritten : results that could not be written, by name, and why, the latest reason of each
     """

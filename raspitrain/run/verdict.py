@@ -82,11 +82,11 @@ def _by_luck(share: float, num_cases: int) -> float:
 def _is_blind(confusion: Confusion) -> bool:
     """Whether luck explains the accuracy as well as the mean recall of the classes."""
     support, hits = confusion.support, confusion.hits
-    there = support > 0
-    recall = float((hits[there] / support[there]).mean())
+    present = support > 0
+    recall = float((hits[present] / support[present]).mean())
     accuracy, blind = hits.sum() / confusion.num_cases, support.max() / confusion.num_cases
     return accuracy <= _by_luck(blind, confusion.num_cases) and recall <= _by_luck(
-        1 / there.sum(), confusion.num_cases
+        1 / present.sum(), confusion.num_cases
     )
 
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parent", type=int)
     parser.add_argument("--cores")
     parser.add_argument("--memory-limit-mb", type=float)
-    parser.add_argument("--resume", action="store_true", help="go on from its checkpoint")
+    parser.add_argument("--resume", action="store_true", help="resume from its checkpoint")
     args = parser.parse_args(arguments)
 
     leave_at_once_on_signals()  # until there is something to keep
@@ -78,9 +78,9 @@ def _run(folder: Path, *, resume: bool) -> int:
     cfg = OmegaConf.load(folder / FILE)
     assert isinstance(cfg, DictConfig)
     if resume:
-        from raspitrain.run.resume import resume as go_on
+        from raspitrain.run.resume import resume as resume_run
 
-        go_on(folder, trusted(cfg))
+        resume_run(folder, trusted(cfg))
         return 0
 
     with quick_imports():

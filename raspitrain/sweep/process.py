@@ -195,7 +195,7 @@ class JobProcess:
 
 
 def wait_any(running: Iterable[JobProcess], seconds: float) -> None:
-    """Sleep until one of them ends, for `seconds` at the most."""
+    """Sleep until one of them ends, for `seconds` at most."""
     descriptors = []
     try:
         for job in running:

@@ -1,7 +1,7 @@
 """jobs.json: which jobs a sweep has, and what became of each; written anew at every change.
 
 What a job measured stands in its own folder. Whether it has to be run is asked there too, so that
-a sweep whose jobs.json is lost goes on all the same.
+a sweep whose jobs.json is lost is resumed all the same.
 """
 
 import hashlib
@@ -235,7 +235,7 @@ def recall(job: SweepJob, record: Mapping[str, Any] | None) -> None:
 
 
 def can_be_resumed(job: SweepJob) -> bool:
-    """Whether an earlier start has left a checkpoint of this very job to go on from."""
+    """Whether an earlier start has left a checkpoint of this very job to resume from."""
     folder = job.folder
     if not any((folder / name).is_file() for name in (LAST, PREVIOUS)):
         return False

@@ -1,8 +1,8 @@
 """A search with Optuna: which values to try next, what they came to, which jobs to end early.
 
 The study is SQLite in the sweep's folder. A trial's numbers are drawn from its own number and the
-seed, so that a search that was stopped goes on as it would have without; a trial that was under
-way then is taken up again under the same name.
+seed, so that a search that was stopped resumes as if it had not been; a trial that was under
+way then is resumed under the same name.
 """
 
 import logging
@@ -181,7 +181,7 @@ class Search:
         import numpy as np
         import optuna
 
-        # Not one stream of numbers for all: it would begin anew when the search goes on.
+        # Not one stream of numbers for all: it would begin anew when the search is resumed.
         seeds = np.random.SeedSequence([self.settings["seed"], trial_number])
         seed = int(seeds.generate_state(1)[0])
         if self.settings["sampler"] == "random":
@@ -382,7 +382,7 @@ def _description(space: Space, fixed: Sequence[str], settings: Mapping[str, Any]
 
 
 def _check_same_search(study: "optuna.Study", path: Path, description: Mapping[str, Any]) -> None:
-    """A search goes on only with what it began with; a changed n_trials or pruner is welcome."""
+    """A search is resumed only with what it began with; a changed n_trials or pruner is welcome."""
     known = study.user_attrs
     for key, value in description.items():
         if known.get(key, value) != value:

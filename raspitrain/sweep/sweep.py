@@ -59,8 +59,8 @@ class SweepRun:
     keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
         search does, whose jobs come one by one
     on_poll : asked about each running job every second or so; a reason ends the job as pruned
-    make_command : what to start in a job's folder, with which limits, and whether to go on from its
-        checkpoint; job.py if None
+    make_command : what to start in a job's folder, with which limits, and whether to resume from
+        its checkpoint; job.py if None
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class SweepRun:
             self.sweep.write()
 
     def _look(self, screen: SweepScreen, waiting: list[SweepJob]) -> None:
-        shown = []
+        jobs = []
         for slot, (job, process) in list(self.running.items()):
             if process.poll():
                 del self.running[slot]
@@ -254,10 +254,10 @@ class SweepRun:
             if self.on_poll is not None and (reason := self.on_poll(job)) is not None:
                 process.stop("pruned", reason)
             if screen.live is not None:
-                shown.append(
+                jobs.append(
                     (job, process.seconds, figures(last_row(job.folder / "metrics.csv") or {}))
                 )
-        screen.running(shown)
+        screen.running(jobs)
 
     def _note_end(self, job: SweepJob, process: JobProcess) -> None:
         job.seconds = round(process.seconds, 3)
@@ -349,7 +349,7 @@ def share_cores(num_parallel: int) -> list[list[int] | None]:
     if num_parallel > cores:
         raise InputError(
             f"launcher.num_parallel={num_parallel} is more than the {cores} cores that there are: "
-            f"use {cores} at the most."
+            f"use {cores} at most."
         )
     each = cores // num_parallel
     try:
@@ -371,8 +371,8 @@ def check_threads(num_threads: int | str, num_parallel: int, *, given_by: str) -
         )
 
 
-def go_on_command(sweep: SweepRecord) -> str:
-    """The command that goes on with a sweep that was stopped."""
+def resume_command(sweep: SweepRecord) -> str:
+    """The command that resumes a sweep that was stopped."""
     words = list(sweep.command)
     if not any(word.startswith(("sweep_name=", "hydra.sweep.dir=")) for word in words):
         words.append(f"hydra.sweep.dir={os.path.relpath(sweep.folder)}")

@@ -202,6 +202,6 @@ def _facts(folder: Path, config: Mapping[str, Any], parent: str | None) -> RunFa
 
 
 def _parameter(value: Any) -> Any:
-    """A value as a tracker takes it: a number or a text."""
+    """A value as a tracker takes it: a number or a string."""
     plain = value is None or isinstance(value, bool | int | float | str)
     return value if plain else json.dumps(value, default=str)

@@ -111,7 +111,7 @@ class Training:
     frozen : batch normalisations that stay as they are
     generator : the source of shuffling and augmentation
     position : kept up to date, so that a hook may end the training by an exception at any step
-        and `evaluations` goes on from there later
+        and `evaluations` resumes from there later
     """
 
     parts: Mapping[str, Part]

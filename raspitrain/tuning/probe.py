@@ -73,7 +73,7 @@ def choose_num_threads(
     num_threads : a number, which is taken as it is, or "auto"
     batch : signals (N, C, L) and labels (N,), as the run will see them
     described_by : what stands for model and loss in the cache: their configuration
-    cores : how many there are at the most; those open to this process if None
+    cores : how many there are at most; those open to this process if None
 
     Notes
     -----

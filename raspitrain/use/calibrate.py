@@ -20,17 +20,15 @@ from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
 from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
-from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, settings_for
+from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
 from raspitrain.use.model import Model, load
 from raspitrain.use.recording import (
-    CSV_SUFFIXES,
+    RECORDING_SUFFIXES,
     find_files,
     look_at_time,
-    open_text,
-    read_recording,
+    open_recording,
 )
 from raspitrain.use.rewrite import write_with_events
-from raspitrain.use.stream import hop_of
 from raspitrain.use.truth import ClassTruth, Track
 
 LEAST_STRETCHES = 3  # of a class, to speak of what is missed
@@ -139,25 +137,36 @@ def _calibrate(given: argparse.Namespace) -> None:
     write_atomic(f"{stem}.det.svg", as_picture(points, budget).encode())
     write_with_events(model.path, output, _events(found, settings, hop, given, tracks))
     print(f"{output}: stream takes these thresholds by itself; {stem}.det.csv, {stem}.det.svg")
+    folder = os.path.dirname(output) or "."
+    if os.path.exists(os.path.join(folder, "report.html")):
+        print(f"On the run's page: raspitrain report {folder}")
 
 
 # ---------------------------------------------------------------- recordings
 
 
 def _tracks(model: Model, given: argparse.Namespace, hop: int) -> Iterator[Track]:
+    known, count, copies = _parts(model), 0, 0
     for path, label in _held_out(model, given.recordings):
         if label is None and given.label_column is None:
             raise InputError(
                 f"{path} does not say its class: put it into a folder named after it, or name the "
                 "column that holds it with --label-column."
             )
-        with open_text(path) as file:
-            recording = read_recording(
-                model, file, source=path, label_column=given.label_column,
-                time_column=given.time_column,
-            )  # fmt: skip
+        recording = open_recording(
+            model, path, label_column=given.label_column, time_column=given.time_column
+        )
         look_at_time(model, recording, given.rate)
+        count += 1
+        names = os.path.abspath(path).split(os.sep)
+        found = [known.get("/".join(names[-depth:])) for depth in (1, 2, 3)]
+        copies += any(row and row[0] != "test" and row[1] == len(recording) for row in found)
         yield Track(model, recording, label, hop=hop, average=given.average)
+    if 2 * copies > count:
+        say(
+            f"warning: {copies} of {count} recordings have the names and lengths of some that the "
+            "model was trained on; if they are copies, the thresholds promise too much"
+        )
 
 
 def _held_out(model: Model, given: Sequence[str]) -> Iterator[tuple[str, str | None]]:
@@ -171,19 +180,23 @@ def _held_out(model: Model, given: Sequence[str]) -> Iterator[tuple[str, str | N
     """
     data = model.header["provenance"].get("dataset")
     trained_on = data.get("path") if isinstance(data, dict) else None
-    within = os.path.realpath(trained_on) if isinstance(trained_on, str) and trained_on else None
-    parts: dict[str, str] | None = None
+    within = _data_folder(model, trained_on) if isinstance(trained_on, str) else None
+    parts = _parts(model)
     left_out = 0
     for root in given:
-        for path, label in find_files([root], CSV_SUFFIXES):
+        for path, label in find_files([root], RECORDING_SUFFIXES):
             directly = os.path.realpath(os.path.dirname(path)) == os.path.realpath(root)
             if directly and label not in model.classes:
                 label = None
             real = os.path.realpath(path)
             if within is not None and real.startswith(within + os.sep):
-                if parts is None:
-                    parts = _parts(model, within)
-                if parts.get(os.path.relpath(real, within)) != "test":
+                if not parts:
+                    raise InputError(
+                        f"the model was trained on recordings of {within}, and a threshold from "
+                        "what was learnt would promise too much: give others, or the model in its "
+                        f"run's folder, whose {DATA} says which were kept for the test."
+                    )
+                if parts.get(os.path.relpath(real, within), ("", 0))[0] != "test":
                     left_out += 1
                     continue
             yield path, label
@@ -194,19 +207,30 @@ def _held_out(model: Model, given: Sequence[str]) -> Iterator[tuple[str, str | N
         )
 
 
-def _parts(model: Model, trained_on: str) -> dict[str, str]:
-    """The part of each recording in the run's own data, by its path below the data's folder."""
+def _data_folder(model: Model, path: str) -> str | None:
+    """Where the data of training lie, if they are there: below this folder, or, where the path is
+    relative, below one that holds the model."""
+    bases = [os.getcwd()]
+    folder = os.path.dirname(os.path.realpath(model.path))
+    while folder != bases[-1]:
+        bases.append(folder)
+        folder = os.path.dirname(folder)
+    places = (os.path.realpath(os.path.join(base, os.path.expanduser(path))) for base in bases)
+    return next((place for place in places if path and os.path.isdir(place)), None)
+
+
+def _parts(model: Model) -> dict[str, tuple[str, int]]:
+    """Part and samples of each recording in the run's own data, by its path below the data's
+    folder; none where the model is not in its run's folder."""
     path = os.path.join(os.path.dirname(os.path.abspath(model.path)), DATA)
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {row["name"].removeprefix("'"): row["part"] for row in rows}
+            return {
+                row["name"].removeprefix("'"): (row["part"], int(row["samples"]))
+                for row in csv.DictReader(file)
+            }
     except (OSError, KeyError, TypeError, ValueError, csv.Error):
-        raise InputError(
-            f"the model was trained on recordings of {trained_on}, and a threshold from what was "
-            f"learnt would promise too much: give others, or the model in its run's folder, whose "
-            f"{DATA} says which were kept for the test."
-        ) from None
+        return {}
 
 
 def _tell_of(model: Model, tracks: list[Track]) -> None:

@@ -29,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
     try:
-        found = check(load(given.model, allowed_signers=given.require_signature))
+        report = check(load(given.model, allowed_signers=given.require_signature))
     except InputError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     try:
-        print(json.dumps(found, indent=2, ensure_ascii=False) if given.json else as_text(found))
+        print(json.dumps(report, indent=2, ensure_ascii=False) if given.json else as_text(report))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -222,7 +222,7 @@ def _check_input(given: object, network: dict) -> None:
         and len(units) == channels
         and all(unit is None or isinstance(unit, str) for unit in units)
     ):
-        raise InputError("input.units is not a text or null for each channel")
+        raise InputError("input.units is not a string or null for each channel")
     if given.get("missing") not in MISSING:
         raise InputError(f"input.missing is none of {', '.join(MISSING)}")
     quantiles = given.get("quantiles")
@@ -251,30 +251,9 @@ def _check_output(given: object, network: dict) -> None:
     if not _is_number(given.get("temperature"), least=1e-6):
         raise InputError("output.temperature is not a number above 0")
     if given.get("events") is not None:
-        _check_events(given["events"], given["classes"])
+        from raspitrain.use.events_header import check_events  # seldom there, and a start is short
 
-
-def _check_events(given: object, classes: list[str]) -> None:
-    if not isinstance(given, dict):
-        raise InputError("output.events is not an object")
-    for key in ("average", "hop"):
-        if type(given.get(key)) is not int or not 1 <= given[key] < 1 << 40:
-            raise InputError(f"output.events.{key} is not a whole number of 1 or more")
-    if not _is_number(given.get("suppress_seconds"), least=0):
-        raise InputError("output.events.suppress_seconds is not a number of 0 or more")
-    for key in ("thresholds", "releases"):
-        values = given.get(key)
-        if (
-            not isinstance(values, dict)
-            or not values
-            or not set(values) <= set(classes)
-            or not all(_is_number(value, least=0) and value <= 1 for value in values.values())
-        ):
-            raise InputError(f"output.events.{key} does not have a share for each of its classes")
-    if set(given["thresholds"]) != set(given["releases"]):
-        raise InputError("output.events.releases are of other classes than its thresholds")
-    if not isinstance(given.get("calibration"), dict | None):
-        raise InputError("output.events.calibration is not an object")
+        check_events(given["events"], given["classes"])
 
 
 def _is_number(value: object, least: float = float("-inf")) -> bool:

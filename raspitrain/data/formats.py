@@ -1,0 +1,188 @@
+"""Recordings that are not text, each into the same table as a CSV file.
+
+A format with a small reader of our own costs nothing; the others need a package, named in a
+sentence where it is missing.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raspitrain.data.csv_file import Column, Table, read_table
+from raspitrain.data.edf import read_edf
+from raspitrain.data.wav import read_wav
+from raspitrain.data.wfdb import read_wfdb
+from raspitrain.errors import InputError, input_error
+from raspitrain.hardware.board import available_memory
+from raspitrain.hardware.memory import memory_error
+
+COLUMN_COPIES = 3
+SHORT = 1000  # values shown as words
+
+
+def read_recording_file(
+    path: Path, *, as_text: Collection[str | int] = (), skip_lines: int = 0
+) -> Table:
+    """Read a file of any format that is known, by its ending; as text otherwise.
+
+    Parameters
+    ----------
+    as_text, skip_lines
+        As for `read_table`.
+
+    Raises
+    ------
+    InputError
+        It is damaged, or needs a package that is not there.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        return read_table(path, as_text=as_text, skip_lines=skip_lines)
+    if (size := 4 * path.stat().st_size) > (free := available_memory()):
+        raise memory_error(
+            f"{path} does not fit into the {free / 1e9:.1f} GB of memory that are free; cut it "
+            "into shorter recordings.",
+            size,
+        )
+    try:
+        table = reader(path)
+    except InputError:
+        raise
+    except OSError as error:
+        raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
+    for wanted in as_text:
+        for k, column in enumerate(table.columns):
+            if wanted in (k, column.name) and column.kind == "number":
+                table.columns[k] = _as_words(column)
+    return table
+
+
+def _as_words(column: Column) -> Column:
+    values, codes = np.unique(column.values, return_inverse=True)
+    words = ["" if np.isnan(value) else f"{value:.17g}" for value in values[:10_000].tolist()]
+    return Column(column.name, column.unit, "text", codes.astype(np.int32), tuple(words))
+
+
+def _package(name: str, extra: str, path: Path) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise InputError(
+            f"{path} needs the package {name.split('.')[0]}, which is the extra {extra}: "
+            f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'."
+        ) from None
+
+
+def _check_fits(path: Path, num_values: int) -> None:
+    size, free = COLUMN_COPIES * 8 * num_values, available_memory()
+    if size > free:
+        raise memory_error(
+            f"{path} takes {size / 1e9:.1f} GB to read, but {free / 1e9:.1f} GB of memory are "
+            "free; cut it into shorter recordings.",
+            size,
+        )
+
+
+def read_parquet(path: Path) -> Table:
+    """Read Parquet, Feather or Arrow: a column a channel, a row a moment."""
+    arrow = _package("pyarrow", "parquet", path)
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            file = _package("pyarrow.parquet", "parquet", path).ParquetFile(path)
+            _check_fits(path, file.metadata.num_rows * file.metadata.num_columns)
+            table = file.read()
+        else:
+            table = _package("pyarrow.feather", "parquet", path).read_table(path)
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0][:200]}.") from None
+    if not table.num_rows or not table.num_columns:
+        raise InputError(f"{path} holds no rows.")
+    columns = []
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        kind = values.type
+        if arrow.types.is_timestamp(kind) or arrow.types.is_date(kind):
+            nanos = values.cast(arrow.timestamp("ns")).cast(arrow.int64())
+            columns.append(Column(name, "", "time", _floats(nanos) / 1e9))
+        elif arrow.types.is_duration(kind):
+            nanos = values.cast(arrow.duration("ns")).cast(arrow.int64())
+            columns.append(Column(name, "s", "number", _floats(nanos) / 1e9))
+        elif arrow.types.is_boolean(kind):
+            columns.append(Column(name, "", "number", _floats(values.cast(arrow.int8()))))
+        elif arrow.types.is_integer(kind) or arrow.types.is_floating(kind):
+            columns.append(Column(name, "", "number", _floats(values)))
+        elif arrow.types.is_decimal(kind):
+            columns.append(Column(name, "", "number", _floats(values.cast(arrow.float64()))))
+        else:
+            coded = values.cast(arrow.string()) if not arrow.types.is_nested(kind) else None
+            if coded is None:
+                raise InputError(
+                    f"{path}, column '{name}' holds {kind}, not one number a row: spread it over "
+                    "columns or rows."
+                )
+            words, codes = np.unique(
+                ["" if cell is None else cell.strip() for cell in coded.to_pylist()],
+                return_inverse=True,
+            )
+            columns.append(Column(name, "", "text", codes.astype(np.int32), tuple(words.tolist())))
+    return Table(path, columns, True, [(0, 1)])
+
+
+def _floats(values: Any) -> np.ndarray:
+    floats = values.to_numpy(zero_copy_only=False) if hasattr(values, "to_numpy") else values
+    return np.array(floats, dtype=np.float64)
+
+
+def read_matlab(path: Path) -> Table:
+    """Read the arrays of numbers of a .mat file (up to version 7) that are as long as the longest:
+    a vector is a channel, of a matrix each column (or each row, if it is wider than high)."""
+    io = _package("scipy.io", "matlab", path)
+    try:
+        shapes = io.whosmat(path)
+        _check_fits(path, sum(int(np.prod(shape)) for _, shape, _ in shapes))
+        held = io.loadmat(path)
+    except NotImplementedError:
+        raise InputError(
+            f"{path} is of MATLAB's version 7.3 (HDF5), which is not read; save it with -v7."
+        ) from None
+    except Exception as error:  # whatever a damaged file makes of the reader
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as a .mat file: {error}.") from None
+    arrays = {
+        name: value.T if value.ndim == 2 and value.shape[1] > value.shape[0] else value
+        for name, value in held.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.ndim <= 2
+        and value.size and not name.startswith("__")
+    }  # fmt: skip
+    if not arrays:
+        names = ", ".join(name for name, *_ in shapes) or "nothing"
+        raise InputError(f"{path} holds no arrays of numbers, but {names}.")
+    length = max(len(np.atleast_1d(value)) for value in arrays.values())
+    columns, notes = [], []
+    for name, value in arrays.items():
+        if value.ndim == 0 or len(value) != length:
+            notes.append(f"{name} {value.shape}, which has another length")
+            continue
+        bare = re.sub(r"^X\d+_?", "", name) or name  # X097_DE_time, as in bearing data sets
+        table = value.reshape(length, -1)
+        for k in range(table.shape[1]):
+            full = bare if table.shape[1] == 1 else f"{bare}_{k}"
+            columns.append(Column(full, "", "number", table[:, k].astype(np.float64)))
+    return Table(path, columns, True, [(0, 1)], notes)
+
+
+READERS: dict[str, Callable[[Path], Table]] = {
+    ".wav": read_wav,
+    ".edf": read_edf,
+    ".bdf": read_edf,
+    ".hea": read_wfdb,
+    ".mat": read_matlab,
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+    ".feather": read_parquet,
+    ".arrow": read_parquet,
+}

@@ -1,0 +1,217 @@
+"""Recordings in the formats of microphones, ECG and EEG devices, data tools and MATLAB."""
+
+import random
+import struct
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import defaults
+
+from raspitrain.data import formats
+from raspitrain.data.cases import Cases
+from raspitrain.data.csv_file import Table
+from raspitrain.data.formats import read_recording_file
+from raspitrain.data.recordings import recordings
+from raspitrain.errors import InputError
+
+SIGNAL = np.random.default_rng(3).uniform(-0.9, 0.9, (400, 2))
+DIGITS = np.round(SIGNAL * 2000).astype(np.int64)
+
+
+def pcm(path: Path, width: int, signal: np.ndarray = SIGNAL, rate: int = 8000) -> np.ndarray:
+    """A WAV by Python's own writer; returns what its samples are, as parts of full scale."""
+    scaled = np.round(signal * (2 ** (8 * width - 1) - 1)).astype(np.int64)
+    stored = scaled + 128 if width == 1 else scaled
+    raw = stored.astype("<i8").view(np.uint8).reshape(*stored.shape, 8)[..., :width].tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(signal.shape[1])
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(raw)
+    return scaled / 2 ** (8 * width - 1)
+
+
+def float_wav(path: Path, signal: np.ndarray, *, size: int | None = None) -> None:
+    data = signal.astype("<f4").tobytes()
+    form = struct.pack("<HHIIHH", 3, signal.shape[1], 8000, 0, 4 * signal.shape[1], 32)
+    size = len(data) if size is None else size
+    chunks = b"fmt " + struct.pack("<I", 16) + form + b"LIST\3\0\0\0abc\0"
+    path.write_bytes(b"RIFF\0\0\0\0WAVE" + chunks + b"data" + struct.pack("<I", size) + data)
+
+
+def edf(path: Path, signals: list[tuple[str, str, np.ndarray]], *, kind: bytes = b"") -> None:
+    """Whole digits -2048 to 2047 that mean -1 to 1, ten records of a second each."""
+    counts = [len(values) // 10 for _, _, values in signals]
+    entries = [
+        [text.ljust(size) for text in texts]
+        for size, texts in (
+            (16, [name for name, _, _ in signals]), (80, [""] * len(signals)),
+            (8, [unit for _, unit, _ in signals]), (8, ["-1"] * len(signals)),
+            (8, ["1"] * len(signals)), (8, ["-2048"] * len(signals)),
+            (8, ["2047"] * len(signals)), (80, [""] * len(signals)),
+            (8, list(map(str, counts))), (32, [""] * len(signals)),
+        )
+    ]  # fmt: skip
+    head = b"0".ljust(184) + str(256 * (len(signals) + 1)).encode().ljust(8) + kind.ljust(44)
+    head += b"10".ljust(8) + b"1".ljust(8) + str(len(signals)).encode().ljust(4)
+    body = b"".join(
+        values[count * record : count * (record + 1)].astype("<i2").tobytes()
+        for record in range(10)
+        for (_, _, values), count in zip(signals, counts, strict=True)
+    )
+    path.write_bytes(head + "".join("".join(own) for own in entries).encode() + body)
+
+
+def packed_12_bits(digits: np.ndarray) -> bytes:
+    first, second = (digits & 0xFFF).reshape(-1, 2).T
+    middle = first >> 8 | second >> 8 << 4
+    return np.stack([first & 0xFF, middle, second & 0xFF], 1).astype(np.uint8).tobytes()
+
+
+def read(path: Path, **given: object) -> tuple[Table, np.ndarray]:
+    table = read_recording_file(path, **given)  # type: ignore[arg-type]
+    return table, np.stack([column.values for column in table.columns], axis=1)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_wav_of_integers_is_a_part_of_full_scale(width, tmp_path):
+    expected = pcm(tmp_path / "a.wav", width)
+    table, values = read(tmp_path / "a.wav")
+    assert table.names == ["left", "right"]
+    assert table.rate == 8000
+    assert np.array_equal(values, expected.astype(values.dtype))
+
+
+@pytest.mark.parametrize("size", [None, 0, 2**32 - 1, 10**6])
+def test_wav_of_floats_and_of_recorders_that_never_wrote_the_size(size, tmp_path):
+    float_wav(tmp_path / "a.wav", SIGNAL[:, :1], size=size)
+    table, values = read(tmp_path / "a.wav")
+    assert table.names == ["audio"]
+    assert np.array_equal(values, SIGNAL[:, :1].astype(np.float32))
+
+
+def test_edf_is_read_in_its_units_and_slower_signals_are_noted(tmp_path):
+    digits = DIGITS[:, 0]
+    edf(tmp_path / "a.edf", [("ECG", "mV", digits), ("SpO2", "%", digits[:10]),
+                             ("EDF Annotations", "", digits[:100])])  # fmt: skip
+    table, values = read(tmp_path / "a.edf")
+    assert (table.names, table.columns[0].unit, table.rate) == (["ECG"], "mV", 40)
+    assert table.notes == ["SpO2, at 1 Hz slower than the others"]
+    assert np.allclose(values[:, 0], (digits + 2048) * 2 / 4095 - 1)
+    edf(tmp_path / "gaps.edf", [("ECG", "mV", digits)], kind=b"EDF+D")
+    with pytest.raises(InputError, match="has gaps"):
+        read(tmp_path / "gaps.edf")
+
+
+@pytest.mark.parametrize(("form", "pack"), [
+    ("16", lambda digits: digits.astype("<i2").tobytes()),
+    ("61", lambda digits: digits.astype(">i2").tobytes()),
+    ("212", packed_12_bits),
+])  # fmt: skip
+def test_wfdb_is_read_in_its_units(form, pack, tmp_path):
+    digits = DIGITS.copy()
+    digits[7, 1] = -2048 if form == "212" else -(2**15)
+    (tmp_path / "100.dat").write_bytes(pack(digits))
+    (tmp_path / "100.hea").write_text(
+        "# of a person\n100 2 360 400\n"
+        f"100.dat {form} 200(24)/mV 11 1024 995 -22131 0 MLII\n100.dat {form} 100 12 -5 0 0 0 V5\n"
+    )
+    table, values = read(tmp_path / "100.hea")
+    assert (table.names, table.rate, table.columns[1].unit) == (["MLII", "V5"], 360, "mV")
+    expected = np.stack([(digits[:, 0] - 24) / 200, (digits[:, 1] + 5) / 100], 1)
+    expected[7, 1] = np.nan
+    assert np.array_equal(values, expected, equal_nan=True)
+
+
+def test_matlab_takes_arrays_of_the_longest_length(tmp_path):
+    import scipy.io
+
+    held = {"X097_DE_time": SIGNAL[:, :1], "acc": SIGNAL.T, "X097RPM": [[1796]], "who": "me"}
+    scipy.io.savemat(tmp_path / "a.mat", held)
+    table, values = read(tmp_path / "a.mat")
+    assert table.names == ["DE_time", "acc_0", "acc_1"]
+    assert np.array_equal(values, np.hstack([SIGNAL[:, :1], SIGNAL]))
+    assert table.notes == ["X097RPM (1, 1), which has another length"]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather"])
+def test_parquet_holds_numbers_times_and_labels(ending, tmp_path):
+    import pyarrow.feather
+    import pyarrow.parquet
+
+    stamps = np.datetime64("2024-05-01T10:00:00.000") + np.arange(400) * np.timedelta64(20, "ms")
+    table = pyarrow.table({
+        "when": stamps, "x": SIGNAL[:, 0], "n": DIGITS[:, 0], "label": ["walk", None] * 200,
+    })  # fmt: skip
+    path = tmp_path / f"a.{ending}"
+    {"parquet": pyarrow.parquet.write_table, "feather": pyarrow.feather.write_feather}[ending](
+        table, path
+    )
+    found = read_recording_file(path, as_text=["label", "n"])
+    assert [column.kind for column in found.columns] == ["time", "number", "text", "text"]
+    assert np.allclose(np.diff(found.columns[0].values), 0.02, atol=1e-6)
+    assert np.array_equal(found.columns[1].values, SIGNAL[:, 0])
+    assert found.columns[2].words[found.columns[2].values[5]] == str(DIGITS[5, 0])
+    assert found.columns[3].words == ("", "walk")
+
+
+def load(folder: Path, **given: object) -> Cases:
+    return recordings(**defaults("recordings", path=str(folder)) | given)
+
+
+def test_a_folder_of_sounds_is_a_data_set(tmp_path):
+    for k, label in enumerate(("hum", "hiss")):
+        (tmp_path / label).mkdir()
+        for number in range(3):
+            signal = np.random.default_rng(10 * k + number).uniform(-1, 1, (400, 1))
+            pcm(tmp_path / label / f"{number}.wav", 2, signal)
+    cases = load(tmp_path, length="10ms", stride="10ms")
+    assert (cases.rate, cases.channel_names) == (8000, ("audio",))
+    assert cases.signals.shape == (30, 1, 80)
+    assert cases.taken.origins[0].seconds == pytest.approx(399 / 8000)
+    assert load(tmp_path, length=40, stride=40, rate=4000).signals.shape == (30, 1, 40)
+    pcm(tmp_path / "hum" / "other.wav", 2, SIGNAL[:, :1], rate=16000)
+    with pytest.raises(InputError, match="different rates"):
+        load(tmp_path)
+    (tmp_path / "hum" / "a.edf").write_bytes(b"")
+    with pytest.raises(InputError, match=r"several kinds \(.edf, .wav\)"):
+        load(tmp_path)
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch):
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(formats, "import_module", missing)
+    for name, extra in (("a.parquet", "parquet"), ("a.mat", "matlab")):
+        (tmp_path / name).write_bytes(b"PAR1")
+        with pytest.raises(InputError, match=rf"the extra {extra}: .*pip install .*\[{extra}\]"):
+            read(tmp_path / name)
+
+
+def test_damaged_files_end_in_a_sentence(tmp_path):
+    """Cut anywhere, or with bytes changed in the head: read, or refused with the file's name."""
+    pcm(tmp_path / "whole.wav", 2)
+    edf(tmp_path / "whole.edf", [("ECG", "mV", DIGITS[:, 0])])
+    (tmp_path / "100.dat").write_bytes(packed_12_bits(DIGITS))
+    (tmp_path / "whole.hea").write_text(
+        "100 2 360 400\n100.dat 212 200 11 0 0 0 0 I\n100.dat 212\n"
+    )
+    dice = random.Random(5)
+    for whole in tmp_path.glob("whole.*"):
+        content = whole.read_bytes()
+        for trial in range(150):
+            bad = bytearray(content[: dice.randrange(len(content))] if trial % 2 else content)
+            for _ in range(dice.randrange(4)):
+                if bad:
+                    bad[dice.randrange(min(len(bad), 600))] = dice.randrange(256)
+            path = tmp_path / f"bad{whole.suffix}"
+            path.write_bytes(bytes(bad))
+            sentence = "bad"
+            try:
+                read(path)
+            except InputError as error:
+                sentence = str(error)
+            assert "bad" in sentence or "100.dat" in sentence
