@@ -156,6 +156,18 @@ def test_stream_takes_what_was_calibrated(motions, labelled, tmp_path, capsys):
     assert "fast from " in capsys.readouterr().out
 
 
+def test_the_picture_comes_onto_the_runs_page(motions, labelled, tmp_path, capsys):
+    from raspitrain.report.run import report_run
+
+    run = tmp_path / "run"
+    shutil.copytree(motions.parent, run)
+    told = run_calibrate(
+        capsys, run, labelled, "--label-column", "activity", "--false-alarms-per-hour", "200"
+    )
+    assert f"raspitrain report {run}" in told
+    assert "data:image/svg+xml;base64," in report_run(run).read_text()
+
+
 def test_a_dry_run_writes_nothing(motions, labelled, tmp_path, capsys):
     path = tmp_path / "motion.rpt"
     shutil.copy(motions, path)
