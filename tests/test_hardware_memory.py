@@ -77,6 +77,18 @@ def test_the_estimate_is_what_the_run_takes(words, tmp_path):
     assert 0.97 * peak < estimate["estimated_peak_mb"] < 1.15 * peak
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["resnet", "squeezenet", "inceptiontime"])
+def test_the_estimate_of_other_networks_is_near(name, tmp_path):
+    """What torch's convolutions take beside their tensors is known from measuring only."""
+    words = (f"model={name}", "batch_size=50", "dataset.num_cases=100")
+    done = command(tmp_path, *SIZES[:1], *SIZES[2:], *QUICK, *words, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    estimate = json.loads((tmp_path / "run/environment.json").read_text())["memory_estimate"]
+    peak = float(done.stdout.split("PEAK ")[1])
+    assert 0.8 * peak < estimate["estimated_peak_mb"] < 1.3 * peak
+
+
 def classes(folder: Path, num_classes: int, cases_each: int) -> tuple[str, ...]:
     """Noise of so many classes, and the words that train on it."""
     folder.mkdir()
