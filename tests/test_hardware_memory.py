@@ -34,7 +34,7 @@ sys.exit(code)
 
 
 def command(
-    folder: Path, *words: str, limit: int | None = None
+    folder: Path, *words: str, limit: int | None = None, seconds: int = 300
 ) -> subprocess.CompletedProcess[str]:
     """The real command; `limit`: bytes of memory that the system lets it have."""
 
@@ -47,7 +47,7 @@ def command(
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=seconds,
         preexec_fn=hold_back,
     )
 
@@ -131,7 +131,9 @@ def test_the_estimate_counts_the_classes(num_classes, tmp_path):
 @pytest.mark.long
 def test_twenty_thousand_classes_run_in_bounded_memory(tmp_path):
     words = classes(tmp_path / "set", 20_000, 2)
-    done = command(tmp_path, *words, *QUICK, "model.width_mult=0.25", limit=1500 << 20)
+    done = command(
+        tmp_path, *words, *QUICK, "model.width_mult=0.25", limit=1500 << 20, seconds=1800
+    )
     assert done.returncode == 0, done.stderr
 
 
