@@ -23,11 +23,10 @@ from raspitrain.use.det import Point, as_picture, as_table
 from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
 from raspitrain.use.model import Model, load
 from raspitrain.use.recording import (
-    CSV_SUFFIXES,
+    RECORDING_SUFFIXES,
     find_files,
     look_at_time,
-    open_text,
-    read_recording,
+    open_recording,
 )
 from raspitrain.use.rewrite import write_with_events
 from raspitrain.use.truth import ClassTruth, Track
@@ -154,11 +153,9 @@ def _tracks(model: Model, given: argparse.Namespace, hop: int) -> Iterator[Track
                 f"{path} does not say its class: put it into a folder named after it, or name the "
                 "column that holds it with --label-column."
             )
-        with open_text(path) as file:
-            recording = read_recording(
-                model, file, source=path, label_column=given.label_column,
-                time_column=given.time_column,
-            )  # fmt: skip
+        recording = open_recording(
+            model, path, label_column=given.label_column, time_column=given.time_column
+        )
         look_at_time(model, recording, given.rate)
         count += 1
         names = os.path.abspath(path).split(os.sep)
@@ -187,7 +184,7 @@ def _held_out(model: Model, given: Sequence[str]) -> Iterator[tuple[str, str | N
     parts = _parts(model)
     left_out = 0
     for root in given:
-        for path, label in find_files([root], CSV_SUFFIXES):
+        for path, label in find_files([root], RECORDING_SUFFIXES):
             directly = os.path.realpath(os.path.dirname(path)) == os.path.realpath(root)
             if directly and label not in model.classes:
                 label = None
