@@ -20,6 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins._sweeper import LaunchingSweeper
+from raspitrain.config.build import build
 from raspitrain.config.composition import check_composition
 from raspitrain.config.overrides import check_given_once, given_keys, split_override
 from raspitrain.config.profile import with_profile
@@ -54,11 +55,46 @@ class GridSweeper(LaunchingSweeper):
         assert self.hydra_context is not None
         check_given_once(arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        values = grid([*self.preset(parser), *parser.parse_overrides(arguments)])
+        given = [*self.preset(parser), *parser.parse_overrides(arguments)]
+        values = grid(self.with_folds(given, parser))
         jobs = [list(words) for words in itertools.product(*values.values())]
         if isinstance(self.launcher, ProcessLauncher):
             self.launcher.swept = [key for key, words in values.items() if len(words) > 1]
         return self.launcher.launch(jobs, initial_job_idx=0)
+
+    def with_folds(self, given: Sequence[Override], parser: OverridesParser) -> list[Override]:
+        """split.fold=all, the last word about it, as the list of all folds."""
+        keys = [override.get_key_element().lstrip("+~") for override in given]
+        last = dict(zip(keys, given, strict=True))
+        if "split.fold" not in last or str(last["split.fold"].input_line) != "split.fold=all":
+            return list(given)
+        assert isinstance(self.launcher, ProcessLauncher)
+        words = [
+            str(override.input_line)
+            for key, override in last.items()
+            if key != "split.fold" and not override.is_sweep_override()
+        ]
+        count = count_folds(self.launcher.compose([*words, "split.fold=0"]))
+        folds = ",".join(map(str, range(count)))
+        (all_of_them,) = parser.parse_overrides([f"split.fold={folds}"])
+        return [
+            all_of_them if key == "split.fold" else override
+            for key, override in zip(keys, given, strict=True)
+        ]
+
+
+def count_folds(cfg: DictConfig) -> int:
+    """How many folds a sweep over them has; for one a group the data are read."""
+    folds = cfg.split.folds
+    if isinstance(folds, int):
+        return folds
+    from raspitrain.data.cases import Cases
+    from raspitrain.data.folds import num_folds
+
+    cases = build("dataset", cfg.dataset, list(cfg.allowed_targets))
+    if not isinstance(cases, Cases):
+        raise InputError(f"dataset ({cfg.dataset._target_}) gives no data set.")
+    return num_folds(cases, folds, predefined=cfg.split.predefined)
 
 
 def grid(overrides: Sequence[Override]) -> dict[str, list[str]]:

@@ -110,3 +110,37 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def motion(hertz: float, samples: int, seed: int) -> Any:
+    """A signal (2, samples) at 50 Hz, float32."""
+    import numpy as np
+
+    random, seconds = np.random.default_rng(seed), np.arange(samples) / 50
+    signal = np.sin(2 * np.pi * hertz * seconds + random.uniform(0, 6))
+    signal = signal + random.normal(0, 0.1, samples)
+    return np.stack([signal, -signal]).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was trained to know slow from fast."""
+    from raspitrain.run.run import run
+
+    folder = tmp_path_factory.mktemp("motions")
+    for name, hertz in (("slow", 1), ("fast", 8)):
+        (folder / "data" / name).mkdir(parents=True)
+        for seed in range(5):
+            rows = enumerate(motion(hertz, 200, 10 * hertz + seed).T.tolist())
+            text = "".join(f"{k / 50},{x},{y}\n" for k, (x, y) in rows)
+            text = f"time,x,y\n{text}"
+            (folder / "data" / name / f"{seed}.csv").write_text(text)
+    words = [
+        "dataset=recordings", f"dataset.path={folder / 'data'}", "dataset.length=32",
+        "dataset.stride=16", "model.width_mult=0.25", "epochs=12", "augment=none",
+        "hardware.num_threads=1",
+    ]  # fmt: skip
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=words)
+    run(cfg, folder / "run", overrides=words)
+    return folder / "run" / "model.rpt"

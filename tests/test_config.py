@@ -105,6 +105,7 @@ def test_the_blog_experiment_is_the_posts_run(compose):
     assert (cfg["epochs"], cfg["batch_size"], cfg["eval_every"]) == (1000, 50, 10)
     assert cfg["split"] | {"predefined": None} == {
         "train": 0.7, "validation": 0.0, "test": 0.3, "stratify": False, "predefined": None,
+        "folds": None, "fold": None,
     }  # fmt: skip
     assert cfg["optimizer"]["_target_"] == "torch.optim.SGD"
     assert (cfg["optimizer"]["lr"], cfg["optimizer"]["momentum"]) == (0.001, 0.9)

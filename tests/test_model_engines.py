@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from test_model_mobilenetv3 import MODELS, build, spread_batchnorm
 from torch import nn
 
+from raspitrain import cache
 from raspitrain.model.engine import kernels, native
 from raspitrain.model.engine.channels_last import DepthwiseConv
 from raspitrain.model.engine.choose import compute, engine_in_use
@@ -299,6 +300,12 @@ def test_frozen_parameters_get_no_gradient():
 
 
 @pytest.fixture
+def nothing_measured(monkeypatch, tmp_path):
+    """What was measured before is not known; the compiled kernels stay where they are."""
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+
+
+@pytest.fixture
 def fresh_choice(monkeypatch, tmp_path):
     """No kernels loaded, no choice made, an empty cache folder of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -368,7 +375,7 @@ def test_engines_are_measured_where_no_gradients_are_kept(mode):
     ("native", "torch_", "taken"), [(1.0, 1.0, "native"), (1.1, 1.0, "native"), (1.3, 1.0, "torch")]
 )
 def test_where_engines_are_as_fast_chance_does_not_choose(
-    fresh_choice, monkeypatch, native, torch_, taken
+    nothing_measured, monkeypatch, native, torch_, taken
 ):
     monkeypatch.setattr(tuning, "measure_engines", lambda *_: {"native": native, "torch": torch_})
     model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
@@ -376,7 +383,7 @@ def test_where_engines_are_as_fast_chance_does_not_choose(
     assert model.engine == taken
 
 
-def test_one_number_of_threads_has_the_engine_of_another(fresh_choice, monkeypatch):
+def test_one_number_of_threads_has_the_engine_of_another(nothing_measured, monkeypatch):
     """Or the same seed would give other weights: engines agree to rounding only."""
     figures = iter([{"native": 2.0, "torch": 1.0}, {"native": 1.0, "torch": 2.0}])
     monkeypatch.setattr(tuning, "measure_engines", lambda *_: next(figures))
@@ -407,7 +414,7 @@ def test_measuring_engines_leaves_no_trace():
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-def test_the_faster_engine_is_taken_and_told(fresh_choice, monkeypatch, caplog):
+def test_the_faster_engine_is_taken_and_told(nothing_measured, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     for figures, faster in (({"native": 2.0, "torch": 1.0}, "torch"), ({}, "torch")):
         monkeypatch.setattr(tuning, "measure_engines", lambda *_, figures=figures: figures)

@@ -77,7 +77,18 @@ def test_signals_that_no_network_takes_are_refused(name, changes, says):
         build(name, **changes)
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if not n.startswith("mobilenetv3")])
+# By default the three with layers of the most kinds: joined, shuffled, of uneven strides.
+EXPORTED = ("inceptiontime", "shufflenetv2", "lenet")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n in EXPORTED else pytest.param(n, marks=pytest.mark.long)
+        for n in NETWORKS
+        if not n.startswith("mobilenetv3")
+    ],
+)
 def test_an_exported_program_gives_the_same_for_any_number_of_cases(name):
     model = spread_batchnorm(build(name, narrow=True)).eval()
     batch = torch.export.Dim("batch", min=1, max=512)

@@ -521,3 +521,37 @@ def test_the_line_for_the_preset_finds_options_of_the_users_own(tmp_path, monkey
     assert shlex.split(preset_line("best", "fastest", sweep, ["epochs=1"]))[3:] == [
         "--config-dir", "best", "experiment=fastest",
     ]  # fmt: skip
+
+
+def folds_summary(k, values):
+    """Of 10 × (k + 1) cases all are right but k."""
+    cases = 10 * (k % 3 + 1)
+    matrix = [[cases - k, k], [0, 0]]
+    return made_summary(1 - k / cases, 100, validation=False) | {
+        "num_cases": {"train": 90, "test": cases},
+        "confusion_matrix": matrix,
+        "fold": {"number": k, "of": "groups", "groups": [f"person {k}"]},
+    }
+
+
+def test_folds_are_repetitions_and_say_together_what_each_case_was_taken_for(tmp_path):
+    values = {"model.width_mult": [0.5, 1.0], "split.fold": [0, 1, 2]}
+    folder = made_sweep(
+        tmp_path / "sweep", values, folds_summary, typed=("split.folds=groups", "sweep=folds")
+    )
+    result = report_sweep(folder)
+    assert [setting["values"] for setting in result["settings"]] == [
+        {"model.width_mult": 0.5},
+        {"model.width_mult": 1.0},
+    ]
+    first = result["out_of_fold"][0]
+    assert first["cases"] == 60
+    assert first["accuracy"] == pytest.approx(57 / 60)
+    assert first["confusion_matrix"] == [[57, 3], [0, 0]]
+    assert [row["name"] for row in first["folds"]] == [f"fold {k}, person {k}" for k in range(3)]
+    assert result["most_accurate"]["overrides"] == ["model.width_mult=0.5"]
+    assert "3 folds" in result["most_accurate"]["sentence"]
+    page = (folder / "report.html").read_text()
+    assert "95.0 % of 60 cases" in page
+    assert "person 2" in page
+    assert (folder / "confusion_matrix.png").exists()

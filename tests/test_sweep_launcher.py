@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import TINY
 
@@ -87,6 +88,19 @@ def test_presets_sweep_by_themselves(multirun, tmp_path, preset, num_jobs, task)
     record = jobs_of(tmp_path / "outputs/sweeps/x")
     assert len(record["jobs"]) == num_jobs
     assert record["task"] == task
+
+
+def test_the_preset_of_folds_goes_through_all_of_them(multirun, tmp_path):
+    groups = np.repeat(["ann", "bob", "cy", "dee"], 6)
+    data = {"data": np.random.default_rng(0).normal(size=(24, 1, 16)), "label": np.arange(24) % 2}
+    np.savez(tmp_path / "cases.npz", groups=groups, **data)
+    words = ("dataset=npz", "dataset.path=cases.npz", "dataset.groups=groups", "sweep=folds")
+    assert multirun(*words, "split.folds=3", "sweep_name=three") == 0
+    assert multirun(*words, "split.folds=groups", "seed=0,1", "sweep_name=groups") == 0
+    for name, count in (("three", 3), ("groups", 4)):
+        values = [job["values"] for job in jobs_of(tmp_path / "outputs/sweeps" / name)["jobs"]]
+        assert [v["split.fold"] for v in values if v.get("seed", 0) == 0] == list(range(count))
+    assert len(values) == 8
 
 
 def test_what_is_typed_wins_over_the_preset(multirun, tmp_path):
@@ -226,17 +240,17 @@ def test_threads_are_in_force_in_each_job(tmp_path):
     done, folder = sweep_for_real(
         tmp_path,
         *[*DATA, "dataset.length=32", "hardware.num_threads=1,2"],
-        "hardware.num_interop_threads=1,2",
+        "hardware.num_interop_threads=2",  # no profile's own
         *["task=throughput", "throughput.seconds=0.05", "throughput.warmup_seconds=0"],
         *["launcher.repeat_first=false", "hardware.wait_policy=passive"],
     )
     assert (done.returncode, done.stderr) == (0, "")
     jobs = jobs_of(folder)["jobs"]
-    assert len(jobs) == 4
+    assert len(jobs) == 2
     for job in jobs:
         record = json.loads((folder / job["folder"] / "environment.json").read_text())
-        for name in ("num_threads", "num_interop_threads"):
-            assert record["torch"][name] == job["values"][f"hardware.{name}"]
+        assert record["torch"]["num_threads"] == job["values"]["hardware.num_threads"]
+        assert record["torch"]["num_interop_threads"] == 2
         set_before = record["thread_variables"]["OMP_NUM_THREADS"]
         assert set_before == str(job["values"]["hardware.num_threads"])
 

@@ -169,6 +169,7 @@ def test_another_rate_is_refused(recording, tmp_path, capsys):
     assert "--rate" in refused(capsys, predict, timed, file)
     assert "25 samples a second" in refused(capsys, predict, timed, file, "--rate", "25")
     assert len(predicted(capsys, timed, file, "--rate", "50")) == 3
+    assert len(predicted(capsys, timed, file, "--rate", "50", "--hop", "0.5s")) == 3
 
 
 def test_folders_named_after_classes_are_labels(model, recording, tmp_path, capsys):
@@ -218,6 +219,25 @@ def test_cases_of_the_archive(model, recording, tmp_path, capsys):
     assert "line 1: before @data" in refused(capsys, predict, model, tmp_path / "b.ts")
     (tmp_path / "b.ts").write_text(head + "1,x:2,3:class 0\n")
     assert "line 6: 'x' is not a number" in refused(capsys, predict, model, tmp_path / "b.ts")
+
+
+def test_a_wav_is_a_recording_of_its_own_rate(tmp_path, capsys):
+    import wave
+
+    heard = model_file(tmp_path / "model.rpt", channels=["left", "right"], rate=8000.0, hop=16)
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, (100, 2), np.int16)
+    for name, rate in (("a.wav", 8000), ("b.wav", 16000)):
+        with wave.open(str(tmp_path / name), "wb") as file:
+            file.setnchannels(2)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(samples.tobytes())
+    rows = predicted(capsys, heard, tmp_path / "a.wav")
+    assert [row["time"] for row in rows] == [k / 8000 for k in range(0, 69, 16)]
+    scaled = (samples.T / 2.0**15).astype(np.float32)
+    for row in rows:
+        assert row["logits"] == load(heard).logits(scaled[:, row["start"] : row["start"] + LENGTH])
+    assert "16000 samples a second" in refused(capsys, predict, heard, tmp_path / "b.wav")
 
 
 @pytest.mark.parametrize("save", [np.save, lambda file, data: np.savez(file, data=data)])

@@ -56,6 +56,8 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}
+    if isinstance(config.get("split"), Mapping):
+        config["split"] = {"folds": None, "fold": None, **config["split"]}
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:

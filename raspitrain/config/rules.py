@@ -57,6 +57,8 @@ RULES: dict[str, Rule] = {
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": number(above=0, below=1),
+    "split.folds": either(whole(2, most=10_000), one_of("groups"), NULL),
+    "split.fold": either(whole(0, most=9_999), NULL),
     "split.stratify": SWITCH,
     "split.predefined": SWITCH,
     "allowed_targets": list_of(text()),
@@ -300,6 +302,18 @@ def _check_together(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"split.train, split.validation and split.test add up to {total:g}: they are "
             "fractions of one set and must leave something to train on."
+        )
+    folds, fold = split["folds"], split["fold"]
+    if folds is not None and fold is None:
+        raise InputError(
+            f"split.folds={folds} is for a sweep over the folds: add --multirun sweep=folds, or "
+            "take one of them with split.fold=0."
+        )
+    if fold is not None and (folds is None or (folds != "groups" and fold >= folds)):
+        raise InputError(
+            f"split.fold={fold} is one of split.folds, counted from 0: add split.folds=5."
+            if folds is None
+            else f"split.fold={fold}: of {folds} folds the last is {folds - 1}."
         )
     if config["patience"] is not None and not split["validation"]:
         raise InputError(

@@ -61,6 +61,8 @@ class Cases:
         What was taken from the files, left out and dropped.
     integer_labels : bool
         Whether the labels were given as integers, not as text.
+    group_names : tuple of str
+        By the numbers in `groups`; empty without groups.
     """
 
     signals: Signals
@@ -73,6 +75,7 @@ class Cases:
     units: tuple[str, ...] = ()
     taken: Taken = field(default_factory=Taken)
     integer_labels: bool = False
+    group_names: tuple[str, ...] = ()
 
 
 def make_cases(
@@ -160,19 +163,21 @@ def make_cases(
             f"{source} has {num_channels} channels, and channel_names gives {len(names)}, "
             f"{len(set(names))} of them different; give every channel a name of its own."
         )
+    group_names, group_codes = (
+        ((), None) if groups is None else _encode_groups(groups, num_cases, groups_source or source)
+    )
     return Cases(
         signals=check_finite(signals, source=source, missing=missing),
         labels=codes,
         class_names=class_names,
         channel_names=names,
-        groups=None
-        if groups is None
-        else _encode_groups(groups, num_cases, groups_source or source),
+        groups=group_codes,
         part=None if part is None else _check_part(part, num_cases, part_source or source),
         rate=rate,
         units=("",) * num_channels if units is None else tuple(units),
         taken=Taken() if taken is None else taken,
         integer_labels=labels.dtype.kind in "iu",
+        group_names=group_names,
     )
 
 
@@ -262,14 +267,16 @@ def name_unique(values: np.ndarray, *, source: str, what: str) -> tuple[list[str
         raise InputError(f"{source}: {what} are bytes that are not UTF-8 text.") from None
 
 
-def _encode_groups(groups: np.ndarray, num_cases: int, source: str) -> np.ndarray:
+def _encode_groups(
+    groups: np.ndarray, num_cases: int, source: str
+) -> tuple[tuple[str, ...], np.ndarray]:
     if groups.shape != (num_cases,):
         raise InputError(
             f"{source}: groups have the shape {groups.shape}, but there are {num_cases} cases; "
             "each case must have one group."
         )
-    _, codes = name_unique(groups, source=source, what="groups")
-    return codes.astype(np.int64)
+    names, codes = name_unique(groups, source=source, what="groups")
+    return tuple(names), codes.astype(np.int64)
 
 
 def _check_part(part: np.ndarray, num_cases: int, source: str) -> np.ndarray:

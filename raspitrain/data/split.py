@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raspitrain.data.cases import Cases
+from raspitrain.data.folds import Folds, fold_of_cases, num_folds
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -33,8 +34,10 @@ def split_cases(
     stratify: bool,
     predefined: bool,
     seed: int,
+    folds: Folds | None = None,
+    fold: int | None = None,
 ) -> Split:
-    """Split cases by chance, or as the data says.
+    """Split cases by chance, by folds, or as the data says.
 
     Parameters
     ----------
@@ -49,6 +52,9 @@ def split_cases(
         without a predefined split.
     seed : int
         The same seed and data give the same split.
+    folds, fold : int or "groups", int
+        The test part is this one of so many folds, from 0, or of one fold a group. The data's own
+        test part is then left out; `validation / (1 - 1 / folds)` of the other folds is cut off.
 
     Raises
     ------
@@ -58,7 +64,9 @@ def split_cases(
     """
     shares = _check_shares(train, validation, test)
     rng = np.random.default_rng(seed)
-    if predefined and cases.part is not None:
+    if folds is not None and fold is not None:
+        part = _draw_fold(cases, folds, fold, validation, predefined, stratify, rng)
+    elif predefined and cases.part is not None:
         part = cases.part.astype(np.int8)
         _check_groups_whole(cases, part)
         if validation > 0 and not (part == 1).any():
@@ -86,6 +94,27 @@ def split_cases(
             f"use {remedy} or more data."
         )
     return Split(*(np.flatnonzero(part == p) for p in range(3)))
+
+
+def _draw_fold(
+    cases: Cases,
+    folds: Folds,
+    fold: int,
+    validation: float,
+    predefined: bool,
+    stratify: bool,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    count = num_folds(cases, folds, predefined=predefined)
+    if fold >= count:
+        raise InputError(f"split.fold={fold}: there are {count} folds, the last is {count - 1}.")
+    fold_of = fold_of_cases(cases, folds, predefined=predefined, stratify=stratify, rng=rng)
+    part = np.where(fold_of == fold, 2, np.where(fold_of < 0, LEFT_OUT, 0)).astype(np.int8)
+    if validation > 0:
+        inside = np.flatnonzero(part == 0)
+        share = min(validation / (1 - 1 / count), 0.9)
+        part[inside] = _draw(cases, inside, np.array([1 - share, share, 0, 0]), stratify, rng)
+    return part
 
 
 def _check_shares(train: float | None, validation: float, test: float) -> np.ndarray:

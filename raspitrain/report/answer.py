@@ -1,7 +1,7 @@
 """What a sweep says: which setting is the fastest, which the most accurate, and how sure that is.
 
-A setting is what its jobs have in common: where seeds were swept, the jobs that differ in nothing
-else are one setting, with mean and standard deviation (n - 1 in the denominator).
+A setting is what its jobs have in common: where seeds or folds were swept, the jobs that differ in
+nothing else are one setting, with mean and standard deviation (n - 1 in the denominator).
 """
 
 import json
@@ -13,7 +13,8 @@ from typing import Any
 
 from raspitrain.report.jobs import JobReport, SweepReport
 
-SEED = "seed"
+SEED, FOLD = "seed", "split.fold"
+REPETITIONS = (SEED, FOLD)  # swept, they are no settings
 NOTABLE_DRIFT = 0.05  # of the speed of the first job, between it and its repeat
 TOLERANCE = 1e-9  # accuracies are counts of cases: nearer than this they are the same
 
@@ -29,11 +30,11 @@ class Mean:
 
 @dataclass(frozen=True)
 class Setting:
-    """Jobs that differ in their seed alone, or a single job.
+    """Jobs that differ in their seed or fold alone, or a single job.
 
     Attributes
     ----------
-    values : the swept keys without the seed, and what the setting has for them
+    values : the swept keys without seed and fold, and what the setting has for them
     jobs : all of them, whatever became of them
     figures : over the finished ones
     """
@@ -135,14 +136,25 @@ def best_of(
     )
 
 
+def repeated(swept: Sequence[str]) -> list[str]:
+    """The swept keys that only repeat a setting."""
+    return [key for key in REPETITIONS if key in swept]
+
+
+def repetitions(swept: Sequence[str]) -> str:
+    """What they are called: seeds, folds, or runs where both were swept."""
+    keys = repeated(swept)
+    return "runs" if len(keys) == 2 else "folds" if keys == [FOLD] else "seeds"
+
+
 def fold_seeds(sweep: SweepReport) -> tuple[Setting, ...]:
     """The settings of a sweep in the order of their first jobs; the repeat is left out."""
     groups: dict[str, list[JobReport]] = {}
     for job in sweep.jobs:
         if job.repeat_of is not None:
             continue
-        values = {k: v for k, v in job.values.items() if k != SEED}
-        folded = SEED in sweep.swept and SEED in job.values
+        values = {k: v for k, v in job.values.items() if k not in REPETITIONS}
+        folded = any(key in job.values for key in repeated(sweep.swept))
         key = json.dumps(values, sort_keys=True) if folded else f"job {job.number}"
         groups.setdefault(key, []).append(job)
     return tuple(_setting(jobs) for jobs in groups.values())
@@ -157,7 +169,7 @@ def _setting(jobs: Sequence[JobReport]) -> Setting:
                 if value is not None:
                     values.setdefault(name, []).append(value)
     return Setting(
-        values={k: v for k, v in jobs[0].values.items() if k != SEED},
+        values={k: v for k, v in jobs[0].values.items() if k not in REPETITIONS},
         jobs=tuple(jobs),
         figures={name: _mean(numbers) for name, numbers in values.items() if name != SEED},
     )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raspitrain.report.answer import SEED, Setting
+from raspitrain.report.answer import REPETITIONS, Setting
 from raspitrain.results.values import label, number
 
 MOST_VALUES = 12  # along one side of a heat map
@@ -33,8 +33,8 @@ def is_numeric(values: Sequence[Any]) -> bool:
 
 
 def varied(settings: Sequence[Setting], swept: Sequence[str]) -> list[str]:
-    """The swept keys that have more than one value; the seed is folded and is none of them."""
-    return [k for k in swept if k != SEED and len(values_along(settings, k)) > 1]
+    """The swept keys that have more than one value; repetitions are none of them."""
+    return [k for k in swept if k not in REPETITIONS and len(values_along(settings, k)) > 1]
 
 
 def fills_a_grid(settings: Sequence[Setting], keys: Sequence[str]) -> bool:

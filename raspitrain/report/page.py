@@ -135,16 +135,21 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Html:
 
 
 def picture(path: Path, within: Path, words: str) -> Html | None:
-    """A PNG inside the page; None where there is none to be had."""
+    """A PNG or an SVG inside the page; None where there is none to be had. As an image an SVG runs
+    nothing and loads nothing."""
     try:
         data = read_bytes(path, within, LARGEST_PICTURE)
     except InputError:
         return None
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+    encoded = base64.b64encode(data).decode()
+    if data.startswith(b"<svg "):
+        image = tag("img", src=f"data:image/svg+xml;base64,{encoded}", alt=words)
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        width, height = (str(int.from_bytes(data[k : k + 4], "big")) for k in (16, 20))
+        image = tag("img", src=f"data:image/png;base64,{encoded}", alt=words,
+                    width=width, height=height)  # fmt: skip
+    else:
         return None
-    width, height = (int.from_bytes(data[k : k + 4], "big") for k in (16, 20))
-    image = tag("img", src=f"data:image/png;base64,{base64.b64encode(data).decode()}", alt=words,
-                width=str(width), height=str(height))  # fmt: skip
     return tag("figure", image, tag("figcaption", words))
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from raspitrain.report.answer import Answer, Setting, best_of
+from raspitrain.report.answer import Answer, Setting, best_of, repeated
 from raspitrain.report.axes import (
     by_importance,
     fills_a_grid,
@@ -95,10 +95,13 @@ def plot_sweep(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer)
     else:
         # Seeds alone, or nothing at all that differs: each job is a bar of its own.
         alone = [Setting(j.values, (j,), _own(j)) for s in settings for j in s.jobs]
-        seeds = all("seed" in setting.values for setting in alone)
-        names = [label(s.values["seed"]) if seeds else s.jobs[0].name for s in alone]
+        keys = repeated(sweep.swept)
+        key = keys[0] if len(keys) == 1 else None
+        names = [s.jobs[0].name if key is None else label(s.values.get(key)) for s in alone]
         together = settings[0] if len(settings) == 1 else None
-        _plot_bars(path, alone, names, "seed" if seeds else "job", drawn, together)
+        _plot_bars(
+            path, alone, names, "job" if key is None else key.split(".")[-1], drawn, together
+        )
 
 
 def _own(job: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from raspitrain.config.overrides import (
     split_override,
 )
 from raspitrain.errors import InputError
-from raspitrain.report.answer import SEED, Setting
+from raspitrain.report.answer import REPETITIONS, Setting
 from raspitrain.report.jobs import SweepReport, job_folder
 from raspitrain.report.read import read_bytes
 from raspitrain.results.atomic import write_atomic
@@ -32,11 +32,12 @@ MISSING = object()
 
 def setting_overrides(setting: Setting, *, folded: bool) -> list[str]:
     """The overrides of a setting without those of the sweep, and without a seed that was swept."""
-    left_out = (*OF_THE_SWEEP, SEED) if folded else OF_THE_SWEEP
+    left_out = (*OF_THE_SWEEP, *REPETITIONS, "split.folds") if folded else OF_THE_SWEEP
+    keys = [split_override(word).key for word in setting.jobs[0].overrides]
     return [
         word
-        for word in setting.jobs[0].overrides
-        if split_override(word).key.split(".")[0].split("/")[0] not in left_out
+        for key, word in zip(keys, setting.jobs[0].overrides, strict=True)
+        if key not in left_out and key.split(".")[0].split("/")[0] not in left_out
     ]
 
 

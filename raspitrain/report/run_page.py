@@ -39,6 +39,7 @@ PICTURES = (
     ("loss.png", "Loss over the epochs"),
     ("confusion_matrix.png", "Confusion matrix of the test part"),
     ("telemetry.png", "The board while it ran"),
+    ("model.det.svg", "Missed events against false alarms, as calibrated"),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from raspitrain.errors import no_formula
-from raspitrain.report.answer import Setting
+from raspitrain.report.answer import REPETITIONS, Setting, repetitions
 from raspitrain.report.jobs import SweepReport
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.values import label
@@ -35,10 +35,10 @@ def write_jobs_csv(path: str | os.PathLike[str], sweep: SweepReport) -> None:
 def write_seeds_csv(
     path: str | os.PathLike[str], sweep: SweepReport, settings: Sequence[Setting]
 ) -> None:
-    """A row a setting: its values, how many seeds finished, mean and deviation of each figure."""
-    keys = [key for key in sweep.swept if key != "seed"]
+    """A row a setting: its values, runs, runs that finished, mean and deviation of each figure."""
+    keys = [key for key in sweep.swept if key not in REPETITIONS]
     figures = [n for n in sweep.figure_names if any(n in s.figures for s in settings)]
-    header = [*keys, "seeds", "finished"]
+    header = [*keys, repetitions(sweep.swept), "finished"]
     header += [f"{name}_{part}" for name in figures for part in ("mean", "std")]
     rows = []
     for setting in settings:

@@ -10,13 +10,17 @@ from typing import Any, TextIO
 
 from raspitrain.errors import InputError, visible
 from raspitrain.report.answer import (
-    SEED,
+    FOLD,
+    REPETITIONS,
     Answer,
     Setting,
     find_answer,
+    repeated,
+    repetitions,
     standard_error,
 )
 from raspitrain.report.axes import short_names
+from raspitrain.report.folds import out_of_fold
 from raspitrain.report.jobs import JobReport, SweepReport, load_sweep
 from raspitrain.report.preset import command_line, preset_line, setting_overrides, write_preset
 from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
@@ -60,7 +64,7 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
     folder = Path(folder).absolute()
     sweep = load_sweep(folder)
     answer = find_answer(sweep)
-    folded = SEED in sweep.swept
+    folded = bool(repeated(sweep.swept))
     presets = _write_presets(sweep, answer, folded=folded)
     files = ["sweep.csv", "sweep.json", "sweep.png", "report.html"]
     write_jobs_csv(folder / "sweep.csv", sweep)
@@ -73,10 +77,28 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
         files.insert(-1, "pareto.png")
     else:
         (folder / "pareto.png").unlink(missing_ok=True)
-    result = _result(sweep, answer, folded=folded) | {"files": [*files, *presets]}
+    result = _result(sweep, answer, folded=folded)
+    if _plot_pooled(folder / "confusion_matrix.png", result):
+        files.insert(-1, "confusion_matrix.png")
+    result |= {"files": [*files, *presets]}
     write_json(folder / "sweep.json", result)
     write_atomic(folder / "report.html", sweep_page(folder, sweep, result).encode())
     return result
+
+
+def _plot_pooled(path: Path, result: Mapping[str, Any]) -> bool:
+    """The confusion matrix of all folds of the most accurate setting, if there is one."""
+    best = result["most_accurate"]
+    found = result["out_of_fold"][best["setting"]] if best and result["out_of_fold"] else None
+    if found is None or found["confusion_matrix"] is None:
+        return False
+    import numpy as np
+
+    from raspitrain.report.plots import plot_confusion
+
+    matrix = np.asarray(found["confusion_matrix"], dtype=np.int64)
+    plot_confusion(matrix, found["class_names"], path)
+    return True
 
 
 def report_sweep_or_warn(folder: str | os.PathLike[str]) -> None:
@@ -128,7 +150,7 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
     counts: dict[str, int] = {}
     for job in sweep.jobs:
         counts[job.status] = counts.get(job.status, 0) + 1
-    swept = [key for key in sweep.swept if not (folded and key == SEED)]
+    swept = [key for key in sweep.swept if key not in REPETITIONS]
 
     def shown(setting: Setting) -> dict[str, Any]:
         overrides = setting_overrides(setting, folded=folded)
@@ -159,7 +181,9 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
     if fast is not None:
         fast["as_fast"] = [numbers[id(s)] for s in answer.as_fast]
     accurate = chosen(
-        answer.most_accurate, "most_accurate", _accuracy_sentence(answer, folded=folded)
+        answer.most_accurate,
+        "most_accurate",
+        _accuracy_sentence(answer, repetitions(sweep.swept) if folded else ""),
     )
     if accurate is not None:
         accurate["as_accurate"] = [numbers[id(s)] for s in answer.as_accurate]
@@ -177,6 +201,9 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
         "num_jobs": len(sweep.jobs),
         "counts": counts,
         "seeds_folded": folded,
+        "repetitions": repetitions(sweep.swept) if folded else None,
+        "out_of_fold": [out_of_fold(sweep, setting) for setting in answer.settings]
+        if FOLD in sweep.swept else None,
         "accuracy": answer.accuracy,
         "fastest": fast,
         "most_accurate": accurate,
@@ -245,15 +272,15 @@ def _speed_sentence(answer: Answer) -> str:
     return words
 
 
-def _accuracy_sentence(answer: Answer, *, folded: bool) -> str:
+def _accuracy_sentence(answer: Answer, repeats: str) -> str:
     setting = answer.most_accurate
     if setting is None or answer.accuracy is None:
         return ""
     words = _accuracy(setting, answer.accuracy)
     if answer.accuracy == "validation_accuracy" and setting.mean("test_accuracy") is not None:
         words += f", {_accuracy(setting, 'test_accuracy')}"
-    if folded:
-        words += f", {len(setting.finished)} seeds"
+    if repeats:
+        words += f", {len(setting.finished)} {repeats}"
     if setting.mean("training_seconds") is not None:
         words += f", {_words(setting, 'training_seconds')} of training"
     error = standard_error(setting, answer.accuracy)

@@ -6,6 +6,7 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.report.axes import short_names
+from raspitrain.report.folds import sentence
 from raspitrain.report.jobs import SweepReport, job_folder
 from raspitrain.report.page import (
     Cell,
@@ -40,8 +41,11 @@ def sweep_page(folder: Path, sweep: SweepReport, result: Mapping[str, Any]) -> s
             picture(folder / "sweep.png", folder, "What was swept, and what came of it"),
             picture(folder / "pareto.png", folder, "Lettered: no other is better in both")
             if result["pareto"] else None,
+            picture(folder / "confusion_matrix.png", folder, "All folds: every case once")
+            if result["out_of_fold"] else None,
         ]) or Html(),
         _settings(result),
+        _folds(result),
         tag("h2", "Jobs"),
         _jobs(folder, sweep),
         _drift(result),
@@ -51,7 +55,7 @@ def sweep_page(folder: Path, sweep: SweepReport, result: Mapping[str, Any]) -> s
 
 def _status(result: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{n} {s.replace('_', ' ')}" for s, n in result["counts"].items())
-    swept = " × ".join(result["short_names"].values()) or "seeds"
+    swept = " × ".join(result["short_names"].values()) or result["repetitions"] or "seeds"
     words = f"{result['num_jobs']} jobs: {counts or 'none'}. Swept: {swept}."
     if result["started"]:
         words += f" Started {_time(result['started'])}"
@@ -93,13 +97,17 @@ def _unfinished(result: Mapping[str, Any]) -> Html:
 
 
 def _settings(result: Mapping[str, Any]) -> Html:
-    """Mean and deviation of each setting; where no seeds were swept the jobs say it all."""
+    """Mean and deviation of each setting; where nothing was repeated the jobs say it all."""
     if not result["seeds_folded"]:
         return Html()
     there = {name for setting in result["settings"] for name in setting["figures"]}
     columns = [column for column in SHORT if column.key in there]
     keys = list(result["short_names"])
-    header = [*(result["short_names"][k] for k in keys), "seeds", *(c.short for c in columns)]
+    header = [
+        *(result["short_names"][k] for k in keys),
+        result["repetitions"],
+        *(c.short for c in columns),
+    ]
     rows = []
     for setting in result["settings"]:
         row = [_value(setting["values"].get(key)) for key in keys]
@@ -111,8 +119,30 @@ def _settings(result: Mapping[str, Any]) -> Html:
             row.append(figure_cell(column, mean, after))
         rows.append(row)
     chosen = {result[n]["setting"] for n in ("fastest", "most_accurate") if result[n]}
-    return join([tag("h2", "Settings, mean ± standard deviation over seeds"),
+    return join([tag("h2", f"Settings, mean ± standard deviation over {result['repetitions']}"),
                  table(header, rows, frozenset(chosen))])  # fmt: skip
+
+
+def _folds(result: Mapping[str, Any]) -> Html:
+    """Of each setting what all folds say together, and each fold by itself."""
+    parts = []
+    for setting, found in zip(result["settings"], result["out_of_fold"] or (), strict=False):
+        if found is None:
+            continue
+        values = ", ".join(
+            f"{result['short_names'].get(k, k)} {label(v)}" for k, v in setting["values"].items()
+        )
+        rows = [
+            [
+                Cell(row["name"]),
+                number_cell(row["cases"], ",d"),
+                number_cell(row["accuracy"], ".1f", 100),
+            ]
+            for row in found["folds"]
+        ]
+        words = f"{values}: {sentence(found)}" if values else sentence(found)
+        parts += [tag("p", f"{words}."), table(["fold", "cases", "accuracy, %"], rows)]
+    return join([tag("h2", "Out of fold"), *parts]) if parts else Html()
 
 
 def _jobs(folder: Path, sweep: SweepReport) -> Html:

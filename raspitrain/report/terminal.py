@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from raspitrain.errors import visible
+from raspitrain.report.folds import sentence
 from raspitrain.results.figures import SHORT, Figure
 from raspitrain.results.values import label
 
@@ -49,6 +50,10 @@ def lines(result: Mapping[str, Any]) -> list[str]:
                 f"{name.replace('_', ' ')}: {choice['sentence']}",
                 f"    {choice['command']}",
             ]
+    best = result["most_accurate"]
+    pooled = result["out_of_fold"][best["setting"]] if best and result["out_of_fold"] else None
+    if pooled is not None:
+        sentences.append(f"out of fold: {sentence(pooled)}")
     if result["fastest"] is None and result["most_accurate"] is None:
         sentences.append("No job has finished: there is nothing to choose from.")
     sentences += [f"note: {warning}" for warning in result["warnings"]]
@@ -87,7 +92,7 @@ def _table(
     for key in keys:
         table.add_column(Text(result["short_names"][key]), overflow="fold", min_width=6)
     if result["seeds_folded"]:
-        table.add_column("seeds", justify="right")
+        table.add_column(result["repetitions"], justify="right")
     for column in columns:
         table.add_column(column.short, justify="right", no_wrap=True)
     if with_words:

@@ -43,6 +43,7 @@ KEYS = (
     "ms_per_step_quartiles",
     "peak_memory_mb",
     "num_cases",
+    "fold",  # of split.folds, the one that was tested on, and the groups in it
     "data",  # what was taken: channels, columns left out, cases by class and part, what was dropped
     "class_names",
     "normalise",  # channel, case, both or none; what auto came to

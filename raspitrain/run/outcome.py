@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from raspitrain.config.overrides import allowing_words
@@ -250,6 +251,8 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "peak_memory_mb": job.peak_memory_mb,
         "checkpoints": job.keeper.record(),
     }
+    if cfg.split.fold is not None:
+        summary["fold"] = _fold(job)
     if job.status in ENDED_WELL and len(job.table):
         summary |= _verdict(job)
     if job.tuned is not None:
@@ -267,6 +270,16 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         if any(part["not_exact"] for part in job.resumed):
             summary["bit_reproducible"] = False
     return summary
+
+
+def _fold(job: Job) -> dict[str, Any]:
+    """Which of the folds was tested on, and whose cases are in it."""
+    cases, split = job.prepared.cases, job.cfg.split
+    groups: list[str] = []
+    if cases.groups is not None:
+        tested = np.unique(cases.groups[job.prepared.split.test])
+        groups = [cases.group_names[k] for k in tested]
+    return {"number": split.fold, "of": split.folds, "groups": groups}
 
 
 def _verdict(job: Job) -> dict[str, Any]:

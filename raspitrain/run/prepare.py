@@ -96,10 +96,18 @@ class Prepared:
         )
 
 
-def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
+def prepare(
+    cfg: DictConfig,
+    *,
+    schedule_epochs: int | None = None,
+    data: tuple[Cases, Split] | None = None,
+) -> Prepared:
     """Build every component that `cfg` names, the data loaded and split.
 
-    `schedule_epochs` is how many epochs the schedule is made for: those of `cfg` if None.
+    Parameters
+    ----------
+    schedule_epochs : how many epochs the schedule is made for; those of `cfg` if None
+    data : in place of those that `cfg` names
     """
     if not is_settled(cfg.hardware):
         cfg, _ = with_profile(cfg)
@@ -107,9 +115,11 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     apply_threads(cfg.hardware)
     device = choose_device(cfg.hardware.device)
 
-    cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
-    split = split_cases(cases, seed=cfg.seed, **cfg.split)
-    data = summarise(cases, split)
+    if data is None:
+        cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
+        split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    else:
+        cases, split = data
     kind, notes = settle_normalisation(cfg, cases, split)
     normalisation = fit_normalisation(cases.signals, split.train, kind)
     num_channels = normalisation.num_channels
@@ -206,7 +216,7 @@ def prepare(cfg: DictConfig, *, schedule_epochs: int | None = None) -> Prepared:
     return Prepared(
         cases=cases,
         split=split,
-        data=data,
+        data=summarise(cases, split),
         normalisation=normalisation,
         training=training,
         epochs=epochs,

@@ -20,17 +20,16 @@ from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
 from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
-from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, settings_for
+from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
 from raspitrain.use.model import Model, load
 from raspitrain.use.recording import (
-    CSV_SUFFIXES,
+    RECORDING_SUFFIXES,
     find_files,
     look_at_time,
-    open_text,
-    read_recording,
+    open_recording,
 )
 from raspitrain.use.rewrite import write_with_events
-from raspitrain.use.stream import hop_of
+from raspitrain.use.signature import SUFFIX
 from raspitrain.use.truth import ClassTruth, Track
 
 LEAST_STRETCHES = 3  # of a class, to speak of what is missed
@@ -139,6 +138,11 @@ def _calibrate(given: argparse.Namespace) -> None:
     write_atomic(f"{stem}.det.svg", as_picture(points, budget).encode())
     write_with_events(model.path, output, _events(found, settings, hop, given, tracks))
     print(f"{output}: stream takes these thresholds by itself; {stem}.det.csv, {stem}.det.svg")
+    if os.path.exists(output + SUFFIX):
+        print(f"{output}{SUFFIX} is of the model before: sign it again (raspitrain sign)")
+    folder = os.path.dirname(output) or "."
+    if os.path.exists(os.path.join(folder, "report.html")):
+        print(f"On the run's page: raspitrain report {folder}")
 
 
 # ---------------------------------------------------------------- recordings
@@ -152,11 +156,9 @@ def _tracks(model: Model, given: argparse.Namespace, hop: int) -> Iterator[Track
                 f"{path} does not say its class: put it into a folder named after it, or name the "
                 "column that holds it with --label-column."
             )
-        with open_text(path) as file:
-            recording = read_recording(
-                model, file, source=path, label_column=given.label_column,
-                time_column=given.time_column,
-            )  # fmt: skip
+        recording = open_recording(
+            model, path, label_column=given.label_column, time_column=given.time_column
+        )
         look_at_time(model, recording, given.rate)
         count += 1
         names = os.path.abspath(path).split(os.sep)
@@ -185,7 +187,7 @@ def _held_out(model: Model, given: Sequence[str]) -> Iterator[tuple[str, str | N
     parts = _parts(model)
     left_out = 0
     for root in given:
-        for path, label in find_files([root], CSV_SUFFIXES):
+        for path, label in find_files([root], RECORDING_SUFFIXES):
             directly = os.path.realpath(os.path.dirname(path)) == os.path.realpath(root)
             if directly and label not in model.classes:
                 label = None

@@ -152,7 +152,7 @@ def check_rate(rate: float, expected: float, tolerance: float, source: str) -> N
     """Raise InputError where a rate is not the one that a model was trained at."""
     if is_off(rate, expected, tolerance):
         raise InputError(
-            f"{source} has {rate:.4g} samples a second, and the model was trained at "
+            f"{source} has {rate:.6g} samples a second, and the model was trained at "
             f"{expected:g}: record at that rate."
         )
 

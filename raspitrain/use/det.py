@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from raspitrain.errors import no_formula
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 400, 60, 160, 20, 50
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 400, 60, 160, 30, 50
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 HEAD = (
     "class", "threshold", "release", "false_alarms", "hours", "false_alarms_per_hour",
@@ -79,7 +79,7 @@ def as_picture(points: list[Point], asked: float) -> str:
     parts.append(
         f'<text x="{middle}" y="{HEIGHT - 10}" text-anchor="middle">false alarms an hour</text>'
     )
-    parts.append(f'<text x="6" y="{TOP - 6}">events missed</text>')
+    parts.append(f'<text x="6" y="{TOP - 12}">events missed</text>')
     for k, name in enumerate(dict.fromkeys(p.name for p in points)):
         colour, own = COLOURS[k % len(COLOURS)], [p for p in points if p.name == name]
         places = [

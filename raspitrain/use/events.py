@@ -197,6 +197,17 @@ def in_samples(text: str, rate: float | None, option: str) -> float:
     return value
 
 
+def hop_of(model: Model, text: str | None, rate: float | None) -> int:
+    """Samples from a window to the next: as --hop says, as calibrated, or as in training."""
+    if text is None:
+        events = model.header["output"].get("events") or {}
+        return int(events.get("hop", model.hop))
+    samples = round(in_samples(text, rate, "--hop"))
+    if samples < 1:
+        raise InputError(f"--hop is {text!r}, but must be 1 sample or more.")
+    return samples
+
+
 def _shares(model: Model, given: Sequence[str], option: str) -> dict[str, float]:
     for_all: dict[str, float] = {}
     for_one: dict[str, float] = {}

@@ -22,18 +22,20 @@ from raspitrain.use.arrays import (
     read_standard_input,
     read_ts,
 )
+from raspitrain.use.events import hop_of
 from raspitrain.use.figures import as_text, figures
 from raspitrain.use.model import Model, Prediction, load
 from raspitrain.use.recording import (
-    CSV_SUFFIXES,
+    RECORDING_SUFFIXES,
     Recording,
     find_files,
     look_at_time,
+    open_recording,
     open_text,
     read_recording,
 )
 
-SUFFIXES = (*CSV_SUFFIXES, *ARRAY_SUFFIXES, TS_SUFFIX)
+SUFFIXES = (*RECORDING_SUFFIXES, *ARRAY_SUFFIXES, TS_SUFFIX)
 FORMATS = ("text", "csv", "ndjson")
 
 
@@ -75,15 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="raspitrain predict",
         description="The class of every window of recordings, by a model file or a run's folder. "
-        "Needs neither torch nor, but for .npy and .npz, numpy.",
+        "CSV and .ts need neither torch nor numpy.",
     )
     parser.add_argument("model", help="model.rpt, or the folder of a run")
     parser.add_argument(
         "files",
         nargs="+",
-        help="CSV files, folders of them, .npy, .npz or .ts of windows; - for standard input",
+        help="recordings (CSV, WAV, EDF, …), folders of them, .npy, .npz or .ts of windows; - for "
+        "standard input",
     )
-    parser.add_argument("--hop", type=int, help="samples from a window to the next")
+    parser.add_argument("--hop", help="from a window to the next: samples, or a time as 0.5s")
     parser.add_argument("--rate", type=float, help="samples a second, where the files do not say")
     parser.add_argument("--time-column", help="column of time, by name or number (0: the first)")
     parser.add_argument("--label-column", help="column that holds the true class")
@@ -112,13 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _predict(given: argparse.Namespace) -> None:
     model = load(given.model, allowed_signers=given.require_signature)
-    if given.hop is not None and given.hop < 1:
-        raise InputError(f"--hop is {given.hop}, but must be 1 or more.")
     if given.rate is not None and not 0 < given.rate < 1e9:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
-    rows = predict_files(
-        model, given.files, given.hop, given.rate, given.label_column, given.time_column
-    )
+    hop = None if given.hop is None else hop_of(model, given.hop, given.rate or model.rate)
+    rows = predict_files(model, given.files, hop, given.rate, given.label_column, given.time_column)
     # The first window before a file is begun: a mistake leaves none behind.
     first = next(rows, None)
     if first is None:
@@ -174,10 +174,9 @@ def predict_files(
         elif path == "-":
             yield from _standard_input(model, hop, rate, label_column, time_column)
         else:
-            with open_text(path) as file:
-                recording = read_recording(
-                    model, file, source=path, label_column=label_column, time_column=time_column
-                )
+            recording = open_recording(
+                model, path, label_column=label_column, time_column=time_column
+            )
             yield from _recording_rows(model, recording, hop, rate, label)
 
 

@@ -4,8 +4,9 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import pairwise
-from typing import TextIO
+from typing import Any, TextIO
 
 from raspitrain.errors import InputError
 from raspitrain.use.clock import Clock, check_rate
@@ -13,6 +14,10 @@ from raspitrain.use.columns import LONGEST_LINE, Columns, LineError, separator_o
 from raspitrain.use.model import Model
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+OTHER_SUFFIXES = (
+    ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow",
+)  # fmt: skip
+RECORDING_SUFFIXES = (*CSV_SUFFIXES, *OTHER_SUFFIXES)
 
 
 class Recording:
@@ -94,6 +99,24 @@ def find_files(given: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[tupl
             yield file, os.path.basename(os.path.dirname(os.path.abspath(file)))
 
 
+def open_recording(
+    model: Model, path: str, *, label_column: str | None = None, time_column: str | None = None
+) -> Recording:
+    """Read a file by its ending, as text where that is not known.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is not what the model was trained on.
+    """
+    if path.lower().endswith(OTHER_SUFFIXES):
+        return _read_other(model, path, label_column, time_column)
+    with open_text(path) as file:
+        return read_recording(
+            model, file, source=path, label_column=label_column, time_column=time_column
+        )
+
+
 def read_recording(
     model: Model,
     lines: Iterable[str],
@@ -144,6 +167,41 @@ def read_recording(
     return recording
 
 
+def _read_other(
+    model: Model, path: str, label_column: str | None, time_column: str | None
+) -> Recording:
+    """A file that is not text, by the readers of training, for which numpy is needed."""
+    from pathlib import Path
+
+    try:  # by name: it is no part of what a board gets that only uses models
+        formats: Any = import_module("raspitrain.data.formats")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{path}: reading it needs {error.name}, which comes with what training needs; CSV "
+            "needs none of it."
+        ) from error
+    asked = () if label_column is None else (label_column,)
+    table = formats.read_recording_file(Path(path), as_text=asked)
+    columns = Columns(model, table.names, path, label_column=label_column, time_column=time_column)
+    recording = Recording(path, len(model.channels))
+    recording.channels = [_floats(table.columns[place], path) for place in columns.places]
+    recording.rate = table.rate
+    if columns.time is not None:
+        stamps = table.columns[columns.time]
+        recording.times = array("d", stamps.values.astype("float64").tobytes())
+        recording.ticks = 1.0 if stamps.kind == "time" else columns.ticks
+    if columns.label is not None:
+        label = table.columns[columns.label]
+        recording.labels = [label.words[code] for code in label.values.tolist()]
+    return recording
+
+
+def _floats(column: Any, path: str) -> array:
+    if column.kind != "number" or column.wrong is not None:
+        raise InputError(f"{path}: the column {column.name!r} does not hold numbers alone.")
+    return array("f", column.values.astype("float32").tobytes())
+
+
 def _rows(
     lines: Iterable[str], source: str, channels: list[str]
 ) -> Iterator[tuple[int, list[str]]]:
@@ -186,8 +244,9 @@ def look_at_time(model: Model, recording: Recording, given: float | None) -> Non
         measured = clock.mean_rate()
         recording.ticks = clock.ticks
     tolerance = model.header["input"]["rate_tolerance"]
+    precision = 0.0
     if given is not None:
-        recording.rate, precision = given, 0.0
+        recording.rate = given
     elif measured is not None:
         recording.rate, precision = measured
     if model.rate is None:

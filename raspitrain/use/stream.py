@@ -1,6 +1,7 @@
 """raspitrain stream: a model at work on samples as they come, from a pipe, a device, datagrams."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import Stopped, StopSignals, say
 from raspitrain.use.clock import check_rate
-from raspitrain.use.events import Settings, in_samples, settings_for
+from raspitrain.use.events import Settings, hop_of, settings_for
 from raspitrain.use.keep import BELOW, MOST, Keeper
 from raspitrain.use.lines import Lines
 from raspitrain.use.model import Model, load
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Stream; return the exit code: 0, 2 for a mistake, 75 for a device that is not there yet, 74
     where events cannot be written, 128 and its number for a signal."""
     given = _parser().parse_args(arguments)
+    if sys.stdout is None:  # closed: there may be HTTP alone
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         with StopSignals() as stop, stop.deferred():
             _stream(given, stop)
@@ -52,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "JSON out. Needs neither torch nor numpy.",
     )
     parser.add_argument("model", help="model.rpt, or the folder of a run")
+    parser.add_argument(
+        "--require-signature", metavar="FILE", help="ssh-keygen's file of allowed signers"
+    )
     source = parser.add_argument_group("samples")
     source.add_argument(
         "--source",
@@ -100,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
-    model = load(given.model)
+    model = load(given.model, allowed_signers=given.require_signature)
     if given.rate is not None and not 0 < given.rate < 1e9:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
     if given.rate is not None and model.rate is not None:
@@ -138,6 +146,8 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
             server = Server(given.http, watcher)
             stack.callback(server.close)
         say(_beginning(model, settings, source, hop, rate))
+        if hop > model.length:
+            say(f"warning: of {hop} samples only {model.length} are looked at, as --hop has it")
         if server is not None:
             say(f"{server.address}/latest, /events, /metrics")
         notify("READY=1")
@@ -149,17 +159,6 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
             say(_ending(watcher))
             raise
         say(_ending(watcher))
-
-
-def hop_of(model: Model, text: str | None, rate: float | None) -> int:
-    """Samples from a window to the next."""
-    if text is None:
-        events = model.header["output"].get("events") or {}
-        return int(events.get("hop", model.hop))
-    samples = round(in_samples(text, rate, "--hop"))
-    if samples < 1:
-        raise InputError(f"--hop is {text!r}, but must be 1 sample or more.")
-    return samples
 
 
 def _keeper(model: Model, given: argparse.Namespace) -> Keeper | None:
