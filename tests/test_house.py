@@ -26,7 +26,7 @@ FLOORS = (
     ("sweep",),
     ("doctor",),
     ("cli",),
-    ("__main__",),
+    ("__main__", "compare"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -129,7 +129,7 @@ def assert_survives(tmp_path: Path, job: tuple[str, ...], kills: int, seed: int)
     assert all(part["not_exact"] == [] for part in resumed)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.long)])
 def test_a_run_killed_anywhere_ends_as_if_left_alone(tmp_path, optimizer):
     assert_survives(tmp_path, (*JOB, *OFTEN, f"optimizer={optimizer}"), kills=4, seed=1)
 

@@ -8,6 +8,7 @@ from raspitrain.stop import say
 from raspitrain.use.__main__ import COMMANDS as USE_COMMANDS
 
 COMMANDS = USE_COMMANDS | {
+    "compare": "raspitrain.cli.compare",
     "data": "raspitrain.cli.data",
     "doctor": "raspitrain.doctor.__main__",
     "evaluate": "raspitrain.evaluate",

@@ -1,15 +1,16 @@
-"""The words of a command: key=value, as a person types them and as a run's folder keeps them."""
+"""The words of a command: key=value, as a person types them and as a run's folder keeps them.
+
+A report needs words and not OmegaConf, so that is imported where it is used.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from raspitrain.config.profile import foreign_program
 from raspitrain.errors import InputError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 # Keys that let code or a program run: a run's folder cannot allow itself what they say, so whoever
 # resumes the run gives them again.
@@ -37,6 +38,10 @@ def split_override(word: str) -> Override:
 
 def read_override(word: str) -> tuple[str, Any]:
     """The key and the value of a word that stands beside resume=, or InputError."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
     override = split_override(word)
     hydras = override.key.split(".")[0] == "hydra"
     if hydras or "=" not in word or not override.key or override.sign or word[0] == "-":
@@ -52,8 +57,10 @@ def read_override(word: str) -> tuple[str, Any]:
         raise InputError(f"{word!r} cannot be read: write key=value.") from error
 
 
-def allowing_words(cfg: DictConfig) -> list[str]:
+def allowing_words(cfg: "DictConfig") -> list[str]:
     """What a command that resumes this run must say again."""
+    from raspitrain.config.profile import foreign_program
+
     words = []
     if cfg.allowed_targets:
         words.append(f"allowed_targets=[{','.join(cfg.allowed_targets)}]")

@@ -101,6 +101,7 @@ def prepare(
     *,
     schedule_epochs: int | None = None,
     normalisation: Normalisation | None = None,
+    data: tuple[Cases, Split] | None = None,
 ) -> Prepared:
     """Build every component that `cfg` names, the data loaded and split.
 
@@ -109,6 +110,7 @@ def prepare(
     schedule_epochs : how many epochs the schedule is made for: those of `cfg` if None
     normalisation : of a run that is resumed: it started from trained weights (init) once already,
         and kept theirs
+    data : in place of those that `cfg` names
     """
     if not is_settled(cfg.hardware):
         cfg, _ = with_profile(cfg)
@@ -116,9 +118,11 @@ def prepare(
     apply_threads(cfg.hardware)
     device = choose_device(cfg.hardware.device)
 
-    cases = expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
-    split = split_cases(cases, seed=cfg.seed, **cfg.split)
-    data = summarise(cases, split)
+    if data is None:
+        cases = expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
+        split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    else:
+        cases, split = data
     stored = open_start(cfg.init) if cfg.init is not None and normalisation is None else None
     notes: list[str] = []
     if stored is not None:
@@ -230,7 +234,7 @@ def prepare(
     return Prepared(
         cases=cases,
         split=split,
-        data=data,
+        data=summarise(cases, split),
         normalisation=normalisation,
         training=training,
         epochs=epochs,

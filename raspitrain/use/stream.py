@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "JSON out. Needs neither torch nor numpy.",
     )
     parser.add_argument("model", help="model.rpt, or the folder of a run")
+    parser.add_argument(
+        "--require-signature", metavar="FILE", help="ssh-keygen's file of allowed signers"
+    )
     source = parser.add_argument_group("samples")
     source.add_argument(
         "--source",
@@ -105,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
-    model = load(given.model)
+    model = load(given.model, allowed_signers=given.require_signature)
     if given.rate is not None and not 0 < given.rate < 1e9:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
     if given.rate is not None and model.rate is not None:
@@ -143,6 +146,8 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
             server = Server(given.http, watcher)
             stack.callback(server.close)
         say(_beginning(model, settings, source, hop, rate))
+        if hop > model.length:
+            say(f"warning: of {hop} samples only {model.length} are looked at, as --hop has it")
         if server is not None:
             say(f"{server.address}/latest, /events, /metrics")
         notify("READY=1")

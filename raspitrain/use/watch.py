@@ -265,6 +265,7 @@ class Watcher:
         try:
             answer = windows.predict()
         except InputError as error:
+            self._end_events("missing")
             self._average.clear()
             self._report("missing", why=str(error))
             return
