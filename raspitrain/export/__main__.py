@@ -10,7 +10,7 @@ from raspitrain.errors import InputError, printable
 from raspitrain.results.files import BEST
 from raspitrain.use.model_file import NAME
 
-NAMES = {"raspitrain": NAME, "c": "model.c"}  # of the files, by format
+NAMES = {"raspitrain": NAME, "c": "model.c", "onnx": "model.onnx"}  # of the files, by format
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,14 +32,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choices=tuple(NAMES),
         default="raspitrain",
         help="raspitrain (default): model.rpt; c: one C99 source with the weights inside, and a "
-        "header, for a microcontroller or a program of your own",
+        "header, for a microcontroller or a program of your own; onnx: any network, fp32, with "
+        "normalisation and softmax inside",
     )
     parser.add_argument(
-        "--output", type=Path, help="the file; default: model.rpt or model.c in the run's folder"
+        "--output",
+        type=Path,
+        help="the file; default: model.rpt, model.c or model.onnx in the run's folder",
+    )
+    parser.add_argument(
+        "--allowed-targets",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="with onnx, code of your own that the run's network may call",
     )
     given = parser.parse_args(arguments)
     try:
-        _export(given.run, given.precision, given.format, given.output)
+        _export(given.run, given.precision, given.format, given.output, given.allowed_targets)
     except InputError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -52,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
+def _export(
+    run: Path, precision: str, form: str, output: Path | None, allowed: Sequence[str]
+) -> None:
     from raspitrain.export.compare import compare
     from raspitrain.export.export import as_table, export
     from raspitrain.export.own_data import own_windows
@@ -65,7 +77,8 @@ def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
             f"{run} holds no {BEST}: give the folder of a run that has been evaluated at least "
             "once."
         )
-    trained = trained_from(StoredRun.of_checkpoint(checkpoint))
+    stored = StoredRun.of_checkpoint(checkpoint, allowed_targets=allowed)
+    trained = None if form == "onnx" else trained_from(stored)
     folder = run if run.is_dir() else run.parent
     path = output or folder / NAMES[form]
     if path.is_dir():
@@ -74,6 +87,15 @@ def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
         raise InputError(f"--output is {path}, but C needs a name that ends with .c.")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
+    if trained is None:
+        from raspitrain.export.onnx_file import write_onnx
+
+        if precision == "int8":
+            raise InputError("--format onnx is fp32: leave out --precision int8.")
+        largest = write_onnx(path, stored)
+        size = path.stat().st_size / 1e6
+        print(f"{path}: fp32, within {largest:.1g} of torch's probabilities, {size:.2f} MB")
+        return
     try:
         found = own_windows(trained)
     except InputError as error:
