@@ -16,6 +16,7 @@ _OF_ARRAYS: dict[str, Any] = {
 NEW_KEYS = {
     "raspitrain.data.arrays.npy": _OF_ARRAYS,
     "raspitrain.data.arrays.npz": _OF_ARRAYS,
+    "raspitrain.data.recordings.recordings": {"cache_gb": 0},
 }
 # What 0.1 had in place of model.variant.
 FLAGS = {

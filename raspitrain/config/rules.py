@@ -131,6 +131,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),
+        "cache_gb": number(least=0),
         "groups": either(text(), whole(-100, most=100), NULL),
     },
     "raspitrain.data.ucr.ucr": {

@@ -29,6 +29,7 @@ from raspitrain.use.recording import (
     open_recording,
 )
 from raspitrain.use.rewrite import write_with_events
+from raspitrain.use.signature import SUFFIX
 from raspitrain.use.truth import ClassTruth, Track
 
 LEAST_STRETCHES = 3  # of a class, to speak of what is missed
@@ -137,6 +138,8 @@ def _calibrate(given: argparse.Namespace) -> None:
     write_atomic(f"{stem}.det.svg", as_picture(points, budget).encode())
     write_with_events(model.path, output, _events(found, settings, hop, given, tracks))
     print(f"{output}: stream takes these thresholds by itself; {stem}.det.csv, {stem}.det.svg")
+    if os.path.exists(output + SUFFIX):
+        print(f"{output}{SUFFIX} is of the model before: sign it again (raspitrain sign)")
     folder = os.path.dirname(output) or "."
     if os.path.exists(os.path.join(folder, "report.html")):
         print(f"On the run's page: raspitrain report {folder}")
