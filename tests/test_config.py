@@ -142,7 +142,7 @@ def test_the_blog_experiment_is_the_posts_run(compose):
         ("batch_size", 2.5, "batch_size must be a whole number"),
         ("seed", -1, "seed must be a whole number from 0"),
         ("patience", 3, "split.validation"),
-        ("split.test", 1.0, "split.test must be a number above 0 and below 1"),
+        ("split.test", 1.0, "split.test must be a number at least 0 and below 1"),
         ("split.validation", 0.8, "add up to 1.1"),
         ("optimizer.lr", float("nan"), "optimizer.lr must be a number above 0"),
         ("optimizer.betas", [0.9], "a list of 2 values"),
