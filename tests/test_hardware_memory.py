@@ -34,7 +34,7 @@ sys.exit(code)
 
 
 def command(
-    folder: Path, *words: str, limit: int | None = None
+    folder: Path, *words: str, limit: int | None = None, seconds: int = 300
 ) -> subprocess.CompletedProcess[str]:
     """The real command; `limit`: bytes of memory that the system lets it have."""
 
@@ -47,7 +47,7 @@ def command(
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=seconds,
         preexec_fn=hold_back,
     )
 
@@ -75,6 +75,18 @@ def test_the_estimate_is_what_the_run_takes(words, tmp_path):
     estimate = json.loads((tmp_path / "run/environment.json").read_text())["memory_estimate"]
     peak = float(done.stdout.split("PEAK ")[1])
     assert 0.97 * peak < estimate["estimated_peak_mb"] < 1.15 * peak
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["resnet", "squeezenet", "inceptiontime"])
+def test_the_estimate_of_other_networks_is_near(name, tmp_path):
+    """What torch's convolutions take beside their tensors is known from measuring only."""
+    words = (f"model={name}", "batch_size=50", "dataset.num_cases=100")
+    done = command(tmp_path, *SIZES[:1], *SIZES[2:], *QUICK, *words, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    estimate = json.loads((tmp_path / "run/environment.json").read_text())["memory_estimate"]
+    peak = float(done.stdout.split("PEAK ")[1])
+    assert 0.8 * peak < estimate["estimated_peak_mb"] < 1.3 * peak
 
 
 def classes(folder: Path, num_classes: int, cases_each: int) -> tuple[str, ...]:
@@ -119,7 +131,9 @@ def test_the_estimate_counts_the_classes(num_classes, tmp_path):
 @pytest.mark.long
 def test_twenty_thousand_classes_run_in_bounded_memory(tmp_path):
     words = classes(tmp_path / "set", 20_000, 2)
-    done = command(tmp_path, *words, *QUICK, "model.width_mult=0.25", limit=1500 << 20)
+    done = command(
+        tmp_path, *words, *QUICK, "model.width_mult=0.25", limit=1500 << 20, seconds=1800
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -285,7 +285,10 @@ def test_width_multiplier_scales_every_width_to_multiples_of_eight():
     assert all(width % 8 == 0 for width in widths)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3_small", "mobilenetv3_small_blog"])
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenetv3_small", pytest.param("mobilenetv3_small_blog", marks=pytest.mark.long)],
+)
 def test_exported_program_gives_the_same_outputs_for_any_number_of_cases(name):
     model = spread_batchnorm(build(name, engine="auto", width_mult=0.25)).eval()
     batch = torch.export.Dim("batch", min=1, max=512)
@@ -294,6 +297,7 @@ def test_exported_program_gives_the_same_outputs_for_any_number_of_cases(name):
     torch.testing.assert_close(program.module()(signals), model(signals), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long  # by default the torch.export above, and LeNet in test_model_networks.py
 def test_onnx_runtime_gives_the_same_outputs_for_any_number_of_cases(tmp_path):
     import onnxruntime
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raspitrain.errors import InputError, printable
+from raspitrain.export.formats import FORMATS
 from raspitrain.results.files import BEST
-from raspitrain.use.model_file import NAME
-
-NAMES = {"raspitrain": NAME, "c": "model.c"}  # of the files, by format
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,13 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--format",
-        choices=tuple(NAMES),
+        choices=tuple(FORMATS),
         default="raspitrain",
-        help="raspitrain (default): model.rpt; c: one C99 source with the weights inside, and a "
-        "header, for a microcontroller or a program of your own",
+        help="; ".join(f"{name}: {form.help}" for name, form in FORMATS.items()),
     )
     parser.add_argument(
-        "--output", type=Path, help="the file; default: model.rpt or model.c in the run's folder"
+        "--output", type=Path, help="the file; default: in the run's folder, by its format"
     )
     given = parser.parse_args(arguments)
     try:
@@ -67,23 +64,26 @@ def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
         )
     trained = trained_from(StoredRun.of_checkpoint(checkpoint))
     folder = run if run.is_dir() else run.parent
-    path = output or folder / NAMES[form]
+    name = FORMATS[form].file
+    path = output or folder / name
     if path.is_dir():
-        path = path / NAMES[form]
-    if form == "c" and path.suffix != ".c":
-        raise InputError(f"--output is {path}, but C needs a name that ends with .c.")
+        path = path / name
+    if form != "raspitrain" and path.suffix != (suffix := Path(name).suffix):
+        raise InputError(
+            f"--output is {path}, but --format {form} needs a name that ends with {suffix}."
+        )
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
     try:
-        found = own_windows(trained)
+        windows = own_windows(trained)
     except InputError as error:
         print(f"The run's data cannot be read, so int8 is not tried: {printable(str(error))}")
         comparison = None
     else:
-        comparison = compare(trained, found.signals, found.labels, part=found.part)
-        print(f"{comparison.num_windows} windows of the {found.part} part:")
+        comparison = compare(trained, windows.signals, windows.labels, part=windows.part)
+        print(f"{comparison.num_windows} windows of the {windows.part} part:")
         print(as_table(comparison))
-    chosen, why = export(trained, comparison, precision=precision, path=path, as_c=form == "c")
+    chosen, why = export(trained, comparison, precision=precision, path=path, form=form)
     print(f"{path}: {chosen} ({why}), {path.stat().st_size / 1e6:.2f} MB")
 
 

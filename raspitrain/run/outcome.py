@@ -238,6 +238,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "epochs": prepared.epochs,
         "batch_size": prepared.training.batch_size,
         "seed": cfg.seed,
+        **({} if prepared.init is None else {"init": prepared.init}),
         "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
         "num_threads": torch.get_num_threads(),
         "device": str(prepared.training.device),

@@ -235,7 +235,9 @@ def _restored(
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
     built, profile = with_profile(built)
-    prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
+    kept = None if built.init is None else stored.normalisation
+    prepared = prepare(built, schedule_epochs=run["schedule_epochs"], normalisation=kept)
+    prepared.init = run.get("init")
     prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(

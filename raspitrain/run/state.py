@@ -186,6 +186,7 @@ def _last_state(job: Job) -> dict[str, Any]:
         "training": training,
         "run": {
             "data": job.data,
+            "init": prepared.init,
             "made_by": job.made_by,
             "epochs": prepared.epochs,
             "schedule_epochs": prepared.schedule_epochs,
