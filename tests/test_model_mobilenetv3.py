@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from plain_layers import spread_batchnorm
 from torch import nn
 
 from raspitrain.errors import InputError
@@ -29,17 +30,6 @@ def build(name, **changes):
     config.update(num_channels=3, num_classes=2, length=64, engine="plain")
     torch.manual_seed(0)
     return mobilenetv3(**(config | changes))
-
-
-def spread_batchnorm(model):
-    """Running statistics and scales that differ from a fresh network's, so that they count."""
-    for bn in model.modules():
-        if isinstance(bn, nn.BatchNorm1d):
-            nn.init.normal_(bn.running_mean, 0, 0.3)
-            nn.init.uniform_(bn.running_var, 0.5, 2.0)
-            nn.init.uniform_(bn.weight, 0.5, 1.5)
-            nn.init.normal_(bn.bias, 0, 0.3)
-    return model
 
 
 # The paper's network in 2-D, as torchvision lays it out: kernel, expanded, out, SE, HS, stride.
