@@ -93,7 +93,9 @@ def _is_blind(confusion: Confusion) -> bool:
 def _remedies(cfg: DictConfig, epochs: int, *, in_one_step: bool) -> str:
     words = []
     if not in_one_step:
-        words.append(f"more training (epochs={2 * epochs})")
+        auto = cfg.epochs == "auto" and cfg.min_steps != "auto"
+        more = "min_steps=auto or " if auto else ""
+        words.append(f"more training ({more}epochs={2 * epochs})")
     if "normalise" in cfg.dataset and cfg.dataset.normalise not in ("case", "both"):
         words.append("dataset.normalise=both")
     if not in_one_step:

@@ -315,7 +315,8 @@ def _refuse_what_cannot_be_shown(found: list[Chosen], budget: float, confidence:
         raise InputError(
             f"even at a threshold of {THRESHOLDS[0]:g} there are too many false alarms to promise "
             f"{budget:g} an hour: {told}; average more windows (--average), train with recordings "
-            f"of what is taken for it, or ask for --false-alarms-per-hour {_up(least):g}."
+            f"of what is taken for it, leave it out (--background), or ask for "
+            f"--false-alarms-per-hour {_up(least):g}."
         )
 
 
