@@ -14,7 +14,7 @@ LENGTH = 32
 NETWORKS = [
     "mobilenetv3_small", "mobilenetv3_large_blog", "resnet", "fcn", "inceptiontime", "lite",
     "mobilenetv1", "mobilenetv2", "mnasnet", "shufflenetv1", "shufflenetv2", "lenet", "alexnet",
-    "vgg", "googlenet", "squeezenet", "densenet", "minirocket", "multirocket_hydra",
+    "vgg", "googlenet", "squeezenet", "densenet", "minirocket",
 ]  # fmt: skip
 NARROW = {"width_mult": 0.25, "width": 8, "growth_rate": 4, "num_features": 840}
 
@@ -80,6 +80,15 @@ def test_every_network_of_ours(tmp_path, name):
     keys = compose({"model": name}).model
     narrow = {f"model__{key}": value for key, value in NARROW.items() if key in keys}
     check(*trained(tmp_path / "run", model=name, **narrow))
+
+
+@pytest.mark.long
+def test_an_operation_that_onnx_does_not_have_is_named(tmp_path, capsys):
+    """MultiRocket looks for its longest stretch with a running maximum."""
+    result, _ = trained(tmp_path / "run", model="multirocket_hydra", model__num_features=840)
+    assert export([str(result.folder), "--format", "onnx"]) == 2
+    assert "cummax" in capsys.readouterr().err
+    assert not (result.folder / "model.onnx").exists()
 
 
 def test_without_the_extra_it_is_said_and_nothing_written(tmp_path, capsys, monkeypatch):

@@ -147,7 +147,10 @@ def _traced(whole: nn.Module, shape: tuple[int, int], name: str) -> Any:
                 verbose=False,
             )
     except Exception as error:  # torch's exporter fails in many ways
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the innermost says which operation
+            cause = cause.__cause__
+        first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         raise InputError(f"torch cannot export this network ({name}) as ONNX: {first}") from error
 
 

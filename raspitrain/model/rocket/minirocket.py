@@ -32,6 +32,7 @@ class MiniRocket(Transform):
         super().__init__()
         dilations, per_dilation = fit_dilations(length, num_features, max_dilations)
         num_kernels = len(plain.KERNELS)
+        self.numbers = (dilations.tolist(), per_dilation.tolist())
         self.num_features = num_kernels * int(per_dilation.sum())
         self.register_buffer("dilations", torch.from_numpy(dilations), persistent=False)
         self.register_buffer("per_dilation", torch.from_numpy(per_dilation), persistent=False)
@@ -54,10 +55,11 @@ class MiniRocket(Transform):
 
     @torch.no_grad()
     def forward(self, signals: Tensor) -> Tensor:
-        compute = native.minirocket if native.can_run(signals) else plain.minirocket
-        return compute(
-            signals.contiguous(), self.dilations, self.per_dilation, self.channels, self.biases
-        )
+        signals = signals.contiguous()
+        if native.can_run(signals):
+            numbers = (self.dilations, self.per_dilation)
+            return native.minirocket(signals, *numbers, self.channels, self.biases)
+        return plain.minirocket(signals, *self.numbers, self.channels, self.biases)
 
 
 def minirocket(

@@ -65,6 +65,7 @@ class _Side(nn.Module):
         super().__init__()
         self.delay = delay
         dilations, per_dilation = fit_dilations(length, num_biases, max_dilations)
+        self.numbers = (dilations.tolist(), per_dilation.tolist())
         num_kernels = len(plain.KERNELS)
         self.register_buffer("dilations", torch.from_numpy(dilations), persistent=False)
         self.register_buffer("per_dilation", torch.from_numpy(per_dilation), persistent=False)
@@ -84,15 +85,11 @@ class _Side(nn.Module):
         self.biases.copy_(drawn)
 
     def forward(self, signals: Tensor) -> Tensor:
-        compute = native.multirocket if native.can_run(signals) else plain.multirocket
-        return compute(
-            signals.contiguous(),
-            self.dilations,
-            self.per_dilation,
-            self.channels,
-            self.biases,
-            delay=self.delay,
-        )
+        signals, drawn = signals.contiguous(), (self.channels, self.biases)
+        if native.can_run(signals):
+            numbers = (self.dilations, self.per_dilation)
+            return native.multirocket(signals, *numbers, *drawn, delay=self.delay)
+        return plain.multirocket(signals, *self.numbers, *drawn, delay=self.delay)
 
 
 class Hydra(Transform):
@@ -113,6 +110,7 @@ class Hydra(Transform):
         # Channels are drawn with repetition.
         per_group = 1 if num_channels == 1 else min(max(num_channels // 2, 2), 8)
         channels = torch.randint(num_channels, (len(dilations), 2, per_side, per_group))
+        self.numbers = dilations.tolist()
         self.num_features = 2 * weights[..., 0].numel()
         self.register_buffer("dilations", dilations, persistent=False)
         self.register_buffer("weights", weights)
@@ -123,16 +121,14 @@ class Hydra(Transform):
 
     @torch.no_grad()
     def forward(self, signals: Tensor) -> Tensor:
-        compute = native.hydra if native.can_run(signals) else plain.hydra
-        sides = [
-            compute(
-                x.contiguous(),
-                self.dilations,
-                self.weights[:, side].contiguous(),
-                self.channels[:, side].contiguous(),
-            )
-            for side, x in enumerate((signals, signals.diff()))
-        ]
+        sides = []
+        for side, x in enumerate((signals, signals.diff())):
+            weights = self.weights[:, side].contiguous()
+            channels = self.channels[:, side].contiguous()
+            if native.can_run(signals):
+                sides.append(native.hydra(x.contiguous(), self.dilations, weights, channels))
+            else:
+                sides.append(plain.hydra(x, self.numbers, weights, channels))
         return torch.stack(sides, 2).flatten(1)  # (N, D, 2 sides, 2 scores, G * 8) to (N, F)
 
 

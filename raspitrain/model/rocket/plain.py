@@ -5,7 +5,7 @@ combination is a dilation and a kernel, dilation by dilation; `channels` says wh
 added up for it, uint8 (D * K, C).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import torch
@@ -16,10 +16,15 @@ TAPS = 9
 HALF = TAPS // 2  # taps on each side of the middle one
 KERNELS = list(combinations(range(TAPS), 3))  # the taps that weigh 2; the others weigh -1
 COMPETING = 8  # of Hydra's kernels, in a group
+Numbers = Tensor | Sequence[int]  # integers (D,); an export cannot look into a tensor
+
+
+def _integers(numbers: Numbers) -> list[int]:
+    return numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
 
 
 def minirocket(
-    signals: Tensor, dilations: Tensor, per_dilation: Tensor, channels: Tensor, biases: Tensor
+    signals: Tensor, dilations: Numbers, per_dilation: Numbers, channels: Tensor, biases: Tensor
 ) -> Tensor:
     """The share of positions at which a response lies above a bias (Dempster et al. 2021).
 
@@ -38,13 +43,13 @@ def minirocket(
     for rows, bias in _rows_and_biases(signals, dilations, per_dilation, channels, biases, 0):
         # One bias of each kernel at a time: memory.
         features.append(torch.stack([_share(rows, b[:, None]) for b in bias.unbind(1)], -1))
-    return _in_order(features, per_dilation)
+    return _in_order(features)
 
 
 def multirocket(
     signals: Tensor,
-    dilations: Tensor,
-    per_dilation: Tensor,
+    dilations: Numbers,
+    per_dilation: Numbers,
     channels: Tensor,
     biases: Tensor,
     *,
@@ -70,10 +75,10 @@ def multirocket(
         of_biases = [_figures(rows, b[:, None]) for b in bias.unbind(1)]
         for figure, of_one in zip(figures, zip(*of_biases, strict=True), strict=True):
             figure.append(torch.stack(of_one, -1))
-    return torch.cat([_in_order(figure, per_dilation) for figure in figures], 1)
+    return torch.cat([_in_order(figure) for figure in figures], 1)
 
 
-def hydra(signals: Tensor, dilations: Tensor, weights: Tensor, channels: Tensor) -> Tensor:
+def hydra(signals: Tensor, dilations: Numbers, weights: Tensor, channels: Tensor) -> Tensor:
     """How well, and how often, each of eight kernels answers best of its group (Dempster et al.
     2023).
 
@@ -90,7 +95,7 @@ def hydra(signals: Tensor, dilations: Tensor, weights: Tensor, channels: Tensor)
     """
     num_groups = channels.shape[1]
     scores = []
-    for d, dilation in enumerate(dilations.tolist()):
+    for d, dilation in enumerate(_integers(dilations)):
         if signals.shape[1] == 1:
             series = signals.expand(-1, num_groups, -1)
         else:
@@ -139,8 +144,8 @@ def _respond(series: Tensor, dilation: int, delay: int) -> Tensor:
 
 def _rows_and_biases(
     signals: Tensor,
-    dilations: Tensor,
-    per_dilation: Tensor,
+    dilations: Numbers,
+    per_dilation: Numbers,
     channels: Tensor,
     biases: Tensor,
     delay: int,
@@ -150,7 +155,7 @@ def _rows_and_biases(
     of_dilations = channels.to(signals.dtype).unflatten(0, (len(dilations), len(KERNELS)))
     begin = 0
     for d, (dilation, num_biases) in enumerate(
-        zip(dilations.tolist(), per_dilation.tolist(), strict=True)
+        zip(_integers(dilations), _integers(per_dilation), strict=True)
     ):
         rows = _respond(of_dilations[d] @ signals, dilation, delay)
         end = begin + len(KERNELS) * num_biases
@@ -161,7 +166,7 @@ def _rows_and_biases(
             yield rows[:, parity::2, padding : rows.shape[2] - padding], bias[parity::2]
 
 
-def _in_order(halves: list[Tensor], per_dilation: Tensor) -> Tensor:
+def _in_order(halves: list[Tensor]) -> Tensor:
     """Features of even and odd kernels, (N, K / 2, biases), one after another as their biases."""
     by_dilation = zip(halves[::2], halves[1::2], strict=True)
     return torch.cat([torch.stack(pair, 2).flatten(1) for pair in by_dilation], 1)
