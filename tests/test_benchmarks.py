@@ -95,6 +95,7 @@ def test_multiply_adds_of_a_step() -> None:
     assert multiply_adds("mobilenetv3_small_blog", 50) == 50 * (3 * total + 2 * 3 * 3 * 16 * 112)
 
 
+@pytest.mark.long
 def test_networks(table: Callable[..., Rows]) -> None:
     rows = table(
         "networks", "--models", "resnet", "lenet", "--sets", "ItalyPowerDemand", "--folds", "2",
@@ -153,6 +154,7 @@ def test_a_missing_framework_is_named_with_the_extra_that_has_it(
     assert "pip install -e '.[bench]'" in printed.err
 
 
+@pytest.mark.long
 def test_time_to_accuracy(table: Callable[..., Rows]) -> None:
     easy = table(
         "time_to_accuracy", "--contenders", "ours", "small_sgd", "small_adam",
@@ -168,6 +170,7 @@ def test_time_to_accuracy(table: Callable[..., Rows]) -> None:
     assert beyond["training, s"] == "not reached"
 
 
+@pytest.mark.long
 def test_data_size(table: Callable[..., Rows], tmp_path: Path) -> None:
     rows = table(
         "data_size", "--sizes", "60", "--rounds", "1", "--seconds", "0.05",
@@ -182,6 +185,7 @@ def test_data_size(table: Callable[..., Rows], tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_start_up(table: Callable[..., Rows]) -> None:
     rows = table("start_up", "--commands", "help", "mistake", "first_step", "--rounds", "1")
     assert [row[""] for row in rows] == ["--help", "epoch=3, a mistake", "first step"]

@@ -1,11 +1,13 @@
 """Every shipped YAML: it composes, its keys have rules, its target takes what it gives."""
 
+import copy
+import functools
 import inspect
 from pathlib import Path
 
 import hydra
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.cli.main import config_folder
 from raspitrain.config.build import FOR_OTHERS
@@ -25,6 +27,17 @@ SUPPLIED |= {"signals", "generator", "params"}
 GIVEN = {"dataset.path": "x", "dataset.name": "BasicMotions", "dataset.length": 8}
 
 
+@functools.cache
+def _composed(choice: str) -> DictConfig:
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return hydra.compose("config", [choice])
+
+
+def composed(choice: str) -> DictConfig:
+    """The configuration with this choice; Hydra is asked once for each."""
+    return copy.deepcopy(_composed(choice))
+
+
 def plain(cfg) -> dict:
     return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
 
@@ -38,23 +51,23 @@ def filled(cfg) -> dict:
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_choice_passes_its_own_rules(compose, choice):
-    check(filled(compose(choice)))
+def test_every_choice_passes_its_own_rules(choice):
+    check(filled(composed(choice)))
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_key_of_every_choice_has_a_rule(compose, choice):
-    config = plain(compose(choice))
+def test_every_key_of_every_choice_has_a_rule(choice):
+    config = plain(composed(choice))
     keys = {key for key, _ in leaves(config)}
     assert {k for k in keys if not k.split(".")[-1].startswith("_")} - set(
         rules_of(config)
     ) == set()
 
 
-def test_every_rule_has_a_key(compose):
+def test_every_rule_has_a_key():
     keys, ruled, targets = set(), set(), {"torch.optim"}
     for choice in CHOICES:
-        config = plain(compose(choice))
+        config = plain(composed(choice))
         keys |= (here := {key for key, _ in leaves(config)})
         ruled |= (rules := set(rules_of(config)))
         assert {key for key in rules - here if not key.startswith("optimizer.")} == set()
@@ -72,8 +85,8 @@ def test_networks_may_give_a_key_of_one_name_rules_of_their_own(compose):
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_target_takes_exactly_what_its_yaml_gives(compose, choice):
-    cfg = compose(choice)
+def test_every_target_takes_exactly_what_its_yaml_gives(choice):
+    cfg = composed(choice)
     for group, node in cfg.items():
         if not OmegaConf.is_dict(node) or "_target_" not in node:
             continue
@@ -90,8 +103,8 @@ def test_every_target_takes_exactly_what_its_yaml_gives(compose, choice):
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_default_stands_in_yaml_alone(compose, choice):
-    cfg = compose(choice)
+def test_every_default_stands_in_yaml_alone(choice):
+    cfg = composed(choice)
     for group, node in cfg.items():
         if OmegaConf.is_dict(node) and str(node.get("_target_", "")).startswith("raspitrain."):
             for name, p in inspect.signature(
@@ -129,7 +142,7 @@ def test_the_blog_experiment_is_the_posts_run(compose):
         ("batch_size", 2.5, "batch_size must be a whole number"),
         ("seed", -1, "seed must be a whole number from 0"),
         ("patience", 3, "split.validation"),
-        ("split.test", 1.0, "split.test must be a number above 0 and below 1"),
+        ("split.test", 1.0, "split.test must be a number at least 0 and below 1"),
         ("split.validation", 0.8, "add up to 1.1"),
         ("optimizer.lr", float("nan"), "optimizer.lr must be a number above 0"),
         ("optimizer.betas", [0.9], "a list of 2 values"),

@@ -8,6 +8,7 @@ import pytest
 from omegaconf import MISSING, OmegaConf
 
 from raspitrain.cli.main import config_folder
+from raspitrain.config.build import FOR_OTHERS
 
 FILES = sorted(
     file for group in ("dataset", "augment") for file in Path(config_folder(), group).glob("*.yaml")
@@ -23,6 +24,8 @@ def test_a_choice_names_every_parameter_and_only_those(file):
     parameters = set(signature.parameters)
     if choice.pop("_partial_", False):
         parameters -= {"signals", "generator"}
+    for key in FOR_OTHERS.get(file.parent.name, ()):
+        choice.pop(key)
     assert set(choice) == parameters
     defaults = [p.name for p in signature.parameters.values() if p.default is not p.empty]
     assert defaults == []  # they live in the YAML alone

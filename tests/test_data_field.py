@@ -737,3 +737,27 @@ def test_a_small_signal_on_a_large_offset_is_not_lost(tmp_path):
         assert np.allclose(pressure - 1e8, expected, atol=1e-4)
     assert any("'pressure' varies by" in warning for warning in cases.taken.warnings)
     assert load(tmp_path, columns=["ax"]).signals.dtype == np.float32
+
+
+def test_files_of_the_archive_are_found_however_they_are_written(tmp_path):
+    head = "@classLabel true a b\n@data\n"
+    for part in ("train", "test"):
+        put(tmp_path, f"Toy/toy_{part}.ts", f"{head}1,2,3,4:a\n4,3,2,1:b\n1,2,2,1:a\n")
+    cases = ucr(**defaults("ucr", path=str(tmp_path), name="Toy"))
+    assert cases.part.tolist() == [0, 0, 0, 2, 2, 2]
+    put(tmp_path, "Toy/toy_test.ts", "@classLabel true A b\n@data\n1,2,3,4:A\n4,3,2,1:b\n")
+    sentence = refusal(ucr, **defaults("ucr", path=str(tmp_path), name="Toy"))
+    assert "has the class 'A'" in sentence
+    assert "write them alike" in sentence
+
+
+def test_a_logger_that_was_started_anew_is_named_with_the_line(tmp_path):
+    make(tmp_path, lambda k, i, x: 2 * csv_text("time,ax,ay", MS, x[0], x[1]))
+    assert f"line {LENGTH + 2} holds the names again" in refusal(load, tmp_path)
+
+
+def test_a_folder_of_other_files_is_no_folder_of_arrays(tmp_path):
+    put(tmp_path, "train/Inertial Signals/x_train.txt", "1 2 3\n")
+    sentence = refusal(load_npy, tmp_path)
+    assert "data.npy does not exist; the folder holds 1 .txt file" in sentence
+    assert "docs/data.md" in sentence

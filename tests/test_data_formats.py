@@ -1,5 +1,6 @@
 """Recordings in the formats of microphones, ECG and EEG devices, data tools and MATLAB."""
 
+import json
 import random
 import struct
 import wave
@@ -215,3 +216,25 @@ def test_damaged_files_end_in_a_sentence(tmp_path):
             except InputError as error:
                 sentence = str(error)
             assert "bad" in sentence or "100.dat" in sentence
+
+
+def test_an_export_of_edge_impulse_is_a_data_set_as_it_is(tmp_path):
+    """training/walk.1a2b.json …: the class is in the file's name."""
+    for part, seed in (("training", 0), ("testing", 5)):
+        for k, label in enumerate(("walk", "run")):
+            for number in range(2):
+                values = np.random.default_rng(20 * k + seed + number).standard_normal((100, 2))
+                sensors = [{"name": "accX", "units": "m/s2"}, {"name": "accY", "units": "m/s2"}]
+                payload = {"interval_ms": 16, "sensors": sensors, "values": values.tolist()}
+                path = tmp_path / part / f"{label}.{number}.json"
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(json.dumps({"protected": {"ver": "v1"}, "payload": payload}))
+    with pytest.raises(InputError, match=r"dataset\.class_level=0"):
+        load(tmp_path)
+    cases = load(tmp_path, class_level=0, length=50)
+    assert (cases.class_names, cases.units) == (("run", "walk"), ("m/s2", "m/s2"))
+    assert cases.rate == pytest.approx(62.5)
+    assert sorted(set(cases.part.tolist())) == [0, 2]
+    (tmp_path / "training" / "run.0.json").write_text('{"payload": {"values": [[1, "a"]]}}')
+    with pytest.raises(InputError, match=r"run\.0\.json is no recording of Edge Impulse's"):
+        load(tmp_path, class_level=0)

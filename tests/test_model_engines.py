@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_model_mobilenetv3 import MODELS, build, spread_batchnorm
+from plain_layers import spread_batchnorm
+from test_model_mobilenetv3 import MODELS, build
 from torch import nn
 
 from raspitrain import cache

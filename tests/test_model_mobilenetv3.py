@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from plain_layers import spread_batchnorm
 from torch import nn
 
 from raspitrain.errors import InputError
@@ -29,17 +30,6 @@ def build(name, **changes):
     config.update(num_channels=3, num_classes=2, length=64, engine="plain")
     torch.manual_seed(0)
     return mobilenetv3(**(config | changes))
-
-
-def spread_batchnorm(model):
-    """Running statistics and scales that differ from a fresh network's, so that they count."""
-    for bn in model.modules():
-        if isinstance(bn, nn.BatchNorm1d):
-            nn.init.normal_(bn.running_mean, 0, 0.3)
-            nn.init.uniform_(bn.running_var, 0.5, 2.0)
-            nn.init.uniform_(bn.weight, 0.5, 1.5)
-            nn.init.normal_(bn.bias, 0, 0.3)
-    return model
 
 
 # The paper's network in 2-D, as torchvision lays it out: kernel, expanded, out, SE, HS, stride.
@@ -285,7 +275,10 @@ def test_width_multiplier_scales_every_width_to_multiples_of_eight():
     assert all(width % 8 == 0 for width in widths)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3_small", "mobilenetv3_small_blog"])
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenetv3_small", pytest.param("mobilenetv3_small_blog", marks=pytest.mark.long)],
+)
 def test_exported_program_gives_the_same_outputs_for_any_number_of_cases(name):
     model = spread_batchnorm(build(name, engine="auto", width_mult=0.25)).eval()
     batch = torch.export.Dim("batch", min=1, max=512)
@@ -294,6 +287,7 @@ def test_exported_program_gives_the_same_outputs_for_any_number_of_cases(name):
     torch.testing.assert_close(program.module()(signals), model(signals), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long  # by default the torch.export above, and LeNet in test_model_networks.py
 def test_onnx_runtime_gives_the_same_outputs_for_any_number_of_cases(tmp_path):
     import onnxruntime
 

@@ -1,6 +1,7 @@
 """report.html of a run: one file, safe and whole, from whatever the run has left."""
 
 import base64
+import random
 import re
 from html.parser import HTMLParser
 
@@ -151,3 +152,29 @@ def test_links_stay_beside_the_page(name):
 
 def test_a_lone_surrogate_does_not_break_the_file():
     assert page("\ud800", tag("p", "\udfff")).encode()
+
+
+def test_the_page_of_a_data_set_shows_signals_spectra_and_what_is_refused(tmp_path, command):
+    dice = random.Random(1)
+    for label in ("walk", "<b>run"):
+        for number in range(3):
+            path = tmp_path / "data" / label / f"{number}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = (f"{0.02 * k:.2f},{dice.random()},{dice.random()}\n" for k in range(200))
+            path.write_text("time,ax (g),ay\n" + "".join(rows))
+    words = ("data", "dataset=recordings", "dataset.path=data", "dataset.length=50")
+    done = command(*words, "--page", "look.html")
+    assert done.returncode == 0, done.stderr
+    page = read(tmp_path / "look.html")
+    assert page.tags.count("polyline") == 2 * 2 * 2  # windows and spectra, channels, classes
+    assert "b" not in page.tags
+    for part in ("ax (g), g", "walk/1.csv", "Hz", "time (time)"):
+        assert part in page.words
+    assert page.addresses == ["data:,"]
+    done = command(*words, "dataset.columns=[none]", "--page=refused.html")
+    assert done.returncode == 2
+    assert "A run would be refused: " in read(tmp_path / "refused.html").words
+    for wrong in (("--page",), ("--page", "nowhere/look.html"), ("--page", "look.csv")):
+        done = command(*words, *wrong)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr

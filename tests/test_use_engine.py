@@ -10,7 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_model_mobilenetv3 import MODELS, build, spread_batchnorm
+from plain_layers import spread_batchnorm
+from test_model_mobilenetv3 import MODELS, build
 
 from raspitrain.cache import cache_folder
 from raspitrain.data.normalise import fit_normalisation

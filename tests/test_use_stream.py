@@ -6,6 +6,7 @@ import pty
 import shlex
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -132,6 +133,29 @@ def test_without_stamps_the_rate_is_asked_for(timed, recording, tmp_path, capsys
         records, told = streamed(timed, text, *options, code=2)
         assert "--rate" in told
         assert not of(records, "window")
+
+
+@pytest.mark.parametrize(
+    ("form", "low", "high"),
+    [("u1", 0, 256), ("i2", -(2**15), 2**15), ("i4", -(2**31), 2**31), ("f4", -1, 1)],
+)
+def test_bytes_are_read_as_a_wav_of_their_kind(tmp_path, capsys, form, low, high):
+    heard = model_file(tmp_path / "model.rpt", channels=["left", "right"], rate=8000.0, hop=16)
+    random = np.random.default_rng(0)
+    samples = random.uniform(low, high, (100, 2)).astype(f"<{form}").tobytes()
+    width = int(form[1])
+    kind = 3 if form == "f4" else 1
+    head = struct.pack("<HHIIHH", kind, 2, 8000, 16000 * width, 2 * width, 8 * width)
+    content = b"WAVEfmt " + struct.pack("<I", 16) + head + b"data"
+    content += struct.pack("<I", len(samples)) + samples
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(content)) + content)
+    expected = predicted(capsys, heard, tmp_path / "a.wav")
+    raw = {"u1": "u8", "i2": "s16le", "i4": "s32le", "f4": "f32le"}[form]
+    records, _ = streamed(heard, samples + b"1", "--raw", raw, "--rate", "8000", "--scores")
+    found = of(records, "window")
+    assert [row["logits"] for row in found] == [row["logits"] for row in expected]
+    assert [row["time"] for row in found] == [row["time"] for row in expected]
+    assert "--rate" in streamed(heard, samples, "--raw", raw, code=2)[1]
 
 
 # ---------------------------------------------------------------- events
@@ -330,6 +354,8 @@ def test_other_units_are_told(timed, recording):
         (["--suppress", "-1"], "", "--suppress"),
         (["--rate", "0"], "", "--rate"),
         (["--source", "/dev/null"], "", "/dev/null"),
+        (["--source", "udp:40001", "--raw", "s16le"], "", "for a pipe or a file"),
+        (["--raw", "s16le"], "", "standard input is empty"),
         (["--source", "/nowhere"], "", "No such file"),
         (["--baud", "1234", "--source", "/dev/ptmx"], "", "115200"),
         (["--source", "udp:x"], "", "udp:HOST:PORT"),

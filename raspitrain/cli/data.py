@@ -3,20 +3,24 @@
     python -m raspitrain data dataset=recordings dataset.path=FOLDER
 
 says what is taken, left out and suspicious, and ends with the sentence of a refusal where a run
-would. It writes nothing.
+would. It writes nothing but, with --page FILE, a page for a browser: a signal of each class,
+spectra, counts, recordings.
 """
 
+import functools
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from raspitrain.config.build import build
 from raspitrain.config.composition import check_composition
 from raspitrain.data.cases import Cases
-from raspitrain.data.split import split_cases
+from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import InputError, input_error, printable, reason
+from raspitrain.results.atomic import write_atomic
 from raspitrain.stop import say
 
 MOST_ROWS = 40  # channels or recordings that are listed
@@ -26,6 +30,11 @@ WRONG_WORDS = ("--multirun", "-m", "--resume")
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; return the exit code."""
     words = list(sys.argv[1:] if words is None else words)
+    try:
+        page = _page(words)
+    except InputError as error:
+        say(f"error: {printable(str(error))}")
+        return error.exit_code
     for word in words:
         if word in WRONG_WORDS or word.startswith("resume="):
             say(f"error: {printable(word)} does not go with data, which only looks at one data set")
@@ -33,24 +42,61 @@ def main(words: Sequence[str] | None = None) -> int:
     from raspitrain.cli import main as cli
 
     sys.argv[1:] = words
-    return cli.main(show)
+    return cli.main(functools.partial(show, page=page))
 
 
-def show(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Print what the configuration takes as data.
+def _page(words: list[str]) -> Path | None:
+    """Take --page FILE out of the words."""
+    for k, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name != "--page":
+            continue
+        taken = 1 if equals else 2
+        value = value if equals else "".join(words[k + 1 : k + 2])
+        if not value or value.startswith("-") or not value.lower().endswith((".html", ".htm")):
+            raise InputError("--page needs the name of a file for it, as in --page data.html.")
+        del words[k : k + taken]
+        return Path(value).expanduser()
+    return None
+
+
+def show(cfg: DictConfig, overrides: Sequence[str], *, page: Path | None = None) -> None:
+    """Print what the configuration takes as data, and write it as a page if there is to be one.
 
     Raises
     ------
     InputError
-        As a run would.
+        As a run would; or the page cannot be written.
     """
+    from raspitrain.report.data_page import data_page, refusal_page
+
+    try:
+        cases, split, summary = _look(cfg, overrides)
+    except InputError as error:
+        if page is not None:
+            _write(page, refusal_page(printable(str(error))))
+        raise
+    for line in lines(cases, summary):
+        print(printable(line))
+    if page is not None:
+        _write(page, data_page(cases, split, summary))
+        print(f"\n{printable(str(page))} shows it in a browser")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomic(path, text.encode())
+    except OSError as error:
+        raise input_error(f"{path} cannot be written ({reason(error)}).", error) from None
+
+
+def _look(cfg: DictConfig, overrides: Sequence[str]) -> tuple[Cases, Split, DataSummary]:
     check_composition(cfg, list(overrides))
     cases = build("dataset", cfg.dataset, list(cfg.allowed_targets))
     if not isinstance(cases, Cases):
         raise InputError("dataset must give raspitrain.data.cases.Cases; see conf/dataset/.")
-    summary = summarise(cases, split_cases(cases, seed=cfg.seed, **cfg.split))
-    for line in lines(cases, summary):
-        print(printable(line))
+    split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    return cases, split, summarise(cases, split)
 
 
 def lines(cases: Cases, summary: DataSummary) -> list[str]:

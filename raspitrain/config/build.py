@@ -119,3 +119,13 @@ def _ours_with(key: str, target: str) -> str:
         if f"_target_: {target}\n" in file.read_text(encoding="utf-8"):
             return f"; begin the YAML with 'defaults: [{file.stem}]' and say only what differs"
     return ""
+
+
+def expect(key: str, made: Any, kind: type) -> Any:
+    """What was made, if it is of that kind; else InputError."""
+    if not isinstance(made, kind):
+        raise InputError(
+            f"{key} must be a {kind.__module__}.{kind.__qualname__}, and its _target_ gives "
+            f"{type(made).__name__}; see conf/{key}/ for examples, _partial_ included."
+        )
+    return made

@@ -16,6 +16,7 @@ _OF_ARRAYS: dict[str, Any] = {
 NEW_KEYS = {
     "raspitrain.data.arrays.npy": _OF_ARRAYS,
     "raspitrain.data.arrays.npz": _OF_ARRAYS,
+    "raspitrain.data.recordings.recordings": {"cache_gb": 0},
 }
 # What 0.1 had in place of model.variant.
 FLAGS = {
@@ -51,7 +52,7 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         The run uses what there is no more; says which version has it.
     """
     # 0.1 wrote no model.rpt, and its min_steps was a number.
-    config = {"export": "none", "max_minutes": 1, **config}
+    config = {"export": "none", "max_minutes": 1, "init": None, "freeze": "none", **config}
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}

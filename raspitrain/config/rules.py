@@ -39,6 +39,8 @@ RULES: dict[str, Rule] = {
     "eval_every": either(whole(1), AUTO),
     "patience": either(whole(1), NULL),
     "in_memory": either(SWITCH, AUTO),
+    "init": either(text(), NULL),
+    "freeze": either(whole(1), one_of("none", "body")),
     "resume": either(text(), NULL),
     "checkpoint_minutes": number(least=0),
     "checkpoint_epochs": either(whole(1), NULL),
@@ -56,7 +58,7 @@ RULES: dict[str, Rule] = {
     "launcher.repeat_first": either(SWITCH, AUTO),
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
-    "split.test": number(above=0, below=1),
+    "split.test": FRACTION,
     "split.folds": either(whole(2, most=10_000), one_of("groups"), NULL),
     "split.fold": either(whole(0, most=9_999), NULL),
     "split.stratify": SWITCH,
@@ -131,6 +133,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),
+        "cache_gb": number(least=0),
         "groups": either(text(), whole(-100, most=100), NULL),
     },
     "raspitrain.data.ucr.ucr": {
@@ -302,6 +305,8 @@ def _check_together(config: Mapping[str, Any]) -> None:
             f"split.train, split.validation and split.test add up to {total:g}: they are "
             "fractions of one set and must leave something to train on."
         )
+    if config["freeze"] != "none" and config["init"] is None:
+        raise InputError(f"freeze={config['freeze']} is about trained weights: add init=RUN.")
     folds, fold = split["folds"], split["fold"]
     if folds is not None and fold is None:
         raise InputError(

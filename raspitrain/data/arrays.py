@@ -1,6 +1,7 @@
 """Data sets that are arrays already: a folder of .npy files, or one .npz."""
 
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def npy(
     """
     folder = user_path(path, "dataset.path")
     check_folder(folder, "dataset.path")
+    _check_there(folder, data)
     return cases_of_arrays(
         StoredSignals(_inside(folder, data, "dataset.data")),
         load_npy(_inside(folder, label, "dataset.label")),
@@ -82,6 +84,25 @@ def npy(
         label_source=str(folder / label),
         groups_source=str(folder / str(groups)),
         part_source=str(folder / str(part)),
+    )
+
+
+def _check_there(folder: Path, data: str) -> None:
+    """Say what to do with a folder that holds something else than arrays."""
+    if (folder / data).exists():
+        return
+    held = Counter(path.suffix.lower() for path in folder.rglob("*.*") if path.is_file())
+    held.pop(".npy", None)
+    if not held:
+        return
+    kind, count = held.most_common(1)[0]
+    hint = "dataset=npz reads one archive" if kind == ".npz" else (
+        "dataset=recordings reads a recording a file, dataset=rows a case a row, and docs/data.md "
+        "says how other files become arrays"
+    )  # fmt: skip
+    raise InputError(
+        f"{folder / data} does not exist; the folder holds {count} {kind} "
+        f"file{'' if count == 1 else 's'}: {hint}."
     )
 
 

@@ -1,5 +1,6 @@
 """From the files of recordings to their channels: which columns are signals, which one is time."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,12 +45,15 @@ class SensorFile:
         Of each column.
     label, group : int or None
         Where those columns are.
+    digests : list of bytes
+        Of each column's values, to find copies by.
     """
 
     table: Table
     facts: list[Facts]
     label: int | None
     group: int | None
+    digests: list[bytes]
 
     @property
     def path(self) -> Path:
@@ -108,7 +112,11 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
             column.values = _in_few_bytes(column.values)
         if column.kind == "number" and column.values.base is not None:
             column.values = column.values.copy()  # or it would keep the whole table
-    return SensorFile(table, facts, label, group)
+    digests = [
+        hashlib.blake2b(np.ascontiguousarray(column.values).data, digest_size=16).digest()
+        for column in table.columns
+    ]
+    return SensorFile(table, facts, label, group, digests)
 
 
 def _place(table: Table, name: str | int | None, key: str) -> int | None:
@@ -358,7 +366,7 @@ def _may_be_time(facts: Sequence[Facts], named: bool) -> bool:
 def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarray | None) -> Clock:
     """What the column of time says; `rows` puts them into another order first."""
     column = file.table.columns[place]
-    values = column.values.astype(np.float64)
+    values = column.values.astype(np.float64, copy=False)
     if rows is not None:
         values = values[rows]
     unit = time_unit or ("s" if column.kind == "time" else unit_by_name(column.name, column.unit))

@@ -95,7 +95,7 @@ def _read(cases: Cases, indices: np.ndarray) -> np.ndarray:
 def _class_names(cases: Cases) -> list[str]:
     alike: dict[str, list[str]] = {}
     for name in cases.class_names:
-        alike.setdefault(_bare(name), []).append(name)
+        alike.setdefault(bare_name(name), []).append(name)
     return [
         f"classes {' and '.join(repr(name) for name in names)} differ only in case, blanks or the "
         "form of a number; if they are one, fix the labels"
@@ -104,7 +104,8 @@ def _class_names(cases: Cases) -> list[str]:
     ]
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
+    """What is left of a class's name without case, blanks and the form of a number."""
     text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name).strip().casefold()
     try:
         return repr(float(text))

@@ -21,8 +21,8 @@ class Clock:
     ----------
     start : float
         Of the first sample, in seconds; in the column's own unit where that is not known.
-    seconds : np.ndarray or EvenSeconds
-        float64 (T,), from the first sample on; likewise.
+    seconds : Seconds or EvenSeconds
+        (T,), from the first sample on; likewise.
     rate : float or None
         Samples a second; None where the unit is not known or no two samples differ.
     step : float
@@ -37,7 +37,7 @@ class Clock:
     """
 
     start: float
-    seconds: "np.ndarray | EvenSeconds"
+    seconds: "Seconds | EvenSeconds"
     rate: float | None
     step: float
     unit: str | None
@@ -78,7 +78,7 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
     is_time_of_day : bool
         Whether the values, in seconds, begin anew at midnight.
     """
-    values = values.astype(np.float64)
+    values = values.astype(np.float64, copy=False)
     known = np.flatnonzero(np.isfinite(values))
     if len(known) < len(values):
         places = np.arange(len(values))
@@ -109,7 +109,7 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
     mean = float(steps[whole].sum() / apart[whole].sum()) if len(whole) else 0.0
     return Clock(
         start=start * scale,
-        seconds=(values - values[0]) * scale,
+        seconds=Seconds(values, float(values[0]), scale),
         rate=1 / (mean * scale) if unit is not None and mean > 0 else None,
         step=mean,
         unit=unit,
@@ -118,6 +118,20 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         num_back=len(back),
         longest_gap=float(steps[too_long].max() * scale) if len(too_long) else 0.0,
     )
+
+
+class Seconds:
+    """When samples were taken, from the first on: computed of the column where it is asked for, as
+    that may be mapped from a file and not be in memory."""
+
+    def __init__(self, values: np.ndarray, first: float, scale: float) -> None:
+        self._values, self._first, self._scale = values, first, scale
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, index: Any, /) -> Any:
+        return (self._values[index] - self._first) * self._scale
 
 
 class EvenSeconds:

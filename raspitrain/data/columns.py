@@ -17,6 +17,7 @@ from raspitrain.data.time_names import is_time_name, plain_name
 LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still by chance
 FEW_VALUES = 32
 SELDOM = 0.05  # of the rows
+FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
 
 LABEL_NAME = re.compile(
     r"(true_|class_|activity_|target_)?(label|labels|class|class_?name|class_?id|activity|activities"
@@ -109,8 +110,8 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
     num_moves = int(np.count_nonzero(moves))
     if not num_moves:
         return Facts(column.kind, len(values), num_missing, True, first)
-    forward = steps > 0
-    num_forward = int(np.count_nonzero(forward))
+    ahead = steps[steps > 0]
+    num_forward, even = len(ahead), _even(ahead)
     seldom = num_moves <= SELDOM * len(steps)
     return Facts(
         kind=column.kind,
@@ -119,23 +120,31 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         constant=False,
         first=first,
         rises=_rises(steps, num_moves, num_forward),
-        counts=_counts(kept, steps, forward, num_forward),
+        counts=_counts(kept, steps, ahead),
         steady=seldom and _changes_with(np.flatnonzero(moves) + 1, label_changes, num_missing),
         values=_few_values(kept) if seldom else (),
         wavers=len(values) >= LEAST_ROWS
         and num_moves > 0.2 * len(steps)
         and not (kept == np.floor(kept)).all(),
         moves=num_moves / len(steps),
-        even=_even(steps[forward]),
-        unit_step=num_forward > 0 and float(np.median(steps[forward])) == 1,
+        even=even,
+        unit_step=even and float(np.median(ahead)) == 1,
     )
 
 
 def _even(ahead: np.ndarray) -> bool:
     if not len(ahead):
         return False
+    some = ahead[:: max(1, len(ahead) // FEW_STEPS)]
+    if len(some) < len(ahead) and _share_alike(some, 0.5) < 0.7:
+        return False  # a signal, as nearly all columns are: nine tenths of all cannot be alike
+    return _share_alike(ahead, 0.5) > 0.9
+
+
+def _share_alike(ahead: np.ndarray, within: float) -> float:
+    """The share of steps that are the usual one, but for that part of it."""
     usual = float(np.median(ahead))
-    return bool(np.mean(np.abs(ahead - usual) <= 0.5 * usual) > 0.9)
+    return float(np.mean(np.abs(ahead - usual) <= within * usual))
 
 
 def _rises(steps: np.ndarray, num_moves: int, num_forward: int) -> bool:
@@ -151,22 +160,19 @@ def _rises(steps: np.ndarray, num_moves: int, num_forward: int) -> bool:
     return _even(steps[steps > 0])
 
 
-def _counts(kept: np.ndarray, steps: np.ndarray, forward: np.ndarray, num_forward: int) -> bool:
-    if len(steps) < LEAST_ROWS - 1 or not num_forward:
+def _counts(kept: np.ndarray, steps: np.ndarray, ahead: np.ndarray) -> bool:
+    if len(steps) < LEAST_ROWS - 1 or not len(ahead):
         return False
     num_back = int(np.count_nonzero(steps < 0))
-    if num_back == 0 and num_forward == len(steps):
-        return bool((steps == steps[0]).all())
-    if num_forward == 0:
+    if num_back == 0 and len(ahead) == len(steps):
         return bool((steps == steps[0]).all())
     # A saw tooth: alike steps ahead, and each step back falls from near the top to near the bottom.
-    if num_back > 0.5 * len(steps) or num_forward + num_back < 0.5 * len(steps):
-        return False
-    usual = np.median(steps[forward])
-    if np.mean(np.abs(steps[forward] - usual) <= 1e-6 * abs(usual)) < 0.9:
+    if num_back > 0.5 * len(steps) or len(ahead) + num_back < 0.5 * len(steps):
         return False
     height = kept.max() - kept.min()
-    return bool((-steps[steps < 0] >= 0.8 * height).all())
+    if not (-steps[steps < 0] >= 0.8 * height).all():
+        return False
+    return _share_alike(ahead, 1e-6) >= 0.9
 
 
 def _changes_with(changes: np.ndarray, label_changes: np.ndarray, num_missing: int) -> bool:

@@ -499,6 +499,11 @@ class _Rows:
             cells.pop()
         if len(cells) != self.width:
             self._refuse_width(cells)
+        if self.layout.named and tuple(cells) == self.layout.names and self.num_rows:
+            raise InputError(
+                f"{self.path}, line {self.number} holds the names again, as where a logger was "
+                "started anew; put what follows into a file of its own, or delete that line."
+            )
         for position in self.numeric:
             self.values.append(self._number(cells[position], position))
         self._take_words(cells)

@@ -108,7 +108,8 @@ def find_recordings(
         if not str(path).isprintable():
             raise InputError(f"{str(path)!a} has a name that cannot be shown; rename it.")
     places = {path: path.relative_to(folder).parts for path in taken}
-    part_level, note = _part_level(folder, list(places.values()), has_labels)
+    by_name = has_labels or class_level == 0
+    part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
     sources = [
         Source("/".join(place), {"": path}, None, None, _part(place, part_level))
@@ -197,6 +198,8 @@ def _choose(
         beside = [f"not taken beside CSV: {shown} ({remedy})"]
     else:
         beside = []
+    if not paths and not kinds:  # beside other recordings, JSON is about them
+        kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() == ".json")
     if not paths and kinds:
         if len(kinds) > 1:
             raise InputError(
@@ -266,7 +269,7 @@ def _part_of_stem(name: str) -> tuple[int | None, str]:
 
 
 def _part_level(
-    folder: Path, places: Sequence[tuple[str, ...]], has_labels: bool
+    folder: Path, places: Sequence[tuple[str, ...]], by_name: bool
 ) -> tuple[int | None, list[str]]:
     """The level of the folders train and test, -1 if the files are called so; None without."""
     depth = min(len(place) for place in places) - 1
@@ -284,14 +287,15 @@ def _part_level(
             )
         if None in parts.values() or len(different) < 2:
             continue
-        if level == depth - 1 == 0 and not has_labels:
+        if level == depth - 1 == 0 and not by_name:
             raise InputError(
                 f"{folder} holds {' and '.join(sorted(names))}, which are parts and no classes, "
                 "and the recordings lie in them directly; put them into a sub-folder for each "
-                "class, or name the column that holds the class in dataset.label_column."
+                "class, name the column that holds the class in dataset.label_column, or take it "
+                "from the files' names with dataset.class_level=0."
             )
         return level, [f"parts as the folders {', '.join(sorted(names))} say"]
-    if depth == 0 and has_labels and len(places) > 1:
+    if depth == 0 and by_name and len(places) > 1:
         stems = [_part_of_stem(place[-1]) for place in places]
         by_stem, rests = {part for part, _ in stems}, {rest for _, rest in stems}
         if len(by_stem) > 1 and None not in by_stem and len(rests) == 1:

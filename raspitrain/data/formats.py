@@ -4,6 +4,7 @@ A format with a small reader of our own costs nothing; the others need a package
 sentence where it is missing.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection
 from importlib import import_module
@@ -21,7 +22,7 @@ from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
 COLUMN_COPIES = 3
-SHORT = 1000  # values shown as words
+LARGEST_JSON = 256 << 20
 
 
 def read_recording_file(
@@ -175,11 +176,42 @@ def read_matlab(path: Path) -> Table:
     return Table(path, columns, True, [(0, 1)], notes)
 
 
+def read_edge_impulse(path: Path) -> Table:
+    """Read Edge Impulse's data acquisition format in JSON: sensors, values and the interval.
+
+    https://docs.edgeimpulse.com, data acquisition format.
+    """
+    if path.stat().st_size > LARGEST_JSON:
+        raise InputError(f"{path} is larger than {LARGEST_JSON >> 20} MB; export it as CSV.")
+    try:
+        payload = json.loads(path.read_bytes())["payload"]
+        sensors = [(str(each["name"]), str(each.get("units", ""))) for each in payload["sensors"]]
+        values = np.array(payload["values"], dtype=np.float64)
+        interval = float(payload["interval_ms"])
+        if values.ndim == 1 and len(sensors) == 1:
+            values = values[:, None]
+        if values.ndim != 2 or values.shape[1] != len(sensors) or not interval > 0:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise InputError(
+            f"{path} is no recording of Edge Impulse's (payload with sensors, values and "
+            "interval_ms); convert it to CSV, a column a channel."
+        ) from None
+    if not len(values):
+        raise InputError(f"{path} holds no samples.")
+    columns = [
+        Column(name, unit, "number", np.ascontiguousarray(values[:, k]))
+        for k, (name, unit) in enumerate(sensors)
+    ]
+    return Table(path, columns, True, [(0, 1)], rate=1000 / interval)
+
+
 READERS: dict[str, Callable[[Path], Table]] = {
     ".wav": read_wav,
     ".edf": read_edf,
     ".bdf": read_edf,
     ".hea": read_wfdb,
+    ".json": read_edge_impulse,
     ".mat": read_matlab,
     ".parquet": read_parquet,
     ".pq": read_parquet,

@@ -19,8 +19,8 @@ from raspitrain.data.cases import Signals, iterate_blocks
 KINDS = ("channel", "case", "both", "none")
 # Below this part of what cases spread, levels, and logarithms of spreads, differ by rounding alone.
 ROUNDING = 1e-5
-LOOKED_AT = 4096  # training cases that `auto` judges by
-APART = 30  # times, that the amplitudes of cases lie apart, from which `auto` takes both
+LOOKED_AT, LOOK_BYTES = 4096, 64 << 20  # training cases that `auto` judges by, at most
+APART = 100  # times, that the amplitudes of cases lie apart, from which `auto` takes both
 FEWEST = 20  # moving cases that say anything about that
 
 
@@ -199,8 +199,10 @@ def choose_kind(signals: Signals, train_indices: np.ndarray) -> tuple[str, float
     `both` from `APART` times on, `channel` below: see docs/data.md for the figures behind it.
     """
     some = np.sort(train_indices)
-    if len(some) > LOOKED_AT:
-        some = some[np.linspace(0, len(some) - 1, LOOKED_AT).astype(np.int64)]
+    _, num_channels, length = signals.shape
+    most = max(FEWEST, min(LOOKED_AT, LOOK_BYTES // (8 * num_channels * length)))
+    if len(some) > most:
+        some = some[np.linspace(0, len(some) - 1, most).astype(np.int64)]
     _, spreads = _levels_and_spreads(signals, some)
     apart = 1.0
     for own in spreads.T:

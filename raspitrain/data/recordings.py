@@ -20,10 +20,11 @@ from raspitrain.data.channels import (
     column_values,
     read_file,
 )
-from raspitrain.data.clock import Clock, even_clock
+from raspitrain.data.clock import Clock, Seconds, even_clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.formats import READERS
+from raspitrain.data.kept import Kept, rows_as_one
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.taken import Origin, Taken
@@ -36,6 +37,7 @@ from raspitrain.nearest import nearest
 RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
 RATES_NOTED = 1.05
 EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as they are
+LEAST_ASKED = 1 << 24  # bytes of a file, below which nobody asks whether it fits into memory
 MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
 
 
@@ -56,12 +58,13 @@ def recordings(
     group_column: str | int | None,
     skip_lines: int,
     missing: str,
+    cache_gb: float,
 ) -> Cases:
     """Return the windows of a folder of files, one recording each, a column a channel: CSV, WAV,
     EDF, WFDB, Parquet or MATLAB.
 
-    The recordings are held in memory as float32 (float64 where a signal on a large offset would be
-    lost), the windows are cut when they are gathered. The
+    The recordings are held as float32 (float64 where a signal on a large offset would be lost), in
+    memory or mapped from the cache; the windows are cut when they are gathered. The
     windows of a recording are one group, so they never fall on both sides of a split; neither do
     recordings that hold the same samples. A window never bridges a gap, a step back of the clock,
     or a change of label or group.
@@ -102,6 +105,8 @@ def recordings(
         Lines of each file before its table.
     missing : {"error", "interpolate", "zero"}
         What becomes of empty cells, NaN and infinite values, along each recording.
+    cache_gb : float
+        Of the card, at most, for recordings that have been read: see `raspitrain.data.kept`.
     """
     check_missing(missing)
     length_asked = Span("length", length, 2)
@@ -122,9 +127,10 @@ def recordings(
         time_unit=time_unit,
         skip_lines=skip_lines,
     )
-    read = _read_all(found.sources, asked)
+    kept = Kept(1e9 * cache_gb)
+    read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and len(found.sources) == 1:
-        asked, read = _with_person_column(found.sources, read, asked)
+        asked, read = _with_person_column(found.sources, read, asked, kept)
     classes = [_classes(source, files) for source, files in zip(found.sources, read, strict=True)]
     chosen = _choose(read, classes, asked)
     streams = []
@@ -211,22 +217,28 @@ class Span:
         return samples
 
 
-def _read_all(sources: Sequence[Source], asked: Asked) -> list[dict[str, SensorFile]]:
+def _read_all(sources: Sequence[Source], asked: Asked, kept: Kept) -> list[dict[str, SensorFile]]:
     read = []
     for source in sources:
         for file in source.files.values():
-            if file.stat().st_size > (free := available_memory()):
+            size = file.stat().st_size
+            if size > LEAST_ASKED and size > (free := available_memory()):
                 raise memory_error(
                     f"{file} does not fit into the {free / 1e9:.1f} GB of memory that are free; "
                     "store the windows as data.npy and label.npy and use dataset=npy.",
                     file.stat().st_size,
                 )
-        read.append({sensor: read_file(file, asked) for sensor, file in source.files.items()})
+        read.append(
+            {
+                sensor: kept.find(file, asked) or kept.keep(file, asked, read_file(file, asked))
+                for sensor, file in source.files.items()
+            }
+        )
     return read
 
 
 def _with_person_column(
-    sources: Sequence[Source], read: list[dict[str, SensorFile]], asked: Asked
+    sources: Sequence[Source], read: list[dict[str, SensorFile]], asked: Asked, kept: Kept
 ) -> tuple[Asked, list[dict[str, SensorFile]]]:
     """One file of several people: its column of people is the group, as else there is but one."""
     (files,) = read
@@ -234,7 +246,7 @@ def _with_person_column(
     for column, fact in zip(file.table.columns, file.facts, strict=True):
         if is_person_name(column.name) and not fact.constant and not fact.wavers:
             asked = replace(asked, group_column=column.name)
-            return asked, _read_all(sources, asked)
+            return asked, _read_all(sources, asked, kept)
     return asked, read
 
 
@@ -318,7 +330,7 @@ def _sensor_stream(
         clock = clock_of(file, chosen.clocks[index], asked.time_unit, rows)
     elif file.table.rate is not None and asked.time_column is not False:
         clock = even_clock(file.table.num_rows, file.table.rate)
-    signals = np.stack([column_values(file.table.columns[p]) for p in chosen.places[index]])
+    signals = rows_as_one([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
     if rows is not None:
         signals = np.ascontiguousarray(signals[:, rows])
@@ -329,8 +341,14 @@ def _sensor_stream(
         source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
         num_missing=int(bad.sum()),
     )  # fmt: skip
-    stream.digest = hashlib.blake2b(signals.tobytes(), digest_size=16).digest()
+    stream.digest = _digest(b"".join(file.digests[place] for place in chosen.places[index]))
+    if rows is not None:
+        stream.digest = _digest(signals.tobytes())
     return stream
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _order_by_group(file: SensorFile, groups: Sequence[str]) -> np.ndarray | None:
@@ -357,7 +375,7 @@ def _join(source: Source, parts: Sequence[_Stream]) -> _Stream:
     else:
         one = _join_by_time(source, parts)
     one.num_missing = sum(part.num_missing for part in parts)
-    one.digest = hashlib.blake2b(one.signals.tobytes(), digest_size=16).digest()
+    one.digest = _digest(one.signals.tobytes())
     one.notes = list(dict.fromkeys(note for part in parts for note in part.notes))
     return one
 
@@ -406,7 +424,7 @@ def _join_by_time(source: Source, parts: Sequence[_Stream]) -> _Stream:
     return replace(
         one,
         signals=np.concatenate(signals)[:, kept],
-        clock=replace(one.clock, seconds=one.clock.seconds[places]),
+        clock=replace(one.clock, seconds=Seconds(one.clock.seconds[places], 0.0, 1.0)),
         cuts=new,
         labels=None if one.labels is None else [one.labels[k] for k in places.tolist()],
         groups=None if one.groups is None else [one.groups[k] for k in places.tolist()],
@@ -835,6 +853,8 @@ class Windows:
         self._start = start
         self.shape = (len(start), len(samples[0]), length)
         self.dtype = np.result_type(*{signals.dtype for signals in samples})
+        # Looked at recording by recording; what float32 cannot hold only where it is not the type.
+        self.is_finite = self.dtype == np.float32
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
         _, num_channels, length = self.shape

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases, refuse_missing
+from raspitrain.data.checks import bare_name
 from raspitrain.data.npy_file import check_folder, open_file, user_path
 from raspitrain.data.rows import read_rows
 from raspitrain.errors import InputError
@@ -16,6 +17,7 @@ from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
 
+ENDING = re.compile(r"_(TRAIN|TEST)$", re.IGNORECASE)
 ROW_FILES = {".tsv": 0, ".txt": 0, ".arff": -1}  # one case a row, and where its label is
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20
@@ -82,9 +84,21 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
 
     part = None
     if len(files) == 2:
+        _check_names(files, labels[: len(series) - len(read)], its_labels)
         part = np.full(len(series), 2, dtype=np.int8)
         part[: len(series) - len(read)] = 0
     return make_cases(signals, np.array(labels), source=name, missing="error", part=part)
+
+
+def _check_names(files: Sequence[Path], train: Sequence[str], test: Sequence[str]) -> None:
+    """Refuse classes that the two files write in two ways."""
+    known = {bare_name(label): label for label in train}
+    for label in sorted(set(test) - set(train)):
+        if (other := known.get(bare_name(label))) is not None:
+            raise InputError(
+                f"{files[1]} has the class '{label}' and {files[0]} the class '{other}', which "
+                "differ only in case, blanks or the form of a number; write them alike."
+            )
 
 
 def _check_fits(
@@ -133,11 +147,13 @@ def _index(folder: Path) -> dict[str, list[Path]]:
     sets: dict[str, list[Path]] = {}
     for suffix in (".ts", *ROW_FILES):
         new: dict[str, list[Path]] = {}
-        ends = ("",) if suffix == ".ts" else ("_TRAIN", "_TEST")
-        found = [f for end in ends for f in folder.glob(f"*{end}{suffix}")]
-        found += [f for end in ends for f in folder.glob(f"*/*{end}{suffix}")]
-        for file in sorted(found, reverse=True):  # TRAIN sorts after TEST
-            name = file.stem.removesuffix("_TRAIN").removesuffix("_TEST")
+        found = [
+            file
+            for file in (*folder.glob("*"), *folder.glob("*/*"))
+            if file.suffix.lower() == suffix and (suffix == ".ts" or ENDING.search(file.stem))
+        ]
+        for file in sorted(found, key=lambda file: str(file).upper(), reverse=True):
+            name = ENDING.sub("", file.stem)  # TRAIN sorts after TEST
             new.setdefault(name, []).append(file)
         sets = new | sets
     return dict(sorted(sets.items()))
@@ -145,9 +161,9 @@ def _index(folder: Path) -> dict[str, list[Path]]:
 
 def _read_file(file: Path) -> tuple[list[np.ndarray], list[str]]:
     """Return the cases of a file, each float64 (C, its own length), and their labels."""
-    if file.suffix == ".ts":
+    if file.suffix.lower() == ".ts":
         return _read_ts(file)
-    values, labels, _, _ = read_rows(file, label_column=ROW_FILES[file.suffix])
+    values, labels, _, _ = read_rows(file, label_column=ROW_FILES[file.suffix.lower()])
     if "" in labels:
         raise InputError(f"{file}: case {labels.index('')} has no label; give every case a class.")
     # Shorter cases are filled up with NaN.
@@ -160,6 +176,9 @@ def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
     sets = _index(folder)
     if name not in sets and (folder / f"{name}.ts").is_file():
         return [folder / f"{name}.ts"]  # one part by itself: NAME_TEST
+    alike = [other for other in sets if other.casefold() == name.casefold()]
+    if name not in sets and len(alike) == 1:
+        name = alike[0]
     if name not in sets:
         known = carried_names() if carried else list(sets)
         where = (
@@ -170,7 +189,7 @@ def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
         )
         raise InputError(f"dataset.name is '{name}', which {where} ({nearest(name, known)}).")
     files = sets[name]
-    endings = [file.stem.removeprefix(name) for file in files]
+    endings = [file.stem.removeprefix(name).upper() for file in files]
     if endings not in (["_TRAIN", "_TEST"], [""]):
         names = ", ".join(str(file) for file in files)
         raise InputError(

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raspitrain.errors import InputError, printable
+from raspitrain.export.formats import FORMATS
 from raspitrain.results.files import BEST
-from raspitrain.use.model_file import NAME
-
-NAMES = {"raspitrain": NAME, "c": "model.c"}  # of the files, by format
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,17 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--format",
-        choices=tuple(NAMES),
+        choices=tuple(FORMATS),
         default="raspitrain",
-        help="raspitrain (default): model.rpt; c: one C99 source with the weights inside, and a "
-        "header, for a microcontroller or a program of your own",
+        help="; ".join(f"{name}: {form.help}" for name, form in FORMATS.items()),
     )
     parser.add_argument(
-        "--output", type=Path, help="the file; default: model.rpt or model.c in the run's folder"
+        "--output", type=Path, help="the file; default: in the run's folder, by its format"
+    )
+    parser.add_argument(
+        "--allowed-targets",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="with onnx, code of your own that the run's network may call",
     )
     given = parser.parse_args(arguments)
     try:
-        _export(given.run, given.precision, given.format, given.output)
+        _export(given.run, given.precision, given.format, given.output, given.allowed_targets)
     except InputError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -52,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
+def _export(
+    run: Path, precision: str, form: str, output: Path | None, allowed: Sequence[str]
+) -> None:
     from raspitrain.export.compare import compare
     from raspitrain.export.export import as_table, export
     from raspitrain.export.own_data import own_windows
@@ -65,25 +71,38 @@ def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
             f"{run} holds no {BEST}: give the folder of a run that has been evaluated at least "
             "once."
         )
-    trained = trained_from(StoredRun.of_checkpoint(checkpoint))
+    stored = StoredRun.of_checkpoint(checkpoint, allowed_targets=allowed)
+    write_any = FORMATS[form].write_any
+    trained = None if write_any is not None else trained_from(stored)
     folder = run if run.is_dir() else run.parent
-    path = output or folder / NAMES[form]
+    name = FORMATS[form].file
+    path = output or folder / name
     if path.is_dir():
-        path = path / NAMES[form]
-    if form == "c" and path.suffix != ".c":
-        raise InputError(f"--output is {path}, but C needs a name that ends with .c.")
+        path = path / name
+    if form != "raspitrain" and path.suffix != (suffix := Path(name).suffix):
+        raise InputError(
+            f"--output is {path}, but --format {form} needs a name that ends with {suffix}."
+        )
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
+    if write_any is not None or trained is None:
+        if precision == "int8":
+            raise InputError(f"--format {form} is fp32: leave out --precision int8.")
+        assert write_any is not None
+        apart = write_any(path, stored)
+        size = path.stat().st_size / 1e6
+        print(f"{path}: fp32, within {apart:.1g} of torch's probabilities, {size:.2f} MB")
+        return
     try:
-        found = own_windows(trained)
+        windows = own_windows(trained)
     except InputError as error:
         print(f"The run's data cannot be read, so int8 is not tried: {printable(str(error))}")
         comparison = None
     else:
-        comparison = compare(trained, found.signals, found.labels, part=found.part)
-        print(f"{comparison.num_windows} windows of the {found.part} part:")
+        comparison = compare(trained, windows.signals, windows.labels, part=windows.part)
+        print(f"{comparison.num_windows} windows of the {windows.part} part:")
         print(as_table(comparison))
-    chosen, why = export(trained, comparison, precision=precision, path=path, as_c=form == "c")
+    chosen, why = export(trained, comparison, precision=precision, path=path, form=form)
     print(f"{path}: {chosen} ({why}), {path.stat().st_size / 1e6:.2f} MB")
 
 

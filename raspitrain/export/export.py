@@ -1,12 +1,11 @@
-"""Export: choose the precision, write the model as a file or as C, say what that cost."""
+"""Export: choose the precision, write the model in a format of formats.py, say what that cost."""
 
 from pathlib import Path
 
 from raspitrain.export.compare import Comparison, choose_precision
-from raspitrain.export.emit_c import emit_c
+from raspitrain.export.formats import FORMATS
 from raspitrain.export.pack import pack
 from raspitrain.export.trained import Trained
-from raspitrain.export.write import write_model
 
 PRECISIONS = ("auto", "fp32", "int8")
 
@@ -17,14 +16,15 @@ def export(
     *,
     precision: str,
     path: Path,
-    as_c: bool = False,
+    form: str = "raspitrain",
 ) -> tuple[str, str]:
     """Write the model; return the precision that was written, and why.
 
     Parameters
     ----------
     precision : {"auto", "fp32", "int8"}
-    path : of model.rpt, or of the C source with `as_c`
+    path : of the file
+    form : one of FORMATS that packed networks are written in
 
     Raises
     ------
@@ -40,12 +40,11 @@ def export(
         precision=chosen,
         normalise=trained.contract.normalise,
     )
-    if as_c:
-        emit_c(path, network, arrays, trained.contract, trained.answer)
-        return chosen, why
     record = None if comparison is None else comparison.record()
     provenance = trained.provenance | {"precision": {"why": why, "compared": record}}
-    write_model(path, network, arrays, trained.contract, trained.answer, provenance)
+    write = FORMATS[form].write
+    assert write is not None, form
+    write(path, network, arrays, trained.contract, trained.answer, provenance)
     return chosen, why
 
 

@@ -11,15 +11,20 @@ PARTS = ("train", "validation", "test")
 LEVELS = ("0.01", "0.5", "0.99")  # quantiles that are shown
 
 
-def data_section(summary: Mapping[str, Any]) -> Html:
-    """The section of a run's page; empty where the summary says nothing of the data."""
+def data_section(summary: Mapping[str, Any], *, origins: str = "data.csv") -> Html:
+    """The section of a run's page; empty where the summary says nothing of the data.
+
+    Parameters
+    ----------
+    origins : where it stands which recording is which
+    """
     data = summary.get("data")
     if not isinstance(data, dict):
         return Html()
     return join([
         tag("h2", "Data"),
         *(tag("p", warning, class_="note") for warning in texts(data.get("warnings"), 50)),
-        facts(_facts(data)),
+        facts(_facts(data, origins)),
         _classes(data),
         _channels(data),
     ])  # fmt: skip
@@ -31,14 +36,14 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     )
 
 
-def _facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(data: Mapping[str, Any], origins: str) -> list[tuple[str, str]]:
     pairs = []
     num_cases, length, rate = (number(data.get(key)) for key in ("num_cases", "length", "rate_hz"))
     if num_cases is not None and length is not None:
         seconds = f", {length / rate:.3g} s at {rate:g} Hz" if rate else ""
         pairs.append(("cases", f"{num_cases:,.0f} of {length:.0f} samples{seconds}"))
     if (num_recordings := number(data.get("num_recordings"))) is not None:
-        which = "which of them lies in which part: data.csv"
+        which = "in which part each lies: data.csv" if origins == "data.csv" else origins
         pairs.append(("recordings", f"{num_recordings:,.0f}; {which}"))
     share = number(data.get("share_missing"))
     if share is not None:

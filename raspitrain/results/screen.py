@@ -287,6 +287,8 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     for name, (figure, value) in headlines.items():
         if figure.scale != 1:
             table.append((name, figure.words(value)))
+    if summary.get("task") == "train" and "test" not in summary.get("num_cases", ("test",)):
+        table.append((FIGURE["test_accuracy"].headline, "none, as there is no test part"))
     if summary.get("chosen_epoch") is not None:
         chosen = summary.get("chosen_model")
         table.append(("model", f"epoch {summary['chosen_epoch']}{f', {chosen}' if chosen else ''}"))

@@ -25,6 +25,7 @@ KEYS = (
     "steps",
     "batch_size",
     "seed",
+    "init",  # whose weights the run started from, what began anew and what was frozen
     "num_parameters",
     "num_threads",
     "threads",  # how that number was chosen, with figures, and what changed it in the run

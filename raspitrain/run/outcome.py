@@ -31,8 +31,8 @@ from raspitrain.results.log import LogFile
 from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor
-from raspitrain.run.state import Job, constant_channels
-from raspitrain.run.verdict import is_underfitted, warnings_of
+from raspitrain.run.state import RunState, constant_channels
+from raspitrain.run.verdict import ended_underfitted, warnings_of
 from raspitrain.training.answers import answers_of, batch_size_of
 from raspitrain.training.metrics import classification_report
 
@@ -43,7 +43,7 @@ NOT_YET = "not written yet"
 ENDED_WELL = ("completed", "stopped_early")
 
 
-def write_environment(job: Job) -> None:
+def write_environment(job: RunState) -> None:
     """Write environment.json: where the run began, and what was chosen there once it is known."""
     if job.resumed and (job.folder / "environment.json").exists():
         return
@@ -56,7 +56,7 @@ def write_environment(job: Job) -> None:
     write_json(job.folder / "environment.json", job.environment | chosen)
 
 
-def write_table(job: Job) -> None:
+def write_table(job: RunState) -> None:
     """Add the rows to metrics.csv; what a full card does not take is added by a later call."""
     was_missing = "metrics.csv" in job.unwritten
     attempt(job.unwritten, "metrics.csv", job.table.write)
@@ -67,7 +67,7 @@ def write_table(job: Job) -> None:
         )
 
 
-def write_data_table(job: Job) -> None:
+def write_data_table(job: RunState) -> None:
     """Write data.csv: which recording lies in which part."""
     text = data_table(job.prepared.cases, job.prepared.split)
     if text is not None:
@@ -95,7 +95,9 @@ def draw(unwritten: dict[str, Exception], pictures: Mapping[str, Callable[[], ob
             unwritten[name] = error.with_traceback(None)
 
 
-def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) -> dict[str, Any]:
+def finish(
+    job: RunState, monitor: Monitor, log_file: LogFile, *, save_last: bool
+) -> dict[str, Any]:
     """Write checkpoints, summary.json and plots; return the summary.
 
     Until all is written summary.json says what is not: a run that is killed in between is not
@@ -135,7 +137,7 @@ def finish(job: Job, monitor: Monitor, log_file: LogFile, *, save_last: bool) ->
     return summary
 
 
-def _pictures(job: Job) -> dict[str, Callable[[], object]]:
+def _pictures(job: RunState) -> dict[str, Callable[[], object]]:
     """What is made of the figures and the model, by the file's name; the page last, as it shows the
     others."""
     folder = job.folder
@@ -176,7 +178,7 @@ def _pictures(job: Job) -> dict[str, Callable[[], object]]:
     return pictures
 
 
-def _write_misclassified(job: Job) -> None:
+def _write_misclassified(job: RunState) -> None:
     """Write misclassified.csv: which cases of the test part, or else of the validation part, the
     chosen model takes for others."""
     split, cases = job.prepared.split, job.prepared.cases
@@ -201,12 +203,12 @@ def _write_misclassified(job: Job) -> None:
     write_atomic(job.folder / MISCLASSIFIED, evaluated.misclassified().encode())
 
 
-def unwritten_reasons(job: Job) -> dict[str, str]:
+def unwritten_reasons(job: RunState) -> dict[str, str]:
     """Why each result that is not written is not, for summary.json."""
     return {name: reason(error) for name, error in job.unwritten.items()}
 
 
-def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
+def _summary(job: RunState, monitor: Monitor) -> dict[str, Any]:
     prepared, cfg = job.prepared, job.cfg
     summary: dict[str, Any] = {"test_accuracy": None, "status": job.status, "task": "train"}
     if job.reason is not None:
@@ -238,6 +240,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
         "epochs": prepared.epochs,
         "batch_size": prepared.training.batch_size,
         "seed": cfg.seed,
+        **({} if prepared.init is None else {"init": prepared.init}),
         "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
         "num_threads": torch.get_num_threads(),
         "device": str(prepared.training.device),
@@ -272,7 +275,7 @@ def _summary(job: Job, monitor: Monitor) -> dict[str, Any]:
     return summary
 
 
-def _fold(job: Job) -> dict[str, Any]:
+def _fold(job: RunState) -> dict[str, Any]:
     """Which of the folds was tested on, and whose cases are in it."""
     cases, split = job.prepared.cases, job.cfg.split
     groups: list[str] = []
@@ -282,18 +285,20 @@ def _fold(job: Job) -> dict[str, Any]:
     return {"number": split.fold, "of": split.folds, "groups": groups}
 
 
-def _verdict(job: Job) -> dict[str, Any]:
+def _verdict(job: RunState) -> dict[str, Any]:
     training, row = job.prepared.training, job.table.row(-1)
     labels = training.parts["train"].labels.numpy()
     in_one_step, accuracy = training.in_one_step, row["train_accuracy"]
     assert accuracy is not None
+    test = None if job.best is None else job.best.test_confusion
     return {
-        "underfitted": not in_one_step and is_underfitted(accuracy, labels),
+        "underfitted": not in_one_step and ended_underfitted(accuracy, labels, test),
         "warnings": warnings_of(
             job.cfg,
             row,
             labels,
-            None if job.best is None else job.best.test_confusion,
+            test,
+            kind=job.prepared.normalisation.kind,
             epochs=job.prepared.epochs,
             in_one_step=in_one_step,
         ),

@@ -5,7 +5,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from raspitrain.config.build import build
+from raspitrain.config.build import build, expect
 from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
@@ -30,8 +30,9 @@ from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memo
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.run.memory import Estimate, check_memory
-from raspitrain.run.model_size import make_within
+from raspitrain.run.network import build_model
 from raspitrain.run.observers import Observer
+from raspitrain.run.start import freeze, frozen_record, kept_normalisation, load_start, open_start
 from raspitrain.run.verdict import is_underfitted
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
@@ -41,8 +42,6 @@ from raspitrain.tuning.engine import settle_engine
 from raspitrain.tuning.tune import Tuned, tune
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
-# What a sentence about the size of a network may name.
-WIDTHS = ("width_mult", "width", "growth_rate")
 AUTO_STEPS = 600  # that `min_steps: auto` begins with
 CYCLES = 3  # of the schedule, each twice as long as the one before, that it may come to
 EVALUATIONS = 40  # points on a curve that `eval_every: auto` aims at
@@ -65,6 +64,7 @@ class Prepared:
     eval_every: int
     memory: Estimate
     tracker: Observer | None  # of the user's own
+    init: dict[str, Any] | None  # for summary.json, where the run starts from trained weights
     notes: list[str]  # what was settled, where it is not as one would think
 
     def is_evaluated(self, epoch: int) -> bool:
@@ -100,13 +100,16 @@ def prepare(
     cfg: DictConfig,
     *,
     schedule_epochs: int | None = None,
+    normalisation: Normalisation | None = None,
     data: tuple[Cases, Split] | None = None,
 ) -> Prepared:
     """Build every component that `cfg` names, the data loaded and split.
 
     Parameters
     ----------
-    schedule_epochs : how many epochs the schedule is made for; those of `cfg` if None
+    schedule_epochs : how many epochs the schedule is made for: those of `cfg` if None
+    normalisation : of a run that is resumed: it started from trained weights (init) once already,
+        and kept theirs
     data : in place of those that `cfg` names
     """
     if not is_settled(cfg.hardware):
@@ -116,12 +119,20 @@ def prepare(
     device = choose_device(cfg.hardware.device)
 
     if data is None:
-        cases = _expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
+        cases = expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
         split = split_cases(cases, seed=cfg.seed, **cfg.split)
     else:
         cases, split = data
-    kind, notes = settle_normalisation(cfg, cases, split)
-    normalisation = fit_normalisation(cases.signals, split.train, kind)
+    stored = open_start(cfg.init) if cfg.init is not None and normalisation is None else None
+    notes: list[str] = []
+    if stored is not None:
+        normalisation, notes = kept_normalisation(stored, cases, split)
+    elif normalisation is not None:
+        measured = fit_normalisation(cases.signals, split.train, "channel")
+        normalisation = replace(normalisation, constant=measured.constant)
+    else:
+        kind, notes = settle_normalisation(cfg, cases, split)
+        normalisation = fit_normalisation(cases.signals, split.train, kind)
     num_channels = normalisation.num_channels
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(
@@ -154,15 +165,21 @@ def prepare(
         "length": length,
         "train_labels": parts["train"].labels,
     }
-    model = build_model(cfg, facts).to(device)
+    model = build_model(cfg, facts)
+    start = None
+    if stored is not None:
+        start = load_start(model, stored, cfg, facts, cases)
+        notes = [*start.notes, *notes]
+    frozen = freeze(model, cfg.freeze, cfg, facts)
+    model = model.to(device)
     if has_closed_form(model, num_train):
         epochs = eval_every = 1
-    loss = _expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
+    loss = expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
     if not parameter_groups(model):
         raise InputError(f"model ({cfg.model._target_}) has nothing to train: no parameters.")
     optimizer = _made("optimizer", make_optimizer, parameter_groups(model))
-    _expect("optimizer", optimizer, torch.optim.Optimizer)
+    expect("optimizer", optimizer, torch.optim.Optimizer)
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
     schedule_of = build("schedule", cfg.schedule, allowed)
     takes = inspect.signature(resolve_target("schedule", cfg.schedule._target_, allowed)).parameters
@@ -171,9 +188,9 @@ def prepare(
         if "total_steps" not in takes:
             return None
         schedule = _made("schedule", schedule_of, optimizer, total_steps=epochs * steps_per_epoch)
-        return cast(LRScheduler, _expect("schedule", schedule, LRScheduler))
+        return cast(LRScheduler, expect("schedule", schedule, LRScheduler))
 
-    schedule = make_schedule(schedule_epochs) or _expect(
+    schedule = make_schedule(schedule_epochs) or expect(
         "schedule", _made("schedule", schedule_of, optimizer), LRScheduler
     )
     augment = build("augment", cfg.augment, allowed)
@@ -208,11 +225,12 @@ def prepare(
         batch_size=batch_size,
         generator=torch.Generator().manual_seed(cfg.seed),  # order of cases, augmentation
         device=device,
+        frozen=frozen,
     )
     tracker = None
     if cfg.get("tracker") is not None:
         with same_random_numbers():
-            tracker = _expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
+            tracker = expect("tracker", build("tracker", cfg.tracker, allowed), Observer)
     return Prepared(
         cases=cases,
         split=split,
@@ -227,6 +245,7 @@ def prepare(
         eval_every=eval_every,
         memory=memory,
         tracker=tracker,
+        init=None if start is None else start.record | frozen_record(model, cfg.freeze),
         notes=notes,
     )
 
@@ -282,28 +301,6 @@ def _export_bytes(
     return export_bytes(weights, len(compared), *shape)
 
 
-def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
-    """The network that `cfg` describes, its weights new.
-
-    Parameters
-    ----------
-    facts : num_channels, num_classes, length, and train_labels where there is a training part
-    """
-    allowed = list(cfg.allowed_targets)
-    return make_within(
-        lambda: _expect("model", build("model", cfg.model, allowed, **facts), nn.Module),
-        _name_of_model(cfg),
-        budget_mb=cfg.hardware.memory_budget_mb,
-    )
-
-
-def _name_of_model(cfg: DictConfig) -> str:
-    for key in WIDTHS:
-        if key in cfg.model:
-            return f"model.{key}={cfg.model[key]}"
-    return f"model ({cfg.model._target_})"
-
-
 def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call what a `_partial_` node gave; its complaint is about the node's values."""
     try:
@@ -315,15 +312,6 @@ def _made(key: str, partial: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 def _wrong(sentence: str, error: Exception) -> InputError:
     """What a component's complaint means to the user."""
     return out_of_memory_error() if is_out_of_memory(error) else InputError(sentence)
-
-
-def _expect(key: str, made: Any, kind: type) -> Any:
-    if not isinstance(made, kind):
-        raise InputError(
-            f"{key} must be a {kind.__module__}.{kind.__qualname__}, and its _target_ gives "
-            f"{type(made).__name__}; see conf/{key}/ for examples, _partial_ included."
-        )
-    return made
 
 
 def _try_out(

@@ -25,7 +25,7 @@ from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA
 from raspitrain.run.stored import StoredRun, check_holds_run, unfit
 
 if TYPE_CHECKING:
-    from raspitrain.run.state import Job
+    from raspitrain.run.state import RunState
     from raspitrain.stop import StopSignals
 
 log = logging.getLogger("raspitrain")
@@ -208,7 +208,7 @@ def _restored(
     changed: dict[str, Any],
     started: float,
     stop: "StopSignals",
-) -> "Job":
+) -> "RunState":
     """Build the run anew and put it to where it was."""
     from raspitrain.config.profile import with_profile
     from raspitrain.results.configuration import write_config
@@ -235,7 +235,9 @@ def _restored(
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise unfit(stored.path) from error
     built, profile = with_profile(built)
-    prepared = prepare(built, schedule_epochs=run["schedule_epochs"])
+    kept = None if built.init is None else stored.normalisation
+    prepared = prepare(built, schedule_epochs=run["schedule_epochs"], normalisation=kept)
+    prepared.init = run.get("init")
     prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
@@ -293,7 +295,7 @@ def _tuned_before(
     return dict(tuned, threads=None if "hardware.num_threads" in changed else tuned["threads"])
 
 
-def _compare_data(job: "Job", state: Mapping[str, Any]) -> None:
+def _compare_data(job: "RunState", state: Mapping[str, Any]) -> None:
     """InputError where the data are not those of the checkpoint."""
     import numpy as np
 
@@ -312,7 +314,7 @@ def _compare_data(job: "Job", state: Mapping[str, Any]) -> None:
         )
 
 
-def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
+def _restore_progress(job: "RunState", state: Mapping[str, Any]) -> None:
     from raspitrain.results.checkpoint import load_checkpoint
     from raspitrain.run.state import restore_confusion
     from raspitrain.training.training import Evaluation
@@ -340,7 +342,7 @@ def _restore_progress(job: "Job", state: Mapping[str, Any]) -> None:
             job.notes.append(f"no weights of the best model until the next evaluation: {error}")
 
 
-def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]) -> list[str]:
+def _differences(job: "RunState", made_by: dict[str, Any], changed: Mapping[str, Any]) -> list[str]:
     """Why what follows may differ in the last bits from the run left alone."""
     from raspitrain.run.arithmetic import differences
 
@@ -354,7 +356,7 @@ def _differences(job: "Job", made_by: dict[str, Any], changed: Mapping[str, Any]
     return reasons
 
 
-def _say_longer(job: "Job", before: int) -> None:
+def _say_longer(job: "RunState", before: int) -> None:
     """What becomes of a schedule that was made for fewer epochs."""
     schedule, optimizer = job.prepared.training.schedule, job.prepared.training.optimizer
     from torch.optim.lr_scheduler import LambdaLR

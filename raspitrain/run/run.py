@@ -32,7 +32,7 @@ from raspitrain.run.outcome import (
     write_table,
 )
 from raspitrain.run.prepare import prepare, tune_prepared
-from raspitrain.run.state import Checkpoints, Job, make_job
+from raspitrain.run.state import Checkpoints, RunState, make_job
 from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError, Step
@@ -98,7 +98,7 @@ def run(
                 release_claim(folder)
 
 
-def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
+def _write_beginning(job: RunState, overrides: Sequence[str]) -> None:
     """What was asked for and where; nothing is left if that cannot be written."""
     folder = job.folder
     with all_or_nothing(folder, ("config.yaml", "overrides.yaml", "environment.json", LAST)):
@@ -112,7 +112,7 @@ def _write_beginning(job: Job, overrides: Sequence[str]) -> None:
         _note_little_room(job)
 
 
-def _note_little_room(job: Job) -> None:
+def _note_little_room(job: RunState) -> None:
     """The first checkpoint is the smallest: weights alone, no optimizer's state, nothing best."""
     needed = COPIES * job.keeper.last_bytes
     free = shutil.disk_usage(job.folder).free
@@ -123,7 +123,7 @@ def _note_little_room(job: Job) -> None:
         )
 
 
-def carry_on(job: Job, stop: StopSignals, *, show: bool = True) -> dict[str, Any]:
+def carry_on(job: RunState, stop: StopSignals, *, show: bool = True) -> dict[str, Any]:
     """Train from where the job stands to its end; write and show what came of it."""
     prepared = job.prepared
     observers: tuple[Observer, ...] = ()
@@ -199,7 +199,7 @@ def _what_happened(error: BaseException) -> tuple[str, str]:
 
 
 def _observers(
-    job: Job, screen: Screen, stop: StopSignals, monitor: Monitor
+    job: RunState, screen: Screen, stop: StopSignals, monitor: Monitor
 ) -> tuple[Observer, ...]:
     """Who is told of a step and of an evaluation, in this order."""
     assert job.tuned is not None
@@ -224,7 +224,7 @@ def _observers(
     )
 
 
-def _train(job: Job, observers: Sequence[Observer], stop: StopSignals, screen: Screen) -> None:
+def _train(job: RunState, observers: Sequence[Observer], stop: StopSignals, screen: Screen) -> None:
     prepared = job.prepared
     assert job.tuned is not None
     config = OmegaConf.to_container(job.cfg, resolve=True)

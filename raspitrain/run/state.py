@@ -26,7 +26,7 @@ from raspitrain.tuning.tune import Tuned
 
 
 @dataclass
-class Job:
+class RunState:
     """A run under way: what it is made of, and what it has shown so far.
 
     Attributes
@@ -98,7 +98,7 @@ class Job:
 class Checkpoints(Observer):
     """Writes one where one is due; after an evaluation rather than before, to hold its row."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: RunState) -> None:
         self.job = job
         self.keeper, self.training = job.keeper, job.prepared.training
 
@@ -121,7 +121,7 @@ class Checkpoints(Observer):
 
 def make_job(
     prepared: Prepared, cfg: DictConfig, profile: Profile, folder: Path, started: float
-) -> Job:
+) -> RunState:
     """A run that has shown nothing yet."""
     keeper = Keeper(
         folder,
@@ -129,7 +129,7 @@ def make_job(
         epochs=cfg.checkpoint_epochs,
         share=cfg.checkpoint_share,
     )
-    return Job(
+    return RunState(
         prepared,
         cfg,
         profile,
@@ -171,7 +171,7 @@ def _is_better(row: dict[str, Any], best: dict[str, Any]) -> bool:
     )
 
 
-def _last_state(job: Job) -> dict[str, Any]:
+def _last_state(job: RunState) -> dict[str, Any]:
     """All that the run is, between two steps."""
     prepared, best = job.prepared, job.best
     training = prepared.training.state()
@@ -186,6 +186,7 @@ def _last_state(job: Job) -> dict[str, Any]:
         "training": training,
         "run": {
             "data": job.data,
+            "init": prepared.init,
             "made_by": job.made_by,
             "epochs": prepared.epochs,
             "schedule_epochs": prepared.schedule_epochs,
@@ -203,7 +204,7 @@ def _last_state(job: Job) -> dict[str, Any]:
     }
 
 
-def _best_state(job: Job) -> dict[str, Any] | None:
+def _best_state(job: RunState) -> dict[str, Any] | None:
     """The model of the best evaluation, and what using it takes."""
     if job.best is None or job.best_weights is None:
         return None
@@ -217,7 +218,7 @@ def _best_state(job: Job) -> dict[str, Any] | None:
     }
 
 
-def _model_state(job: Job) -> dict[str, Any]:
+def _model_state(job: RunState) -> dict[str, Any]:
     prepared = job.prepared
     return {
         "class_names": prepared.cases.class_names,
@@ -240,7 +241,7 @@ def _normalise_state(normalisation: Normalisation) -> dict[str, Any]:
     return {"kind": normalisation.kind, **figures}
 
 
-def _best_model_state(job: Job) -> dict[str, Tensor] | str | None:
+def _best_model_state(job: RunState) -> dict[str, Tensor] | str | None:
     """The best weights; "model" where they are the live ones, None where best.pt will do, as the
     next evaluation is the best whatever it shows. A card wears by writing."""
     if job.best is None or job.best_weights is None:

@@ -161,7 +161,7 @@ class StoredRun:
         InputError
             Its code is not allowed, or the weights are those of another network.
         """
-        from raspitrain.run.prepare import build_model
+        from raspitrain.run.network import build_model
         from raspitrain.training.randomness import same_random_numbers
 
         cfg = self.config.copy()

@@ -108,6 +108,7 @@ class Training:
     model, loss : on `device`
     schedule : stepped once a step
     augment : None for none
+    frozen : batch normalisations that stay as they are
     generator : the source of shuffling and augmentation
     position : kept up to date, so that a hook may end the training by an exception at any step
         and `evaluations` resumes from there later
@@ -124,6 +125,7 @@ class Training:
     generator: torch.Generator
     device: torch.device
     position: Position = field(default_factory=Position)
+    frozen: Sequence[nn.Module] = ()
 
     @property
     def in_one_step(self) -> bool:
@@ -185,6 +187,8 @@ class Training:
         """
         position, train, device = self.position, self.parts["train"], self.device
         self.model.train()
+        for module in self.frozen:
+            module.eval()
         batches = self._batches()
         began = time.perf_counter()
         for indices in batches[position.step_in_epoch :]:

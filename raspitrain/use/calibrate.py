@@ -29,6 +29,7 @@ from raspitrain.use.recording import (
     open_recording,
 )
 from raspitrain.use.rewrite import write_with_events
+from raspitrain.use.signature import SUFFIX
 from raspitrain.use.truth import ClassTruth, Track
 
 LEAST_STRETCHES = 3  # of a class, to speak of what is missed
@@ -137,6 +138,8 @@ def _calibrate(given: argparse.Namespace) -> None:
     write_atomic(f"{stem}.det.svg", as_picture(points, budget).encode())
     write_with_events(model.path, output, _events(found, settings, hop, given, tracks))
     print(f"{output}: stream takes these thresholds by itself; {stem}.det.csv, {stem}.det.svg")
+    if os.path.exists(output + SUFFIX):
+        print(f"{output}{SUFFIX} is of the model before: sign it again (raspitrain sign)")
     folder = os.path.dirname(output) or "."
     if os.path.exists(os.path.join(folder, "report.html")):
         print(f"On the run's page: raspitrain report {folder}")
@@ -312,7 +315,8 @@ def _refuse_what_cannot_be_shown(found: list[Chosen], budget: float, confidence:
         raise InputError(
             f"even at a threshold of {THRESHOLDS[0]:g} there are too many false alarms to promise "
             f"{budget:g} an hour: {told}; average more windows (--average), train with recordings "
-            f"of what is taken for it, or ask for --false-alarms-per-hour {_up(least):g}."
+            f"of what is taken for it, leave it out (--background), or ask for "
+            f"--false-alarms-per-hour {_up(least):g}."
         )
 
 

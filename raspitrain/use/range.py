@@ -11,6 +11,8 @@ LIKELY = (
     (1 / 9.80665, "g where m/s² was learnt"),
     (57.29578, "degrees where radians were learnt"),
     (1 / 57.29578, "radians where degrees were learnt"),
+    (32768.0, "integers of a converter where parts of full scale were learnt"),
+    (1 / 32768, "parts of full scale where integers of a converter were learnt"),
     (1000.0, "a unit a thousand times as small as the one that was learnt, as mV for V"),
     (1e-3, "a unit a thousand times as large as the one that was learnt, as V for mV"),
 )

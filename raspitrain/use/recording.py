@@ -4,6 +4,7 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, TextIO
 
@@ -172,14 +173,15 @@ def _read_other(
     """A file that is not text, by the readers of training, for which numpy is needed."""
     from pathlib import Path
 
-    try:
-        from raspitrain.data.formats import read_recording_file
+    try:  # by name: it is no part of what a board gets that only uses models
+        formats: Any = import_module("raspitrain.data.formats")
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{path}: reading it needs {error.name} (pip install {error.name}); CSV needs none."
+            f"{path}: reading it needs {error.name}, which comes with what training needs; CSV "
+            "needs none of it."
         ) from error
     asked = () if label_column is None else (label_column,)
-    table = read_recording_file(Path(path), as_text=asked)
+    table = formats.read_recording_file(Path(path), as_text=asked)
     columns = Columns(model, table.names, path, label_column=label_column, time_column=time_column)
     recording = Recording(path, len(model.channels))
     recording.channels = [_floats(table.columns[place], path) for place in columns.places]

@@ -132,6 +132,7 @@ class Device:
 
     def _set_up(self, descriptor: int) -> None:
         """Raw bytes, eight bits, at the speed; what has piled up before is dropped."""
+        import fcntl
         import termios
 
         try:
@@ -147,6 +148,8 @@ class Device:
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
             termios.tcsetattr(descriptor, termios.TCSANOW, modes)
             termios.tcflush(descriptor, termios.TCIFLUSH)
+            # Two readers of one line would each get parts of it.
+            fcntl.ioctl(descriptor, termios.TIOCEXCL)
         except termios.error as error:
             raise OSError(*error.args) from error
 

@@ -18,6 +18,7 @@ from raspitrain.use.keep import BELOW, MOST, Keeper
 from raspitrain.use.lines import Lines
 from raspitrain.use.model import Model, load
 from raspitrain.use.notify import notify
+from raspitrain.use.raw import FORMATS, Frames
 from raspitrain.use.sources import Source, open_source, wait_for
 from raspitrain.use.watch import Record, Watcher
 
@@ -57,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "JSON out. Needs neither torch nor numpy.",
     )
     parser.add_argument("model", help="model.rpt, or the folder of a run")
+    parser.add_argument(
+        "--require-signature", metavar="FILE", help="ssh-keygen's file of allowed signers"
+    )
     source = parser.add_argument_group("samples")
     source.add_argument(
         "--source",
@@ -65,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         "udp:PORT, or udp:HOST:PORT to be reached from elsewhere",
     )
     source.add_argument("--baud", type=int, default=BAUD, help=f"of a device; default {BAUD}")
+    source.add_argument(
+        "--raw", choices=tuple(FORMATS),
+        help="of a pipe or file: bytes in place of lines, channels one after another, as arecord "
+        "-t raw writes them; parts of full scale, as of a WAV",
+    )  # fmt: skip
     source.add_argument("--rate", type=float, help="samples a second, where no stamps say so")
     source.add_argument("--time-column", help="column of time, by name or number (0: the first)")
     source.add_argument("--hop", help="from a window to the next: samples, or a time as 0.5s")
@@ -105,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
-    model = load(given.model)
+    model = load(given.model, allowed_signers=given.require_signature)
     if given.rate is not None and not 0 < given.rate < 1e9:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
     if given.rate is not None and model.rate is not None:
@@ -133,6 +142,8 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
     with ExitStack() as stack:
         source = open_source(given.source, given.baud, wait)
         stack.callback(source.close)
+        if given.raw is not None and source.live:
+            raise InputError(f"--raw is for a pipe or a file, and --source is {source.name}.")
         watcher = Watcher(
             model, settings, source=source.name, hop=hop, rate=given.rate, live=source.live,
             tell=tell, time_column=given.time_column, all_windows=given.scores, keeper=keeper,
@@ -143,11 +154,19 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
             server = Server(given.http, watcher)
             stack.callback(server.close)
         say(_beginning(model, settings, source, hop, rate))
+        if hop > model.length:
+            say(f"warning: of {hop} samples only {model.length} are looked at, as --hop has it")
         if server is not None:
             say(f"{server.address}/latest, /events, /metrics")
         notify("READY=1")
         try:
-            _run(source, watcher)
+            if given.raw is None:
+                _run(source, watcher)
+            else:
+                _run_raw(source, watcher, Frames(given.raw, len(model.channels)))
+        except InputError:
+            sys.stdout.flush()
+            raise
         except Stopped:
             watcher.finish("stopped")
             sys.stdout.flush()
@@ -183,10 +202,8 @@ def _run(source: Source, watcher: Watcher) -> None:
         elif kind == "end":
             for line in lines.end():
                 watcher.line(line, lines.number)
-            try:
-                watcher.finish("end")
-            finally:
-                sys.stdout.flush()
+            watcher.finish("end")
+            sys.stdout.flush()
             return
         elif kind in ("unplugged", "back", "lost", "stranger"):
             if kind != "stranger":
@@ -196,6 +213,21 @@ def _run(source: Source, watcher: Watcher) -> None:
         if now - answered >= 1.0:
             answered = now
             notify("WATCHDOG=1")
+
+
+def _run_raw(source: Source, watcher: Watcher, frames: Frames) -> None:
+    """The same of bytes."""
+    watcher.begin_raw()
+    kind = ""
+    while kind != "end":
+        kind, chunk = source.read(QUIET)
+        for sample in frames.feed(chunk):
+            watcher.take(sample)
+        watcher.arrived(time.monotonic())
+        if kind == "end":
+            watcher.finish("end")
+        sys.stdout.flush()
+        notify("WATCHDOG=1")
 
 
 def _beginning(

@@ -98,6 +98,8 @@ def _decisions(
             answer = model.predict(recording.window(start, model.length))
         except InputError:
             mean.clear()  # left out, as in a stream
+            yield run
+            run = []
             continue
         scores = mean.feed(list(answer.probabilities.values()))
         if scores is not None:

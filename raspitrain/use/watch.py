@@ -152,7 +152,7 @@ class Watcher:
             self._bad(number, str(error))
             return
         self._bad_in_a_row = 0
-        self._take(sample, stamp)
+        self.take(sample, stamp)
 
     @staticmethod
     def _is_header(columns: Columns, cells: list[str]) -> bool:
@@ -164,12 +164,8 @@ class Watcher:
         try:
             cells = split_line(text, separator)
             columns = Columns(self.model, cells, self.source, time_column=self._time_column)
-            unsaid = columns.time is None and self._given_rate is None and not self.live
-            if unsaid and self.model.rate is not None:
-                raise InputError(
-                    f"{self.source} has no time column, and the model was trained at "
-                    f"{self.model.rate:g} Hz: say the samples a second with --rate."
-                )
+            if columns.time is None:
+                self._check_that_rate_is_said()
         except (LineError, InputError) as error:
             # A device tells of itself when it starts, and its first line may be cut.
             if not self.live:
@@ -187,6 +183,13 @@ class Watcher:
         if not columns.named:
             self.line(text, number)
 
+    def _check_that_rate_is_said(self) -> None:
+        if self.model.rate is not None and self._given_rate is None and not self.live:
+            raise InputError(
+                f"{self.source} has no time column, and the model was trained at "
+                f"{self.model.rate:g} Hz: say the samples a second with --rate."
+            )
+
     def _new_clock(self, columns: Columns) -> Clock | None:
         return None if columns.time is None else Clock(columns.ticks, self.rate)
 
@@ -203,11 +206,22 @@ class Watcher:
                 self._bad_in_a_row = 0
             return
         # A sample was there: the model's policy for what is missing decides.
-        self._take([math.nan] * len(self.model.channels), math.nan)
+        self.take([math.nan] * len(self.model.channels), math.nan)
 
     # ------------------------------------------------------------ samples
 
-    def _take(self, sample: list[float], stamp: float) -> None:
+    def begin_raw(self) -> None:
+        """Say that samples come by `take` and not in lines.
+
+        Raises
+        ------
+        InputError
+            Nothing says at which rate.
+        """
+        self._check_that_rate_is_said()
+
+    def take(self, sample: list[float], stamp: float = math.nan) -> None:
+        """Take a sample (C,) of the model's channels, and what its column of time says."""
         clock = self._clock
         if clock is not None:
             before, said = self._stamp, clock.tell(stamp)
@@ -265,6 +279,7 @@ class Watcher:
         try:
             answer = windows.predict()
         except InputError as error:
+            self._end_events("missing")
             self._average.clear()
             self._report("missing", why=str(error))
             return
@@ -400,7 +415,7 @@ class Watcher:
         if reason != "end":
             return
         counts = self.counts
-        if self._columns is None and not counts["bad_line"]:
+        if not counts["samples"] and self._columns is None and not counts["bad_line"]:
             raise InputError(f"{self.source} is empty.")
         if counts["withheld"] and not counts["windows"]:
             measured = self._clock.rate if self._clock is not None else self._arrivals.rate

@@ -115,6 +115,25 @@ for processor in cortex-a72 cortex-a53; do
         board python -m raspitrain $small epochs=1 hydra.run.dir=outputs/$processor
 done
 
+say "A model at work, with neither torch nor numpy"
+use='set -e
+    /usr/bin/python3 -c "import math
+print(\"channel_0,channel_1,channel_2\")
+for k in range(400): print(math.sin(k / 5), math.cos(k / 7), math.sin(k / 3), sep=\",\")" \
+        >outputs/signal.csv
+    for command in "import torch" "import numpy"; do ! /usr/bin/python3 -c "$command" 2>&1; done
+    /usr/bin/python3 -m raspitrain predict outputs/large outputs/signal.csv \
+        --hop 16 --format ndjson >outputs/predict
+    /usr/bin/python3 -m raspitrain stream outputs/large --hop 16 --scores \
+        <outputs/signal.csv >outputs/stream.$0
+    [ $(grep -c "\"event\": \"window\"" outputs/stream.$0) = $(wc -l <outputs/predict) ]
+    cmp outputs/stream.cortex-a76 outputs/stream.$0
+    /usr/bin/python3 -m raspitrain check outputs/large'
+for processor in cortex-a76 cortex-a72 cortex-a53; do
+    A76_BOARD=$processor check "predict, stream and check on a $processor" \
+        board sh -c "$use" $processor
+done
+
 say "Done"
 if [ ${#failed[@]} -gt 0 ]; then
     printf 'did not work: %s\n' "${failed[@]}"

@@ -1,0 +1,103 @@
+"""How fast a folder of CSV recordings becomes a data set, the first time and again from the cache.
+
+    python -m benchmarks.read_csv                     # a minute; 100 MB, written for the while
+    python -m benchmarks.read_csv --recordings 200 --mb 2000 --folder /mnt/usb
+
+Each way in a fresh process, the ways take turns: by Python alone, by our C, and from the cache.
+MB are those of the CSV; a second is one of the processor (what the process used), so that a busy
+neighbour counts less; memory is the most that the process held above what importing takes.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.turns import describe_machine
+
+ROOT = Path(__file__).parents[1]
+WAYS = ("python", "c", "cache")
+CHILD = """
+import json, resource, sys, time
+from pathlib import Path
+from omegaconf import OmegaConf
+from raspitrain.data import csv_file
+from raspitrain.data.recordings import recordings
+folder, way = sys.argv[1:]
+if way == "python":
+    csv_file.LEAST_FOR_C = 1 << 62
+else:
+    csv_file.csv_rows.library()
+given = OmegaConf.to_container(OmegaConf.load("conf/dataset/recordings.yaml"))
+given = {k: v for k, v in given.items() if k not in ("_target_", "normalise")}
+given |= {"path": folder, "cache_gb": 100 if way == "cache" else 0}
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+held, start = peak(), time.process_time()
+cases = recordings(**given)
+seconds = time.process_time() - start
+print(json.dumps({"seconds": seconds, "mb": peak() - held, "windows": len(cases.labels)}))
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--recordings", type=int, default=20)
+    parser.add_argument("--mb", type=float, default=100, help="of all of them together")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--folder", help="where they lie for the while; see also TMPDIR")
+    given = parser.parse_args(arguments)
+    print(describe_machine())
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        size = write(Path(folder, "data"), given.recordings, given.mb) / 1e6
+        cache = {"XDG_CACHE_HOME": str(Path(folder, "cache"))}
+        if "cache" in given.ways:
+            run(folder, "cache", cache)  # is filled
+        figures: dict[str, list[dict[str, float]]] = {way: [] for way in given.ways}
+        for _ in range(given.rounds):
+            for way in given.ways:
+                figures[way].append(run(folder, way, cache))
+    print(f"{given.recordings} recordings, {size:.0f} MB\n")
+    print("| read | s | MB/s | memory, MB |\n|---|---|---|---|")
+    for way, own in figures.items():
+        seconds = statistics.median(each["seconds"] for each in own)
+        memory = max(each["mb"] for each in own)
+        print(f"| {way} | {seconds:.2f} | {size / seconds:.0f} | {memory:.0f} |")
+    return 0
+
+
+def write(folder: Path, count: int, mb: float) -> int:
+    """Time and six channels with six decimals, 50 Hz, two classes; returns the bytes."""
+    size = 0
+    rows = int(1e6 * mb / count / 66)
+    for number in range(count):
+        dice = np.random.default_rng(number)
+        table = np.column_stack([np.arange(rows) / 50, dice.standard_normal((rows, 6)) * 9.81])
+        path = folder / ("walk", "run")[number % 2] / f"{number:04d}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        form = ["%.3f", *["%.6f"] * 6]
+        names = "time,ax,ay,az,gx,gy,gz"
+        np.savetxt(path, table, form, delimiter=",", header=names, comments="")
+        size += path.stat().st_size
+        os.utime(path, (1e9, 1e9))  # as if written long ago: what is new is not kept
+    return size
+
+
+def run(folder: str, way: str, cache: dict[str, str]) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(Path(folder, "data")), way],
+        env=os.environ | cache, cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

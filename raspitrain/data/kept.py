@@ -1,0 +1,223 @@
+"""Recordings that have been read once, kept as numbers: read again in a tenth of the time, from
+files that are mapped and take no memory of their own.
+
+A file is known by its path, size and times, the settings it was read with, and the code that read
+it. What is kept is synced before it gets its name, and checked against its sum before it is used.
+"""
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raspitrain.cache import cache_folder, lock_cache, make_private
+from raspitrain.data.channels import Asked, SensorFile
+from raspitrain.data.columns import Facts
+from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.formats import READERS
+from raspitrain.results.atomic import atomic_path, sweep_partial
+
+log = logging.getLogger(__name__)
+
+LEAST_BYTES = 1 << 18  # of a file; smaller ones are read as fast
+TOO_YOUNG = 5.0  # seconds: what was just written may change again within one tick of its clock
+MAGIC = b"raspitrain recording 1\n"
+ALIGNED = 64
+
+
+class Kept:
+    """The kept recordings, within `most_bytes` on the card; 0 for none.
+
+    Those of the data set being read are not given up for one another: what goes over the limit is
+    held in memory.
+    """
+
+    def __init__(self, most_bytes: float) -> None:
+        self._left: float | None = None  # to be measured
+        self._most = most_bytes
+        self._used: set[Path] = set()
+
+    def find(self, path: Path, asked: Asked) -> SensorFile | None:
+        """The file as `keep` left it; None if it is not there or not what was written."""
+        place = self._place(path, asked)
+        if place is None:
+            return None
+        try:
+            file = _load(place, path)
+            os.utime(place)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+            return None
+        self._used.add(place)
+        return file
+
+    def keep(self, path: Path, asked: Asked, file: SensorFile) -> SensorFile:
+        """Keep a file that has been read; returns it as it will be found, or as it was given where
+        it cannot be kept."""
+        place = self._place(path, asked)
+        if place is None:
+            return file
+        try:
+            if time.time() - path.stat().st_mtime < TOO_YOUNG:
+                return file
+            parts = _parts(file)
+            if not self._has_room(sum(map(len, parts))):
+                return file
+            with atomic_path(place) as partial, open(partial, "wb") as out:
+                out.writelines(parts)
+            self._used.add(place)
+            return _load(place, path)
+        except (OSError, ValueError) as error:
+            log.warning("Recordings are not kept for the next run: %s", error)
+            self._most = 0
+            return file
+
+    def _place(self, path: Path, asked: Asked) -> Path | None:
+        if not self._most or path.suffix.lower() in READERS:
+            return None
+        try:
+            status = path.stat()
+            if status.st_size < LEAST_BYTES:
+                return None
+            key = [
+                os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino,
+                asked.label_column, asked.group_column, asked.skip_lines, _code(),
+            ]  # fmt: skip
+            make_private(cache_folder())
+            folder = make_private(cache_folder() / "recordings")
+        except OSError:
+            return None
+        return folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.rec"
+
+    def _has_room(self, size: int) -> bool:
+        """Whether `size` more bytes fit, once older ones that are not in use are given up."""
+        folder = cache_folder() / "recordings"
+        if self._left is None:
+            with lock_cache(cache_folder()):
+                sweep_partial(folder)
+            self._left = self._most - sum(place.stat().st_size for place in folder.glob("*.rec"))
+        if self._left < size:
+            others = [place for place in folder.glob("*.rec") if place not in self._used]
+            for place in sorted(others, key=lambda place: place.stat().st_mtime):
+                self._left += place.stat().st_size
+                place.unlink()
+                if self._left >= size:
+                    break
+        if self._left < size:
+            return False
+        self._left -= size
+        return True
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of the code that reads."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.[cp]*")):
+        if source.is_file():
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _parts(file: SensorFile) -> list[bytes]:
+    """Head and arrays: those of float32 first, row behind row, to be mapped as one array."""
+    columns = file.table.columns
+    order = sorted(range(len(columns)), key=lambda k: columns[k].values.dtype != np.float32)
+    arrays = [np.ascontiguousarray(columns[k].values) for k in order]
+    entries = [
+        {
+            "name": column.name, "unit": column.unit, "kind": column.kind,
+            "words": column.words, "wrong": column.wrong, "facts": asdict(file.facts[k]),
+            "dtype": column.values.dtype.str, "digest": file.digests[k].hex(),
+        }
+        for k, column in enumerate(columns)
+    ]  # fmt: skip
+    table = file.table
+    body: list[bytes] = []
+    total, summed = 0, 0
+    for array in arrays:
+        # float32 follows float32 without a gap; what is wider begins at its own alignment.
+        gap = -total % array.dtype.itemsize
+        for part in (b"\0" * gap, array.tobytes()):
+            body.append(part)
+            total += len(part)
+            summed = zlib.crc32(part, summed)
+    head = {
+        "columns": entries, "order": order, "named": table.named, "breaks": table.breaks,
+        "notes": table.notes, "rate": table.rate, "label": file.label, "group": file.group,
+        "rows": table.num_rows, "bytes": total, "crc32": summed,
+    }  # fmt: skip
+    text = json.dumps(head).encode()
+    lead = MAGIC + f"{len(text):12d} {zlib.crc32(text):10d}\n".encode()
+    padding = b" " * (-(len(lead) + len(text)) % ALIGNED)
+    return [lead, text, padding, *body]
+
+
+def _load(place: Path, path: Path) -> SensorFile:
+    """ValueError and the like if it is not, to the byte, what was written."""
+    content = np.memmap(place, dtype=np.uint8, mode="c")
+    lead = len(MAGIC) + 24
+    if bytes(content[: len(MAGIC)]) != MAGIC:
+        raise ValueError
+    size, summed = map(int, bytes(content[len(MAGIC) : lead]).split())
+    text = bytes(content[lead : lead + size])
+    if zlib.crc32(text) != summed:
+        raise ValueError
+    head = json.loads(text)
+    start = lead + size + -(lead + size) % ALIGNED
+    if len(content) != start + head["bytes"] or zlib.crc32(content[start:].data) != head["crc32"]:
+        raise ValueError
+    columns: list[Column | None] = [None] * len(head["columns"])
+    at = start
+    for k in head["order"]:
+        entry = head["columns"][k]
+        dtype = np.dtype(entry["dtype"])
+        at += -(at - start) % dtype.itemsize
+        values = content[at : at + head["rows"] * dtype.itemsize].view(dtype)
+        at += values.nbytes
+        columns[k] = _column(entry, values)
+    table = Table(
+        path,
+        [column for column in columns if column is not None],
+        head["named"],
+        [(row, line) for row, line in head["breaks"]],
+        head["notes"],
+        head["rate"],
+    )
+    facts = [_facts(entry["facts"]) for entry in head["columns"]]
+    digests = [bytes.fromhex(entry["digest"]) for entry in head["columns"]]
+    return SensorFile(table, facts, head["label"], head["group"], digests)
+
+
+def _column(entry: Mapping[str, Any], values: np.ndarray) -> Column:
+    wrong = entry["wrong"] and tuple(entry["wrong"])
+    return Column(entry["name"], entry["unit"], entry["kind"], values, tuple(entry["words"]), wrong)
+
+
+def _facts(held: Mapping[str, Any]) -> Facts:
+    return Facts(**{**held, "values": tuple(held["values"])})
+
+
+def rows_as_one(rows: list[np.ndarray]) -> np.ndarray:
+    """(C, T): a view where the rows follow one another in one mapped file, else a copy."""
+    first = rows[0]
+    mapped = getattr(first, "_mmap", None)
+    alike = mapped is not None and all(
+        getattr(row, "_mmap", None) is mapped
+        and row.dtype == first.dtype
+        and row.ctypes.data == first.ctypes.data + k * first.nbytes
+        for k, row in enumerate(rows)
+    )
+    if not alike:
+        return np.stack(rows)
+    return np.lib.stride_tricks.as_strided(
+        first, (len(rows), len(first)), (first.nbytes, first.itemsize)
+    )
