@@ -41,7 +41,7 @@ from raspitrain.use.model_file import MAGIC
 DATA = "data"  # the folder of the arrays, in the run's own
 # What a configuration has for the command alone.
 NOT_HERE = ("experiment", "launcher", "resume", "sweep", "sweep_name", "task", "throughput")
-OF_THE_DATA = ("dataset.missing", "dataset.leave_out", "dataset.channels")
+OF_THE_DATA = tuple(f"dataset.{k}" for k in ("missing", "leave_out", "channels", "normalise"))
 
 
 class Model:
@@ -113,7 +113,7 @@ class Model:
         Parameters
         ----------
         path : NAME.rpt for a model file, which is used without torch, on a board or in a program
-            (MobileNetV3 only); NAME.pt for a checkpoint, of any network
+            (MobileNetV3 only); NAME.pt for a checkpoint and NAME.onnx for ONNX, of any network
 
         Raises
         ------
@@ -122,8 +122,11 @@ class Model:
             will not take the file.
         """
         path = Path(path).expanduser()
-        if path.suffix not in (".rpt", ".pt"):
-            raise InputError(f"{path} must end with .rpt for a model file or .pt for a checkpoint.")
+        if path.suffix not in (".rpt", ".pt", ".onnx"):
+            raise InputError(
+                f"{path} must end with .rpt for a model file, .pt for a checkpoint or .onnx for "
+                "ONNX."
+            )
         try:
             self._save(path)
         except OSError as error:
@@ -160,6 +163,11 @@ class _Network(Model):
         return softmax(logits_of(self._network, self._normalisation, finite))
 
     def _save(self, path: Path) -> None:
+        if path.suffix == ".onnx":
+            from raspitrain.export.onnx_file import write_onnx
+
+            write_onnx(path, self._stored)
+            return
         exported = self.path.with_name(MODEL)
         if path.suffix == ".pt" or exported.is_file():
             _copy(self.path if path.suffix == ".pt" else exported, path)
@@ -197,8 +205,8 @@ class _File(Model):
         return np.array(found)
 
     def _save(self, path: Path) -> None:
-        if path.suffix == ".pt":
-            raise InputError(f"{path}: of a model file no checkpoint can be made; use .rpt.")
+        if path.suffix != ".rpt":
+            raise InputError(f"{path}: of a model file nothing else can be made; use .rpt.")
         _copy(self.path, path)
 
 

@@ -659,7 +659,7 @@ def test_a_run_that_has_not_learnt_goes_on_by_cycles_and_so_does_its_resumption(
     monkeypatch.setattr("raspitrain.run.prepare.AUTO_STEPS", 4)
     words = (
         *(t for t in TINY if not t.startswith("epochs=")),
-        "dataset=random", "min_epochs=1", "batch_size=14", "eval_every=1", *OFTEN,
+        "dataset=random", "min_steps=auto", "min_epochs=1", "batch_size=14", "eval_every=1", *OFTEN,
     )  # fmt: skip
     summary = run(compose(*words), tmp_path / "whole")
     assert (summary["epochs"], summary["steps"], summary["underfitted"]) == (14, 28, True)
@@ -692,5 +692,6 @@ def test_a_run_that_has_not_learnt_goes_on_by_cycles_and_so_does_its_resumption(
 def test_no_time_is_left_to_go_on(compose, tmp_path, monkeypatch):
     monkeypatch.setattr("raspitrain.run.prepare.AUTO_STEPS", 4)
     words = (*(t for t in TINY if not t.startswith("epochs=")), "dataset=random", "min_epochs=1")
-    summary = run(compose(*words, "batch_size=14", "max_minutes=1e-9"), tmp_path / "run")
+    words = (*words, "min_steps=auto", "batch_size=14", "max_minutes=1e-9")
+    summary = run(compose(*words), tmp_path / "run")
     assert summary["epochs"] == 2

@@ -34,9 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, help="the file; default: in the run's folder, by its format"
     )
+    parser.add_argument(
+        "--allowed-targets",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="with onnx, code of your own that the run's network may call",
+    )
     given = parser.parse_args(arguments)
     try:
-        _export(given.run, given.precision, given.format, given.output)
+        _export(given.run, given.precision, given.format, given.output, given.allowed_targets)
     except InputError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -49,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
+def _export(
+    run: Path, precision: str, form: str, output: Path | None, allowed: Sequence[str]
+) -> None:
     from raspitrain.export.compare import compare
     from raspitrain.export.export import as_table, export
     from raspitrain.export.own_data import own_windows
@@ -62,7 +71,9 @@ def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
             f"{run} holds no {BEST}: give the folder of a run that has been evaluated at least "
             "once."
         )
-    trained = trained_from(StoredRun.of_checkpoint(checkpoint))
+    stored = StoredRun.of_checkpoint(checkpoint, allowed_targets=allowed)
+    write_any = FORMATS[form].write_any
+    trained = None if write_any is not None else trained_from(stored)
     folder = run if run.is_dir() else run.parent
     name = FORMATS[form].file
     path = output or folder / name
@@ -74,6 +85,14 @@ def _export(run: Path, precision: str, form: str, output: Path | None) -> None:
         )
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
+    if write_any is not None or trained is None:
+        if precision == "int8":
+            raise InputError(f"--format {form} is fp32: leave out --precision int8.")
+        assert write_any is not None
+        apart = write_any(path, stored)
+        size = path.stat().st_size / 1e6
+        print(f"{path}: fp32, within {apart:.1g} of torch's probabilities, {size:.2f} MB")
+        return
     try:
         windows = own_windows(trained)
     except InputError as error:

@@ -24,7 +24,7 @@ def export(
     ----------
     precision : {"auto", "fp32", "int8"}
     path : of the file
-    form : one of FORMATS
+    form : one of FORMATS that packed networks are written in
 
     Raises
     ------
@@ -42,7 +42,9 @@ def export(
     )
     record = None if comparison is None else comparison.record()
     provenance = trained.provenance | {"precision": {"why": why, "compared": record}}
-    FORMATS[form].write(path, network, arrays, trained.contract, trained.answer, provenance)
+    write = FORMATS[form].write
+    assert write is not None, form
+    write(path, network, arrays, trained.contract, trained.answer, provenance)
     return chosen, why
 
 

@@ -11,18 +11,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+    from raspitrain.export.trained import Stored
     from raspitrain.export.write import Answer, Contract
 
     Write = Callable[[Path, dict[str, Any], list[np.ndarray], Contract, Answer, dict], object]
+    WriteAny = Callable[[Path, Stored], float]
 
 
 @dataclass(frozen=True)
 class Format:
-    """`file` is its name where none is given, and its suffix one that any name must have."""
+    """`file` is its name where none is given, and its suffix one that any name must have.
+
+    `write` takes a network as the engine packs it; `write_any` the run itself, of any network, and
+    gives the largest difference of a probability from torch's. A format has one of them.
+    """
 
     file: str
     help: str
-    write: "Write"
+    write: "Write | None" = None
+    write_any: "WriteAny | None" = None
 
 
 def _write_rpt(
@@ -43,6 +50,12 @@ def _write_c(
     emit_c(path, network, arrays, contract, answer)
 
 
+def _write_onnx(path: Path, stored: "Stored") -> float:
+    from raspitrain.export.onnx_file import write_onnx
+
+    return write_onnx(path, stored)
+
+
 FORMATS = {
     "raspitrain": Format("model.rpt", "model.rpt", _write_rpt),
     "c": Format(
@@ -50,5 +63,10 @@ FORMATS = {
         "one C99 source with the weights inside, and a header, for a microcontroller or a program "
         "of your own",
         _write_c,
+    ),
+    "onnx": Format(
+        "model.onnx",
+        "any network, in fp32, with normalisation and softmax inside",
+        write_any=_write_onnx,
     ),
 }

@@ -69,6 +69,35 @@ def trained_from(stored: Stored) -> Trained:
             f"{run}: the network is {target}, and the inference engine runs MobileNetV3 only "
             "(model=mobilenetv3_small, mobilenetv3_large and their _blog forms)."
         )
+    contract, answer, provenance = what_is_stored(stored, config)
+    model = stored.model()
+    assert isinstance(model, MobileNetV3)
+    model.engine = "plain"
+    return Trained(
+        model=model,
+        length=stored.length,
+        normalisation=stored.normalisation,
+        contract=contract,
+        answer=answer,
+        provenance=provenance,
+        config=config,
+    )
+
+
+def what_is_stored(
+    stored: Stored, config: Mapping[str, Any]
+) -> tuple[Contract, Answer, dict[str, Any]]:
+    """What a window must be, what the logits mean, and where the model comes from.
+
+    Parameters
+    ----------
+    config : the checkpoint's, checked
+
+    Raises
+    ------
+    InputError
+        The checkpoint is not as a run writes it.
+    """
     names, normalisation = list(stored.channel_names), stored.normalisation
     try:
         if not len(names) == len(normalisation.mean) == len(normalisation.std):
@@ -86,38 +115,27 @@ def trained_from(stored: Stored) -> Trained:
         raise InputError(
             f"{stored.path} does not hold a run as this raspitrain would write it"
         ) from error
-    model = stored.model()
-    assert isinstance(model, MobileNetV3)
-    model.engine = "plain"
-    return Trained(
-        model=model,
-        length=stored.length,
-        normalisation=normalisation,
-        contract=Contract(
-            channels=names,
-            **contract_of(normalisation),
-            missing=config["dataset"].get("missing") or "error",
-            rate=rate,
-            hop=_hop(config["dataset"], stored.length, rate),
-            units=units,
-            quantiles=quantiles,
-        ),
-        answer=Answer(
-            list(stored.class_names),
-            settings={"integer_labels": True} if stored.state.get("integer_labels") is True else {},
-        ),
-        provenance={
-            "raspitrain": raspitrain.__version__,
-            "run": run,
-            "epoch": epoch,
-            "step": step,
-            "seed": config["seed"],
-            "metrics": metrics,
-            "model": config["model"],
-            "dataset": config["dataset"],
-        },
-        config=config,
+    contract = Contract(
+        channels=names,
+        **contract_of(normalisation),
+        missing=config["dataset"].get("missing") or "error",
+        rate=rate,
+        hop=_hop(config["dataset"], stored.length, rate),
+        units=units,
+        quantiles=quantiles,
     )
+    integers = {"integer_labels": True} if stored.state.get("integer_labels") is True else {}
+    provenance = {
+        "raspitrain": raspitrain.__version__,
+        "run": stored.path.absolute().parent.name,
+        "epoch": epoch,
+        "step": step,
+        "seed": config["seed"],
+        "metrics": metrics,
+        "model": config["model"],
+        "dataset": config["dataset"],
+    }
+    return contract, Answer(list(stored.class_names), settings=integers), provenance
 
 
 def _seen(
