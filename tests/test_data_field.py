@@ -761,3 +761,13 @@ def test_a_folder_of_other_files_is_no_folder_of_arrays(tmp_path):
     sentence = refusal(load_npy, tmp_path)
     assert "data.npy does not exist; the folder holds 1 .txt file" in sentence
     assert "docs/data.md" in sentence
+    np.save(tmp_path / "X.npy", np.zeros((4, 1, 8)))
+    assert "there are: X.npy. Name the signals with dataset.data" in refusal(load_npy, tmp_path)
+
+
+def test_folders_of_sessions_are_not_classes(tmp_path):
+    for session in ("session1", "session2"):
+        make(tmp_path / session, lambda k, i, x: csv_text("time,ax,ay", MS, x[0], x[1]))
+    sentence = refusal(load, tmp_path)
+    assert "(session1, session2) look like occasions" in sentence
+    assert "dataset.class_level=2 dataset.groups=1" in sentence

@@ -141,3 +141,20 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert content(load(tmp_path)) == content(load(tmp_path, cache_gb=0))
+
+
+def test_the_command_compiles_and_keeps_outside_of_the_watch(tmp_path, command):
+    """While a configuration's data set is made, nothing may be written and no program started."""
+    x = np.random.default_rng(1).standard_normal((6, 12_000))
+    for number, row in enumerate(x):
+        lines = "".join(f"{0.02 * j:.2f},{row[j]:.17f}\n" for j in range(12_000))
+        label = ("walk", "run")[number % 2]
+        write(tmp_path / "data" / label / f"long{number}.csv", f"time,ax\n{lines}")
+        (tmp_path / "data" / label / f"{number // 2}.csv").unlink()
+    words = ("data", "dataset=recordings", "dataset.path=data")
+    variables = {"XDG_CACHE_HOME": str(tmp_path / "new")}
+    first, second = command(*words, **variables), command(*words, **variables)
+    assert first.returncode == 0, first.stderr
+    assert (second.stdout, second.stderr) == (first.stdout, first.stderr)
+    assert any((tmp_path / "new" / "raspitrain").glob("csv_rows-*.so"))
+    assert len(list((tmp_path / "new" / "raspitrain" / "recordings").glob("*.rec"))) == 6

@@ -18,8 +18,9 @@ import pytest
 import torch
 from conftest import defaults
 
+from raspitrain.data.arrays import npy
 from raspitrain.data.recordings import recordings
-from raspitrain.errors import printable
+from raspitrain.errors import InputError, printable
 from raspitrain.report.plots import plot_confusion
 from raspitrain.results.checkpoint import FORMAT, FORMAT_VERSION, save_checkpoint
 
@@ -142,6 +143,14 @@ def test_headers_that_claim_too_much(tmp_path):
         (folder / name / "data.npy").write_bytes(content)
         (folder / name / "label.npy").write_bytes(LABEL)
     check("npy", folder, {name: fragment for name, (_, fragment) in HEADERS.items()})
+
+
+@pytest.mark.parametrize("shape", ["(True,)", f"(0, {1 << 62})", f"(0, {1 << 64})"])
+def test_labels_of_no_shape_that_an_array_can_have(tmp_path, shape):
+    (tmp_path / "data.npy").write_bytes(npy_bytes("(4, 3, 8)", more=bytes(384)))
+    (tmp_path / "label.npy").write_bytes(npy_bytes(shape, "<i8", more=bytes(8)))
+    with pytest.raises(InputError, match="impossible shape"):
+        npy(**defaults("npy", path=str(tmp_path)))
 
 
 def zip_file(path: Path, members: dict[str, bytes], packed: bool = True) -> None:

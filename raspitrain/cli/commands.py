@@ -48,7 +48,7 @@ def run_named(words: Sequence[str]) -> int | None:
         return 2
     from raspitrain.cli.words import key_alone
 
-    if (sentence := key_alone(name, words[1] if len(words) > 1 else "")) is not None:
+    if (sentence := key_alone(name, words[1:])) is not None:
         say(f"error: {printable(sentence)}")
         return 2
     hint = did_you_mean(name, COMMANDS) or "."

@@ -13,7 +13,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from raspitrain.cli.words import every_key, keys_elsewhere, needs_quotes, said_elsewhere
+from raspitrain.cli.words import (
+    OPTIONS_ELSEWHERE,
+    every_key,
+    keys_elsewhere,
+    needs_quotes,
+    said_elsewhere,
+)
 from raspitrain.config.composition import first_line, input_error_in
 from raspitrain.config.overrides import config_folders
 from raspitrain.config.rules import leaves
@@ -41,8 +47,10 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         group, _, option = error.missing_cfg_file.rpartition("/")
         if group:
             options = sorted(set(error.options) - (HYDRAS if group.startswith("hydra/") else set()))
+            meant = OPTIONS_ELSEWHERE.get(group, {}).get(option)
+            hint = f"; did you mean {meant}?" if meant else did_you_mean(option, options) or ";"
             return (
-                f"{group}={option}: there is no such option{did_you_mean(option, options) or ';'} "
+                f"{group}={option}: there is no such option{hint} "
                 f"{group} may be {', '.join(options)}."
             )
     if isinstance(error, OverrideParseException):
@@ -99,7 +107,7 @@ def _several_values(word: str) -> str:
     if "list" in right:
         return f"{word} is no list: write it in brackets, as in {key}=[{value}]."
     several = f"{word} gives several values: add --multirun to run them one after another"
-    is_text = right.startswith("a text")
+    is_text = rule is not None and rule.allows(value)
     return several + (f", or if the comma belongs to it, '{key}=\"{value}\"'." if is_text else ".")
 
 

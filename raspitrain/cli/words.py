@@ -32,16 +32,28 @@ TAKE_A_WORD = (
 )
 # What other programs call it.
 ELSEWHERE = {
-    "batch": "batch_size", "data": "dataset", "bs": "batch_size", "classes": "dataset.num_classes",
-    "data_dir": "dataset.path", "data_path": "dataset.path", "directory": "dataset.path",
-    "folder": "dataset.path", "fs": "dataset.rate", "input": "dataset.path",
-    "learning_rate": "optimizer.lr", "n_epochs": "epochs", "num_epochs": "epochs",
-    "num_workers": "hardware.num_threads", "out": "hydra.run.dir", "output": "hydra.run.dir",
-    "output_dir": "hydra.run.dir", "overlap": "dataset.stride", "random_state": "seed",
-    "sample_rate": "dataset.rate", "sampling_rate": "dataset.rate", "scheduler": "schedule",
-    "test_size": "split.test", "threads": "hardware.num_threads", "val_split": "split.validation",
-    "validation_split": "split.validation", "window": "dataset.length",
-    "window_size": "dataset.length", "workers": "hardware.num_threads",
+    "batch": "batch_size", "bs": "batch_size", "classes": "dataset.num_classes",
+    "cuda": "hardware.device", "data": "dataset", "data_dir": "dataset.path",
+    "data_path": "dataset.path", "directory": "dataset.path", "early_stopping": "patience",
+    "folder": "dataset.path", "fs": "dataset.rate", "gpu": "hardware.device",
+    "input": "dataset.path", "learning_rate": "optimizer.lr", "n_epochs": "epochs",
+    "num_epochs": "epochs", "num_workers": "hardware.num_threads", "out": "hydra.run.dir",
+    "output": "hydra.run.dir", "output_dir": "hydra.run.dir", "overlap": "dataset.stride",
+    "random_state": "seed", "sample_rate": "dataset.rate", "sampling_rate": "dataset.rate",
+    "scheduler": "schedule", "test_size": "split.test", "threads": "hardware.num_threads",
+    "val_split": "split.validation", "validation_split": "split.validation",
+    "window": "dataset.length", "window_size": "dataset.length", "workers": "hardware.num_threads",
+}  # fmt: skip
+# What options are called elsewhere, by group.
+OPTIONS_ELSEWHERE = {
+    "dataset": {
+        **dict.fromkeys(("csv", "wav", "edf", "wfdb", "mat", "parquet", "folder"), "recordings"),
+        "numpy": "npy", "uea": "ucr", "arff": "ucr", "ts": "ucr",
+    },
+    "hardware": {
+        "gpu": "cuda", "pc": "desktop", "cpu": "auto",
+        **{f"{name}{k}": f"raspberrypi{k}" for name in ("pi", "rpi") for k in (3, 4, 5)},
+    },
 }  # fmt: skip
 TEXTS = ("dataset.path", "dataset.name", "hydra.run.dir", "hydra.sweep.dir")
 READ_OTHERWISE = re.compile(r"[\d_.e+-]+|true|false|nan|inf", re.IGNORECASE)
@@ -86,12 +98,11 @@ def _check_lone(words: Sequence[str], k: int) -> None:
             f"{before} {words[k]}: leave out the blank, as in {before}{words[k]}; a value with a "
             f"blank in it needs quotes, as in '{before}\"a b\"'."
         )
-    following = words[k + 1] if k + 1 < len(words) else ""
-    if (sentence := key_alone(words[k], following)) is not None:
+    if (sentence := key_alone(words[k], words[k + 1 :])) is not None:
         raise InputError(sentence)
 
 
-def key_alone(word: str, following: str = "") -> str | None:
+def key_alone(word: str, following: Sequence[str] = ()) -> str | None:
     """What to say of a key without =value; None where the word is no key."""
     key, sign, value = re.fullmatch(r"([\w./]*)([:= ]?)(.*)", word, re.S).groups()  # type: ignore
     name = known_as(key)
@@ -100,7 +111,8 @@ def key_alone(word: str, following: str = "") -> str | None:
         if option and (config_folder() / group / f"{option}.yaml").is_file():
             return f"{word!r} cannot be read: write key=value, as in {group}={option}."
         return None
-    value = value.strip() if sign else following.lstrip("=")
+    after = "".join(following[:2] if following[:1] == ["="] else following[:1])
+    value = value.strip() if sign else after.lstrip("=")
     shown = value if value and not value.startswith("-") and "=" not in value else "VALUE"
     return f"{word!r} cannot be read: write key=value, as in {name}={shown}, without a blank."
 
@@ -247,6 +259,8 @@ def needs_quotes(word: str) -> str:
         entries = [entry.strip().strip("\"'") for entry in listed[1].split(",")]
         shown = ",".join(f'"{entry}"' for entry in entries)
         return f"; a list with odd signs needs quotes around each value, as in '{key}=[{shown}]'"
+    if any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()")):
+        return "; a bracket in the value is not closed"
     odd = next((sign for sign in value if not re.match(r"[\w./:%@*?\\$+-]", sign)), None)
     if odd is None or '"' in value or (key in every_key() and not every_key()[key].allows("a.b")):
         return ""

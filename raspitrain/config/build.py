@@ -8,6 +8,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +21,11 @@ from raspitrain.paths import config_folder
 
 # Keys of a group that its target does not take: they say what becomes of what it gives.
 FOR_OTHERS = {"dataset": ("normalise",)}
+READ_TEXT = (
+    "raspitrain.data.recordings.recordings",
+    "raspitrain.data.rows.rows",
+    "raspitrain.data.ucr.ucr",
+)
 INSTRUCTIONS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
@@ -41,13 +47,23 @@ def build(key: str, node: DictConfig, allowed_targets: Collection[str], **availa
             if name not in inspect.signature(target).parameters:
                 values.pop(name, None)
         supplied = _fit_signature(key, values, target, available)
-        return _make(key, values, allowed_targets, supplied)
+        with _around(str(node["_target_"])):
+            return _make(key, values, allowed_targets, supplied)
     except InputError:
         raise
     except Exception as error:
         if is_out_of_memory(error):
             raise out_of_memory_error() from error
         raise InputError(f"{key} ({node['_target_']}) cannot be made: {error}") from error
+
+
+def _around(target: str) -> AbstractContextManager[None]:
+    """What reading text compiles and keeps happens outside of the watch."""
+    if target not in READ_TEXT:
+        return nullcontext()
+    from raspitrain.data.kept import kept_after
+
+    return kept_after()
 
 
 def _make(key: str, value: Any, allowed_targets: Collection[str], supplied: dict[str, Any]) -> Any:

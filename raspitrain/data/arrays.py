@@ -91,8 +91,13 @@ def _check_there(folder: Path, data: str) -> None:
     """Say what to do with a folder that holds something else than arrays."""
     if (folder / data).exists():
         return
+    arrays = sorted(path.name for path in folder.glob("*.npy"))
+    if arrays:
+        raise InputError(
+            f"{folder / data} does not exist; there are: {', '.join(arrays[:8])}. Name the signals "
+            "with dataset.data and the labels with dataset.label."
+        )
     held = Counter(path.suffix.lower() for path in folder.rglob("*.*") if path.is_file())
-    held.pop(".npy", None)
     if not held:
         return
     kind, count = held.most_common(1)[0]

@@ -26,6 +26,12 @@ PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|vp|p|s)[-_ ]?\d+",
     re.I,
 )
+# What is recorded again and again, with the same classes in each.
+OCCASION = re.compile(
+    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|group|visit)"
+    r"[-_ ]?\d+",
+    re.I,
+)
 SENSOR = re.compile(
     r"(?:total|linear|user|body|raw|uncalibrated)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
     r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
@@ -331,10 +337,15 @@ def _class_level(
         pairs = {(place[level], place[level + 1]) for place in places}
         times = Counter(inner for _, inner in pairs)
         people = all(PERSON.fullmatch(name) or name.isdigit() for name in names)
-        words = not any(PERSON.fullmatch(inner) or inner.isdigit() for inner in times)
-        if len(names) > 1 and people and words and min(times.values()) > 1:
+        occasions = all(OCCASION.fullmatch(name) for name in names)
+        words = not any(
+            PERSON.fullmatch(inner) or OCCASION.fullmatch(inner) or inner.isdigit()
+            for inner in times
+        )
+        if len(names) > 1 and (people or occasions) and words and min(times.values()) > 1:
+            what = "people" if people else "occasions"
             raise InputError(
-                f"the folders of {folder} ({_some(names)}) look like people, and those in them "
+                f"the folders of {folder} ({_some(names)}) look like {what}, and those in them "
                 f"({_some(times)}) like classes; say so with dataset.class_level={level + 2} "
                 f"dataset.groups={level + 1}, or keep the first as classes with "
                 f"dataset.class_level={level + 1}."

@@ -10,9 +10,11 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ from typing import Any
 import numpy as np
 
 from raspitrain.cache import cache_folder, lock_cache, make_private
+from raspitrain.data import csv_rows
 from raspitrain.data.channels import Asked, SensorFile
 from raspitrain.data.columns import Facts
 from raspitrain.data.csv_file import Column, Table
 from raspitrain.data.formats import READERS
+from raspitrain.hardware.board import available_memory
 from raspitrain.results.atomic import atomic_path, sweep_partial
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,26 @@ LEAST_BYTES = 1 << 18  # of a file; smaller ones are read as fast
 TOO_YOUNG = 5.0  # seconds: what was just written may change again within one tick of its clock
 MAGIC = b"raspitrain recording 1\n"
 ALIGNED = 64
+
+
+# Recordings that are to be written once the data set is made; None to write each at once.
+_deferred: list[tuple["Kept", Path, SensorFile]] | None = None
+
+
+@contextmanager
+def kept_after() -> Iterator[None]:
+    """Compile the reader before, and write what is to be kept after: while a configuration's data
+    set is made, nothing may be written and no program started."""
+    global _deferred
+    csv_rows.library()
+    before, _deferred = _deferred, []
+    try:
+        yield
+        waiting = _deferred
+    finally:
+        _deferred = before
+    for kept, place, file in waiting:
+        kept.write(place, file)
 
 
 class Kept:
@@ -45,6 +69,7 @@ class Kept:
         self._left: float | None = None  # to be measured
         self._most = most_bytes
         self._used: set[Path] = set()
+        self._waiting = 0
 
     def find(self, path: Path, asked: Asked) -> SensorFile | None:
         """The file as `keep` left it; None if it is not there or not what was written."""
@@ -52,6 +77,8 @@ class Kept:
         if place is None:
             return None
         try:
+            if not _is_private(place.parent):
+                return None
             file = _load(place, path)
             os.utime(place)
         except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
@@ -68,17 +95,39 @@ class Kept:
         try:
             if time.time() - path.stat().st_mtime < TOO_YOUNG:
                 return file
+        except OSError:
+            return file
+        if _deferred is not None:
+            # Until then they are held in memory: as many as do not crowd it, others another time.
+            self._waiting += sum(column.values.nbytes for column in file.table.columns)
+            if self._waiting < available_memory() / 16:
+                _deferred.append((self, place, file))
+            return file
+        if not self.write(place, file):
+            return file
+        try:
+            return _load(place, path)
+        except (OSError, ValueError):
+            return file
+
+    def write(self, place: Path, file: SensorFile) -> bool:
+        """Write a recording; False where there is no room, or it cannot be written."""
+        if not self._most:
+            return False
+        try:
+            make_private(cache_folder())
+            make_private(place.parent)
             parts = _parts(file)
             if not self._has_room(sum(map(len, parts))):
-                return file
+                return False
             with atomic_path(place) as partial, open(partial, "wb") as out:
                 out.writelines(parts)
-            self._used.add(place)
-            return _load(place, path)
         except (OSError, ValueError) as error:
             log.warning("Recordings are not kept for the next run: %s", error)
             self._most = 0
-            return file
+            return False
+        self._used.add(place)
+        return True
 
     def _place(self, path: Path, asked: Asked) -> Path | None:
         if not self._most or path.suffix.lower() in READERS:
@@ -91,10 +140,9 @@ class Kept:
                 os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino,
                 asked.label_column, asked.group_column, asked.skip_lines, _code(),
             ]  # fmt: skip
-            make_private(cache_folder())
-            folder = make_private(cache_folder() / "recordings")
         except OSError:
             return None
+        folder = cache_folder() / "recordings"
         return folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.rec"
 
     def _has_room(self, size: int) -> bool:
@@ -115,6 +163,13 @@ class Kept:
             return False
         self._left -= size
         return True
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else may write there; makes nothing."""
+    status = folder.stat()
+    writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid == os.getuid() and not writable
 
 
 @functools.cache

@@ -107,7 +107,7 @@ def read_header(file: IO[bytes], source: str) -> NpyHeader:
         raise InputError(
             f"{source} holds records of type {dtype}; save it as a plain array of numbers or text."
         )
-    if any(not isinstance(size, int) or size < 0 for size in shape):
+    if any(type(size) is not int or size < 0 for size in shape):
         raise InputError(f"{source} claims the impossible shape {shape}; the file is damaged.")
     return NpyHeader(shape, dtype, fortran_order, offset)
 
@@ -129,6 +129,9 @@ def read_values(file: IO[bytes], header: NpyHeader, *, num_bytes: int, source: s
         What is there to read behind the header.
     """
     _check_complete(header, num_bytes, source)
+    if prod(max(size, 1) for size in header.shape) * header.dtype.itemsize >= 2**63:
+        # Without a value, but with a side that no array has.
+        raise InputError(f"{source} claims the impossible shape {header.shape}; it is damaged.")
     free = available_memory()
     if header.num_bytes > free:
         raise memory_error(

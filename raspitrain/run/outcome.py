@@ -32,7 +32,7 @@ from raspitrain.results.summary import write_summary
 from raspitrain.run.environment import environment_record, torch_record
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.state import RunState, constant_channels
-from raspitrain.run.verdict import is_underfitted, warnings_of
+from raspitrain.run.verdict import ended_underfitted, warnings_of
 from raspitrain.training.answers import answers_of, batch_size_of
 from raspitrain.training.metrics import classification_report
 
@@ -290,13 +290,15 @@ def _verdict(job: RunState) -> dict[str, Any]:
     labels = training.parts["train"].labels.numpy()
     in_one_step, accuracy = training.in_one_step, row["train_accuracy"]
     assert accuracy is not None
+    test = None if job.best is None else job.best.test_confusion
     return {
-        "underfitted": not in_one_step and is_underfitted(accuracy, labels),
+        "underfitted": not in_one_step and ended_underfitted(accuracy, labels, test),
         "warnings": warnings_of(
             job.cfg,
             row,
             labels,
-            None if job.best is None else job.best.test_confusion,
+            test,
+            kind=job.prepared.normalisation.kind,
             epochs=job.prepared.epochs,
             in_one_step=in_one_step,
         ),

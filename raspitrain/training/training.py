@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -378,8 +379,10 @@ def evaluate(
     """Mean loss over the part, NaN if a logit is, and its confusion matrix."""
     model.eval()
     total_loss = 0.0
-    predictions = []
-    num_classes = 0
+    # One array from the start: a small one after each batch would lie where the logits of the next
+    # would have gone, and the process would grow by as much with every batch.
+    predictions = np.empty(len(part), np.int64)
+    done = num_classes = 0
     with same_random_numbers():
         for indices in batch_indices(len(part), batch_size, generator=None):
             if on_batch is not None:
@@ -390,8 +393,9 @@ def evaluate(
             batch_loss = loss(logits, labels.to(device)).item()
             # A loss of the user's own may hide what no class can be chosen by.
             total_loss += math.nan if logits.isnan().any() else batch_loss * len(indices)
-            predictions.append(logits.argmax(1).cpu())
-    confusion = confusion_matrix(part.labels.numpy(), torch.cat(predictions).numpy(), num_classes)
+            predictions[done : done + len(indices)] = logits.argmax(1).cpu()
+            done += len(indices)
+    confusion = confusion_matrix(part.labels.numpy(), predictions, num_classes)
     return total_loss / len(part), confusion
 
 
