@@ -45,6 +45,8 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
         "monitor",
         "networks",
         "accuracy",
+        "inference",
+        "int8",
     ],
 )
 def test_the_docstring_opens_with_the_command(name: str) -> None:
@@ -215,3 +217,20 @@ def test_accuracy(
     assert 95 < float(row[f"{ours}, %"].split()[0]) < 98
     assert abs(float(row[f"{ours}, %"].split()[0]) - float(row[f"{theirs}, %"].split()[0])) < 1
     assert row["ResNet, published"] == "96.2"
+
+
+@pytest.mark.long
+def test_inference(table: Callable[..., Rows]) -> None:
+    rows = table("inference", "--models", "mobilenetv3_small", "--length", "32", "--seconds", "0")
+    assert [row["by"] for row in rows] == [
+        "ours, fp32", "ours, int8", "ONNX Runtime, fp32", "torch, fp32",
+    ]  # fmt: skip
+    assert all(float(row["µs a window"]) > 0 for row in rows)
+
+
+@pytest.mark.long
+def test_int8(table: Callable[..., Rows]) -> None:
+    (row,) = table("int8", "--sets", "ItalyPowerDemand", "--seeds", "0")
+    assert float(row["fp32, %"]) > 90
+    assert float(row["agree, %"]) > 99
+    assert float(row["logit error, %"]) < 3

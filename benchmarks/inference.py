@@ -1,0 +1,96 @@
+"""One window, one thread: our engine in fp32 and int8 beside ONNX Runtime and torch.
+
+    python -m benchmarks.inference             # a minute; needs the extra onnx
+    python -m benchmarks.inference --models mobilenetv3_large --length 512
+
+Random weights, as speed does not depend on them; a window of 3 channels, normalised and answered
+with logits. All take turns in one process; times are medians over the turns. LiteRT is not here:
+its converter has no wheel for a Pi. Instructions on an emulated A76: `make bench-a76`.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.turns import compose, describe_machine, print_head, print_row, take_turns
+
+CHANNELS = 3
+CALLS = 20  # in a turn
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--models", nargs="+", default=["mobilenetv3_small", "mobilenetv3_large"], metavar="NAME"
+    )
+    parser.add_argument("--length", type=int, default=224)
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each model")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    print(f"{describe_machine()}, 1 thread\n")
+    print_head("model", "by", "µs a window", "beside fp32")
+    for name in args.models:
+        turns = contenders(name, args.length)
+        taken = take_turns(turns, rounds=5, seconds=args.seconds)
+        micros = {by: 1e6 * statistics.median(times) / CALLS for by, times in taken.items()}
+        for by, value in micros.items():
+            print_row(name, by, f"{value:.0f}", f"{value / micros['ours, fp32']:.2f}")
+    return 0
+
+
+def contenders(name: str, length: int) -> dict[str, Callable[[], object]]:
+    """Turns of some windows each; the same answers to what their arithmetic can."""
+    import onnxruntime
+
+    from raspitrain.config.build import build
+    from raspitrain.export.pack import pack
+    from raspitrain.export.write import Contract, packed_engine
+
+    config = compose(f"model={name}").model
+    torch.manual_seed(0)
+    model = build("model", config, (), num_channels=CHANNELS, num_classes=10, length=length).eval()
+    model.engine = "plain"
+    window = np.random.default_rng(0).standard_normal((CHANNELS, length)).astype(np.float32)
+    batch = torch.from_numpy(window)[None]
+    contract = Contract([""] * CHANNELS, [0.0] * CHANNELS, [1.0] * CHANNELS, "error")
+    turns: dict[str, Callable[[], object]] = {}
+    for precision in ("fp32", "int8"):
+        network, arrays = pack(model, length=length, precision=precision)
+        engine = packed_engine(network, arrays, contract)
+        turns[f"ours, {precision}"] = repeated(
+            lambda engine=engine: engine.run(window.ctypes.data, length, 1)  # type: ignore[misc]
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.onnx"
+        program = torch.onnx.export(model, (batch,), dynamo=True, verbose=False)
+        assert program is not None
+        program.save(path)
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    turns["ONNX Runtime, fp32"] = repeated(lambda: session.run(None, {given.name: batch.numpy()}))
+
+    def by_torch() -> None:
+        with torch.inference_mode():
+            model(batch)
+
+    turns["torch, fp32"] = repeated(by_torch)
+    return turns
+
+
+def repeated(work: Callable[[], object]) -> Callable[[], object]:
+    def turn() -> None:
+        for _ in range(CALLS):
+            work()
+
+    return turn
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
