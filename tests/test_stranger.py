@@ -387,6 +387,7 @@ from torch import nn
 sys.path.insert(0, os.getcwd())
 import raspitrain
 from omegaconf import OmegaConf
+from raspitrain.config.build import FOR_OTHERS
 from raspitrain.config.targets import constructors, resolve_target
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
@@ -425,7 +426,10 @@ fits = {"params": [weight], "optimizer": optimizer, "num_channels": 2, "num_clas
 for file in config_folder().glob("*/*.yaml"):
     keys = OmegaConf.to_container(OmegaConf.load(file))
     if keys.get("_target_") in constructors():
-        fits[keys["_target_"]] = {k: v for k, v in keys.items() if not k.startswith("_")}
+        others = FOR_OTHERS.get(file.parent.name, ())  # keys that the constructor is not given
+        fits[keys["_target_"]] = {
+            k: v for k, v in keys.items() if not k.startswith("_") and k not in others
+        }
 
 def attempts(name, target):
     parameters = inspect.signature(target).parameters.values()

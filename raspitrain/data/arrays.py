@@ -89,7 +89,7 @@ def npy(
 
 def _check_there(folder: Path, data: str) -> None:
     """Say what to do with a folder that holds something else than arrays."""
-    if (folder / data).exists():
+    if _inside(folder, data, "dataset.data").exists():
         return
     arrays = sorted(path.name for path in folder.glob("*.npy"))
     if arrays:

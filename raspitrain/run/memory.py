@@ -95,6 +95,9 @@ def check_memory(
         It will not fit; names the largest batch that does.
     """
     later = LATER_BYTES + confusion_picture_bytes(num_classes) + CLASS_BYTES * num_classes
+    spare = 0.0
+    if _by_torchs_convolutions(model):
+        later, spare = later + CONVOLUTION_BYTES, CONVOLUTION_SPARE
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     states = _states_per_weight(optimizer)
     # Gradients; the state; the weights of the best evaluation, and those about to replace them.
@@ -121,11 +124,11 @@ def check_memory(
     step = _step_bytes(model, loss, augment, parts, num_classes, in_memory)
 
     def needed(size: int) -> int:
-        return max(model_bytes + int(step(size) * (1 + SPARE)), ended_bytes) + later
+        return max(model_bytes + int(step(size) * (1 + SPARE + spare)), ended_bytes) + later
 
     num_cases = len(parts["train"])
     largest = math.ceil(num_cases / math.ceil(num_cases / batch_size))  # batches are near equal
-    batch_bytes = step(largest) * (1 + SPARE)
+    batch_bytes = step(largest) * (1 + SPARE + spare)
     export_beyond = max(0, ended_bytes - model_bytes - batch_bytes)
     estimate = Estimate(
         held / 1e6, model_bytes / 1e6, batch_bytes / 1e6, (later + export_beyond) / 1e6, free / 1e6
@@ -144,6 +147,14 @@ def check_memory(
             needed(largest), budget_mb,
         )  # fmt: skip
     raise memory_error(f"{needs}; no batch fits, so take {advice}.", needed(largest), budget_mb)
+
+
+def _by_torchs_convolutions(model: Any) -> bool:
+    """Neither compiled kernels nor, as with the torch engine, products of matrices."""
+    if next(model.parameters()).device.type != "cpu":
+        return False
+    convolves = any(isinstance(module, nn.Conv1d) for module in model.modules())
+    return convolves and engine_in_use(model) not in ("torch", "native")
 
 
 def _largest(fits: Callable[[int], bool], below: int) -> int:
@@ -197,10 +208,6 @@ def _step_bytes(
     device = next(model.parameters()).device
     if device.type != "cpu":
         return lambda size: float((copies + 3) * size * case_bytes)
-    spare, unseen = 0.0, 0
-    convolves = any(isinstance(module, nn.Conv1d) for module in model.modules())
-    if convolves and engine_in_use(model) != "torch":  # that one's are products of matrices
-        spare, unseen = CONVOLUTION_SPARE, CONVOLUTION_BYTES
     trained = _watched(model, loss, augment, (signals, labels), training=True)
     evaluation = _watched(model, loss, augment, (signals, labels), training=False)
 
@@ -208,7 +215,7 @@ def _step_bytes(
         num_evaluated = min(4 * size, evaluated)
         taken = trained(size) + copies * size * case_bytes
         evaluating = evaluation(num_evaluated) + copies * num_evaluated * case_bytes
-        return max(taken, evaluating if num_evaluated else 0) * (1 + spare) + unseen
+        return max(taken, evaluating if num_evaluated else 0)
 
     return of_any
 
