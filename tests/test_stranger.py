@@ -466,7 +466,8 @@ sys.addaudithook(hook)
 made = calls = 0
 import warnings; warnings.simplefilter("ignore")
 for target, name in targets.items():
-    make = without_compiler(target) if inspect.isclass(target) else target
+    is_optimizer = inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)
+    make = without_compiler(target) if is_optimizer else target
     works = False
     for positional, named in attempts(name, target):
         calls += 1
