@@ -21,9 +21,12 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in FOR_TRAINING:
             raise
+        from raspitrain.use.__main__ import COMMANDS
+
+        *others, last = COMMANDS
         say(
             f"error: {error.name} is not installed, and training needs it; without it there are "
-            "calibrate, check, predict and stream"
+            f"{', '.join(others)} and {last}"
         )
         return 2
     except KeyboardInterrupt:  # before there is anything to keep

@@ -36,7 +36,7 @@ from raspitrain.paths import config_folder
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
 from raspitrain.run.stored import StoredRun
-from raspitrain.use.model_file import MAGIC
+from raspitrain.use.model_file import is_model_file
 
 DATA = "data"  # the folder of the arrays, in the run's own
 # What a configuration has for the command alone.
@@ -390,19 +390,11 @@ def load(path: str | os.PathLike[str], *, allowed_targets: Sequence[str] = ()) -
         path = path / MODEL  # copied without the run's checkpoints
     if path.is_dir():
         stored = StoredRun.open(path, allowed_targets=allowed_targets)
-    elif _is_model_file(path):
+    elif is_model_file(path):
         return _File(path)
     else:
         stored = StoredRun.of_checkpoint(path, allowed_targets=allowed_targets)
     return _Network(stored)
-
-
-def _is_model_file(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return False
 
 
 # ---------------------------------------------------------------- what is given

@@ -32,9 +32,7 @@ from raspitrain.training.metrics import (
     confusion_matrix,
 )
 
-PARTS = ("test", "validation", "train", "all")
 HEADER = ("file", "window", "start", "time", "class", "probability", "true", "p(true)")
-RATE_TOLERANCE = 0.02  # share by which a rate may be another than in training
 
 
 @dataclass(frozen=True)
@@ -231,15 +229,12 @@ def _check_fits(stored: StoredRun, cases: Cases, path: str = "the data set") -> 
         raise InputError(
             f"{path} has cases of {length} samples, and the model takes {stored.length}."
         )
-    if None not in (cases.rate, stored.rate):
-        assert cases.rate is not None
-        assert stored.rate is not None
-        if abs(cases.rate / stored.rate - 1) > RATE_TOLERANCE:
-            raise InputError(
-                f"{path} has {cases.rate:g} samples a second, and the model was trained at "
-                f"{stored.rate:g}; a run with dataset.rate={stored.rate:g} brings every recording "
-                "to one rate."
-            )
+    if stored.has_other_rate(cases):
+        raise InputError(
+            f"{path} has {cases.rate:g} samples a second, and the model was trained at "
+            f"{stored.rate:g}; a run with dataset.rate={stored.rate:g} brings every recording "
+            "to one rate."
+        )
 
 
 def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str, Any]:

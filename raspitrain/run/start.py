@@ -25,10 +25,9 @@ from raspitrain.run.network import build_model
 from raspitrain.run.stored import StoredRun, unfit
 from raspitrain.training.closed_form import ClosedForm
 from raspitrain.training.randomness import same_random_numbers
-from raspitrain.use.model_file import MAGIC
+from raspitrain.use.model_file import is_model_file
 
 APART = 3  # times that a channel may spread more or less than in the first training, unsaid
-RATE_TOLERANCE = 0.02
 # Of a network, what may be another without other weights.
 NO_WEIGHTS = ("engine", "dropout", "batchnorm_momentum")
 
@@ -52,20 +51,12 @@ def open_start(init: str) -> StoredRun:
     path = Path(init).expanduser()
     if path.is_dir():
         return StoredRun.open(path)
-    if path.is_file() and _begins_with(path, MAGIC):
+    if is_model_file(path):
         raise InputError(
             f"init={init} is a model file, whose weights are folded for use: give the folder of "
             "the run that it comes from, or its best.pt."
         )
     return StoredRun.of_checkpoint(path)
-
-
-def _begins_with(path: Path, magic: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(magic)) == magic
-    except OSError:
-        return False
 
 
 def kept_normalisation(
@@ -97,14 +88,11 @@ def kept_normalisation(
                     f"channel {name} spreads {now / before:.3g} times as much as in the first "
                     "training: is it in the same unit?"
                 )
-    if None not in (cases.rate, stored.rate):
-        assert cases.rate is not None
-        assert stored.rate is not None
-        if abs(cases.rate / stored.rate - 1) > RATE_TOLERANCE:
-            notes.append(
-                f"the data have {cases.rate:g} samples a second, and the first training had "
-                f"{stored.rate:g}: its weights know other frequencies"
-            )
+    if stored.has_other_rate(cases):
+        notes.append(
+            f"the data have {cases.rate:g} samples a second, and the first training had "
+            f"{stored.rate:g}: its weights know other frequencies"
+        )
     if cases.signals.shape[2] != stored.length:
         notes.append(
             f"cases have {cases.signals.shape[2]} samples, and had {stored.length} in the first "

@@ -23,7 +23,10 @@ from raspitrain.results.files import BEST, LAST, OF_A_RUN, PREVIOUS
 if TYPE_CHECKING:
     from torch import nn
 
+    from raspitrain.data.cases import Cases
     from raspitrain.data.normalise import Normalisation
+
+RATE_TOLERANCE = 0.02  # share by which a rate may be another than in training
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,12 @@ class StoredRun:
         if self.state.get("rate") is None:
             return None
         return self._part("rate", float)
+
+    def has_other_rate(self, cases: "Cases") -> bool:
+        """Whether these cases have another rate than training's, as far as both are known."""
+        if cases.rate is None or self.rate is None:
+            return False
+        return abs(cases.rate / self.rate - 1) > RATE_TOLERANCE
 
     @property
     def integer_labels(self) -> bool:

@@ -1,6 +1,7 @@
 """What `output.events` of a model file must be."""
 
 from raspitrain.errors import InputError
+from raspitrain.use.network import is_number
 
 
 def check_events(given: object, classes: list[str]) -> None:
@@ -16,7 +17,7 @@ def check_events(given: object, classes: list[str]) -> None:
     for key in ("average", "hop"):
         if type(given.get(key)) is not int or not 1 <= given[key] < 1 << 40:
             raise InputError(f"output.events.{key} is not a whole number of 1 or more")
-    if not _is_number(given.get("suppress_seconds"), most=1e9):
+    if not is_number(given.get("suppress_seconds"), least=0, most=1e9):
         raise InputError("output.events.suppress_seconds is not a number of 0 or more")
     for key in ("thresholds", "releases"):
         values = given.get(key)
@@ -24,14 +25,10 @@ def check_events(given: object, classes: list[str]) -> None:
             not isinstance(values, dict)
             or not values
             or not set(values) <= set(classes)
-            or not all(_is_number(value, most=1) for value in values.values())
+            or not all(is_number(value, least=0, most=1) for value in values.values())
         ):
             raise InputError(f"output.events.{key} does not have a share for each of its classes")
     if set(given["thresholds"]) != set(given["releases"]):
         raise InputError("output.events.releases are of other classes than its thresholds")
     if not isinstance(given.get("calibration"), dict | None):
         raise InputError("output.events.calibration is not an object")
-
-
-def _is_number(value: object, most: float) -> bool:
-    return type(value) in (int, float) and 0 <= value <= most  # type: ignore[operator]

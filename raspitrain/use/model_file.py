@@ -17,7 +17,7 @@ import stat
 
 from raspitrain.errors import InputError
 from raspitrain.use.engine import sha256
-from raspitrain.use.network import AMPLITUDES, Tensor, check_network, num_inputs, tensors
+from raspitrain.use.network import AMPLITUDES, Tensor, check_network, is_number, num_inputs, tensors
 
 NAME = "model.rpt"
 MAGIC, VERSION = b"RASPITR", 1
@@ -26,6 +26,17 @@ DIGEST_BYTES = 32
 MOST_HEADER = 16 << 20
 NUM_PROOFS = 4
 MISSING = ("error", "interpolate", "zero")
+
+
+def is_model_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as a model file does; not what cannot be read, or would block."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 def aligned(offset: int) -> int:
@@ -195,7 +206,7 @@ def _check_header(header: dict) -> list[Tensor]:
     if not isinstance(header["provenance"], dict):
         raise InputError("provenance is not an object")
     proof = header["proof"]
-    if not isinstance(proof, dict) or not _is_number(proof.get("tolerance"), least=0):
+    if not isinstance(proof, dict) or not is_number(proof.get("tolerance"), least=0):
         raise InputError("proof.tolerance is not a number of 0 or more")
     return all_tensors(network)
 
@@ -212,9 +223,9 @@ def _check_input(given: object, network: dict) -> None:
     if network.get("normalise") == "both":
         _check_amplitudes(given.get("amplitudes"), channels)
     for key in ("rate", "hop"):
-        if given.get(key) is not None and not _is_number(given[key], least=1e-9):
+        if given.get(key) is not None and not is_number(given[key], least=1e-9):
             raise InputError(f"input.{key} is not a number above 0")
-    if not _is_number(given.get("rate_tolerance"), least=0):
+    if not is_number(given.get("rate_tolerance"), least=0):
         raise InputError("input.rate_tolerance is not a number of 0 or more")
     units = given.get("units")
     if units is not None and not (
@@ -230,7 +241,7 @@ def _check_input(given: object, network: dict) -> None:
         if not isinstance(quantiles, list) or len(quantiles) != channels:
             raise InputError("input.quantiles is not a list for each channel")
         for row in quantiles:
-            if not isinstance(row, list) or len(row) != 3 or not all(map(_is_number, row)):
+            if not isinstance(row, list) or len(row) != 3 or not all(map(is_number, row)):
                 raise InputError("input.quantiles does not have three numbers a channel")
 
 
@@ -248,7 +259,7 @@ def _check_output(given: object, network: dict) -> None:
     if not isinstance(given, dict):
         raise InputError("output is not an object")
     _names(given, "output", "classes", network["classes"])
-    if not _is_number(given.get("temperature"), least=1e-6):
+    if not is_number(given.get("temperature"), least=1e-6):
         raise InputError("output.temperature is not a number above 0")
     if given.get("events") is not None:
         from raspitrain.use.events_header import check_events  # seldom there, and a start is short
@@ -256,13 +267,9 @@ def _check_output(given: object, network: dict) -> None:
         check_events(given["events"], given["classes"])
 
 
-def _is_number(value: object, least: float = float("-inf")) -> bool:
-    return type(value) in (int, float) and least <= value < 1e300  # type: ignore[operator]
-
-
 def _numbers(holder: dict, name: str, key: str, count: int) -> None:
     values = holder.get(key)
-    if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
+    if not isinstance(values, list) or len(values) != count or not all(map(is_number, values)):
         raise InputError(f"{name}.{key} does not have {count} numbers")
 
 

@@ -183,6 +183,13 @@ def _check_block(block: object, name: str, width: int) -> int:
     return int(b["out"])
 
 
+def is_number(value: object, *, least: float = float("-inf"), most: float = float("inf")) -> bool:
+    """Whether a header has a number there, of a size that can be reckoned with."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return least <= value <= most and value < 1e300
+
+
 def _with_keys(value: object, name: str, keys: str, optional: str = "") -> dict:
     wanted = keys.split()
     if not isinstance(value, dict) or sorted({*value} - {optional}) != sorted(wanted):

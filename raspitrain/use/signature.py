@@ -11,10 +11,10 @@ import subprocess
 from collections.abc import Sequence
 
 from raspitrain.errors import InputError
+from raspitrain.use.model_file import DIGEST_BYTES
 
 NAMESPACE = "raspitrain"  # a signature made for mail or git does not count
 SUFFIX = ".sig"
-DIGEST_BYTES = 32
 
 
 def sign(path: str, key: str) -> str:
