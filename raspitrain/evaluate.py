@@ -2,7 +2,6 @@
 data."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from raspitrain.errors import InputError, printable
 from raspitrain.results.files import MISCLASSIFIED
+from raspitrain.stop import exit_code_of
 
 PARTS = ("test", "validation", "train", "all")
 
@@ -42,21 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="code of your own that the run's network or data set may call",
     )
     given = parser.parse_args(arguments)
-    try:
-        _evaluate(given)
-    except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        where = error.filename or given.output or given.run
-        print(
-            f"error: {printable(str(where))}: {error.strerror}; the results are not written",
-            file=sys.stderr,
-        )
-        return 74
-    return 0
+    return exit_code_of(
+        lambda: _evaluate(given),
+        writes=given.output or given.run,
+        lost="the results are not written",
+    )
 
 
 def _evaluate(given: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-from raspitrain.errors import visible
+from raspitrain.errors import InputError, printable, visible
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -128,6 +128,30 @@ def say(text: str) -> None:
     """Print a line on standard error, if anybody is there to read it."""
     with suppress(OSError, ValueError):
         print(visible(text, keep="\n"), file=sys.stderr, flush=True)
+
+
+def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") -> int:
+    """Do a command's work; return how the process is to end: 0, or with one sentence an
+    InputError's code, or 74 where writing failed.
+
+    Parameters
+    ----------
+    writes : what the command writes, named where the error names no file
+    lost : what there is not then, for the sentence, such as "the model is not written"
+    """
+    try:
+        work()
+    except InputError as error:
+        say(f"error: {printable(str(error))}")
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever reads what is printed has had enough; nor does the exit write to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        then = f"; {lost}" if lost else ""
+        say(f"error: {printable(f'{error.filename or writes}: {error.strerror}{then}')}")
+        return 74
+    return 0
 
 
 def let_go_of_dead_streams() -> None:

@@ -1,7 +1,6 @@
 """python -m raspitrain.export RUN: a run's best model as a file that is used without torch."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from raspitrain.errors import InputError, printable
 from raspitrain.export.formats import FORMATS
 from raspitrain.results.files import BEST
+from raspitrain.stop import exit_code_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,18 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="with onnx, code of your own that the run's network may call",
     )
     given = parser.parse_args(arguments)
-    try:
-        _export(given.run, given.precision, given.format, given.output, given.allowed_targets)
-    except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        where = error.filename or given.output or given.run
-        print(f"error: {where}: {error.strerror}; the model is not written", file=sys.stderr)
-        return 74
-    return 0
+    return exit_code_of(
+        lambda: _export(
+            given.run, given.precision, given.format, given.output, given.allowed_targets
+        ),
+        writes=given.output or given.run,
+        lost="the model is not written",
+    )
 
 
 def _export(

@@ -1,14 +1,14 @@
 """python -m raspitrain.report FOLDER: what a sweep or a run came to, once more."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import InputError
 from raspitrain.report.run import is_run, report_run
 from raspitrain.report.sweep import print_sweep, report_sweep, shown_path
+from raspitrain.stop import exit_code_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,20 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path, help="of a sweep (with jobs.json) or of a run")
     folder = parser.parse_args(arguments).folder
-    try:
-        _report(folder)
-    except InputError as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # Whoever reads the table has had enough; nor does the exit write to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        where = error.filename or folder
-        sentence = f"error: {where}: {error.strerror}; the report is not written"
-        print(printable(sentence), file=sys.stderr)
-        return 74
-    return 0
+    return exit_code_of(lambda: _report(folder), writes=folder, lost="the report is not written")
 
 
 def _report(folder: Path) -> None:

@@ -12,12 +12,11 @@ import argparse
 import csv
 import os
 import statistics
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from raspitrain.errors import InputError, printable
-from raspitrain.stop import say
+from raspitrain.stop import exit_code_of, say
 from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
 from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
@@ -50,17 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Calibrate; return the exit code: 0, 2 for a mistake or what cannot be shown, 74 where writing
     failed."""
     given = _parser().parse_args(arguments)
-    try:
-        _calibrate(given)
-    except InputError as error:
-        say(f"error: {printable(str(error))}")
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        say(f"error: {error.filename or given.output or given.model}: {error.strerror}")
-        return 74
-    return 0
+    return exit_code_of(lambda: _calibrate(given), writes=given.output or given.model)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,11 +3,11 @@
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import printable
+from raspitrain.stop import exit_code_of
 from raspitrain.use.engine import kernels
 from raspitrain.use.model import Model, load
 from raspitrain.use.signature import SUFFIX
@@ -28,16 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
-    try:
-        report = check(load(given.model, allowed_signers=given.require_signature))
-    except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 2
-    try:
-        print(json.dumps(report, indent=2, ensure_ascii=False) if given.json else as_text(report))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return exit_code_of(lambda: _check(given), writes=given.model)
+
+
+def _check(given: argparse.Namespace) -> None:
+    report = check(load(given.model, allowed_signers=given.require_signature))
+    print(json.dumps(report, indent=2, ensure_ascii=False) if given.json else as_text(report))
 
 
 def check(model: Model) -> dict:

@@ -6,13 +6,13 @@ import io
 import itertools
 import json
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TextIO
 
 from raspitrain.errors import InputError, no_formula, printable
+from raspitrain.stop import exit_code_of
 from raspitrain.use.arrays import (
     ARRAY_STARTS,
     ARRAY_SUFFIXES,
@@ -99,18 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--misclassified", help="CSV file of the windows that are wrong, where labels are known"
     )
     given = parser.parse_args(arguments)
-    try:
-        _predict(given)
-    except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # Whoever reads the rows has had enough; nor does the exit write to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        print(f"error: {error.filename or given.output}: {error.strerror}", file=sys.stderr)
-        return 74
-    return 0
+    return exit_code_of(lambda: _predict(given), writes=given.output)
 
 
 def _predict(given: argparse.Namespace) -> None:

@@ -2,10 +2,9 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
-from raspitrain.errors import InputError, printable
+from raspitrain.stop import exit_code_of
 from raspitrain.use.model import load
 from raspitrain.use.signature import sign
 
@@ -20,12 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", help="model.rpt, or the folder of a run")
     parser.add_argument("--key", required=True, help="such as ~/.ssh/id_ed25519")
     given = parser.parse_args(arguments)
-    try:
-        print(sign(load(given.model).path, os.path.expanduser(given.key)))
-    except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or given.model}: {error.strerror}", file=sys.stderr)
-        return 74
-    return 0
+    return exit_code_of(
+        lambda: print(sign(load(given.model).path, os.path.expanduser(given.key))),
+        writes=given.model,
+    )
