@@ -21,6 +21,7 @@ import torch
 
 from benchmarks.turns import compose, describe_machine, print_head, print_row
 from raspitrain.data.cases import Cases
+from raspitrain.data.folds import fold_of_cases
 from raspitrain.data.ucr import ucr
 
 SETS = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "JapaneseVowels", "OSULeaf", "ACSF1")
@@ -69,7 +70,8 @@ def over_folds(
     assert cases.part is not None, "a carried set has a split of its own"
     train = cases.part == 0
     signals, labels = cases.signals[train], cases.labels[train]
-    fold_of = deal(labels, num_folds, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    fold_of = fold_of_cases(cases, num_folds, predefined=True, stratify=True, rng=rng)[train]
     correct, trained, steps, seconds = 0.0, 0.0, 0, 0.0
     for fold in range(num_folds):
         part = np.where(fold_of == fold, 2, 0)
@@ -83,10 +85,7 @@ def over_folds(
                 )
             )  # fmt: skip
         began = time.process_time()
-        longer: str | None = ""
-        while longer is not None:
-            *_, last = job.training.evaluations(job.epochs, eval_every=job.epochs)
-            longer = job.go_on()
+        last = job.train_to_the_end()
         seconds += time.process_time() - began
         correct += last.row["test_accuracy"] * int((part == 2).sum())
         trained += last.row["train_accuracy"]
@@ -99,15 +98,6 @@ def with_gains(cases: Cases, widest: float) -> np.ndarray:
     signals = cases.signals[np.arange(len(cases.labels))]
     powers = np.random.default_rng(0).uniform(-0.5, 0.5, (len(signals), 1, 1))
     return (signals * widest**powers).astype(np.float32)
-
-
-def deal(labels: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each case, each class dealt out in turn."""
-    fold_of = np.empty(len(labels), dtype=np.int64)
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    fold_of[order] = np.arange(len(labels)) % num_folds
-    return fold_of
 
 
 if __name__ == "__main__":

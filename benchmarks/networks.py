@@ -137,7 +137,7 @@ def accuracy(
     fold_of_set = {"name": data, "fold": fold, "num_folds": num_folds}
     cfg.dataset = {"_target_": "benchmarks.networks.training_fold", **fold_of_set}
     job = prepare(cfg)
-    *_, last = job.training.evaluations(job.epochs, eval_every=job.epochs)
+    last = job.train_to_the_end()
     return float(last.row["test_accuracy"])
 
 

@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins._sweeper import LaunchingSweeper
-from raspitrain.config.build import build
+from raspitrain.config.build import build_cases
 from raspitrain.config.composition import check_composition
 from raspitrain.config.overrides import check_given_once, given_keys, split_override
 from raspitrain.config.profile import with_profile
@@ -88,12 +88,9 @@ def count_folds(cfg: DictConfig) -> int:
     folds = cfg.split.folds
     if isinstance(folds, int):
         return folds
-    from raspitrain.data.cases import Cases
     from raspitrain.data.folds import num_folds
 
-    cases = build("dataset", cfg.dataset, list(cfg.allowed_targets))
-    if not isinstance(cases, Cases):
-        raise InputError(f"dataset ({cfg.dataset._target_}) gives no data set.")
+    cases = build_cases(cfg.dataset, list(cfg.allowed_targets))
     return num_folds(cases, folds, predefined=cfg.split.predefined)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from raspitrain.config.build import build
+from raspitrain.config.build import build_cases
 from raspitrain.config.composition import check_composition
 from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
@@ -92,9 +92,7 @@ def _write(path: Path, text: str) -> None:
 
 def _look(cfg: DictConfig, overrides: Sequence[str]) -> tuple[Cases, Split, DataSummary]:
     check_composition(cfg, list(overrides))
-    cases = build("dataset", cfg.dataset, list(cfg.allowed_targets))
-    if not isinstance(cases, Cases):
-        raise InputError("dataset must give raspitrain.data.cases.Cases; see conf/dataset/.")
+    cases = build_cases(cfg.dataset, list(cfg.allowed_targets))
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
     return cases, split, summarise(cases, split)
 

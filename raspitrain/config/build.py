@@ -7,9 +7,9 @@ takes a while, and it wraps every call of a partial. What may be named stands in
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,6 +18,9 @@ from raspitrain.config.watch import watched
 from raspitrain.errors import InputError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.paths import config_folder
+
+if TYPE_CHECKING:
+    from raspitrain.data.cases import Cases
 
 # Keys of a group that its target does not take: they say what becomes of what it gives.
 FOR_OTHERS = {"dataset": ("normalise",)}
@@ -145,3 +148,24 @@ def expect(key: str, made: Any, kind: type) -> Any:
             f"{type(made).__name__}; see conf/{key}/ for examples, _partial_ included."
         )
     return made
+
+
+def build_cases(
+    node: DictConfig | Mapping[str, Any], allowed_targets: Collection[str] = ()
+) -> "Cases":
+    """The data set that a configuration describes.
+
+    Parameters
+    ----------
+    allowed_targets : what a checkpoint allows itself counts for nothing: it may be a stranger's
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is none.
+    """
+    from raspitrain.data.cases import Cases  # and numpy
+
+    given = node if isinstance(node, DictConfig) else OmegaConf.create(dict(node))
+    cases: Cases = expect("dataset", build("dataset", given, allowed_targets), Cases)
+    return cases

@@ -11,6 +11,7 @@ import torch
 from raspitrain.export.pack import pack
 from raspitrain.export.trained import Trained
 from raspitrain.export.write import Contract, packed_engine, run_engine
+from raspitrain.hardware.threads import one_thread
 
 MOST_WINDOWS = 2000  # that are compared: more would change no decision
 TIMED = 30
@@ -102,15 +103,11 @@ def _timed(work: Callable[[], Any]) -> float:
 
 def _torch_logits(trained: Trained, signals: np.ndarray) -> tuple[np.ndarray, float]:
     """Logits, and seconds that a single window takes."""
-    num_threads = torch.get_num_threads()
     with torch.no_grad():
         blocks = [trained.model(block) for block in torch.from_numpy(signals).split(64)]
         one = torch.from_numpy(signals[:1])
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             seconds = min(_timed(lambda: trained.model(one)) for _ in range(5))
-        finally:
-            torch.set_num_threads(num_threads)
     return torch.cat(blocks).numpy(), seconds
 
 

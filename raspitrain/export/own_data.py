@@ -1,14 +1,10 @@
 """The windows that a run was tested on, read again for its export."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from raspitrain.config.build import build
-from raspitrain.data.cases import Cases
+from raspitrain.config.build import build_cases
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError
 from raspitrain.export.compare import some
@@ -22,24 +18,6 @@ class Windows:
     part: str
     signals: np.ndarray
     labels: np.ndarray
-
-
-def build_cases(node: Mapping[str, Any], allowed_targets: Sequence[str] = ()) -> Cases:
-    """The data set that a stored configuration describes.
-
-    Parameters
-    ----------
-    allowed_targets : what a checkpoint allows itself counts for nothing: it may be a stranger's
-
-    Raises
-    ------
-    InputError
-        It cannot be read, or is none.
-    """
-    cases = build("dataset", OmegaConf.create(dict(node)), allowed_targets)
-    if not isinstance(cases, Cases):
-        raise InputError(f"dataset ({node['_target_']}) gives no data set")
-    return cases
 
 
 def own_windows(trained: Trained) -> Windows:

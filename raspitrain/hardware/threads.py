@@ -87,6 +87,19 @@ def hardware_as_it_was() -> Iterator[None]:
         torch.set_flush_denormal(flushed)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within the block torch computes on one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def apply_threads(hardware: Mapping[str, Any]) -> None:
     """Tell torch. The inter-op pool can be set once a process; a second value is refused."""
     import numpy as np

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from raspitrain.config.build import build
+from raspitrain.config.build import build_cases
 from raspitrain.data.cases import Cases
 from raspitrain.data.folds import fold_of_cases
 from raspitrain.data.split import Split, split_cases
@@ -91,9 +91,7 @@ def compare(
         The data cannot be read or split.
     """
     deadline = clock() + seconds
-    cases = build("dataset", cfg.dataset, list(cfg.allowed_targets))
-    if not isinstance(cases, Cases):
-        raise InputError(f"dataset ({cfg.dataset._target_}) gives no data set.")
+    cases = build_cases(cfg.dataset, list(cfg.allowed_targets))
     splits = folds_of_training(cases, cfg, num_folds)
     rivals = [Rival(name) for name in models]
 
@@ -147,15 +145,7 @@ def _one_fold(
 ) -> None:
     prepared = prepare(cfg, data=(cases, split))
     training = prepared.training
-    longer: str | None = ""
-    while longer is not None:
-        *_, last = training.evaluations(
-            prepared.epochs,
-            eval_every=prepared.epochs,
-            on_step=lambda step: check_time(),
-            on_batch=check_time,
-        )
-        longer = prepared.go_on()
+    last = prepared.train_to_the_end(on_step=lambda step: check_time(), on_batch=check_time)
     assert last.test_confusion is not None
     rival.hits += int(last.test_confusion.hits.sum())
     rival.cases += last.test_confusion.num_cases

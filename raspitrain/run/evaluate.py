@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from raspitrain.config.build import build_cases
 from raspitrain.config.compose import compose
 from raspitrain.config.rules import check
 from raspitrain.data.cases import Cases, one_class_will_do
@@ -22,7 +23,6 @@ from raspitrain.data.fingerprint import fingerprint
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError, no_formula
-from raspitrain.export.own_data import build_cases
 from raspitrain.run.stored import StoredRun
 from raspitrain.training.answers import Answers, answers_of, batch_size_of
 from raspitrain.training.metrics import (

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from raspitrain.config.build import build, expect
+from raspitrain.config.build import build, build_cases, expect
 from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
@@ -37,7 +37,14 @@ from raspitrain.run.verdict import is_underfitted
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
-from raspitrain.training.training import Augment, Training, is_evaluated, parameter_groups
+from raspitrain.training.training import (
+    Augment,
+    Evaluation,
+    Step,
+    Training,
+    is_evaluated,
+    parameter_groups,
+)
 from raspitrain.tuning.engine import settle_engine
 from raspitrain.tuning.tune import Tuned, tune
 
@@ -69,6 +76,25 @@ class Prepared:
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
+
+    def train_to_the_end(
+        self,
+        *,
+        on_step: Callable[[Step], None] | None = None,
+        on_batch: Callable[[], None] | None = None,
+    ) -> Evaluation:
+        """All of the training, with `go_on`; the evaluation at its end is the only one looked at.
+
+        Parameters
+        ----------
+        on_step, on_batch : as for `Training.evaluations`
+        """
+        while True:
+            *_, last = self.training.evaluations(
+                self.epochs, eval_every=self.epochs, on_step=on_step, on_batch=on_batch
+            )
+            if self.go_on() is None:
+                return last
 
     def go_on(self) -> str | None:
         """Where training has come to its end and too few of its cases are answered rightly, give it
@@ -119,7 +145,7 @@ def prepare(
     device = choose_device(cfg.hardware.device)
 
     if data is None:
-        cases = expect("dataset", build("dataset", cfg.dataset, allowed), Cases)
+        cases = build_cases(cfg.dataset, allowed)
         split = split_cases(cases, seed=cfg.seed, **cfg.split)
     else:
         cases, split = data

@@ -4,13 +4,12 @@ import copy
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from raspitrain.cache import recall, remember
+from raspitrain.hardware.threads import one_thread
 from raspitrain.model.engine.choose import compute
 from raspitrain.model.engine.kernels import kernels_name, load_kernels
 from raspitrain.model.engine.native import plan_of
@@ -77,7 +76,7 @@ def measure_engines(network: Network, signals: Tensor) -> dict[str, float]:
         same_random_numbers(),
         torch.inference_mode(False),
         torch.enable_grad(),
-        _one_thread(),
+        one_thread(),
     ):
         network = copy.deepcopy(network)
         assert isinstance(network, nn.Module)
@@ -90,13 +89,3 @@ def measure_engines(network: Network, signals: Tensor) -> dict[str, float]:
             features.sum().backward()
             trial.add(time.perf_counter() - begin)
     return {CANDIDATES[c]: seconds for c, seconds in trial.seconds_per_step.items()}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
