@@ -76,6 +76,30 @@ def read(path: Path, **given: object) -> tuple[Table, np.ndarray]:
     return table, np.stack([column.values for column in table.columns], axis=1)
 
 
+def test_what_ends_before_its_head_says_is_told(tmp_path):
+    """The samples that are there are taken; a size that nobody knew yet promises nothing."""
+    for size, notes in (
+        (None, []),
+        (0xFFFFFFFF, []),
+        (0, []),
+        (10_000, ["the end, which is cut off"]),
+    ):
+        float_wav(tmp_path / "a.wav", SIGNAL, size=size)
+        table, values = read(tmp_path / "a.wav")
+        assert (len(values), table.notes) == (len(SIGNAL), notes)
+    pcm(tmp_path / "b.wav", 2)
+    (tmp_path / "b.wav").write_bytes((tmp_path / "b.wav").read_bytes()[:-401])
+    table, values = read(tmp_path / "b.wav")
+    assert len(values) == 299
+    assert table.notes == ["the end, which is cut off"]
+    (tmp_path / "c.dat").write_bytes(DIGITS[:100].astype("<i2").tobytes())
+    for claimed, notes in ((100, []), (400, ["the end, which is cut off"]), ("", [])):
+        lines = [f"c 2 500 {claimed}", "c.dat 16 2000 16 0 0 0 0 I", "c.dat 16 2000 16 0 0 0 0 II"]
+        (tmp_path / "c.hea").write_text("\n".join(lines))
+        table, values = read(tmp_path / "c.hea")
+        assert (len(values), table.notes) == (100, notes)
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_wav_of_integers_is_a_part_of_full_scale(width, tmp_path):
     expected = pcm(tmp_path / "a.wav", width)

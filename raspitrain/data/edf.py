@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.int24 import from_int24
 from raspitrain.errors import InputError
 
 FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # bytes of each signal's entries
@@ -96,10 +97,5 @@ def _scaled(path: Path, raw: np.ndarray, fields: list[list[str]], k: int) -> np.
             f"{path}: signal {fields[LABEL][k]!r} does not say what its numbers mean (physical and "
             "digital range)."
         ) from None
-    if raw.shape[1] == 2:
-        values = raw.view("<i2")[:, 0]
-    else:
-        wide = np.zeros((len(raw), 4), np.uint8)
-        wide[:, 1:] = raw
-        values = wide.view("<i4")[:, 0] >> 8
+    values = raw.view("<i2")[:, 0] if raw.shape[1] == 2 else from_int24(raw)
     return low + gain * (values.astype(np.float64) - least)

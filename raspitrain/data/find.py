@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from raspitrain.data.endings import OTHER_SUFFIXES
 from raspitrain.errors import InputError, input_error
 
 SUFFIXES = (".csv", ".tsv")
-OTHER_SUFFIXES = (
-    ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow",
-)  # fmt: skip
 MOST_FILES = 200_000
 PART_NAMES = {
     **dict.fromkeys(("train", "training", "tr"), 0),

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.int24 import from_int24
 from raspitrain.errors import InputError
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 MOST_CHANNELS = 256
+UNKNOWN = 0xFFFFFFFF  # a size that nobody knew yet
 
 
 def read_wav(path: Path) -> Table:
@@ -40,12 +42,14 @@ def read_wav(path: Path) -> Table:
                 break
             # A recorder that was cut off, or wrote into a pipe, leaves 0 or 2^32 - 1 there.
             left = len(content) - at
-            return _table(path, form, content[at : at + (size if 0 < size <= left else left)])
+            is_cut = left < size < UNKNOWN
+            data = content[at : at + (size if 0 < size <= left else left)]
+            return _table(path, form, data, ["the end, which is cut off"] if is_cut else [])
         at += size + size % 2
     raise InputError(f"{path} holds no samples; it may have been cut off while it was recorded.")
 
 
-def _table(path: Path, form: bytes, data: np.ndarray) -> Table:
+def _table(path: Path, form: bytes, data: np.ndarray, notes: list[str]) -> Table:
     kind, num_channels, rate, _, frame, bits = struct.unpack("<HHIIHH", form[:16])
     if kind == EXTENSIBLE and len(form) >= 26:
         (kind,) = struct.unpack("<H", form[24:26])
@@ -74,7 +78,7 @@ def _table(path: Path, form: bytes, data: np.ndarray) -> Table:
     columns = [
         Column(name, "", "number", _samples(frames[:, k], kind)) for k, name in enumerate(names)
     ]
-    return Table(path, columns, True, [(0, 1)], rate=float(rate))
+    return Table(path, columns, True, [(0, 1)], notes, rate=float(rate))
 
 
 def _samples(part: np.ndarray, kind: int) -> np.ndarray:
@@ -86,8 +90,6 @@ def _samples(part: np.ndarray, kind: int) -> np.ndarray:
     if width == 1:  # the only one without a sign
         return (part[:, 0].astype(np.float32) - 128) / 128
     if width == 3:
-        wide = np.zeros((len(part), 4), np.uint8)
-        wide[:, 1:] = part
-        return (wide.view("<i4")[:, 0] / 2.0**31).astype(np.float32)
+        return (from_int24(part) / 2.0**23).astype(np.float32)
     scaled = part.view(f"<i{width}")[:, 0] / 2.0 ** (8 * width - 1)
     return scaled.astype(np.float32) if width == 2 else scaled

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.int24 import from_int24
 from raspitrain.errors import InputError
 
 BITS = {"8": 0, "80": 8, "16": 16, "61": 16, "24": 24, "32": 32, "212": 12}
@@ -50,7 +51,10 @@ def read_wfdb(path: Path) -> Table:
         raise InputError(f"{path}: the lines of its signals cannot be read; fix them.") from None
     if not rate > 0 or len({len(column.values) for column in columns}) > 1:
         raise InputError(f"{path}: its signals differ in length, or it gives no rate.")
-    return Table(path, columns, True, [(0, 1)], rate=rate)
+    claimed = words[3] if len(words) > 3 else ""
+    is_cut = claimed.isdigit() and int(claimed) > len(columns[0].values)
+    notes = ["the end, which is cut off"] if is_cut else []
+    return Table(path, columns, True, [(0, 1)], notes, rate=rate)
 
 
 def _signals(path: Path, name: str, entries: list[list[str]]) -> list[Column]:
@@ -94,10 +98,10 @@ def _integers(content: np.ndarray, form: str) -> np.ndarray:
         return whole.view(f"{'>' if form == '61' else '<'}i{size}").astype(np.int64)
     if form == "80":
         return content.astype(np.int64) - 128
-    whole = content[: len(content) // 3 * 3].reshape(-1, 3).astype(np.int64)
+    whole = content[: len(content) // 3 * 3].reshape(-1, 3)
     if form == "24":
-        value = whole[:, 0] | whole[:, 1] << 8 | whole[:, 2] << 16
-        return value - ((value & 0x800000) << 1)
+        return from_int24(whole).astype(np.int64)
+    whole = whole.astype(np.int64)
     pairs = np.empty((len(whole), 2), np.int64)  # 212: two samples of 12 bits in 3 bytes
     pairs[:, 0] = whole[:, 0] | (whole[:, 1] & 0x0F) << 8
     pairs[:, 1] = whole[:, 2] | (whole[:, 1] & 0xF0) << 4

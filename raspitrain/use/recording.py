@@ -8,15 +8,14 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any, TextIO
 
-from raspitrain.errors import InputError
+from raspitrain.data.endings import OTHER_SUFFIXES
+from raspitrain.errors import InputError, printable
+from raspitrain.stop import say
 from raspitrain.use.clock import Clock, check_rate
 from raspitrain.use.columns import LONGEST_LINE, Columns, LineError, separator_of, split_line
 from raspitrain.use.model import Model
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
-OTHER_SUFFIXES = (
-    ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow",
-)  # fmt: skip
 RECORDING_SUFFIXES = (*CSV_SUFFIXES, *OTHER_SUFFIXES)
 
 
@@ -182,6 +181,8 @@ def _read_other(
         ) from error
     asked = () if label_column is None else (label_column,)
     table = formats.read_recording_file(Path(path), as_text=asked)
+    if table.notes:
+        say(f"warning: {printable(path)}: passed over {printable(', '.join(table.notes))}")
     columns = Columns(model, table.names, path, label_column=label_column, time_column=time_column)
     recording = Recording(path, len(model.channels))
     recording.channels = [_floats(table.columns[place], path) for place in columns.places]
