@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,7 @@ def contenders(name: str, length: int) -> dict[str, Callable[[], object]]:
     for precision in ("fp32", "int8"):
         network, arrays = pack(model, length=length, precision=precision)
         engine = packed_engine(network, arrays, contract)
-        turns[f"ours, {precision}"] = repeated(
-            lambda engine=engine: engine.run(window.ctypes.data, length, 1)  # type: ignore[misc]
-        )
+        turns[f"ours, {precision}"] = repeated(partial(engine.run, window.ctypes.data, length, 1))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 CONF = Path(__file__).parents[1] / "conf"
 PAGE = Path(__file__).with_suffix(".md")
-LINE = re.compile(r"(?P<indent> *)(?P<key>[\w/]+):(?: +(?P<value>.*?))?(?:(?:^| +)# (?P<says>.*))?")
+LINE = re.compile(
+    r"(?P<indent> *)(?P<key>[\w/.]+):(?: +(?P<value>.*?))?(?:(?:^| +)# (?P<says>.*))?"
+)
 INTRODUCTION = """\
 # Every key
 

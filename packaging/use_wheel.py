@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # of this clone, whatever is installed
 
 from raspitrain.use.__main__ import COMMANDS  # noqa: E402
 from raspitrain.use.library import FLAGS, LIBRARIES, SOURCES  # noqa: E402

@@ -1,5 +1,6 @@
 """raspitrain stream: the real command, fed as a pipe, a device and a sender of datagrams would."""
 
+import functools
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tty
@@ -718,14 +720,11 @@ def test_whatever_comes_is_a_record_or_one_sentence(rows, live, time_column):
     assert counts["windows"] == sum('"event": "window"' in line for line in told)
 
 
-def _loaded(found=[]):  # noqa: B006
-    """The model, once."""
-    if not found:
-        import tempfile
-
-        folder = tempfile.TemporaryDirectory()
-        found += [load(model_file(Path(folder.name) / "model.rpt")), folder]
-    return found[0]
+@functools.cache
+def _loaded():
+    """The model, once; it is mapped, and needs its file no more."""
+    with tempfile.TemporaryDirectory() as folder:
+        return load(model_file(Path(folder) / "model.rpt"))
 
 
 @given(st.lists(st.floats(allow_nan=True) | st.integers(0, 50).map(float), max_size=60))

@@ -104,7 +104,9 @@ def _check_lone(words: Sequence[str], k: int) -> None:
 
 def key_alone(word: str, following: Sequence[str] = ()) -> str | None:
     """What to say of a key without =value; None where the word is no key."""
-    key, sign, value = re.fullmatch(r"([\w./]*)([:= ]?)(.*)", word, re.S).groups()  # type: ignore
+    found = re.fullmatch(r"([\w./]*)([:= ]?)(.*)", word, re.S)
+    assert found is not None, "any word is one"
+    key, sign, value = found.groups()
     name = known_as(key)
     if name is None:
         group, _, option = key.partition(".")

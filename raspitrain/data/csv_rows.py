@@ -29,7 +29,7 @@ def library() -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(_compiled()))
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("CSV is read without C, ten times slower (install gcc): %s", error)
+        log.warning("CSV is read without C, several times as slowly (install gcc): %s", error)
         return None
     loaded.read_rows.restype = ctypes.c_int64
     address = ctypes.c_void_p

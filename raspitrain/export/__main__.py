@@ -68,26 +68,16 @@ def _export(
         )
     stored = StoredRun.of_checkpoint(checkpoint, allowed_targets=allowed)
     write_any = FORMATS[form].write_any
-    trained = None if write_any is not None else trained_from(stored)
-    folder = run if run.is_dir() else run.parent
-    name = FORMATS[form].file
-    path = output or folder / name
-    if path.is_dir():
-        path = path / name
-    if form != "raspitrain" and path.suffix != (suffix := Path(name).suffix):
-        raise InputError(
-            f"--output is {path}, but --format {form} needs a name that ends with {suffix}."
-        )
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
-    if write_any is not None or trained is None:
+    if write_any is not None:
+        path = _path(run, form, output)
         if precision == "int8":
             raise InputError(f"--format {form} is fp32: leave out --precision int8.")
-        assert write_any is not None
         apart = write_any(path, stored)
         size = path.stat().st_size / 1e6
         print(f"{path}: fp32, within {apart:.1g} of torch's probabilities, {size:.2f} MB")
         return
+    trained = trained_from(stored)
+    path = _path(run, form, output)
     try:
         windows = own_windows(trained)
     except InputError as error:
@@ -99,6 +89,21 @@ def _export(
         print(as_table(comparison))
     chosen, why = export(trained, comparison, precision=precision, path=path, form=form)
     print(f"{path}: {chosen} ({why}), {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _path(run: Path, form: str, output: Path | None) -> Path:
+    """Where the file goes."""
+    name = FORMATS[form].file
+    path = output or (run if run.is_dir() else run.parent) / name
+    if path.is_dir():
+        path = path / name
+    if form != "raspitrain" and path.suffix != (suffix := Path(name).suffix):
+        raise InputError(
+            f"--output is {path}, but --format {form} needs a name that ends with {suffix}."
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
+    return path
 
 
 if __name__ == "__main__":
