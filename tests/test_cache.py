@@ -14,7 +14,7 @@ import torch
 from conftest import TINY
 from processes import SERVER, wait_until
 
-from raspitrain import cache
+from raspitrain import cache, compiled
 from raspitrain.model.engine import kernels
 
 STAND_IN = "int answer(void) { return 42; }\n"
@@ -33,9 +33,9 @@ def folder(monkeypatch, tmp_path) -> Path:
 def _load(home: str, compiler: str, answer) -> None:
     os.environ |= {"XDG_CACHE_HOME": home, "CC": compiler}
     kernels.SOURCE = Path(home, "kernels.c")
-    log, kernels.log.propagate = io.StringIO(), False
-    kernels.log.addHandler(logging.StreamHandler(log))
-    kernels.log.setLevel(logging.INFO)
+    log, compiled.log.propagate = io.StringIO(), False
+    compiled.log.addHandler(logging.StreamHandler(log))
+    compiled.log.setLevel(logging.INFO)
     library = kernels.load_kernels(torch.float32)
     answer.send((library and library.answer(), log.getvalue()))
 

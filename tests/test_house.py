@@ -11,6 +11,7 @@ FLOORS = (
     ("stop",),
     ("results",),
     ("cache",),
+    ("compiled",),
     ("hardware",),
     ("model.engine", "data"),
     ("model",),

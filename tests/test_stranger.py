@@ -30,8 +30,8 @@ EVIL = "experiment/evil.yaml"
 MINE = ("--config-dir", "mine", "experiment=evil")
 SWEEP = ("--multirun", "seed=1,2", "sweep_name=s")
 COMPILER = (
-    "{_target_: raspitrain.model.engine.kernels._compile, command: [sh, -c, touch pwned], "
-    "library: {_target_: raspitrain.model.engine.kernels.cache_folder}}"
+    "{_target_: raspitrain.compiled._compile, commands: [[sh, -c, touch pwned]], "
+    "library: {_target_: raspitrain.compiled.cache_folder}}"
 )
 
 Files = dict[str, str]
@@ -40,12 +40,12 @@ Words = tuple[str, ...]
 HOSTILE: dict[str, tuple[Files, Words, str]] = {
     # code, through what a component may be
     "a compiler's command": (
-        {EVIL: GLOBAL + f"dataset: {COMPILER}\n"}, MINE, "kernels._compile is not allowed",
+        {EVIL: GLOBAL + f"dataset: {COMPILER}\n"}, MINE, "compiled._compile is not allowed",
     ),
     "a compiler's command, nested": (
         {EVIL: GLOBAL + f"model: {{_target_: torch.nn.Sequential, _args_: [{COMPILER}]}}\n"},
         MINE,
-        "model._args_[0]._target_=raspitrain.model.engine.kernels._compile is not allowed",
+        "model._args_[0]._target_=raspitrain.compiled._compile is not allowed",
     ),
     "a compiler's command, as a value": (
         {EVIL: GLOBAL + f"dataset: {{noise: {COMPILER}}}\n"}, MINE, "dataset.noise",
@@ -297,10 +297,10 @@ def stopped(tmp_path_factory) -> Path:
 
 CHECKPOINTS: dict[str, tuple[dict, str]] = {
     "a compiler's command": (
-        {"dataset": {"_target_": "raspitrain.model.engine.kernels._compile",
-                     "command": ["sh", "-c", "touch pwned"],
-                     "library": {"_target_": "raspitrain.model.engine.kernels.cache_folder"}}},
-        "kernels._compile is not allowed",
+        {"dataset": {"_target_": "raspitrain.compiled._compile",
+                     "commands": [["sh", "-c", "touch pwned"]],
+                     "library": {"_target_": "raspitrain.compiled.cache_folder"}}},
+        "compiled._compile is not allowed",
     ),
     "a component that imports": (
         {"loss": {"_target_": "torch.nn.attention._fa3._fa3_import_module",

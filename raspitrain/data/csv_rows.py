@@ -2,19 +2,15 @@
 
 import ctypes
 import functools
-import hashlib
 import logging
-import os
-import shlex
-import shutil
+import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from raspitrain.cache import cache_folder, file_digest, lock_cache, make_private, recall, remember
-from raspitrain.results.atomic import atomic_path
+from raspitrain.compiled import compile_once, why_not
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +23,12 @@ NUMBER, WORD, STAMP = 0, 1, 2
 def library() -> ctypes.CDLL | None:
     """The compiled reader; None, and a line in the log, where it cannot be had."""
     try:
-        loaded = ctypes.CDLL(str(_compiled()))
+        compiled = compile_once(SOURCE, FLAGS, machine=platform.machine())
+        loaded = ctypes.CDLL(str(compiled))
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("CSV is read without C, several times as slowly (install gcc): %s", error)
+        log.warning(
+            "CSV is read without C, several times as slowly (install gcc): %s", why_not(error)
+        )
         return None
     loaded.read_rows.restype = ctypes.c_int64
     address = ctypes.c_void_p
@@ -38,35 +37,6 @@ def library() -> ctypes.CDLL | None:
         ctypes.c_int64, address, address, address, address,
     ]  # fmt: skip
     return loaded
-
-
-def _compiled() -> Path:
-    """The path of the library, in the cache and checked against what was compiled."""
-    command = shlex.split(os.environ.get("CC", "cc"))
-    compiler = shutil.which(command[0])
-    if compiler is None:
-        raise FileNotFoundError(f"no C compiler called {command[0]}")
-    built = Path(compiler).resolve().stat()
-    key = {
-        "source": hashlib.sha256(SOURCE.read_bytes()).hexdigest(),
-        "command": [*command, *FLAGS],
-        "compiler": [built.st_size, built.st_mtime_ns],
-        "machine": list(os.uname())[-1],
-    }
-    folder = make_private(cache_folder())
-    path = folder / f"csv_rows-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}.so"
-    if path.exists() and recall("compiled", key) == file_digest(path):
-        return path
-    with lock_cache(folder), atomic_path(path) as partial:
-        subprocess.run(
-            [*command, *FLAGS, "-o", str(partial), str(SOURCE)],
-            check=True,
-            capture_output=True,
-            timeout=600,
-        )
-        digest = file_digest(partial)
-    remember("compiled", key, digest)
-    return path
 
 
 class Rows:

@@ -1,27 +1,20 @@
-"""Compile our C for the machine at hand, once, and load it.
+"""Compile the kernels for this processor and the threads that torch has loaded; load them.
 
-A library lies in the cache, named after everything it depends on: sources, flags, compiler,
-processor. Its length and digest are kept beside it and checked before it is loaded: code that a
-power cut left incomplete would end the process. Where there is no compiler, or no folder to keep
-the library in, `load_library` says so in one line of the log and returns None.
+Where there is no compiler, or no folder to keep the library in, `load_library` says so in one line
+of the log and returns None.
 """
 
 import ctypes
 import functools
-import hashlib
-import json
 import logging
 import os
 import platform
-import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
 import torch
 
-from raspitrain.cache import cache_folder, file_digest, lock_cache, make_private
-from raspitrain.results.atomic import atomic_path, write_atomic
+from raspitrain.compiled import compile_once, why_not
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +37,10 @@ def load_library(source: Path, dtype: torch.dtype) -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(compiled_library(source, dtype)))
     except (OSError, subprocess.SubprocessError) as error:
-        reason = getattr(error, "stderr", None) or error
         log.warning(
             "No compiled kernels, training will be slower (install gcc, or set XDG_CACHE_HOME to "
             "a folder that can be written): %s",
-            str(reason).strip().splitlines()[-1] if str(reason).strip() else type(error).__name__,
+            why_not(error),
         )
         return None
     _keep_freed_memory()
@@ -79,64 +71,17 @@ def compiled_library(source: Path, dtype: torch.dtype) -> Path:
     OSError, subprocess.SubprocessError
         There is no compiler, no folder to keep it in, or the compiler fails.
     """
-    command = shlex.split(os.environ.get("CC", "cc"))
-    compiler = shutil.which(command[0])
-    if compiler is None:
-        raise FileNotFoundError(f"no C compiler called {command[0]}")
     flags = FLAGS + (["-DDOUBLE"] if dtype == torch.float64 else [])
     if _openmp_is_loaded():
         flags = [*flags, "-fopenmp"]
-    built = Path(compiler).resolve().stat()
-    depends_on = (
-        *(path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))),
-        repr((command, flags, built.st_size, built.st_mtime_ns)).encode(),
-        _processor().encode(),
-    )
-    name = hashlib.sha256(b"\0".join(depends_on)).hexdigest()[:24]
-    folder = make_private(cache_folder())
-    library = folder / f"{source.stem}-{name}.so"
-    if not _is_intact(library):
-        with lock_cache(folder):
-            if not _is_intact(library):  # another process may just have compiled it
-                if library.exists():
-                    log.warning(
-                        "%s is not what was compiled, as after a power cut: compiling it again.",
-                        library,
-                    )
-                _compile([*command, *flags], source, library)
-    return library
-
-
-def _digest_path(library: Path) -> Path:
-    return library.with_suffix(".json")
-
-
-def _is_intact(library: Path) -> bool:
-    """Whether the library is, to the byte, what was compiled."""
-    try:
-        return bool(json.loads(_digest_path(library).read_bytes()) == file_digest(library))
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def _compile(command: list[str], source: Path, library: Path) -> None:
-    log.info("Compiling %s for this machine (once)", source.name)
     native = NATIVE_FLAG.get(platform.machine())
-    attempts = [[native], []] if native else [[]]
-    with atomic_path(library) as partial:
-        for index, extra in enumerate(attempts):
-            result = subprocess.run(
-                [*command, *extra, "-o", str(partial), str(source), *LIBRARIES],
-                capture_output=True,
-                text=True,
-                timeout=600,
-            )
-            if result.returncode == 0:
-                break
-            if index + 1 == len(attempts):
-                result.check_returncode()
-        digest = file_digest(partial)
-    write_atomic(_digest_path(library), json.dumps(digest).encode())
+    return compile_once(
+        source,
+        flags,
+        machine=_processor(),
+        attempts=[[native], []] if native else [[]],
+        libraries=LIBRARIES,
+    )
 
 
 def _openmp_is_loaded() -> bool:
