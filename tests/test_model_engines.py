@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import time
 
 import pytest
 import torch
@@ -423,6 +424,22 @@ def test_the_faster_engine_is_taken_and_told(nothing_measured, monkeypatch, capl
         tuning.settle_engine(model, torch.randn(4, 3, 32))
         assert model.engine == faster  # the second time from the cache
     assert "Engine torch: a step takes 2000.0 (native) and 1000.0 (torch) ms" in caplog.text
+
+
+def test_a_machine_that_stalls_once_decides_no_engine(monkeypatch):
+    """The answer is kept for good: training would be slow until the cache is cleared."""
+    stalls = iter([0.2])  # so long a step is a turn of its own
+
+    def stall(network, signals):
+        if network.engine == "native":
+            time.sleep(next(stalls, 0))
+        return compute(network, signals)
+
+    monkeypatch.setattr(tuning, "compute", stall)
+    model = tiny([Row(3, 16, 8, True, "HS", 2)], engine="auto", dtype=torch.float32)
+    seconds = measure_engines(model, torch.randn(4, 3, 32))
+    assert next(stalls, None) is None
+    assert seconds["native"] < 0.1
 
 
 class UsersNetwork(nn.Module):
