@@ -226,6 +226,7 @@ def _interface(address: str) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    """Of what gloo says, without its file names."""
+    """Of what gloo says, without its file names and its advice."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = line.partition(". This is typically")[0]
     return line.rpartition("] ")[2] if line.startswith("[") and "] " in line else line
