@@ -14,12 +14,14 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from conftest import TINY, wait_for
+from ranks import as_threads, ends, free_port, start_ranks
 from torch import nn
 
 from raspitrain.data.batches import Part
 from raspitrain.distributed.group import Group
 from raspitrain.distributed.launch import Launch, check_address, first_host, launched
-from raspitrain.distributed.plan import Plan, make_plan, shares_of
+from raspitrain.distributed.plan import Plan, make_plan, shares_of, too_slow
 from raspitrain.errors import InputError
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.run.thermal import ThermalGuard
@@ -28,8 +30,6 @@ from raspitrain.stop import Stopped
 from raspitrain.training.schedule import constant
 from raspitrain.training.shared import SharedTraining
 from raspitrain.training.training import NonFiniteLossError, Training
-from tests.conftest import TINY, wait_for
-from tests.ranks import as_threads, ends, free_port, start_ranks
 
 SAME_SHARES = (0.5, 0.5)
 
@@ -290,19 +290,22 @@ def test_no_gain_is_refused_with_what_to_do_instead(sync_ms, epochs):
 
 
 def test_shares_follow_speeds():
-    names = ["rank 0 (a)", "rank 1 (b)"]
-    assert shares_of([100, 95], 64, 8, names) == SAME_SHARES
-    fast, slow = shares_of([240, 100], 100, 8, names)
+    assert shares_of([100, 95], 64, 8) == SAME_SHARES
+    fast, slow = shares_of([240, 100], 100, 8)
     assert fast / slow == pytest.approx(2.4)
     cut = [plan(1, (fast, slow)).own(100, rank) for rank in (0, 1)]
     assert cut == [slice(0, 71), slice(71, 100)]
     # BatchNorm's eight come before speed.
-    shares = shares_of([300, 100], 20, 8, names)
+    shares = shares_of([300, 100], 20, 8)
     assert [plan(1, shares).own(20, rank) for rank in (0, 1)] == [slice(0, 11), slice(11, 20)]
-    with pytest.raises(InputError, match=r"rank 1 \(b\) trains 20 cases a second"):
-        shares_of([100, 20], 64, 8, names)
     with pytest.raises(InputError, match="raise batch_size"):
-        shares_of([100, 100], 15, 8, names)
+        shares_of([100, 100], 15, 8)
+
+
+def test_a_board_that_the_others_would_only_wait_for_is_named():
+    names = ["rank 0 (a)", "rank 1 (b)"]
+    assert too_slow([100, 20], names).startswith("rank 1 (b) trains 20 cases a second")
+    assert not too_slow([240, 100], names)
 
 
 WORDS = (

@@ -64,6 +64,7 @@ def join(distributed: Mapping[str, Any]) -> "Group | None":
     if launch is None or not is_one_of_several(distributed):
         return None
     check_address(launch, public=distributed["public_address"])
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # addresses without a name are no fault
     from raspitrain.distributed.group import join
 
     return join(launch, timeout_seconds=distributed["timeout_seconds"])

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import raspitrain
 from raspitrain.distributed.launch import Launch, own_address
 from raspitrain.errors import InputError, TemporaryError
+from raspitrain.stop import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,24 +52,33 @@ class Group:
         self.timeout_seconds = timeout_seconds
         self.resume_words: Sequence[str] = ()
         self.hosts = [f"board {rank}" for rank in range(self.num_ranks)]
+        say(f"rank {self.rank} of {self.num_ranks} meets the others at {launch.place}")
         interface = _interface(own_address(launch))
         if interface is not None:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
-        os.environ.update(
-            RANK=str(launch.rank),
-            WORLD_SIZE=str(launch.num_ranks),
-            MASTER_ADDR=launch.address,
-            MASTER_PORT=str(launch.port),
-        )
         self._dist = dist
         try:
-            dist.init_process_group("gloo", timeout=LONGEST_START)
+            store = dist.TCPStore(
+                launch.address,
+                launch.port,
+                world_size=launch.num_ranks,
+                is_master=self.rank == 0 and not launch.is_hosted,
+                timeout=LONGEST_START,
+            )
+            dist.init_process_group(
+                "gloo",
+                # torchrun's store lives on, with the addresses of processes that are gone.
+                store=dist.PrefixStore(f"start {launch.restarts}", store),
+                rank=self.rank,
+                world_size=self.num_ranks,
+                timeout=LONGEST_START,
+            )
             # Of the steps: another answer within seconds is the rule, and a cable may be out.
             self._steps = dist.new_group(timeout=timedelta(seconds=timeout_seconds))
         except (RuntimeError, ValueError) as error:
             raise TemporaryError(
                 f"rank {self.rank} of {self.num_ranks} cannot meet the others at "
-                f"{launch.address}:{launch.port} ({_first_line(error)}): see that all of them are "
+                f"{launch.place} ({_first_line(error)}): see that all of them are "
                 "started, and that no firewall is between them."
             ) from error
         self._in_use: Any = dist.group.WORLD

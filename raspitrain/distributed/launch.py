@@ -10,7 +10,7 @@ import re
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from raspitrain.errors import InputError
 
@@ -31,6 +31,7 @@ class Launch:
     command : words that start the same processes again, before `-m raspitrain`
     restarts : how often torchrun has started them again
     may_restart : whether it would
+    is_hosted : whether torchrun, and not rank 0, waits there
     """
 
     rank: int
@@ -41,6 +42,11 @@ class Launch:
     command: Sequence[str] = field(default=())
     restarts: int = 0
     may_restart: bool = False
+    is_hosted: bool = False
+
+    @property
+    def place(self) -> str:
+        return f"{self.address}:{self.port}"
 
     def again(self, words: Sequence[str]) -> str:
         """What to type on each board for the same processes with other words."""
@@ -90,7 +96,15 @@ def _of_torchrun(env: Mapping[str, str]) -> Launch | None:
         words += ["--node-rank=K", f"--master-addr={address}", f"--master-port={port}"]
     restarts = _first_number(env.get("TORCHELASTIC_RESTART_COUNT", "")) or 0
     most = _first_number(env.get("TORCHELASTIC_MAX_RESTARTS", "")) or 0
-    return _launch(env, rank, size, local, words, address, PORT, restarts, most > 0)
+    launch = _launch(env, rank, size, local, words, address, PORT)
+    if launch is None:
+        return None
+    return replace(
+        launch,
+        restarts=restarts,
+        may_restart=most > 0,
+        is_hosted=env.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+    )
 
 
 def _launch(
@@ -101,8 +115,6 @@ def _launch(
     words: Sequence[str],
     address: str,
     port: int,
-    restarts: int = 0,
-    may_restart: bool = False,
 ) -> Launch | None:
     if size == 1:
         return None
@@ -115,7 +127,7 @@ def _launch(
     given = env.get("MASTER_PORT", str(port))
     if not given.isdigit() or not 0 < int(given) < 65_536:
         raise InputError(f"MASTER_PORT must be a number from 1 to 65535, not {given!r}.")
-    return Launch(rank, size, local, address, int(given), tuple(words), restarts, may_restart)
+    return Launch(rank, size, local, address, int(given), tuple(words))
 
 
 def _ranks(env: Mapping[str, str], rank: str, size: str) -> tuple[int, int]:

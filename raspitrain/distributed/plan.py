@@ -73,9 +73,24 @@ class Plan:
         )
 
 
-def shares_of(
-    speeds: Sequence[float], smallest_batch: int, least_cases: int, names: Sequence[str]
-) -> tuple[float, ...]:
+def too_slow(speeds: Sequence[float], names: Sequence[str]) -> str:
+    """A sentence about a board that the others would only wait for; empty where none is so slow.
+
+    Parameters
+    ----------
+    speeds : cases a second of each rank
+    names : of the ranks
+    """
+    for name, speed in zip(names, speeds, strict=True):
+        if speed < LEAST_SPEED * max(speeds):
+            return (
+                f"{name} trains {speed:.0f} cases a second and the fastest {max(speeds):.0f}: the "
+                "others would only wait for it; leave it out, or give it jobs of a sweep"
+            )
+    return ""
+
+
+def shares_of(speeds: Sequence[float], smallest_batch: int, least_cases: int) -> tuple[float, ...]:
     """What each rank takes of a batch, by its speed.
 
     Parameters
@@ -83,27 +98,19 @@ def shares_of(
     speeds : cases a second of each rank
     smallest_batch : cases of the epoch's smallest batch, on all ranks together
     least_cases : that a rank must have of each batch
-    names : of the ranks, for sentences
 
     Raises
     ------
     InputError
-        A board is too slow to be of use, or a batch too small to be shared.
+        A batch is too small to be shared.
     """
-    fastest = max(speeds)
-    for name, speed in zip(names, speeds, strict=True):
-        if speed < LEAST_SPEED * fastest:
-            raise InputError(
-                f"{name} trains {speed:.0f} cases a second and the fastest {fastest:.0f}: the "
-                "others would only wait for it; leave it out, or give it jobs of a sweep."
-            )
     if smallest_batch < least_cases * len(speeds):
         raise InputError(
             f"a batch of {smallest_batch} cases leaves fewer than {least_cases} for each of "
             f"{len(speeds)} boards, of which BatchNorm takes its statistics: raise batch_size, use "
             "fewer boards, or train on one."
         )
-    if min(speeds) > (1 - AS_FAST) * fastest:
+    if min(speeds) > (1 - AS_FAST) * max(speeds):
         return (1 / len(speeds),) * len(speeds)
     shares = [speed / sum(speeds) for speed in speeds]
     # A case more, as cutting rounds.

@@ -20,7 +20,8 @@ from raspitrain.config.overrides import allowing_words
 from raspitrain.config.rules import is_harmless, leaves
 from raspitrain.data.fingerprint import fingerprint
 from raspitrain.distributed.group import Group
-from raspitrain.distributed.plan import LEAST_CASES, Plan, make_plan, shares_of
+from raspitrain.distributed.plan import LEAST_CASES, Plan, make_plan, shares_of, too_slow
+from raspitrain.errors import InputError
 from raspitrain.run.loop import train
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.observers import Observer
@@ -63,7 +64,7 @@ def begin(prepared: Prepared, cfg: DictConfig, group: Group) -> Begun:
     """
     check_alike(prepared, cfg, group)
     tuned = tune_prepared(prepared, cfg)
-    warnings = list(filter(None, [make_shared_plan(prepared, cfg)]))
+    warnings = make_shared_plan(prepared, cfg)
     if cfg.hardware.adapt_threads:
         warnings.append("hardware.adapt_threads=true has no effect: several ranks train together")
     return Begun(tuned.state(), plan_state(prepared), warnings)
@@ -88,13 +89,13 @@ def check_alike(prepared: Prepared, cfg: DictConfig, group: Group) -> None:
     )
 
 
-def make_shared_plan(prepared: Prepared, cfg: DictConfig) -> str:
+def make_shared_plan(prepared: Prepared, cfg: DictConfig) -> list[str]:
     """Measure the boards and the network between them, and settle how the ranks share the work.
 
     Returns
     -------
-    str
-        A warning; empty where there is nothing to warn of.
+    list of str
+        What is to be warned of.
     """
     training = shared(prepared)
     assert training is not None
@@ -103,12 +104,10 @@ def make_shared_plan(prepared: Prepared, cfg: DictConfig) -> str:
     has_norm = any(isinstance(module, _NormBase) for module in training.model.modules())
     speeds = training.measure_speed()
     group = training.group
-    shares = shares_of(
-        speeds,
-        num_train // num_steps,
-        LEAST_CASES if has_norm else 1,
-        [group.name(rank) for rank in range(group.num_ranks)],
-    )
+    slow = too_slow(speeds, [group.name(rank) for rank in range(group.num_ranks)])
+    if slow and cfg.distributed.sync == "auto":
+        raise InputError(f"{slow}; distributed.sync=every_step does it all the same.")
+    shares = shares_of(speeds, num_train // num_steps, LEAST_CASES if has_norm else 1)
     training.plan, warning = make_plan(
         cfg.distributed.sync,
         shares=shares,
@@ -119,7 +118,7 @@ def make_shared_plan(prepared: Prepared, cfg: DictConfig) -> str:
         num_steps=prepared.epochs * num_steps,
         steps_per_epoch=num_steps,
     )
-    return warning
+    return [sentence for sentence in (slow, warning) if sentence]
 
 
 def plan_of(prepared: Prepared) -> Plan:

@@ -32,7 +32,7 @@ from raspitrain.training.training import (
     non_finite,
 )
 
-TRIED_STEPS = 12  # of which the median counts
+TRIED_STEPS = 12
 TRIED_SUMS = 6
 
 
@@ -178,7 +178,7 @@ class SharedTraining(Training):
                 loss(model(signals), labels).backward()
                 model.zero_grad(set_to_none=True)
                 seconds.append(time.perf_counter() - began)
-        speed = num_cases / statistics.median(seconds[2:])
+        speed = num_cases / min(seconds)  # what else a board does only slows it down
         return [each.item() for each in self.group.all(torch.tensor(speed, dtype=torch.float64))]
 
     def collect(self) -> None:
