@@ -4,7 +4,6 @@ from pathlib import Path
 
 from raspitrain.export.compare import Comparison, choose_precision
 from raspitrain.export.formats import FORMATS
-from raspitrain.export.pack import pack
 from raspitrain.export.trained import Trained
 
 PRECISIONS = ("auto", "fp32", "int8")
@@ -34,12 +33,7 @@ def export(
         The card is full, read-only or broken.
     """
     chosen, why = choose_precision(precision, comparison)
-    network, arrays = pack(
-        trained.model,
-        length=trained.length,
-        precision=chosen,
-        normalise=trained.contract.normalise,
-    )
+    network, arrays = trained.packed(chosen, trained.contract.normalise)
     record = None if comparison is None else comparison.record()
     provenance = trained.provenance | {"precision": {"why": why, "compared": record}}
     write = FORMATS[form].write
