@@ -225,7 +225,7 @@ def notes_of(placed: Placed, rows: Sequence[tuple[Path, list[Annotation]]]) -> l
     texts = all(isinstance(row.start, str) for _, own in rows for row in own)
     units = {row.unit for _, own in rows for row in own if row.unit is not None}
     unit = next(iter(units)) if len(units) == 1 and placed.unit != "clock" else placed.unit
-    counted = "" if not timed or texts else f", as {WORDS_FOR[unit]}"
+    counted = "" if not timed or texts else f" ({WORDS_FOR[unit]})"
     notes = [f"classes from {count} annotations in {what}{counted}"]
     if placed.num_points:
         notes.append(f"{placed.num_points} annotations of no length left out")

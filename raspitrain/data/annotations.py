@@ -309,7 +309,7 @@ def _from_json(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         if own:
             results = own[0].get("result")
             results = results if isinstance(results, list) else []
-            regions = [each.get("value") for each in results if isinstance(each, dict)]
+            regions: list[Any] = [each.get("value") for each in results if isinstance(each, dict)]
         else:
             lists = [value for value in task.values() if isinstance(value, list)]
             regions = [each for value in lists for each in value if isinstance(each, dict)]

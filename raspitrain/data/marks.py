@@ -276,8 +276,8 @@ class _Ruler:
             taken = WORDS_FOR["samples" if self._counts else row.unit or self._base]
             raise InputError(
                 f"{where}: '{row.label}' from {_shown(row.start)} to {_shown(row.end)} reaches "
-                f"past {each.name}, which lasts {shown}, as {taken}; fix it, or say with {key} "
-                "what the numbers count."
+                f"past {each.name}, which lasts {shown} (numbers taken as {taken}); fix it, or "
+                f"say with {key} what they count."
             )
         return start, end
 
