@@ -1,4 +1,5 @@
-"""What int8 costs and gains: the same windows through torch, the engine in fp32 and in int8."""
+"""What int8 costs and gains: the same windows through torch, the engine in fp32 and, where a model
+has it, in int8."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from raspitrain.export.pack import pack
 from raspitrain.export.trained import Trained
 from raspitrain.export.write import Contract, packed_engine, run_engine
 from raspitrain.hardware.threads import one_thread
@@ -49,7 +49,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of "torch", "fp32" and "int8" on `num_windows` windows of the part `part`."""
+    """Figures of "torch", "fp32" and, for a network, "int8", on `num_windows` windows of the part
+    `part`."""
 
     part: str
     num_windows: int
@@ -69,7 +70,7 @@ def some(count: int, most: int = MOST_WINDOWS) -> np.ndarray:
 def compare(
     trained: Trained, signals: np.ndarray, labels: np.ndarray | None, *, part: str
 ) -> Comparison:
-    """Run all three on normalised windows.
+    """Run them all on normalised windows.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def compare(
     as_they_are = Contract([""] * count, [0.0] * count, [1.0] * count, "error")
     expected, seconds = _torch_logits(trained, signals)
     figures = {"torch": _figures(expected, expected, labels, _size(trained), seconds)}
-    for precision in ("fp32", "int8"):
-        network, arrays = pack(trained.model, length=trained.length, precision=precision)
+    for precision in trained.precisions:
+        network, arrays = trained.packed(precision)
         engine = packed_engine(network, arrays, as_they_are)
         logits = run_engine(engine, signals)
         one = np.ascontiguousarray(signals[0])
@@ -146,6 +147,8 @@ def choose_precision(wanted: str, comparison: Comparison | None) -> tuple[str, s
         return wanted, "as asked for"
     if comparison is None:
         return "fp32", "there are no windows to try int8 on"
+    if "int8" not in comparison.figures:
+        return "fp32", "features with a linear head have no int8"
     fp32, int8 = comparison.figures["fp32"], comparison.figures["int8"]
     if fp32.accuracy is None or int8.accuracy is None:
         if int8.agreement < FEWEST_AGREED:

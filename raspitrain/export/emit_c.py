@@ -89,7 +89,7 @@ def _source(
     yield f'#include "{header}"'
     yield "#include <float.h>"
     yield "#include <math.h>"
-    for name in ("network.h", "plain.h"):
+    for name in ("roots.h", "network.h", "plain.h"):
         yield Path(FOLDER, name).read_text()
     yield "/* ---------------------------------------------------------------- the model */\n"
     names = {}

@@ -1,10 +1,11 @@
-"""A trained network and what using it takes, from a run's checkpoint."""
+"""A trained model and what using it takes, from a run's checkpoint."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -13,9 +14,12 @@ from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
 from raspitrain.data.recordings import Span
 from raspitrain.errors import InputError
-from raspitrain.export.size import TARGET
+from raspitrain.export.pack import pack
+from raspitrain.export.pack_rocket import pack_rocket
+from raspitrain.export.size import NETWORK, ROCKETS
 from raspitrain.export.write import Answer, Contract
 from raspitrain.model.mobilenetv3 import MobileNetV3
+from raspitrain.model.rocket.classifier import RocketClassifier
 
 QUANTILES = ("0.001", "0.5", "0.999")  # of those that the data set's summary holds
 
@@ -24,13 +28,27 @@ QUANTILES = ("0.001", "0.5", "0.999")  # of those that the data set's summary ho
 class Trained:
     """What a checkpoint holds, put together."""
 
-    model: MobileNetV3
+    model: MobileNetV3 | RocketClassifier
     length: int
     normalisation: Normalisation
     contract: Contract
     answer: Answer
     provenance: dict[str, Any]
     config: dict[str, Any]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that the engine has for it."""
+        return ("fp32", "int8") if isinstance(self.model, MobileNetV3) else ("fp32",)
+
+    def packed(
+        self, precision: str, normalise: str = "channel"
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Network and tensors as the engine reads them: see `raspitrain.export.pack.pack`."""
+        if isinstance(self.model, MobileNetV3):
+            return pack(self.model, length=self.length, precision=precision, normalise=normalise)
+        assert precision == "fp32", precision
+        return pack_rocket(self.model, length=self.length, normalise=normalise)
 
 
 class Stored(Protocol):
@@ -59,20 +77,22 @@ def trained_from(stored: Stored) -> Trained:
     Raises
     ------
     InputError
-        The network is not one that the engine runs, or the checkpoint is not as a run writes it.
+        The model is not one that the engine runs, or the checkpoint is not as a run writes it.
     """
     config: Any = OmegaConf.to_container(stored.config)
     check(config)
     run, target = stored.path.absolute().parent.name, config["model"]["_target_"]
-    if target != TARGET:
+    if target not in (NETWORK, *ROCKETS):
         raise InputError(
-            f"{run}: the network is {target}, and the inference engine runs MobileNetV3 only "
-            "(model=mobilenetv3_small, mobilenetv3_large and their _blog forms)."
+            f"{run}: the network is {target}, and the inference engine runs MobileNetV3 "
+            "(model=mobilenetv3_small, mobilenetv3_large and their _blog forms), minirocket and "
+            "multirocket_hydra."
         )
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
-    assert isinstance(model, MobileNetV3)
-    model.engine = "plain"
+    assert isinstance(model, MobileNetV3 | RocketClassifier)
+    if isinstance(model, MobileNetV3):
+        model.engine = "plain"
     return Trained(
         model=model,
         length=stored.length,

@@ -65,6 +65,9 @@ def _declare(engine: ctypes.PyDLL) -> ctypes.PyDLL:
         ("prepare", None, pointer, pointer, pointer, ctypes.c_int),
         ("run", ctypes.c_int, pointer, pointer, number, number, pointer),
         ("sha256", None, pointer, number, pointer),
+        ("rocket_bytes", number, pointer),
+        ("rocket_prepare", ctypes.c_int, pointer, pointer, pointer),
+        ("rocket_run", ctypes.c_int, pointer, pointer, number, number, pointer),
     ):
         function = getattr(engine, f"raspitrain_{name}")
         function.restype, function.argtypes = result, arguments
@@ -92,6 +95,16 @@ def sha256(address: int, size: int) -> bytes:
     return bytes(digest)
 
 
+def most_memory(num_bytes: int) -> int:
+    """The bytes that a network works in, unless they are too many: an InputError."""
+    if not 0 < num_bytes <= MOST_BYTES:
+        raise InputError(
+            f"it would take {num_bytes / 1e6:.0f} MB of memory for a window, more than "
+            f"{MOST_BYTES / 1e6:.0f}"
+        )
+    return num_bytes
+
+
 class Engine:
     """A network, prepared: `run` is all that is left to do for a window.
 
@@ -106,12 +119,7 @@ class Engine:
         numbers = description(network)
         described = (ctypes.c_int64 * len(numbers))(*numbers)
         engine = library()
-        num_bytes = engine.raspitrain_bytes(described, rank)
-        if not 0 < num_bytes <= MOST_BYTES:
-            raise InputError(
-                f"it would take {num_bytes / 1e6:.0f} MB of memory for a window, more than "
-                f"{MOST_BYTES / 1e6:.0f}"
-            )
+        num_bytes = most_memory(engine.raspitrain_bytes(described, rank))
         self._keep = keep
         self._memory = (ctypes.c_uint8 * (num_bytes + ALIGNMENT))()
         address = ctypes.addressof(self._memory)
@@ -123,6 +131,7 @@ class Engine:
         self._run = engine.raspitrain_run
         self.num_bytes = num_bytes
         self.num_classes: int = network["classes"]
+        self.kernels: str = engine.raspitrain_kernels(rank).decode()
 
     def run(self, window: int, channel_stride: int, sample_stride: int) -> list[float] | None:
         """Logits of the window at an address, float32; sample l of channel c lies

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "roots.h"
 #include "network.h"
 #include "plain.h"
 
