@@ -1,4 +1,5 @@
-"""What int8 costs and gains: the same windows through torch, the engine in fp32 and in int8."""
+"""What int8 costs and gains: the same windows through torch, the engine in fp32 and, where a model
+has it, in int8."""
 
 import time
 from collections.abc import Callable
@@ -47,7 +48,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of "torch", "fp32" and "int8" on `num_windows` windows of the part `part`."""
+    """Figures of "torch", "fp32" and, for a network, "int8", on `num_windows` windows of the part
+    `part`."""
 
     part: str
     num_windows: int
@@ -146,6 +148,8 @@ def choose_precision(wanted: str, comparison: Comparison | None) -> tuple[str, s
         return wanted, "as asked for"
     if comparison is None:
         return "fp32", "there are no windows to try int8 on"
+    if "int8" not in comparison.figures:
+        return "fp32", "features with a linear head have no int8"
     fp32, int8 = comparison.figures["fp32"], comparison.figures["int8"]
     if fp32.accuracy is None or int8.accuracy is None:
         if int8.agreement < FEWEST_AGREED:

@@ -27,8 +27,8 @@ from raspitrain.use.network import (
     strided,
 )
 
-MOBILENETV3_SOURCES = ("layers.h", "window.h", "network.h", "plain.h")
-GRAPH_SOURCES = ("layers.h", "window.h", "graph.h", "plain.h", "graph_plain.h")
+MOBILENETV3_SOURCES = ("layers.h", "roots.h", "window.h", "network.h", "plain.h")
+GRAPH_SOURCES = ("layers.h", "roots.h", "window.h", "graph.h", "plain.h", "graph_plain.h")
 PER_LINE = 16
 
 

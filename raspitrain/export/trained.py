@@ -17,9 +17,11 @@ from raspitrain.data.recordings import Span
 from raspitrain.errors import InputError
 from raspitrain.export.pack import pack
 from raspitrain.export.pack_graph import NotCoveredError, pack_graph
+from raspitrain.export.pack_rocket import pack_rocket
 from raspitrain.export.write import Answer, Contract, run_packed
 from raspitrain.model.engine.rows import Network
 from raspitrain.model.mobilenetv3 import MobileNetV3
+from raspitrain.model.rocket.classifier import RocketClassifier
 from raspitrain.use.graph import operations
 
 MOST_COMPARED = 2000  # windows: more would change no decision
@@ -48,7 +50,7 @@ class Trained:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those that the engine has for it."""
-        return ("fp32", "int8")
+        return ("fp32",) if isinstance(self.model, RocketClassifier) else ("fp32", "int8")
 
     def packed(
         self, precision: str, normalise: str = "channel"
@@ -56,6 +58,9 @@ class Trained:
         """Network and tensors as the engine reads them: see `raspitrain.export.pack.pack`."""
         if isinstance(self.model, MobileNetV3):
             return pack(self.model, length=self.length, precision=precision, normalise=normalise)
+        if isinstance(self.model, RocketClassifier):
+            assert precision == "fp32", precision
+            return pack_rocket(self.model, length=self.length, normalise=normalise)
         return pack_graph(
             self.model,
             num_channels=self.normalisation.num_channels,
@@ -110,6 +115,8 @@ def trained_from(stored: Stored) -> Trained:
         config=config,
         most_compared=MOST_COMPARED,
     )
+    if isinstance(model, MobileNetV3 | RocketClassifier):
+        return trained
     try:
         return _compared_once(trained)
     except NotCoveredError as error:
@@ -134,8 +141,6 @@ def _compared_once(trained: Trained) -> Trained:
         or not np.abs(found - expected).max() <= MOST_APART * np.abs(expected).max()
     ):
         raise NotCoveredError("its forward pass does more than its layers, one after another")
-    if isinstance(trained.model, MobileNetV3):
-        return trained
     most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // operations(network))
     return replace(trained, most_compared=min(MOST_COMPARED, most))
 

@@ -130,6 +130,7 @@ class Engine:
         self._logits = (ctypes.c_float * network["classes"])()
         self.num_bytes = num_bytes
         self.num_classes: int = network["classes"]
+        self.kernels: str = library().raspitrain_kernels(rank).decode()
 
     def run(self, window: int, channel_stride: int, sample_stride: int) -> list[float] | None:
         """Logits of the window at an address, float32; sample l of channel c lies

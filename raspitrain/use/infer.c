@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "layers.h"
+#include "roots.h"
 #include "window.h"
 #include "network.h"
 #include "graph.h"

@@ -2,14 +2,16 @@
 
 import ctypes
 
+import raspitrain.use.network as mobilenetv3
 from raspitrain.errors import InputError
 from raspitrain.use.engine import Engine
-from raspitrain.use.network import KIND as MOBILENETV3
-from raspitrain.use.network import Tensor, amplitude_floats
-from raspitrain.use.network import check_network as check_mobilenetv3
-from raspitrain.use.network import tensors as tensors_of_mobilenetv3
 
 GRAPH = "graph"
+ROCKETS = ("minirocket", "multirocket_hydra")
+
+
+def is_rocket(network: dict) -> bool:
+    return network["kind"] in ROCKETS
 
 
 def check_network(network: object) -> dict:
@@ -17,23 +19,30 @@ def check_network(network: object) -> dict:
     if not isinstance(network, dict) or not isinstance(network.get("kind"), str):
         raise InputError("network is not an object with a kind")
     if network["kind"] == GRAPH:
-        # Only where it is needed: a start is short.
-        from raspitrain.use.graph import check_network
+        import raspitrain.use.graph as graph  # only where it is needed: a start is short
 
-        return check_network(network)
-    if network["kind"] != MOBILENETV3:
-        known = ", ".join((MOBILENETV3, GRAPH))
+        return graph.check_network(network)
+    if is_rocket(network):
+        import raspitrain.use.rocket as rocket
+
+        return rocket.check_network(network)
+    if network["kind"] != mobilenetv3.KIND:
+        known = ", ".join((mobilenetv3.KIND, GRAPH, *ROCKETS))
         raise InputError(f"network.kind is {network['kind']!r}, and this raspitrain runs {known}")
-    return check_mobilenetv3(network)
+    return mobilenetv3.check_network(network)
 
 
-def tensors(network: dict) -> list[Tensor]:
+def tensors(network: dict) -> list[mobilenetv3.Tensor]:
     """Every tensor of the weights, in order."""
     if network["kind"] == GRAPH:
-        from raspitrain.use.graph import tensors
+        import raspitrain.use.graph as graph
 
-        return tensors(network)
-    return tensors_of_mobilenetv3(network)
+        return graph.tensors(network)
+    if is_rocket(network):
+        import raspitrain.use.rocket as rocket
+
+        return rocket.tensors(network)
+    return mobilenetv3.tensors(network)
 
 
 def engine_of(
@@ -48,9 +57,13 @@ def engine_of(
     keep : what holds their memory
     rank : of the kernels in `raspitrain.use.engine.kernels`
     """
+    if is_rocket(network):
+        from raspitrain.use.rocket import RocketEngine
+
+        return RocketEngine(network, given, addresses, keep)
     figures = [given["mean"], [1 / std for std in given["std"]]]
     if network.get("normalise") == "both":
-        figures.append(amplitude_floats(given["amplitudes"]))
+        figures.append(mobilenetv3.amplitude_floats(given["amplitudes"]))
     floats = [(ctypes.c_float * len(values))(*values) for values in figures]
     places = [*map(ctypes.addressof, floats), *addresses]
     if network["kind"] == GRAPH:

@@ -26,14 +26,14 @@ NORMALISE = ("channel", "case", "both")
 AMPLITUDES = ("level_mean", "level_std", "spread_mean", "spread_std", "spread_least")
 ACTIVATIONS = ("identity", "relu", "relu6", "hardswish")
 PRECISIONS = ("fp32", "int8")
-BYTES = {"float32": 4, "int8": 1}
+BYTES = {"float32": 4, "int8": 1, "uint8": 1, "int64": 8}
 # Beyond these nothing of ours goes, and the engine's sums stay within their types.
 MOST_BLOCKS, MOST_WIDTH, MOST_LENGTH = 64, 1 << 16, 1 << 22
 MOST_VALUES = 1 << 26  # of a window
 
 
 class Tensor:
-    """`dtype` float32 or int8."""
+    """`dtype` is one of BYTES."""
 
     __slots__ = ("dtype", "name", "shape")
 
