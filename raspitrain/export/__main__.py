@@ -55,7 +55,7 @@ def _export(
     run: Path, precision: str, form: str, output: Path | None, allowed: Sequence[str]
 ) -> None:
     from raspitrain.export.compare import compare
-    from raspitrain.export.export import as_table, export
+    from raspitrain.export.export import as_table, check_wanted, export
     from raspitrain.export.own_data import own_windows
     from raspitrain.export.trained import trained_from
     from raspitrain.run.stored import StoredRun
@@ -78,6 +78,7 @@ def _export(
         return
     trained = trained_from(stored)
     path = _path(run, form, output)
+    check_wanted(trained, precision, form)
     try:
         windows = own_windows(trained)
     except InputError as error:

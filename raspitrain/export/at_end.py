@@ -9,7 +9,7 @@ import torch
 from raspitrain.data.batches import Part
 from raspitrain.errors import InputError, printable
 from raspitrain.export.compare import compare, some
-from raspitrain.export.export import export
+from raspitrain.export.export import check_wanted, export
 from raspitrain.export.size import most_windows
 from raspitrain.export.trained import Stored, trained_from
 from raspitrain.use.model_file import NAME
@@ -35,6 +35,7 @@ def export_at_end(
     """
     try:
         trained = trained_from(open_best())
+        check_wanted(trained, precision)
         name = next(name for name in ("test", "validation", "train") if name in parts)
         part = parts[name]
         most = most_windows(

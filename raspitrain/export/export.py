@@ -2,12 +2,27 @@
 
 from pathlib import Path
 
+from raspitrain.errors import InputError
 from raspitrain.export.compare import Comparison, choose_precision
 from raspitrain.export.formats import FORMATS
-from raspitrain.export.pack import pack
 from raspitrain.export.trained import Trained
 
 PRECISIONS = ("auto", "fp32", "int8")
+
+
+def check_wanted(trained: Trained, precision: str, form: str = "raspitrain") -> None:
+    """Raise an InputError where the model has no such precision, or cannot be written so."""
+    is_network = "int8" in trained.precisions
+    if precision == "int8" and not is_network:
+        raise InputError(
+            "int8 is for networks: this model is features with a linear head, which are fp32; "
+            "leave the precision at auto."
+        )
+    if form == "c" and not is_network:
+        raise InputError(
+            "--format c is for networks: write this model, features with a linear head, as "
+            "model.rpt, or with --format onnx."
+        )
 
 
 def export(
@@ -29,17 +44,13 @@ def export(
     Raises
     ------
     InputError
-        The engine cannot be compiled here.
+        The model is not for this precision or format, or the engine cannot be compiled here.
     OSError
         The card is full, read-only or broken.
     """
+    check_wanted(trained, precision, form)
     chosen, why = choose_precision(precision, comparison)
-    network, arrays = pack(
-        trained.model,
-        length=trained.length,
-        precision=chosen,
-        normalise=trained.contract.normalise,
-    )
+    network, arrays = trained.packed(chosen, trained.contract.normalise)
     record = None if comparison is None else comparison.record()
     provenance = trained.provenance | {"precision": {"why": why, "compared": record}}
     write = FORMATS[form].write

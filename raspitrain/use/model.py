@@ -5,9 +5,8 @@ import os
 from math import exp
 
 from raspitrain.errors import InputError
-from raspitrain.use.engine import Engine
+from raspitrain.use.kinds import engine_of, tensors
 from raspitrain.use.model_file import NAME, NUM_PROOFS, ModelFile
-from raspitrain.use.network import amplitude_floats, tensors
 
 
 class Prediction:
@@ -78,20 +77,9 @@ class Model:
         self._size = len(self.channels) * self.length
         self._window = (ctypes.c_float * self._size)()
         self.window_address = ctypes.addressof(self._window)
-        mean = (ctypes.c_float * len(self.channels))(*given["mean"])
-        factor = (ctypes.c_float * len(self.channels))(*(1 / std for std in given["std"]))
-        figures = [mean, factor]
-        if network.get("normalise") == "both":
-            floats = amplitude_floats(given["amplitudes"])
-            figures.append((ctypes.c_float * len(floats))(*floats))
         weights = file.addresses[: len(tensors(network))]
         try:
-            self.engine = Engine(
-                network,
-                [*map(ctypes.addressof, figures), *weights],
-                (file, *figures),
-                rank,
-            )
+            self.engine = engine_of(network, given, weights, file, rank)
         except InputError as error:
             raise InputError(f"{file.path}: {error}.") from error
         self._prove(*file.addresses[-2:])
