@@ -70,7 +70,8 @@ def test_the_validation_part_is_drawn_where_there_is_one(tmp_path, drawn):
     plot_accuracy(rows(3, **parts), tmp_path / "accuracy.png")
     assert legend(drawn[0]) == ["train  90.0 %", "validation  80.0 %", "test  70.0 %"]
     box = drawn[0].axes[0].get_legend().get_window_extent()
-    assert box.x0 >= 0 and box.x1 <= drawn[0].bbox.x1
+    assert box.x0 >= 0
+    assert box.x1 <= drawn[0].bbox.x1
 
 
 def test_chance_and_the_reported_epoch_are_marked(tmp_path, drawn):
