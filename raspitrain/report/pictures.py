@@ -75,6 +75,8 @@ def plot_sweep(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer)
     path : a PNG file, written whole or not at all
     """
     drawn = measures(sweep.task, answer.accuracy)
+    if len(sweep.kinds) > 1 and answer.accuracy is not None:
+        drawn = drawn[:1]  # speeds of different boards do not belong on one axis
     settings = answer.settings
     keys = varied(settings, sweep.swept)
     short = {k: printable(v) for k, v in short_names(sweep.swept).items()}
