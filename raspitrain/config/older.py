@@ -16,7 +16,11 @@ _OF_ARRAYS: dict[str, Any] = {
 NEW_KEYS = {
     "raspitrain.data.arrays.npy": _OF_ARRAYS,
     "raspitrain.data.arrays.npz": _OF_ARRAYS,
-    "raspitrain.data.recordings.recordings": {"cache_gb": 0},
+    "raspitrain.data.recordings.recordings": {
+        "cache_gb": 0,
+        "annotations": False,
+        "annotation_unit": None,
+    },
 }
 # What 0.1 had in place of model.variant.
 FLAGS = {

@@ -26,6 +26,7 @@ from raspitrain.config.rule import (
     text,
     whole,
 )
+from raspitrain.data.annotations import UNITS
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
 
@@ -59,6 +60,8 @@ RULES: dict[str, Rule] = {
     "distributed.sync": either(one_of("auto", "every_step", "none"), whole(2, most=10_000)),
     "distributed.timeout_seconds": number(least=1, most=86_400),
     "distributed.public_address": SWITCH,
+    "launcher.boards": either(list_of(text()), NULL),
+    "launcher.ssh_config": either(text(), NULL),
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": FRACTION,
@@ -136,6 +139,8 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),
+        "annotations": either(text(), one_of(False), NULL),
+        "annotation_unit": one_of(*UNITS, None),
         "cache_gb": number(least=0),
         "groups": either(text(), whole(-100, most=100), NULL),
     },

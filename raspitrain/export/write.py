@@ -16,6 +16,7 @@ import numpy as np
 from raspitrain.results.atomic import atomic_path
 from raspitrain.use import load
 from raspitrain.use.engine import Engine
+from raspitrain.use.kinds import engine_of
 from raspitrain.use.model_file import (
     ALIGNMENT,
     MAGIC,
@@ -24,7 +25,7 @@ from raspitrain.use.model_file import (
     aligned,
     all_tensors,
 )
-from raspitrain.use.network import amplitude_floats, num_inputs
+from raspitrain.use.network import num_inputs
 
 PROOF_TOLERANCE = 1e-3  # of the range of the expected logits
 
@@ -174,13 +175,8 @@ def packed_engine(
     network: dict[str, Any], arrays: list[np.ndarray], contract: Contract, *, rank: int = 0
 ) -> Engine:
     """The engine with these tensors, ready to run raw windows."""
-    mean = np.asarray(contract.mean, np.float32)
-    factor = (1 / np.asarray(contract.std, np.float64)).astype(np.float32)
-    figures = [mean, factor]
-    if contract.amplitudes is not None:
-        figures.append(np.asarray(amplitude_floats(contract.amplitudes), np.float32))
-    held = [aligned_copy(array) for array in (*figures, *arrays)]
-    return Engine(network, [array.ctypes.data for array in held], held, rank)
+    held = [aligned_copy(array) for array in arrays]
+    return engine_of(network, vars(contract), [array.ctypes.data for array in held], held, rank)
 
 
 def run_engine(engine: Engine, windows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 from raspitrain.errors import printable
 from raspitrain.stop import exit_code_of
-from raspitrain.use.engine import kernels
 from raspitrain.use.model import Model, load
 from raspitrain.use.signature import SUFFIX
 
@@ -58,7 +57,7 @@ def check(model: Model) -> dict:
         "missing": given["missing"],
         "classes": model.classes,
         "events": model.header["output"].get("events"),
-        "kernels": kernels()[0],
+        "kernels": model.engine.kernels,
         "working_bytes": model.engine.num_bytes,
         "windows_timed": len(milliseconds),
         "p50_ms": milliseconds[len(milliseconds) // 2],

@@ -17,7 +17,8 @@ import stat
 
 from raspitrain.errors import InputError
 from raspitrain.use.engine import sha256
-from raspitrain.use.network import AMPLITUDES, Tensor, check_network, is_number, num_inputs, tensors
+from raspitrain.use.kinds import check_network, tensors
+from raspitrain.use.network import AMPLITUDES, Tensor, is_number, num_inputs
 
 NAME = "model.rpt"
 MAGIC, VERSION = b"RASPITR", 1
