@@ -65,6 +65,17 @@ def as_threads(num_ranks: int, work: Callable[[Group], Any]) -> list[Any]:
     return results
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+def kill_started() -> None:
+    """After a test that failed, of its processes none goes on."""
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+    _started.clear()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -77,7 +88,7 @@ def start_ranks(
     """python -m raspitrain as ranks 0, 1, … in `folder`; `own` are words of each alone."""
     meeting = {"WORLD_SIZE": str(len(own)), "MASTER_ADDR": "127.0.0.1"}
     meeting["MASTER_PORT"] = str(free_port())
-    return [
+    ranks = [
         subprocess.Popen(
             [sys.executable, "-m", "raspitrain", *words, *own[rank]],
             cwd=folder,
@@ -89,6 +100,8 @@ def start_ranks(
         )
         for rank in range(len(own))
     ]
+    _started.extend(ranks)
+    return ranks
 
 
 def ends(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str]]:

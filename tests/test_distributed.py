@@ -3,10 +3,12 @@
 import copy
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ import psutil
 import pytest
 import torch
 from conftest import TINY, wait_for
-from ranks import as_threads, ends, free_port, start_ranks
+from ranks import as_threads, ends, free_port, kill_started, start_ranks
 from torch import nn
 
 from raspitrain.data.batches import Part
@@ -30,6 +32,13 @@ from raspitrain.stop import Stopped
 from raspitrain.training.schedule import constant
 from raspitrain.training.shared import SharedTraining
 from raspitrain.training.training import NonFiniteLossError, Training
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> Iterator[None]:
+    yield
+    kill_started()
+
 
 SAME_SHARES = (0.5, 0.5)
 
@@ -256,12 +265,19 @@ def test_private_addresses_will_do_and_public_ones_where_allowed():
     check_address(Launch(0, 2, 1, "8.8.8.8", 29500), public=True)
 
 
-def plan_for(sync: str | int, sync_ms: float, *, epochs: int = 100, boards: int = 2) -> Plan:
-    """Boards that train a batch of 50 in 45 ms, with 100 steps an epoch."""
+def plan_for(
+    sync: str | int,
+    sync_ms: float,
+    *,
+    step_ms: float = 45,
+    epochs: int = 100,
+    boards: int = 2,
+) -> Plan:
+    """Boards with batches of 50 and 100 steps an epoch."""
     return make_plan(
         sync,
         shares=(1 / boards,) * boards,
-        speeds=[50 / 0.045] * boards,
+        speeds=[50e3 / step_ms] * boards,
         batch=50 * boards,
         sync_seconds=1e-3 * sync_ms,
         num_bytes=5_890_000,
@@ -280,6 +296,16 @@ def test_how_often_ranks_agree_follows_from_two_times():
     assert plan_for("every_step", 52.7).gain == pytest.approx(2 * 45 / (45 + 52.7))
     # With few steps, weights are averaged no less often than 70 times.
     assert plan_for("auto", 52.7, epochs=3).sync_every == 4
+
+
+def test_the_page_s_table_is_what_is_planned():
+    page = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text()
+    rows = re.findall(r"\| (\d+) ms \| ([\d.]+) \| ([\d.]+) \|", page)
+    assert len(rows) == 3
+    for step_ms, *gains in rows:
+        for every, gain in zip(("every_step", 8), gains, strict=True):
+            planned = plan_for(every, 52.3, step_ms=float(step_ms))
+            assert planned.gain == pytest.approx(float(gain), abs=0.06)
 
 
 @pytest.mark.parametrize(("sync_ms", "epochs"), [(52.7, 1), (2000, 3)])
@@ -327,7 +353,9 @@ def assert_same_end(folder: Path, other: Path) -> None:
 
 def wait_for_rows(folder: Path, number: int) -> None:
     path = folder / "metrics.csv"
-    assert wait_for(lambda: path.exists() and len(path.read_text().splitlines()) > number)
+    assert wait_for(
+        lambda: path.exists() and len(path.read_text().splitlines()) > number, seconds=120
+    )
 
 
 def test_two_ranks_stop_at_a_signal_to_one_and_resume(tmp_path):

@@ -12,13 +12,12 @@ import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import raspitrain
 from raspitrain.distributed.launch import Launch, own_address
 from raspitrain.errors import InputError, TemporaryError
+from raspitrain.paths import source_digest
 from raspitrain.stop import say
 
 if TYPE_CHECKING:
@@ -210,19 +209,12 @@ def join(launch: Launch, *, timeout_seconds: float) -> Group:
     if _joined is None:
         _joined = Group(launch, timeout_seconds)
         _joined.check_same(
-            {"version of raspitrain": raspitrain.__version__, "source of raspitrain": _source()}
+            {
+                "version of raspitrain": raspitrain.__version__,
+                "source of raspitrain": source_digest(),
+            }
         )
     return _joined
-
-
-@cache
-def _source() -> str:
-    """SHA-256, in hex, of raspitrain's own code."""
-    digest = hashlib.sha256()
-    root = Path(raspitrain.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _interface(address: str) -> str | None:
