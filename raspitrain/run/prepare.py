@@ -28,7 +28,7 @@ from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
-from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.model.engine.choose import engage, engine_in_use
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.network import build_model
 from raspitrain.run.observers import Observer
@@ -237,8 +237,12 @@ def prepare(
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
-        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
-        if engine_in_use(model) == "torch":
+        if not has_closed_form(model, num_train):
+            engage(model, cfg.hardware.engine, num_channels)
+        batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
+        if (note := settle_engine(model, batch)) is not None:
+            notes = [*notes, note]
+        if engine_in_use(model) in ("native", "torch"):
             memory = estimate()
     training = Training(
         parts=parts,
