@@ -65,6 +65,7 @@ def _declare(engine: ctypes.PyDLL) -> ctypes.PyDLL:
         ("prepare", None, pointer, pointer, pointer, ctypes.c_int),
         ("run", ctypes.c_int, pointer, pointer, number, number, pointer),
         ("sha256", None, pointer, number, pointer),
+        ("frontend", None, pointer, pointer, number, number, pointer),
         ("rocket_bytes", number, pointer),
         ("rocket_prepare", ctypes.c_int, pointer, pointer, pointer),
         ("rocket_run", ctypes.c_int, pointer, pointer, number, number, pointer),

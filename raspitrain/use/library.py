@@ -5,7 +5,7 @@ import stat
 import zlib
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-COMPILED = ("infer.c", "rocket.c")
+COMPILED = ("infer.c", "rocket.c", "frontend.c")
 FEATURES = ("responses.h", "minirocket.h", "multirocket.h", "hydra.h")  # as in training
 SOURCES = (
     *COMPILED, "roots.h", "network.h", "plain.h", "vectors.h", "int8.h", "sha256.h",
