@@ -244,7 +244,8 @@ def _checked(
         raise InputError(
             f"frontend={kind} makes {frames} spectr{'um' if frames == 1 else 'a'} of a case of "
             f"{length} samples (windows of {window}, one each {hop}), and a network needs "
-            f"{FEWEST_FRAMES}: make frontend.hop or frontend.window shorter, or cases longer (dataset.length)."
+            f"{FEWEST_FRAMES}: make frontend.hop or frontend.window shorter, or cases longer "
+            "(dataset.length)."
         )
     return made
 
