@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # of this clone, whatever is installed
 
 from raspitrain.use.__main__ import COMMANDS  # noqa: E402
-from raspitrain.use.library import FLAGS, LIBRARIES, SOURCES  # noqa: E402
+from raspitrain.use.library import COMPILED, FLAGS, LIBRARIES  # noqa: E402
 
 MACHINES = ("x86_64", "aarch64")
 OLDEST_GLIBC = (2, 17)  # no manylinux tag of today is older
@@ -72,8 +72,8 @@ def imported(path: Path) -> Iterator[str]:
 
 def compile_engine(command: list[str], library: Path) -> tuple[int, int]:
     """Compile; returns the glibc that the library asks for."""
-    source = ROOT / "raspitrain" / "use" / SOURCES[0]
-    words = [*command, *FLAGS, "-s", "-o", str(library), str(source), *LIBRARIES]
+    sources = [str(ROOT / "raspitrain" / "use" / name) for name in COMPILED]
+    words = [*command, *FLAGS, "-s", "-o", str(library), *sources, *LIBRARIES]
     subprocess.run(words, check=True)
     asked = subprocess.run(
         ["readelf", "--version-info", library], check=True, capture_output=True, text=True

@@ -16,7 +16,11 @@ _OF_ARRAYS: dict[str, Any] = {
 NEW_KEYS = {
     "raspitrain.data.arrays.npy": _OF_ARRAYS,
     "raspitrain.data.arrays.npz": _OF_ARRAYS,
-    "raspitrain.data.recordings.recordings": {"cache_gb": 0},
+    "raspitrain.data.recordings.recordings": {
+        "cache_gb": 0,
+        "annotations": False,
+        "annotation_unit": None,
+    },
 }
 # What 0.1 had in place of model.variant.
 FLAGS = {
@@ -53,6 +57,7 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     # 0.1 wrote no model.rpt, and its min_steps was a number.
     config = {"export": "none", "max_minutes": 1, "init": None, "freeze": "none", **config}
+    config = {"frontend": {"_target_": "raspitrain.data.frontend.none"}, **config}
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}

@@ -26,6 +26,7 @@ from raspitrain.config.rule import (
     text,
     whole,
 )
+from raspitrain.data.annotations import UNITS
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
 
@@ -56,6 +57,8 @@ RULES: dict[str, Rule] = {
     "launcher.fail_fast": SWITCH,
     "launcher.shuffle": SWITCH,
     "launcher.repeat_first": either(SWITCH, AUTO),
+    "launcher.boards": either(list_of(text()), NULL),
+    "launcher.ssh_config": either(text(), NULL),
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": FRACTION,
@@ -118,6 +121,11 @@ MADE = {
 WIDTH = {"width": whole(1, most=1024)}
 SCALED = {"width_mult": number(least=0.05, most=10), "num_downsamples": either(whole(0), AUTO)}
 DROPPING = SCALED | {"dropout": FRACTION}
+BANDS = {
+    "low": number(least=0, most=1e9),
+    "high": either(number(above=0, most=1e9), NULL),
+    "floor": number(above=0, most=1),
+}
 ROCKET = {"max_dilations": whole(1, most=1000), "max_ridge_cases": whole(0, most=20_000)}
 
 # By _target_; a name of torch's by the package that it comes from.
@@ -134,6 +142,8 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),
+        "annotations": either(text(), one_of(False), NULL),
+        "annotation_unit": one_of(*UNITS, None),
         "cache_gb": number(least=0),
         "groups": either(text(), whole(-100, most=100), NULL),
     },
@@ -180,6 +190,14 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
     | {"num_features": whole(84, most=10**6)},
     "raspitrain.model.rocket.multirocket_hydra.multirocket_hydra": ROCKET
     | {"num_features": whole(672, most=10**6), "num_groups": whole(2, most=4096)},
+    "raspitrain.data.frontend.logmel": BANDS
+    | {"window": span(8), "hop": span(1), "bands": whole(1, most=1024)},
+    "raspitrain.data.frontend.spectrum": BANDS
+    | {
+        "window": either(span(8), AUTO),
+        "hop": either(span(1), AUTO),
+        "bands": either(whole(1, most=1024), AUTO),
+    },
     "raspitrain.data.augment.standard": {
         "scale": number(least=0),
         "jitter": number(least=0),
@@ -207,7 +225,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
 }
 
 
-COMPONENTS = ("dataset", "model", "optimizer", "schedule", "loss", "augment")
+COMPONENTS = ("dataset", "frontend", "model", "optimizer", "schedule", "loss", "augment")
 OPTIONAL = ("tracker",)  # a component, too, where there is one
 SECTIONS = ("split", "hardware", "throughput", "launcher")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.cases import Cases, Signals, make_cases, name_unique
-from raspitrain.data.layout import is_missing
+from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import (
     StoredSignals,
     check_folder,

@@ -11,7 +11,8 @@ from raspitrain.data.clock import Clock, read_clock
 from raspitrain.data.columns import Facts, is_time_name, judge, look_at, units_of
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.formats import read_recording_file
-from raspitrain.data.layout import is_missing, position_name
+from raspitrain.data.layout import position_name
+from raspitrain.data.missing import is_missing
 from raspitrain.data.time_names import unit_by_name
 from raspitrain.errors import InputError
 
@@ -30,6 +31,12 @@ class Asked:
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
+    annotated: bool = False  # whether files beside the recordings say the class
+
+    @property
+    def changes_within(self) -> bool:
+        """Whether the class may change within a recording."""
+        return self.annotated or self.label_column is not None
 
 
 @dataclass
@@ -206,9 +213,7 @@ def _judge_all(
             reasons[name] = apart.get(name, "no name")
         else:
             facts, own_classes = [fact for fact, _ in seen], [own for _, own in seen]
-            reasons[name] = judge(
-                name, facts, own_classes, has_labels=asked.label_column is not None
-            )
+            reasons[name] = judge(name, facts, own_classes, has_labels=asked.changes_within)
     return reasons
 
 

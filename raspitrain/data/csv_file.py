@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data import csv_rows, dates, layout
-from raspitrain.data.layout import Layout, NoTableError, is_missing
+from raspitrain.data.layout import Layout, NoTableError
+from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import open_file
 from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from raspitrain.data.annotated import Annotated, find_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES
 from raspitrain.errors import InputError, input_error
 
@@ -65,11 +66,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """The recordings of a folder, and what is worth saying about them."""
+    """The recordings of a folder, what says their classes, and what is worth saying about them."""
 
     sources: list[Source]
     notes: list[str]
     warnings: list[str]
+    annotated: Annotated | None = None
 
 
 def find_recordings(
@@ -80,6 +82,7 @@ def find_recordings(
     groups: str | int | None,
     has_labels: bool,
     joins: bool = True,
+    annotations: str | bool | None = False,
 ) -> Found:
     """Find the recordings of a folder.
 
@@ -97,6 +100,8 @@ def find_recordings(
         Whether the class comes from elsewhere, so that folders need not name one.
     joins : bool
         Whether files of several sensors may make up one recording.
+    annotations : str, False or None
+        As for `find_annotations`; those that are found count where nothing else says the class.
 
     Raises
     ------
@@ -104,7 +109,20 @@ def find_recordings(
         If there is none, or the folders can be read in two ways.
     """
     paths, others = _walk(folder)
+    annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
+    unused = []
+    if annotated is not None:
+        paths = [path for path in paths if path not in annotated.files]
+        others = [path for path in others if path not in annotated.files]
+        if annotations is None and (has_labels or class_level is not None):
+            key = "dataset.label_column" if has_labels else "dataset.class_level"
+            count = len(annotated.files)
+            unused = [f"not taken: {count} files of annotations, as {key} says the class"]
+            annotated = None
+        else:
+            has_labels = True
     taken, notes = _choose(folder, paths, others, files)
+    notes += unused
     taken, num_links = _each_once(folder, taken)
     if num_links:
         notes.append(f"{num_links} links to files that are taken already")
@@ -133,7 +151,7 @@ def find_recordings(
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
     warnings = [] if groups is not None else _people(sources, first_level)
     sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
-    return Found(sources, notes + note, warnings)
+    return Found(sources, notes + note, warnings, annotated)
 
 
 def _walk(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from raspitrain.data import dates
+from raspitrain.data.missing import is_missing
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
 BODY_LINES = 60  # looked at to tell what is what
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
-MISSING_CELLS = frozenset(
-    ("", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "?", "-", "--", "#n/a",
-     "<na>", "nan(ind)", "-nan(ind)", "1.#qnan", "1.#ind", "-1.#ind", "ovf", "missing")
-)  # fmt: skip
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
@@ -116,10 +113,6 @@ def pair_cells(line: str) -> list[tuple[str, str]]:
     if re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line)):
         return []
     return [(name.strip(), number) for name, number in PAIR.findall(line)]
-
-
-def is_missing(cell: str) -> bool:
-    return cell.strip().lower() in MISSING_CELLS
 
 
 def is_number(cell: str) -> bool:

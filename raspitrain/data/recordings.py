@@ -1,7 +1,7 @@
 """Recordings of a sensor logger, cut into windows."""
 
 import hashlib
-import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from raspitrain.data.annotated import (
+    classes_of,
+    notes_of,
+    place_rows,
+    timeline,
+    warnings_of,
+)
+from raspitrain.data.annotations import Annotation
 from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases
 from raspitrain.data.channels import (
     Asked,
@@ -25,10 +33,11 @@ from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.formats import READERS
 from raspitrain.data.kept import Kept, rows_as_one
+from raspitrain.data.marks import Stretch
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
+from raspitrain.data.span import Span
 from raspitrain.data.taken import Origin, Taken
-from raspitrain.data.time_names import SECONDS
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -53,6 +62,8 @@ def recordings(
     rate: float | None,
     class_level: int | None,
     label_column: str | int | None,
+    annotations: str | bool | None,
+    annotation_unit: str | None,
     leave_out: Sequence[str | int],
     groups: str | int | None,
     group_column: str | int | None,
@@ -94,6 +105,14 @@ def recordings(
     label_column : str, int or None
         The column that holds the class. It may change within a recording; rows without a label
         are left out.
+    annotations : str, False or None
+        The file that says what begins and ends where (`raspitrain.data.annotations`), below `path`
+        or anywhere, or its name with * for that of each recording; False for none; None to find
+        files such as walk.labels.csv beside walk.csv, or labels.csv in `path`. Samples without a
+        label are left out.
+    annotation_unit : str or None
+        What numbers there count: a key of `SECONDS` from a recording's begin on, "samples", or
+        "clock" for what its column of time says; None to find out.
     leave_out : sequence of str or int
         Classes that are not taken.
     groups : str, int or None
@@ -109,15 +128,21 @@ def recordings(
         Of the card, at most, for recordings that have been read: see `raspitrain.data.kept`.
     """
     check_missing(missing)
-    length_asked = Span("length", length, 2)
-    stride_asked = None if stride is None else Span("stride", stride, 1)
+    length_asked = Span("dataset.length", length, 2)
+    stride_asked = None if stride is None else Span("dataset.stride", stride, 1)
     folder, only = _folder(path)
+    if isinstance(annotations, str) and label_column is not None:
+        raise InputError(
+            f"dataset.annotations={annotations} and dataset.label_column={label_column} both say "
+            "the class; give one."
+        )
     found = find_recordings(
         folder,
         files=[only] if only else [files] if isinstance(files, str) else files,
         class_level=class_level,
         groups=groups,
         has_labels=label_column is not None,
+        annotations=annotations,
     )
     asked = Asked(
         columns=_list_of_columns(columns),
@@ -126,18 +151,29 @@ def recordings(
         time_column=time_column,
         time_unit=time_unit,
         skip_lines=skip_lines,
+        annotated=found.annotated is not None,
     )
+    marks = None
+    if found.annotated is not None:
+        marks = found.annotated.rows([[*source.files.values()] for source in found.sources])
     kept = Kept(1e9 * cache_gb)
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and len(found.sources) == 1:
         asked, read = _with_person_column(found.sources, read, asked, kept)
-    classes = [_classes(source, files) for source, files in zip(found.sources, read, strict=True)]
+    if marks is not None:
+        classes = [classes_of(rows) for _, rows in marks]
+    else:
+        classes = [_classes(s, files) for s, files in zip(found.sources, read, strict=True)]
     chosen = _choose(read, classes, asked)
     streams = []
     for k, source in enumerate(found.sources):
         streams.append(_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
     names, units = _all_channels(chosen)
+    notes, warnings = [*found.notes], [*found.warnings]
+    if marks is not None:
+        more = _mark(streams, marks, annotation_unit, names)
+        notes, warnings = notes + more[0], warnings + more[1]
     left_out_classes = [str(name) for name in leave_out]
     cut = _Cut(folder, streams, names, missing=missing, leave_out=left_out_classes)
     cut.use_rate(rate)
@@ -147,14 +183,14 @@ def recordings(
         for sensor, each in chosen.items()
         for name, why in each.left_out
     ]
-    warnings = [*found.warnings, *(w for each in chosen.values() for w in each.warnings)]
+    warnings += [w for each in chosen.values() for w in each.warnings]
     if group_column is None and groups is None and asked.group_column is None:
         warnings += _people_left_out(left_out)
     return cut.cases(
         names,
         units,
         left_out=tuple(dict.fromkeys(left_out)),
-        notes=(*found.notes, *_file_notes(streams)),
+        notes=(*notes, *_file_notes(streams)),
         warnings=tuple(warnings),
         keeps="recording" if groups is None and asked.group_column is None else "group",
     )
@@ -181,40 +217,6 @@ def _list_of_columns(
         if listed.count(name) > 1:
             raise InputError(f"dataset.columns names '{name}' twice: name each channel once.")
     return listed
-
-
-class Span:
-    """A number of samples, or of seconds, that the user gave."""
-
-    def __init__(self, name: str, value: int | str, least: int) -> None:
-        self.name, self.value, self.least = name, value, least
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|ms)\s*", str(value))
-        self.seconds = None if match is None else float(match[1]) * SECONDS[match[2]]
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if self.seconds is None and not whole:
-            raise InputError(
-                f"dataset.{name} is {value!r}, but must be a whole number of samples, or seconds "
-                "such as 2.56s."
-            )
-        if whole and int(value) < least:
-            raise InputError(f"dataset.{name} is {value}, but must be a whole number from {least}.")
-
-    def samples(self, rate: float | None) -> int:
-        if self.seconds is None:
-            return int(self.value)
-        if rate is None:
-            raise InputError(
-                f"dataset.{self.name}={self.value} needs to know how many samples a second there "
-                "are, and no column of time says so; give samples, or name that column and its "
-                "unit with dataset.time_column and dataset.time_unit."
-            )
-        samples = round(self.seconds * rate)
-        if samples < self.least:
-            raise InputError(
-                f"dataset.{self.name}={self.value} is {samples} samples at {rate:g} Hz, but must "
-                f"be at least {self.least}."
-            )
-        return samples
 
 
 def _read_all(sources: Sequence[Source], asked: Asked, kept: Kept) -> list[dict[str, SensorFile]]:
@@ -287,6 +289,8 @@ class _Stream:
         int64: samples at which a new stretch begins.
     labels, groups : list of str or None
         Of each sample.
+    stretches : list of Stretch or None
+        What is annotated, where annotations say the class.
     rows : np.ndarray or None
         The row of each sample where they were put into another order.
     """
@@ -302,6 +306,7 @@ class _Stream:
     notes: list[str]
     num_missing: int = 0
     digest: bytes = b""
+    stretches: list[Stretch] | None = None
 
 
 def _stream(
@@ -345,6 +350,54 @@ def _sensor_stream(
     if rows is not None:
         stream.digest = _digest(signals.tobytes())
     return stream
+
+
+def _mark(
+    streams: Sequence[_Stream],
+    marks: Sequence[tuple[Path, list[Annotation]]],
+    unit: str | None,
+    names: Sequence[str],
+) -> tuple[list[str], list[str]]:
+    """Give each recording its annotated stretches; returns notes and warnings."""
+    mixed = next((stream for stream in streams if stream.rows is not None and stream.groups), None)
+    if mixed is not None:
+        raise InputError(
+            f"{mixed.source.name} mixes the rows of several people, so that its annotations are "
+            "nobody's: store a file for each person."
+        )
+    sources = [stream.source.name for stream in streams]
+    lines = [timeline(stream.signals.shape[1], stream.clock) for stream in streams]
+    placed = place_rows(marks, sources, lines, unit)
+    for stream, stretches in zip(streams, placed.stretches, strict=True):
+        stream.stretches = stretches
+        if stream.num_missing:  # outside they do not matter
+            inside = (stream.signals[:, s.first : s.last + 1] for s in stretches)
+            stream.num_missing = sum(int((~np.isfinite(part)).sum()) for part in inside)
+    warnings = [*warnings_of(placed, marks, sources), *_told_by(streams, names)]
+    return notes_of(placed, marks), warnings
+
+
+def _told_by(streams: Sequence[_Stream], names: Sequence[str]) -> list[str]:
+    """A word on channels that change only where a stretch begins or ends, as a label does."""
+    found = []
+    for channel, name in enumerate(names):
+        changes, near = 0, 0
+        for stream in streams:
+            values = stream.signals[channel]
+            edges = [k for s in stream.stretches or () for k in (s.first, s.last + 1)]
+            own = np.flatnonzero(values[1:] != values[:-1]) + 1
+            if not edges or len(own) > 2 * len(edges):
+                changes = 0
+                break
+            rate = _own_rate(stream) or 0.0
+            changes += len(own)
+            near += sum(min(abs(k - edge) for edge in edges) <= max(2, rate / 2) for k in own)
+        if changes and near >= 0.9 * changes:
+            found.append(
+                f"channel '{name}' changes only where the annotations do, as a label does; leave "
+                "it out with dataset.columns"
+            )
+    return found
 
 
 def _digest(content: bytes) -> bytes:
@@ -460,6 +513,13 @@ def _file_notes(streams: Sequence[_Stream]) -> list[str]:
     ]
 
 
+def _left_out_note(no_label: int, streams: Sequence[_Stream]) -> str:
+    if all(stream.stretches is None for stream in streams):
+        return f"{no_label} rows without a label left out"
+    share = no_label / sum(stream.signals.shape[1] for stream in streams)
+    return f"{no_label} samples without a label left out ({100 * share:.3g} %)"
+
+
 @dataclass
 class _Piece:
     """A stretch of one class and group without a gap."""
@@ -491,10 +551,12 @@ class _Cut:
         if missing == "error":
             _refuse_missing(folder, streams, names)
         no_label = no_group = 0
+        self.no_label: list[int] = []
         self.pieces: list[list[_Piece]] = []
         for stream in streams:
             pieces = _pieces(stream)
-            no_label += sum(p.stop - p.start for p in pieces if p.label == "")
+            self.no_label.append(sum(p.stop - p.start for p in pieces if p.label == ""))
+            no_label += self.no_label[-1]
             no_group += sum(p.stop - p.start for p in pieces if p.group == "")
             pieces = [p for p in pieces if p.label and p.group and p.label not in leave_out]
             if missing != "error":
@@ -502,7 +564,7 @@ class _Cut:
                     fill_missing(stream.signals[:, piece.start : piece.stop], missing)
             self.pieces.append(pieces)
         if no_label:
-            self.notes.append(f"{no_label} rows without a label left out")
+            self.notes.append(_left_out_note(no_label, streams))
         if no_group:
             self.notes.append(f"{no_group} rows without a group left out")
         self._check_left_out(leave_out)
@@ -545,8 +607,9 @@ class _Cut:
                     "one."
                 )
             self.copy_of[k] = other.source.name
-            for piece, original in zip(self.pieces[k], self.pieces[first], strict=True):
-                piece.group = original.group
+            own, original = self.pieces[k], self.pieces[first]
+            for at, piece in enumerate(own):
+                piece.group = original[at if len(own) == len(original) else 0].group
         if num_copies := sum(map(bool, self.copy_of)):
             k = next(k for k, name in enumerate(self.copy_of) if name)
             self.warnings.append(
@@ -687,7 +750,7 @@ class _Cut:
         empty = [
             stream.source.name
             for stream, starts in zip(self.streams, self.starts, strict=True)
-            if not sum(map(len, starts))
+            if not sum(map(len, starts)) and stream.stretches != []
         ]
         if empty:
             self.warnings.append(
@@ -774,6 +837,7 @@ class _Cut:
             num_gaps=gaps,
             num_back=0 if clock is None else clock.num_back,
             copy_of=self.copy_of[k],
+            num_unlabelled=self.no_label[k],
         )
 
 
@@ -788,6 +852,8 @@ def _tidy(rate: float) -> float:
 
 
 def _labels(stream: _Stream) -> set[str]:
+    if stream.stretches is not None:
+        return {stretch.label for stretch in stream.stretches}
     return {stream.source.class_name or ""} if stream.labels is None else set(stream.labels)
 
 
@@ -798,17 +864,31 @@ def _pieces(stream: _Stream) -> list[_Piece]:
     for values in (stream.labels, stream.groups):
         if values is not None:
             breaks |= {k for k in range(1, num_samples) if values[k] != values[k - 1]}
+    named = {}
+    for stretch in stream.stretches or ():
+        breaks |= {stretch.first, stretch.last + 1}
     edges = sorted(breaks)
+    for stretch in stream.stretches or ():
+        at = bisect_left(edges, stretch.first)
+        while edges[at] <= stretch.last:
+            named[edges[at]] = stretch.label
+            at += 1
     own = stream.source.group or stream.source.name
     return [
         _Piece(
             start,
             stop,
-            (stream.source.class_name or "") if stream.labels is None else stream.labels[start],
+            _label_at(stream, start, named),
             own if stream.groups is None else stream.groups[start],
         )
         for start, stop in pairwise(edges)
     ]
+
+
+def _label_at(stream: _Stream, start: int, annotated: dict[int, str]) -> str:
+    if stream.stretches is not None:
+        return annotated.get(start, "")
+    return (stream.source.class_name or "") if stream.labels is None else stream.labels[start]
 
 
 def _refuse_missing(folder: Path, streams: Sequence[_Stream], names: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from raspitrain.data.columns import LEAST_ROWS, is_count_name, look_at
 from raspitrain.data.csv_file import Table, locate
 from raspitrain.data.find import find_recordings
 from raspitrain.data.formats import read_recording_file
-from raspitrain.data.layout import is_missing, is_number
+from raspitrain.data.layout import is_number
+from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError

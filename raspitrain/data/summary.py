@@ -20,7 +20,7 @@ MOST_NAMED = 12  # in the line on the screen
 MOST_ROWS = 100_000  # of data.csv
 HEADER = (
     "name", "classes", "group", "part", "cases", "samples", "seconds", "rate_hz", "missing",
-    "gaps", "steps_back", "copy_of",
+    "gaps", "steps_back", "copy_of", "unlabelled",
 )  # fmt: skip
 
 
@@ -135,6 +135,7 @@ def _record(cases: Cases, split: Split, look: Look, warnings: Sequence[str]) -> 
         record[f"{taken.what}s_by_class"] = dict(_origins_by_class(cases))
         values = sum(origin.num_samples for origin in taken.origins) * len(look.channels)
         record["share_missing"] = missing / values if values else 0.0
+        record["num_samples_without_label"] = sum(o.num_unlabelled for o in taken.origins)
     record["notes"] = list(taken.notes)
     record["warnings"] = list(warnings)
     return record
@@ -185,10 +186,11 @@ def _rows_of_origins(taken: Taken, part_of: np.ndarray) -> Iterator[list[object]
     for k, origin in enumerate(taken.origins):
         own = part_of[order[edges[k] : edges[k + 1]]]
         parts = "+".join(_part_name(part) for part in sorted(set(own.tolist())))
+        none = "no label" if origin.num_unlabelled == origin.num_samples else "too short"
         yield [
-            origin.name, "+".join(origin.classes), origin.group, parts or "too short", len(own),
+            origin.name, "+".join(origin.classes), origin.group, parts or none, len(own),
             origin.num_samples, _figure(origin.seconds), _figure(origin.rate), origin.num_missing,
-            origin.num_gaps, origin.num_back, origin.copy_of,
+            origin.num_gaps, origin.num_back, origin.copy_of, origin.num_unlabelled,
         ]  # fmt: skip
 
 

@@ -27,6 +27,8 @@ class Origin:
         Where the clock jumps ahead and where it goes back.
     copy_of : str
         The recording that holds the same samples; "" if none does.
+    num_unlabelled : int
+        Samples without a label, which are left out.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Origin:
     num_gaps: int = 0
     num_back: int = 0
     copy_of: str = ""
+    num_unlabelled: int = 0
 
 
 @dataclass(frozen=True)

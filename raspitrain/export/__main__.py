@@ -55,7 +55,7 @@ def _export(
     run: Path, precision: str, form: str, output: Path | None, allowed: Sequence[str]
 ) -> None:
     from raspitrain.export.compare import compare
-    from raspitrain.export.export import as_table, export
+    from raspitrain.export.export import as_table, check_wanted, export
     from raspitrain.export.own_data import own_windows
     from raspitrain.export.trained import trained_from
     from raspitrain.run.stored import StoredRun
@@ -78,17 +78,26 @@ def _export(
         return
     trained = trained_from(stored)
     path = _path(run, form, output)
+    check_wanted(trained, precision, form)
     try:
         windows = own_windows(trained)
     except InputError as error:
-        print(f"The run's data cannot be read, so int8 is not tried: {printable(str(error))}")
+        print(f"The run's data cannot be read, so {_untried(precision)}: {printable(str(error))}")
         comparison = None
     else:
         comparison = compare(trained, windows.signals, windows.labels, part=windows.part)
         print(f"{comparison.num_windows} windows of the {windows.part} part:")
         print(as_table(comparison))
-    chosen, why = export(trained, comparison, precision=precision, path=path, form=form)
-    print(f"{path}: {chosen} ({why}), {path.stat().st_size / 1e6:.2f} MB")
+    written = export(trained, comparison, precision=precision, path=path, form=form)
+    print(f"{path}: {written.precision} ({written.why}), {path.stat().st_size / 1e6:.2f} MB")
+    if written.thresholds:
+        print(f"{path}: {written.thresholds}")
+
+
+def _untried(precision: str) -> str:
+    if precision == "auto":
+        return "int8 is not tried"
+    return f"{precision} is written as asked for, without being compared with torch"
 
 
 def _path(run: Path, form: str, output: Path | None) -> Path:

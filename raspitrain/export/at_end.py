@@ -9,7 +9,7 @@ import torch
 from raspitrain.data.batches import Part
 from raspitrain.errors import InputError, printable
 from raspitrain.export.compare import compare, some
-from raspitrain.export.export import export
+from raspitrain.export.export import check_wanted, export
 from raspitrain.export.size import most_windows
 from raspitrain.export.trained import Stored, trained_from
 from raspitrain.use.model_file import NAME
@@ -35,6 +35,7 @@ def export_at_end(
     """
     try:
         trained = trained_from(open_best())
+        check_wanted(trained, precision)
         name = next(name for name in ("test", "validation", "train") if name in parts)
         part = parts[name]
         most = most_windows(
@@ -43,8 +44,11 @@ def export_at_end(
         signals, labels = part.gather(torch.from_numpy(some(len(part), most)))
         comparison = compare(trained, signals.numpy(), labels.numpy(), part=name)
         path = folder / NAME
-        chosen, why = export(trained, comparison, precision=precision, path=path)
+        written = export(trained, comparison, precision=precision, path=path)
     except (InputError, ValueError) as error:
         log.info("%s is not written: %s", NAME, printable(str(error)))
         return
-    log.info("%s: %s (%s), %.2f MB", NAME, chosen, why, path.stat().st_size / 1e6)
+    size = path.stat().st_size / 1e6
+    log.info("%s: %s (%s), %.2f MB", NAME, written.precision, written.why, size)
+    if written.thresholds:
+        log.info("%s: %s", NAME, written.thresholds)

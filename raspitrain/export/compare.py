@@ -1,4 +1,5 @@
-"""What int8 costs and gains: the same windows through torch, the engine in fp32 and in int8."""
+"""What int8 costs and gains: the same windows through torch, the engine in fp32 and, where a model
+has it, in int8."""
 
 import time
 from collections.abc import Callable
@@ -8,12 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from raspitrain.export.pack import pack
-from raspitrain.export.trained import Trained
+from raspitrain.export.trained import MOST_COMPARED, Trained
 from raspitrain.export.write import Contract, packed_engine, run_engine
 from raspitrain.hardware.threads import one_thread
 
-MOST_WINDOWS = 2000  # that are compared: more would change no decision
 TIMED = 30
 MOST_LOST = 0.005  # share of the windows, that int8 may get wrong beside fp32
 FEWEST_AGREED = 0.99  # share of the windows with the same class, where there are no labels
@@ -49,7 +48,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of "torch", "fp32" and "int8" on `num_windows` windows of the part `part`."""
+    """Figures of "torch", "fp32" and, for a network, "int8", on `num_windows` windows of the part
+    `part`."""
 
     part: str
     num_windows: int
@@ -60,16 +60,16 @@ class Comparison:
         return {"part": self.part, "windows": self.num_windows} | figures
 
 
-def some(count: int, most: int = MOST_WINDOWS) -> np.ndarray:
-    """Which of `count` cases are compared: all, or `most`, or MOST_WINDOWS, spread over them."""
-    num_windows = min(count, most, MOST_WINDOWS)
+def some(count: int, most: int = MOST_COMPARED) -> np.ndarray:
+    """Which of `count` cases are compared: all, or `most`, or MOST_COMPARED, spread over them."""
+    num_windows = min(count, most, MOST_COMPARED)
     return np.unique(np.linspace(0, count - 1, num_windows).astype(np.int64))
 
 
 def compare(
     trained: Trained, signals: np.ndarray, labels: np.ndarray | None, *, part: str
 ) -> Comparison:
-    """Run all three on normalised windows.
+    """Run them all on normalised windows, or on as many as take some seconds.
 
     Parameters
     ----------
@@ -79,12 +79,14 @@ def compare(
         int64 (N,).
     part : of the data set, for the table
     """
+    kept = some(len(signals), trained.most_compared)
+    signals, labels = signals[kept], None if labels is None else labels[kept]
     count = signals.shape[1]
     as_they_are = Contract([""] * count, [0.0] * count, [1.0] * count, "error")
     expected, seconds = _torch_logits(trained, signals)
     figures = {"torch": _figures(expected, expected, labels, _size(trained), seconds)}
-    for precision in ("fp32", "int8"):
-        network, arrays = pack(trained.model, length=trained.length, precision=precision)
+    for precision in trained.precisions:
+        network, arrays = trained.packed(precision)
         engine = packed_engine(network, arrays, as_they_are)
         logits = run_engine(engine, signals)
         one = np.ascontiguousarray(signals[0])
@@ -146,6 +148,8 @@ def choose_precision(wanted: str, comparison: Comparison | None) -> tuple[str, s
         return wanted, "as asked for"
     if comparison is None:
         return "fp32", "there are no windows to try int8 on"
+    if "int8" not in comparison.figures:
+        return "fp32", "features with a linear head have no int8"
     fp32, int8 = comparison.figures["fp32"], comparison.figures["int8"]
     if fp32.accuracy is None or int8.accuracy is None:
         if int8.agreement < FEWEST_AGREED:

@@ -1,36 +1,73 @@
-"""A trained network and what using it takes, from a run's checkpoint."""
+"""A trained model and what using it takes, from a run's checkpoint."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import raspitrain
 from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
-from raspitrain.data.recordings import Span
+from raspitrain.data.span import Span
 from raspitrain.errors import InputError
-from raspitrain.export.size import TARGET
-from raspitrain.export.write import Answer, Contract
+from raspitrain.export.pack import pack
+from raspitrain.export.pack_graph import NotCoveredError, pack_graph
+from raspitrain.export.pack_rocket import pack_rocket
+from raspitrain.export.write import Answer, Contract, run_packed
+from raspitrain.model.engine.rows import Network
 from raspitrain.model.mobilenetv3 import MobileNetV3
+from raspitrain.model.rocket.classifier import RocketClassifier
+from raspitrain.use.graph import operations
 
+MOST_COMPARED = 2000  # windows: more would change no decision
+FEWEST_COMPARED = 100
+COMPARED_OPERATIONS = 20_000_000_000  # of all of them: some seconds on a board
+MOST_APART = 1e-3  # of the largest logit, by which the engine's may differ from torch's
 QUANTILES = ("0.001", "0.5", "0.999")  # of those that the data set's summary holds
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a checkpoint holds, put together."""
+    """What a checkpoint holds, put together.
 
-    model: MobileNetV3
-    length: int
+    most_compared : windows that can be compared with torch in some seconds
+    """
+
+    model: nn.Module
+    length: int  # that the network sees
     normalisation: Normalisation
     contract: Contract
     answer: Answer
     provenance: dict[str, Any]
     config: dict[str, Any]
+    most_compared: int
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that the engine has for it."""
+        return ("fp32",) if isinstance(self.model, RocketClassifier) else ("fp32", "int8")
+
+    def packed(
+        self, precision: str, normalise: str = "channel"
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Network and tensors as the engine reads them: see `raspitrain.export.pack.pack`."""
+        if isinstance(self.model, MobileNetV3):
+            return pack(self.model, length=self.length, precision=precision, normalise=normalise)
+        if isinstance(self.model, RocketClassifier):
+            assert precision == "fp32", precision
+            return pack_rocket(self.model, length=self.length, normalise=normalise)
+        return pack_graph(
+            self.model,
+            num_channels=self.normalisation.num_channels,
+            length=self.length,
+            precision=precision,
+            normalise=normalise,
+        )
 
 
 class Stored(Protocol):
@@ -59,29 +96,53 @@ def trained_from(stored: Stored) -> Trained:
     Raises
     ------
     InputError
-        The network is not one that the engine runs, or the checkpoint is not as a run writes it.
+        The model is not one that the engine runs, or the checkpoint is not as a run writes it.
     """
     config: Any = OmegaConf.to_container(stored.config)
     check(config)
     run, target = stored.path.absolute().parent.name, config["model"]["_target_"]
-    if target != TARGET:
-        raise InputError(
-            f"{run}: the network is {target}, and the inference engine runs MobileNetV3 only "
-            "(model=mobilenetv3_small, mobilenetv3_large and their _blog forms)."
-        )
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
-    assert isinstance(model, MobileNetV3)
-    model.engine = "plain"
-    return Trained(
+    if isinstance(model, Network):
+        model.engine = "plain"
+    trained = Trained(
         model=model,
-        length=stored.length,
+        length=stored.normalisation.seen_length(stored.length),
         normalisation=stored.normalisation,
         contract=contract,
         answer=answer,
         provenance=provenance,
         config=config,
+        most_compared=MOST_COMPARED,
     )
+    if isinstance(model, MobileNetV3 | RocketClassifier):
+        return trained
+    try:
+        return _compared_once(trained)
+    except NotCoveredError as error:
+        raise InputError(
+            f"{run}: the network is {target}, and {error}: write it with raspitrain export RUN "
+            "--format onnx."
+        ) from error
+
+
+def _compared_once(trained: Trained) -> Trained:
+    """Refuse a network that does what its layers do not say: a forward pass of its own."""
+    channels, length = trained.normalisation.num_channels, trained.length
+    network, arrays = trained.packed("fp32")
+    windows = np.random.default_rng(0).normal(size=(2, channels, length)).astype(np.float32)
+    as_they_are = Contract([""] * channels, [0.0] * channels, [1.0] * channels, "error")
+    found = run_packed(network, arrays, as_they_are, windows)
+    with torch.inference_mode():
+        expected = trained.model(torch.from_numpy(windows)).numpy()
+    diverged = not np.isfinite(expected).all()  # what writes it says so
+    if not diverged and (
+        found.shape != expected.shape
+        or not np.abs(found - expected).max() <= MOST_APART * np.abs(expected).max()
+    ):
+        raise NotCoveredError("its forward pass does more than its layers, one after another")
+    most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // operations(network))
+    return replace(trained, most_compared=min(MOST_COMPARED, most))
 
 
 def what_is_stored(
@@ -100,7 +161,8 @@ def what_is_stored(
     """
     names, normalisation = list(stored.channel_names), stored.normalisation
     try:
-        if not len(names) == len(normalisation.mean) == len(normalisation.std):
+        num_figures = len(names) * normalisation.num_bands
+        if not num_figures == len(normalisation.mean) == len(normalisation.std):
             raise ValueError("figures for other channels")
         state = stored.state
         rate = None if state.get("rate") is None else float(state["rate"])
@@ -117,7 +179,7 @@ def what_is_stored(
         ) from error
     contract = Contract(
         channels=names,
-        **contract_of(normalisation),
+        **contract_of(normalisation, stored.length),
         missing=config["dataset"].get("missing") or "error",
         rate=rate,
         hop=_hop(config["dataset"], stored.length, rate),
@@ -163,12 +225,13 @@ def _hop(dataset: Mapping[str, Any], length: int, rate: float | None) -> int | N
         return length // 2
     if rate is None and not isinstance(stride, int):
         return None
-    return Span("stride", stride, 1).samples(rate)
+    return Span("dataset.stride", stride, 1).samples(rate)
 
 
-def contract_of(normalisation: Normalisation) -> dict[str, Any]:
-    """What the contract says of normalisation."""
-    of = normalisation.amplitudes
+def contract_of(normalisation: Normalisation, length: int) -> dict[str, Any]:
+    """What the contract says of normalisation, and the front end before it for raw windows of
+    `length` samples."""
+    of, frontend = normalisation.amplitudes, normalisation.frontend
     mean, std = normalisation.mean.tolist(), normalisation.std.tolist()
     if normalisation.kind == "none":
         mean, std = [0.0] * len(mean), [1.0] * len(std)
@@ -177,4 +240,5 @@ def contract_of(normalisation: Normalisation) -> dict[str, Any]:
         "std": std,
         "normalise": "channel" if normalisation.kind == "none" else normalisation.kind,
         "amplitudes": None if of is None else {k: x.tolist() for k, x in vars(of).items()},
+        "frontend": None if frontend is None else frontend.record() | {"length": length},
     }

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from raspitrain.cache import lock_cache, make_private
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 from raspitrain.results.atomic import atomic_path
-from raspitrain.use.library import FLAGS, FOLDER, LIBRARIES, SOURCES, check_sum, is_intact
+from raspitrain.use.library import COMPILED, FLAGS, FOLDER, LIBRARIES, check_sum, is_intact
 
 
 def build(path: str) -> None:
@@ -52,9 +52,9 @@ def build(path: str) -> None:
 
 
 def _compile(command: list[str], path: Path) -> None:
-    source = os.path.join(FOLDER, SOURCES[0])
+    sources = [os.path.join(FOLDER, name) for name in COMPILED]
     subprocess.run(
-        [*command, *FLAGS, "-o", str(path), source, *LIBRARIES],
+        [*command, *FLAGS, "-o", str(path), *sources, *LIBRARIES],
         check=True,
         capture_output=True,
         text=True,
@@ -65,7 +65,8 @@ def _compile(command: list[str], path: Path) -> None:
 
 
 def _unwritable(path: str, error: OSError) -> InputError:
-    return InputError(
+    return input_error(
         f"the compiled inference engine cannot be kept in {Path(path).parent} "
-        f"({error.strerror or error}): set XDG_CACHE_HOME to a folder that can be written."
+        f"({error.strerror or error}): set XDG_CACHE_HOME to a folder that can be written.",
+        error,
     )

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import exit_code_of, say
+from raspitrain.use.annotated import Annotations, add_options
 from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
 from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--confidence", type=float, default=0.95, help="of what is promised; default 0.95"
     )
     parser.add_argument("--label-column", help="column that holds the class; empty: not known")
+    add_options(parser)
     parser.add_argument("--time-column", help="column of time, by name or number (0: the first)")
     parser.add_argument("--rate", type=float, help="samples a second, where the files do not say")
     parser.add_argument("--hop", help="from a window to the next: samples, or a time as 0.5s")
@@ -139,16 +141,21 @@ def _calibrate(given: argparse.Namespace) -> None:
 
 def _tracks(model: Model, given: argparse.Namespace, hop: int) -> Iterator[Track]:
     known, count, copies = _parts(model), 0, 0
+    annotations = Annotations(given.recordings, given.annotations, given.annotation_unit)
     for path, label in _held_out(model, given.recordings):
-        if label is None and given.label_column is None:
+        if annotations.are(path):
+            continue
+        if label is None and given.label_column is None and not annotations.has(path):
             raise InputError(
-                f"{path} does not say its class: put it into a folder named after it, or name the "
-                "column that holds it with --label-column."
+                f"{path} does not say its class: put it into a folder named after it, name the "
+                "column that holds it with --label-column, or put annotations beside it "
+                "(NAME.labels.csv with start, end and label)."
             )
         recording = open_recording(
             model, path, label_column=given.label_column, time_column=given.time_column
         )
         look_at_time(model, recording, given.rate)
+        annotations.mark(path, recording)
         count += 1
         names = os.path.abspath(path).split(os.sep)
         found = [known.get("/".join(names[-depth:])) for depth in (1, 2, 3)]

@@ -212,7 +212,7 @@ class Columns:
         if found is not None:
             return found
         self.ticks = 1.0
-        return _moment(cell)
+        return moment(cell)
 
 
 def _place_of(name: str, names: list[str]) -> int | None:
@@ -247,9 +247,15 @@ def _value(cell: str) -> float:
     return value
 
 
-def _moment(cell: str) -> float:
-    """A date or a time of day as ISO 8601 writes it; without a zone it counts as UTC, whose clock
-    never goes back."""
+def moment(cell: str) -> float:
+    """A date or a time of day as ISO 8601 writes it, in seconds; without a zone it counts as UTC,
+    whose clock never goes back.
+
+    Raises
+    ------
+    LineError
+        It is neither.
+    """
     from datetime import UTC, date, datetime, time
 
     text = cell.strip()

@@ -5,7 +5,13 @@ import stat
 import zlib
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-SOURCES = ("infer.c", "network.h", "plain.h", "vectors.h", "int8.h", "sha256.h")
+COMPILED = ("infer.c", "rocket.c", "frontend.c")
+FEATURES = ("responses.h", "minirocket.h", "multirocket.h", "hydra.h")  # as in training
+SOURCES = (
+    *COMPILED, "layers.h", "roots.h", "window.h", "network.h", "graph.h", "plain.h",
+    "graph_plain.h", "vectors.h", "graph_vectors.h", "int8.h", "sha256.h",
+    *(os.path.join("..", "model", "rocket", name) for name in FEATURES),
+)  # fmt: skip
 # Sums are fused where infer.c says so and nowhere else. GCC's first scheduling pass moves loads so
 # far ahead that the tiles' sums leave the registers.
 FLAGS = (

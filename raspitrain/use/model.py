@@ -5,9 +5,8 @@ import os
 from math import exp
 
 from raspitrain.errors import InputError
-from raspitrain.use.engine import Engine
+from raspitrain.use.kinds import engine_of, tensors
 from raspitrain.use.model_file import NAME, NUM_PROOFS, ModelFile
-from raspitrain.use.network import amplitude_floats, tensors
 
 
 class Prediction:
@@ -71,27 +70,16 @@ class Model:
         network, given = self.header["network"], self.header["input"]
         self.channels: list[str] = given["channels"]
         self.classes: list[str] = self.header["output"]["classes"]
-        self.length: int = network["length"]
+        self.length: int = (given.get("frontend") or network)["length"]
         self.rate: float | None = given.get("rate")
         self.hop: int = given.get("hop") or self.length
         self.temperature: float = self.header["output"]["temperature"]
         self._size = len(self.channels) * self.length
         self._window = (ctypes.c_float * self._size)()
         self.window_address = ctypes.addressof(self._window)
-        mean = (ctypes.c_float * len(self.channels))(*given["mean"])
-        factor = (ctypes.c_float * len(self.channels))(*(1 / std for std in given["std"]))
-        figures = [mean, factor]
-        if network.get("normalise") == "both":
-            floats = amplitude_floats(given["amplitudes"])
-            figures.append((ctypes.c_float * len(floats))(*floats))
         weights = file.addresses[: len(tensors(network))]
         try:
-            self.engine = Engine(
-                network,
-                [*map(ctypes.addressof, figures), *weights],
-                (file, *figures),
-                rank,
-            )
+            self.engine = engine_of(network, given, weights, file, rank)
         except InputError as error:
             raise InputError(f"{file.path}: {error}.") from error
         self._prove(*file.addresses[-2:])
@@ -246,7 +234,12 @@ def load(
     """
     path = os.fspath(path)
     if os.path.isdir(path):
-        path = os.path.join(path, NAME)
+        folder, path = path, os.path.join(path, NAME)
+        if os.path.exists(os.path.join(folder, "best.pt")) and not os.path.exists(path):
+            raise InputError(
+                f"the run {folder} holds no {NAME}: its log says why; raspitrain export {folder} "
+                "writes it, or says what the engine lacks, and raspitrain evaluate needs none."
+            )
     file = ModelFile(path)
     signer = None
     if allowed_signers is not None:

@@ -26,14 +26,14 @@ NORMALISE = ("channel", "case", "both")
 AMPLITUDES = ("level_mean", "level_std", "spread_mean", "spread_std", "spread_least")
 ACTIVATIONS = ("identity", "relu", "relu6", "hardswish")
 PRECISIONS = ("fp32", "int8")
-BYTES = {"float32": 4, "int8": 1}
+BYTES = {"float32": 4, "int8": 1, "uint8": 1, "int64": 8}
 # Beyond these nothing of ours goes, and the engine's sums stay within their types.
 MOST_BLOCKS, MOST_WIDTH, MOST_LENGTH = 64, 1 << 16, 1 << 22
 MOST_VALUES = 1 << 26  # of a window
 
 
 class Tensor:
-    """`dtype` float32 or int8."""
+    """`dtype` is one of BYTES."""
 
     __slots__ = ("dtype", "name", "shape")
 
@@ -118,35 +118,33 @@ def tensors(network: dict) -> list[Tensor]:
     return found
 
 
-def check_network(network: object) -> dict:
-    """Return the network, if the engine can run it.
+def check_network(network: dict) -> dict:
+    """Return the network, if the engine can run it; its kind is known to be KIND.
 
     Raises
     ------
     InputError
         Something is missing or out of its bounds; names it.
     """
-    n = _with_keys(
+    n = check_keys(
         network,
         "network",
         "kind channels length classes stem blocks last hidden logits_activation precision",
         optional="normalise",
     )
-    if n["kind"] != KIND:
-        raise InputError(f"network.kind is {n['kind']!r}, and this raspitrain runs {KIND!r}")
-    _number(n["channels"], "network.channels", 1, MOST_WIDTH)
-    _number(n["length"], "network.length", 1, MOST_LENGTH)
-    _number(n["classes"], "network.classes", 2, MOST_WIDTH)
+    check_number(n["channels"], "network.channels", 1, MOST_WIDTH)
+    check_number(n["length"], "network.length", 1, MOST_LENGTH)
+    check_number(n["classes"], "network.classes", 2, MOST_WIDTH)
     if n["channels"] * n["length"] > MOST_VALUES:
         raise InputError("network: a window of so many values is more than the engine takes")
-    stem = _with_keys(n["stem"], "network.stem", "width stride")
-    _width(stem["width"], "network.stem.width")
-    _number(stem["stride"], "network.stem.stride", 1, 2)
-    _width(n["last"], "network.last")
-    _width(n["hidden"], "network.hidden")
-    _choice(n["logits_activation"], "network.logits_activation", ("identity", "hardswish"))
-    _choice(n["precision"], "network.precision", PRECISIONS)
-    _choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
+    stem = check_keys(n["stem"], "network.stem", "width stride")
+    check_width(stem["width"], "network.stem.width")
+    check_number(stem["stride"], "network.stem.stride", 1, 2)
+    check_width(n["last"], "network.last")
+    check_width(n["hidden"], "network.hidden")
+    check_choice(n["logits_activation"], "network.logits_activation", ("identity", "hardswish"))
+    check_choice(n["precision"], "network.precision", PRECISIONS)
+    check_choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
     if n.get("normalise") == "both" and n["channels"] % 3:
         raise InputError("network.channels is not three for each channel of a window")
     blocks = n["blocks"]
@@ -160,19 +158,19 @@ def check_network(network: object) -> dict:
 
 def _check_block(block: object, name: str, width: int) -> int:
     """Check a block that `width` channels enter; return how many leave it."""
-    b = _with_keys(
+    b = check_keys(
         block,
         name,
         "expanded out kernel stride activation project_activation squeezed expand residual",
     )
-    _width(b["expanded"], f"{name}.expanded")
-    _width(b["out"], f"{name}.out")
+    check_width(b["expanded"], f"{name}.expanded")
+    check_width(b["out"], f"{name}.out")
     if b["squeezed"] != 0:
-        _width(b["squeezed"], f"{name}.squeezed")
-    _choice(b["kernel"], f"{name}.kernel", (3, 5))
-    _number(b["stride"], f"{name}.stride", 1, 2)
-    _choice(b["activation"], f"{name}.activation", ACTIVATIONS[1:])
-    _choice(b["project_activation"], f"{name}.project_activation", ACTIVATIONS)
+        check_width(b["squeezed"], f"{name}.squeezed")
+    check_choice(b["kernel"], f"{name}.kernel", (3, 5))
+    check_number(b["stride"], f"{name}.stride", 1, 2)
+    check_choice(b["activation"], f"{name}.activation", ACTIVATIONS[1:])
+    check_choice(b["project_activation"], f"{name}.project_activation", ACTIVATIONS)
     for key in ("expand", "residual"):
         if not isinstance(b[key], bool):
             raise InputError(f"{name}.{key} is neither true nor false")
@@ -190,24 +188,24 @@ def is_number(value: object, *, least: float = float("-inf"), most: float = floa
     return least <= value <= most and value < 1e300
 
 
-def _with_keys(value: object, name: str, keys: str, optional: str = "") -> dict:
+def check_keys(value: object, name: str, keys: str, optional: str = "") -> dict:
     wanted = keys.split()
     if not isinstance(value, dict) or sorted({*value} - {optional}) != sorted(wanted):
         raise InputError(f"{name} does not have the keys {', '.join(wanted)}")
     return value
 
 
-def _number(value: object, name: str, least: int, most: int) -> None:
+def check_number(value: object, name: str, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
         raise InputError(f"{name} is not an integer from {least} to {most}")
 
 
-def _width(value: object, name: str) -> None:
-    _number(value, name, PACK, MOST_WIDTH)
+def check_width(value: object, name: str) -> None:
+    check_number(value, name, PACK, MOST_WIDTH)
     if isinstance(value, int) and value % PACK:
         raise InputError(f"{name} is not a multiple of {PACK}")
 
 
-def _choice(value: object, name: str, choices: tuple) -> None:
+def check_choice(value: object, name: str, choices: tuple) -> None:
     if value not in choices or type(value) is not type(choices[0]):
         raise InputError(f"{name} is none of {', '.join(str(c) for c in choices)}")

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from raspitrain.errors import InputError, no_formula, printable
 from raspitrain.stop import exit_code_of
+from raspitrain.use.annotated import Annotations, add_options
 from raspitrain.use.arrays import (
     ARRAY_STARTS,
     ARRAY_SUFFIXES,
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, help="samples a second, where the files do not say")
     parser.add_argument("--time-column", help="column of time, by name or number (0: the first)")
     parser.add_argument("--label-column", help="column that holds the true class")
+    add_options(parser)
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--output", help="file instead of the screen")
     parser.add_argument(
@@ -107,7 +109,10 @@ def _predict(given: argparse.Namespace) -> None:
     if given.rate is not None and not 0 < given.rate < 1e9:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
     hop = None if given.hop is None else hop_of(model, given.hop, given.rate or model.rate)
-    rows = predict_files(model, given.files, hop, given.rate, given.label_column, given.time_column)
+    annotations = Annotations(given.files, given.annotations, given.annotation_unit)
+    rows = predict_files(
+        model, given.files, hop, given.rate, given.label_column, given.time_column, annotations
+    )
     # The first window before a file is begun: a mistake leaves none behind.
     first = next(rows, None)
     if first is None:
@@ -123,7 +128,8 @@ def _predict(given: argparse.Namespace) -> None:
         if wrong is not None and not pairs:
             raise InputError(
                 "--misclassified needs the true classes: name the column that holds them with "
-                "--label-column, or put recordings into folders named after their classes."
+                "--label-column, put recordings into folders named after their classes, or "
+                "annotations beside them."
             )
     told = sys.stderr if given.format != "text" and not given.output else sys.stdout
     print(_summary(counts), file=told)
@@ -146,6 +152,7 @@ def predict_files(
     rate: float | None = None,
     label_column: str | None = None,
     time_column: str | None = None,
+    annotations: Annotations | None = None,
 ) -> Iterator[Row]:
     """Every window of the files, in order.
 
@@ -154,7 +161,10 @@ def predict_files(
     InputError
         A file cannot be read, or is not what the model was trained on.
     """
+    annotations = annotations or Annotations(files, None, None)
     for path, label in _expanded(model, files):
+        if annotations.are(path):
+            continue
         if path.lower().endswith(ARRAY_SUFFIXES):
             yield from _case_rows(model, path, read_arrays(model, path, path))
         elif path.lower().endswith(TS_SUFFIX):
@@ -166,7 +176,9 @@ def predict_files(
             recording = open_recording(
                 model, path, label_column=label_column, time_column=time_column
             )
-            yield from _recording_rows(model, recording, hop, rate, label)
+            look_at_time(model, recording, rate)
+            annotations.mark(path, recording)
+            yield from _recording_rows(model, recording, hop, label)
 
 
 def _standard_input(
@@ -188,13 +200,13 @@ def _standard_input(
         label_column=label_column,
         time_column=time_column,
     )
-    yield from _recording_rows(model, recording, hop, rate, None)
+    look_at_time(model, recording, rate)
+    yield from _recording_rows(model, recording, hop, None)
 
 
 def _recording_rows(
-    model: Model, recording: Recording, hop: int | None, given: float | None, label: str | None
+    model: Model, recording: Recording, hop: int | None, label: str | None
 ) -> Iterator[Row]:
-    look_at_time(model, recording, given)
     length, rate = model.length, recording.rate
     if len(recording) < length:
         _warn(f"{recording.name} is left out: {len(recording)} samples, and a window has {length}")
@@ -214,11 +226,8 @@ def _recording_rows(
             time = None if rate is None else start / rate
         elif math.isfinite(recording.times[start]):
             time = recording.times[start]
-        true = label
-        if recording.labels is not None:
-            own = set(recording.labels[start : start + length])
-            true = own.pop() if len(own) == 1 else None
-        yield Row(recording.name, index, start, time, answer, true or None)
+        true = label if recording.stretches is None else recording.label_of(start, length)
+        yield Row(recording.name, index, start, time, answer, true)
 
 
 def _case_rows(model: Model, source: str, cases: Iterator[Case]) -> Iterator[Row]:

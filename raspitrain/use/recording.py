@@ -2,13 +2,17 @@
 
 import os
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Any, TextIO
 
 from raspitrain.data.endings import OTHER_SUFFIXES
+from raspitrain.data.marks import Stretch
+from raspitrain.data.missing import is_missing
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
 from raspitrain.use.clock import Clock, check_rate
@@ -29,8 +33,8 @@ class Recording:
         float32, one for each channel of the model, of the same length.
     times : array or None
         float64, what the time column says of each sample.
-    labels : list of str or None
-        Of each sample, "" where there is none.
+    stretches : list of Stretch or None
+        What is labelled, in order, where labels are known.
     ticks : float or None
         What the times count in a second.
     rate : float or None
@@ -43,7 +47,7 @@ class Recording:
         self.name = name
         self.channels = [array("f") for _ in range(num_channels)]
         self.times: array | None = None
-        self.labels: list[str] | None = None
+        self.stretches: list[Stretch] | None = None
         self.ticks: float | None = None
         self.rate: float | None = None
         self.cuts: list[int] = []
@@ -53,6 +57,19 @@ class Recording:
 
     def window(self, start: int, length: int) -> list[array]:
         return [channel[start : start + length] for channel in self.channels]
+
+    def label_of(self, start: int, length: int) -> str | None:
+        """The label that all samples of a window have; None where they have several, or none."""
+        stretches = self.stretches or []
+        k = bisect_right(stretches, start, key=attrgetter("first")) - 1
+        if k < 0 or stretches[k].last < start:
+            return None
+        label, last = stretches[k].label, stretches[k].last
+        for after in stretches[k + 1 :]:
+            if last >= start + length - 1 or after.first != last + 1 or after.label != label:
+                break
+            last = after.last
+        return label if last >= start + length - 1 else None
 
     def starts(self, length: int, hop: int) -> Iterator[int]:
         """Where its windows begin; none of them bridges a gap."""
@@ -132,6 +149,7 @@ def read_recording(
         A channel is missing, a line has another number of cells, or a cell is no number.
     """
     recording = Recording(source, len(model.channels))
+    labels: list[str] = []
     columns: Columns | None = None
     fresh = False
     for number, cells in _rows(lines, source, model.channels):
@@ -141,8 +159,6 @@ def read_recording(
             )
             if columns.time is not None:
                 recording.times = array("d")
-            if columns.label is not None:
-                recording.labels = []
             if columns.named:
                 fresh = True
                 continue
@@ -158,12 +174,25 @@ def read_recording(
             raise InputError(f"{source}, line {number}: {error}") from error
         for channel, value in zip(recording.channels, values, strict=True):
             channel.append(value)
-        if recording.labels is not None and columns.label is not None:
-            recording.labels.append(cells[columns.label].strip())
+        if columns.label is not None:
+            labels.append(cells[columns.label].strip())
     if columns is None:
         raise InputError(f"{source} is empty.")
     recording.ticks = columns.ticks
+    if columns.label is not None:
+        recording.stretches = stretches_of(labels)
     return recording
+
+
+def stretches_of(labels: Iterable[str]) -> list[Stretch]:
+    """Where labels stand that are given for each sample; not where one means that there is none."""
+    found, at = [], 0
+    for name, samples in groupby(labels):
+        count = sum(1 for _ in samples)
+        if not is_missing(name):
+            found.append(Stretch(name, at, at + count - 1))
+        at += count
+    return found
 
 
 def _read_other(
@@ -193,7 +222,7 @@ def _read_other(
         recording.ticks = 1.0 if stamps.kind == "time" else columns.ticks
     if columns.label is not None:
         label = table.columns[columns.label]
-        recording.labels = [label.words[code] for code in label.values.tolist()]
+        recording.stretches = stretches_of(label.words[code] for code in label.values.tolist())
     return recording
 
 

@@ -8,21 +8,14 @@ an event of the class is open at a decision whose evidence touches it.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import NamedTuple
 
+from raspitrain.data.marks import Stretch
 from raspitrain.errors import InputError
 from raspitrain.use.events import Average, Trigger
 from raspitrain.use.model import Model
 from raspitrain.use.recording import Recording
-
-
-class Stretch(NamedTuple):
-    """Samples first … last of one label."""
-
-    label: str
-    first: int
-    last: int
 
 
 class Decision(NamedTuple):
@@ -71,16 +64,10 @@ class Outcome(NamedTuple):
 
 
 def _stretches(recording: Recording, label: str | None) -> Iterator[Stretch]:
-    if recording.labels is None:
-        if label:
-            yield Stretch(label, 0, len(recording) - 1)
-        return
-    at = 0
-    for name, samples in groupby(recording.labels):
-        count = sum(1 for _ in samples)
-        if name:
-            yield Stretch(name, at, at + count - 1)
-        at += count
+    if recording.stretches is not None:
+        yield from recording.stretches
+    elif label:
+        yield Stretch(label, 0, len(recording) - 1)
 
 
 def _decisions(

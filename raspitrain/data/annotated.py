@@ -1,0 +1,253 @@
+"""The files of annotations in a folder of recordings: which they are, whose, and what they mark."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raspitrain.data import dates
+from raspitrain.data.annotations import (
+    OWN,
+    Annotation,
+    is_common_file,
+    match,
+    own_file,
+    read_annotations,
+)
+from raspitrain.data.clock import Clock
+from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, place
+from raspitrain.data.missing import is_missing
+from raspitrain.data.npy_file import user_path
+from raspitrain.data.time_names import SECONDS
+from raspitrain.errors import InputError
+
+Asked = str | bool | None
+UNIT_KEY = "dataset.annotation_unit"
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Which files annotate which recordings of a folder.
+
+    Attributes
+    ----------
+    own : dict of Path to Path
+        The file of each recording that has one of its own.
+    common : Path or None
+        The file of all the others.
+    files : frozenset of Path
+        All of these, which are no recordings.
+    names : tuple of str
+        Paths below the folder of what is no annotation.
+    """
+
+    folder: Path
+    own: dict[Path, Path] = field(default_factory=dict)
+    common: Path | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> frozenset[Path]:
+        return frozenset([*self.own.values(), *([self.common] if self.common else [])])
+
+    def rows(self, sources: Sequence[Collection[Path]]) -> list[tuple[Path, list[Annotation]]]:
+        """What is said of each recording, and where; nothing for one that no row is of.
+
+        Parameters
+        ----------
+        sources : sequence of collections of Path
+            The files of each recording.
+        """
+        of = {path: k for k, paths in enumerate(sources) for path in paths}
+        found: dict[int, tuple[Path, list[Annotation]]] = {}
+        for path, k in of.items():
+            if (own := self.own.get(path)) is not None and k not in found:
+                by_name = read_annotations(str(own))
+                found[k] = (own, [row for rows in by_name.values() for row in rows])
+        if self.common is not None:
+            self._of_common(self.common, of, len(sources), found)
+        none = self.common or next(iter(self.own.values()))
+        return [found.get(k, (none, [])) for k in range(len(sources))]
+
+    def _of_common(
+        self,
+        common: Path,
+        of: dict[Path, int],
+        num_sources: int,
+        found: dict[int, tuple[Path, list[Annotation]]],
+    ) -> None:
+        by_name = read_annotations(str(common))
+        if "" in by_name:
+            if num_sources > 1:
+                raise InputError(
+                    f"{common} does not say which of the {num_sources} recordings its rows are "
+                    "of: add a column called file, or do without it with "
+                    "dataset.annotations=false."
+                )
+            found.setdefault(0, (common, []))[1].extend(by_name.pop(""))
+        meant = match(str(common), by_name, self.names, str(self.folder))
+        has_own = {k for k, (path, _) in found.items() if path != common}
+        for name, rows in by_name.items():
+            places = {of[path] for each in meant[name] if (path := self.folder / each) in of}
+            for k in places - has_own:
+                found.setdefault(k, (common, []))[1].extend(rows)
+
+
+def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annotated | None:
+    """The annotations among the files below a folder; None where there are none.
+
+    Parameters
+    ----------
+    asked : str, False or None
+        A file, or its name with * for that of each recording; False for none; None to find them.
+
+    Raises
+    ------
+    InputError
+        What is asked for is not there, or a file is called as the annotations of a recording that
+        is not there.
+    """
+    if asked is False:
+        return None
+    by_folder: dict[Path, set[str]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, set()).add(path.name)
+    own: dict[Path, Path] = {}
+    common: Path | None = None
+    if isinstance(asked, str) and "*" in asked:
+        for path in paths:
+            other = path.parent / asked.replace("*", path.stem)
+            if other != path and other.is_file():
+                own[path] = other
+        if not own:
+            raise InputError(
+                f"dataset.annotations={asked} fits no file beside a recording in {folder}; * "
+                "stands for the recording's name."
+            )
+    elif isinstance(asked, str):
+        common = folder / asked
+        if not common.is_file():
+            common = user_path(asked, "dataset.annotations")
+        if not common.is_file():
+            raise InputError(
+                f"dataset.annotations={asked} is no file, neither below {folder} nor here."
+            )
+    else:
+        own = _beside(by_folder)
+        found = [folder / name for name in sorted(by_folder.get(folder, ()))]
+        common = next((path for path in found if is_common_file(str(path))), None)
+    taken = {*own.values(), common}
+    own = {path: other for path, other in own.items() if path not in taken}
+    if not own and common is None:
+        return None
+    names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
+    return Annotated(folder, own, common, tuple(names))
+
+
+def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:
+    own: dict[Path, Path] = {}
+    for folder, names in by_folder.items():
+        candidates = {n for n in names if OWN.fullmatch(n) or n.lower().endswith(".txt")}
+        if not candidates:
+            continue
+        for name in names:
+            if (other := own_file(str(folder), name, candidates)) is not None:
+                own[folder / name] = folder / other
+        for name in sorted(candidates - {path.name for path in own.values()}):
+            _refuse_orphan(folder / name)
+    return own
+
+
+def _refuse_orphan(path: Path) -> None:
+    """A file such as walk.labels.csv beside no walk.csv; another name may mean something else."""
+    found = OWN.fullmatch(path.name)
+    if found is None or path.name[len(found["stem"])] != ".":
+        return
+    try:
+        read_annotations(str(path))
+    except InputError:
+        return
+    raise InputError(
+        f"{path} has annotations of {found['stem']}, and no such recording lies beside it; rename "
+        "it, or do without annotations with dataset.annotations=false."
+    )
+
+
+def timeline(num_samples: int, clock: Clock | None) -> Timeline:
+    """A recording's time, for its annotations."""
+    if clock is None:
+        return Timeline(num_samples, None, None)
+    tick = SECONDS[clock.unit] if clock.unit is not None else 1.0
+    return Timeline(num_samples, _Moments(clock), clock.rate, tick, clock.num_back > 0)
+
+
+class _Moments(Sequence[float]):
+    """When samples were taken by the clock, computed where it is asked for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __len__(self) -> int:
+        return len(self._clock.seconds)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        at = len(self) + index if index < 0 else index
+        return float(self._clock.start + self._clock.seconds[at])
+
+
+def place_rows(
+    rows: Sequence[tuple[Path, list[Annotation]]],
+    names: Sequence[str],
+    timelines: Sequence[Timeline],
+    unit: str | None,
+) -> Placed:
+    """The samples that the rows of each recording mark; see `annotations.place`."""
+    marked = [
+        Marked(name, str(path), own, line)
+        for (path, own), name, line in zip(rows, names, timelines, strict=True)
+    ]
+    return place(marked, unit, _moment, UNIT_KEY)
+
+
+def _moment(cell: str) -> float:
+    return float(dates.to_seconds([cell], day_comes_first=dates.day_first([cell]))[0])
+
+
+def classes_of(rows: Sequence[Annotation]) -> frozenset[str]:
+    return frozenset(row.label for row in rows if not is_missing(row.label))
+
+
+def notes_of(placed: Placed, rows: Sequence[tuple[Path, list[Annotation]]]) -> list[str]:
+    """What is worth knowing of how annotations were taken."""
+    files = {path for path, own in rows if own}
+    count = sum(len(own) for _, own in rows)
+    what = next(iter(files)).name if len(files) == 1 else f"{len(files)} files"
+    timed = any(row.start is not None for _, own in rows for row in own)
+    texts = all(isinstance(row.start, str) for _, own in rows for row in own)
+    units = {row.unit for _, own in rows for row in own if row.unit is not None}
+    unit = next(iter(units)) if len(units) == 1 and placed.unit != "clock" else placed.unit
+    counted = "" if not timed or texts else f" ({WORDS_FOR[unit]})"
+    notes = [f"classes from {count} annotations in {what}{counted}"]
+    if placed.num_points:
+        notes.append(f"{placed.num_points} annotations of no length left out")
+    return notes
+
+
+def warnings_of(
+    placed: Placed, rows: Sequence[tuple[Path, list[Annotation]]], names: Sequence[str]
+) -> list[str]:
+    """What is likely to be a mistake."""
+    warnings = []
+    if placed.also is not None:
+        warnings.append(
+            f"the annotations' numbers are taken as {WORDS_FOR[placed.unit]}, and would fit as "
+            f"{WORDS_FOR[placed.also]}; say which with {UNIT_KEY}={placed.unit} or "
+            f"{UNIT_KEY}={placed.also}"
+        )
+    without = [name for name, (_, own) in zip(names, rows, strict=True) if not own]
+    if without:
+        shown = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
+        warnings.append(
+            f"{len(without)} of {len(names)} recordings have no annotations and are left out "
+            f"({shown})"
+        )
+    return warnings

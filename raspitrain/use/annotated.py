@@ -1,0 +1,181 @@
+"""Annotations beside recordings as the truth of predict and calibrate, read as training reads
+them."""
+
+import argparse
+import os
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from math import nan
+
+from raspitrain.data.annotations import (
+    UNITS,
+    Annotation,
+    is_common_file,
+    is_label_track,
+    is_own_file,
+    match,
+    own_file,
+    read_annotations,
+)
+from raspitrain.data.marks import WORDS_FOR, Marked, Timeline, place
+from raspitrain.errors import InputError, printable
+from raspitrain.stop import say
+from raspitrain.use.columns import LineError, moment
+from raspitrain.use.recording import Recording
+
+KEY = "--annotation-unit"
+HALF_A_DAY = 43_200.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What a command's words may say about annotations."""
+    parser.add_argument(
+        "--annotations",
+        metavar="FILE",
+        help="start, end and label of what recordings hold; default: what lies beside them, as "
+        "NAME.labels.csv or labels.csv",
+    )
+    parser.add_argument(
+        KEY,
+        metavar="UNIT",
+        help=f"what its numbers count: {', '.join(UNITS)}; default: found out",
+    )
+
+
+class Annotations:
+    """The annotations of what a command was given.
+
+    Parameters
+    ----------
+    given : sequence of str
+        Files and folders of recordings.
+    file : str or None
+        The file of annotations; None to look beside the recordings.
+    unit : str or None
+        What its numbers count, one of `UNITS`; None to find out.
+    """
+
+    def __init__(self, given: Sequence[str], file: str | None, unit: str | None) -> None:
+        if unit is not None and unit not in UNITS:
+            raise InputError(f"{KEY} is {unit}, but must be one of {', '.join(UNITS)}.")
+        if file is not None and not os.path.isfile(file):
+            raise InputError(f"--annotations: there is no file {file}.")
+        self._file, self._unit = file, unit
+        roots = (path if os.path.isdir(path) else os.path.dirname(path) for path in given)
+        self._roots = list(dict.fromkeys(roots))
+        self._names: dict[str, tuple[set[str], Counter[str]]] = {}
+        self._common: dict[str, str | None] = {}
+        self._by_path: dict[str, dict[str, list[Annotation]]] = {}
+        self._warned = False
+
+    def are(self, path: str) -> bool:
+        """Whether a file is annotations and no recording."""
+        folder, name = os.path.split(path)
+        if self._file is not None and os.path.realpath(path) == os.path.realpath(self._file):
+            return True
+        names, stems = self._in(folder)
+        stem, suffix = os.path.splitext(name)
+        return (
+            is_own_file(name, names, stems)
+            or path in map(self._common_of, self._roots)
+            or (suffix.lower() == ".txt" and stems[stem] > 1 and is_label_track(path))
+        )
+
+    def has(self, path: str) -> bool:
+        """Whether there are annotations for a recording."""
+        return self._rows(path) is not None
+
+    def mark(self, path: str, recording: Recording) -> None:
+        """Give a recording, whose time was looked at, the stretches that are annotated."""
+        if path == "-" or recording.stretches is not None:
+            return
+        rows = self._rows(path)
+        if rows is None:
+            return
+        file, own = rows
+        marked = Marked(recording.name, file, own, _timeline(recording))
+        placed = place([marked], self._unit, _moment, KEY)
+        recording.stretches = placed.stretches[0]
+        if placed.also is not None and not self._warned:
+            self._warned = True
+            say(
+                f"warning: the numbers of {printable(file)} are taken as {WORDS_FOR[placed.unit]}, "
+                f"and would fit as {WORDS_FOR[placed.also]}: say which with {KEY}"
+            )
+
+    def _rows(self, path: str) -> tuple[str, list[Annotation]] | None:
+        folder, name = os.path.split(path)
+        if self._file is None and (own := own_file(folder, name, self._in(folder)[0])) is not None:
+            file = os.path.join(folder, own)
+            return file, [row for rows in read_annotations(file).values() for row in rows]
+        for root in [folder, *self._roots]:
+            file = self._file or self._common_of(root) or ""
+            inside = os.path.relpath(path, root or ".")
+            if file and not inside.startswith(os.pardir + os.sep):
+                if file not in self._by_path:
+                    self._by_path[file] = self._of_all(file, root or ".")
+                return file, self._by_path[file].get(os.path.realpath(path), [])
+        return None
+
+    def _of_all(self, file: str, root: str) -> dict[str, list[Annotation]]:
+        """The rows of a file by the recordings that they are of."""
+        names = [
+            os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+            for folder, _, files in os.walk(root)
+            for name in files
+            if os.path.join(folder, name) != file and name[0] != "."
+        ]
+        by_name = read_annotations(file)
+        if "" in by_name:
+            if len(names) > 1:
+                raise InputError(
+                    f"{file} does not say which recording its rows are of: add a column called "
+                    "file."
+                )
+            by_name = {names[0]: by_name[""]}
+        found: dict[str, list[Annotation]] = {}
+        meant = match(file, by_name, names, root)
+        for name, rows in by_name.items():
+            for each in meant[name]:
+                found.setdefault(os.path.realpath(os.path.join(root, each)), []).extend(rows)
+        return found
+
+    def _in(self, folder: str) -> tuple[set[str], Counter[str]]:
+        """Names in a folder, and how many there are that differ in what they end in."""
+        if folder not in self._names:
+            try:
+                names = set(os.listdir(folder or "."))
+            except OSError:
+                names = set()
+            self._names[folder] = names, Counter(os.path.splitext(name)[0] for name in names)
+        return self._names[folder]
+
+    def _common_of(self, folder: str) -> str | None:
+        if folder not in self._common:
+            paths = (os.path.join(folder, name) for name in sorted(self._in(folder)[0]))
+            self._common[folder] = next((path for path in paths if is_common_file(path)), None)
+        return self._common[folder]
+
+
+def _timeline(recording: Recording) -> Timeline:
+    if recording.times is None:
+        return Timeline(len(recording), None, recording.rate)
+    ticks = recording.ticks or 1.0
+    moments, last, days, goes_back = array("d"), nan, 0.0, False
+    for stamp in recording.times:
+        moment = last if stamp != stamp else stamp / ticks + days
+        if moment < last - HALF_A_DAY and last - days <= 2 * HALF_A_DAY and ticks == 1:
+            days += 2 * HALF_A_DAY  # a time of day, past midnight
+            moment += 2 * HALF_A_DAY
+        goes_back = goes_back or moment < last
+        moments.append(moment)
+        last = moment
+    return Timeline(len(recording), moments, recording.rate, 1 / ticks, goes_back)
+
+
+def _moment(cell: str) -> float:
+    try:
+        return moment(cell)
+    except LineError:
+        return nan

@@ -1,0 +1,83 @@
+"""What goes by the kind of a model file's network: what it may say, its tensors, its engine."""
+
+import ctypes
+
+import raspitrain.use.network as mobilenetv3
+from raspitrain.errors import InputError
+from raspitrain.use.engine import Engine
+
+GRAPH = "graph"
+ROCKETS = ("minirocket", "multirocket_hydra")
+
+
+def is_rocket(network: dict) -> bool:
+    return network["kind"] in ROCKETS
+
+
+def check_network(network: object) -> dict:
+    """Return the network, if an engine can run it; an InputError names what is wrong."""
+    if not isinstance(network, dict) or not isinstance(network.get("kind"), str):
+        raise InputError("network is not an object with a kind")
+    if network["kind"] == GRAPH:
+        import raspitrain.use.graph as graph  # only where it is needed: a start is short
+
+        return graph.check_network(network)
+    if is_rocket(network):
+        import raspitrain.use.rocket as rocket
+
+        return rocket.check_network(network)
+    if network["kind"] != mobilenetv3.KIND:
+        known = ", ".join((mobilenetv3.KIND, GRAPH, *ROCKETS))
+        raise InputError(f"network.kind is {network['kind']!r}, and this raspitrain runs {known}")
+    return mobilenetv3.check_network(network)
+
+
+def tensors(network: dict) -> list[mobilenetv3.Tensor]:
+    """Every tensor of the weights, in order."""
+    if network["kind"] == GRAPH:
+        import raspitrain.use.graph as graph
+
+        return graph.tensors(network)
+    if is_rocket(network):
+        import raspitrain.use.rocket as rocket
+
+        return rocket.tensors(network)
+    return mobilenetv3.tensors(network)
+
+
+def engine_of(
+    network: dict, given: dict, addresses: list[int], keep: object, rank: int = 0
+) -> Engine:
+    """The engine with these tensors, ready to run raw windows.
+
+    Parameters
+    ----------
+    given : mean, std, where the network's `normalise` is both, amplitudes, and where there is one
+        before it, frontend
+    addresses : of the tensors, as `tensors` orders them
+    keep : what holds their memory
+    rank : of the kernels in `raspitrain.use.engine.kernels`
+    """
+    engine = _engine_of(network, given, addresses, keep, rank)
+    if given.get("frontend") is None:
+        return engine
+    from raspitrain.use.frontend import FrontendEngine
+
+    return FrontendEngine(engine, len(given["channels"]), given["frontend"])
+
+
+def _engine_of(network: dict, given: dict, addresses: list[int], keep: object, rank: int) -> Engine:
+    if is_rocket(network):
+        from raspitrain.use.rocket import RocketEngine
+
+        return RocketEngine(network, given, addresses, keep)
+    figures = [given["mean"], [1 / std for std in given["std"]]]
+    if network.get("normalise") == "both":
+        figures.append(mobilenetv3.amplitude_floats(given["amplitudes"]))
+    floats = [(ctypes.c_float * len(values))(*values) for values in figures]
+    places = [*map(ctypes.addressof, floats), *addresses]
+    if network["kind"] == GRAPH:
+        from raspitrain.use.graph import GraphEngine
+
+        return GraphEngine(network, places, (keep, floats), rank)
+    return Engine(network, places, (keep, floats), rank)

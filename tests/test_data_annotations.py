@@ -1,0 +1,262 @@
+"""Annotations beside recordings: read in training, predict and calibrate alike."""
+
+import csv
+import json
+import wave
+
+import numpy as np
+import pytest
+from conftest import defaults
+from test_data_recordings import load
+from test_use_commands import LENGTH, as_csv, model, predict, recording  # noqa: F401
+
+from raspitrain.data.annotations import read_annotations
+from raspitrain.data.recordings import recordings
+from raspitrain.data.split import split_cases
+from raspitrain.data.summary import data_table
+from raspitrain.errors import InputError
+
+RATE, NUM = 10, 200  # 20 seconds
+
+
+def record(folder, name="day", begin=0.0, unit=1.0, stamp="{:.3f}".format):
+    """20 seconds of two channels."""
+    clock = (stamp(begin + k / RATE / unit) for k in range(NUM))
+    own = len(name) + ord(name[0])  # copies are found
+    rows = (f"{time},{k * k % 97 + own},{3 * k * k % 89}" for k, time in enumerate(clock))
+    (folder / f"{name}.csv").write_text("time,x,y\n" + "\n".join(rows) + "\n")
+
+
+def taken(folder, **given):
+    """The windows' begins by class."""
+    given = {"length": 10, "stride": 10} | given
+    cases = load(str(folder), **given)
+    found: dict[str, list[int]] = {}
+    for label, start in zip(cases.labels.tolist(), cases.taken.starts.tolist(), strict=True):
+        found.setdefault(cases.class_names[label], []).append(start)
+    return found, cases
+
+
+WANTED = {"walk": [20, 30, 40], "run": [80, 90]}  # 2.0 to 5.0 s, and 8.0 to 10.5 s
+FORMS = {
+    "day.labels.csv": "start,end,label\n2,5.0,walk\n8,10.5,run\n",
+    "day.annotations.tsv": "label\tEnd Time\tStart Time\nwalk\t5\t2\nrun\t10.5\t8\n",
+    "day.txt": "2.000000\t5.000000\twalk\n\\\t100.0\t200.0\n8.000000\t10.500000\trun\n",
+    "day_labels.txt": "8 10.5 run\n2 5 walk\n",
+    "day.events.tsv": "onset\tduration\ttrial_type\n2\t3\twalk\n8\t2.5\trun\n12\t1\tn/a\n",
+    "day.segments.csv": "start_ms;end_ms;class\n2000;5000;walk\n8000;10500;run\n",
+    "day-labels.csv": "start_sample,end_sample,label\n20,50,walk\n80,105,run\n",
+    "day.label.csv": "begin,end,label\n20,50,walk\n80,105,run\n190,200,n/a\n",
+    "labels.csv": "day,2,5,walk\nday.csv,8,10.5,run\n",
+    "annotations.csv": "Selection,Begin File,Begin Time (s),End Time (s),Species\n"
+    "1,C:\\sound\\day.csv,2,5,walk\n2,day.csv,8,10.5,run\n",
+    "annotations.json": json.dumps(
+        [
+            {
+                "data": {"csv": "/data/upload/1/0a1b2c3d-day.csv"},
+                "annotations": [
+                    {"was_cancelled": True, "result": [{"value": {"start": 0, "end": 1}}]},
+                    {
+                        "result": [
+                            {"value": {"start": 2, "end": 5, "timeserieslabels": ["walk"]}},
+                            {"value": {"start": 8.0, "end": 10.5, "timeserieslabels": ["run"]}},
+                        ]
+                    },
+                ],
+            }
+        ]
+    ),
+    "labels.json": json.dumps(
+        [{"csv": "x/0a1b2c3d-day.csv", "id": 1, "label": [
+            {"start": 2, "end": 5, "instant": False, "timeserieslabels": ["walk"]},
+            {"start": 8, "end": 10.5, "instant": False, "timeserieslabels": ["run"]}]}]
+    ),
+    "label.csv": 'audio,id,label\n/data/0a1b2c3d-day.csv,1,"[{""start"":2,""end"":5,""labels"":'
+    '[""walk""]},{""start"":8,""end"":10.5,""labels"":[""run""]}]"\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_forms_that_tools_export(tmp_path, name):
+    record(tmp_path)
+    (tmp_path / name).write_text(FORMS[name])
+    found, cases = taken(tmp_path)
+    assert found == WANTED
+    (origin,) = cases.taken.origins
+    assert (origin.num_samples, origin.num_unlabelled) == (200, 145)
+    assert "145 samples without a label left out (72.5 %)" in cases.taken.notes
+
+
+@pytest.mark.parametrize(
+    ("clock", "rows"),
+    [
+        ({"begin": 1.7e9}, "1700000002,1700000005,walk\n1700000008,1700000010.5,run\n"),
+        ({"begin": 500.0}, "502,505,walk\n508,510.5,run\n"),
+        ({"unit": 1e-3}, "2000,5000,walk\n8000,10500,run\n"),
+        ({"begin": 1.7e12, "unit": 1e-3}, "2,5,walk\n8,10.5,run\n"),
+        ({"begin": 1.7e9}, "2023-11-14T22:13:22,2023-11-14T22:13:25,walk\n"
+                           "2023-11-14 22:13:28,2023-11-14 22:13:30.500,run\n"),
+        ({"begin": 1.7e9}, "22:13:22,22:13:25,walk\n22:13:28,22:13:30.5,run\n"),
+        ({}, "0:00:02,0:00:05,walk\n0:00:08,0:00:10.5,run\n"),
+    ],
+)  # fmt: skip
+def test_times_are_seconds_or_the_recordings_clock(tmp_path, clock, rows):
+    record(tmp_path, **clock)
+    (tmp_path / "day.labels.csv").write_text("start,end,label\n" + rows)
+    assert taken(tmp_path)[0] == WANTED
+
+
+def test_what_could_be_meant_in_two_ways_is_said_and_may_be_settled(tmp_path):
+    record(tmp_path)
+    (tmp_path / "day.labels.csv").write_text("start,end,label\n2,5,walk\n8,20,run\n")
+    found, cases = taken(tmp_path, length=8, stride=8)
+    assert found == {"walk": [20, 28, 36], "run": [*range(80, 193, 8)]}
+    (warning,) = cases.taken.warnings
+    assert "taken as seconds from a recording's begin" in warning
+    assert "dataset.annotation_unit=samples" in warning
+    (tmp_path / "day.labels.csv").write_text("start,end,label\n2,10,walk\n10,20,run\n")
+    found, cases = taken(tmp_path, length=8, stride=8, annotation_unit="samples")
+    assert found == {"walk": [2], "run": [10]}
+    assert not cases.taken.warnings
+
+
+def test_recordings_of_a_folder_and_what_is_left_out(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        record(tmp_path, name)
+    (tmp_path / "a.labels.csv").write_text("start,end,label\n0,5,walk\n5,10,run\n3,3,point\n")
+    (tmp_path / "labels.csv").write_text("file,start,end,label\nb,1,4,run\nb,4,9,walk\nd,0,9,no\n")
+    words = {"length": 10, "stride": 10, "leave_out": ["no"]}
+    found, cases = taken(tmp_path, **words)
+    assert found == {"walk": [0, 10, 20, 30, 40, 40, 50, 60, 70, 80],
+                     "run": [50, 60, 70, 80, 90, 10, 20, 30]}  # fmt: skip
+    assert "1 annotations of no length left out" in cases.taken.notes
+    assert any("c.csv" in warning for warning in cases.taken.warnings)
+    split = split_cases(
+        cases, train=None, validation=0, test=0.5, stratify=False, predefined=True, seed=0
+    )
+    rows = {row["name"]: row for row in csv.DictReader(data_table(cases, split).splitlines())}
+    assert [rows[f"{n}.csv"]["unlabelled"] for n in "abcd"] == ["100", "120", "200", "110"]
+    assert rows["c.csv"]["part"] == "no label"
+
+
+def test_sound_may_be_annotated_and_whole_recordings_named(tmp_path):
+    for k, name in enumerate(("one", "two")):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(np.random.default_rng(k).bytes(2 * 8000))
+    (tmp_path / "one.txt").write_text("0.100000\t0.500000\tcough\n")
+    (tmp_path / "two.txt").write_text("0.200000\t1.005000\tdoor\n")  # 5 ms past the end
+    found, _ = taken(tmp_path, length="0.1s", stride="0.1s")
+    assert found == {"cough": [800, 1600, 2400, 3200], "door": [*range(1600, 7201, 800)]}
+    for path in tmp_path.glob("*.txt"):
+        path.unlink()
+    (tmp_path / "labels.csv").write_text("filename,category\none.wav,cough\ntwo.wav,door\n")
+    found, _ = taken(tmp_path, length="0.5s", stride="0.5s")
+    assert found == {"cough": [0, 4000], "door": [0, 4000]}
+
+
+BAD = {
+    "past the end": ("2,5,walk\n8,30,run\n", {}, "labels.csv, line 3: 'run' from 8 to 30 reaches "
+                     "past day.csv, which lasts 20 s"),
+    "overlap": ("2,5,walk\n4,9,run\n", {}, "lines 2 and 3: 'walk' and 'run' overlap in day.csv"),
+    "backwards": ("5,2,walk\n", {}, "'walk' ends before it begins"),
+    "no time": ("2,x,walk\n", {}, "line 2: 'x' is no time"),
+    "cells": ("2,5\n", {}, "line 2: 2 cells, but the first line has 3"),
+    "nothing": ("", {}, "holds no annotations"),
+    "twice": ("2,5,walk\n", {"annotations": "day.labels.csv", "label_column": "y"}, "give one"),
+    "not there": ("2,5,walk\n", {"annotations": "no.csv"}, "annotations=no.csv is no file"),
+    "no pattern": ("2,5,walk\n", {"annotations": "*.lab"}, "fits no file beside a recording"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_right_is_one_sentence(tmp_path, name):
+    rows, words, sentence = BAD[name]
+    record(tmp_path)
+    (tmp_path / "day.labels.csv").write_text("start,end,label\n" + rows)
+    with pytest.raises(InputError) as error:
+        taken(tmp_path, **words)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("night.labels.csv", "start,end,label\n2,5,walk\n", "no such recording lies beside it"),
+        ("labels.csv", "file,start,end,label\nniht,2,5,a\n", "'niht', which is no recording in"),
+        ("labels.csv", "start,end,label\n2,5,a\n", "does not say which of the 2 recordings"),
+        ("labels.csv", "file,start,end,label\nday,2,5,a\n", "may be"),
+        ("day.labels.csv", "when,what\n2,a\n", "has no columns of start, end and label"),
+    ],
+)
+def test_annotations_of_no_recording_are_one_sentence(tmp_path, name, text, sentence):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        record(tmp_path / folder)
+    place = tmp_path / ("a" if "." in name.removesuffix(".csv") else "") / name
+    place.write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        taken(tmp_path)
+
+
+def test_a_clock_that_goes_back_takes_sample_numbers_alone(tmp_path):
+    stamps = [*np.arange(100) / 10, *np.arange(100) / 10]
+    rows = "\n".join(f"{t:.1f},{k * k % 97},{3 * k * k % 89}" for k, t in enumerate(stamps))
+    (tmp_path / "day.csv").write_text(f"time,x,y\n{rows}\n")
+    (tmp_path / "day.labels.csv").write_text("start,end,label\n2.5,5,walk\n8,9,run\n")
+    with pytest.raises(InputError, match="goes back"):
+        taken(tmp_path)
+    (tmp_path / "day.labels.csv").write_text("start_sample,end_sample,label\n90,110,a\n120,130,b\n")
+    assert taken(tmp_path)[0] == {"a": [90, 100], "b": [120]}
+
+
+def test_another_word_for_the_class_leaves_annotations_alone(tmp_path):
+    (tmp_path / "walk").mkdir()
+    (tmp_path / "run").mkdir()
+    record(tmp_path / "walk")
+    record(tmp_path / "run", "night", begin=3.0)
+    (tmp_path / "walk" / "day.labels.csv").write_text("start,end,label\n2,5,a\n8,9,b\n")
+    found, cases = taken(tmp_path, class_level=1)
+    assert set(found) == {"walk", "run"}
+    assert any("not taken: 1 files of annotations" in note for note in cases.taken.notes)
+
+
+def test_annotations_may_be_damaged_in_any_way(tmp_path):
+    record(tmp_path)
+    whole = [FORMS["annotations.json"], FORMS["label.csv"], FORMS["annotations.csv"]]
+    for k, text in enumerate(whole):
+        path = tmp_path / f"cut{k}{'.json' if text.startswith('[') else '.csv'}"
+        for end in range(0, len(text), 7):
+            path.write_text(text[:end])
+            try:
+                read_annotations(str(path))
+            except InputError:
+                continue
+
+
+# ---------------------------------------------------------------- predict
+
+
+def test_predict_has_its_truth_of_the_same_file(model, recording, tmp_path, capsys):  # noqa: F811
+    recording = np.concatenate([recording] * 2, axis=1)  # 200 samples
+    times = [5 + k / 50 for k in range(200)]
+    (tmp_path / "day.csv").write_text(as_csv(recording, time=times))
+    marks = f"start,end,label\n0,{70 / 50},class 0\n{70 / 50},3,class 1\n"
+    (tmp_path / "day.labels.csv").write_text(marks)
+    assert predict([str(model), str(tmp_path), "--format", "csv"]) == 0
+    rows = [*csv.DictReader(capsys.readouterr().out.splitlines())]
+    assert {row["file"] for row in rows} == {str(tmp_path / "day.csv")}
+    found = {int(row["start"]): row["true"] for row in rows}
+    for start, true in found.items():
+        stop = start + LENGTH
+        known = {"class 0": stop <= 70, "class 1": start >= 70 and stop <= 150}
+        assert true == next((name for name, holds in known.items() if holds), "")
+    words = {"path": str(tmp_path), "length": LENGTH, "stride": 1}
+    cases = recordings(**defaults("recordings") | words)
+    for label, start in zip(cases.labels.tolist(), cases.taken.starts.tolist(), strict=True):
+        if start in found:
+            assert found[start] == cases.class_names[label]
+    (tmp_path / "day.labels.csv").rename(tmp_path / "marks.txt")
+    told = [str(model), str(tmp_path / "day.csv"), "--annotations", str(tmp_path / "marks.txt")]
+    assert predict([*told, "--annotation-unit", "samples"]) == 2
+    assert "is not a whole number" in capsys.readouterr().err
