@@ -58,7 +58,8 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
     # 0.1 wrote no model.rpt, and its min_steps was a number.
     alone = {"sync": "none", "timeout_seconds": 25, "public_address": False}
     before = {"export": "none", "max_minutes": 1, "init": None, "freeze": "none"}
-    config = {**before, "distributed": alone, **config}
+    frontend = {"_target_": "raspitrain.data.frontend.none"}
+    config = {**before, "distributed": alone, "frontend": frontend, **config}
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}

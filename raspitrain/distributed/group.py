@@ -208,12 +208,7 @@ def join(launch: Launch, *, timeout_seconds: float) -> Group:
     global _joined
     if _joined is None:
         _joined = Group(launch, timeout_seconds)
-        _joined.check_same(
-            {
-                "version of raspitrain": raspitrain.__version__,
-                "source of raspitrain": source_digest(),
-            }
-        )
+        _joined.check_same({"raspitrain": f"{raspitrain.__version__} {source_digest()}"})
     return _joined
 
 

@@ -31,6 +31,12 @@ def check_wanted(trained: Trained, precision: str, form: str = "raspitrain") -> 
             "int8 is for networks: this model is features with a linear head, which are fp32; "
             "leave the precision at auto."
         )
+    if form == "c" and trained.contract.frontend is not None:
+        raise InputError(
+            "--format c has no front end yet: this model was trained with frontend="
+            f"{trained.contract.frontend['kind']}; write it as model.rpt, or train with "
+            "frontend=none."
+        )
     if form == "c" and not is_network:
         raise InputError(
             "--format c is for networks: write this model, features with a linear head, as "

@@ -40,6 +40,7 @@ log = logging.getLogger("raspitrain")
 
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 NOT_YET = "not written yet"
+ENGINE = ("engine", "kernels", "left_to_torch")  # what of made_by the machine does not say
 ENDED_WELL = ("completed", "stopped_early")
 
 
@@ -51,6 +52,7 @@ def write_environment(job: RunState) -> None:
         job.environment = environment_record() | {
             "hardware": job.profile.record(),
             "memory_estimate": job.prepared.memory.record(),
+            "arithmetic": {name: job.made_by[name] for name in ENGINE},
         }
     chosen = {} if job.tuned is None else {"torch": torch_record()} | job.tuned.record()
     write_json(job.folder / "environment.json", job.environment | chosen)

@@ -246,6 +246,9 @@ def _restored(
         OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
+        # A run of before there were compiled kernels for its network says None.
+        general = "native" if run["made_by"]["engine"] == "native" else "plain"
+        OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
             built.hardware.num_threads = _num_threads(run, group)
         check(_plain(built) | {"epochs": epochs})

@@ -52,11 +52,21 @@ def engine_of(
 
     Parameters
     ----------
-    given : mean, std and, where the network's `normalise` is both, amplitudes
+    given : mean, std, where the network's `normalise` is both, amplitudes, and where there is one
+        before it, frontend
     addresses : of the tensors, as `tensors` orders them
     keep : what holds their memory
     rank : of the kernels in `raspitrain.use.engine.kernels`
     """
+    engine = _engine_of(network, given, addresses, keep, rank)
+    if given.get("frontend") is None:
+        return engine
+    from raspitrain.use.frontend import FrontendEngine
+
+    return FrontendEngine(engine, len(given["channels"]), given["frontend"])
+
+
+def _engine_of(network: dict, given: dict, addresses: list[int], keep: object, rank: int) -> Engine:
     if is_rocket(network):
         from raspitrain.use.rocket import RocketEngine
 
