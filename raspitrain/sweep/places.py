@@ -175,7 +175,7 @@ class There:
         if found is None:
             return "away" if may_pass else "out", [sentence]
         self.facts, self.kind = found, found["kind"]
-        if wrong := self._unfit(found):
+        if wrong := self.unfit(found):
             return "out", [wrong]
         names = [] if self._first else list(owed)  # the first time none of our own runs there
         answer = self.host.ask(
@@ -197,15 +197,19 @@ class There:
         gone = [f"{jobs}/{name}" for name in names] or [jobs]
         self.host.ask(f"rm -rf {shlex.join(gone)}", seconds=60)
         self._first = False
-        notes = []
-        if found["torch"] != self.own["torch"] and not self.reason:
-            notes.append(
-                f"{self.name} has torch {found['torch']}, and here is {self.own['torch']}: its "
-                "figures may differ in the last digits."
-            )
-        return "ready", notes
+        note = None if self.reason else self.torch_note(found)
+        return "ready", [] if note is None else [note]
 
-    def _unfit(self, found: Mapping[str, Any]) -> str | None:
+    def torch_note(self, found: Mapping[str, Any]) -> str | None:
+        """What is to be said where its torch is another."""
+        if found["torch"] == self.own["torch"]:
+            return None
+        return (
+            f"{self.name} has torch {found['torch']}, and here is {self.own['torch']}: its figures "
+            "may differ in the last digits."
+        )
+
+    def unfit(self, found: Mapping[str, Any]) -> str | None:
         """Why it will not do, with the remedy."""
         if (found["version"], found["source"]) != (self.own["version"], self.own["source"]):
             return (
