@@ -14,10 +14,11 @@ from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
 from raspitrain.data.recordings import Span
 from raspitrain.errors import InputError
-from raspitrain.export.pack import pack
+from raspitrain.export.pack import pack, pack_ensemble
 from raspitrain.export.pack_rocket import pack_rocket
 from raspitrain.export.size import NETWORK, ROCKETS
 from raspitrain.export.write import Answer, Contract
+from raspitrain.model.ensemble import members_of
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.rocket.classifier import RocketClassifier
 
@@ -28,7 +29,7 @@ QUANTILES = ("0.001", "0.5", "0.999")  # of those that the data set's summary ho
 class Trained:
     """What a checkpoint holds, put together."""
 
-    model: MobileNetV3 | RocketClassifier
+    model: nn.Module
     length: int
     normalisation: Normalisation
     contract: Contract
@@ -39,16 +40,24 @@ class Trained:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those that the engine has for it."""
-        return ("fp32", "int8") if isinstance(self.model, MobileNetV3) else ("fp32",)
+        is_network = isinstance(members_of(self.model)[0], MobileNetV3)
+        return ("fp32", "int8") if is_network else ("fp32",)
 
     def packed(
         self, precision: str, normalise: str = "channel"
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Network and tensors as the engine reads them: see `raspitrain.export.pack.pack`."""
-        if isinstance(self.model, MobileNetV3):
-            return pack(self.model, length=self.length, precision=precision, normalise=normalise)
+        own = [self._packed_member(x, precision, normalise) for x in members_of(self.model)]
+        return own[0] if len(own) == 1 else pack_ensemble(own)
+
+    def _packed_member(
+        self, model: nn.Module, precision: str, normalise: str
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        if isinstance(model, MobileNetV3):
+            return pack(model, length=self.length, precision=precision, normalise=normalise)
+        assert isinstance(model, RocketClassifier)
         assert precision == "fp32", precision
-        return pack_rocket(self.model, length=self.length, normalise=normalise)
+        return pack_rocket(model, length=self.length, normalise=normalise)
 
 
 class Stored(Protocol):
@@ -90,9 +99,9 @@ def trained_from(stored: Stored) -> Trained:
         )
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
-    assert isinstance(model, MobileNetV3 | RocketClassifier)
-    if isinstance(model, MobileNetV3):
-        model.engine = "plain"
+    for member in members_of(model):
+        if isinstance(member, MobileNetV3):
+            member.engine = "plain"
     return Trained(
         model=model,
         length=stored.length,

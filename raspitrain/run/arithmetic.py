@@ -10,11 +10,12 @@ from torch import nn
 from raspitrain.hardware.board import machine_model
 from raspitrain.model.engine.choose import engine_in_use
 from raspitrain.model.engine.kernels import kernels_name
+from raspitrain.model.ensemble import members_of
 
 
 def arithmetic(model: nn.Module, device: torch.device) -> dict[str, Any]:
     """Machine, libraries and engine, each as a string; None where there is no such thing."""
-    engine = engine_in_use(model)
+    engine = engine_in_use(members_of(model)[0])
     return {
         "machine": f"{machine_model()} ({platform.machine()})",
         "instructions": torch.backends.cpu.get_cpu_capability(),

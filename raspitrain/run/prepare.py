@@ -29,6 +29,7 @@ from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.model.ensemble import members_of
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.network import build_model
 from raspitrain.run.observers import Observer
@@ -237,8 +238,10 @@ def prepare(
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
-        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
-        if engine_in_use(model) == "torch":
+        some, _ = parts["train"].gather(torch.arange(min(batch_size, num_train)))
+        for member in members_of(model):
+            settle_engine(member, some)
+        if engine_in_use(members_of(model)[0]) == "torch":
             memory = estimate()
     training = Training(
         parts=parts,
@@ -302,7 +305,7 @@ def tune_prepared(
     sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
     signals, labels = train.gather(torch.arange(max(sizes)))
     return tune(
-        training.model,
+        members_of(training.model)[0],
         training.loss,
         (signals.to(training.device), labels.to(training.device)),
         hardware=cfg.hardware,
