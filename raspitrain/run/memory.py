@@ -27,7 +27,8 @@ CLASS_BYTES = 9_000  # its figures in summary.json, on the page and in model.rpt
 SPARE = 0.03  # of what a step takes: allocators round up and leave gaps
 # torch's own convolutions take more than their tensors, which `Watch` does not see: code that is
 # made for each shape, copies in another layout, gaps that these leave. Measured with seven networks
-# at 25 and 100 cases of 3 x 512: 60 MB, and 0.1 to 0.5 of the step (once, resnet, 0.9).
+# at 25 and 100 cases of 3 x 512: 60 MB, and 0.1 to 0.5 of the step (once, resnet, 0.9). The former
+# once for each member of an ensemble: 60 MB each with two and four of resnet.
 CONVOLUTION_BYTES = 65_000_000
 CONVOLUTION_SPARE = 0.4
 
@@ -98,7 +99,8 @@ def check_memory(
     later = LATER_BYTES + confusion_picture_bytes(num_classes) + CLASS_BYTES * num_classes
     spare = 0.0
     if _by_torchs_convolutions(members_of(model)[0]):
-        later, spare = later + CONVOLUTION_BYTES, CONVOLUTION_SPARE
+        later += CONVOLUTION_BYTES * len(members_of(model))
+        spare = CONVOLUTION_SPARE
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     states = _states_per_weight(optimizer)
     # Gradients; the state; the weights of the best evaluation, and those about to replace them.
