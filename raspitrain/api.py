@@ -112,9 +112,8 @@ class Model:
 
         Parameters
         ----------
-        path : NAME.rpt for a model file, which is used without torch, on a board or in a program
-            (MobileNetV3, minirocket, multirocket_hydra); NAME.pt for a checkpoint and NAME.onnx
-            for ONNX, of any network
+        path : NAME.rpt for a model file, which is used without torch, on a board or in a
+            program; NAME.pt for a checkpoint and NAME.onnx for ONNX, of any network
 
         Raises
         ------

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_use_engine import by_case, contract, raw_windows, trained
+from test_use_graph import narrow
 
 from raspitrain.export.emit_c import c_string, emit_c
 from raspitrain.export.pack import pack
+from raspitrain.export.pack_graph import pack_graph
 from raspitrain.export.write import Answer, Contract, run_packed
+from raspitrain.model.mobilenetv3 import MobileNetV3
 
 MAIN = """
 #include <stdio.h>
@@ -31,7 +34,11 @@ STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefin
 
 def compiled(folder, model, given, length, precision):
     """The program, and what the engine gives."""
-    network, arrays = pack(model, length=length, precision=precision, normalise=given.normalise)
+    how = {"length": length, "precision": precision, "normalise": given.normalise}
+    if isinstance(model, MobileNetV3):
+        network, arrays = pack(model, **how)
+    else:
+        network, arrays = pack_graph(model, num_channels=len(given.channels), **how)
     names = [f"class {k}" for k in range(network["classes"])]
     source, header = emit_c(folder / "model.c", network, arrays, given, Answer(names))
     assert {source.name, header.name} == {"model.c", "model.h"}
@@ -137,3 +144,15 @@ def test_a_microcontroller_gives_the_same_bits(tmp_path):
     )
     assert int(flash[2]) < 16_000 < int(flash[0]) < 300_000
     assert header.exists()
+
+
+@pytest.mark.parametrize(("name", "precision"), [("lite", "fp32"), ("mnasnet", "int8")])
+def test_any_network_is_a_program(tmp_path, name, precision):
+    model, given = narrow(name, length=50), contract(3)
+    program, engine = compiled(tmp_path, model, given, 50, precision)
+    windows = raw_windows(given, 50, 2)
+    done = subprocess.run([program], input=windows.tobytes(), capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for line, logits in zip(done.stdout.decode().splitlines(), engine(windows), strict=True):
+        scores = [float.fromhex(score) for score in line.split()[1:-2]]
+        assert scores == logits.tolist()

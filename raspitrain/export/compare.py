@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from raspitrain.export.trained import Trained
+from raspitrain.export.trained import MOST_COMPARED, Trained
 from raspitrain.export.write import Contract, packed_engine, run_engine
 from raspitrain.hardware.threads import one_thread
 
-MOST_WINDOWS = 2000  # that are compared: more would change no decision
 TIMED = 30
 MOST_LOST = 0.005  # share of the windows, that int8 may get wrong beside fp32
 FEWEST_AGREED = 0.99  # share of the windows with the same class, where there are no labels
@@ -61,16 +60,16 @@ class Comparison:
         return {"part": self.part, "windows": self.num_windows} | figures
 
 
-def some(count: int, most: int = MOST_WINDOWS) -> np.ndarray:
-    """Which of `count` cases are compared: all, or `most`, or MOST_WINDOWS, spread over them."""
-    num_windows = min(count, most, MOST_WINDOWS)
+def some(count: int, most: int = MOST_COMPARED) -> np.ndarray:
+    """Which of `count` cases are compared: all, or `most`, or MOST_COMPARED, spread over them."""
+    num_windows = min(count, most, MOST_COMPARED)
     return np.unique(np.linspace(0, count - 1, num_windows).astype(np.int64))
 
 
 def compare(
     trained: Trained, signals: np.ndarray, labels: np.ndarray | None, *, part: str
 ) -> Comparison:
-    """Run them all on normalised windows.
+    """Run them all on normalised windows, or on as many as take some seconds.
 
     Parameters
     ----------
@@ -80,6 +79,8 @@ def compare(
         int64 (N,).
     part : of the data set, for the table
     """
+    kept = some(len(signals), trained.most_compared)
+    signals, labels = signals[kept], None if labels is None else labels[kept]
     count = signals.shape[1]
     as_they_are = Contract([""] * count, [0.0] * count, [1.0] * count, "error")
     expected, seconds = _torch_logits(trained, signals)

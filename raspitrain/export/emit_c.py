@@ -14,7 +14,9 @@ import numpy as np
 
 from raspitrain.export.write import Answer, Contract
 from raspitrain.results.atomic import write_atomic
+from raspitrain.use import graph
 from raspitrain.use.engine import plain_floats
+from raspitrain.use.kinds import GRAPH, tensors
 from raspitrain.use.library import FOLDER
 from raspitrain.use.network import (
     ACTIVATIONS,
@@ -23,9 +25,10 @@ from raspitrain.use.network import (
     num_inputs,
     pad,
     strided,
-    tensors,
 )
 
+MOBILENETV3_SOURCES = ("layers.h", "roots.h", "window.h", "network.h", "plain.h")
+GRAPH_SOURCES = ("layers.h", "roots.h", "window.h", "graph.h", "plain.h", "graph_plain.h")
 PER_LINE = 16
 
 
@@ -47,10 +50,17 @@ def emit_c(
     """
     source = Path(path)
     header = source.with_suffix(".h")
-    num_floats = plain_floats(network)
+    is_graph = network["kind"] == GRAPH
+    num_floats = graph.plan(network)[2] if is_graph else plain_floats(network)
     write_atomic(header, _header(network, contract, num_floats).encode())
-    content = "\n".join(_source(header.name, network, arrays, contract, answer, num_floats))
-    write_atomic(source, f"{content}\n".encode())
+    model = _graph if is_graph else _mobilenetv3
+    lines = (
+        *_start(header.name, GRAPH_SOURCES if is_graph else MOBILENETV3_SOURCES),
+        *_tensors(network, arrays, contract, num_floats),
+        *model(network, contract),
+        *_end(contract, answer, "run_graph" if is_graph else "run"),
+    )
+    write_atomic(source, ("\n".join(lines) + "\n").encode())
     return source, header
 
 
@@ -77,25 +87,21 @@ int model_run(const float *window, float *scores);
 """
 
 
-def _source(
-    header: str,
-    network: dict[str, Any],
-    arrays: list[np.ndarray],
-    contract: Contract,
-    answer: Answer,
-    num_floats: int,
-) -> Iterator[str]:
+def _start(header: str, sources: tuple[str, ...]) -> Iterator[str]:
     yield "/* A model of raspitrain. Compile as C99, with -O2 -ffp-contract=off. */"
     yield f'#include "{header}"'
     yield "#include <float.h>"
     yield "#include <math.h>"
-    for name in ("roots.h", "network.h", "plain.h"):
+    for name in sources:
         yield Path(FOLDER, name).read_text()
     yield "/* ---------------------------------------------------------------- the model */\n"
-    names = {}
+
+
+def _tensors(
+    network: dict[str, Any], arrays: list[np.ndarray], contract: Contract, num_floats: int
+) -> Iterator[str]:
     for tensor, array in zip(tensors(network), arrays, strict=True):
-        names[tensor.name] = name = tensor.name.replace(".", "_")
-        yield from _array(name, array)
+        yield from _array(_c_name(tensor.name), array)
     yield from _array("mean", np.asarray(contract.mean, np.float32))
     yield from _array("factor", (1 / np.asarray(contract.std, np.float64)).astype(np.float32))
     if contract.amplitudes is not None:
@@ -103,15 +109,24 @@ def _source(
         yield from _array("amplitudes", np.asarray(floats, np.float32))
     yield f"static float memory[{num_floats}];"
 
-    def linear(name: str, inputs: int, outputs: int) -> str:
-        at = names[f"{name}.weight"], names[f"{name}.bias"]
-        if f"{name}.scale" in names:
-            return (
-                f"{{{inputs}, {outputs}, NULL, {at[1]}, {names[f'{name}.scale']}, {at[0]}, NULL}}"
-            )
-        return f"{{{inputs}, {outputs}, {at[0]}, {at[1]}, NULL, NULL, NULL}}"
 
-    none = "{0, 0, NULL, NULL, NULL, NULL, NULL}"
+def _c_name(tensor: str) -> str:
+    return tensor.replace(".", "_")
+
+
+def _linear(name: str, inputs: int, outputs: int, *, int8: bool) -> str:
+    """A Linear of C; `name` is that of its tensors."""
+    weight, bias, scale = (f"{_c_name(name)}_{part}" for part in ("weight", "bias", "scale"))
+    if int8:
+        return f"{{{inputs}, {outputs}, NULL, {bias}, {scale}, {weight}, NULL}}"
+    return f"{{{inputs}, {outputs}, {weight}, {bias}, NULL, NULL, NULL}}"
+
+
+NO_LINEAR = "{0, 0, NULL, NULL, NULL, NULL, NULL}"
+
+
+def _mobilenetv3(network: dict[str, Any], contract: Contract) -> Iterator[str]:
+    int8 = network["precision"] == "int8"
     stem = network["stem"]
     width, length = stem["width"], strided(network["length"], stem["stride"])
     yield "static const Block blocks[] = {"
@@ -121,44 +136,87 @@ def _source(
         acts = [ACTIVATIONS.index(block[key]) for key in ("activation", "project_activation")]
         numbers = [width, expanded, block["out"], block["kernel"], block["stride"], *acts]
         numbers += [squeezed, int(block["expand"]), int(block["residual"]), length, after]
-        layers = [
-            linear(f"{name}.expand", width, expanded) if block["expand"] else none,
-            linear(f"{name}.squeeze", expanded, squeezed) if squeezed else none,
-            linear(f"{name}.excite", squeezed, expanded) if squeezed else none,
-            linear(f"{name}.project", expanded, block["out"]),
-        ]
-        taps = names[f"{name}.depthwise.weight"], names[f"{name}.depthwise.bias"]
+        layers = [NO_LINEAR] * 3
+        if block["expand"]:
+            layers[0] = _linear(f"{name}.expand", width, expanded, int8=int8)
+        if squeezed:
+            layers[1] = _linear(f"{name}.squeeze", expanded, squeezed, int8=int8)
+            layers[2] = _linear(f"{name}.excite", squeezed, expanded, int8=int8)
+        layers.append(_linear(f"{name}.project", expanded, block["out"], int8=int8))
+        taps = [_c_name(f"{name}.depthwise.{part}") for part in ("weight", "bias")]
         yield f"    {{{', '.join([*map(str, numbers), *layers, *taps])}}},"
         width, length = block["out"], after
     yield "};"
     last, hidden, classes = network["last"], network["hidden"], network["classes"]
-    numbers = [network["channels"], network["length"], classes, stem["width"], stem["stride"]]
-    numbers += [len(network["blocks"]), last, hidden, int(network["precision"] == "int8")]
+    numbers = [classes, stem["width"], stem["stride"]]
+    numbers += [len(network["blocks"]), last, hidden, int(int8)]
     numbers += [ACTIVATIONS.index(network["logits_activation"]), length]
-    numbers += [num_inputs(network), NORMALISE.index(contract.normalise)]
     layers = [
-        linear("stem", pad(3 * network["channels"], 4), stem["width"]),
-        linear("last", width, last),
-        linear("hidden", last, hidden),
-        linear("classifier", hidden, pad(classes)),
+        _linear("stem", pad(3 * network["channels"], 4), stem["width"], int8=False),
+        _linear("last", width, last, int8=int8),
+        _linear("hidden", last, hidden, int8=int8),
+        _linear("classifier", hidden, pad(classes), int8=int8),
     ]
-    values = [*map(str, numbers), *layers, "mean", "factor"]
-    values += ["NULL" if contract.amplitudes is None else "amplitudes"]
+    values = [_window(network, contract), *map(str, numbers), *layers]
     values += ["blocks", "&plain", "memory"]
     yield f"static const Network network = {{{', '.join(values)}}};\n"
+    # Never: the two were made together.
+    yield "static int fits(void) { return memory_needed(&network) <= (long)(sizeof memory / 4); }"
+
+
+def _graph(network: dict[str, Any], contract: Contract) -> Iterator[str]:
+    values, scratch, _ = graph.plan(network)
+    yield "static const Value values[] = {"
+    for value in values:
+        numbers = value.length, value.width, value.before, value.after, value.at
+        yield f"    {{{', '.join(map(str, numbers))}}},"
+    yield "};"
+    layers = network["layers"]
+    runs = [run for layer in layers for run in layer.get("runs", ())]
+    yield "static const Run runs[] = {"
+    yield from (f"    {{{', '.join(map(str, run))}}}," for run in runs or [(0, 0, 0)])
+    yield "};"
+    yield "static const Layer layers[] = {"
+    first = 0
+    for i, layer in enumerate(layers):
+        name, count = f"layers.{i}", len(layer.get("runs", ()))
+        linear, taps = NO_LINEAR, ["NULL", "NULL"]
+        if layer["layer"] == "convolution":
+            inputs = pad(layer["kernel"] * values[layer["source"]].width, 4)
+            int8 = graph.is_int8(network, layer)
+            linear = _linear(name, inputs, layer["out"], int8=int8)
+        elif layer["layer"] == "depthwise":
+            taps = [_c_name(f"{name}.{part}") for part in ("weight", "bias")]
+        parts = [*map(str, graph.layer_numbers(layer)), str(count), linear, *taps]
+        yield f"    {{{', '.join([*parts, f'runs + {first}'])}}},"
+        first += count
+    yield "};"
+    parts = [_window(network, contract), str(network["classes"]), str(len(layers)), str(scratch)]
+    parts += ["values", "layers", "&plain", "&graph_plain", "memory"]
+    yield f"static const Graph network = {{{', '.join(parts)}}};\n"
+    yield "static int fits(void) { return 1; } /* as planned */"
+
+
+def _end(contract: Contract, answer: Answer, run: str) -> Iterator[str]:
     yield from _texts("model_channels[MODEL_CHANNELS]", contract.channels)
     yield from _texts("model_classes[MODEL_CLASSES]", answer.classes)
     yield f"""
 int model_run(const float *window, float *scores) {{
     int best = 0;
-    if (memory_needed(&network) > {num_floats}) return -1; /* never: the two were made together */
-    if (!run(&network, window, MODEL_LENGTH, 1, scores)) return -1;
+    if (!fits() || !{run}(&network, window, MODEL_LENGTH, 1, scores)) return -1;
     for (int k = 0; k < MODEL_CLASSES; k++) {{
         if (scores[k] - scores[k] != 0) return -1;
         if (scores[k] > scores[best]) best = k;
     }}
     return best;
 }}"""
+
+
+def _window(network: dict[str, Any], contract: Contract) -> str:
+    numbers = [network["channels"], network["length"], num_inputs(network)]
+    numbers.append(NORMALISE.index(contract.normalise))
+    amplitudes = "NULL" if contract.amplitudes is None else "amplitudes"
+    return f"{{{', '.join(map(str, numbers))}, mean, factor, {amplitudes}}}"
 
 
 def _array(name: str, array: np.ndarray) -> Iterator[str]:

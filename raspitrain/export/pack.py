@@ -46,23 +46,23 @@ def pack(
     weight, bias = _fold(model.conv_stem, model.bn_stem, variant, at)
     # Three neighbouring rows of (position, channel) are what the engine multiplies.
     weight = weight.reshape(stem_width, channels, 3).transpose(0, 2, 1).reshape(stem_width, -1)
-    arrays += _pack_linear(weight, bias, int8=False, multiple=4)
+    arrays += pack_linear(weight, bias, int8=False, multiple=4)
     blocks = []
     for block in cast(Iterable[TorchBlock], model.blocks):
         before, at = at, strided(at, block.conv_dw.stride[0])
         blocks.append(_describe(block))
         if block.conv_pw is not None and block.bn_pw is not None:
             folded = _fold(block.conv_pw, block.bn_pw, variant, before)
-            arrays += _pack_linear(*folded, int8=int8)
+            arrays += pack_linear(*folded, int8=int8)
         taps, bias = _fold(block.conv_dw, block.bn_dw, variant, at)
-        arrays += [_padded(taps.T, 1, PACK), _padded(bias, 0, PACK)]
+        arrays += [padded(taps.T, 1, PACK), padded(bias, 0, PACK)]
         if block.se is not None:
-            arrays += _pack_linear(*_plain(block.se.reduce), int8=int8)
-            arrays += _pack_linear(*_plain(block.se.expand), int8=int8)
-        arrays += _pack_linear(*_fold(block.conv_pwl, block.bn_pwl, variant, at), int8=int8)
-    arrays += _pack_linear(*_fold(model.conv_head, model.bn_head, variant, at), int8=int8)
-    arrays += _pack_linear(*_plain(model.hidden), int8=int8)
-    arrays += _pack_linear(*_plain(model.classifier), int8=int8)
+            arrays += pack_linear(*_plain(block.se.reduce), int8=int8)
+            arrays += pack_linear(*_plain(block.se.expand), int8=int8)
+        arrays += pack_linear(*_fold(block.conv_pwl, block.bn_pwl, variant, at), int8=int8)
+    arrays += pack_linear(*_fold(model.conv_head, model.bn_head, variant, at), int8=int8)
+    arrays += pack_linear(*_plain(model.hidden), int8=int8)
+    arrays += pack_linear(*_plain(model.classifier), int8=int8)
     network = {
         "kind": KIND,
         "channels": channels,
@@ -108,16 +108,16 @@ def _describe(block: TorchBlock) -> dict[str, Any]:
     }
 
 
-def _float64(tensor: Tensor) -> np.ndarray:
+def float64(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().astype(np.float64)
 
 
 def _plain(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     """Weight (out, in) and bias (out,) of a layer that no BatchNorm follows."""
-    weight = _float64(cast(Tensor, layer.weight))
+    weight = float64(cast(Tensor, layer.weight))
     weight = weight.reshape(len(weight), -1)
     bias = cast(Tensor | None, layer.bias)
-    return weight, np.zeros(len(weight)) if bias is None else _float64(bias)
+    return weight, np.zeros(len(weight)) if bias is None else float64(bias)
 
 
 def _fold(
@@ -129,21 +129,21 @@ def _fold(
         return weight, bias
     assert bn.running_mean is not None
     assert bn.running_var is not None
-    scale = _float64(bn.weight) / np.sqrt(_float64(bn.running_var) + bn.eps)
-    return weight * scale[:, None], (bias - _float64(bn.running_mean)) * scale + _float64(bn.bias)
+    scale = float64(bn.weight) / np.sqrt(float64(bn.running_var) + bn.eps)
+    return weight * scale[:, None], (bias - float64(bn.running_mean)) * scale + float64(bn.bias)
 
 
-def _padded(array: np.ndarray, axis: int, multiple: int) -> np.ndarray:
+def padded(array: np.ndarray, axis: int, multiple: int) -> np.ndarray:
     missing = [(0, 0)] * array.ndim
     missing[axis] = (0, pad(array.shape[axis], multiple) - array.shape[axis])
     return np.pad(array, missing).astype(np.float32)
 
 
-def _pack_linear(
+def pack_linear(
     weight: np.ndarray, bias: np.ndarray, *, int8: bool, multiple: int = PACK
 ) -> list[np.ndarray]:
-    weight = _padded(_padded(weight, 0, PACK), 1, multiple)
-    bias = _padded(bias, 0, PACK)
+    weight = padded(padded(weight, 0, PACK), 1, multiple)
+    bias = padded(bias, 0, PACK)
     num_out, num_in = weight.shape
     if not int8:
         panels = weight.reshape(num_out // PACK, PACK, num_in)

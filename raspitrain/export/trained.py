@@ -1,11 +1,12 @@
 """A trained model and what using it takes, from a run's checkpoint."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -15,19 +16,28 @@ from raspitrain.data.normalise import Normalisation
 from raspitrain.data.recordings import Span
 from raspitrain.errors import InputError
 from raspitrain.export.pack import pack, pack_ensemble
+from raspitrain.export.pack_graph import NotCoveredError, pack_graph
 from raspitrain.export.pack_rocket import pack_rocket
-from raspitrain.export.size import NETWORK, ROCKETS
-from raspitrain.export.write import Answer, Contract
+from raspitrain.export.write import Answer, Contract, run_packed
+from raspitrain.model.engine.rows import Network
 from raspitrain.model.ensemble import members_of
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.rocket.classifier import RocketClassifier
+from raspitrain.use.graph import operations
 
+MOST_COMPARED = 2000  # windows: more would change no decision
+FEWEST_COMPARED = 100
+COMPARED_OPERATIONS = 20_000_000_000  # of all of them: some seconds on a board
+MOST_APART = 1e-3  # of the largest logit, by which the engine's may differ from torch's
 QUANTILES = ("0.001", "0.5", "0.999")  # of those that the data set's summary holds
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a checkpoint holds, put together."""
+    """What a checkpoint holds, put together.
+
+    most_compared : windows that can be compared with torch in some seconds
+    """
 
     model: nn.Module
     length: int
@@ -36,12 +46,13 @@ class Trained:
     answer: Answer
     provenance: dict[str, Any]
     config: dict[str, Any]
+    most_compared: int
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those that the engine has for it."""
-        is_network = isinstance(members_of(self.model)[0], MobileNetV3)
-        return ("fp32", "int8") if is_network else ("fp32",)
+        is_rocket = isinstance(members_of(self.model)[0], RocketClassifier)
+        return ("fp32",) if is_rocket else ("fp32", "int8")
 
     def packed(
         self, precision: str, normalise: str = "channel"
@@ -55,9 +66,16 @@ class Trained:
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         if isinstance(model, MobileNetV3):
             return pack(model, length=self.length, precision=precision, normalise=normalise)
-        assert isinstance(model, RocketClassifier)
-        assert precision == "fp32", precision
-        return pack_rocket(model, length=self.length, normalise=normalise)
+        if isinstance(model, RocketClassifier):
+            assert precision == "fp32", precision
+            return pack_rocket(model, length=self.length, normalise=normalise)
+        return pack_graph(
+            model,
+            num_channels=self.normalisation.num_channels,
+            length=self.length,
+            precision=precision,
+            normalise=normalise,
+        )
 
 
 class Stored(Protocol):
@@ -91,18 +109,12 @@ def trained_from(stored: Stored) -> Trained:
     config: Any = OmegaConf.to_container(stored.config)
     check(config)
     run, target = stored.path.absolute().parent.name, config["model"]["_target_"]
-    if target not in (NETWORK, *ROCKETS):
-        raise InputError(
-            f"{run}: the network is {target}, and the inference engine runs MobileNetV3 "
-            "(model=mobilenetv3_small, mobilenetv3_large and their _blog forms), minirocket and "
-            "multirocket_hydra."
-        )
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
     for member in members_of(model):
-        if isinstance(member, MobileNetV3):
+        if isinstance(member, Network):
             member.engine = "plain"
-    return Trained(
+    trained = Trained(
         model=model,
         length=stored.length,
         normalisation=stored.normalisation,
@@ -110,7 +122,37 @@ def trained_from(stored: Stored) -> Trained:
         answer=answer,
         provenance=provenance,
         config=config,
+        most_compared=MOST_COMPARED,
     )
+    if isinstance(members_of(model)[0], MobileNetV3 | RocketClassifier):
+        return trained
+    try:
+        return _compared_once(trained)
+    except NotCoveredError as error:
+        raise InputError(
+            f"{run}: the network is {target}, and {error}: write it with raspitrain export RUN "
+            "--format onnx."
+        ) from error
+
+
+def _compared_once(trained: Trained) -> Trained:
+    """Refuse a network that does what its layers do not say: a forward pass of its own."""
+    channels, length = trained.normalisation.num_channels, trained.length
+    network, arrays = trained.packed("fp32")
+    windows = np.random.default_rng(0).normal(size=(2, channels, length)).astype(np.float32)
+    as_they_are = Contract([""] * channels, [0.0] * channels, [1.0] * channels, "error")
+    found = run_packed(network, arrays, as_they_are, windows)
+    with torch.inference_mode():
+        expected = trained.model(torch.from_numpy(windows)).numpy()
+    diverged = not np.isfinite(expected).all()  # what writes it says so
+    if not diverged and (
+        found.shape != expected.shape
+        or not np.abs(found - expected).max() <= MOST_APART * np.abs(expected).max()
+    ):
+        raise NotCoveredError("its forward pass does more than its layers, one after another")
+    of_a_window = sum(map(operations, network.get("members", [network])))
+    most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // of_a_window)
+    return replace(trained, most_compared=min(MOST_COMPARED, most))
 
 
 def what_is_stored(

@@ -17,6 +17,7 @@ from raspitrain.use.network import description
 ALIGNMENT = 64
 MOST_BYTES = 1 << 30  # of memory that a network may work in
 
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _library: ctypes.PyDLL | None = None
 
 
@@ -57,17 +58,10 @@ def cache_folder() -> str:
 
 
 def _declare(engine: ctypes.PyDLL) -> ctypes.PyDLL:
-    pointer, number = ctypes.c_void_p, ctypes.c_int64
     for name, result, *arguments in (
         ("kernels", ctypes.c_char_p, ctypes.c_int),
-        ("bytes", number, pointer, ctypes.c_int),
-        ("floats", number, pointer, ctypes.c_int),
-        ("prepare", None, pointer, pointer, pointer, ctypes.c_int),
-        ("run", ctypes.c_int, pointer, pointer, number, number, pointer),
-        ("sha256", None, pointer, number, pointer),
-        ("rocket_bytes", number, pointer),
-        ("rocket_prepare", ctypes.c_int, pointer, pointer, pointer),
-        ("rocket_run", ctypes.c_int, pointer, pointer, number, number, pointer),
+        ("floats", _NUMBER, _POINTER, ctypes.c_int),
+        ("sha256", None, _POINTER, _NUMBER, _POINTER),
     ):
         function = getattr(engine, f"raspitrain_{name}")
         function.restype, function.argtypes = result, arguments
@@ -115,23 +109,28 @@ class Engine:
     rank : of the kernels in `kernels()`
     """
 
+    prefix = "raspitrain_"  # of the functions in C that work for it
+    describe = staticmethod(description)
+
     def __init__(self, network: dict, addresses: list[int], keep: object, rank: int = 0) -> None:
-        numbers = description(network)
+        numbers = self.describe(network)
         described = (ctypes.c_int64 * len(numbers))(*numbers)
-        engine = library()
-        num_bytes = most_memory(engine.raspitrain_bytes(described, rank))
+        bytes_of, prepare, self._run = (
+            getattr(library(), f"{self.prefix}{name}") for name in ("bytes", "prepare", "run")
+        )
+        bytes_of.restype, bytes_of.argtypes = _NUMBER, (_POINTER, ctypes.c_int)
+        prepare.argtypes = (_POINTER, _POINTER, _POINTER, ctypes.c_int)
+        self._run.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER)
+        num_bytes = most_memory(bytes_of(described, rank))
         self._keep = keep
         self._memory = (ctypes.c_uint8 * (num_bytes + ALIGNMENT))()
         address = ctypes.addressof(self._memory)
         self._prepared = address + -address % ALIGNMENT
-        engine.raspitrain_prepare(
-            self._prepared, described, (ctypes.c_void_p * len(addresses))(*addresses), rank
-        )
+        prepare(self._prepared, described, (ctypes.c_void_p * len(addresses))(*addresses), rank)
         self._logits = (ctypes.c_float * network["classes"])()
-        self._run = engine.raspitrain_run
         self.num_bytes = num_bytes
         self.num_classes: int = network["classes"]
-        self.kernels: str = engine.raspitrain_kernels(rank).decode()
+        self.kernels: str = library().raspitrain_kernels(rank).decode()
 
     def run(self, window: int, channel_stride: int, sample_stride: int) -> list[float] | None:
         """Logits of the window at an address, float32; sample l of channel c lies

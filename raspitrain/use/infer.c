@@ -8,9 +8,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "layers.h"
 #include "roots.h"
+#include "window.h"
 #include "network.h"
+#include "graph.h"
 #include "plain.h"
+#include "graph_plain.h"
 
 /* How bytes are multiplied: see int8.h. */
 #define DOT_LANE 0
@@ -26,6 +30,7 @@
 
 #define TARGET
 #include "vectors.h"
+#include "graph_vectors.h"
 #define NAME "NEON"
 #define DOT DOT_PAIRS
 #define SET(name) name##_pairs
@@ -60,6 +65,7 @@ static const Kernels *kernels_at(int rank) {
 
 #define TARGET __attribute__((target("avx2,fma")))
 #include "vectors.h"
+#include "graph_vectors.h"
 #define NAME "AVX2"
 #define DOT DOT_SIGN
 #define SET(name) name##_sign
@@ -89,6 +95,15 @@ static const Kernels *kernels_at(int rank) {
 #else
 static const Kernels *kernels_at(int rank) { return rank == 0 ? &plain : NULL; }
 #endif
+
+static const GraphKernels *graph_kernels_of(const Kernels *kernels) {
+#if defined(__aarch64__) || defined(__x86_64__)
+    if (kernels != &plain) return &graph_vectors;
+#else
+    (void)kernels;
+#endif
+    return &graph_plain;
+}
 
 #include "sha256.h"
 
@@ -138,8 +153,8 @@ static Linear linear_layer(Tensors *tensors, int64_t in, int64_t out, int int8) 
 static void describe(Prepared *p, const int64_t *description, Tensors *tensors) {
     Network *net = &p->net;
     const int64_t *d = description;
-    net->channels = (int32_t)d[0];
-    net->length = (int32_t)d[1];
+    net->window.channels = (int32_t)d[0];
+    net->window.length = (int32_t)d[1];
     net->classes = (int32_t)d[2];
     net->stem_width = (int32_t)d[3];
     net->stem_stride = (int32_t)d[4];
@@ -148,15 +163,15 @@ static void describe(Prepared *p, const int64_t *description, Tensors *tensors) 
     net->hidden = (int32_t)d[7];
     net->int8 = (int32_t)d[8];
     net->logits_act = (int32_t)d[9];
-    net->inputs = (int32_t)d[10];
-    net->normalise = (int32_t)d[11];
+    net->window.inputs = (int32_t)d[10];
+    net->window.normalise = (int32_t)d[11];
     net->blocks = p->blocks;
-    net->mean = next_floats(tensors);
-    net->factor = next_floats(tensors);
-    net->amplitudes = net->normalise == BY_BOTH ? next_floats(tensors) : NULL;
-    net->stem = linear_layer(tensors, (net->channels * 3 + 3) / 4 * 4, net->stem_width, 0);
+    net->window.mean = next_floats(tensors);
+    net->window.factor = next_floats(tensors);
+    net->window.amplitudes = net->window.normalise == BY_BOTH ? next_floats(tensors) : NULL;
+    net->stem = linear_layer(tensors, (net->window.channels * 3 + 3) / 4 * 4, net->stem_width, 0);
     int32_t width = net->stem_width;
-    int32_t length = (net->length + net->stem_stride - 1) / net->stem_stride;
+    int32_t length = (net->window.length + net->stem_stride - 1) / net->stem_stride;
     d += 12;
     for (int i = 0; i < net->num_blocks; i++, d += 9) {
         Block *block = &p->blocks[i];
@@ -187,6 +202,57 @@ static void describe(Prepared *p, const int64_t *description, Tensors *tensors) 
     net->fc = linear_layer(tensors, net->last, net->hidden, net->int8);
     net->classifier = linear_layer(tensors, net->hidden, (net->classes + PACK - 1) / PACK * PACK,
                                    net->int8);
+}
+
+/* Numbers of a graph, of each value and of each layer, as graph.py writes them. */
+enum { OF_GRAPH = 9, OF_VALUE = 5, OF_LAYER = 10 };
+
+static void describe_graph(Graph *graph, Value *values, Layer *layers, Run *runs,
+                           const int64_t *d, Tensors *tensors) {
+    Window *window = &graph->window;
+    window->inputs = (int32_t)d[0];
+    window->channels = (int32_t)d[1];
+    window->length = (int32_t)d[2];
+    window->normalise = (int32_t)d[3];
+    graph->classes = (int32_t)d[4];
+    graph->num_layers = (int32_t)d[5];
+    graph->scratch = d[7];
+    window->mean = next_floats(tensors);
+    window->factor = next_floats(tensors);
+    window->amplitudes = window->normalise == BY_BOTH ? next_floats(tensors) : NULL;
+    d += OF_GRAPH;
+    for (int i = 0; i <= graph->num_layers; i++, d += OF_VALUE) {
+        const Value value = {(int32_t)d[0], (int32_t)d[1], (int32_t)d[2], (int32_t)d[3], d[4]};
+        values[i] = value;
+    }
+    for (int i = 0; i < graph->num_layers; i++, d += OF_LAYER) {
+        Layer *layer = &layers[i];
+        const int64_t in = values[d[1]].width, out = values[i + 1].width;
+        layer->kind = (int32_t)d[0];
+        layer->source = (int32_t)d[1];
+        layer->other = (int32_t)d[2];
+        layer->kernel = (int32_t)d[3];
+        layer->stride = (int32_t)d[4];
+        layer->dilation = (int32_t)d[5];
+        layer->left = (int32_t)d[6];
+        layer->act = (int32_t)d[7];
+        layer->num_runs = (int32_t)d[9];
+        if (layer->kind == CONVOLUTION)
+            layer->layer =
+                linear_layer(tensors, (in * layer->kernel + 3) / 4 * 4, out, (int)d[8]);
+        if (layer->kind == DEPTHWISE) {
+            layer->taps = next_floats(tensors);
+            layer->bias = next_floats(tensors);
+        }
+        layer->runs = runs;
+        for (int r = 0; r < layer->num_runs; r++, d += 3) {
+            const Run run = {(int32_t)d[OF_LAYER], (int32_t)d[OF_LAYER + 1],
+                             (int32_t)d[OF_LAYER + 2]};
+            *runs++ = run;
+        }
+    }
+    graph->values = values;
+    graph->layers = layers;
 }
 
 static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -235,6 +301,56 @@ int raspitrain_run(const void *memory, const float *window, int64_t channel_stri
                    int64_t sample_stride, float *logits) {
     const Prepared *p = memory;
     return run(&p->net, window, (long)channel_stride, (long)sample_stride, logits);
+}
+
+/* The same three of a network of layers: `description` as graph.py writes it. */
+typedef struct {
+    int64_t values, layers, runs, offsets, memory, end; /* where they lie, in bytes */
+} Places;
+
+static Places places_of(const int64_t *d, int rank) {
+    Places at;
+    at.values = rounded(sizeof(Graph));
+    at.layers = at.values + rounded((d[5] + 1) * (int64_t)sizeof(Value));
+    at.runs = at.layers + rounded(d[5] * (int64_t)sizeof(Layer));
+    at.offsets = at.runs + rounded(d[8] * (int64_t)sizeof(Run));
+    at.memory = at.offsets;
+    if (kernels_at(rank)->offsets) { /* one an output of each convolution in int8 */
+        const int64_t *value = d + OF_GRAPH + OF_VALUE, *layer = d + OF_GRAPH;
+        int64_t count = 0;
+        layer += (d[5] + 1) * OF_VALUE;
+        for (int64_t i = 0; i < d[5]; i++, value += OF_VALUE) {
+            if (layer[0] == CONVOLUTION && layer[8]) count += value[1];
+            layer += OF_LAYER + 3 * layer[9];
+        }
+        at.memory += rounded(4 * count);
+    }
+    at.end = at.memory + rounded(4 * d[6]);
+    return at;
+}
+
+int64_t raspitrain_graph_bytes(const int64_t *description, int rank) {
+    return places_of(description, rank).end;
+}
+
+void raspitrain_graph_prepare(void *memory, const int64_t *description, const void *const *tensors,
+                              int rank) {
+    const Places at = places_of(description, rank);
+    char *start = memory;
+    Graph *graph = memory;
+    Tensors all = {tensors, kernels_at(rank)->offsets, (int32_t *)(void *)(start + at.offsets), 0};
+    memset(memory, 0, (size_t)at.end);
+    describe_graph(graph, (Value *)(void *)(start + at.values),
+                   (Layer *)(void *)(start + at.layers), (Run *)(void *)(start + at.runs),
+                   description, &all);
+    graph->kernels = kernels_at(rank);
+    graph->graph = graph_kernels_of(graph->kernels);
+    graph->memory = (float *)(void *)(start + at.memory);
+}
+
+int raspitrain_graph_run(const void *memory, const float *window, int64_t channel_stride,
+                         int64_t sample_stride, float *logits) {
+    return run_graph(memory, window, (long)channel_stride, (long)sample_stride, logits);
 }
 
 void raspitrain_sha256(const void *data, int64_t size, uint8_t *digest) {

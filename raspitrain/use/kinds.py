@@ -2,10 +2,11 @@
 
 import ctypes
 
-import raspitrain.use.network as layers
+import raspitrain.use.network as mobilenetv3
 from raspitrain.errors import InputError
 from raspitrain.use.engine import Engine
 
+GRAPH = "graph"
 ROCKETS = ("minirocket", "multirocket_hydra")
 ENSEMBLE = "ensemble"
 
@@ -40,25 +41,33 @@ def check_network(network: object) -> dict:
 def _check_one(network: dict) -> dict:
     if not isinstance(network.get("kind"), str):
         raise InputError("network is not an object with a kind")
+    if network["kind"] == GRAPH:
+        import raspitrain.use.graph as graph  # only where it is needed: a start is short
+
+        return graph.check_network(network)
     if is_rocket(network):
         import raspitrain.use.rocket as rocket
 
         return rocket.check_network(network)
-    if network["kind"] != layers.KIND:
-        known = ", ".join((layers.KIND, *ROCKETS, ENSEMBLE))
+    if network["kind"] != mobilenetv3.KIND:
+        known = ", ".join((mobilenetv3.KIND, GRAPH, *ROCKETS, ENSEMBLE))
         raise InputError(f"network.kind is {network['kind']!r}, and this raspitrain runs {known}")
-    return layers.check_network(network)
+    return mobilenetv3.check_network(network)
 
 
-def tensors(network: dict) -> list[layers.Tensor]:
+def tensors(network: dict) -> list[mobilenetv3.Tensor]:
     """Every tensor of the weights, in order."""
     if network["kind"] == ENSEMBLE:
         return [tensor for member in network["members"] for tensor in tensors(member)]
+    if network["kind"] == GRAPH:
+        import raspitrain.use.graph as graph
+
+        return graph.tensors(network)
     if is_rocket(network):
         import raspitrain.use.rocket as rocket
 
         return rocket.tensors(network)
-    return layers.tensors(network)
+    return mobilenetv3.tensors(network)
 
 
 def engine_of(
@@ -88,6 +97,11 @@ def engine_of(
         return RocketEngine(network, given, addresses, keep)
     figures = [given["mean"], [1 / std for std in given["std"]]]
     if network.get("normalise") == "both":
-        figures.append(layers.amplitude_floats(given["amplitudes"]))
+        figures.append(mobilenetv3.amplitude_floats(given["amplitudes"]))
     floats = [(ctypes.c_float * len(values))(*values) for values in figures]
-    return Engine(network, [*map(ctypes.addressof, floats), *addresses], (keep, floats), rank)
+    places = [*map(ctypes.addressof, floats), *addresses]
+    if network["kind"] == GRAPH:
+        from raspitrain.use.graph import GraphEngine
+
+        return GraphEngine(network, places, (keep, floats), rank)
+    return Engine(network, places, (keep, floats), rank)

@@ -8,7 +8,8 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 COMPILED = ("infer.c", "rocket.c")
 FEATURES = ("responses.h", "minirocket.h", "multirocket.h", "hydra.h")  # as in training
 SOURCES = (
-    *COMPILED, "roots.h", "network.h", "plain.h", "vectors.h", "int8.h", "sha256.h",
+    *COMPILED, "layers.h", "roots.h", "window.h", "network.h", "graph.h", "plain.h",
+    "graph_plain.h", "vectors.h", "graph_vectors.h", "int8.h", "sha256.h",
     *(os.path.join("..", "model", "rocket", name) for name in FEATURES),
 )  # fmt: skip
 # Sums are fused where infer.c says so and nowhere else. GCC's first scheduling pass moves loads so

@@ -1,85 +1,14 @@
 /* One window through a MobileNetV3 for signals: how it goes through the network, whatever does the
    arithmetic. Part of the engine (infer.c), and of the C that a model is exported as.
 
-   Layout. An activation of C channels and L positions is L rows of C floats. A linear layer's
-   weights lie in panels of PACK outputs: [out / PACK][in][PACK] in fp32, and in int8
-   [out / PACK][in / 4][PACK][4]; widths are filled up with zeros, to a multiple of PACK for what
-   comes out and of 4 (fp32) or 8 (int8) for what goes in.
-
    A block goes through the expansion and the depthwise convolution a strip of channels at a time,
-   so that the expanded activation is never there as a whole before its stride has been taken.
-
-   int8 (Jacob et al. 2018, arXiv:1712.05877, with ranges taken at run time): each row of a 1x1
-   convolution's or linear layer's input is scaled by its own largest magnitude, sums are exact
-   integers, everything else stays fp32. */
-
-#include <stddef.h>
-#include <stdint.h>
-
-enum { PACK = 8, MAX_STRIP = 16 };
-enum { BY_CHANNEL, BY_CASE, BY_BOTH };
-enum { IDENTITY, RELU, RELU6, HARDSWISH, HARD_SIGMOID };
-
-/* A 1x1 convolution or linear layer; fp32 has `weight`, int8 has `quantised` and `scale`. */
-typedef struct {
-    int32_t in, out; /* as padded */
-    const float *weight, *bias, *scale;
-    const int8_t *quantised;
-    const int32_t *offset; /* of the sums, where the processor multiplies unsigned by signed */
-} Linear;
+   so that the expanded activation is never there as a whole before its stride has been taken. */
 
 typedef struct {
-    int32_t in, expanded, out, kernel, stride, act, project_act, squeezed, expand, residual;
-    int32_t length_in, length_out;
-    Linear pw, reduce, excite, pwl;
-    const float *taps, *bias; /* of the depthwise convolution, [kernel][expanded] and [expanded] */
-} Block;
-
-/* What a linear layer reads: rows of floats, or what was made of them for int8. */
-typedef struct {
-    const float *rows;
-    long stride; /* floats from a row to the next */
-    const int8_t *quantised;
-    long bytes;          /* from a quantised row to the next */
-    const float *scales; /* one a row */
-} Input;
-
-/* Where a product goes. */
-typedef struct {
-    float *rows;
-    long stride;
-    int act;
-    const float *residual; /* of the same stride, added after the activation; or NULL */
-} Output;
-
-typedef struct {
-    const char *name;
-    int strip;   /* channels of an expansion that are gone through at once */
-    int offsets; /* whether int8 layers need their offsets */
-    /* rows 0 to num_rows of panels first to last of layer(x) */
-    void (*multiply)(const Linear *layer, Input x, long num_rows, long first, long last, Output y);
-    void (*multiply_int8)(const Linear *layer, Input x, long num_rows, long first, long last,
-                          Output y);
-    /* x of num_rows rows of `width` floats, times the gates in place where there are some, to
-       int8 with a scale a row. A quantised row may begin where its floats do. */
-    void (*quantise)(float *x, long stride, long num_rows, long width, const float *gates,
-                     int8_t *quantised, long bytes, float *scales);
-    void (*scale)(float *x, long stride, long num_rows, long width, const float *gates);
-    /* A strip of `width` channels of a depthwise convolution: from rows of `strip` floats, to rows
-       of `stride` floats and the means over them. */
-    void (*depthwise)(const Block *block, const float *x, long strip, long channel, long width,
-                      float *y, float *means);
-    /* the means of `width` columns over num_rows rows */
-    void (*mean)(const float *x, long stride, long num_rows, long width, float *means);
-} Kernels;
-
-typedef struct {
-    int32_t channels, length, classes, stem_width, stem_stride, num_blocks, last, hidden;
+    Window window; /* its channels are those of the stem */
+    int32_t classes, stem_width, stem_stride, num_blocks, last, hidden;
     int32_t int8, logits_act, last_length;
-    int32_t inputs, normalise;         /* channels of a window; `channels` are those of the stem */
     Linear stem, head, fc, classifier; /* fc: the hidden layer */
-    const float *mean, *factor;        /* BY_CHANNEL: (x - mean) * factor is what the stem sees */
-    const float *amplitudes;           /* BY_BOTH: five numbers a channel, list after list */
     const Block *blocks;
     const Kernels *kernels;
     float *memory; /* as `memory_needed` says, aligned to 64 bytes */
@@ -110,7 +39,7 @@ typedef struct {
 
 static Stages lay_out_stages(const Network *net, Arena *arena) {
     Stages stages;
-    const long stem_length = (net->length + net->stem_stride - 1) / net->stem_stride;
+    const long stem_length = (net->window.length + net->stem_stride - 1) / net->stem_stride;
     long most = stem_length * net->stem_width;
     for (int i = 0; i < net->num_blocks; i++)
         most = larger(most, (long)net->blocks[i].length_out * net->blocks[i].out);
@@ -124,7 +53,7 @@ static Stages lay_out_stages(const Network *net, Arena *arena) {
    stem multiplies. Four floats more, as products read four at a time. */
 static float *lay_out_stem(const Network *net, Arena *arena, Stages stages) {
     arena->used = stages.after_y;
-    return take(arena, (long)(net->length + 2) * net->channels + 4);
+    return take(arena, (long)(net->window.length + 2) * net->window.channels + 4);
 }
 
 typedef struct {
@@ -208,63 +137,18 @@ static void linear(const Network *net, const Linear *layer, float *x, long width
     multiply(net, layer, row, 1, 0, layer->out / PACK, y);
 }
 
-/* Channel c by its own mean and deviation, to rows of `stride` floats; with both of them, as the
-   training part's cases have made them alike, in columns of their own. A channel that is flat but
-   for rounding becomes 0. */
-static void normalise_case(const Network *net, const float *from, long sample_stride, long c,
-                           float *rows) {
-    const long L = net->length, stride = net->channels, C = net->inputs;
-    const double first = from[0];
-    double sum = 0, squares = 0;
-    for (long l = 0; l < L; l++) sum += from[l * sample_stride] - first;
-    const double offset = sum / (double)L, mean = first + offset;
-    for (long l = 0; l < L; l++) {
-        const double away = from[l * sample_stride] - first - offset;
-        squares += away * away;
-    }
-    double spread = square_root(squares / (double)L);
-    const double digit = FLT_EPSILON * (mean < 0 ? -mean : mean);
-    if (spread <= (digit > FLT_MIN ? digit : FLT_MIN)) spread = 0;
-    const float factor = spread == 0 ? 0 : (float)(1 / spread);
-    for (long l = 0; l < L; l++)
-        rows[l * stride + c] = (float)(from[l * sample_stride] - first - offset) * factor;
-    if (net->normalise != BY_BOTH) return;
-    const float *a = net->amplitudes + c;
-    const double least = a[4 * C], log = natural_logarithm(spread > least ? spread : least);
-    const float level = (float)((mean - a[0]) * a[C]);
-    const float loudness = (float)((log - a[2 * C]) * a[3 * C]);
-    for (long l = 0; l < L; l++) {
-        rows[l * stride + C + c] = level;
-        rows[l * stride + 2 * C + c] = loudness;
-    }
-}
-
 /* Whether every value is finite. */
 static int stem(const Network *net, const float *window, long channel_stride, long sample_stride,
                 Stages stages, float *rows) {
-    const long C = net->channels, L = net->length;
+    const long C = net->window.channels, L = net->window.length;
     const Input x = {rows, net->stem_stride * C, NULL, 0, NULL};
     const Output y = {stages.y, net->stem_width, HARDSWISH, NULL};
-    float wrong = 0; /* becomes NaN with the first value that is not finite, and stays so */
     for (long c = 0; c < C; c++) rows[c] = rows[(L + 1) * C + c] = 0;
     for (long k = 0; k < 4; k++) rows[(L + 2) * C + k] = 0;
-    for (long c = 0; net->normalise != BY_CHANNEL && c < net->inputs; c++) {
-        normalise_case(net, window + c * channel_stride, sample_stride, c, rows + C);
-        for (long l = 0; l < L; l++) wrong += rows[(l + 1) * C + c] * 0;
-    }
-    for (long c = 0; net->normalise == BY_CHANNEL && c < C; c++) {
-        const float mean = net->mean[c], factor = net->factor[c];
-        const float *from = window + c * channel_stride;
-        float *to = rows + C + c;
-        for (long l = 0; l < L; l++) {
-            const float value = (from[l * sample_stride] - mean) * factor;
-            wrong += value * 0;
-            to[l * C] = value;
-        }
-    }
+    const int finite = normalise(&net->window, window, channel_stride, sample_stride, rows + C);
     net->kernels->multiply(&net->stem, x, (L + net->stem_stride - 1) / net->stem_stride, 0,
                            net->stem_width / PACK, y);
-    return wrong == 0;
+    return finite;
 }
 
 static void block_forward(const Network *net, const Block *block, Stages stages, BlockMemory m) {

@@ -138,10 +138,10 @@ def check_network(network: dict) -> dict:
     if n["channels"] * n["length"] > MOST_VALUES:
         raise InputError("network: a window of so many values is more than the engine takes")
     stem = check_keys(n["stem"], "network.stem", "width stride")
-    _width(stem["width"], "network.stem.width")
+    check_width(stem["width"], "network.stem.width")
     check_number(stem["stride"], "network.stem.stride", 1, 2)
-    _width(n["last"], "network.last")
-    _width(n["hidden"], "network.hidden")
+    check_width(n["last"], "network.last")
+    check_width(n["hidden"], "network.hidden")
     check_choice(n["logits_activation"], "network.logits_activation", ("identity", "hardswish"))
     check_choice(n["precision"], "network.precision", PRECISIONS)
     check_choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
@@ -163,10 +163,10 @@ def _check_block(block: object, name: str, width: int) -> int:
         name,
         "expanded out kernel stride activation project_activation squeezed expand residual",
     )
-    _width(b["expanded"], f"{name}.expanded")
-    _width(b["out"], f"{name}.out")
+    check_width(b["expanded"], f"{name}.expanded")
+    check_width(b["out"], f"{name}.out")
     if b["squeezed"] != 0:
-        _width(b["squeezed"], f"{name}.squeezed")
+        check_width(b["squeezed"], f"{name}.squeezed")
     check_choice(b["kernel"], f"{name}.kernel", (3, 5))
     check_number(b["stride"], f"{name}.stride", 1, 2)
     check_choice(b["activation"], f"{name}.activation", ACTIVATIONS[1:])
@@ -200,7 +200,7 @@ def check_number(value: object, name: str, least: int, most: int) -> None:
         raise InputError(f"{name} is not an integer from {least} to {most}")
 
 
-def _width(value: object, name: str) -> None:
+def check_width(value: object, name: str) -> None:
     check_number(value, name, PACK, MOST_WIDTH)
     if isinstance(value, int) and value % PACK:
         raise InputError(f"{name} is not a multiple of {PACK}")

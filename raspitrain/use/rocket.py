@@ -164,19 +164,22 @@ class RocketEngine(Engine):
         doubles = [(ctypes.c_double * len(values))(*values) for values in figures]
         numbers = _description(network)
         described = (ctypes.c_int64 * len(numbers))(*numbers)
-        engine = library()
-        num_bytes = most_memory(engine.raspitrain_rocket_bytes(described))
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        bytes_of, prepare, self._run = (
+            getattr(library(), f"raspitrain_rocket_{name}") for name in ("bytes", "prepare", "run")
+        )
+        bytes_of.restype, bytes_of.argtypes = number, (pointer,)
+        prepare.argtypes = (pointer, pointer, pointer)
+        self._run.argtypes = (pointer, pointer, number, number, pointer)
+        num_bytes = most_memory(bytes_of(described))
         self._keep = (keep, doubles, described)
         self._memory = (ctypes.c_uint8 * (num_bytes + ALIGNMENT))()
         address = ctypes.addressof(self._memory)
         self._prepared = address + -address % ALIGNMENT
         places = [*map(ctypes.addressof, doubles), *addresses]
-        if not engine.raspitrain_rocket_prepare(
-            self._prepared, described, (ctypes.c_void_p * len(places))(*places)
-        ):
+        if not prepare(self._prepared, described, (ctypes.c_void_p * len(places))(*places)):
             raise InputError("it adds up channels that are not there")
         self._logits = (ctypes.c_float * network["classes"])()
-        self._run = engine.raspitrain_rocket_run
         self.num_bytes = num_bytes
         self.num_classes: int = network["classes"]
         self.kernels = "vectors of 16 bytes"
