@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-from raspitrain.errors import InputError, printable, visible
+from raspitrain.errors import CAN_PASS, InputError, printable, remedy, visible
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -132,7 +132,8 @@ def say(text: str) -> None:
 
 def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") -> int:
     """Do a command's work; return how the process is to end: 0, or with one sentence an
-    InputError's code, or 74 where writing failed.
+    InputError's code, or where writing failed 74 if that can pass, as a full card, and 2 if not, as
+    a folder that this user may not write to.
 
     Parameters
     ----------
@@ -148,9 +149,9 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
         # Whoever reads what is printed has had enough; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        then = f"; {lost}" if lost else ""
-        say(f"error: {printable(f'{error.filename or writes}: {error.strerror}{then}')}")
-        return 74
+        parts = f"{error.filename or writes}: {error.strerror}", lost, remedy(error)
+        say(f"error: {printable('; '.join(filter(None, parts)))}")
+        return 74 if error.errno in CAN_PASS else 2
     return 0
 
 

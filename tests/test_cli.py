@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
+from raspitrain.cli.commands import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 ONE_EPOCH = [*(t for t in TINY if not t.startswith("epochs=")), "epochs=1"]
 
@@ -118,6 +120,12 @@ def test_help_shows_groups_options_and_commands(command):
     assert done.returncode == 0
     assert re.search(r"^model: .*\bmobilenetv3_large\b", done.stdout, re.M)
     assert done.stdout.count("\n  python -m raspitrain") == 6
+    (listed,) = re.findall(r"Commands of their own.*?\n\n", done.stdout, re.S)
+    assert set(COMMANDS) <= set(re.findall(r"\w+", listed))
+    about_data = command("data", "--help")
+    assert about_data.returncode == 0
+    assert about_data.stdout.startswith("usage: raspitrain data")
+    assert "recordings" in about_data.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From a run's folder to answers: export, check, predict, as they are typed."""
 
 import csv
+import errno
 import io
 import json
 import math
@@ -25,6 +26,7 @@ from raspitrain.use import load
 from raspitrain.use.check import main as check
 from raspitrain.use.figures import figures
 from raspitrain.use.predict import main as predict
+from raspitrain.use.rewrite import write_with_events
 
 REPOSITORY = Path(__file__).parents[1]
 LENGTH = 32
@@ -498,6 +500,45 @@ def test_export_tries_both_and_writes_one(finished, tmp_path, capsys):
     assert os.path.getsize(tmp_path / "int8.rpt") < os.path.getsize(tmp_path / "fp32.rpt") / 3
 
 
+def test_export_says_what_becomes_of_calibrated_thresholds(finished, tmp_path, capsys):
+    path = tmp_path / "model.rpt"
+    words = [str(finished), "--precision", "int8", "--output", str(path)]
+    assert export(words) == 0
+    header = load(path).header
+    name = header["output"]["classes"][0]
+    events = {"average": 1, "hop": 4, "suppress_seconds": 0, "thresholds": {name: 0.7},
+              "releases": {name: 0.6}}  # fmt: skip
+    write_with_events(str(path), path, events)
+    capsys.readouterr()
+    assert export(words) == 0
+    assert "settled are kept\n" in capsys.readouterr().out
+    assert load(path).header["output"]["events"] == events
+    assert export([*words, "--precision", "fp32"]) == 0
+    assert "settled are kept, by the scores of int8" in capsys.readouterr().out
+    checkpoint, other = load_checkpoint(finished / "best.pt"), tmp_path / "best.pt"
+    save_checkpoint(other, checkpoint | {"step": checkpoint["step"] + 1})
+    assert export([str(other), "--output", str(path)]) == 0
+    assert "for other weights and are gone" in capsys.readouterr().out
+    assert load(path).header["output"].get("events") is None
+
+
+def test_what_cannot_be_written_is_named_as_the_user_knows_it(finished, tmp_path, capsys):
+    folder = tmp_path / "read_only"
+    folder.mkdir()
+    for number, code in ((errno.ENOSPC, 74), (errno.EROFS, 74), (errno.EACCES, 2)):
+        with pytest.MonkeyPatch.context() as patch:
+
+            def fail(path, *args, number=number, **kwargs):
+                raise OSError(number, os.strerror(number), str(path))
+
+            patch.setattr(Path, "write_bytes", fail)
+            assert export([str(finished), "--output", str(folder / "model.rpt")]) == code
+        told = capsys.readouterr().err
+        assert f"{folder / 'model.rpt'}: {os.strerror(number)}; the model is not written" in told
+        assert "partial" not in told
+    assert list(folder.iterdir()) == []
+
+
 def test_export_as_c(finished, tmp_path, capsys):
     path = tmp_path / "motion.c"
     assert export([str(finished), "--format", "c", "--output", str(path)]) == 0
@@ -515,9 +556,11 @@ def test_export_from_what_is_no_run(tmp_path, capsys):
     assert "not a checkpoint" in refused(capsys, export, tmp_path)
 
 
-def test_export_none_leaves_no_model(compose, tmp_path):
+def test_export_none_leaves_no_model(compose, tmp_path, capsys):
     run(compose(*TINY, "export=none"), tmp_path / "run")
     assert not (tmp_path / "run" / "model.rpt").exists()
+    sentence = refused(capsys, predict, tmp_path / "run", tmp_path / "new.csv")
+    assert f"raspitrain export {tmp_path / 'run'}" in sentence
 
 
 def test_without_a_compiler_a_run_ends_as_before(compose, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError, input_error, printable, reason
+from raspitrain.paths import config_folder
 from raspitrain.results.atomic import write_atomic
 from raspitrain.stop import say
 
@@ -30,6 +31,9 @@ WRONG_WORDS = ("--multirun", "-m", "--resume")
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; return the exit code."""
     words = list(sys.argv[1:] if words is None else words)
+    if {"-h", "--help"} & set(words):
+        print(usage())
+        return 0
     try:
         page = _page(words)
     except InputError as error:
@@ -43,6 +47,22 @@ def main(words: Sequence[str] | None = None) -> int:
 
     sys.argv[1:] = words
     return cli.main(functools.partial(show, page=page))
+
+
+def usage() -> str:
+    options = sorted(path.stem for path in (config_folder() / "dataset").glob("*.yaml"))
+    return f"""\
+usage: raspitrain data dataset=NAME [key=value ...] [--page FILE.html]
+
+What a run with these words would take as data, what it would leave out and what looks suspicious,
+without training. It ends with the sentence of a refusal where a run would.
+
+  dataset=NAME       one of {", ".join(options)}
+  key=value          any key of a run: dataset.path=FOLDER, split.test=0.3, ...; those of a data set
+                     stand in docs/configuration.md
+  --page FILE.html   also a page for a browser: a signal of each class, spectra, recordings
+
+  raspitrain data dataset=recordings dataset.path=FOLDER --page look.html"""
 
 
 def _page(words: list[str]) -> Path | None:

@@ -82,14 +82,22 @@ def _export(
     try:
         windows = own_windows(trained)
     except InputError as error:
-        print(f"The run's data cannot be read, so int8 is not tried: {printable(str(error))}")
+        print(f"The run's data cannot be read, so {_untried(precision)}: {printable(str(error))}")
         comparison = None
     else:
         comparison = compare(trained, windows.signals, windows.labels, part=windows.part)
         print(f"{comparison.num_windows} windows of the {windows.part} part:")
         print(as_table(comparison))
-    chosen, why = export(trained, comparison, precision=precision, path=path, form=form)
-    print(f"{path}: {chosen} ({why}), {path.stat().st_size / 1e6:.2f} MB")
+    written = export(trained, comparison, precision=precision, path=path, form=form)
+    print(f"{path}: {written.precision} ({written.why}), {path.stat().st_size / 1e6:.2f} MB")
+    if written.thresholds:
+        print(f"{path}: {written.thresholds}")
+
+
+def _untried(precision: str) -> str:
+    if precision == "auto":
+        return "int8 is not tried"
+    return f"{precision} is written as asked for, without being compared with torch"
 
 
 def _path(run: Path, form: str, output: Path | None) -> Path:

@@ -44,8 +44,11 @@ def export_at_end(
         signals, labels = part.gather(torch.from_numpy(some(len(part), most)))
         comparison = compare(trained, signals.numpy(), labels.numpy(), part=name)
         path = folder / NAME
-        chosen, why = export(trained, comparison, precision=precision, path=path)
+        written = export(trained, comparison, precision=precision, path=path)
     except (InputError, ValueError) as error:
         log.info("%s is not written: %s", NAME, printable(str(error)))
         return
-    log.info("%s: %s (%s), %.2f MB", NAME, chosen, why, path.stat().st_size / 1e6)
+    size = path.stat().st_size / 1e6
+    log.info("%s: %s (%s), %.2f MB", NAME, written.precision, written.why, size)
+    if written.thresholds:
+        log.info("%s: %s", NAME, written.thresholds)

@@ -1,14 +1,27 @@
 """Export: choose the precision, write the model in a format of formats.py, say what that cost."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from raspitrain.errors import InputError
 from raspitrain.export.compare import Comparison, choose_precision
 from raspitrain.export.formats import FORMATS
 from raspitrain.export.trained import Trained
 from raspitrain.model.ensemble import Ensemble
+from raspitrain.use.model_file import ModelFile, is_model_file
 
 PRECISIONS = ("auto", "fp32", "int8")
+
+
+class Written(NamedTuple):
+    """The precision that was written, why, and what became of the thresholds that the file had:
+    a sentence, or nothing."""
+
+    precision: str
+    why: str
+    thresholds: str
 
 
 def check_wanted(trained: Trained, precision: str, form: str = "raspitrain") -> None:
@@ -38,8 +51,8 @@ def export(
     precision: str,
     path: Path,
     form: str = "raspitrain",
-) -> tuple[str, str]:
-    """Write the model; return the precision that was written, and why.
+) -> Written:
+    """Write the model; return what was written.
 
     Parameters
     ----------
@@ -61,8 +74,40 @@ def export(
     provenance = trained.provenance | {"precision": {"why": why, "compared": record}}
     write = FORMATS[form].write
     assert write is not None, form
-    write(path, network, arrays, trained.contract, trained.answer, provenance)
-    return chosen, why
+    answer, thresholds = trained.answer, ""
+    if form == "raspitrain":
+        events, thresholds = _calibrated(path, trained, chosen)
+        answer = replace(answer, settings=answer.settings | events)
+    write(path, network, arrays, trained.contract, answer, provenance)
+    return Written(chosen, why, thresholds)
+
+
+def _calibrated(path: Path, trained: Trained, precision: str) -> tuple[dict[str, Any], str]:
+    """What `raspitrain calibrate` had settled in the file that is written over, if it was for these
+    weights, and what there is to say of it."""
+    try:
+        header = ModelFile(str(path)).header if is_model_file(path) else {"output": {}}
+    except InputError:  # damaged: there is nothing to keep
+        return {}, ""
+    events = header["output"].get("events")
+    if events is None:
+        return {}, ""
+    if _of_weights(header["provenance"]) != _of_weights(trained.provenance):
+        return {}, (
+            "the thresholds that the old file had were settled for other weights and are gone: "
+            "settle them again with raspitrain calibrate"
+        )
+    said = "the thresholds that raspitrain calibrate settled are kept"
+    if header["network"]["precision"] != precision:
+        said += f", by the scores of {header['network']['precision']}"
+    return {"events": events}, said
+
+
+def _of_weights(provenance: dict[str, Any]) -> Any:
+    """What tells one training from another: not the names of a folder and of a version."""
+    other = ("raspitrain", "run", "precision")
+    kept = {key: value for key, value in provenance.items() if key not in other}
+    return json.loads(json.dumps(kept))
 
 
 def as_table(comparison: Comparison) -> str:

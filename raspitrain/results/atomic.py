@@ -84,9 +84,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         on_write("replace", path)
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink()
+        if isinstance(error, OSError) and str(error.filename) == str(partial):
+            error.filename, error.filename2 = str(path), None  # the name that a user knows
         raise
     on_write("fsync folder", path)
     fsync_folder(path.parent)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from raspitrain.cache import lock_cache, make_private
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 from raspitrain.results.atomic import atomic_path
 from raspitrain.use.library import COMPILED, FLAGS, FOLDER, LIBRARIES, check_sum, is_intact
 
@@ -65,7 +65,8 @@ def _compile(command: list[str], path: Path) -> None:
 
 
 def _unwritable(path: str, error: OSError) -> InputError:
-    return InputError(
+    return input_error(
         f"the compiled inference engine cannot be kept in {Path(path).parent} "
-        f"({error.strerror or error}): set XDG_CACHE_HOME to a folder that can be written."
+        f"({error.strerror or error}): set XDG_CACHE_HOME to a folder that can be written.",
+        error,
     )

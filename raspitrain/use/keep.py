@@ -7,7 +7,7 @@ after its class, it is read by dataset=recordings: FOLDER/walk/NAME.csv.
 import os
 import time
 
-from raspitrain.errors import InputError, printable, reason
+from raspitrain.errors import input_error, printable, reason
 from raspitrain.use.model import Model, Prediction
 from raspitrain.use.windows import Windows
 
@@ -37,8 +37,8 @@ class Keeper:
             with os.scandir(self._folder) as entries:
                 self._there = sum(entry.name.endswith(".csv") for entry in entries)
         except OSError as error:
-            raise InputError(
-                f"--keep: windows cannot be kept in {folder} ({reason(error)})."
+            raise input_error(
+                f"--keep: windows cannot be kept in {folder} ({reason(error)}).", error
             ) from error
 
     @staticmethod

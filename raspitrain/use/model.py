@@ -234,7 +234,12 @@ def load(
     """
     path = os.fspath(path)
     if os.path.isdir(path):
-        path = os.path.join(path, NAME)
+        folder, path = path, os.path.join(path, NAME)
+        if os.path.exists(os.path.join(folder, "best.pt")) and not os.path.exists(path):
+            raise InputError(
+                f"the run {folder} holds no {NAME}: its log says why; raspitrain export {folder} "
+                "writes it, or says what the engine lacks, and raspitrain evaluate needs none."
+            )
     file = ModelFile(path)
     signer = None
     if allowed_signers is not None:
