@@ -30,13 +30,12 @@ from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, 
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
-from raspitrain.sweep.process import read_summary
+from raspitrain.sweep.process import check_threads, read_summary
 from raspitrain.sweep.record import SweepJob, SweepRecord
 from raspitrain.sweep.sweep import (
     OnPoll,
     SweepEnd,
     SweepRun,
-    check_threads,
     resume_command,
 )
 
@@ -257,6 +256,8 @@ class ProcessLauncher(Launcher):
             del cfg["hydra"]
         check_composition(cfg, overrides)
         num_parallel = cfg.launcher.num_parallel
+        if cfg.launcher.boards is not None:
+            return cfg  # each board has cores of its own
         if "hardware.num_threads" in given_keys(overrides):
             num_threads = cfg.hardware.num_threads
             check_threads(num_threads, num_parallel, given_by="hardware.num_threads")
@@ -310,7 +311,7 @@ def job_environment(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, str]
     """What to set before the job's torch is imported."""
     hardware = with_profile(cfg, given_keys(overrides))[0].hardware
     num_threads = resolve_num_threads(hardware.num_threads, os.environ)
-    if cfg.launcher.num_parallel > 1:
+    if cfg.launcher.num_parallel > 1 and cfg.launcher.boards is None:
         num_threads = min(num_threads, max(1, available_cores() // cfg.launcher.num_parallel))
     return thread_environment(num_threads, hardware.wait_policy, os.environ)
 

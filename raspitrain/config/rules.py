@@ -58,6 +58,8 @@ RULES: dict[str, Rule] = {
     "launcher.fail_fast": SWITCH,
     "launcher.shuffle": SWITCH,
     "launcher.repeat_first": either(SWITCH, AUTO),
+    "launcher.boards": either(list_of(text()), NULL),
+    "launcher.ssh_config": either(text(), NULL),
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": FRACTION,
