@@ -64,6 +64,7 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         "ensemble": 1,
         **config,
     }
+    config = {"frontend": {"_target_": "raspitrain.data.frontend.none"}, **config}
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}

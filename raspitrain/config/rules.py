@@ -121,6 +121,11 @@ MADE = {
 WIDTH = {"width": whole(1, most=1024)}
 SCALED = {"width_mult": number(least=0.05, most=10), "num_downsamples": either(whole(0), AUTO)}
 DROPPING = SCALED | {"dropout": FRACTION}
+BANDS = {
+    "low": number(least=0, most=1e9),
+    "high": either(number(above=0, most=1e9), NULL),
+    "floor": number(above=0, most=1),
+}
 ROCKET = {"max_dilations": whole(1, most=1000), "max_ridge_cases": whole(0, most=20_000)}
 
 # By _target_; a name of torch's by the package that it comes from.
@@ -185,6 +190,14 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
     | {"num_features": whole(84, most=10**6)},
     "raspitrain.model.rocket.multirocket_hydra.multirocket_hydra": ROCKET
     | {"num_features": whole(672, most=10**6), "num_groups": whole(2, most=4096)},
+    "raspitrain.data.frontend.logmel": BANDS
+    | {"window": span(8), "hop": span(1), "bands": whole(1, most=1024)},
+    "raspitrain.data.frontend.spectrum": BANDS
+    | {
+        "window": either(span(8), AUTO),
+        "hop": either(span(1), AUTO),
+        "bands": either(whole(1, most=1024), AUTO),
+    },
     "raspitrain.data.augment.standard": {
         "scale": number(least=0),
         "jitter": number(least=0),
@@ -212,7 +225,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
 }
 
 
-COMPONENTS = ("dataset", "model", "optimizer", "schedule", "loss", "augment")
+COMPONENTS = ("dataset", "frontend", "model", "optimizer", "schedule", "loss", "augment")
 OPTIONAL = ("tracker",)  # a component, too, where there is one
 SECTIONS = ("split", "hardware", "throughput", "launcher")
 

@@ -110,6 +110,11 @@ def write_onnx(path: str | os.PathLike[str], stored: Stored) -> float:
     config: Any = OmegaConf.to_container(stored.config)
     check(config)
     contract, answer, provenance = what_is_stored(stored, config)
+    if contract.frontend is not None:
+        raise InputError(
+            "--format onnx has no front end yet: this model was trained with frontend="
+            f"{contract.frontend['kind']}; write it as model.rpt, or train with frontend=none."
+        )
     network = stored.model()
     for member in members_of(network):
         if isinstance(member, Network):

@@ -13,7 +13,7 @@ from torch import nn
 import raspitrain
 from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
-from raspitrain.data.recordings import Span
+from raspitrain.data.span import Span
 from raspitrain.errors import InputError
 from raspitrain.export.pack import pack, pack_ensemble
 from raspitrain.export.pack_graph import NotCoveredError, pack_graph
@@ -40,7 +40,7 @@ class Trained:
     """
 
     model: nn.Module
-    length: int
+    length: int  # that the network sees
     normalisation: Normalisation
     contract: Contract
     answer: Answer
@@ -116,7 +116,7 @@ def trained_from(stored: Stored) -> Trained:
             member.engine = "plain"
     trained = Trained(
         model=model,
-        length=stored.length,
+        length=stored.normalisation.seen_length(stored.length),
         normalisation=stored.normalisation,
         contract=contract,
         answer=answer,
@@ -171,7 +171,8 @@ def what_is_stored(
     """
     names, normalisation = list(stored.channel_names), stored.normalisation
     try:
-        if not len(names) == len(normalisation.mean) == len(normalisation.std):
+        num_figures = len(names) * normalisation.num_bands
+        if not num_figures == len(normalisation.mean) == len(normalisation.std):
             raise ValueError("figures for other channels")
         state = stored.state
         rate = None if state.get("rate") is None else float(state["rate"])
@@ -188,7 +189,7 @@ def what_is_stored(
         ) from error
     contract = Contract(
         channels=names,
-        **contract_of(normalisation),
+        **contract_of(normalisation, stored.length),
         missing=config["dataset"].get("missing") or "error",
         rate=rate,
         hop=_hop(config["dataset"], stored.length, rate),
@@ -234,12 +235,13 @@ def _hop(dataset: Mapping[str, Any], length: int, rate: float | None) -> int | N
         return length // 2
     if rate is None and not isinstance(stride, int):
         return None
-    return Span("stride", stride, 1).samples(rate)
+    return Span("dataset.stride", stride, 1).samples(rate)
 
 
-def contract_of(normalisation: Normalisation) -> dict[str, Any]:
-    """What the contract says of normalisation."""
-    of = normalisation.amplitudes
+def contract_of(normalisation: Normalisation, length: int) -> dict[str, Any]:
+    """What the contract says of normalisation, and the front end before it for raw windows of
+    `length` samples."""
+    of, frontend = normalisation.amplitudes, normalisation.frontend
     mean, std = normalisation.mean.tolist(), normalisation.std.tolist()
     if normalisation.kind == "none":
         mean, std = [0.0] * len(mean), [1.0] * len(std)
@@ -248,4 +250,5 @@ def contract_of(normalisation: Normalisation) -> dict[str, Any]:
         "std": std,
         "normalise": "channel" if normalisation.kind == "none" else normalisation.kind,
         "amplitudes": None if of is None else {k: x.tolist() for k, x in vars(of).items()},
+        "frontend": None if frontend is None else frontend.record() | {"length": length},
     }

@@ -134,7 +134,7 @@ def _setting(
 ) -> Html:
     pairs = [("overrides", " ".join(overrides) or "none")]
     flat = scalars(config)
-    for name in ("dataset", "model", "optimizer", "schedule", "augment"):
+    for name in ("dataset", "frontend", "model", "optimizer", "schedule", "augment"):
         target = flat.get(f"{name}._target_")
         if target is not None:
             parts = [str(target).rsplit(".", 1)[-1]]

@@ -77,18 +77,28 @@ def engine_of(
 
     Parameters
     ----------
-    given : mean, std and, where the network's `normalise` is both, amplitudes
+    given : mean, std, where the network's `normalise` is both, amplitudes, and where there is one
+        before it, frontend
     addresses : of the tensors, as `tensors` orders them
     keep : what holds their memory
     rank : of the kernels in `raspitrain.use.engine.kernels`
     """
+    engine = _engine_of(network, given, addresses, keep, rank)
+    if given.get("frontend") is None:
+        return engine
+    from raspitrain.use.frontend import FrontendEngine
+
+    return FrontendEngine(engine, len(given["channels"]), given["frontend"])
+
+
+def _engine_of(network: dict, given: dict, addresses: list[int], keep: object, rank: int) -> Engine:
     if network["kind"] == ENSEMBLE:
         from raspitrain.use.ensemble import EnsembleEngine
 
         engines, first = [], 0
         for member in network["members"]:
             last = first + len(tensors(member))
-            engines.append(engine_of(member, given, addresses[first:last], keep, rank))
+            engines.append(_engine_of(member, given, addresses[first:last], keep, rank))
             first = last
         return EnsembleEngine(engines)
     if is_rocket(network):
