@@ -75,6 +75,7 @@ RULES: dict[str, Rule] = {
     "hardware.wait_policy": one_of(None, "short", "active", "passive", "auto"),
     "hardware.flush_denormals": either(SWITCH, AUTO),
     "hardware.adapt_threads": SWITCH,
+    "hardware.engine": one_of("auto", "native", "plain"),
     "hardware.memory_budget_mb": either(whole(1, most=10**9), NULL, AUTO),
     "hardware.thermal.policy": one_of("pause", "drop_thread", "none", "auto"),
     "hardware.thermal.pause_above_c": either(number(above=0, most=150), AUTO),

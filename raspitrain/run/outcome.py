@@ -14,7 +14,7 @@ import torch
 from raspitrain.config.overrides import allowing_words
 from raspitrain.data.summary import data_table
 from raspitrain.errors import InputError, reason, remedy
-from raspitrain.model.engine import native
+from raspitrain.model.engine.choose import release
 from raspitrain.model.ensemble import members_of
 from raspitrain.report.plots import (
     MOST_CELLS,
@@ -43,6 +43,7 @@ log = logging.getLogger("raspitrain")
 
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 NOT_YET = "not written yet"
+ENGINE = ("engine", "kernels", "left_to_torch")  # what of made_by the machine does not say
 ENDED_WELL = ("completed", "stopped_early")
 
 
@@ -54,6 +55,7 @@ def write_environment(job: RunState) -> None:
         job.environment = environment_record() | {
             "hardware": job.profile.record(),
             "memory_estimate": job.prepared.memory.record(),
+            "arithmetic": {name: job.made_by[name] for name in ENGINE},
         }
     chosen = {} if job.tuned is None else {"torch": torch_record()} | job.tuned.record()
     write_json(job.folder / "environment.json", job.environment | chosen)
@@ -304,7 +306,7 @@ def _members(job: RunState) -> list[dict[str, float]]:
                     device=training.device,
                 )
                 figures[f"{name}_accuracy"] = float(confusion.hits.sum() / confusion.num_cases)
-        native.release(member)
+        release(member)
         found.append(figures)
     return found
 

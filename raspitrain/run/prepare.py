@@ -29,7 +29,7 @@ from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
-from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.model.engine.choose import engage, engine_in_use
 from raspitrain.model.ensemble import members_of
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.network import build_model
@@ -252,10 +252,14 @@ def prepare(
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
-        some, _ = parts["train"].gather(torch.arange(min(batch_size, num_train)))
+        batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
+        told: list[str | None] = []
         for member in members_of(model):
-            settle_engine(member, some)
-        if engine_in_use(members_of(model)[0]) == "torch":
+            if not has_closed_form(model, num_train):
+                engage(member, cfg.hardware.engine, num_channels)
+            told.append(settle_engine(member, batch))
+        notes = [*notes, *filter(None, told[:1])]
+        if engine_in_use(members_of(model)[0]) in ("native", "torch"):
             memory = estimate()
     training = Training(
         parts=parts,

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
-from raspitrain.model.engine import native
+from raspitrain.model.engine.choose import release
 from raspitrain.model.ensemble import members_of, together
 from raspitrain.training.closed_form import fit_closed_form, fit_features, has_closed_form
 from raspitrain.training.metrics import OVERALL, Confusion, classification_report, confusion_matrix
@@ -331,7 +331,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.state.clear()
         for member in members_of(self.model):
-            native.release(member)
+            release(member)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put everything to where `state()` found it.
