@@ -253,12 +253,13 @@ def prepare(
     memory = estimate()
     if device.type == "cpu":
         batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
-        told: list[str | None] = []
-        for member in members_of(model):
-            if not has_closed_form(model, num_train):
+        by_gradients = not has_closed_form(model, num_train)
+        for number, member in enumerate(members_of(model)):
+            if by_gradients:
                 engage(member, cfg.hardware.engine, num_channels)
-            told.append(settle_engine(member, batch))
-        notes = [*notes, *filter(None, told[:1])]
+            note = settle_engine(member, batch)
+            if note is not None and number == 0:  # the others are alike
+                notes = [*notes, note]
         if engine_in_use(members_of(model)[0]) in ("native", "torch"):
             memory = estimate()
     training = Training(
