@@ -20,6 +20,7 @@ from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
+from raspitrain.data.frontend import Frontend, measured
 from raspitrain.data.normalise import KINDS, Normalisation, choose_kind, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
@@ -28,11 +29,19 @@ from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
-from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.model.engine.choose import engage, engine_in_use
+from raspitrain.model.ensemble import members_of
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.network import build_model
 from raspitrain.run.observers import Observer
-from raspitrain.run.start import freeze, frozen_record, kept_normalisation, load_start, open_start
+from raspitrain.run.start import (
+    check_frontend,
+    freeze,
+    frozen_record,
+    kept_normalisation,
+    load_start,
+    open_start,
+)
 from raspitrain.run.verdict import is_underfitted
 from raspitrain.training.closed_form import check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
@@ -152,24 +161,30 @@ def prepare(
     stored = open_start(cfg.init) if cfg.init is not None and normalisation is None else None
     notes: list[str] = []
     if stored is not None:
+        check_frontend(stored, cfg)
         normalisation, notes = kept_normalisation(stored, cases, split)
     elif normalisation is not None:
-        measured = fit_normalisation(cases.signals, split.train, "channel")
-        normalisation = replace(normalisation, constant=measured.constant)
+        own = normalisation.frontend
+        here = fit_normalisation(cases.signals, split.train, "channel", own)
+        normalisation = replace(normalisation, constant=here.constant)
     else:
-        kind, notes = settle_normalisation(cfg, cases, split)
-        normalisation = fit_normalisation(cases.signals, split.train, kind)
+        frontend = make_frontend(cfg, cases, split)
+        kind, notes = settle_normalisation(cfg, cases, split, frontend)
+        normalisation = fit_normalisation(cases.signals, split.train, kind, frontend)
+        if frontend is not None:
+            told = frontend.words(cases.signals.shape[2])
+            notes = [f"frontend={frontend.kind}: {told}", *notes]
     num_channels = normalisation.num_channels
+    length = normalisation.seen_length(cases.signals.shape[2])
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(
-        cases, cfg.in_memory, num_channels=num_channels, free=free_bytes(budget_mb)
+        cases, cfg.in_memory, shape=(num_channels, length), free=free_bytes(budget_mb)
     )
     parts = {
         name: load_part(cases, indices, normalisation, in_memory=in_memory)
         for name in ("train", "validation", "test")
         if len(indices := getattr(split, name))
     }
-    length = cases.signals.shape[2]
     num_train = len(parts["train"])
     batch_size = cfg.batch_size
     if batch_size == "auto":
@@ -237,8 +252,15 @@ def prepare(
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
-        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
-        if engine_in_use(model) == "torch":
+        batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
+        by_gradients = not has_closed_form(model, num_train)
+        for number, member in enumerate(members_of(model)):
+            if by_gradients:
+                engage(member, cfg.hardware.engine, num_channels)
+            note = settle_engine(member, batch)
+            if note is not None and number == 0:  # the others are alike
+                notes = [*notes, note]
+        if engine_in_use(members_of(model)[0]) in ("native", "torch"):
             memory = estimate()
     training = Training(
         parts=parts,
@@ -276,13 +298,26 @@ def prepare(
     )
 
 
-def settle_normalisation(cfg: DictConfig, cases: Cases, split: Split) -> tuple[str, list[str]]:
+def make_frontend(cfg: DictConfig, cases: Cases, split: Split) -> Frontend | None:
+    """The front end that `cfg` names, for these cases."""
+    facts = {"length": cases.signals.shape[2], "rate": cases.rate}
+    frontend = build("frontend", cfg.frontend, list(cfg.allowed_targets), **facts)
+    if frontend is None:
+        return None
+    return measured(expect("frontend", frontend, Frontend), cases.signals, split.train)
+
+
+def settle_normalisation(
+    cfg: DictConfig, cases: Cases, split: Split, frontend: Frontend | None
+) -> tuple[str, list[str]]:
     """The kind of normalisation, and a sentence where the data asked for another than usual."""
     kind = cfg.dataset.get("normalise", "channel")  # a data set of the user's own may not say
     if kind in KINDS:
         return kind, []
     if kind != "auto":  # of a data set of the user's own, which no rule has seen
         raise InputError(f"dataset.normalise must be auto, {', '.join(KINDS)}; not {kind}.")
+    if frontend is not None:  # logarithms of powers, in which loudness is no factor any more
+        return "channel", []
     kind, apart = choose_kind(cases.signals, split.train)
     if kind == "channel":
         return kind, []
@@ -302,7 +337,7 @@ def tune_prepared(
     sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
     signals, labels = train.gather(torch.arange(max(sizes)))
     return tune(
-        training.model,
+        members_of(training.model)[0],
         training.loss,
         (signals.to(training.device), labels.to(training.device)),
         hardware=cfg.hardware,

@@ -42,7 +42,7 @@ HARMLESS = {
     "allowed_targets",
 }
 HARMLESS_SECTIONS = ("hardware", "tracker")
-BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
+BITS = {"hardware.device", "hardware.engine", "hardware.flush_denormals"}  # of these sections
 
 
 def resume(
@@ -227,6 +227,9 @@ def _restored(
         OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
+        # A run of before there were compiled kernels for its network says None.
+        general = "native" if run["made_by"]["engine"] == "native" else "plain"
+        OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
             built.hardware.num_threads = int(run["tuned"]["threads"]["num_threads"])
         check(_plain(built) | {"epochs": epochs})

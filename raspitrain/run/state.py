@@ -156,7 +156,7 @@ def _constant_note(names: Sequence[str]) -> list[str]:
 
 def constant_channels(prepared: Prepared) -> list[str]:
     """Channels that never change over the training part, or by no more than rounding."""
-    names = prepared.cases.channel_names
+    names = prepared.normalisation.seen_names(prepared.cases.channel_names)
     return [names[c] for c in np.flatnonzero(prepared.normalisation.constant).tolist()]
 
 
@@ -219,7 +219,7 @@ def _best_state(job: RunState) -> dict[str, Any] | None:
 
 
 def _model_state(job: RunState) -> dict[str, Any]:
-    prepared = job.prepared
+    prepared, frontend = job.prepared, job.prepared.normalisation.frontend
     return {
         "class_names": prepared.cases.class_names,
         "data": job.data,
@@ -231,6 +231,7 @@ def _model_state(job: RunState) -> dict[str, Any]:
         "mean": torch.from_numpy(prepared.normalisation.mean),
         "std": torch.from_numpy(prepared.normalisation.std),
         "normalise": _normalise_state(prepared.normalisation),
+        "frontend": None if frontend is None else frontend.record(),
         "config": OmegaConf.to_container(job.cfg, resolve=True),
     }
 
