@@ -350,6 +350,12 @@ def test_a_board_writes_nowhere_but_into_the_jobs_folder(tmp_path, boards):
     assert not (tmp_path / "out").exists()
 
 
+def test_boards_are_for_sweeps(command):
+    done = command("launcher.boards=[pi@a]")
+    assert done.returncode == 2
+    assert "launcher.boards=['pi@a'] is for sweeps: add --multirun" in done.stderr
+
+
 def test_boards_count_on_the_command_line_alone(tmp_path, command):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "x.yaml").write_text(

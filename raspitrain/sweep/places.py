@@ -281,19 +281,8 @@ def split_name(word: str) -> tuple[str, str | None]:
     return found["host"], found["python"]
 
 
-def make_places(
-    boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
-    control: str, folder: Path,
-) -> list[Place]:  # fmt: skip
-    """The places of a sweep, in the order given; boards are being asked when this returns.
-
-    Raises
-    ------
-    InputError
-        A word is no place, or stands there twice; more jobs at a time than cores here.
-    """
-    if boards is None:
-        return [Here(num_parallel)]
+def check_boards(boards: Sequence[str], ssh_config: str | None) -> list[tuple[str, str | None]]:
+    """Hosts and their Pythons, or InputError: a word is no place, or stands there twice."""
     names = [split_name(word) for word in boards]
     hosts = [host for host, _ in names]
     for host in hosts:
@@ -305,6 +294,23 @@ def make_places(
         raise InputError("launcher.boards names no place: give one, or null for this machine.")
     if ssh_config is not None and not Path(ssh_config).expanduser().is_file():
         raise InputError(f"launcher.ssh_config={ssh_config}: there is no such file.")
+    return names
+
+
+def make_places(
+    boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
+    control: str, folder: Path,
+) -> list[Place]:  # fmt: skip
+    """The places of a sweep, in the order given; boards are being asked when this returns.
+
+    Raises
+    ------
+    InputError
+        As `check_boards`; or more jobs at a time than cores here.
+    """
+    if boards is None:
+        return [Here(num_parallel)]
+    names = check_boards(boards, ssh_config)
     config = None if ssh_config is None else str(Path(ssh_config).expanduser().absolute())
     own = facts()
     owner = f"process {os.getpid()} on {platform.node()}, {folder}"
