@@ -225,14 +225,9 @@ class SharedTraining(Training):
             self._begin_random_numbers()
             indices = batch[self.plan.own(len(batch), rank)]
             signals, labels = train.gather(indices)  # (N, C, L), (N,)
-            if self.augment is not None:
-                signals = self.augment(signals, self._augmenting)
-            logits = self.model(signals)  # (N, K)
-            loss = self.loss(logits, labels)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self._own[0] += loss.detach() * len(indices)
-            self._own[1] += (logits.detach().argmax(1) == labels).sum()
+            loss, num_correct = self._take_gradients(signals, labels, self._augmenting)
+            self._own[0] += loss * len(indices)
+            self._own[1] += num_correct
             is_sync = position.step_in_epoch + 1 in syncs
             self.agreed = None
             if not self.averages_weights:
@@ -247,7 +242,7 @@ class SharedTraining(Training):
             seconds = time.perf_counter() - began
             position.seconds += seconds
             if on_step is not None:
-                on_step(Step(len(batch), seconds, loss.detach().item))
+                on_step(Step(len(batch), seconds, loss.item))
             began = time.perf_counter()
         position.seconds += time.perf_counter() - began
         mean_loss = position.total_loss.item() / len(train)
@@ -257,6 +252,9 @@ class SharedTraining(Training):
             "train_loss": mean_loss,
             "train_accuracy": position.num_correct.item() / len(train),
         }
+
+    def _check(self, loss: Tensor) -> None:
+        """All ranks look at all losses, once they are summed."""
 
     def _agree(self, *, gradients: bool, share: float) -> None:
         """Sum what the flat vector holds over the ranks, and take it."""
