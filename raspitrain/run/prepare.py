@@ -42,7 +42,7 @@ from raspitrain.run.start import (
     open_start,
 )
 from raspitrain.run.verdict import is_underfitted
-from raspitrain.training.closed_form import check_fit_memory, has_closed_form
+from raspitrain.training.closed_form import ClosedForm, check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import (
@@ -251,7 +251,7 @@ def prepare(
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
-        if not has_closed_form(model, num_train):
+        if not isinstance(model, ClosedForm):  # which has kernels of its own
             engage(model, cfg.hardware.engine, num_channels)
         batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
         if (note := settle_engine(model, batch)) is not None:
