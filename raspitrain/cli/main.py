@@ -239,6 +239,7 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
     for key, given in (
         ("sweep", choices.get("sweep")),
         ("sweep_name", cfg.get("sweep_name")),
+        ("launcher.boards", cfg.launcher.get("boards")),
     ):
         if given is not None:
             raise InputError(f"{key}={given} is for sweeps: add --multirun.")

@@ -36,6 +36,7 @@ RULES: dict[str, Rule] = {
     "min_steps": either(whole(1, most=10**9), AUTO),
     "max_minutes": number(above=0, most=10**6),
     "min_epochs": whole(1, most=10**8),
+    "ensemble": whole(1, most=100),
     "batch_size": either(whole(1, most=10**6), AUTO),
     "eval_every": either(whole(1), AUTO),
     "patience": either(whole(1), NULL),
@@ -323,6 +324,11 @@ def _check_together(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"split.train, split.validation and split.test add up to {total:g}: they are "
             "fractions of one set and must leave something to train on."
+        )
+    if config["ensemble"] > 1 and config["init"] is not None:
+        raise InputError(
+            f"ensemble={config['ensemble']} trains networks that begin at different weights, and "
+            "init=RUN would give all of them the same: leave out one of the two."
         )
     if config["freeze"] != "none" and config["init"] is None:
         raise InputError(f"freeze={config['freeze']} is about trained weights: add init=RUN.")

@@ -30,6 +30,7 @@ from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
 from raspitrain.model.engine.choose import engage, engine_in_use
+from raspitrain.model.ensemble import members_of
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.network import build_model
 from raspitrain.run.observers import Observer
@@ -251,12 +252,15 @@ def prepare(
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
-        if not has_closed_form(model, num_train):
-            engage(model, cfg.hardware.engine, num_channels)
         batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
-        if (note := settle_engine(model, batch)) is not None:
-            notes = [*notes, note]
-        if engine_in_use(model) in ("native", "torch"):
+        by_gradients = not has_closed_form(model, num_train)
+        for number, member in enumerate(members_of(model)):
+            if by_gradients:
+                engage(member, cfg.hardware.engine, num_channels)
+            note = settle_engine(member, batch)
+            if note is not None and number == 0:  # the others are alike
+                notes = [*notes, note]
+        if engine_in_use(members_of(model)[0]) in ("native", "torch"):
             memory = estimate()
     training = Training(
         parts=parts,
@@ -333,7 +337,7 @@ def tune_prepared(
     sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
     signals, labels = train.gather(torch.arange(max(sizes)))
     return tune(
-        training.model,
+        members_of(training.model)[0],
         training.loss,
         (signals.to(training.device), labels.to(training.device)),
         hardware=cfg.hardware,

@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
 from raspitrain.model.engine.choose import release
+from raspitrain.model.ensemble import members_of, together
 from raspitrain.training.closed_form import fit_closed_form, fit_features, has_closed_form
 from raspitrain.training.metrics import OVERALL, Confusion, classification_report, confusion_matrix
 from raspitrain.training.randomness import random_state, same_random_numbers, set_random_state
@@ -184,37 +185,43 @@ class Training:
         """One pass over the training part in shuffled, near-equal batches, or what is left of one.
 
         Returns the mean loss and the accuracy over the whole epoch, as the batches saw the model
-        while it was learning.
+        while it was learning. Of an ensemble each member has an augmentation and a loss of its own,
+        and the accuracy is that of all together.
         """
         position, train, device = self.position, self.parts["train"], self.device
         self.model.train()
         for module in self.frozen:
             module.eval()
-        batches = self._batches()
+        batches, members = self._batches(), members_of(self.model)
         began = time.perf_counter()
         for indices in batches[position.step_in_epoch :]:
             signals, labels = train.gather(indices)  # (N, C, L), (N,)
-            if self.augment is not None:
-                signals = self.augment(signals, self.generator)
-            signals, labels = signals.to(device), labels.to(device)
-            logits = self.model(signals)  # (N, K)
-            loss = self.loss(logits, labels)
-            # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
-            if device.type == "cpu" and not math.isfinite(loss.item()):
-                raise _non_finite(position.step + 1)
+            labels = labels.to(device)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            answers, losses = [], []
+            for member in members:
+                seen = signals if self.augment is None else self.augment(signals, self.generator)
+                logits = member(seen.to(device))  # (N, K)
+                loss = self.loss(logits, labels)
+                # Reading a number from a GPU waits for it, so there only the epoch's sum is looked
+                # at.
+                if device.type == "cpu" and not math.isfinite(loss.item()):
+                    raise _non_finite(position.step + 1)
+                loss.backward()
+                answers.append(logits.detach())
+                losses.append(loss.detach())
             self.optimizer.step()
             self.schedule.step()
-            position.total_loss += loss.detach() * len(indices)
-            position.num_correct += (logits.detach().argmax(1) == labels).sum()
+            loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+            position.total_loss += loss * len(indices)
+            position.num_correct += (together(answers).argmax(1) == labels).sum()
             position.step += 1
             position.step_in_epoch += 1
             position.cases_seen += len(indices)
             seconds = time.perf_counter() - began
             position.seconds += seconds
             if on_step is not None:
-                on_step(Step(len(indices), seconds, loss.detach().item))
+                on_step(Step(len(indices), seconds, loss.item))
             began = time.perf_counter()
         mean_loss = position.total_loss.item() / len(train)
         position.seconds += time.perf_counter() - began  # in which a GPU has finished its work
@@ -323,7 +330,8 @@ class Training:
         """Give back the memory that only a next step needs; none can come after this."""
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.state.clear()
-        release(self.model)
+        for member in members_of(self.model):
+            release(member)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put everything to where `state()` found it.
