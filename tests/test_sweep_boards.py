@@ -265,6 +265,21 @@ def test_data_that_change_in_between_are_told(tmp_path):
     assert Data().of(config) != first
 
 
+def test_the_doctor_asks_all_boards_at_once(boards, capsys):
+    from raspitrain.doctor.__main__ import main
+
+    made = boards("pi@a", "pi@b", "pi@down")
+    made.put("pi@down", "down")
+    where = f"pi@a:{sys.executable},{lying(made, 'pi@b', 'clock')},pi@down"
+    assert main(["--boards", where]) == 1
+    said = capsys.readouterr().out
+    assert "MB/s" in said
+    assert f"pi@b {SAYS['clock']}" in said
+    assert "pi@down does not answer" in said
+    assert said.endswith("1 of 3 boards will do.\n")
+    assert main(["--boards", "pi@a;b"]) == 2
+
+
 @pytest.mark.parametrize("word", ["-oProxyCommand=x", "pi@", "a b", "", "pi@a:-c", "pi@-x", "a;b"])
 def test_a_word_that_is_no_host_is_refused(word):
     with pytest.raises(InputError, match="must be here, a host as for ssh"):
@@ -333,6 +348,12 @@ def test_a_board_writes_nowhere_but_into_the_jobs_folder(tmp_path, boards):
     fetch(Host("pi@a", None, "x"), "jobs", tmp_path / "job")
     assert [path.name for path in (tmp_path / "job").iterdir()] == ["fine"]
     assert not (tmp_path / "out").exists()
+
+
+def test_boards_are_for_sweeps(command):
+    done = command("launcher.boards=[pi@a]")
+    assert done.returncode == 2
+    assert "launcher.boards=['pi@a'] is for sweeps: add --multirun" in done.stderr
 
 
 def test_boards_count_on_the_command_line_alone(tmp_path, command):

@@ -36,6 +36,7 @@ RULES: dict[str, Rule] = {
     "min_steps": either(whole(1, most=10**9), AUTO),
     "max_minutes": number(above=0, most=10**6),
     "min_epochs": whole(1, most=10**8),
+    "ensemble": whole(1, most=100),
     "batch_size": either(whole(1, most=10**6), AUTO),
     "eval_every": either(whole(1), AUTO),
     "patience": either(whole(1), NULL),
@@ -59,6 +60,9 @@ RULES: dict[str, Rule] = {
     "launcher.repeat_first": either(SWITCH, AUTO),
     "launcher.boards": either(list_of(text()), NULL),
     "launcher.ssh_config": either(text(), NULL),
+    "distributed.sync": either(one_of("auto", "every_step", "none"), whole(2, most=10_000)),
+    "distributed.timeout_seconds": number(least=1, most=86_400),
+    "distributed.public_address": SWITCH,
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": FRACTION,
@@ -227,7 +231,30 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
 
 COMPONENTS = ("dataset", "frontend", "model", "optimizer", "schedule", "loss", "augment")
 OPTIONAL = ("tracker",)  # a component, too, where there is one
-SECTIONS = ("split", "hardware", "throughput", "launcher")
+SECTIONS = ("split", "hardware", "throughput", "launcher", "distributed")
+
+
+# What may be given anew for a run that is resumed, as no weight depends on it; with threads the
+# bits do, and it is said.
+HARMLESS = {
+    "epochs",
+    "patience",
+    "in_memory",
+    "checkpoint_minutes",
+    "checkpoint_epochs",
+    "checkpoint_share",
+    "dataset.path",  # the data themselves are compared
+    "distributed.timeout_seconds",
+    "distributed.public_address",
+    "allowed_targets",
+}
+HARMLESS_SECTIONS = ("hardware", "tracker")
+BITS = {"hardware.device", "hardware.engine", "hardware.flush_denormals"}  # of these sections
+
+
+def is_harmless(key: str) -> bool:
+    """Whether the weights of a run do not depend on this key, in dots."""
+    return key in HARMLESS or (key.split(".")[0] in HARMLESS_SECTIONS and key not in BITS)
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -323,6 +350,11 @@ def _check_together(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"split.train, split.validation and split.test add up to {total:g}: they are "
             "fractions of one set and must leave something to train on."
+        )
+    if config["ensemble"] > 1 and config["init"] is not None:
+        raise InputError(
+            f"ensemble={config['ensemble']} trains networks that begin at different weights, and "
+            "init=RUN would give all of them the same: leave out one of the two."
         )
     if config["freeze"] != "none" and config["init"] is None:
         raise InputError(f"freeze={config['freeze']} is about trained weights: add init=RUN.")

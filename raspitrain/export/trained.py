@@ -15,11 +15,12 @@ from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
 from raspitrain.data.span import Span
 from raspitrain.errors import InputError
-from raspitrain.export.pack import pack
+from raspitrain.export.pack import pack, pack_ensemble
 from raspitrain.export.pack_graph import NotCoveredError, pack_graph
 from raspitrain.export.pack_rocket import pack_rocket
 from raspitrain.export.write import Answer, Contract, run_packed
 from raspitrain.model.engine.rows import Network
+from raspitrain.model.ensemble import members_of
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.rocket.classifier import RocketClassifier
 from raspitrain.use.graph import operations
@@ -50,19 +51,26 @@ class Trained:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those that the engine has for it."""
-        return ("fp32",) if isinstance(self.model, RocketClassifier) else ("fp32", "int8")
+        is_rocket = isinstance(members_of(self.model)[0], RocketClassifier)
+        return ("fp32",) if is_rocket else ("fp32", "int8")
 
     def packed(
         self, precision: str, normalise: str = "channel"
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Network and tensors as the engine reads them: see `raspitrain.export.pack.pack`."""
-        if isinstance(self.model, MobileNetV3):
-            return pack(self.model, length=self.length, precision=precision, normalise=normalise)
-        if isinstance(self.model, RocketClassifier):
+        own = [self._packed_member(x, precision, normalise) for x in members_of(self.model)]
+        return own[0] if len(own) == 1 else pack_ensemble(own)
+
+    def _packed_member(
+        self, model: nn.Module, precision: str, normalise: str
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        if isinstance(model, MobileNetV3):
+            return pack(model, length=self.length, precision=precision, normalise=normalise)
+        if isinstance(model, RocketClassifier):
             assert precision == "fp32", precision
-            return pack_rocket(self.model, length=self.length, normalise=normalise)
+            return pack_rocket(model, length=self.length, normalise=normalise)
         return pack_graph(
-            self.model,
+            model,
             num_channels=self.normalisation.num_channels,
             length=self.length,
             precision=precision,
@@ -103,8 +111,9 @@ def trained_from(stored: Stored) -> Trained:
     run, target = stored.path.absolute().parent.name, config["model"]["_target_"]
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
-    if isinstance(model, Network):
-        model.engine = "plain"
+    for member in members_of(model):
+        if isinstance(member, Network):
+            member.engine = "plain"
     trained = Trained(
         model=model,
         length=stored.normalisation.seen_length(stored.length),
@@ -115,7 +124,7 @@ def trained_from(stored: Stored) -> Trained:
         config=config,
         most_compared=MOST_COMPARED,
     )
-    if isinstance(model, MobileNetV3 | RocketClassifier):
+    if isinstance(members_of(model)[0], MobileNetV3 | RocketClassifier):
         return trained
     try:
         return _compared_once(trained)
@@ -141,7 +150,8 @@ def _compared_once(trained: Trained) -> Trained:
         or not np.abs(found - expected).max() <= MOST_APART * np.abs(expected).max()
     ):
         raise NotCoveredError("its forward pass does more than its layers, one after another")
-    most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // operations(network))
+    of_a_window = sum(map(operations, network.get("members", [network])))
+    most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // of_a_window)
     return replace(trained, most_compared=min(MOST_COMPARED, most))
 
 

@@ -9,11 +9,13 @@ from torch import nn
 
 from raspitrain.hardware.board import machine_model
 from raspitrain.model.engine.choose import engine_in_use, kernels_in_use, left_to_torch
+from raspitrain.model.ensemble import members_of
 
 
 def arithmetic(model: nn.Module, device: torch.device) -> dict[str, Any]:
     """Machine, libraries and engine, each as a string; None where there is no such thing."""
-    engine = engine_in_use(model)
+    member = members_of(model)[0]
+    engine = engine_in_use(member)
     return {
         "machine": f"{machine_model()} ({platform.machine()})",
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -21,8 +23,8 @@ def arithmetic(model: nn.Module, device: torch.device) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "engine": engine,
-        "kernels": kernels_in_use(model),
-        "left_to_torch": left_to_torch(model) if engine == "native" else None,
+        "kernels": kernels_in_use(member),
+        "left_to_torch": left_to_torch(member) if engine == "native" else None,
     }
 
 

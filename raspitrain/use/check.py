@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from raspitrain.errors import printable
 from raspitrain.stop import exit_code_of
+from raspitrain.use.kinds import name_of
 from raspitrain.use.model import Model, load
 from raspitrain.use.signature import SUFFIX
 
@@ -46,7 +47,7 @@ def check(model: Model) -> dict:
         "proved": True,
         "signature": os.path.exists(model.path + SUFFIX),
         "signer": model.signer,
-        "network": network["kind"],
+        "network": name_of(network),
         "precision": network["precision"],
         "channels": model.channels,
         "units": given.get("units"),
