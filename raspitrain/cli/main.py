@@ -25,6 +25,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.cli.mistakes import known_keys, mistake
+from raspitrain.cli.ranks import is_one_of_several, join, words_for_hydra, words_of_rank
 from raspitrain.cli.resume import (
     AUTO,
     asks_to_resume,
@@ -96,6 +97,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
             print(f"raspitrain {version('raspitrain')}")
             return 0
         sys.argv[1:] = as_meant(sys.argv[1:])
+        if not shows_only(sys.argv[1:]):
+            sys.argv[1:] = words_of_rank(sys.argv[1:])
         if AUTO in sys.argv[1:]:
             words = resume_or_start(sys.argv[1:])
             if words is None:
@@ -104,6 +107,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         elif asks_to_resume(sys.argv[1:]):
             resume_as_asked(sys.argv[1:])
             return 0
+        if not shows_only(sys.argv[1:]):
+            sys.argv[1:] = words_for_hydra(sys.argv[1:])
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
         sys.argv[1:] = _options_first(parser, sys.argv[1:])
@@ -221,9 +226,14 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
     num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
     os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
 
+    if cfg.task == "throughput" and is_one_of_several(cfg.distributed):
+        raise InputError(
+            "task=throughput measures one board: start it once, without torchrun, srun or mpirun."
+        )
     with quick_imports():
+        group = join(cfg.distributed)
         from raspitrain.run.run import run
-    run(cfg, output_dir, overrides=overrides, profile=profile)
+    run(cfg, output_dir, overrides=overrides, profile=profile, group=group)
 
 
 def _check_is_no_sweep(cfg: DictConfig) -> None:
