@@ -43,7 +43,7 @@ from raspitrain.run.start import (
     open_start,
 )
 from raspitrain.run.verdict import is_underfitted
-from raspitrain.training.closed_form import check_fit_memory, has_closed_form
+from raspitrain.training.closed_form import ClosedForm, check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import (
@@ -279,9 +279,8 @@ def prepare(
     memory = estimate()
     if device.type == "cpu":
         batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
-        by_gradients = not has_closed_form(model, num_train)
         for number, member in enumerate(members_of(model)):
-            if by_gradients:
+            if not isinstance(member, ClosedForm):  # which has kernels of its own
                 engage(member, cfg.hardware.engine, num_channels)
             note = settle_engine(member, batch)
             if note is not None and number == 0:  # the others are alike
