@@ -5,11 +5,13 @@ real sshd: tests/test_sweep_boards_sshd.py.
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from conftest import TINY
+from conftest import TINY, wait_for
 from fake_ssh import FakeBoards
 from test_sweep_jobs import LAUNCHER, make_jobs, recorded
 
@@ -278,6 +280,37 @@ def test_the_doctor_asks_all_boards_at_once(boards, capsys):
     assert "pi@down does not answer" in said
     assert said.endswith("1 of 3 boards will do.\n")
     assert main(["--boards", "pi@a;b"]) == 2
+
+
+@pytest.mark.parametrize("end", ["silence", "closed", "stop"])
+def test_a_job_ends_where_its_coordinator_is_no_longer_heard(tmp_path, end):
+    """It lives on signs of life alone, and says which files have changed."""
+    script = (
+        "import time; from pathlib import Path; from raspitrain.sweep import lease; "
+        "lease.LOOK_SECONDS = 0.05; lease.keep(Path(), 1.5); print('not for the coordinator'); "
+        "Path('last.pt').touch(); time.sleep(60)"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert job.stdin is not None
+    assert wait_for((tmp_path / "last.pt").exists)
+    for _ in range(25):
+        job.stdin.write(b"\n")
+        job.stdin.flush()
+        time.sleep(0.1)
+    assert job.poll() is None
+    if end == "stop":
+        job.stdin.write(b"stop\n")
+        job.stdin.flush()
+    elif end == "closed":
+        job.stdin.close()
+    assert job.wait(20) == -signal.SIGTERM
+    assert job.stdout is not None
+    said = [json.loads(line) for line in job.stdout.read().splitlines()]
+    assert said[0] == {"changed": ["last.pt"]}
+    assert ({"lease": "over"} in said) is (end != "stop")
 
 
 @pytest.mark.parametrize("word", ["-oProxyCommand=x", "pi@", "a b", "", "pi@a:-c", "pi@-x", "a;b"])

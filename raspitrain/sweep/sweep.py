@@ -291,9 +291,8 @@ class SweepRun:
                         screen.ended(job, figures(read_summary(job.folder) or {}))
         self._keep_to_one_kind(screen)
         states = {place.state for place in self.places}
-        if self.running or "ready" in states or "asking" in states:
-            self.alone_since = None if "ready" in states or self.running else self.alone_since
         if self.running or "ready" in states:
+            self.alone_since = None
             return
         if self.alone_since is None:
             self.alone_since = time.monotonic()
