@@ -5,11 +5,13 @@ real sshd: tests/test_sweep_boards_sshd.py.
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from conftest import TINY
+from conftest import TINY, wait_for
 from fake_ssh import FakeBoards
 from test_sweep_jobs import LAUNCHER, make_jobs, recorded
 
@@ -220,6 +222,25 @@ def test_what_was_finished_on_a_board_that_went_away_is_not_run_again(boards, sw
     assert recorded(sweep.folder)[1][0]["status"] == "completed"
 
 
+def test_what_a_board_has_left_is_fetched_for_jobs_that_come_later_too(boards, sweep):
+    """As those of a search do, whose coordinator was killed."""
+    made = boards("pi@a")
+    where = [f"pi@a:{made.python('pi@a', f'echo x >> ~/runs; {DONE}')}"]
+    sweep(where, count=2)
+    record, _ = recorded(sweep.folder)
+    number = (sweep.folder / ".raspitrain-boards").read_text().strip()
+    there = made.home("pi@a") / ".cache/raspitrain/boards/jobs" / number / "x=1"
+    there.mkdir(parents=True)
+    (sweep.folder / "x=1" / "summary.json").rename(there / "summary.json")
+    record["jobs"][1]["status"] = "running"
+    (sweep.folder / "jobs.json").write_text(json.dumps(record))
+    jobs = make_jobs(sweep.folder, 3)
+    sweep(where, jobs=[jobs[0], jobs[2]])
+    assert (sweep.folder / "x=1" / "summary.json").exists()
+    assert (made.home("pi@a") / "runs").read_text() == "x\n" * 3
+    assert made.left("pi@a") == []
+
+
 def test_speeds_are_measured_on_one_kind_of_board(boards, sweep):
     made = boards("pi@a", "pi@b")
     where = [f"pi@a:{made.python('pi@a', DONE)}", lying(made, "pi@b", "kind")]
@@ -278,6 +299,37 @@ def test_the_doctor_asks_all_boards_at_once(boards, capsys):
     assert "pi@down does not answer" in said
     assert said.endswith("1 of 3 boards will do.\n")
     assert main(["--boards", "pi@a;b"]) == 2
+
+
+@pytest.mark.parametrize("end", ["silence", "closed", "stop"])
+def test_a_job_ends_where_its_coordinator_is_no_longer_heard(tmp_path, end):
+    """It lives on signs of life alone, and says which files have changed."""
+    script = (
+        "import time; from pathlib import Path; from raspitrain.sweep import lease; "
+        "lease.LOOK_SECONDS = 0.05; lease.keep(Path(), 1.5); print('not for the coordinator'); "
+        "Path('last.pt').touch(); time.sleep(60)"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert job.stdin is not None
+    assert wait_for((tmp_path / "last.pt").exists)
+    for _ in range(25):
+        job.stdin.write(b"\n")
+        job.stdin.flush()
+        time.sleep(0.1)
+    assert job.poll() is None
+    if end == "stop":
+        job.stdin.write(b"stop\n")
+        job.stdin.flush()
+    elif end == "closed":
+        job.stdin.close()
+    assert job.wait(20) == -signal.SIGTERM
+    assert job.stdout is not None
+    said = [json.loads(line) for line in job.stdout.read().splitlines()]
+    assert said[0] == {"changed": ["last.pt"]}
+    assert ({"lease": "over"} in said) is (end != "stop")
 
 
 @pytest.mark.parametrize("word", ["-oProxyCommand=x", "pi@", "a b", "", "pi@a:-c", "pi@-x", "a;b"])

@@ -142,10 +142,16 @@ def boards(tmp_path):
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "raspitrain", "--multirun", *JOBS, *words],
+        [sys.executable, "-m", "raspitrain", "--multirun", *_jobs(words), *words],
         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
+
+
+def _jobs(words: tuple[str, ...]) -> list[str]:
+    """JOBS without what is given another value."""
+    given = {word.partition("=")[0] for word in words}
+    return [word for word in JOBS if word.partition("=")[0] not in given]
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -227,6 +233,25 @@ def test_a_board_that_stays_away_costs_its_job_a_minute(tmp_path, boards, on_one
     assert "board_a does not answer" in said
     check_same(tmp_path, on_one_host)
     assert {row["host"] for row in rows(tmp_path, "over")} >= {"board_b"}
+
+
+def test_a_cable_that_is_out_for_a_while(tmp_path, boards, on_one_host):
+    """Nothing says that the connection has gone; the job there ends by itself, and is resumed."""
+    process = start(tmp_path, "sweep_name=over", *boards.words, "epochs=150")
+    assert wait_for(lambda: len(boards.jobs()) == 2)
+    time.sleep(5)
+    daemons = [p for p in boards.processes("board_a") if "sshd" in p.name()]
+    for one in daemons:
+        one.suspend()
+    cut = time.monotonic()
+    assert wait_for(lambda: len(boards.jobs()) < 2)
+    assert time.monotonic() - cut < 50
+    for one in daemons:
+        one.resume()
+    said = finish(process)
+    assert "board_a has gone in mid-job" in said
+    assert "board_a is back." in said
+    assert sorted(boards.ends()) == [f"seed={k}" for k in range(4)]
 
 
 def test_ctrl_c_leaves_nothing_running_and_the_command_goes_on(tmp_path, boards, on_one_host):

@@ -57,6 +57,11 @@ from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
 
 
+def _let_go_of_output() -> None:
+    """Whoever reads our output has had enough, as in `| head`; nor does the exit write to it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
     """Do what sys.argv says; return the exit code. `do` takes the place of a run, and writes
     nothing."""
@@ -81,6 +86,10 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
                 _remove_empty(_made_by_hydra)
         except InputError as error:
             exit_code = _say(error)
+        except BrokenPipeError:
+            if do is None:
+                raise
+            _let_go_of_output()  # here, as Hydra would call it an error
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -140,8 +149,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         say(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:
-        # Whoever reads our output has had enough, as in `| head`; nor does the exit write to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return 0
     except Exception as error:
         sentence = mistake(error, sys.argv[1:])
