@@ -200,11 +200,13 @@ class Training:
             self.optimizer.zero_grad(set_to_none=True)
             answers, losses = [], []
             for member in members:
-                seen = signals if self.augment is None else self.augment(signals, self.generator)
+                # One of the user's own may write into what it is given.
+                seen = signals if len(members) == 1 else signals.clone()
+                if self.augment is not None:
+                    seen = self.augment(seen, self.generator)
                 logits = member(seen.to(device))  # (N, K)
                 loss = self.loss(logits, labels)
-                # Reading a number from a GPU waits for it, so there only the epoch's sum is looked
-                # at.
+                # Reading a number from a GPU waits for it: there only the epoch's sum is looked at.
                 if device.type == "cpu" and not math.isfinite(loss.item()):
                     raise _non_finite(position.step + 1)
                 loss.backward()
