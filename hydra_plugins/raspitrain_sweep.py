@@ -311,7 +311,7 @@ def job_environment(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, str]
     """What to set before the job's torch is imported."""
     hardware = with_profile(cfg, given_keys(overrides))[0].hardware
     num_threads = resolve_num_threads(hardware.num_threads, os.environ)
-    if cfg.launcher.num_parallel > 1 and cfg.launcher.boards is None:
+    if cfg.launcher.num_parallel > 1:
         num_threads = min(num_threads, max(1, available_cores() // cfg.launcher.num_parallel))
     return thread_environment(num_threads, hardware.wait_policy, os.environ)
 

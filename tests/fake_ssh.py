@@ -59,7 +59,11 @@ class FakeBoards:
 
     def add(self, host: str) -> None:
         """A board whose code has been compiled: the machine's own is the same."""
-        cache = self.home(host) / ".cache" / "raspitrain"
+        self.fill_cache(self.home(host))
+
+    @staticmethod
+    def fill_cache(home: Path) -> None:
+        cache = home / ".cache" / "raspitrain"
         cache.mkdir(parents=True, mode=0o700)
         for kept in cache_folder().glob("*"):
             if kept.is_file():
@@ -69,7 +73,7 @@ class FakeBoards:
         # Matplotlib would look for fonts for seconds.
         for name in (".cache/matplotlib", ".config/matplotlib"):
             if (Path.home() / name).is_dir():
-                shutil.copytree(Path.home() / name, self.home(host) / name)
+                shutil.copytree(Path.home() / name, home / name)
 
     def home(self, host: str) -> Path:
         return self.folder / host

@@ -351,6 +351,22 @@ def test_what_is_no_row_stays_with_torch_and_a_sentence_names_it(kind, left):
     assert engine_in_use(model) == "native"
 
 
+def test_a_network_for_one_length_only_is_measured_on_that_length():
+    """Its dense layer takes every position of 300."""
+    flat = nn.Sequential(nn.Conv1d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten())
+    model = nn.Sequential(flat, nn.Linear(4 * 300, 3))
+    engage(model, "auto", 3)
+    assert "0.2 (Flatten)" in settle_engine(model, torch.randn(4, 3, 300))
+
+
+def test_names_of_the_users_own_are_not_overwritten():
+    model = Users()
+    model.engine = "diesel"
+    engage(model, "native", 3)
+    assert model.engine == "diesel"
+    assert type(model) is Users
+
+
 class ByChance(Users):
     def forward(self, x):
         if random.random() < 0.5:

@@ -5,11 +5,13 @@ real sshd: tests/test_sweep_boards_sshd.py.
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from conftest import TINY
+from conftest import TINY, wait_for
 from fake_ssh import FakeBoards
 from test_sweep_jobs import LAUNCHER, make_jobs, recorded
 
@@ -265,6 +267,52 @@ def test_data_that_change_in_between_are_told(tmp_path):
     assert Data().of(config) != first
 
 
+def test_the_doctor_asks_all_boards_at_once(boards, capsys):
+    from raspitrain.doctor.__main__ import main
+
+    made = boards("pi@a", "pi@b", "pi@down")
+    made.put("pi@down", "down")
+    where = f"pi@a:{sys.executable},{lying(made, 'pi@b', 'clock')},pi@down"
+    assert main(["--boards", where]) == 1
+    said = capsys.readouterr().out
+    assert "MB/s" in said
+    assert f"pi@b {SAYS['clock']}" in said
+    assert "pi@down does not answer" in said
+    assert said.endswith("1 of 3 boards will do.\n")
+    assert main(["--boards", "pi@a;b"]) == 2
+
+
+@pytest.mark.parametrize("end", ["silence", "closed", "stop"])
+def test_a_job_ends_where_its_coordinator_is_no_longer_heard(tmp_path, end):
+    """It lives on signs of life alone, and says which files have changed."""
+    script = (
+        "import time; from pathlib import Path; from raspitrain.sweep import lease; "
+        "lease.LOOK_SECONDS = 0.05; lease.keep(Path(), 1.5); print('not for the coordinator'); "
+        "Path('last.pt').touch(); time.sleep(60)"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert job.stdin is not None
+    assert wait_for((tmp_path / "last.pt").exists)
+    for _ in range(25):
+        job.stdin.write(b"\n")
+        job.stdin.flush()
+        time.sleep(0.1)
+    assert job.poll() is None
+    if end == "stop":
+        job.stdin.write(b"stop\n")
+        job.stdin.flush()
+    elif end == "closed":
+        job.stdin.close()
+    assert job.wait(20) == -signal.SIGTERM
+    assert job.stdout is not None
+    said = [json.loads(line) for line in job.stdout.read().splitlines()]
+    assert said[0] == {"changed": ["last.pt"]}
+    assert ({"lease": "over"} in said) is (end != "stop")
+
+
 @pytest.mark.parametrize("word", ["-oProxyCommand=x", "pi@", "a b", "", "pi@a:-c", "pi@-x", "a;b"])
 def test_a_word_that_is_no_host_is_refused(word):
     with pytest.raises(InputError, match="must be here, a host as for ssh"):
@@ -333,6 +381,12 @@ def test_a_board_writes_nowhere_but_into_the_jobs_folder(tmp_path, boards):
     fetch(Host("pi@a", None, "x"), "jobs", tmp_path / "job")
     assert [path.name for path in (tmp_path / "job").iterdir()] == ["fine"]
     assert not (tmp_path / "out").exists()
+
+
+def test_boards_are_for_sweeps(command):
+    done = command("launcher.boards=[pi@a]")
+    assert done.returncode == 2
+    assert "launcher.boards=['pi@a'] is for sweeps: add --multirun" in done.stderr
 
 
 def test_boards_count_on_the_command_line_alone(tmp_path, command):

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.targets import check_names, resolve_target
-from raspitrain.config.watch import watched
+from raspitrain.config.watch import unwatched, watched
 from raspitrain.errors import InputError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.paths import config_folder
 
 if TYPE_CHECKING:
     from raspitrain.data.cases import Cases
+    from raspitrain.data.frontend import Frontend
 
 # Keys of a group that its target does not take: they say what becomes of what it gives.
 FOR_OTHERS = {"dataset": ("normalise",)}
@@ -64,9 +65,9 @@ def _around(target: str) -> AbstractContextManager[None]:
     """What reading text compiles and keeps happens outside of the watch."""
     if target not in READ_TEXT:
         return nullcontext()
-    from raspitrain.data.kept import kept_after
+    from raspitrain.data.kept import keeping
 
-    return kept_after()
+    return keeping(unwatched)
 
 
 def _make(key: str, value: Any, allowed_targets: Collection[str], supplied: dict[str, Any]) -> Any:
@@ -148,6 +149,21 @@ def expect(key: str, made: Any, kind: type) -> Any:
             f"{type(made).__name__}; see conf/{key}/ for examples, _partial_ included."
         )
     return made
+
+
+def frontend_of(cfg: DictConfig, cases: "Cases") -> "Frontend | None":
+    """The front end that a configuration names, for these cases.
+
+    Raises
+    ------
+    InputError
+        It does not go with them.
+    """
+    from raspitrain.data.frontend import Frontend  # and numpy
+
+    facts = {"length": cases.signals.shape[2], "rate": cases.rate}
+    made = build("frontend", cfg.frontend, list(cfg.allowed_targets), **facts)
+    return None if made is None else expect("frontend", made, Frontend)
 
 
 def build_cases(

@@ -62,9 +62,10 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         "init": None,
         "freeze": "none",
         "ensemble": 1,
+        "frontend": {"_target_": "raspitrain.data.frontend.none"},
+        "distributed": {"sync": "none", "timeout_seconds": 25, "public_address": False},
         **config,
     }
-    config = {"frontend": {"_target_": "raspitrain.data.frontend.none"}, **config}
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}

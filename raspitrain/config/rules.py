@@ -60,6 +60,9 @@ RULES: dict[str, Rule] = {
     "launcher.repeat_first": either(SWITCH, AUTO),
     "launcher.boards": either(list_of(text()), NULL),
     "launcher.ssh_config": either(text(), NULL),
+    "distributed.sync": either(one_of("auto", "every_step", "none"), whole(2, most=10_000)),
+    "distributed.timeout_seconds": number(least=1, most=86_400),
+    "distributed.public_address": SWITCH,
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": FRACTION,
@@ -228,7 +231,30 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
 
 COMPONENTS = ("dataset", "frontend", "model", "optimizer", "schedule", "loss", "augment")
 OPTIONAL = ("tracker",)  # a component, too, where there is one
-SECTIONS = ("split", "hardware", "throughput", "launcher")
+SECTIONS = ("split", "hardware", "throughput", "launcher", "distributed")
+
+
+# What may be given anew for a run that is resumed, as no weight depends on it; with threads the
+# bits do, and it is said.
+HARMLESS = {
+    "epochs",
+    "patience",
+    "in_memory",
+    "checkpoint_minutes",
+    "checkpoint_epochs",
+    "checkpoint_share",
+    "dataset.path",  # the data themselves are compared
+    "distributed.timeout_seconds",
+    "distributed.public_address",
+    "allowed_targets",
+}
+HARMLESS_SECTIONS = ("hardware", "tracker")
+BITS = {"hardware.device", "hardware.engine", "hardware.flush_denormals"}  # of these sections
+
+
+def is_harmless(key: str) -> bool:
+    """Whether the weights of a run do not depend on this key, in dots."""
+    return key in HARMLESS or (key.split(".")[0] in HARMLESS_SECTIONS and key not in BITS)
 
 
 def check(config: Mapping[str, Any]) -> None:

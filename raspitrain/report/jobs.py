@@ -16,6 +16,7 @@ FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
 
 OPEN = ("pending", "running")
+UNNAMED = "the machine of a start without boards"  # of a job that does not say its kind
 DAMAGED = "damaged"  # finished, says jobs.json, but what it left cannot be read
 
 
@@ -44,7 +45,7 @@ class JobReport:
     repeat_of: int | None = None
     figures: Scalars = field(default_factory=dict)
     host: str | None = None
-    kind: str | None = None
+    kind: str = UNNAMED
 
     @property
     def finished(self) -> bool:
@@ -77,7 +78,9 @@ class SweepReport:
     @property
     def kinds(self) -> list[str]:
         """The kinds of boards that finished jobs ran on: speeds are compared within one."""
-        return sorted({job.kind or "" for job in self.jobs if job.finished and job.kind})
+        if not self.has_hosts:
+            return []
+        return sorted({job.kind for job in self.jobs if job.finished})
 
     @property
     def figure_names(self) -> list[str]:
@@ -167,7 +170,7 @@ def _job(folder: Path, entry: Any, position: int) -> JobReport:
         repeat_of=whole(entry.get("repeat_of")),
         figures=figures,
         host=text(entry["host"], 100) if isinstance(entry.get("host"), str) else None,
-        kind=text(entry["kind"], 200) if isinstance(entry.get("kind"), str) else None,
+        kind=text(entry["kind"], 200) if isinstance(entry.get("kind"), str) else UNNAMED,
     )
 
 

@@ -257,7 +257,7 @@ def _job(job: JobReport) -> dict[str, Any]:
         "seconds": job.seconds,
         "repeat_of": job.repeat_of,
         "host": job.host,
-        "kind": job.kind,
+        "kind": job.kind if job.host is not None else None,
         "figures": job.figures,
     }
 

@@ -306,7 +306,8 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     table.append(("folder", os.fspath(folder)))
     if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
         words = summary.get("resume_words") or ()
-        table.append(("to resume", how_to_resume(folder, words)))
+        command = summary.get("resume_command") or how_to_resume(folder, words)
+        table.append(("to resume", command))
     return [f"{name:<15}{value}" for name, value in table]
 
 

@@ -267,14 +267,23 @@ def _summary(job: RunState, monitor: Monitor) -> dict[str, Any]:
         summary["members"] = _members(job)
     if job.tuned is not None:
         summary |= job.tuned.record()
-    summary |= monitor.summary(
-        epochs=prepared.training.position.epochs_done,
-        num_cases=prepared.training.position.cases_seen,
+    epochs_done, cases_seen = (
+        prepared.training.position.epochs_done,
+        prepared.training.position.cases_seen,
     )
+    if job.ranks is not None:
+        summary["ranks"] = job.ranks
+        # Temperatures and joules are of this board alone: they say nothing of an epoch.
+        epochs_done, cases_seen = 0, round(cases_seen * job.ranks["shares"][0])
+    summary |= monitor.summary(epochs=epochs_done, num_cases=cases_seen)
     if summary["thermal"]["dropped_threads"]:
         summary["bit_reproducible"] = False
     if words := allowing_words(cfg):
         summary["resume_words"] = words
+    if prepared.group is not None:
+        summary["resume_command"] = prepared.group.launch.again(
+            [f"resume={job.folder}", *allowing_words(cfg)]
+        )
     if job.resumed:
         summary["resumed"] = job.resumed
         if any(part["not_exact"] for part in job.resumed):

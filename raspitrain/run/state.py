@@ -37,6 +37,7 @@ class RunState:
     before : what `tune` needs of an earlier part of this run
     seconds_before, peak_before : of earlier parts
     environment : what environment.json says of the machine, found out once
+    ranks : how several ranks share the work; None where there is one process alone
     resumed : when and where the run was resumed
     notes : sentences for the log, as soon as there is one
     unwritten : results that could not be written, by name, and why, the latest reason of each
@@ -58,6 +59,7 @@ class RunState:
     reason: str | None = None
     before: dict[str, Any] | None = None
     tuned: Tuned | None = None
+    ranks: dict[str, Any] | None = None
     seconds_before: float = 0.0
     peak_before: float = 0.0
     environment: dict[str, Any] = field(default_factory=dict)
@@ -192,6 +194,7 @@ def _last_state(job: RunState) -> dict[str, Any]:
             "schedule_epochs": prepared.schedule_epochs,
             "batch_size": prepared.training.batch_size,
             "eval_every": prepared.eval_every,
+            "ranks": job.ranks,
             "tuned": job.before if job.tuned is None else job.tuned.state(),
             "table": job.table.state(),
             "best": None if best is None else _evaluation_state(best),

@@ -6,7 +6,6 @@ sweep. Answers are one line of JSON.
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -23,7 +22,7 @@ from typing import Any
 import raspitrain
 from raspitrain.cache import cache_folder
 from raspitrain.hardware.board import available_cores, machine_model, memory_mb
-from raspitrain.paths import config_folder
+from raspitrain.paths import source_digest
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import LAST, PREVIOUS, SUMMARY
 from raspitrain.sweep.data import digest, stamp
@@ -73,16 +72,6 @@ def facts(python: str = sys.executable) -> dict[str, Any]:
         "home": str(home()),
         "rsync": shutil.which("rsync") is not None,
     }
-
-
-def source_digest() -> str:
-    """Of the code that decides what a run does: two machines with the same one do the same."""
-    whole = hashlib.sha256()
-    package, profiles = Path(raspitrain.__file__).parent, config_folder() / "hardware"
-    files = [f for f in package.rglob("*") if f.suffix in (".py", ".c", ".h")]
-    for file in [*sorted(files), *sorted(profiles.glob("*.yaml"))]:
-        whole.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return whole.hexdigest()[:16]
 
 
 def has_data(key: str) -> bool:

@@ -175,7 +175,7 @@ class There:
         if found is None:
             return "away" if may_pass else "out", [sentence]
         self.facts, self.kind = found, found["kind"]
-        if wrong := self._unfit(found):
+        if wrong := self.unfit(found):
             return "out", [wrong]
         names = [] if self._first else list(owed)  # the first time none of our own runs there
         answer = self.host.ask(
@@ -197,15 +197,19 @@ class There:
         gone = [f"{jobs}/{name}" for name in names] or [jobs]
         self.host.ask(f"rm -rf {shlex.join(gone)}", seconds=60)
         self._first = False
-        notes = []
-        if found["torch"] != self.own["torch"] and not self.reason:
-            notes.append(
-                f"{self.name} has torch {found['torch']}, and here is {self.own['torch']}: its "
-                "figures may differ in the last digits."
-            )
-        return "ready", notes
+        note = None if self.reason else self.torch_note(found)
+        return "ready", [] if note is None else [note]
 
-    def _unfit(self, found: Mapping[str, Any]) -> str | None:
+    def torch_note(self, found: Mapping[str, Any]) -> str | None:
+        """What is to be said where its torch is another."""
+        if found["torch"] == self.own["torch"]:
+            return None
+        return (
+            f"{self.name} has torch {found['torch']}, and here is {self.own['torch']}: its figures "
+            "may differ in the last digits."
+        )
+
+    def unfit(self, found: Mapping[str, Any]) -> str | None:
         """Why it will not do, with the remedy."""
         if (found["version"], found["source"]) != (self.own["version"], self.own["source"]):
             return (
@@ -277,19 +281,8 @@ def split_name(word: str) -> tuple[str, str | None]:
     return found["host"], found["python"]
 
 
-def make_places(
-    boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
-    control: str, folder: Path,
-) -> list[Place]:  # fmt: skip
-    """The places of a sweep, in the order given; boards are being asked when this returns.
-
-    Raises
-    ------
-    InputError
-        A word is no place, or stands there twice; more jobs at a time than cores here.
-    """
-    if boards is None:
-        return [Here(num_parallel)]
+def check_boards(boards: Sequence[str], ssh_config: str | None) -> list[tuple[str, str | None]]:
+    """Hosts and their Pythons, or InputError: a word is no place, or stands there twice."""
     names = [split_name(word) for word in boards]
     hosts = [host for host, _ in names]
     for host in hosts:
@@ -301,6 +294,23 @@ def make_places(
         raise InputError("launcher.boards names no place: give one, or null for this machine.")
     if ssh_config is not None and not Path(ssh_config).expanduser().is_file():
         raise InputError(f"launcher.ssh_config={ssh_config}: there is no such file.")
+    return names
+
+
+def make_places(
+    boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
+    control: str, folder: Path,
+) -> list[Place]:  # fmt: skip
+    """The places of a sweep, in the order given; boards are being asked when this returns.
+
+    Raises
+    ------
+    InputError
+        As `check_boards`; or more jobs at a time than cores here.
+    """
+    if boards is None:
+        return [Here(num_parallel)]
+    names = check_boards(boards, ssh_config)
     config = None if ssh_config is None else str(Path(ssh_config).expanduser().absolute())
     own = facts()
     owner = f"process {os.getpid()} on {platform.node()}, {folder}"

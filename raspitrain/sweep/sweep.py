@@ -28,7 +28,15 @@ from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
-from raspitrain.sweep.places import SURELY_OVER_SECONDS, Data, Here, Place, There, make_places
+from raspitrain.sweep.places import (
+    SURELY_OVER_SECONDS,
+    Data,
+    Here,
+    Place,
+    There,
+    check_boards,
+    make_places,
+)
 from raspitrain.sweep.process import (
     JobProcess,
     Limits,
@@ -138,8 +146,11 @@ class SweepRun:
         UnwrittenError
             The card is full or broken; the jobs that ran have been ended.
         """
-        if self.launcher.get("boards") is None:
-            share_cores(self.launcher["num_parallel"])  # a mistake is said before all else
+        boards = self.launcher.get("boards")  # a mistake is said before all else
+        if boards is None:
+            share_cores(self.launcher["num_parallel"])
+        else:
+            check_boards(boards, self.launcher.get("ssh_config"))
         self.claim()
         self._open_places()
         for job in jobs:
@@ -280,9 +291,8 @@ class SweepRun:
                         screen.ended(job, figures(read_summary(job.folder) or {}))
         self._keep_to_one_kind(screen)
         states = {place.state for place in self.places}
-        if self.running or "ready" in states or "asking" in states:
-            self.alone_since = None if "ready" in states or self.running else self.alone_since
         if self.running or "ready" in states:
+            self.alone_since = None
             return
         if self.alone_since is None:
             self.alone_since = time.monotonic()
@@ -297,7 +307,7 @@ class SweepRun:
     def _keep_to_one_kind(self, screen: SweepScreen) -> None:
         """A sweep of speeds runs on boards of one kind: that of its earlier jobs, or else of the
         first board that will do."""
-        if self.sweep.task != "throughput" or len(self.places) == 1:
+        if self.sweep.task != "throughput" or self.launcher.get("boards") is None:
             return
         kinds = [job.kind for job in self.sweep.jobs if job.kind is not None and job.started]
         if not kinds:
@@ -434,6 +444,8 @@ class SweepRun:
                     job.status = "pending"
                     waiting.insert(0, job)
                     continue
+                if job.finished and isinstance(place := self.slots[slot][0], There):
+                    place.faults = 0
                 self.sweep.write()
                 screen.ended(job, figures(read_summary(job.folder) or {}))
                 if not job.finished and self.launcher["fail_fast"] and not self.stopped_by:

@@ -135,10 +135,15 @@ class Training:
         return has_closed_form(self.model, len(self.parts["train"]))
 
     @property
+    def step_cases(self) -> int:
+        """The most cases of a step."""
+        return self.batch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         if self.in_one_step:
             return 1
-        return math.ceil(len(self.parts["train"]) / self.batch_size)
+        return math.ceil(len(self.parts["train"]) / self.step_cases)
 
     def evaluations(
         self,
@@ -188,35 +193,19 @@ class Training:
         while it was learning. Of an ensemble each member has an augmentation and a loss of its own,
         and the accuracy is that of all together.
         """
-        position, train, device = self.position, self.parts["train"], self.device
+        position, train = self.position, self.parts["train"]
         self.model.train()
         for module in self.frozen:
             module.eval()
-        batches, members = self._batches(), members_of(self.model)
+        batches = self._batches()
         began = time.perf_counter()
         for indices in batches[position.step_in_epoch :]:
             signals, labels = train.gather(indices)  # (N, C, L), (N,)
-            labels = labels.to(device)
-            self.optimizer.zero_grad(set_to_none=True)
-            answers, losses = [], []
-            for member in members:
-                # One of the user's own may write into what it is given.
-                seen = signals if len(members) == 1 else signals.clone()
-                if self.augment is not None:
-                    seen = self.augment(seen, self.generator)
-                logits = member(seen.to(device))  # (N, K)
-                loss = self.loss(logits, labels)
-                # Reading a number from a GPU waits for it: there only the epoch's sum is looked at.
-                if device.type == "cpu" and not math.isfinite(loss.item()):
-                    raise _non_finite(position.step + 1)
-                loss.backward()
-                answers.append(logits.detach())
-                losses.append(loss.detach())
+            loss, num_correct = self._take_gradients(signals, labels, self.generator)
             self.optimizer.step()
             self.schedule.step()
-            loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
             position.total_loss += loss * len(indices)
-            position.num_correct += (together(answers).argmax(1) == labels).sum()
+            position.num_correct += num_correct
             position.step += 1
             position.step_in_epoch += 1
             position.cases_seen += len(indices)
@@ -228,9 +217,37 @@ class Training:
         mean_loss = position.total_loss.item() / len(train)
         position.seconds += time.perf_counter() - began  # in which a GPU has finished its work
         if not math.isfinite(mean_loss):
-            raise _non_finite(position.step)
+            raise non_finite(position.step)
         accuracy = position.num_correct.item() / len(train)
         return {"train_loss": mean_loss, "train_accuracy": accuracy}
+
+    def _take_gradients(
+        self, signals: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of a batch in place of the last one's; its loss, and how many of its cases are
+        answered rightly."""
+        labels = labels.to(self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        answers, losses = [], []
+        members = members_of(self.model)
+        for member in members:
+            # An augmentation of the user's own may write into what it is given.
+            seen = signals if len(members) == 1 else signals.clone()
+            if self.augment is not None:
+                seen = self.augment(seen, generator)
+            logits = member(seen.to(self.device))  # (N, K)
+            loss = self.loss(logits, labels)
+            self._check(loss)
+            loss.backward()
+            answers.append(logits.detach())
+            losses.append(loss.detach())
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        return loss, (together(answers).argmax(1) == labels).sum()
+
+    def _check(self, loss: Tensor) -> None:
+        # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
+        if self.device.type == "cpu" and not math.isfinite(loss.item()):
+            raise non_finite(self.position.step + 1)
 
     def _fit(
         self,
@@ -274,9 +291,9 @@ class Training:
         now = generator.get_state()
         if position.order is None:
             position.begin_epoch(float(self.schedule.get_last_lr()[0]), now, self.device)
-            return batch_indices(num_cases, self.batch_size, generator=generator)
+            return batch_indices(num_cases, self.step_cases, generator=generator)
         generator.set_state(position.order)
-        batches = batch_indices(num_cases, self.batch_size, generator=generator)
+        batches = batch_indices(num_cases, self.step_cases, generator=generator)
         generator.set_state(now)
         return batches
 
@@ -296,22 +313,25 @@ class Training:
         for name in confusions:
             if name not in self.parts:
                 continue
-            part_loss, confusion = evaluate(
-                # No activations are kept for a backward pass, so a larger batch fits.
-                self.model,
-                self.parts[name],
-                self.loss,
-                batch_size=4 * self.batch_size,
-                device=self.device,
-                on_batch=on_batch,
-            )
+            part_loss, confusion = self._evaluate(self.parts[name], on_batch)
             if not math.isfinite(part_loss):
-                raise _non_finite(position.step, f" on the {name} part")
+                raise non_finite(position.step, f" on the {name} part")
             report = classification_report(confusion, self.class_names)
             row[f"{name}_loss"] = part_loss
             row |= {f"{name}_{key}": report[key] for key in OVERALL}  # type: ignore[literal-required]
             confusions[name] = confusion
         return Evaluation(row, confusions["validation"], confusions["test"])
+
+    def _evaluate(self, part: Part, on_batch: Callable[[], None] | None) -> tuple[float, Confusion]:
+        return evaluate(
+            self.model,
+            part,
+            self.loss,
+            # No activations are kept for a backward pass, so a larger batch fits.
+            batch_size=4 * self.batch_size,
+            device=self.device,
+            on_batch=on_batch,
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything that the next steps depend on, in dicts, lists, tensors and numbers.
@@ -409,7 +429,8 @@ def evaluate(
     return total_loss / len(part), confusion
 
 
-def _non_finite(step: int, part: str = "") -> NonFiniteLossError:
+def non_finite(step: int, part: str = "") -> NonFiniteLossError:
+    """What ends a run whose loss is no number any more."""
     return NonFiniteLossError(
         f"The loss{part} is not a finite number any more at step {step}: try a lower optimizer.lr, "
         "schedule=onecycle (it starts low), or look for outliers in the data."

@@ -46,9 +46,11 @@ def settle_engine(model: nn.Module, signals: Tensor) -> str | None:
     str or None
         Of a traced network a sentence for the user, if torch computes a part of it or all.
     """
-    signals = signals[:CASES, :, :POSITIONS].detach()
     if not isinstance(model, Network):
         return None
+    signals = signals[:CASES].detach()
+    if not isinstance(model, Engaged):  # which may take signals of one length only
+        signals = signals[:, :, :POSITIONS]
     note = None
     if isinstance(model, Engaged) and model.engine != "plain":
         note = _hold_against_modules(model, signals)

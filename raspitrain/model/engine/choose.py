@@ -45,14 +45,16 @@ def engage(network: nn.Module, engine: str, num_channels: int) -> None:
     """Let an engine do the arithmetic of a network that says nothing of its rows: it is traced.
 
     The network stays what it is, its weights, names and class included; only its class gets a child
-    that asks the engine first (as torch's own parametrizations do it).
+    that asks the engine first (as torch's own parametrizations do it). One that has attributes of
+    these names already is left alone.
 
     Parameters
     ----------
     engine : one of ENGINES; torch is plain here
     num_channels : of the signals
     """
-    if isinstance(network, Network):
+    taken = any(hasattr(network, name) for name in ("engine", "rows", "num_channels_engaged"))
+    if taken or isinstance(network, torch.jit.ScriptModule):
         return
     kind = type(network)
     names = {
