@@ -55,19 +55,29 @@ class Trained:
     def packed(
         self, precision: str, normalise: str = "channel"
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Network and tensors as the engine reads them: see `raspitrain.export.pack.pack`."""
-        if isinstance(self.model, MobileNetV3):
-            return pack(self.model, length=self.length, precision=precision, normalise=normalise)
-        if isinstance(self.model, RocketClassifier):
-            assert precision == "fp32", precision
-            return pack_rocket(self.model, length=self.length, normalise=normalise)
-        return pack_graph(
+        """Network and tensors as the engine reads them: see `packed`."""
+        return packed(
             self.model,
             num_channels=self.normalisation.num_channels,
             length=self.length,
             precision=precision,
             normalise=normalise,
         )
+
+
+def packed(
+    model: nn.Module, *, num_channels: int, length: int, precision: str, normalise: str = "channel"
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """A network as the engine reads it: see `raspitrain.export.pack.pack`; `num_channels` are those
+    that the network sees."""
+    if isinstance(model, MobileNetV3):
+        return pack(model, length=length, precision=precision, normalise=normalise)
+    if isinstance(model, RocketClassifier):
+        assert precision == "fp32", precision
+        return pack_rocket(model, length=length, normalise=normalise)
+    return pack_graph(
+        model, num_channels=num_channels, length=length, precision=precision, normalise=normalise
+    )
 
 
 class Stored(Protocol):
