@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-long test-browser test-pi lint wheels bench bench-a76 clean
+.PHONY: help train sweep test test-long test-browser test-boards test-pi lint wheels bench bench-a76 clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test-long: .venv/installed-dev ## the tests that take minutes (needs Debian's gc
 test-browser: .venv/installed-dev ## report.html in a real browser (needs Debian's chromium)
 	@$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+test-boards: .venv/installed-dev ## several boards, by a real sshd or in network namespaces (as root; needs Debian's openssh-server, rsync, iproute2)
+	$(BIN)/python -m pytest -m boards $(ARGS)
 
 test-pi: ## the tests and short runs on an emulated Pi 5 (as root on an x86-64 Debian; under an hour; SUITE=trixie)
 	bash tests/pi/run.sh $(ARGS)

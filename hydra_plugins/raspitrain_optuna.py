@@ -63,7 +63,8 @@ class OptunaSweeper(LaunchingSweeper):
         search = Search(launcher.folder, space, fixed, settings)
         launcher.on_poll = search.poll
         returns: list[JobReturn] = []
-        for trials in search.batches(cfg.launcher.num_parallel):
+        places = 1 if cfg.launcher.boards is None else len(cfg.launcher.boards)
+        for trials in search.batches(places * cfg.launcher.num_parallel):
             words = [[*search.words(trial), *fixed] for trial in trials]
             done = launcher.launch(words, initial_job_idx=trials[0].number)
             for trial, result in zip(trials, done, strict=True):

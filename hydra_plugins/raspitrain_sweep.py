@@ -30,13 +30,12 @@ from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, 
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
-from raspitrain.sweep.process import read_summary
+from raspitrain.sweep.process import check_threads, read_summary
 from raspitrain.sweep.record import SweepJob, SweepRecord
 from raspitrain.sweep.sweep import (
     OnPoll,
     SweepEnd,
     SweepRun,
-    check_threads,
     resume_command,
 )
 
@@ -257,6 +256,8 @@ class ProcessLauncher(Launcher):
             del cfg["hydra"]
         check_composition(cfg, overrides)
         num_parallel = cfg.launcher.num_parallel
+        if cfg.launcher.boards is not None:
+            return cfg  # each board has cores of its own
         if "hardware.num_threads" in given_keys(overrides):
             num_threads = cfg.hardware.num_threads
             check_threads(num_threads, num_parallel, given_by="hardware.num_threads")

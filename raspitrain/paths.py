@@ -1,9 +1,22 @@
-"""Where the parts of raspitrain lie that are no code."""
+"""Where raspitrain's parts lie, and which they are."""
 
+import hashlib
 from pathlib import Path
+
+import raspitrain
 
 
 def config_folder() -> Path:
     """conf/ of a clone, or its copy inside an installed package."""
     installed = Path(__file__).parent / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+def source_digest() -> str:
+    """Of the code that decides what a run does: two machines with the same one do the same."""
+    whole = hashlib.sha256()
+    package, profiles = Path(raspitrain.__file__).parent, config_folder() / "hardware"
+    files = [f for f in package.rglob("*") if f.suffix in (".py", ".c", ".h")]
+    for file in [*sorted(files), *sorted(profiles.glob("*.yaml"))]:
+        whole.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()[:16]

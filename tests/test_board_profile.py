@@ -128,7 +128,7 @@ def test_a_lower_limit_keeps_the_profiles_distance(compose, tmp_path):
 def test_every_profile_settles_all_that_auto_leaves_open(compose, name):
     open_keys = {k for k, v in profile_values("auto").items() if v == "auto"}
     said = profile_values(name)
-    assert open_keys == set(said)
+    assert open_keys - {"engine"} == set(said)  # that is measured on every machine
     assert said["profile"] == name
     assert "auto" not in [v for k, v in said.items() if k != "num_threads"]
     assert compose(f"hardware={name}").hardware.profile == name

@@ -260,3 +260,16 @@ def test_the_first_run_on_a_new_machine(command, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "summary.json").exists()
     assert any((tmp_path / "cache").rglob("kernels-*.so"))
+
+
+def test_a_reader_that_has_had_enough_is_no_mistake(tmp_path):
+    words = ["data", "dataset.num_cases=40", "dataset.length=32"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "raspitrain", *words],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert (process.returncode, told) == (0, "")

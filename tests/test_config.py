@@ -21,7 +21,15 @@ CHOICES = sorted(
     if path.parent.name != "hydra"
 )
 # Given by the caller, not by the YAML.
-SUPPLIED = {"num_channels", "num_classes", "length", "train_labels", "optimizer", "total_steps"}
+SUPPLIED = {
+    "rate",
+    "num_channels",
+    "num_classes",
+    "length",
+    "train_labels",
+    "optimizer",
+    "total_steps",
+}
 SUPPLIED |= {"signals", "generator", "params"}
 # Required of the user; any value will do to see that the rest is right.
 GIVEN = {"dataset.path": "x", "dataset.name": "BasicMotions", "dataset.length": 8}

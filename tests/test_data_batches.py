@@ -77,10 +77,10 @@ def test_data_goes_into_memory_where_it_fits_unless_the_user_decides():
     )
     taken = 4 * 10 * 100  # as float32
     for free, fits in ((10 * taken, True), (taken, False)):
-        assert choose_in_memory(cases, "auto", num_channels=1, free=free) is fits
-        assert choose_in_memory(cases, True, num_channels=1, free=free) is True
-        assert choose_in_memory(cases, False, num_channels=1, free=free) is False
+        assert choose_in_memory(cases, "auto", shape=(1, 100), free=free) is fits
+        assert choose_in_memory(cases, True, shape=(1, 100), free=free) is True
+        assert choose_in_memory(cases, False, shape=(1, 100), free=free) is False
     with pytest.raises(InputError, match="leave in_memory=auto"):
-        choose_in_memory(cases, True, num_channels=1, free=taken - 1)
+        choose_in_memory(cases, True, shape=(1, 100), free=taken - 1)
     with pytest.raises(InputError, match="auto, true, false"):
-        choose_in_memory(cases, "yes", num_channels=1, free=taken)
+        choose_in_memory(cases, "yes", shape=(1, 100), free=taken)

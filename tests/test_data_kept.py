@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import defaults
+from omegaconf import OmegaConf
 
+from raspitrain.config.build import build_cases
 from raspitrain.data import kept, recordings
 from raspitrain.data.cases import Cases
+from raspitrain.paths import config_folder
 
 ROWS = 200
 SHORT = {"length": 50, "stride": 50}
@@ -74,6 +77,15 @@ def test_channels_beside_one_another_are_mapped_and_not_copied(own_cache, tmp_pa
     load(tmp_path)
     signals = load(tmp_path, columns=["ax", "ay"]).signals
     assert not any(s.flags.owndata for s in signals._samples)
+
+
+def test_a_configurations_data_set_is_mapped_the_first_time_too(own_cache, tmp_path):
+    """While it is made nothing may be written, but for this: else all of it would be in memory."""
+    node = OmegaConf.load(config_folder() / "dataset" / "recordings.yaml")
+    node.update(SHORT | {"path": str(tmp_path / "data"), "columns": ["ax", "ay"]})
+    cases = build_cases(node)
+    assert len(list(own_cache.glob("*.rec"))) == 6
+    assert not any(s.flags.owndata for s in cases.signals._samples)
 
 
 def test_a_file_that_changed_is_read_again(own_cache, tmp_path):

@@ -12,7 +12,7 @@ FLOORS = (
     ("results",),
     ("cache",),
     ("compiled",),
-    ("hardware",),
+    ("hardware", "distributed"),
     ("model.engine", "data"),
     ("model",),
     ("training",),

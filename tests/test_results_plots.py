@@ -69,6 +69,9 @@ def test_the_validation_part_is_drawn_where_there_is_one(tmp_path, drawn):
     parts = {"train_accuracy": 0.9, "validation_accuracy": 0.8, "test_accuracy": 0.7}
     plot_accuracy(rows(3, **parts), tmp_path / "accuracy.png")
     assert legend(drawn[0]) == ["train  90.0 %", "validation  80.0 %", "test  70.0 %"]
+    box = drawn[0].axes[0].get_legend().get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= drawn[0].bbox.x1
 
 
 def test_chance_and_the_reported_epoch_are_marked(tmp_path, drawn):
@@ -77,10 +80,9 @@ def test_chance_and_the_reported_epoch_are_marked(tmp_path, drawn):
     plot_loss(table, tmp_path / "l.png", reported=30)
     accuracy, loss = (figure.axes[0] for figure in drawn)
     assert accuracy.get_ylim()[0] <= 12.5
-    assert [text.get_text() for text in accuracy.texts] == [
-        "reported", "the most frequent class alone  12.5 %",
-    ]  # fmt: skip
-    assert [text.get_text() for text in loss.texts] == ["reported"]
+    assert [text.get_text() for text in accuracy.texts] == ["the most frequent class alone  12.5 %"]
+    for axes in (accuracy, loss):
+        assert axes.get_xlabel() == "Epoch, dashed: 30, which is reported"
     assert legend(drawn[0]) == ["train  100.0 %", "test  90.0 %"]
 
 

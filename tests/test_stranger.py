@@ -507,7 +507,7 @@ def test_nothing_that_may_be_named_can_be_made_to_do_harm(tmp_path):
 
 
 def test_constructors_are_those_of_conf():
-    groups = ("dataset", "model", "optimizer", "schedule", "loss", "augment", "tracker")
+    groups = ("dataset", "frontend", "model", "optimizer", "schedule", "loss", "augment", "tracker")
     named = {
         line.split()[1]
         for group in groups

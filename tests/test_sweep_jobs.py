@@ -17,8 +17,9 @@ import pytest
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.results import atomic
 from raspitrain.sweep import process
+from raspitrain.sweep.process import check_threads, share_cores
 from raspitrain.sweep.record import SweepJob, SweepRecord
-from raspitrain.sweep.sweep import SweepRun, check_threads, share_cores
+from raspitrain.sweep.sweep import SweepRun
 
 LAUNCHER = {
     "num_parallel": 1,
@@ -332,7 +333,7 @@ def test_a_reason_from_outside_ends_a_job_as_pruned_and_it_stays_so(sweep):
 
 
 def test_jobs_beside_one_another_share_the_cores(monkeypatch):
-    monkeypatch.setattr("raspitrain.sweep.sweep.available_cores", lambda: 4)
+    monkeypatch.setattr("raspitrain.sweep.process.available_cores", lambda: 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {8, 9, 10, 11, 12}, raising=False)
     assert share_cores(1) == [None]
     assert share_cores(2) == [[8, 9], [10, 11]]
@@ -346,7 +347,7 @@ def test_jobs_beside_one_another_share_the_cores(monkeypatch):
 
 
 def test_jobs_run_beside_one_another(sweep, monkeypatch):
-    monkeypatch.setattr("raspitrain.sweep.sweep.available_cores", lambda: 2)
+    monkeypatch.setattr("raspitrain.sweep.process.available_cores", lambda: 2)
     # Each waits for the other: they end only if both are there.
     meet = "touch ../here$X; while [ ! -e ../here0 -o ! -e ../here1 ]; do sleep 0.01; done"
     sweep(f"{meet}; {DONE}", jobs=make_jobs(sweep.folder, 2), num_parallel=2, job_timeout=20)

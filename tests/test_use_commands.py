@@ -116,6 +116,26 @@ def test_a_recording_may_be_written_in_many_ways(model, recording, tmp_path, cap
     assert [row["logits"] for row in found] == [row["logits"] for row in expected]
 
 
+def test_values_unlike_those_of_training_are_told(recording, tmp_path, capsys):
+    known = [[-3.1, 0.0, 3.1]] * 2
+    model = model_file(tmp_path / "model.rpt", quantiles=known)
+    (tmp_path / "a.csv").write_text(as_csv(recording.clip(-3, 3)))
+    (tmp_path / "b.csv").write_text(as_csv(recording.clip(-3, 3) * [[1], [9.81]]))
+    assert predict([str(model), str(tmp_path / "a.csv")]) == 0
+    assert "not as in training" not in capsys.readouterr().err
+    assert predict([str(model), str(tmp_path / "b.csv")]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "b.csv: y is not as in training in 3 of 3 windows" in warning
+    assert "maybe m/s² where g was learnt" in warning
+
+
+def test_stamps_in_milliseconds_are_shown_whole(model, recording, tmp_path, capsys):
+    stamps = [1_700_000_000_123 + 20 * k for k in range(100)]
+    (tmp_path / "a.csv").write_text(as_csv(recording, time=stamps))
+    assert predict([str(model), str(tmp_path / "a.csv")]) == 0
+    assert "  1700000000123  " in capsys.readouterr().out
+
+
 def test_time_comes_from_the_recording(model, recording, tmp_path, capsys):
     times = [12.5 + k / 50 for k in range(100)]
     (tmp_path / "a.csv").write_text(as_csv(recording, time=times))

@@ -111,7 +111,7 @@ def by_case(kind, channels, length):
     windows = windows.astype(np.float32)
     normalisation = fit_normalisation(windows, np.arange(10), kind)
     names = [f"c{c}" for c in range(channels)]
-    given = Contract(channels=names, missing="error", **contract_of(normalisation))
+    given = Contract(channels=names, missing="error", **contract_of(normalisation, length))
     return given, normalisation, windows
 
 

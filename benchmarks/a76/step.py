@@ -15,6 +15,7 @@ from torch import nn
 from benchmarks.a76.laps import count
 from benchmarks.plain import plain_network, train_step
 from raspitrain.cli.main import config_folder
+from raspitrain.model.engine.choose import engage
 
 MODELS = (
     "mobilenetv3_small_blog",
@@ -22,16 +23,21 @@ MODELS = (
     "mobilenetv3_small",
     "mobilenetv3_large",
 )
+TRACED = ("resnet", "fcn", "inceptiontime")  # whose plain statement is their modules
 NETWORKS = ("plain", "ours")
 
 
 def build(network: str, model: str, num_channels: int, length: int) -> nn.Module:
     """The network of one row: the plain statement, or raspitrain's by its configuration."""
-    if network == "plain":
+    if network == "plain" and model not in TRACED:
         table = model.removeprefix("mobilenetv3_")
         return plain_network(table, blog=model.endswith("blog"), num_channels=num_channels)
     settings = OmegaConf.load(config_folder() / f"model/{model}.yaml")
-    return instantiate(settings, num_channels=num_channels, num_classes=2, length=length)
+    built = instantiate(settings, num_channels=num_channels, num_classes=2, length=length)
+    assert isinstance(built, nn.Module)
+    if network == "ours":
+        engage(built, "native", num_channels)
+    return built
 
 
 def floor(model: str, *, batch_size: int, num_channels: int, length: int) -> float:
@@ -76,7 +82,7 @@ def count_step(network: str, model: str, *, batch_size: int, num_channels: int, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=NETWORKS, action="append")
-    parser.add_argument("--model", choices=MODELS, action="append")
+    parser.add_argument("--model", choices=(*MODELS, *TRACED), action="append")
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--num-channels", type=int, default=3)
     parser.add_argument("--length", type=int, default=224)

@@ -25,6 +25,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.cli.mistakes import known_keys, mistake
+from raspitrain.cli.ranks import is_one_of_several, join, words_for_hydra, words_of_rank
 from raspitrain.cli.resume import (
     AUTO,
     asks_to_resume,
@@ -56,6 +57,11 @@ from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
 
 
+def _let_go_of_output() -> None:
+    """Whoever reads our output has had enough, as in `| head`; nor does the exit write to it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
     """Do what sys.argv says; return the exit code. `do` takes the place of a run, and writes
     nothing."""
@@ -80,6 +86,10 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
                 _remove_empty(_made_by_hydra)
         except InputError as error:
             exit_code = _say(error)
+        except BrokenPipeError:
+            if do is None:
+                raise
+            _let_go_of_output()  # here, as Hydra would call it an error
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -96,6 +106,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
             print(f"raspitrain {version('raspitrain')}")
             return 0
         sys.argv[1:] = as_meant(sys.argv[1:])
+        if not shows_only(sys.argv[1:]):
+            sys.argv[1:] = words_of_rank(sys.argv[1:])
         if AUTO in sys.argv[1:]:
             words = resume_or_start(sys.argv[1:])
             if words is None:
@@ -104,6 +116,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         elif asks_to_resume(sys.argv[1:]):
             resume_as_asked(sys.argv[1:])
             return 0
+        if not shows_only(sys.argv[1:]):
+            sys.argv[1:] = words_for_hydra(sys.argv[1:])
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
         sys.argv[1:] = _options_first(parser, sys.argv[1:])
@@ -135,8 +149,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         say(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:
-        # Whoever reads our output has had enough, as in `| head`; nor does the exit write to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return 0
     except Exception as error:
         sentence = mistake(error, sys.argv[1:])
@@ -221,9 +234,14 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
     num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
     os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
 
+    if cfg.task == "throughput" and is_one_of_several(cfg.distributed):
+        raise InputError(
+            "task=throughput measures one board: start it once, without torchrun, srun or mpirun."
+        )
     with quick_imports():
+        group = join(cfg.distributed)
         from raspitrain.run.run import run
-    run(cfg, output_dir, overrides=overrides, profile=profile)
+    run(cfg, output_dir, overrides=overrides, profile=profile, group=group)
 
 
 def _check_is_no_sweep(cfg: DictConfig) -> None:
@@ -239,6 +257,7 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
     for key, given in (
         ("sweep", choices.get("sweep")),
         ("sweep_name", cfg.get("sweep_name")),
+        ("launcher.boards", cfg.launcher.get("boards")),
     ):
         if given is not None:
             raise InputError(f"{key}={given} is for sweeps: add --multirun.")

@@ -11,9 +11,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from raspitrain.cli.ranks import join_for
 from raspitrain.config.composition import check_growth
 from raspitrain.config.overrides import ALLOWING, check_given_once, split_override
 from raspitrain.config.yaml_file import check_file
+from raspitrain.distributed.launch import launched
 from raspitrain.errors import InputError, visible
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.results.files import OF_A_RUN
@@ -21,7 +23,8 @@ from raspitrain.run.resume import resume
 
 KEY = "resume="
 AUTO = "resume=auto"
-FOLDER = "hydra.run.dir="
+HYDRA = "hydra."
+FOLDER = f"{HYDRA}run.dir="
 # Flags that show something instead of running.
 SHOWING = (
     "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i",
@@ -60,7 +63,8 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
         raise InputError("resume= must name the folder of a run.")
     path = Path(folder).expanduser()  # no shell expands what stands behind a =
     _set_environment(path, others)
-    resume(path, others, tell=lambda sentence: print(visible(sentence)))
+    group = join_for(others)
+    resume(path, others, tell=lambda sentence: print(visible(sentence)), group=group)
 
 
 def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
@@ -84,7 +88,12 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
             "hydra.run.dir=FOLDER."
         )
     folder = Path(given[0])
-    if not any((folder / name).exists() for name in OF_A_RUN):
+    is_there = any((folder / name).exists() for name in OF_A_RUN)
+    if launched(os.environ) is not None:
+        _set_environment(folder, [word for word in others if not word.startswith(HYDRA)])
+        if (group := join_for(others)) is not None:
+            is_there = group.first_says(is_there)
+    if not is_there:
         return others
     started_with = _started_with(folder)
     new = [word for word in others if not word.startswith(FOLDER) and word not in started_with]
@@ -116,7 +125,7 @@ def _set_environment(folder: Path, overrides: Sequence[str]) -> None:
         # For people, and perhaps changed by them: the checkpoint says what counts.
         stored = _load(folder / "config.yaml")
     except Exception:
-        return
+        stored = OmegaConf.create()
     try:
         typed = OmegaConf.from_dotlist(list(overrides))
         for source in (stored, typed):

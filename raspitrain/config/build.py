@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.targets import check_names, resolve_target
-from raspitrain.config.watch import watched
+from raspitrain.config.watch import unwatched, watched
 from raspitrain.errors import InputError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.paths import config_folder
@@ -64,9 +64,9 @@ def _around(target: str) -> AbstractContextManager[None]:
     """What reading text compiles and keeps happens outside of the watch."""
     if target not in READ_TEXT:
         return nullcontext()
-    from raspitrain.data.kept import kept_after
+    from raspitrain.data.kept import keeping
 
-    return kept_after()
+    return keeping(unwatched)
 
 
 def _make(key: str, value: Any, allowed_targets: Collection[str], supplied: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from raspitrain.config.overrides import check_given_once, given_keys
+from raspitrain.config.overrides import SENDING, check_given_once, given_keys
 from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import COMPONENTS, SECTIONS, check, leaves
 from raspitrain.config.targets import check_names
@@ -61,6 +61,12 @@ def check_trust(config: Mapping[str, Any], typed: Collection[str]) -> None:
             f"{key}={program} starts a program, so it counts on the command line alone: add it "
             f"there, or leave it at {ours}."
         )
+    for name in SENDING:
+        if dict(leaves(config)).get(name) is not None and name not in typed:
+            raise InputError(
+                f"{name} sends data and work to other machines, so it counts on the command line "
+                "alone: add it there."
+            )
     check_names("", config, config["allowed_targets"])
     for key, value in leaves(config):
         if "${" in str(value):

@@ -56,7 +56,16 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         The run uses what there is no more; says which version has it.
     """
     # 0.1 wrote no model.rpt, and its min_steps was a number.
-    config = {"export": "none", "max_minutes": 1, "init": None, "freeze": "none", **config}
+    config = {
+        "export": "none",
+        "max_minutes": 1,
+        "init": None,
+        "freeze": "none",
+        "ensemble": 1,
+        "frontend": {"_target_": "raspitrain.data.frontend.none"},
+        "distributed": {"sync": "none", "timeout_seconds": 25, "public_address": False},
+        **config,
+    }
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 # Keys that let code or a program run: a run's folder cannot allow itself what they say, so whoever
 # resumes the run gives them again.
 ALLOWING = ("allowed_targets", "hardware.readings.vcgencmd")
+# Keys that say to whom data and work are sent: no file from elsewhere decides that.
+SENDING = ("launcher.boards", "launcher.ssh_config")
 # Keys that count on the command line alone: those, and what decides where results land.
-COMMAND_LINE_ONLY = (*ALLOWING, "resume", "hydra")
+COMMAND_LINE_ONLY = (*ALLOWING, *SENDING, "resume", "hydra")
 FOLDERS = ("--config-dir", "-cd")
 OPTIONS = (*FOLDERS, "--config-name", "-cn", "--config-path", "-cp")
 

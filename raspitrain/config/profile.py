@@ -27,7 +27,8 @@ PARTS = {"0xd0b": "raspberrypi5", "0xd08": "raspberrypi4", "0xd03": "raspberrypi
 SMALL_MB = 700  # a Pi 3 A+ has a Zero 2 W's processor and memory
 OTHERWISE = "desktop"
 
-MEASURED = "num_threads"  # there `auto` is a value of its own: what a measurement finds
+MEASURED = "num_threads"
+STAY_AUTO = (MEASURED, "engine")  # there `auto` is a value of its own: what a measurement finds
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def with_profile(cfg: DictConfig, typed: Collection[str] = ()) -> tuple[DictConf
 
 def is_settled(hardware: DictConfig) -> bool:
     """Whether no `auto` is left that a board's profile decides."""
-    return not any(v == "auto" and key != MEASURED for key, v in _values(hardware).items())
+    return not any(v == "auto" and key not in STAY_AUTO for key, v in _values(hardware).items())
 
 
 def _values(node: Any) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def resolve_profile(hardware: DictConfig, typed: Collection[str] = ()) -> Profil
     filled: dict[str, Any] = {} if given["profile"] == name else {"profile": name}
     values = profile_values(name)
     for key, value in given.items():
-        if value == "auto" and key not in ("profile", MEASURED):
+        if value == "auto" and key not in ("profile", *STAY_AUTO):
             if not values:
                 known = sorted(path.stem for path in (config_folder() / "hardware").glob("*.yaml"))
                 raise InputError(

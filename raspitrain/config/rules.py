@@ -36,6 +36,7 @@ RULES: dict[str, Rule] = {
     "min_steps": either(whole(1, most=10**9), AUTO),
     "max_minutes": number(above=0, most=10**6),
     "min_epochs": whole(1, most=10**8),
+    "ensemble": whole(1, most=100),
     "batch_size": either(whole(1, most=10**6), AUTO),
     "eval_every": either(whole(1), AUTO),
     "patience": either(whole(1), NULL),
@@ -57,6 +58,11 @@ RULES: dict[str, Rule] = {
     "launcher.fail_fast": SWITCH,
     "launcher.shuffle": SWITCH,
     "launcher.repeat_first": either(SWITCH, AUTO),
+    "launcher.boards": either(list_of(text()), NULL),
+    "launcher.ssh_config": either(text(), NULL),
+    "distributed.sync": either(one_of("auto", "every_step", "none"), whole(2, most=10_000)),
+    "distributed.timeout_seconds": number(least=1, most=86_400),
+    "distributed.public_address": SWITCH,
     "split.train": either(number(above=0, below=1), NULL),
     "split.validation": FRACTION,
     "split.test": FRACTION,
@@ -72,6 +78,7 @@ RULES: dict[str, Rule] = {
     "hardware.wait_policy": one_of(None, "short", "active", "passive", "auto"),
     "hardware.flush_denormals": either(SWITCH, AUTO),
     "hardware.adapt_threads": SWITCH,
+    "hardware.engine": one_of("auto", "native", "plain"),
     "hardware.memory_budget_mb": either(whole(1, most=10**9), NULL, AUTO),
     "hardware.thermal.policy": one_of("pause", "drop_thread", "none", "auto"),
     "hardware.thermal.pause_above_c": either(number(above=0, most=150), AUTO),
@@ -118,6 +125,11 @@ MADE = {
 WIDTH = {"width": whole(1, most=1024)}
 SCALED = {"width_mult": number(least=0.05, most=10), "num_downsamples": either(whole(0), AUTO)}
 DROPPING = SCALED | {"dropout": FRACTION}
+BANDS = {
+    "low": number(least=0, most=1e9),
+    "high": either(number(above=0, most=1e9), NULL),
+    "floor": number(above=0, most=1),
+}
 ROCKET = {"max_dilations": whole(1, most=1000), "max_ridge_cases": whole(0, most=20_000)}
 
 # By _target_; a name of torch's by the package that it comes from.
@@ -182,6 +194,14 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
     | {"num_features": whole(84, most=10**6)},
     "raspitrain.model.rocket.multirocket_hydra.multirocket_hydra": ROCKET
     | {"num_features": whole(672, most=10**6), "num_groups": whole(2, most=4096)},
+    "raspitrain.data.frontend.logmel": BANDS
+    | {"window": span(8), "hop": span(1), "bands": whole(1, most=1024)},
+    "raspitrain.data.frontend.spectrum": BANDS
+    | {
+        "window": either(span(8), AUTO),
+        "hop": either(span(1), AUTO),
+        "bands": either(whole(1, most=1024), AUTO),
+    },
     "raspitrain.data.augment.standard": {
         "scale": number(least=0),
         "jitter": number(least=0),
@@ -209,9 +229,32 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
 }
 
 
-COMPONENTS = ("dataset", "model", "optimizer", "schedule", "loss", "augment")
+COMPONENTS = ("dataset", "frontend", "model", "optimizer", "schedule", "loss", "augment")
 OPTIONAL = ("tracker",)  # a component, too, where there is one
-SECTIONS = ("split", "hardware", "throughput", "launcher")
+SECTIONS = ("split", "hardware", "throughput", "launcher", "distributed")
+
+
+# What may be given anew for a run that is resumed, as no weight depends on it; with threads the
+# bits do, and it is said.
+HARMLESS = {
+    "epochs",
+    "patience",
+    "in_memory",
+    "checkpoint_minutes",
+    "checkpoint_epochs",
+    "checkpoint_share",
+    "dataset.path",  # the data themselves are compared
+    "distributed.timeout_seconds",
+    "distributed.public_address",
+    "allowed_targets",
+}
+HARMLESS_SECTIONS = ("hardware", "tracker")
+BITS = {"hardware.device", "hardware.engine", "hardware.flush_denormals"}  # of these sections
+
+
+def is_harmless(key: str) -> bool:
+    """Whether the weights of a run do not depend on this key, in dots."""
+    return key in HARMLESS or (key.split(".")[0] in HARMLESS_SECTIONS and key not in BITS)
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -307,6 +350,11 @@ def _check_together(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"split.train, split.validation and split.test add up to {total:g}: they are "
             "fractions of one set and must leave something to train on."
+        )
+    if config["ensemble"] > 1 and config["init"] is not None:
+        raise InputError(
+            f"ensemble={config['ensemble']} trains networks that begin at different weights, and "
+            "init=RUN would give all of them the same: leave out one of the two."
         )
     if config["freeze"] != "none" and config["init"] is None:
         raise InputError(f"freeze={config['freeze']} is about trained weights: add init=RUN.")

@@ -37,20 +37,21 @@ class Part:
         return self.gather_signals(indices), self.labels[indices]
 
 
-def choose_in_memory(cases: Cases, in_memory: bool | str, *, num_channels: int, free: int) -> bool:
+def choose_in_memory(
+    cases: Cases, in_memory: bool | str, *, shape: tuple[int, int], free: int
+) -> bool:
     """Decide whether the data set is held in memory, as float32, or gathered batch by batch.
 
     Parameters
     ----------
     in_memory : bool or "auto"
         "auto" holds it where it takes at most `MEMORY_SHARE` of the memory that is free.
-    num_channels : int
+    shape : (int, int)
         Of a case, once it is normalised.
     free : int
         Bytes of memory that are free.
     """
-    num_cases, _, length = cases.signals.shape
-    size = 4 * num_cases * num_channels * length
+    size = 4 * len(cases.labels) * shape[0] * shape[1]
     if in_memory is True and size > free:
         raise InputError(
             f"in_memory=true would hold {size / 1e6:.0f} MB of data, but {free / 1e6:.0f} MB of "
@@ -80,7 +81,8 @@ def load_part(
     signals = cases.signals
 
     if in_memory:
-        shape = (len(indices), normalisation.num_channels, signals.shape[2])
+        length = normalisation.seen_length(signals.shape[2])
+        shape = (len(indices), normalisation.num_channels, length)
         held = torch.empty(shape, dtype=torch.float32)
         start = 0
         for block_indices, block in iterate_blocks(signals, indices):

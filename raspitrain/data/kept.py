@@ -13,8 +13,8 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from raspitrain.data.channels import Asked, SensorFile
 from raspitrain.data.columns import Facts
 from raspitrain.data.csv_file import Column, Table
 from raspitrain.data.formats import READERS
-from raspitrain.hardware.board import available_memory
 from raspitrain.results.atomic import atomic_path, sweep_partial
 
 log = logging.getLogger(__name__)
@@ -38,24 +37,22 @@ MAGIC = b"raspitrain recording 1\n"
 ALIGNED = 64
 
 
-# Recordings that are to be written once the data set is made; None to write each at once.
-_deferred: list[tuple["Kept", Path, SensorFile]] | None = None
+# Steps out of the watch over a data set that is made, in which nothing may be written.
+_outside: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @contextmanager
-def kept_after() -> Iterator[None]:
-    """Compile the reader before, and write what is to be kept after: while a configuration's data
-    set is made, nothing may be written and no program started."""
-    global _deferred
+def keeping(outside: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """For while a configuration's data set is made, when no program may be started and nothing
+    written: compile the reader before, and write what is kept `outside` of that rule, each
+    recording as it is read, so that no more than one has to be in memory."""
+    global _outside
     csv_rows.library()
-    before, _deferred = _deferred, []
+    before, _outside = _outside, outside
     try:
         yield
-        waiting = _deferred
     finally:
-        _deferred = before
-    for kept, place, file in waiting:
-        kept.write(place, file)
+        _outside = before
 
 
 class Kept:
@@ -69,7 +66,6 @@ class Kept:
         self._left: float | None = None  # to be measured
         self._most = most_bytes
         self._used: set[Path] = set()
-        self._waiting = 0
 
     def find(self, path: Path, asked: Asked) -> SensorFile | None:
         """The file as `keep` left it; None if it is not there or not what was written."""
@@ -97,20 +93,15 @@ class Kept:
                 return file
         except OSError:
             return file
-        if _deferred is not None:
-            # Until then they are held in memory: as many as do not crowd it, others another time.
-            self._waiting += sum(column.values.nbytes for column in file.table.columns)
-            if self._waiting < available_memory() / 16:
-                _deferred.append((self, place, file))
-            return file
-        if not self.write(place, file):
-            return file
+        with _outside():
+            if not self._write(place, file):
+                return file
         try:
             return _load(place, path)
         except (OSError, ValueError):
             return file
 
-    def write(self, place: Path, file: SensorFile) -> bool:
+    def _write(self, place: Path, file: SensorFile) -> bool:
         """Write a recording; False where there is no room, or it cannot be written."""
         if not self._most:
             return False

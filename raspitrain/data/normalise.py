@@ -10,11 +10,13 @@ channel keeps how loud a case is and flattens the quiet ones where cases differ 
 keeps their form alone; both keeps form and loudness apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from raspitrain.data.cases import Signals, iterate_blocks
+from raspitrain.data.frontend import Frontend, Seen
 
 KINDS = ("channel", "case", "both", "none")
 # Below this part of what cases spread, levels, and logarithms of spreads, differ by rounding alone.
@@ -59,6 +61,8 @@ class Normalisation:
     kind : {"channel", "case", "both", "none"}
     amplitudes : Amplitudes or None
         None but for `both`.
+    frontend : Frontend or None
+        What comes before: all else is then of its bands, C x bands of them, and not of channels.
     """
 
     mean: np.ndarray
@@ -66,6 +70,20 @@ class Normalisation:
     constant: np.ndarray
     kind: str = "channel"
     amplitudes: Amplitudes | None = None
+    frontend: Frontend | None = None
+
+    @property
+    def num_bands(self) -> int:
+        """Of a channel, that are normalised each by itself."""
+        return 1 if self.frontend is None else self.frontend.num_bands
+
+    def seen_length(self, length: int) -> int:
+        """Positions that a network sees of a case of `length` samples."""
+        return length if self.frontend is None else self.frontend.num_frames(length)
+
+    def seen_names(self, channels: Sequence[str]) -> tuple[str, ...]:
+        """What each of `mean` and `std` is of."""
+        return tuple(channels) if self.frontend is None else self.frontend.names(channels)
 
     @property
     def num_channels(self) -> int:
@@ -74,10 +92,12 @@ class Normalisation:
 
     def apply(self, signals: np.ndarray) -> np.ndarray:
         """Signals (N, C, L) of any type of number, normalised: float32, a new array
-        (N, `num_channels`, L).
+        (N, `num_channels`, `seen_length`).
 
         In float64 until the mean is off: float32 has no room for a small signal on a large offset.
         """
+        if self.frontend is not None:
+            signals = self.frontend.apply(signals)
         if self.kind == "none":
             return signals.astype(np.float32)
         if self.kind == "channel":
@@ -123,7 +143,10 @@ def _is_rounding(std: np.ndarray, mean: np.ndarray, dtype: np.dtype) -> np.ndarr
 
 
 def fit_normalisation(
-    signals: Signals, train_indices: np.ndarray, kind: str = "channel"
+    signals: Signals,
+    train_indices: np.ndarray,
+    kind: str = "channel",
+    frontend: Frontend | None = None,
 ) -> Normalisation:
     """Measure what a normalisation of this kind takes, over the training cases.
 
@@ -134,12 +157,16 @@ def fit_normalisation(
     train_indices : np.ndarray
         int64, at least one.
     kind : {"channel", "case", "both", "none"}
+    frontend : Frontend or None
+        What comes before.
 
     Notes
     -----
     Blocks are merged by the pairwise update of Chan, Golub and LeVeque (1979), in float64: a
     plain sum of squares loses a small signal on a large offset, such as air pressure in pascal.
     """
+    if frontend is not None:
+        signals = Seen(signals, frontend)
     num_channels = signals.shape[1]
     count = 0
     mean = np.zeros(num_channels)
@@ -161,7 +188,8 @@ def fit_normalisation(
     mean += pivot[:, 0]
     constant = _is_rounding(std, mean, signals.dtype)
     amplitudes = _fit_amplitudes(signals, train_indices) if kind == "both" else None
-    return Normalisation(mean, np.where(constant, 1.0, std), constant, kind, amplitudes)
+    std = np.where(constant, 1.0, std)
+    return Normalisation(mean, std, constant, kind, amplitudes, frontend)
 
 
 def _fit_amplitudes(signals: Signals, train_indices: np.ndarray) -> Amplitudes:

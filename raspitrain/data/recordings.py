@@ -1,7 +1,6 @@
 """Recordings of a sensor logger, cut into windows."""
 
 import hashlib
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -37,8 +36,8 @@ from raspitrain.data.kept import Kept, rows_as_one
 from raspitrain.data.marks import Stretch
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
+from raspitrain.data.span import Span
 from raspitrain.data.taken import Origin, Taken
-from raspitrain.data.time_names import SECONDS
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -129,8 +128,8 @@ def recordings(
         Of the card, at most, for recordings that have been read: see `raspitrain.data.kept`.
     """
     check_missing(missing)
-    length_asked = Span("length", length, 2)
-    stride_asked = None if stride is None else Span("stride", stride, 1)
+    length_asked = Span("dataset.length", length, 2)
+    stride_asked = None if stride is None else Span("dataset.stride", stride, 1)
     folder, only = _folder(path)
     if isinstance(annotations, str) and label_column is not None:
         raise InputError(
@@ -218,40 +217,6 @@ def _list_of_columns(
         if listed.count(name) > 1:
             raise InputError(f"dataset.columns names '{name}' twice: name each channel once.")
     return listed
-
-
-class Span:
-    """A number of samples, or of seconds, that the user gave."""
-
-    def __init__(self, name: str, value: int | str, least: int) -> None:
-        self.name, self.value, self.least = name, value, least
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|ms)\s*", str(value))
-        self.seconds = None if match is None else float(match[1]) * SECONDS[match[2]]
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if self.seconds is None and not whole:
-            raise InputError(
-                f"dataset.{name} is {value!r}, but must be a whole number of samples, or seconds "
-                "such as 2.56s."
-            )
-        if whole and int(value) < least:
-            raise InputError(f"dataset.{name} is {value}, but must be a whole number from {least}.")
-
-    def samples(self, rate: float | None) -> int:
-        if self.seconds is None:
-            return int(self.value)
-        if rate is None:
-            raise InputError(
-                f"dataset.{self.name}={self.value} needs to know how many samples a second there "
-                "are, and no column of time says so; give samples, or name that column and its "
-                "unit with dataset.time_column and dataset.time_unit."
-            )
-        samples = round(self.seconds * rate)
-        if samples < self.least:
-            raise InputError(
-                f"dataset.{self.name}={self.value} is {samples} samples at {rate:g} Hz, but must "
-                f"be at least {self.least}."
-            )
-        return samples
 
 
 def _read_all(sources: Sequence[Source], asked: Asked, kept: Kept) -> list[dict[str, SensorFile]]:

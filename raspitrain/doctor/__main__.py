@@ -14,6 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raspitrain.errors import InputError, printable, visible
+from raspitrain.stop import say
+
 try:
     from raspitrain.doctor.checks import ERROR, Finding, Machine, find, gather
     from raspitrain.doctor.torch_build import TorchBuild, examine_torch
@@ -40,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default=sys.executable, help="whose torch to look at")
     parser.add_argument("--root", default="/", help="where /proc and /sys are looked for")
     parser.add_argument("--vcgencmd", default="vcgencmd", help="the Raspberry Pi's own command")
+    parser.add_argument("--boards", help="look at these instead, by ssh: pi@pi5a,pi@pi5b")
+    parser.add_argument("--ssh-config", help="with --boards, in the place of ~/.ssh/config")
     given = parser.parse_args(arguments)
+    if given.boards is not None:
+        return _look_at_boards(given.boards.strip("[]").split(","), given.ssh_config, given.json)
     if sys.stderr.isatty():
         print("Looking at the machine, then loading torch: some seconds.", file=sys.stderr)
     machine = gather(Path(given.root), given.vcgencmd, Path(given.folder).absolute(), os.environ)
@@ -53,6 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(as_text(machine, torch, findings))
     return exit_code
+
+
+def _look_at_boards(boards: Sequence[str], ssh_config: str | None, as_json: bool) -> int:
+    from raspitrain.doctor.boards import as_json as json_of
+    from raspitrain.doctor.boards import as_text as text_of
+    from raspitrain.doctor.boards import exit_code, look_at_boards
+
+    try:
+        found = look_at_boards([word.strip() for word in boards], ssh_config)
+    except InputError as error:
+        say(f"error: {printable(str(error))}")
+        return 2
+    print(json_of(found) if as_json else visible(text_of(found), keep="\n"))
+    return exit_code(found)
 
 
 def _for_python(finding: Finding, python: str) -> Finding:

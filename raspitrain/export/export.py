@@ -9,6 +9,7 @@ from raspitrain.errors import InputError
 from raspitrain.export.compare import Comparison, choose_precision
 from raspitrain.export.formats import FORMATS
 from raspitrain.export.trained import Trained
+from raspitrain.model.ensemble import Ensemble
 from raspitrain.use.model_file import ModelFile, is_model_file
 
 PRECISIONS = ("auto", "fp32", "int8")
@@ -30,6 +31,17 @@ def check_wanted(trained: Trained, precision: str, form: str = "raspitrain") -> 
         raise InputError(
             "int8 is for networks: this model is features with a linear head, which are fp32; "
             "leave the precision at auto."
+        )
+    if form == "c" and isinstance(trained.model, Ensemble):
+        raise InputError(
+            "--format c is for a single network: write an ensemble as model.rpt, or with --format "
+            "onnx."
+        )
+    if form == "c" and trained.contract.frontend is not None:
+        raise InputError(
+            "--format c has no front end yet: this model was trained with frontend="
+            f"{trained.contract.frontend['kind']}; write it as model.rpt, or train with "
+            "frontend=none."
         )
     if form == "c" and not is_network:
         raise InputError(

@@ -27,6 +27,7 @@ from raspitrain.data.normalise import Normalisation
 from raspitrain.errors import InputError
 from raspitrain.export.trained import Stored, what_is_stored
 from raspitrain.model.engine.rows import Network
+from raspitrain.model.ensemble import members_of
 from raspitrain.results.atomic import atomic_path
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -109,9 +110,15 @@ def write_onnx(path: str | os.PathLike[str], stored: Stored) -> float:
     config: Any = OmegaConf.to_container(stored.config)
     check(config)
     contract, answer, provenance = what_is_stored(stored, config)
+    if contract.frontend is not None:
+        raise InputError(
+            "--format onnx has no front end yet: this model was trained with frontend="
+            f"{contract.frontend['kind']}; write it as model.rpt, or train with frontend=none."
+        )
     network = stored.model()
-    if isinstance(network, Network):
-        network.engine = "plain"  # ordinary operations, which can be traced
+    for member in members_of(network):
+        if isinstance(member, Network):
+            member.engine = "plain"  # ordinary operations, which can be traced
     whole = Whole(network, stored.normalisation).eval()
     shape = (len(contract.channels), stored.length)
     program = _traced(whole, shape, config["model"]["_target_"])

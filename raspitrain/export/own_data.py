@@ -33,7 +33,7 @@ def own_windows(trained: Trained) -> Windows:
     if (
         list(cases.channel_names) != trained.contract.channels
         or list(cases.class_names) != trained.answer.classes
-        or cases.signals.shape[2] != trained.length
+        or trained.normalisation.seen_length(cases.signals.shape[2]) != trained.length
     ):
         raise InputError("the data set has other channels, classes or lengths than in training")
     split = split_cases(cases, seed=config["seed"], **config["split"])

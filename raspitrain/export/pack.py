@@ -3,7 +3,7 @@
 Shapes: a linear layer's weight is (out, in), a depthwise convolution's (channels, kernel).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from raspitrain.model.mobilenetv3 import Block as TorchBlock
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.tables import Variant
+from raspitrain.use.kinds import ENSEMBLE
 from raspitrain.use.network import KIND, PACK, pad, strided, tensors
 
 LARGEST_INT8 = 127
@@ -79,6 +80,18 @@ def pack(
     for array, tensor in zip(arrays, tensors(network), strict=True):
         assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype), tensor.name
     return network, arrays
+
+
+def pack_ensemble(
+    members: Sequence[tuple[dict[str, Any], list[np.ndarray]]],
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Networks that answer by the mean of their probabilities, from each as it is packed."""
+    first, _ = members[0]
+    shared = {key: first[key] for key in ("channels", "length", "classes", "precision")}
+    if "normalise" in first:
+        shared["normalise"] = first["normalise"]
+    network = {"kind": ENSEMBLE, **shared, "members": [own for own, _ in members]}
+    return network, [array for _, arrays in members for array in arrays]
 
 
 def _describe(block: TorchBlock) -> dict[str, Any]:

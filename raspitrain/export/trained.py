@@ -13,13 +13,14 @@ from torch import nn
 import raspitrain
 from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
-from raspitrain.data.recordings import Span
+from raspitrain.data.span import Span
 from raspitrain.errors import InputError
-from raspitrain.export.pack import pack
+from raspitrain.export.pack import pack, pack_ensemble
 from raspitrain.export.pack_graph import NotCoveredError, pack_graph
 from raspitrain.export.pack_rocket import pack_rocket
 from raspitrain.export.write import Answer, Contract, run_packed
 from raspitrain.model.engine.rows import Network
+from raspitrain.model.ensemble import members_of
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.rocket.classifier import RocketClassifier
 from raspitrain.use.graph import operations
@@ -39,7 +40,7 @@ class Trained:
     """
 
     model: nn.Module
-    length: int
+    length: int  # that the network sees
     normalisation: Normalisation
     contract: Contract
     answer: Answer
@@ -50,19 +51,24 @@ class Trained:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those that the engine has for it."""
-        return ("fp32",) if isinstance(self.model, RocketClassifier) else ("fp32", "int8")
+        is_rocket = isinstance(members_of(self.model)[0], RocketClassifier)
+        return ("fp32",) if is_rocket else ("fp32", "int8")
 
     def packed(
         self, precision: str, normalise: str = "channel"
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Network and tensors as the engine reads them: see `packed`."""
-        return packed(
-            self.model,
-            num_channels=self.normalisation.num_channels,
-            length=self.length,
-            precision=precision,
-            normalise=normalise,
-        )
+        own = [
+            packed(
+                model,
+                num_channels=self.normalisation.num_channels,
+                length=self.length,
+                precision=precision,
+                normalise=normalise,
+            )
+            for model in members_of(self.model)
+        ]
+        return own[0] if len(own) == 1 else pack_ensemble(own)
 
 
 def packed(
@@ -113,11 +119,12 @@ def trained_from(stored: Stored) -> Trained:
     run, target = stored.path.absolute().parent.name, config["model"]["_target_"]
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
-    if isinstance(model, Network):
-        model.engine = "plain"
+    for member in members_of(model):
+        if isinstance(member, Network):
+            member.engine = "plain"
     trained = Trained(
         model=model,
-        length=stored.length,
+        length=stored.normalisation.seen_length(stored.length),
         normalisation=stored.normalisation,
         contract=contract,
         answer=answer,
@@ -125,7 +132,7 @@ def trained_from(stored: Stored) -> Trained:
         config=config,
         most_compared=MOST_COMPARED,
     )
-    if isinstance(model, MobileNetV3 | RocketClassifier):
+    if isinstance(members_of(model)[0], MobileNetV3 | RocketClassifier):
         return trained
     try:
         return _compared_once(trained)
@@ -151,7 +158,8 @@ def _compared_once(trained: Trained) -> Trained:
         or not np.abs(found - expected).max() <= MOST_APART * np.abs(expected).max()
     ):
         raise NotCoveredError("its forward pass does more than its layers, one after another")
-    most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // operations(network))
+    of_a_window = sum(map(operations, network.get("members", [network])))
+    most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // of_a_window)
     return replace(trained, most_compared=min(MOST_COMPARED, most))
 
 
@@ -171,7 +179,8 @@ def what_is_stored(
     """
     names, normalisation = list(stored.channel_names), stored.normalisation
     try:
-        if not len(names) == len(normalisation.mean) == len(normalisation.std):
+        num_figures = len(names) * normalisation.num_bands
+        if not num_figures == len(normalisation.mean) == len(normalisation.std):
             raise ValueError("figures for other channels")
         state = stored.state
         rate = None if state.get("rate") is None else float(state["rate"])
@@ -188,7 +197,7 @@ def what_is_stored(
         ) from error
     contract = Contract(
         channels=names,
-        **contract_of(normalisation),
+        **contract_of(normalisation, stored.length),
         missing=config["dataset"].get("missing") or "error",
         rate=rate,
         hop=_hop(config["dataset"], stored.length, rate),
@@ -234,12 +243,13 @@ def _hop(dataset: Mapping[str, Any], length: int, rate: float | None) -> int | N
         return length // 2
     if rate is None and not isinstance(stride, int):
         return None
-    return Span("stride", stride, 1).samples(rate)
+    return Span("dataset.stride", stride, 1).samples(rate)
 
 
-def contract_of(normalisation: Normalisation) -> dict[str, Any]:
-    """What the contract says of normalisation."""
-    of = normalisation.amplitudes
+def contract_of(normalisation: Normalisation, length: int) -> dict[str, Any]:
+    """What the contract says of normalisation, and the front end before it for raw windows of
+    `length` samples."""
+    of, frontend = normalisation.amplitudes, normalisation.frontend
     mean, std = normalisation.mean.tolist(), normalisation.std.tolist()
     if normalisation.kind == "none":
         mean, std = [0.0] * len(mean), [1.0] * len(std)
@@ -248,4 +258,5 @@ def contract_of(normalisation: Normalisation) -> dict[str, Any]:
         "std": std,
         "normalise": "channel" if normalisation.kind == "none" else normalisation.kind,
         "amplitudes": None if of is None else {k: x.tolist() for k, x in vars(of).items()},
+        "frontend": None if frontend is None else frontend.record() | {"length": length},
     }

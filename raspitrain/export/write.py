@@ -25,7 +25,6 @@ from raspitrain.use.model_file import (
     aligned,
     all_tensors,
 )
-from raspitrain.use.network import num_inputs
 
 PROOF_TOLERANCE = 1e-3  # of the range of the expected logits
 
@@ -52,6 +51,9 @@ class Contract:
         What becomes of NaN: error, interpolate or zero, as in training.
     normalise : {"channel", "case", "both"}
         See `raspitrain.data.normalise`; none is `channel` with means of 0 and deviations of 1.
+    frontend : dict, or None
+        What comes first, as `raspitrain.data.frontend.Frontend` records it, and "length", the
+        samples of a raw window: mean and std are then of C x bands.
     amplitudes : dict of str to list of float, or None
         For `both`: the lists of `raspitrain.data.normalise.Amplitudes`, C numbers each.
     quantiles : list of [low, median, high] or None
@@ -69,6 +71,7 @@ class Contract:
     rate_tolerance: float = 0.02
     hop: int | None = None
     quantiles: list[list[float]] | None = None
+    frontend: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def write_model(
     logits = run_packed(network, arrays, contract, windows)
     if not np.isfinite(logits).all():
         raise ValueError("the network's answers are not numbers: it has diverged in training")
-    found = all_tensors(network)
+    found = all_tensors(network, (windows.shape[1], windows.shape[2]))
     header = {
         "network": network,
         "input": _input(contract),
@@ -142,20 +145,25 @@ def _input(contract: Contract) -> dict[str, Any]:
     reads them; the kind of normalisation stands in the network, where an older one refuses it."""
     fields = asdict(contract)
     del fields["normalise"]
-    if fields["amplitudes"] is None:
-        del fields["amplitudes"]
+    for name in ("amplitudes", "frontend"):
+        if fields[name] is None:
+            del fields[name]
     return fields
 
 
 def proof_windows(network: dict[str, Any], contract: Contract) -> np.ndarray:
     """Windows that look like the data and hold none of it, float32 (NUM_PROOFS, C, L)."""
-    channels, length = num_inputs(network), network["length"]
+    channels = len(contract.channels)
+    length = (contract.frontend or network)["length"]
     random = np.random.default_rng(0)
     time = np.linspace(0, 1, length)
     cycles = random.uniform(1, 8, (NUM_PROOFS, channels, 1))
     waves = np.sin(2 * np.pi * (cycles * time + random.uniform(size=cycles.shape)))
     noise = random.normal(size=(NUM_PROOFS, channels, length))
     mean, std = (np.asarray(values)[:, None] for values in (contract.mean, contract.std))
+    if contract.frontend is not None:  # these are of its bands
+        low, mean, high = np.array(contract.quantiles or [[-1, 0, 1]] * channels).T[:, :, None]
+        std = (high - low) / 4
     return (mean + std * (waves + 0.5 * noise)).astype(np.float32)
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raspitrain.report.jobs import JobReport, SweepReport
@@ -16,6 +16,9 @@ from raspitrain.report.jobs import JobReport, SweepReport
 SEED, FOLD = "seed", "split.fold"
 REPETITIONS = (SEED, FOLD)  # swept, they are no settings
 NOTABLE_DRIFT = 0.05  # of the speed of the first job, between it and its repeat
+# A mean of these over boards of several kinds would be nobody's.
+OF_THE_BOARD = ("samples_per_second", "ms_per_step", "training_seconds", "total_seconds", "seconds",
+                "peak_memory_mb", "num_threads", "energy.joules")  # fmt: skip
 TOLERANCE = 1e-9  # accuracies are counts of cases: nearer than this they are the same
 
 
@@ -69,6 +72,8 @@ class Answer:
     accuracy : the figure that accuracy was judged by, None where there is none
     as_accurate, as_fast : settings whose accuracy, or speed, differs from the best one's by no more
         than chance would have it: the standard error of the best one's
+    fastest_by_kind : of a sweep over boards of several kinds, in the place of `fastest`: the kind,
+        and the fastest setting by the jobs that ran there
     pareto : settings that no other beats in accuracy and in training time at once, quickest first
     drift : the first job against its repeat at the end; None without a repeat
     warnings : sentences
@@ -83,6 +88,7 @@ class Answer:
     pareto: tuple[Setting, ...]
     drift: dict[str, Any] | None
     warnings: tuple[str, ...]
+    fastest_by_kind: tuple[tuple[str, Setting], ...] = ()
 
 
 def find_answer(sweep: SweepReport) -> Answer:
@@ -91,8 +97,22 @@ def find_answer(sweep: SweepReport) -> Answer:
     done = [setting for setting in settings if setting.finished]
     accuracy, warnings = _accuracy_figure(sweep, done)
     with_accuracy = [s for s in done if s.mean(accuracy) is not None]
-    fastest, most_accurate = best_of(done, "samples_per_second"), best_of(done, accuracy)
+    kinds = sweep.kinds
+    fastest = best_of(done, "samples_per_second")
+    most_accurate = best_of(done, accuracy, times_compare=len(kinds) < 2)
     drift = find_drift(sweep)
+    by_kind: list[tuple[str, Setting]] = []
+    if len(kinds) > 1:
+        # Times of one kind of board say nothing about another's.
+        fastest, with_accuracy = None, []
+        for kind in kinds:
+            own = replace(sweep, jobs=tuple(job for job in sweep.jobs if job.kind == kind))
+            there = best_of([s for s in fold_seeds(own) if s.finished], "samples_per_second")
+            by_kind += [] if there is None else [(kind, there)]
+        warnings.append(
+            f"The jobs ran on {len(kinds)} kinds of boards: speeds are answered for each kind, and "
+            "times of different ones are not compared."
+        )
     throttled = [job for job in sweep.jobs if job.finished and job.throttled]
     if throttled:
         warnings.append(
@@ -122,17 +142,22 @@ def find_answer(sweep: SweepReport) -> Answer:
         pareto=_pareto(with_accuracy, accuracy),
         drift=drift,
         warnings=tuple(warnings),
+        fastest_by_kind=tuple(by_kind),
     )
 
 
 def best_of(
-    settings: Sequence[Setting], figure: str | None, *, more_is_better: bool = True
-) -> Setting | None:
-    """The setting with the best mean; of equal ones the quickest. None where none has a figure."""
+    settings: Sequence[Setting], figure: str | None, *, more_is_better: bool = True,
+    times_compare: bool = True,
+) -> Setting | None:  # fmt: skip
+    """The setting with the best mean; of equal ones the quickest, where times compare, or else the
+    first. None where none has a figure."""
     sign = -1 if more_is_better else 1
     measured = [s for s in settings if s.mean(figure) is not None]
     return min(
-        measured, key=lambda s: (sign * _rounded(s.mean(figure)), *_slowness(s)), default=None
+        measured,
+        key=lambda s: (sign * _rounded(s.mean(figure)), *(_slowness(s) if times_compare else ())),
+        default=None,
     )
 
 
@@ -162,11 +187,12 @@ def fold_seeds(sweep: SweepReport) -> tuple[Setting, ...]:
 
 def _setting(jobs: Sequence[JobReport]) -> Setting:
     values: dict[str, list[float]] = {}
+    mixed = len({job.kind for job in jobs if job.finished}) > 1
     for job in jobs:
         if job.finished:
             for name in job.figures:
                 value = job.number_of(name)
-                if value is not None:
+                if value is not None and not (mixed and name in OF_THE_BOARD):
                     values.setdefault(name, []).append(value)
     return Setting(
         values={k: v for k, v in jobs[0].values.items() if k not in REPETITIONS},
@@ -205,6 +231,8 @@ def find_drift(sweep: SweepReport) -> dict[str, Any] | None:
     for repeat in reversed(sweep.jobs):
         first = by_number.get(repeat.repeat_of) if repeat.repeat_of is not None else None
         if first is None or not (first.finished and repeat.finished):
+            continue
+        if first.host != repeat.host:  # it says how a board has drifted, not how two differ
             continue
         before, after = (job.number_of("samples_per_second") for job in (first, repeat))
         if before and after is not None:

@@ -16,6 +16,7 @@ FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
 
 OPEN = ("pending", "running")
+UNNAMED = "the machine of a start without boards"  # of a job that does not say its kind
 DAMAGED = "damaged"  # finished, says jobs.json, but what it left cannot be read
 
 
@@ -28,6 +29,7 @@ class JobReport:
     values : the swept keys and what this job had for them
     figures : the numbers, words and truths of its summary.json, keys joined by dots
     repeat_of : the number of the job that this one repeats to show drift
+    host, kind : where it ran, of a sweep over boards, and what its speed may be compared with
     """
 
     number: int
@@ -42,6 +44,8 @@ class JobReport:
     seconds: float | None = None
     repeat_of: int | None = None
     figures: Scalars = field(default_factory=dict)
+    host: str | None = None
+    kind: str = UNNAMED
 
     @property
     def finished(self) -> bool:
@@ -65,6 +69,18 @@ class SweepReport:
     command: tuple[str, ...]
     swept: tuple[str, ...]
     jobs: tuple[JobReport, ...]
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether it was one over boards."""
+        return any(job.host is not None for job in self.jobs)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of boards that finished jobs ran on: speeds are compared within one."""
+        if not self.has_hosts:
+            return []
+        return sorted({job.kind for job in self.jobs if job.finished})
 
     @property
     def figure_names(self) -> list[str]:
@@ -153,6 +169,8 @@ def _job(folder: Path, entry: Any, position: int) -> JobReport:
         seconds=number(entry.get("seconds")),
         repeat_of=whole(entry.get("repeat_of")),
         figures=figures,
+        host=text(entry["host"], 100) if isinstance(entry.get("host"), str) else None,
+        kind=text(entry["kind"], 200) if isinstance(entry.get("kind"), str) else UNNAMED,
     )
 
 

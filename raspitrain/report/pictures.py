@@ -23,7 +23,7 @@ from raspitrain.report.axes import (
     varied,
 )
 from raspitrain.report.jobs import SweepReport
-from raspitrain.report.plots import FAINT, INK, figure_to, printable
+from raspitrain.report.plots import FAINT, INK, SHARP, WIDTH, figure_to, printable
 from raspitrain.results.figures import FIGURE, Figure
 from raspitrain.results.values import label
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Sheet
 
-WIDTH = 5.0  # inches; at 200 dots an inch a phone shows the letters in their own size
-DPI = 200
 MOST_PANELS = 6  # combinations of the other keys; more are folded to the best of each cell
 MOST_ROWS = 30  # of all panels of a measure together
 BEST = "#d55e00"
@@ -77,6 +75,8 @@ def plot_sweep(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer)
     path : a PNG file, written whole or not at all
     """
     drawn = measures(sweep.task, answer.accuracy)
+    if len(sweep.kinds) > 1 and answer.accuracy is not None:
+        drawn = drawn[:1]  # speeds of different boards do not belong on one axis
     settings = answer.settings
     keys = varied(settings, sweep.swept)
     short = {k: printable(v) for k, v in short_names(sweep.swept).items()}
@@ -136,7 +136,7 @@ def _plot_maps(
         panels.append((f"best of all {names}", list(settings)))
     row = min(0.62, 4.5 / len(ys)) if len(ys) > 4 else 0.62
     height = len(panels) * len(drawn) * (row * len(ys) + 1.15)
-    with figure_to(path, figsize=(WIDTH, height), dpi=DPI) as figure:
+    with figure_to(path, figsize=(WIDTH, height), dpi=SHARP) as figure:
         axes = figure.subplots(len(panels) * len(drawn), 1, squeeze=False)[:, 0]
         k = 0
         for measure in drawn:
@@ -225,7 +225,7 @@ def _plot_curves(
 ) -> None:
     xs = [float(x) for x in values_along(settings, key)]
     logarithmic = is_logarithmic(xs)
-    with figure_to(path, figsize=(WIDTH, 2.6 * len(drawn) + 0.2), dpi=DPI) as figure:
+    with figure_to(path, figsize=(WIDTH, 2.6 * len(drawn) + 0.2), dpi=SHARP) as figure:
         panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         for axes, measure in zip(panels, drawn, strict=True):
             done = [s for s in settings if s.mean(measure.key) is not None]
@@ -321,7 +321,7 @@ def _plot_bars(
     """
     settings, names = settings[:40], names[:40]
     height = len(drawn) * (0.4 * len(settings) + 0.95)
-    with figure_to(path, figsize=(WIDTH, height), dpi=DPI) as figure:
+    with figure_to(path, figsize=(WIDTH, height), dpi=SHARP) as figure:
         panels = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
         for axes, measure in zip(panels, drawn, strict=True):
             means = [s.mean(measure.key) for s in settings]
@@ -377,7 +377,7 @@ def _plot_dots(
 ) -> None:
     """The first measure over each key, a dot a setting."""
     measure = drawn[0]
-    with figure_to(path, figsize=(WIDTH, 2.4 * len(keys) + 0.3), dpi=DPI) as figure:
+    with figure_to(path, figsize=(WIDTH, 2.4 * len(keys) + 0.3), dpi=SHARP) as figure:
         panels = figure.subplots(len(keys), 1, squeeze=False)[:, 0]
         for axes, key in zip(panels, keys, strict=True):
             values = values_along(settings, key)
@@ -415,7 +415,7 @@ def plot_pareto(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer
     front = answer.pareto
     short = {k: printable(v) for k, v in short_names(sweep.swept).items()}
     lines = _front_lines(front, accuracy, short)
-    with figure_to(path, figsize=(WIDTH, 3.4 + 0.21 * len(lines)), dpi=DPI) as figure:
+    with figure_to(path, figsize=(WIDTH, 3.4 + 0.21 * len(lines)), dpi=SHARP) as figure:
         axes = figure.add_subplot()
         _draw_front(figure, axes, timed, front, accuracy)
         axes.set_title("Accuracy against training time")

@@ -66,6 +66,7 @@ FEW = 30  # up to so many evaluations each one is marked
 MISSING_LETTER = "\N{REPLACEMENT CHARACTER}"
 MANY = 200  # beyond so many a running mean is drawn over them
 DPI = 150
+WIDTH, SHARP = 5.0, 200  # inches, and dots to one: on a page or a phone letters keep their own size
 MOST_CELLS = 40  # classes of a confusion matrix whose counts can be read
 MOST_POINTS = 250  # of a larger one's image, along a side
 MOST_MISTAKES = 20
@@ -89,7 +90,7 @@ def plot_accuracy(
     chance : accuracy of always answering with the most frequent class, as a fraction
     reported : the epoch whose model is reported
     """
-    with figure_to(path, figsize=(7.2, 4.2)) as figure:
+    with figure_to(path, figsize=(WIDTH, 3.4), dpi=SHARP) as figure:
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.add_subplot()
@@ -100,9 +101,9 @@ def plot_accuracy(
             drawn = np.append(drawn, 100 * chance)
             axes.axhline(100 * chance, color=INK, linewidth=1, linestyle=":", zorder=1)
             axes.annotate(
-                f"the most frequent class alone  {100 * chance:.1f} %", (1, 100 * chance), (-4, 3),
-                xycoords=axes.get_yaxis_transform(), textcoords="offset points", ha="right",
-                fontsize=8,
+                f"the most frequent class alone  {100 * chance:.1f} %", (0, 100 * chance), (5, -3),
+                xycoords=axes.get_yaxis_transform(), textcoords="offset points", va="top",
+                fontsize=9,
             )  # fmt: skip
         axes.set_ylim(*_accuracy_limits(drawn))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
@@ -111,15 +112,13 @@ def plot_accuracy(
 def _mark_epoch(axes: "Axes", epoch: int | None) -> None:
     if epoch is not None:
         axes.axvline(epoch, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        axes.annotate(
-            "reported", (epoch, 0), (-3, 4), xycoords=axes.get_xaxis_transform(),
-            textcoords="offset points", ha="right", fontsize=8, rotation=90,
-        )  # fmt: skip
+        # Below the axes it covers no line.
+        axes.set_xlabel(f"{axes.get_xlabel()}, dashed: {epoch}, which is reported")
 
 
 def plot_loss(rows: Rows, path: str | os.PathLike[str], *, reported: int | None = None) -> None:
     """Draw the loss of each part over the epochs; logarithmic from two powers of ten upwards."""
-    with figure_to(path, figsize=(7.2, 4.2)) as figure:
+    with figure_to(path, figsize=(WIDTH, 3.4), dpi=SHARP) as figure:
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
         axes = figure.add_subplot()
@@ -158,7 +157,7 @@ def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) 
     unit, word = next((u, w) for u, least, w in TIME_UNITS if seconds.sum() >= least * u)
     end = np.cumsum(seconds) / unit
     begin = end - seconds / unit
-    with figure_to(path, figsize=(7.2, 1.2 + 1.7 * len(panels))) as figure:
+    with figure_to(path, figsize=(WIDTH, 1.2 + 1.7 * len(panels)), dpi=SHARP) as figure:
         axes_of = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
         for axes, (name, label) in zip(axes_of, panels, strict=True):
             values = np.array([_number(row[name]) for row in rows])
@@ -340,7 +339,10 @@ def _draw_parts(axes: "Axes", rows: Rows, measure: str, scale: float, label: str
         axes.set_xlim(0, epochs.max() * 1.02)
     if drawn:
         # Above the axes it never covers a line.
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.3)
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.3,
+            columnspacing=1.2, handlelength=1.6, handletextpad=0.5,
+        )  # fmt: skip
     else:
         axes.text(0.5, 0.5, "no evaluation yet", transform=axes.transAxes, ha="center")
     return np.concatenate(drawn) if drawn else np.zeros(0)

@@ -63,8 +63,10 @@ def write_preset(
 ) -> None:
     """Write `overrides` as an experiment file that Hydra composes to the same configuration."""
     job = setting.finished[0]
+    # On a board data lie where they do not here.
+    name = "config.yaml" if job.host is None else "job.yaml"
     try:
-        config = read_config(job_folder(sweep.folder, job.folder) / "config.yaml", sweep.folder)
+        config = read_config(job_folder(sweep.folder, job.folder) / name, sweep.folder)
     except InputError:
         config = {}
     write_atomic(path, preset(overrides, config).encode("utf-8", "backslashreplace"))

@@ -24,7 +24,7 @@ from raspitrain.report.page import (
     tag,
 )
 from raspitrain.results.figures import FIGURE, FIGURES, words_of
-from raspitrain.results.screen import how_to_resume
+from raspitrain.results.screen import how_to_resume, members_in_words
 from raspitrain.results.values import label, number, scalars, text, texts
 
 MOST_ROWS = 200  # of metrics.csv in the page; the file has all
@@ -134,7 +134,7 @@ def _setting(
 ) -> Html:
     pairs = [("overrides", " ".join(overrides) or "none")]
     flat = scalars(config)
-    for name in ("dataset", "model", "optimizer", "schedule", "augment"):
+    for name in ("dataset", "frontend", "model", "optimizer", "schedule", "augment"):
         target = flat.get(f"{name}._target_")
         if target is not None:
             parts = [str(target).rsplit(".", 1)[-1]]
@@ -149,6 +149,8 @@ def _setting(
     for figure in FIGURES:
         if figure.fact and (value := number(summary.get(figure.key))) is not None:
             pairs.append((figure.title, figure.words(value)))
+    if members := members_in_words(summary):
+        pairs.append(("members", members))
     resumed = summary.get("resumed")
     if isinstance(resumed, list) and resumed:
         pairs.append(("resumed", f"{len(resumed)} times" if len(resumed) > 1 else "once"))

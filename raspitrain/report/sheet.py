@@ -14,17 +14,20 @@ from raspitrain.results.values import label
 
 
 def write_jobs_csv(path: str | os.PathLike[str], sweep: SweepReport) -> None:
-    """A row a job: number, name, swept keys, overrides, status, reason, then all figures.
+    """A row a job: number, name, swept keys, host (of a sweep over boards), overrides, status,
+    reason, then all figures.
 
     A figure whose name is a swept key's too (batch_size) has "summary." before it: what was asked
     for and what it came to may differ, as with "auto".
     """
     figures = sweep.figure_names
     named = [f"summary.{name}" if name in sweep.swept else name for name in figures]
-    header = ["number", "name", *sweep.swept, "overrides", "status", "reason", "seconds",
+    host = ["host"] if sweep.has_hosts else []
+    header = ["number", "name", *sweep.swept, *host, "overrides", "status", "reason", "seconds",
               "exit_code", "repeat_of", *named]  # fmt: skip
     rows = (
         [job.number, job.name, *(_swept(job.values, key) for key in sweep.swept),
+         *([job.host] if host else []),
          " ".join(job.overrides), job.status, job.reason, job.seconds, job.exit_code,
          job.repeat_of, *(job.figures.get(name) for name in figures)]
         for job in sweep.jobs

@@ -177,7 +177,7 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
             "preset_command": preset_line(folder, name, sweep, row["overrides"]),
         }
 
-    fast = chosen(answer.fastest, "fastest", _speed_sentence(answer))
+    fast = chosen(answer.fastest, "fastest", _speed_sentence(answer.fastest, answer))
     if fast is not None:
         fast["as_fast"] = [numbers[id(s)] for s in answer.as_fast]
     accurate = chosen(
@@ -206,6 +206,13 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
         if FOLD in sweep.swept else None,
         "accuracy": answer.accuracy,
         "fastest": fast,
+        "fastest_by_kind": [
+            {"kind": kind, "values": dict(setting.values),
+             "jobs": [job.number for job in setting.jobs],
+             "sentence": _speed_sentence(setting, answer),
+             "command": command_line(sweep, setting_overrides(setting, folded=folded))}
+            for kind, setting in answer.fastest_by_kind
+        ],
         "most_accurate": accurate,
         "pareto": [shown(setting) for setting in answer.pareto],
         "drift": answer.drift,
@@ -249,12 +256,13 @@ def _job(job: JobReport) -> dict[str, Any]:
         "exit_code": job.exit_code,
         "seconds": job.seconds,
         "repeat_of": job.repeat_of,
+        "host": job.host,
+        "kind": job.kind if job.host is not None else None,
         "figures": job.figures,
     }
 
 
-def _speed_sentence(answer: Answer) -> str:
-    setting = answer.fastest
+def _speed_sentence(setting: Setting | None, answer: Answer) -> str:
     if setting is None:
         return ""
     parts = [_words(setting, "samples_per_second")]

@@ -81,6 +81,11 @@ def _answers(result: Mapping[str, Any]) -> Html:
                 tag("p", found["sentence"]), command(found["command"]), tag("p", "or"),
                 command(found["preset_command"]), class_="card")
         )  # fmt: skip
+    for found in result["fastest_by_kind"]:
+        cards.append(
+            tag("div", tag("h2", f"Fastest on {found['kind']}"), tag("p", found["sentence"]),
+                command(found["command"]), class_="card")
+        )  # fmt: skip
     if not cards:
         return tag("p", "No job has finished: there is nothing to choose from.", class_="note")
     return tag("div", *cards, class_="cards")
@@ -149,13 +154,15 @@ def _jobs(folder: Path, sweep: SweepReport) -> Html:
     there = set(sweep.figure_names)
     columns = [column for column in SHORT if column.key in there]
     keys = short_names(sweep.swept).values()
-    header = ["job", *keys, "status", *(column.short for column in columns)]
+    host = ["host"] if sweep.has_hosts else []
+    header = ["job", *keys, *host, "status", *(column.short for column in columns)]
     rows = []
     for job in sweep.jobs:
         star = "*" if job.throttled else ""
         shown = _folder_link(folder, job.folder, str(job.number)) or str(job.number)
         row = [Cell(shown, job.number)]
         row += [_value(job.values[key]) if key in job.values else Cell() for key in sweep.swept]
+        row += [Cell(job.host or "")] if host else []
         status = job.status.replace("_", " ")
         row.append(Cell(f"repeat of {job.repeat_of}" if job.repeat_of is not None else status))
         for c in columns:

@@ -50,11 +50,13 @@ def lines(result: Mapping[str, Any]) -> list[str]:
                 f"{name.replace('_', ' ')}: {choice['sentence']}",
                 f"    {choice['command']}",
             ]
+    for found in result["fastest_by_kind"]:
+        sentences += [f"fastest on {found['kind']}: {found['sentence']}", f"    {found['command']}"]
     best = result["most_accurate"]
     pooled = result["out_of_fold"][best["setting"]] if best and result["out_of_fold"] else None
     if pooled is not None:
         sentences.append(f"out of fold: {sentence(pooled)}")
-    if result["fastest"] is None and result["most_accurate"] is None:
+    if not (result["fastest"] or result["most_accurate"] or result["fastest_by_kind"]):
         sentences.append("No job has finished: there is nothing to choose from.")
     sentences += [f"note: {warning}" for warning in result["warnings"]]
     sentences += ["", f"folder  {result['folder']}", "        " + ", ".join(result["files"])]

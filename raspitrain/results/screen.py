@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from raspitrain.errors import printable, visible
 from raspitrain.results.figures import FIGURE, FIGURES
+from raspitrain.results.values import number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -292,6 +293,8 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     if summary.get("chosen_epoch") is not None:
         chosen = summary.get("chosen_model")
         table.append(("model", f"epoch {summary['chosen_epoch']}{f', {chosen}' if chosen else ''}"))
+    if members := members_in_words(summary):
+        table.append(("members", members))
     if summary.get("total_seconds") is not None:
         table.append(("time", clock(summary["total_seconds"])))
     throttled = (summary.get("thermal") or {}).get("throttled")
@@ -303,8 +306,22 @@ def final_lines(summary: Mapping[str, Any], folder: str | os.PathLike[str]) -> l
     table.append(("folder", os.fspath(folder)))
     if summary.get("status") in RESUMABLE and Path(folder, "last.pt").exists():
         words = summary.get("resume_words") or ()
-        table.append(("to resume", how_to_resume(folder, words)))
+        command = summary.get("resume_command") or how_to_resume(folder, words)
+        table.append(("to resume", command))
     return [f"{name:<15}{value}" for name, value in table]
+
+
+def members_in_words(summary: Mapping[str, Any]) -> str:
+    """What each network of an ensemble comes to by itself; empty where there is none."""
+    members = summary.get("members")
+    if not isinstance(members, list):
+        return ""
+    for key in ("test_accuracy", "validation_accuracy"):
+        values = [number(own.get(key)) for own in members if isinstance(own, dict)]
+        words = [FIGURE[key].words(value) for value in values if value is not None]
+        if words:
+            return f"{', '.join(words)} by themselves"
+    return ""
 
 
 def _is_finite(value: Any) -> bool:

@@ -24,6 +24,7 @@ KEYS = (
     "epochs",
     "steps",
     "batch_size",
+    "members",  # of an ensemble, what each of its networks comes to by itself
     "seed",
     "init",  # whose weights the run started from, what began anew and what was frozen
     "num_parameters",

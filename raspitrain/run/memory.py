@@ -16,6 +16,7 @@ from torch import nn
 
 from raspitrain.hardware.memory import free_bytes, memory_error, resident_bytes
 from raspitrain.model.engine.choose import engine_in_use, known_memory
+from raspitrain.model.ensemble import members_of
 from raspitrain.report.plots import confusion_picture_bytes
 from raspitrain.run.watch import Watch
 from raspitrain.training.randomness import same_random_numbers
@@ -26,7 +27,8 @@ CLASS_BYTES = 9_000  # its figures in summary.json, on the page and in model.rpt
 SPARE = 0.03  # of what a step takes: allocators round up and leave gaps
 # torch's own convolutions take more than their tensors, which `Watch` does not see: code that is
 # made for each shape, copies in another layout, gaps that these leave. Measured with seven networks
-# at 25 and 100 cases of 3 x 512: 60 MB, and 0.1 to 0.5 of the step (once, resnet, 0.9).
+# at 25 and 100 cases of 3 x 512: 60 MB, and 0.1 to 0.5 of the step (once, resnet, 0.9). The former
+# once for each member of an ensemble: 60 MB each with two and four of resnet.
 CONVOLUTION_BYTES = 65_000_000
 CONVOLUTION_SPARE = 0.4
 
@@ -96,8 +98,9 @@ def check_memory(
     """
     later = LATER_BYTES + confusion_picture_bytes(num_classes) + CLASS_BYTES * num_classes
     spare = 0.0
-    if _by_torchs_convolutions(model):
-        later, spare = later + CONVOLUTION_BYTES, CONVOLUTION_SPARE
+    if _by_torchs_convolutions(members_of(model)[0]):
+        later += CONVOLUTION_BYTES * len(members_of(model))
+        spare = CONVOLUTION_SPARE
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     states = _states_per_weight(optimizer)
     # Gradients; the state; the weights of the best evaluation, and those about to replace them.
@@ -121,7 +124,7 @@ def check_memory(
             f"fits, so take {advice}.",
             max(model_bytes, ended_bytes) + later, budget_mb,
         )  # fmt: skip
-    step = _step_bytes(model, loss, augment, parts, num_classes, in_memory)
+    step = _step_bytes(members_of(model), loss, augment, parts, num_classes, in_memory)
 
     def needed(size: int) -> int:
         return max(model_bytes + int(step(size) * (1 + SPARE + spare)), ended_bytes) + later
@@ -175,14 +178,16 @@ def _states_per_weight(optimizer: Any) -> int:
 
 
 def _step_bytes(
-    model: Any,
+    members: Sequence[Any],
     loss: Callable[..., Any],
     augment: Callable[..., Any],
     parts: Mapping[str, Any],
     num_classes: int,
     in_memory: bool,
 ) -> Callable[[int], float]:
-    """From a batch size to the bytes that a training step or an evaluation takes on top."""
+    """From a batch size to the bytes that a training step or an evaluation takes on top; members
+    take theirs in turn, but what the kernels have taken stays theirs."""
+    model = members[0]
     train = parts["train"]
     evaluated = max((len(part) for name, part in parts.items() if name != "train"), default=0)
     signals, labels = train.gather(torch.arange(min(2, len(train))))
@@ -201,7 +206,8 @@ def _step_bytes(
             batch = max((copies + 3) * size, (copies + 1) * num_evaluated) * case_bytes
             # Logits, their softmax, the gradients of both; evaluation keeps none.
             batch += max(6 * size, 3 * num_evaluated) * num_classes * signals.element_size()
-            return max(kept, kept_shown) + max(work, work_shown) + batch
+            kernels = max(kept, kept_shown) + max(work, work_shown)
+            return len(members) * kernels + batch
 
         return of_kernels
 

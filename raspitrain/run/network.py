@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from raspitrain.config.build import build, expect
+from raspitrain.model.ensemble import Ensemble
 from raspitrain.run.model_size import make_within
 
 # What a sentence about the size of a network may name.
@@ -14,18 +15,23 @@ WIDTHS = ("width_mult", "width", "growth_rate")
 
 
 def build_model(cfg: DictConfig, facts: Mapping[str, Any]) -> nn.Module:
-    """The network that `cfg` describes, its weights new.
+    """The network that `cfg` describes, its weights new; with ensemble=N as many, each drawn after
+    the one before.
 
     Parameters
     ----------
     facts : num_channels, num_classes, length, and train_labels where there is a training part
     """
     allowed = list(cfg.allowed_targets)
-    return make_within(
-        lambda: expect("model", build("model", cfg.model, allowed, **facts), nn.Module),
-        _name_of_model(cfg),
-        budget_mb=cfg.hardware.memory_budget_mb,
-    )
+
+    def make() -> nn.Module:
+        members = [
+            expect("model", build("model", cfg.model, allowed, **facts), nn.Module)
+            for _ in range(cfg.ensemble)
+        ]
+        return members[0] if len(members) == 1 else Ensemble(members)
+
+    return make_within(make, _name_of_model(cfg), budget_mb=cfg.hardware.memory_budget_mb)
 
 
 def _name_of_model(cfg: DictConfig) -> str:

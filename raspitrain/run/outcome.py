@@ -13,7 +13,9 @@ import torch
 
 from raspitrain.config.overrides import allowing_words
 from raspitrain.data.summary import data_table
-from raspitrain.errors import reason, remedy
+from raspitrain.errors import InputError, reason, remedy
+from raspitrain.model.engine.choose import release
+from raspitrain.model.ensemble import members_of
 from raspitrain.report.plots import (
     MOST_CELLS,
     MOST_MISTAKES,
@@ -35,11 +37,13 @@ from raspitrain.run.state import RunState, constant_channels
 from raspitrain.run.verdict import ended_underfitted, warnings_of
 from raspitrain.training.answers import answers_of, batch_size_of
 from raspitrain.training.metrics import classification_report
+from raspitrain.training.training import evaluate
 
 log = logging.getLogger("raspitrain")
 
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 NOT_YET = "not written yet"
+ENGINE = ("engine", "kernels", "left_to_torch")  # what of made_by the machine does not say
 ENDED_WELL = ("completed", "stopped_early")
 
 
@@ -51,6 +55,7 @@ def write_environment(job: RunState) -> None:
         job.environment = environment_record() | {
             "hardware": job.profile.record(),
             "memory_estimate": job.prepared.memory.record(),
+            "arithmetic": {name: job.made_by[name] for name in ENGINE},
         }
     chosen = {} if job.tuned is None else {"torch": torch_record()} | job.tuned.record()
     write_json(job.folder / "environment.json", job.environment | chosen)
@@ -258,21 +263,61 @@ def _summary(job: RunState, monitor: Monitor) -> dict[str, Any]:
         summary["fold"] = _fold(job)
     if job.status in ENDED_WELL and len(job.table):
         summary |= _verdict(job)
+    if cfg.ensemble > 1 and job.best is not None and job.status in ENDED_WELL:
+        summary["members"] = _members(job)
     if job.tuned is not None:
         summary |= job.tuned.record()
-    summary |= monitor.summary(
-        epochs=prepared.training.position.epochs_done,
-        num_cases=prepared.training.position.cases_seen,
+    epochs_done, cases_seen = (
+        prepared.training.position.epochs_done,
+        prepared.training.position.cases_seen,
     )
+    if job.ranks is not None:
+        summary["ranks"] = job.ranks
+        # Temperatures and joules are of this board alone: they say nothing of an epoch.
+        epochs_done, cases_seen = 0, round(cases_seen * job.ranks["shares"][0])
+    summary |= monitor.summary(epochs=epochs_done, num_cases=cases_seen)
     if summary["thermal"]["dropped_threads"]:
         summary["bit_reproducible"] = False
     if words := allowing_words(cfg):
         summary["resume_words"] = words
+    if prepared.group is not None:
+        summary["resume_command"] = prepared.group.launch.again(
+            [f"resume={job.folder}", *allowing_words(cfg)]
+        )
     if job.resumed:
         summary["resumed"] = job.resumed
         if any(part["not_exact"] for part in job.resumed):
             summary["bit_reproducible"] = False
     return summary
+
+
+def _members(job: RunState) -> list[dict[str, float]]:
+    """Accuracy of each network of the chosen ensemble by itself, on validation and test part."""
+    from raspitrain.run.stored import StoredRun
+
+    training, best = job.prepared.training, job.folder / BEST
+    try:
+        chosen = StoredRun.of_checkpoint(best, allowed_targets=list(job.cfg.allowed_targets))
+    except InputError as error:  # a card that is full
+        log.warning("no figures of the ensemble's members: %s", error)
+        return []
+    found = []
+    for member in members_of(chosen.model()):
+        member.to(training.device)
+        figures = {}
+        for name in ("validation", "test"):
+            if name in training.parts:
+                _, confusion = evaluate(
+                    member,
+                    training.parts[name],
+                    training.loss,
+                    batch_size=4 * training.batch_size,
+                    device=training.device,
+                )
+                figures[f"{name}_accuracy"] = float(confusion.hits.sum() / confusion.num_cases)
+        release(member)
+        found.append(figures)
+    return found
 
 
 def _fold(job: RunState) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import Cases
+from raspitrain.data.frontend import Frontend, measured
 from raspitrain.data.normalise import KINDS, Normalisation, choose_kind, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
@@ -28,13 +29,21 @@ from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import apply_threads
-from raspitrain.model.engine.choose import engine_in_use
+from raspitrain.model.engine.choose import engage, engine_in_use
+from raspitrain.model.ensemble import members_of
 from raspitrain.run.memory import Estimate, check_memory
 from raspitrain.run.network import build_model
 from raspitrain.run.observers import Observer
-from raspitrain.run.start import freeze, frozen_record, kept_normalisation, load_start, open_start
+from raspitrain.run.start import (
+    check_frontend,
+    freeze,
+    frozen_record,
+    kept_normalisation,
+    load_start,
+    open_start,
+)
 from raspitrain.run.verdict import is_underfitted
-from raspitrain.training.closed_form import check_fit_memory, has_closed_form
+from raspitrain.training.closed_form import ClosedForm, check_fit_memory, has_closed_form
 from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import (
@@ -47,6 +56,9 @@ from raspitrain.training.training import (
 )
 from raspitrain.tuning.engine import settle_engine
 from raspitrain.tuning.tune import Tuned, tune
+
+if TYPE_CHECKING:
+    from raspitrain.distributed.group import Group
 
 LARGE_SET = 200  # training cases from which batches of 32 do as well as 16, in half the time
 AUTO_STEPS = 600  # that `min_steps: auto` begins with
@@ -73,6 +85,7 @@ class Prepared:
     tracker: Observer | None  # of the user's own
     init: dict[str, Any] | None  # for summary.json, where the run starts from trained weights
     notes: list[str]  # what was settled, where it is not as one would think
+    group: "Group | None" = None  # the ranks that train together, where there are several
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
@@ -93,33 +106,40 @@ class Prepared:
             *_, last = self.training.evaluations(
                 self.epochs, eval_every=self.epochs, on_step=on_step, on_batch=on_batch
             )
-            if self.go_on() is None:
+            if not self.should_go_on:
                 return last
+            self.go_on()
 
-    def go_on(self) -> str | None:
-        """Where training has come to its end and too few of its cases are answered rightly, give it
-        another cycle of its schedule, twice as long as the one before (Loshchilov & Hutter,
-        arXiv:1608.03983), if there is room and time for it; say so.
+    @property
+    def should_go_on(self) -> bool:
+        """Whether training has come to its end and too few of its cases are answered rightly, and
+        there is room and time for another cycle of its schedule.
 
         What is decided depends on the training state alone, but for the seconds.
         """
         position, train = self.training.position, self.training.parts["train"]
-        accuracy = position.num_correct.item() / len(train)
-        more = 2 * self.schedule_epochs
-        after = self.epochs + more
-        if (
-            position.epochs_done != self.epochs
-            or after > self.most_epochs
-            or position.seconds * after / self.epochs > self.max_seconds
-            or not is_underfitted(accuracy, train.labels.numpy())
-        ):
-            return None
-        before, self.epochs, self.schedule_epochs = self.epochs, after, more
+        after = self.epochs + 2 * self.schedule_epochs
+        return (
+            position.epochs_done == self.epochs
+            and after <= self.most_epochs
+            and position.seconds * after / self.epochs <= self.max_seconds
+            and is_underfitted(self._train_accuracy, train.labels.numpy())
+        )
+
+    def go_on(self) -> str:
+        """Give training another cycle of its schedule, twice as long as the one before (Loshchilov
+        & Hutter, arXiv:1608.03983); say so."""
+        accuracy, before, more = self._train_accuracy, self.epochs, 2 * self.schedule_epochs
+        self.epochs, self.schedule_epochs = before + more, more
         self.training.schedule = self.make_schedule(more) or self.training.schedule
         return (
             f"{100 * accuracy:.1f} % of the training cases are answered rightly after {before} "
             f"epochs: training goes on for {more} more (min_steps=auto)"
         )
+
+    @property
+    def _train_accuracy(self) -> float:
+        return self.training.position.num_correct.item() / len(self.training.parts["train"])
 
 
 def prepare(
@@ -128,6 +148,7 @@ def prepare(
     schedule_epochs: int | None = None,
     normalisation: Normalisation | None = None,
     data: tuple[Cases, Split] | None = None,
+    group: "Group | None" = None,
 ) -> Prepared:
     """Build every component that `cfg` names, the data loaded and split.
 
@@ -137,12 +158,18 @@ def prepare(
     normalisation : of a run that is resumed: it started from trained weights (init) once already,
         and kept theirs
     data : in place of those that `cfg` names
+    group : the ranks that train together, of which this process is one
     """
     if not is_settled(cfg.hardware):
         cfg, _ = with_profile(cfg)
     allowed = list(cfg.allowed_targets)
     apply_threads(cfg.hardware)
     device = choose_device(cfg.hardware.device)
+    if group is not None and device.type != "cpu":
+        raise InputError(
+            f"hardware.device={cfg.hardware.device}: boards train together on their processors "
+            "alone; use hardware.device=cpu, or one process for the GPU."
+        )
 
     if data is None:
         cases = build_cases(cfg.dataset, allowed)
@@ -152,28 +179,36 @@ def prepare(
     stored = open_start(cfg.init) if cfg.init is not None and normalisation is None else None
     notes: list[str] = []
     if stored is not None:
+        check_frontend(stored, cfg)
         normalisation, notes = kept_normalisation(stored, cases, split)
     elif normalisation is not None:
-        measured = fit_normalisation(cases.signals, split.train, "channel")
-        normalisation = replace(normalisation, constant=measured.constant)
+        own = normalisation.frontend
+        here = fit_normalisation(cases.signals, split.train, "channel", own)
+        normalisation = replace(normalisation, constant=here.constant)
     else:
-        kind, notes = settle_normalisation(cfg, cases, split)
-        normalisation = fit_normalisation(cases.signals, split.train, kind)
+        frontend = make_frontend(cfg, cases, split)
+        kind, notes = settle_normalisation(cfg, cases, split, frontend)
+        normalisation = fit_normalisation(cases.signals, split.train, kind, frontend)
+        if frontend is not None:
+            told = frontend.words(cases.signals.shape[2])
+            notes = [f"frontend={frontend.kind}: {told}", *notes]
     num_channels = normalisation.num_channels
+    length = normalisation.seen_length(cases.signals.shape[2])
     budget_mb = cfg.hardware.memory_budget_mb
     in_memory = choose_in_memory(
-        cases, cfg.in_memory, num_channels=num_channels, free=free_bytes(budget_mb)
+        cases, cfg.in_memory, shape=(num_channels, length), free=free_bytes(budget_mb)
     )
     parts = {
         name: load_part(cases, indices, normalisation, in_memory=in_memory)
         for name in ("train", "validation", "test")
         if len(indices := getattr(split, name))
     }
-    length = cases.signals.shape[2]
     num_train = len(parts["train"])
+    num_ranks = 1 if group is None else group.num_ranks
     batch_size = cfg.batch_size
     if batch_size == "auto":
         batch_size = 32 if num_train >= LARGE_SET else 16
+    # One board's: several together see as many cases in as many epochs.
     steps_per_epoch = math.ceil(num_train / batch_size)
     epochs = cfg.epochs
     goes_on = epochs == "auto" and cfg.min_steps == "auto"
@@ -199,6 +234,11 @@ def prepare(
     frozen = freeze(model, cfg.freeze, cfg, facts)
     model = model.to(device)
     if has_closed_form(model, num_train):
+        if group is not None:
+            raise InputError(
+                f"model ({cfg.model._target_}) is fitted to so few cases in one step, which cannot "
+                f"be shared by {num_ranks} boards: train on one."
+            )
         epochs = eval_every = 1
     loss = expect("loss", build("loss", cfg.loss, allowed, **facts), nn.Module).to(device)
     make_optimizer = without_compiler(build("optimizer", cfg.optimizer, allowed))
@@ -213,7 +253,8 @@ def prepare(
     def make_schedule(epochs: int) -> LRScheduler | None:
         if "total_steps" not in takes:
             return None
-        schedule = _made("schedule", schedule_of, optimizer, total_steps=epochs * steps_per_epoch)
+        num_steps = epochs * math.ceil(num_train / (batch_size * num_ranks))
+        schedule = _made("schedule", schedule_of, optimizer, total_steps=num_steps)
         return cast(LRScheduler, expect("schedule", schedule, LRScheduler))
 
     schedule = make_schedule(schedule_epochs) or expect(
@@ -237,8 +278,14 @@ def prepare(
     check_fit_memory(model, num_train, free_bytes(budget_mb), budget_mb)
     memory = estimate()
     if device.type == "cpu":
-        settle_engine(model, parts["train"].gather(torch.arange(min(batch_size, num_train)))[0])
-        if engine_in_use(model) == "torch":
+        batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
+        for number, member in enumerate(members_of(model)):
+            if not isinstance(member, ClosedForm):  # which has kernels of its own
+                engage(member, cfg.hardware.engine, num_channels)
+            note = settle_engine(member, batch)
+            if note is not None and number == 0:  # the others are alike
+                notes = [*notes, note]
+        if engine_in_use(members_of(model)[0]) in ("native", "torch"):
             memory = estimate()
     training = Training(
         parts=parts,
@@ -253,6 +300,10 @@ def prepare(
         device=device,
         frozen=frozen,
     )
+    if group is not None:
+        from raspitrain.training.shared import SharedTraining
+
+        training = SharedTraining.of(training, group, cfg.seed)
     tracker = None
     if cfg.get("tracker") is not None:
         with same_random_numbers():
@@ -273,16 +324,30 @@ def prepare(
         tracker=tracker,
         init=None if start is None else start.record | frozen_record(model, cfg.freeze),
         notes=notes,
+        group=group,
     )
 
 
-def settle_normalisation(cfg: DictConfig, cases: Cases, split: Split) -> tuple[str, list[str]]:
+def make_frontend(cfg: DictConfig, cases: Cases, split: Split) -> Frontend | None:
+    """The front end that `cfg` names, for these cases."""
+    facts = {"length": cases.signals.shape[2], "rate": cases.rate}
+    frontend = build("frontend", cfg.frontend, list(cfg.allowed_targets), **facts)
+    if frontend is None:
+        return None
+    return measured(expect("frontend", frontend, Frontend), cases.signals, split.train)
+
+
+def settle_normalisation(
+    cfg: DictConfig, cases: Cases, split: Split, frontend: Frontend | None
+) -> tuple[str, list[str]]:
     """The kind of normalisation, and a sentence where the data asked for another than usual."""
     kind = cfg.dataset.get("normalise", "channel")  # a data set of the user's own may not say
     if kind in KINDS:
         return kind, []
     if kind != "auto":  # of a data set of the user's own, which no rule has seen
         raise InputError(f"dataset.normalise must be auto, {', '.join(KINDS)}; not {kind}.")
+    if frontend is not None:  # logarithms of powers, in which loudness is no factor any more
+        return "channel", []
     kind, apart = choose_kind(cases.signals, split.train)
     if kind == "channel":
         return kind, []
@@ -302,7 +367,7 @@ def tune_prepared(
     sizes = [len(b) for b in batch_indices(len(train), training.batch_size, generator=None)]
     signals, labels = train.gather(torch.arange(max(sizes)))
     return tune(
-        training.model,
+        members_of(training.model)[0],
         training.loss,
         (signals.to(training.device), labels.to(training.device)),
         hardware=cfg.hardware,

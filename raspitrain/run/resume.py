@@ -8,6 +8,7 @@ The configuration is the run's own, from its checkpoint; config.yaml in the fold
 
 import json
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -19,30 +20,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from raspitrain.config.overrides import given_keys, read_override
 from raspitrain.config.profile import foreign_program, profile_values
-from raspitrain.config.rules import check, leaves
+from raspitrain.config.rules import check, is_harmless, leaves
 from raspitrain.errors import InputError
-from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA
+from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA, LAST
 from raspitrain.run.stored import StoredRun, check_holds_run, unfit
 
 if TYPE_CHECKING:
+    from raspitrain.distributed.group import Group
     from raspitrain.run.state import RunState
     from raspitrain.stop import StopSignals
 
 log = logging.getLogger("raspitrain")
-
-# What may be given anew, as no weight depends on it; with threads the bits do, and it is said.
-HARMLESS = {
-    "epochs",
-    "patience",
-    "in_memory",
-    "checkpoint_minutes",
-    "checkpoint_epochs",
-    "checkpoint_share",
-    "dataset.path",  # the data themselves are compared
-    "allowed_targets",
-}
-HARMLESS_SECTIONS = ("hardware", "tracker")
-BITS = {"hardware.device", "hardware.flush_denormals"}  # of these sections
 
 
 def resume(
@@ -51,6 +39,7 @@ def resume(
     *,
     tell: Callable[[str], None] = log.info,
     show: bool = True,
+    group: "Group | None" = None,
 ) -> dict[str, Any]:
     """Resume the run in `folder`; a run that is complete already is left as it is.
 
@@ -59,7 +48,7 @@ def resume(
     overrides : "key=value" for what may change: epochs (to train for longer), hardware, patience,
         how often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
-    show : as for `raspitrain.run.run.run`
+    show, group : as for `raspitrain.run.run.run`
 
     Returns
     -------
@@ -81,6 +70,8 @@ def resume(
     from raspitrain.stop import StopSignals
 
     started = time.perf_counter()
+    if group is not None and not group.is_first:
+        return _resume_along(group, overrides, started)
     folder = Path(folder).absolute()
     if folder.is_file():
         raise InputError(f"resume takes a run's folder, not a file in it: resume={folder.parent}")
@@ -92,15 +83,41 @@ def resume(
             stored = StoredRun.open(folder, which="last")
             cfg, changed = _changed_config(stored.config, overrides, folder)
             summary = _complete(folder, stored.state, cfg, changed)
+            if group is not None:
+                group.bytes_of_first(b"" if summary else stored.path.read_bytes())
             if summary is not None:
                 tell(_nothing_to_do(folder, summary))
                 return summary
-            job = _restored(stored, cfg, changed, started, stop)
+            job = _restored(stored, cfg, changed, started, stop, group)
             job.notes[:0] = [stored.note] if stored.note else []
             with stop.deferred():
                 return carry_on(job, stop, show=show)
         finally:
             release_claim(folder)
+
+
+def _resume_along(group: "Group", overrides: Sequence[str], started: float) -> dict[str, Any]:
+    """Resume the run whose folder rank 0 has, from the checkpoint that it sends."""
+    from raspitrain.hardware.threads import hardware_as_it_was
+    from raspitrain.run.prepare import tune_prepared
+    from raspitrain.run.together import follow
+    from raspitrain.stop import StopSignals
+
+    with (
+        tempfile.TemporaryDirectory(prefix="raspitrain-") as name,
+        hardware_as_it_was(),
+        StopSignals() as stop,
+    ):
+        content = group.bytes_of_first()
+        if not content:  # the run is complete
+            return {}
+        folder = Path(name)
+        (folder / LAST).write_bytes(content)
+        stored = StoredRun.open(folder, which="last")
+        cfg, changed = _changed_config(stored.config, overrides, folder)
+        job = _restored(stored, cfg, changed, started, stop, group)
+        tune_prepared(job.prepared, job.cfg, job.before)
+        return follow(job.prepared, job.cfg, stop)
 
 
 def _changed_config(
@@ -121,8 +138,7 @@ def _changed_config(
         OmegaConf.update(cfg, key, value)
         if value == old:
             continue
-        section = key.split(".")[0]
-        if key not in HARMLESS and (section not in HARMLESS_SECTIONS or key in BITS):
+        if not is_harmless(key):
             raise _another_run(f"{key}={value}", f"{key}={old}")
         changed[key] = value
     check(_plain(cfg))
@@ -208,6 +224,7 @@ def _restored(
     changed: dict[str, Any],
     started: float,
     stop: "StopSignals",
+    group: "Group | None",
 ) -> "RunState":
     """Build the run anew and put it to where it was."""
     from raspitrain.config.profile import with_profile
@@ -219,6 +236,8 @@ def _restored(
     folder, state = stored.path.parent, stored.state
     try:
         run, training = state["run"], dict(state["training"], model=state["model"])
+        ranks = run.get("ranks")
+        _check_ranks(ranks, group)
         epochs = _epochs(run["epochs"], changed.get("epochs"))
         built = cfg.copy()
         # What was settled when the run began, by the machine or by the size of the data.
@@ -227,8 +246,11 @@ def _restored(
         OmegaConf.update(built, "dataset.normalise", kind, force_add=True)
         if built.model.get("engine") == "auto" and run["made_by"]["engine"] is not None:
             built.model.engine = run["made_by"]["engine"]
+        # A run of before there were compiled kernels for its network says None.
+        general = "native" if run["made_by"]["engine"] == "native" else "plain"
+        OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
-            built.hardware.num_threads = int(run["tuned"]["threads"]["num_threads"])
+            built.hardware.num_threads = _num_threads(run, group)
         check(_plain(built) | {"epochs": epochs})
     except InputError:
         raise
@@ -236,7 +258,9 @@ def _restored(
         raise unfit(stored.path) from error
     built, profile = with_profile(built)
     kept = None if built.init is None else stored.normalisation
-    prepared = prepare(built, schedule_epochs=run["schedule_epochs"], normalisation=kept)
+    prepared = prepare(
+        built, schedule_epochs=run["schedule_epochs"], normalisation=kept, group=group
+    )
     prepared.init = run.get("init")
     prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
@@ -247,10 +271,15 @@ def _restored(
     job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
     try:
+        if ranks is not None:
+            from raspitrain.run.together import restore_plan
+
+            restore_plan(prepared, ranks)
+            job.ranks = ranks
         prepared.training.restore(training)
         job.table.restore(run["table"])
         _restore_progress(job, state)
-        job.before = _tuned_before(run["tuned"], changed)
+        job.before = _tuned_before(run, changed, group)
         not_exact = _differences(job, run["made_by"], changed)
         if epochs > run["epochs"]:
             _say_longer(job, run["epochs"])
@@ -287,12 +316,34 @@ def _epochs(before: int, given: Any) -> int:
     return int(given)
 
 
+def _check_ranks(ranks: Mapping[str, Any] | None, group: "Group | None") -> None:
+    """InputError where a run is resumed by another number of ranks than it was begun with."""
+    before = 1 if ranks is None else int(ranks["num_ranks"])
+    here = 1 if group is None else group.num_ranks
+    if before != here:
+        raise InputError(
+            f"the run is trained by {before} process{'es' if before > 1 else ''}, and {here} "
+            f"{'were' if here > 1 else 'was'} started to resume it: start as many, or begin a new "
+            "run from its weights with init=FOLDER."
+        )
+
+
+def _num_threads(run: Mapping[str, Any], group: "Group | None") -> int:
+    """That this rank has trained with."""
+    if group is not None:
+        return int(run["ranks"]["threads"][group.rank])
+    return int(run["tuned"]["threads"]["num_threads"])
+
+
 def _tuned_before(
-    tuned: Mapping[str, Any] | None, changed: Mapping[str, Any]
+    run: Mapping[str, Any], changed: Mapping[str, Any], group: "Group | None"
 ) -> dict[str, Any] | None:
+    tuned = run["tuned"]
     if tuned is None:
         return None
-    return dict(tuned, threads=None if "hardware.num_threads" in changed else tuned["threads"])
+    if "hardware.num_threads" in changed:
+        return dict(tuned, threads=None)
+    return dict(tuned, threads=dict(tuned["threads"], num_threads=_num_threads(run, group)))
 
 
 def _compare_data(job: "RunState", state: Mapping[str, Any]) -> None:

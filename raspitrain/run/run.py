@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +21,7 @@ from raspitrain.results.files import LAST
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.log import logging_to
 from raspitrain.results.screen import Screen, how_to_resume
+from raspitrain.run.loop import train
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.observers import Calls, Careful, Observer
 from raspitrain.run.outcome import (
@@ -35,7 +36,10 @@ from raspitrain.run.prepare import prepare, tune_prepared
 from raspitrain.run.state import Checkpoints, RunState, make_job
 from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
-from raspitrain.training.training import NonFiniteLossError, Step
+from raspitrain.training.training import NonFiniteLossError
+
+if TYPE_CHECKING:
+    from raspitrain.distributed.group import Group
 
 log = logging.getLogger("raspitrain")
 
@@ -51,6 +55,7 @@ def run(
     overrides: Sequence[str] = (),
     profile: Profile | None = None,
     show: bool = True,
+    group: "Group | None" = None,
 ) -> dict[str, Any]:
     """Train what `cfg` describes, or with task=throughput only measure how fast that would be, and
     leave everything about it in `output_dir`.
@@ -62,11 +67,13 @@ def run(
     overrides : the words of the command line, kept beside the configuration
     profile : of the machine, where `with_profile` has filled in `cfg` already
     show : on standard output what a run shows there; warnings go to standard error in any case
+    group : the ranks that train together, of which this process is one; rank 0 alone uses
+        `output_dir`
 
     Returns
     -------
     dict
-        What summary.json holds.
+        What summary.json holds; nothing on another rank than 0.
 
     Raises
     ------
@@ -86,12 +93,21 @@ def run(
 
         return measure_throughput(cfg, profile, output_dir, overrides)
     with hardware_as_it_was(), StopSignals() as stop:
-        prepared = prepare(cfg)
+        prepared = prepare(cfg, group=group)
+        if group is not None:
+            from raspitrain.run.together import begin, follow
+
+            begun = begin(prepared, cfg, group)
+            if not group.is_first:
+                return follow(prepared, cfg, stop)
         with stop.deferred():
             stop.check()
             folder = claim_run_folder(output_dir)
             try:
                 job = make_job(prepared, cfg, profile, folder, started)
+                if group is not None:
+                    job.before, job.ranks = begun.tuned, begun.ranks
+                    job.notes += begun.warnings
                 _write_beginning(job, overrides)
                 return carry_on(job, stop, show=show)
             finally:
@@ -144,6 +160,10 @@ def carry_on(job: RunState, stop: StopSignals, *, show: bool = True) -> dict[str
             Monitor(job.folder, **job.cfg.hardware.readings) as monitor,
         ):
             screen.say(f"data  {prepared.data.line}")
+            if prepared.group is not None:
+                from raspitrain.run.together import plan_of
+
+                screen.say(f"ranks  {plan_of(prepared).words()}")
             for note in (*job.profile.notes, *prepared.data.warnings, *job.notes):
                 log.warning(note)
             write_data_table(job)
@@ -203,10 +223,8 @@ def _observers(
 ) -> tuple[Observer, ...]:
     """Who is told of a step and of an evaluation, in this order."""
     assert job.tuned is not None
-    adapt = job.tuned.adapt
-    guard = ThermalGuard(
-        job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
-    )
+    # Of several ranks a step is as long as the slowest one's.
+    adapt = job.tuned.adapt if job.prepared.group is None else None
     tracker = job.prepared.tracker
     return (
         Calls(evaluation=job.keep),  # before anybody shows or stores it
@@ -218,9 +236,23 @@ def _observers(
             evaluation=lambda evaluation: screen.evaluation(evaluation.row),
         ),
         *(() if tracker is None else (Careful(tracker),)),
+        *_last_observers(job, stop, monitor),
+    )
+
+
+def _last_observers(job: RunState, stop: StopSignals, monitor: Monitor) -> Sequence[Observer]:
+    """Whoever may hold up or end the run, and checkpoints, when nothing more may end it."""
+    if job.prepared.group is not None:
+        from raspitrain.run.together import shared_observers
+
+        return shared_observers(job.prepared, job.cfg, stop, monitor, job)
+    guard = ThermalGuard(
+        job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
+    )
+    return (
         Calls(step=lambda step: guard.check()),
         Calls(step=lambda step: stop.check()),
-        Checkpoints(job),  # last, when nothing more may end the run before the next step
+        Checkpoints(job),
     )
 
 
@@ -232,25 +264,24 @@ def _train(job: RunState, observers: Sequence[Observer], stop: StopSignals, scre
     for observer in observers:
         observer.begin(job.folder, {str(key): value for key, value in config.items()})
 
-    def on_step(step: Step) -> None:
-        for observer in observers:
-            observer.step(step)
-
-    # Where patience was at its end already, the run was ended before it could say so.
-    while not job.has_no_patience:
-        evaluations = prepared.training.evaluations(
-            prepared.epochs,
-            eval_every=prepared.eval_every,
-            on_step=on_step,
-            on_batch=stop.check,
-        )
-        while not job.has_no_patience and (evaluation := next(evaluations, None)) is not None:
-            for observer in observers:
-                observer.evaluation(evaluation)
-        if job.has_no_patience or (words := prepared.go_on()) is None:
-            break
+    def say(words: str) -> None:
         screen.epochs = prepared.epochs
         screen.say(words)
+
+    # Where patience was at its end already, the run was ended before it could say so.
+    if prepared.group is None:
+        train(
+            prepared,
+            observers,
+            has_patience=lambda: not job.has_no_patience,
+            should_go_on=lambda: prepared.should_go_on,
+            on_batch=stop.check,
+            say=say,
+        )
+    else:
+        from raspitrain.run.together import lead
+
+        lead(job, observers, say)
     if job.has_no_patience:
         job.status = "stopped_early"
         job.reason = f"{job.cfg.patience} evaluations without a better validation accuracy"

@@ -59,6 +59,18 @@ def open_start(init: str) -> StoredRun:
     return StoredRun.of_checkpoint(path)
 
 
+def check_frontend(stored: StoredRun, cfg: DictConfig) -> None:
+    """InputError where the weights have seen signals through another front end than asked for."""
+    theirs, own = (dict(c.get("frontend") or {}) for c in (stored.config, cfg))
+    if theirs != own:
+        names = [str(each.get("_target_", "none")).rsplit(".", 1)[-1] for each in (theirs, own)]
+        what = f"frontend={names[0]}" if names[0] != names[1] else "other values of frontend"
+        raise InputError(
+            f"init={stored.path.parent} was trained with {what}, which its weights take for "
+            f"granted: give the same front end (here it is {names[1]})."
+        )
+
+
 def kept_normalisation(
     stored: StoredRun, cases: Cases, split: Split
 ) -> tuple[Normalisation, list[str]]:
@@ -77,11 +89,11 @@ def kept_normalisation(
             f"data have {', '.join(names[:12])}: they must be the same, in the same order."
         )
     kept = stored.normalisation
-    here = fit_normalisation(cases.signals, split.train, "channel")
+    here = fit_normalisation(cases.signals, split.train, "channel", kept.frontend)
     notes = ["signals are normalised as in the first training (init)"]
     if kept.kind == "channel":
         for name, now, before, is_constant in zip(
-            names, here.std, kept.std, here.constant, strict=True
+            here.seen_names(names), here.std, kept.std, here.constant, strict=True
         ):
             if not is_constant and not 1 / APART <= now / before <= APART:
                 notes.append(

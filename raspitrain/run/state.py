@@ -37,6 +37,7 @@ class RunState:
     before : what `tune` needs of an earlier part of this run
     seconds_before, peak_before : of earlier parts
     environment : what environment.json says of the machine, found out once
+    ranks : how several ranks share the work; None where there is one process alone
     resumed : when and where the run was resumed
     notes : sentences for the log, as soon as there is one
     unwritten : results that could not be written, by name, and why, the latest reason of each
@@ -58,6 +59,7 @@ class RunState:
     reason: str | None = None
     before: dict[str, Any] | None = None
     tuned: Tuned | None = None
+    ranks: dict[str, Any] | None = None
     seconds_before: float = 0.0
     peak_before: float = 0.0
     environment: dict[str, Any] = field(default_factory=dict)
@@ -156,7 +158,7 @@ def _constant_note(names: Sequence[str]) -> list[str]:
 
 def constant_channels(prepared: Prepared) -> list[str]:
     """Channels that never change over the training part, or by no more than rounding."""
-    names = prepared.cases.channel_names
+    names = prepared.normalisation.seen_names(prepared.cases.channel_names)
     return [names[c] for c in np.flatnonzero(prepared.normalisation.constant).tolist()]
 
 
@@ -192,6 +194,7 @@ def _last_state(job: RunState) -> dict[str, Any]:
             "schedule_epochs": prepared.schedule_epochs,
             "batch_size": prepared.training.batch_size,
             "eval_every": prepared.eval_every,
+            "ranks": job.ranks,
             "tuned": job.before if job.tuned is None else job.tuned.state(),
             "table": job.table.state(),
             "best": None if best is None else _evaluation_state(best),
@@ -219,7 +222,7 @@ def _best_state(job: RunState) -> dict[str, Any] | None:
 
 
 def _model_state(job: RunState) -> dict[str, Any]:
-    prepared = job.prepared
+    prepared, frontend = job.prepared, job.prepared.normalisation.frontend
     return {
         "class_names": prepared.cases.class_names,
         "data": job.data,
@@ -231,6 +234,7 @@ def _model_state(job: RunState) -> dict[str, Any]:
         "mean": torch.from_numpy(prepared.normalisation.mean),
         "std": torch.from_numpy(prepared.normalisation.std),
         "normalise": _normalise_state(prepared.normalisation),
+        "frontend": None if frontend is None else frontend.record(),
         "config": OmegaConf.to_container(job.cfg, resolve=True),
     }
 

@@ -137,10 +137,15 @@ class StoredRun:
     def normalisation(self) -> "Normalisation":
         import numpy as np
 
+        from raspitrain.data.frontend import Frontend
         from raspitrain.data.normalise import KINDS, Amplitudes, Normalisation
 
         mean = self._part("mean", lambda tensor: tensor.double().numpy())
-        if mean.shape != (len(self.channel_names),):
+        frontend = None
+        if self.state.get("frontend") is not None:
+            frontend = self._part("frontend", lambda record: Frontend(**record))
+        num_bands = 1 if frontend is None else frontend.num_bands
+        if mean.shape != (len(self.channel_names) * num_bands,):
             raise unfit(self.path)
         std = self._part("std", lambda tensor: tensor.double().numpy())
 
@@ -160,7 +165,8 @@ class StoredRun:
             kind, amplitudes = "channel", None
         else:
             kind, amplitudes = self._part("normalise", read)
-        return Normalisation(mean, std, np.zeros(len(mean), dtype=bool), kind, amplitudes)
+        constant = np.zeros(len(mean), dtype=bool)
+        return Normalisation(mean, std, constant, kind, amplitudes, frontend)
 
     def model(self) -> "nn.Module":
         """The network with the checkpoint's weights, on the CPU, as it is used and not trained.
@@ -175,10 +181,11 @@ class StoredRun:
 
         cfg = self.config.copy()
         cfg.allowed_targets = list(self.allowed_targets)
+        normalisation = self.normalisation
         facts = {
-            "num_channels": self.normalisation.num_channels,
+            "num_channels": normalisation.num_channels,
             "num_classes": len(self.class_names),
-            "length": self.length,
+            "length": normalisation.seen_length(self.length),
         }
         with same_random_numbers():
             model = build_model(cfg, facts)

@@ -56,7 +56,18 @@ class ThermalGuard:
         self.is_armed = True
         self.last_drop = -DROP_SECONDS
 
-    def check(self) -> None:
+    @property
+    def wants_pause(self) -> bool:
+        """Whether `check` would pause training now."""
+        temperature = self.monitor.temperature_c
+        return (
+            self.policy == "pause"
+            and self.is_armed
+            and temperature is not None
+            and temperature > self.pause_above_c
+        )
+
+    def check(self, *, may_pause: bool = True) -> None:
         """To be called between steps; costs a comparison as long as nothing is too hot."""
         temperature = self.monitor.temperature_c
         if temperature is None or self.policy == "none":
@@ -65,7 +76,7 @@ class ThermalGuard:
             self.is_armed = self.is_armed or temperature <= self.resume_below_c
         elif self.policy == "drop_thread":
             self._drop_thread(temperature)
-        elif self.is_armed:
+        elif self.is_armed and may_pause:
             self._pause(temperature)
 
     def _pause(self, temperature: float) -> None:

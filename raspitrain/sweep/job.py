@@ -1,7 +1,8 @@
 """The process of one job: python -m raspitrain.sweep.job FOLDER
 
 FOLDER holds the job's configuration in job.yaml, composed already, so that neither Hydra nor the
-groups of conf/ are needed here. Everything that torch reads at import has been set by then.
+groups of conf/ are needed here. Everything that torch reads at import has been set by then, or, on
+a board (--lease), is set here: what `auto` stands for is that board's own business.
 """
 
 import argparse
@@ -12,14 +13,16 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raspitrain.errors import CAN_PASS, InputError, TemporaryError, UnwrittenError, reason, remedy
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
+from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.stop import leave, leave_at_once_on_signals
-from raspitrain.sweep.process import OUT_OF_MEMORY
+from raspitrain.sweep.lease import hold, keep
+from raspitrain.sweep.process import OUT_OF_MEMORY, share_cores
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -35,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cores")
     parser.add_argument("--memory-limit-mb", type=float)
     parser.add_argument("--resume", action="store_true", help="resume from its checkpoint")
+    parser.add_argument("--lease", type=float, help="on a board: silent seconds that end it")
+    parser.add_argument("--owner", default="", help="whose job it is, for others on the board")
+    parser.add_argument("--share", default="0/1", help="its place among so many on the board")
+    parser.add_argument("--where", action="append", default=[], help="KEY=PATH on this machine")
     args = parser.parse_args(arguments)
 
     leave_at_once_on_signals()  # until there is something to keep
@@ -47,7 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.lastResort = None  # every message goes to run.log
 
     try:
-        return _run(args.folder, resume=args.resume)
+        where = dict(word.split("=", 1) for word in args.where)
+        if args.lease is not None:
+            slot, of = map(int, args.share.split("/"))
+            hold(args.folder, slot, args.owner)
+            keep(args.folder, args.lease)
+            if (cores := share_cores(of)[slot]) is not None:
+                os.sched_setaffinity(0, cores)
+        return _run(args.folder, where, resume=args.resume, settle=args.lease is not None)
     except KeyboardInterrupt as error:
         return getattr(error, "exit_code", 130)
     except UnwrittenError as error:
@@ -72,21 +86,44 @@ def _say(sentence: object, exit_code: int) -> int:
     return exit_code
 
 
-def _run(folder: Path, *, resume: bool) -> int:
+def _run(folder: Path, where: Mapping[str, str], *, resume: bool, settle: bool) -> int:
     from omegaconf import DictConfig, OmegaConf
 
     cfg = OmegaConf.load(folder / FILE)
     assert isinstance(cfg, DictConfig)
+    for key, path in where.items():
+        OmegaConf.update(cfg, key, path)
+    overrides = [str(word) for word in OmegaConf.load(folder / OVERRIDES)]
+    if settle:
+        os.environ.update(environment_here(cfg, overrides))
     if resume:
         from raspitrain.run.resume import resume as resume_run
 
-        resume_run(folder, trusted(cfg))
+        resume_run(folder, [*trusted(cfg), *data_here(cfg)])
         return 0
 
     with quick_imports():
         from raspitrain.run.run import run
-    run(cfg, folder, overrides=[str(word) for word in OmegaConf.load(folder / OVERRIDES)])
+    run(cfg, folder, overrides=overrides)
     return 0
+
+
+def environment_here(cfg: "DictConfig", overrides: Sequence[str]) -> dict[str, str]:
+    """What torch reads at import, for the cores that this process has."""
+    from raspitrain.config.overrides import given_keys
+    from raspitrain.config.profile import with_profile
+
+    hardware = with_profile(cfg, given_keys(overrides))[0].hardware
+    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
+    return thread_environment(num_threads, hardware.wait_policy, os.environ)
+
+
+def data_here(cfg: "DictConfig") -> list[str]:
+    """Where the data are on this machine, as an override: the job may have begun on another."""
+    from omegaconf import OmegaConf
+
+    path = OmegaConf.select(cfg, "dataset.path", default=None)
+    return [] if path is None else [f"dataset.path={json.dumps(path)}"]
 
 
 def trusted(cfg: "DictConfig") -> list[str]:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError
-from raspitrain.hardware.board import ROOT, read_text
+from raspitrain.hardware.board import ROOT, available_cores, read_text
 from raspitrain.results.summary import status_of
 
 LOG, STDERR, SUMMARY = "run.log", "stderr.log", "summary.json"
 TAIL_LINES, TAIL_BYTES = 15, 8_192
 SAME_PRESS_SECONDS = 0.25  # a Ctrl-C may arrive twice
 OUT_OF_MEMORY = 3  # the exit code by which job.py tells
+LOST = 69  # that of there.py, where a board has gone in mid-job; EX_UNAVAILABLE of sysexits.h
 # Codes that come with a sentence of their own.
 KNOWN = (InputError.exit_code, TemporaryError.exit_code, UnwrittenError.exit_code, 130, 143, 129)
 NO_MEMORY = re.compile(
@@ -44,11 +45,51 @@ class Limits:
     memory_mb: float | None
 
 
+def share_cores(num_parallel: int) -> list[list[int] | None]:
+    """The cores for each of `num_parallel` jobs at a time, no core for two of them.
+
+    Raises
+    ------
+    InputError
+        There are fewer cores than jobs.
+    """
+    if num_parallel == 1:
+        return [None]
+    cores = available_cores()
+    if num_parallel > cores:
+        raise InputError(
+            f"launcher.num_parallel={num_parallel} is more than the {cores} cores that there are: "
+            f"use {cores} at most."
+        )
+    each = cores // num_parallel
+    try:
+        allowed = sorted(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return [None] * num_parallel
+    return [allowed[k * each : (k + 1) * each] for k in range(num_parallel)]
+
+
+def check_threads(num_threads: int | str, num_parallel: int, *, given_by: str) -> None:
+    """A fixed number of threads fits into a job's share of the cores, or InputError."""
+    if num_parallel == 1 or num_threads == "auto":
+        return
+    share = available_cores() // num_parallel
+    if int(num_threads) > share:
+        raise InputError(
+            f"{given_by}={num_threads} is more than the {share} of {available_cores()} cores that "
+            f"each job has with launcher.num_parallel={num_parallel}."
+        )
+
+
+def own_python() -> list[str]:
+    """This interpreter, looking for modules where this process does: the console script does not
+    look in the current folder, nor then does a job."""
+    return [sys.executable, *([] if sys.path[0] in ("", os.getcwd()) else ["-P"])]
+
+
 def job_command(folder: Path, limits: Limits, resume: bool) -> list[str]:
     """The words that start job.py on `folder`."""
-    # The console script does not look for modules in the current folder; nor does then the job.
-    elsewhere = [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
-    command = [sys.executable, *elsewhere, "-m", "raspitrain.sweep.job", str(folder)]
+    command = [*own_python(), "-m", "raspitrain.sweep.job", str(folder)]
     command += ["--parent", str(os.getpid())]
     if limits.cores is not None:
         command += ["--cores", ",".join(map(str, limits.cores))]
@@ -175,6 +216,9 @@ class JobProcess:
             return status_of(summary)
         if code == 0:
             return "failed", "it ended without a summary.json"
+        if code == LOST:
+            ended = self.asked_at is not None
+            return "interrupted" if ended else "lost", _sentence(last)
         if code == OUT_OF_MEMORY or (code not in KNOWN and _names_memory(told[-5:])):
             return "out_of_memory", _sentence(last) or "it asked for more memory than there was"
         if code == -signal.SIGKILL and _oom_kills() > self.oom_kills:
@@ -183,6 +227,8 @@ class JobProcess:
             if self.asked_at is not None:
                 return "interrupted", f"ended by {_signal_name(-code)}"
             return "killed", f"killed by {_signal_name(-code)}"
+        if code > 128 and code not in KNOWN:  # a shell's word for it, on a board
+            return "killed", f"killed by {_signal_name(code - 128)}"
         if summary is not None and summary.get("status") in ("diverged", "interrupted"):
             return status_of(summary)
         if code == InputError.exit_code:

@@ -8,13 +8,17 @@ import hashlib
 import json
 import logging
 import os
+import re
+import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
+from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import LAST, PREVIOUS
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
@@ -28,6 +32,7 @@ FORMAT = "raspitrain sweep"
 FORMAT_VERSION = 1
 OF_THE_SWEEP = ("launcher", "sweep_name", "resume")  # keys that change nothing about a result
 SET_ASIDE = "set_aside"
+ID_FILE = ".raspitrain-boards"
 
 
 @dataclass
@@ -42,6 +47,7 @@ class SweepJob:
     config : its whole configuration as YAML, everything resolved
     environment : variables to set for its process, beside those of the sweep's own
     repeat_of : the number of the job that it repeats, to show how the machine has drifted
+    host, kind : where it ran last, and what its speed may be compared with; None without boards
     """
 
     number: int
@@ -58,6 +64,8 @@ class SweepJob:
     started: str | None = None
     seconds: float | None = None
     config_digest: str = ""
+    host: str | None = None
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         self.config_digest = config_digest(self.config)
@@ -107,6 +115,20 @@ class SweepRecord:
         write_json(
             self.folder / FILE, {"format": FORMAT, "format_version": FORMAT_VERSION, **record}
         )
+
+
+def sweep_id(folder: Path) -> str:
+    """The sweep's name on boards, made at its first start with any; folders of the same name on
+    other machines are other sweeps."""
+    path = folder / ID_FILE
+    check_no_links(folder, (ID_FILE,))
+    with suppress(OSError, ValueError):
+        known = _read(path).decode().strip()
+        if re.fullmatch("[0-9a-f]{16}", known):
+            return known
+    made = secrets.token_hex(8)
+    write_atomic(path, f"{made}\n".encode())
+    return made
 
 
 def now() -> str:
@@ -207,6 +229,11 @@ def recall(job: SweepJob, record: Mapping[str, Any] | None) -> None:
     """Take over what became of `job` on an earlier start, if its folder says that it finished
     under this very configuration; warn if a damaged file is why it cannot be told."""
     folder = job.folder
+    kept = _row(record, job)
+    if record is not None:
+        job.host, job.kind = (
+            value if isinstance(value := kept.get(name), str) else None for name in ("host", "kind")
+        )
     try:
         if _digest_of(folder / "job.yaml") != job.config_digest:
             return
@@ -220,7 +247,6 @@ def recall(job: SweepJob, record: Mapping[str, Any] | None) -> None:
     except Exception as error:  # the YAML reader's own
         log.warning("%s/job.yaml is damaged (%s): the job is run again.", folder, error)
         return
-    kept = _row(record, job)
     if kept.get("status") in ("failed", "killed", "out_of_memory", "refused", "postponed"):
         return  # after its summary was written
     # A job that was ended early by the sweep itself, as a search does, has a summary that says

@@ -4,6 +4,8 @@ import os
 import random
 import shlex
 import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,8 +13,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from raspitrain.errors import InputError, UnwrittenError, input_error, reason, remedy
-from raspitrain.hardware.board import available_cores
+from raspitrain.errors import (
+    InputError,
+    TemporaryError,
+    UnwrittenError,
+    input_error,
+    reason,
+    remedy,
+)
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import OF_A_RUN, OTHERS
 from raspitrain.results.folder import CLAIM, make_folder
@@ -20,7 +28,23 @@ from raspitrain.results.json_file import write_json
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
-from raspitrain.sweep.process import JobProcess, Limits, job_command, read_summary, wait_any
+from raspitrain.sweep.places import (
+    SURELY_OVER_SECONDS,
+    Data,
+    Here,
+    Place,
+    There,
+    check_boards,
+    make_places,
+)
+from raspitrain.sweep.process import (
+    JobProcess,
+    Limits,
+    job_command,
+    read_summary,
+    share_cores,
+    wait_any,
+)
 from raspitrain.sweep.record import (
     SweepJob,
     SweepRecord,
@@ -31,9 +55,12 @@ from raspitrain.sweep.record import (
     read_record,
     recall,
     set_aside,
+    sweep_id,
 )
 from raspitrain.sweep.screen import SweepScreen, figures
 
+ALONE_SECONDS = 600.0  # that a sweep waits for a board where it has no other place
+MOST_LOST = 3  # times that a job may be lost with its place
 GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
 LOOK_SECONDS = 0.5  # between looks at the running jobs
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -59,8 +86,8 @@ class SweepRun:
     keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
         search does, whose jobs come one by one
     on_poll : asked about each running job every second or so; a reason ends the job as pruned
-    make_command : what to start in a job's folder, with which limits, and whether to resume from
-        its checkpoint; job.py if None
+    make_command : what to start in a job's folder on this machine, with which limits, and whether
+        to resume from its checkpoint; job.py if None
     """
 
     def __init__(
@@ -78,13 +105,20 @@ class SweepRun:
         self.launcher = launcher
         self.keep_earlier = keep_earlier
         self.on_poll = on_poll
-        self.make_command = make_command or job_command
+        self.make_command = make_command
         self.grace_seconds = grace_seconds
         self.stream = stream
         self.num_jobs = 0  # in all, where more are to come and it is known how many
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
+        self.places: list[Place] = []
+        self.slots: list[tuple[Place, int]] = []  # a place, and which of its jobs at a time
+        self.data = Data()
         self.running: dict[int, tuple[SweepJob, JobProcess]] = {}  # by slot
+        self.lost: dict[int, int] = {}  # job's number → how often it was lost with its place
+        self.held: dict[int, float] = {}  # … → until when it may still be running elsewhere
+        self.alone_since: float | None = None  # no place has been ready
+        self.boards_asked = False
         # Numbers of jobs: that went on from a checkpoint, and that may not again.
         self.resumed: set[int] = set()
         self.begun_anew: set[int] = set()
@@ -112,8 +146,13 @@ class SweepRun:
         UnwrittenError
             The card is full or broken; the jobs that ran have been ended.
         """
-        shares = share_cores(self.launcher["num_parallel"])
+        boards = self.launcher.get("boards")  # a mistake is said before all else
+        if boards is None:
+            share_cores(self.launcher["num_parallel"])
+        else:
+            check_boards(boards, self.launcher.get("ssh_config"))
         self.claim()
+        self._open_places()
         for job in jobs:
             recall(job, self.record)
         order = list(jobs)
@@ -138,12 +177,21 @@ class SweepRun:
         self.sweep.write()
 
         waiting = [job for job in order if not job.finished]
+        for job in waiting:
+            if isinstance(place := self._place_named(job.host), There):
+                self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
+                place.owed[job.name] = job.folder
+        if self.launcher.get("boards") is not None and not self.boards_asked:
+            self.boards_asked = True
+            for place in self.places:
+                if isinstance(place, There):
+                    place.ask()
         there = {job.name for job in self.sweep.jobs}
         there |= {str(row.get("name")) for row in self.sweep.earlier}
         num_jobs = max(len(there), self.num_jobs)
         to_run = len(waiting) + num_jobs - len(there)
         with (
-            SweepScreen(num_jobs, to_run, len(shares), self.stream) as screen,
+            SweepScreen(num_jobs, to_run, len(self.slots), self.stream) as screen,
             self._passing_signals_on(screen),
         ):
             if len(waiting) < len(jobs):
@@ -156,7 +204,8 @@ class SweepRun:
                 )
             try:
                 while (waiting and not self.stopped_by and not self.gave_up) or self.running:
-                    self._start(waiting, shares, screen)
+                    self._look_at_places(waiting, screen)
+                    self._start(waiting, screen)
                     wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
                     self._look(screen, waiting)
             except OSError as error:
@@ -201,12 +250,117 @@ class SweepRun:
         rows = earlier_rows(self.record)
         return [name for row in rows if (name := str(row.get("name"))) not in known]
 
-    def _start(
-        self, waiting: list[SweepJob], shares: Sequence[Sequence[int] | None], screen: SweepScreen
-    ) -> None:
-        while waiting and len(self.running) < len(shares) and not (self.stopped_by or self.gave_up):
-            slot = next(k for k in range(len(shares)) if k not in self.running)
-            job = waiting.pop(0)
+    def _open_places(self) -> None:
+        """Once a sweep: who is to do the work."""
+        if self.places:
+            return
+        folder, control = self.sweep.folder, ""
+        if self.launcher.get("boards") is not None:
+            # Not in the sweep's folder: a socket's path has room for a hundred letters.
+            control = self._open.enter_context(
+                tempfile.TemporaryDirectory(prefix="raspitrain-", ignore_cleanup_errors=True)
+            )
+        self.places = make_places(
+            self.launcher.get("boards"),
+            self.launcher["num_parallel"],
+            self.launcher.get("ssh_config"),
+            sweep_id(folder) if control else "",
+            control,
+            folder,
+        )
+        for place in self.places:
+            self._open.callback(place.close)
+        count = range(self.launcher["num_parallel"])
+        self.slots = [(place, k) for k in count for place in self.places]
+
+    def _place_named(self, name: str | None) -> Place | None:
+        return next((place for place in self.places if place.name == name), None)
+
+    def _look_at_places(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
+        for place in self.places:
+            for sentence in place.look():
+                screen.say(sentence)
+            if isinstance(place, There) and place.came_back:
+                place.came_back = False
+                for job in [job for job in waiting if job.host == place.name]:
+                    # It may have finished there, and nobody has heard of it.
+                    recall(job, None)
+                    if job.finished:
+                        waiting.remove(job)
+                        self.sweep.write()
+                        screen.ended(job, figures(read_summary(job.folder) or {}))
+        self._keep_to_one_kind(screen)
+        states = {place.state for place in self.places}
+        if self.running or "ready" in states:
+            self.alone_since = None
+            return
+        if self.alone_since is None:
+            self.alone_since = time.monotonic()
+        patience = time.monotonic() - self.alone_since > ALONE_SECONDS
+        if states == {"out"} or (patience and "asking" not in states):
+            why = " ".join(place.reason for place in self.places if isinstance(place, There))
+            for job in waiting:
+                job.status, job.reason = "postponed", f"there is no place to run it: {why}"
+            waiting.clear()
+            self.sweep.write()
+
+    def _keep_to_one_kind(self, screen: SweepScreen) -> None:
+        """A sweep of speeds runs on boards of one kind: that of its earlier jobs, or else of the
+        first board that will do."""
+        if self.sweep.task != "throughput" or self.launcher.get("boards") is None:
+            return
+        kinds = [job.kind for job in self.sweep.jobs if job.kind is not None and job.started]
+        if not kinds:
+            for place in self.places:
+                if place.state == "asking":
+                    return
+                if place.state == "ready" and place.kind is not None:
+                    kinds = [place.kind]
+                    break
+        for place in self.places:
+            if kinds and place.state == "ready" and place.kind != kinds[0]:
+                place.state = "out"
+                reason = (
+                    f"{place.name} is a {place.kind}, and speeds are compared on {kinds[0]}: give "
+                    "it a sweep of its own."
+                )
+                if isinstance(place, There):
+                    place.reason = reason
+                screen.say(reason)
+
+    def _next(self, waiting: Sequence[SweepJob], place: Place) -> SweepJob | None:
+        """The first job that may run there now."""
+        if place.state != "ready":
+            return None
+        if self.sweep.task == "throughput" and any(p.state == "asking" for p in self.places):
+            return None  # nobody knows yet on which kind of board
+        for job in waiting:
+            other = self._place_named(job.host)
+            if (
+                isinstance(other, There)
+                and other is not place
+                and other.state != "ready"
+                and time.monotonic() < self.held.get(job.number, 0.0)
+            ):
+                continue
+            if job.repeat_of is not None and len(self.places) > 1:
+                first = next(j for j in self.sweep.jobs if j.number == job.repeat_of)
+                if first in waiting or first.status == "running":
+                    continue
+                there = self._place_named(first.host)
+                if there is not None and there is not place and there.state == "ready":
+                    continue
+            return job
+        return None
+
+    def _start(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
+        for slot, (place, k) in enumerate(self.slots):
+            if self.stopped_by or self.gave_up:
+                return
+            job = None if slot in self.running else self._next(waiting, place)
+            if job is None:
+                continue
+            waiting.remove(job)
             resume = job.number not in self.begun_anew and can_be_resumed(job)
             if resume:
                 self.resumed.add(job.number)
@@ -214,15 +368,22 @@ class SweepRun:
             elif aside := make_ready(job):
                 where = aside.relative_to(self.sweep.folder)
                 screen.say(f"{job.name}: what was there is of another setting and now in {where}")
-            limits = Limits(shares[slot], self.launcher["memory_limit_mb"])
             job.status, job.started = "running", now()
+            job.host, job.kind = place.name, place.kind
             job.reason, job.exit_code, job.seconds, job.log_tail = None, None, None, []
+            try:
+                command = self._command(job, place, k, resume)
+            except InputError as error:
+                job.status, job.reason = "refused", str(error)
+                self.sweep.write()
+                screen.ended(job, "")
+                continue
             process = JobProcess(
-                self.make_command(job.folder, limits, resume),
+                command,
                 job.folder,
                 os.environ | job.environment,
                 timeout=self.launcher["job_timeout"],
-                grace_seconds=self.grace_seconds,
+                grace_seconds=self.grace_seconds + place.extra_seconds,
                 inherit=() if self.lock is None else (self.lock,),
             )
             self.running[slot] = job, process
@@ -230,12 +391,51 @@ class SweepRun:
                 process.end(self.stopped_by)
             self.sweep.write()
 
+    def _command(self, job: SweepJob, place: Place, k: int, resume: bool) -> Sequence[str]:
+        memory_mb = self.launcher["memory_limit_mb"]
+        if isinstance(place, Here):
+            limits = Limits(place.shares[k], memory_mb)
+            if place.name is not None:
+                self.data.of(job.config)
+            return (self.make_command or job_command)(job.folder, limits, resume)
+        return place.command(job.folder, k, memory_mb, resume, self.data.of(job.config))
+
+    def _goes_on_elsewhere(
+        self, job: SweepJob, process: JobProcess, place: Place, screen: SweepScreen
+    ) -> bool:
+        """Whether a job has ended for its place's sake, and not for its own."""
+        if not isinstance(place, There) or self.stopped_by or self.gave_up:
+            return False
+        code, reason = process.process.returncode, job.reason or "its process was killed"
+        if process.stopped is not None or process.asked_at is not None:
+            return False
+        if job.status == "lost" or code < 0:
+            place.lose(job.name, job.folder, reason)
+            self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
+        elif code in (TemporaryError.exit_code, UnwrittenError.exit_code):
+            place.fault(reason)
+            self.held.pop(job.number, None)
+        elif job.status != "killed" or self.lost.get(job.number):  # once may be chance
+            return False
+        self.lost[job.number] = self.lost.get(job.number, 0) + 1
+        if self.lost[job.number] > MOST_LOST:
+            if job.status == "lost":
+                job.status = "killed"
+            return False
+        screen.say(f"{job.name} on {place.name}: {reason}; it goes on where there is a place")
+        job.status, job.reason = "pending", None
+        return True
+
     def _look(self, screen: SweepScreen, waiting: list[SweepJob]) -> None:
         jobs = []
         for slot, (job, process) in list(self.running.items()):
             if process.poll():
                 del self.running[slot]
                 self._note_end(job, process)
+                if self._goes_on_elsewhere(job, process, self.slots[slot][0], screen):
+                    waiting.insert(0, job)
+                    self.sweep.write()
+                    continue
                 if job.status == "refused" and job.number in self.resumed:
                     # Its checkpoint is of no use, or the data have changed.
                     screen.say(f"{job.name} begins anew: {job.reason}")
@@ -244,6 +444,8 @@ class SweepRun:
                     job.status = "pending"
                     waiting.insert(0, job)
                     continue
+                if job.finished and isinstance(place := self.slots[slot][0], There):
+                    place.faults = 0
                 self.sweep.write()
                 screen.ended(job, figures(read_summary(job.folder) or {}))
                 if not job.finished and self.launcher["fail_fast"] and not self.stopped_by:
@@ -308,6 +510,8 @@ class SweepRun:
 
 
 PENDING: dict[str, Any] = {
+    "host": None,
+    "kind": None,
     "status": "pending",
     "reason": None,
     "exit_code": None,
@@ -333,42 +537,6 @@ def write_configuration(job: SweepJob) -> None:
     """Put down what this command asks of the job, whatever the folder said before."""
     write_atomic(job.folder / FILE, job.config.encode("utf-8", "backslashreplace"))
     write_json(job.folder / OVERRIDES, job.overrides)  # JSON is YAML as well
-
-
-def share_cores(num_parallel: int) -> list[list[int] | None]:
-    """The cores for each of `num_parallel` jobs at a time, no core for two of them.
-
-    Raises
-    ------
-    InputError
-        There are fewer cores than jobs.
-    """
-    if num_parallel == 1:
-        return [None]
-    cores = available_cores()
-    if num_parallel > cores:
-        raise InputError(
-            f"launcher.num_parallel={num_parallel} is more than the {cores} cores that there are: "
-            f"use {cores} at most."
-        )
-    each = cores // num_parallel
-    try:
-        allowed = sorted(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return [None] * num_parallel
-    return [allowed[k * each : (k + 1) * each] for k in range(num_parallel)]
-
-
-def check_threads(num_threads: int | str, num_parallel: int, *, given_by: str) -> None:
-    """A fixed number of threads fits into a job's share of the cores, or InputError."""
-    if num_parallel == 1 or num_threads == "auto":
-        return
-    share = available_cores() // num_parallel
-    if int(num_threads) > share:
-        raise InputError(
-            f"{given_by}={num_threads} is more than the {share} of {available_cores()} cores that "
-            f"each job has with launcher.num_parallel={num_parallel}."
-        )
 
 
 def resume_command(sweep: SweepRecord) -> str:

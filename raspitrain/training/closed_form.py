@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from raspitrain.data.batches import Part
 from raspitrain.hardware.memory import memory_error
+from raspitrain.model.ensemble import members_of, together
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +45,19 @@ class ClosedForm(Protocol):
 
 def has_closed_form(model: nn.Module, num_cases: int) -> bool:
     """Whether training is one step, in which the model fits itself to so many cases."""
-    return isinstance(model, ClosedForm) and model.has_closed_form(num_cases)
+    return all(
+        isinstance(member, ClosedForm) and member.has_closed_form(num_cases)
+        for member in members_of(model)
+    )
 
 
 def check_fit_memory(model: nn.Module, num_cases: int, free: int, budget_mb: int | None) -> None:
     """InputError where fitting takes more than the `free` bytes of memory."""
     if not has_closed_form(model, num_cases):
         return
-    assert isinstance(model, ClosedForm)
-    needed = model.fit_bytes(num_cases)
+    member = members_of(model)[0]  # one is fitted after another
+    assert isinstance(member, ClosedForm)
+    needed = member.fit_bytes(num_cases)
     if needed > free:
         raise memory_error(
             f"fitting the model to {num_cases} cases at once takes about {needed / 1e6:.0f} MB of "
@@ -76,14 +81,17 @@ def fit_closed_form(
     `on_batch` is called whenever signals are read, and may end all of it by an exception: what is
     drawn is drawn from a copy of `generator`, so that it can begin again.
     """
-    assert isinstance(model, ClosedForm)
     log.info(
         "This model is fitted in one step: optimizer, schedule, augment, epochs and patience have "
         "no part in it; its training accuracy is that on cases left out one by one"
     )
     began = time.perf_counter()
-    logits = model.fit(_reader(train, device, on_batch), train.labels, _copy(generator))
-    return logits.float(), time.perf_counter() - began
+    gather, drawn = _reader(train, device, on_batch), _copy(generator)
+    logits = []
+    for member in members_of(model):
+        assert isinstance(member, ClosedForm)
+        logits.append(member.fit(gather, train.labels, drawn))
+    return together(logits).float(), time.perf_counter() - began
 
 
 def fit_features(
@@ -95,8 +103,10 @@ def fit_features(
     on_batch: Callable[[], None] | None,
 ) -> None:
     """Before the first step of training by gradients: what a model must see of the cases."""
-    if isinstance(model, ClosedForm):
-        model.fit_features(_reader(train, device, on_batch), len(train), _copy(generator))
+    drawn = _copy(generator)
+    for member in members_of(model):
+        if isinstance(member, ClosedForm):
+            member.fit_features(_reader(train, device, on_batch), len(train), drawn)
 
 
 def _copy(generator: torch.Generator) -> torch.Generator:

@@ -21,7 +21,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
-from raspitrain.model.engine import native
+from raspitrain.model.engine.choose import release
+from raspitrain.model.ensemble import members_of, together
 from raspitrain.training.closed_form import fit_closed_form, fit_features, has_closed_form
 from raspitrain.training.metrics import OVERALL, Confusion, classification_report, confusion_matrix
 from raspitrain.training.randomness import random_state, same_random_numbers, set_random_state
@@ -134,10 +135,15 @@ class Training:
         return has_closed_form(self.model, len(self.parts["train"]))
 
     @property
+    def step_cases(self) -> int:
+        """The most cases of a step."""
+        return self.batch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         if self.in_one_step:
             return 1
-        return math.ceil(len(self.parts["train"]) / self.batch_size)
+        return math.ceil(len(self.parts["train"]) / self.step_cases)
 
     def evaluations(
         self,
@@ -184,9 +190,10 @@ class Training:
         """One pass over the training part in shuffled, near-equal batches, or what is left of one.
 
         Returns the mean loss and the accuracy over the whole epoch, as the batches saw the model
-        while it was learning.
+        while it was learning. Of an ensemble each member has an augmentation and a loss of its own,
+        and the accuracy is that of all together.
         """
-        position, train, device = self.position, self.parts["train"], self.device
+        position, train = self.position, self.parts["train"]
         self.model.train()
         for module in self.frozen:
             module.eval()
@@ -194,34 +201,49 @@ class Training:
         began = time.perf_counter()
         for indices in batches[position.step_in_epoch :]:
             signals, labels = train.gather(indices)  # (N, C, L), (N,)
-            if self.augment is not None:
-                signals = self.augment(signals, self.generator)
-            signals, labels = signals.to(device), labels.to(device)
-            logits = self.model(signals)  # (N, K)
-            loss = self.loss(logits, labels)
-            # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
-            if device.type == "cpu" and not math.isfinite(loss.item()):
-                raise _non_finite(position.step + 1)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss, num_correct = self._take_gradients(signals, labels, self.generator)
             self.optimizer.step()
             self.schedule.step()
-            position.total_loss += loss.detach() * len(indices)
-            position.num_correct += (logits.detach().argmax(1) == labels).sum()
+            position.total_loss += loss * len(indices)
+            position.num_correct += num_correct
             position.step += 1
             position.step_in_epoch += 1
             position.cases_seen += len(indices)
             seconds = time.perf_counter() - began
             position.seconds += seconds
             if on_step is not None:
-                on_step(Step(len(indices), seconds, loss.detach().item))
+                on_step(Step(len(indices), seconds, loss.item))
             began = time.perf_counter()
         mean_loss = position.total_loss.item() / len(train)
         position.seconds += time.perf_counter() - began  # in which a GPU has finished its work
         if not math.isfinite(mean_loss):
-            raise _non_finite(position.step)
+            raise non_finite(position.step)
         accuracy = position.num_correct.item() / len(train)
         return {"train_loss": mean_loss, "train_accuracy": accuracy}
+
+    def _take_gradients(
+        self, signals: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of a batch in place of the last one's; its loss, and how many of its cases are
+        answered rightly."""
+        labels = labels.to(self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        answers, losses = [], []
+        for member in members_of(self.model):
+            seen = signals if self.augment is None else self.augment(signals, generator)
+            logits = member(seen.to(self.device))  # (N, K)
+            loss = self.loss(logits, labels)
+            self._check(loss)
+            loss.backward()
+            answers.append(logits.detach())
+            losses.append(loss.detach())
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        return loss, (together(answers).argmax(1) == labels).sum()
+
+    def _check(self, loss: Tensor) -> None:
+        # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
+        if self.device.type == "cpu" and not math.isfinite(loss.item()):
+            raise non_finite(self.position.step + 1)
 
     def _fit(
         self,
@@ -265,9 +287,9 @@ class Training:
         now = generator.get_state()
         if position.order is None:
             position.begin_epoch(float(self.schedule.get_last_lr()[0]), now, self.device)
-            return batch_indices(num_cases, self.batch_size, generator=generator)
+            return batch_indices(num_cases, self.step_cases, generator=generator)
         generator.set_state(position.order)
-        batches = batch_indices(num_cases, self.batch_size, generator=generator)
+        batches = batch_indices(num_cases, self.step_cases, generator=generator)
         generator.set_state(now)
         return batches
 
@@ -287,22 +309,25 @@ class Training:
         for name in confusions:
             if name not in self.parts:
                 continue
-            part_loss, confusion = evaluate(
-                # No activations are kept for a backward pass, so a larger batch fits.
-                self.model,
-                self.parts[name],
-                self.loss,
-                batch_size=4 * self.batch_size,
-                device=self.device,
-                on_batch=on_batch,
-            )
+            part_loss, confusion = self._evaluate(self.parts[name], on_batch)
             if not math.isfinite(part_loss):
-                raise _non_finite(position.step, f" on the {name} part")
+                raise non_finite(position.step, f" on the {name} part")
             report = classification_report(confusion, self.class_names)
             row[f"{name}_loss"] = part_loss
             row |= {f"{name}_{key}": report[key] for key in OVERALL}  # type: ignore[literal-required]
             confusions[name] = confusion
         return Evaluation(row, confusions["validation"], confusions["test"])
+
+    def _evaluate(self, part: Part, on_batch: Callable[[], None] | None) -> tuple[float, Confusion]:
+        return evaluate(
+            self.model,
+            part,
+            self.loss,
+            # No activations are kept for a backward pass, so a larger batch fits.
+            batch_size=4 * self.batch_size,
+            device=self.device,
+            on_batch=on_batch,
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything that the next steps depend on, in dicts, lists, tensors and numbers.
@@ -323,7 +348,8 @@ class Training:
         """Give back the memory that only a next step needs; none can come after this."""
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.state.clear()
-        native.release(self.model)
+        for member in members_of(self.model):
+            release(member)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put everything to where `state()` found it.
@@ -399,7 +425,8 @@ def evaluate(
     return total_loss / len(part), confusion
 
 
-def _non_finite(step: int, part: str = "") -> NonFiniteLossError:
+def non_finite(step: int, part: str = "") -> NonFiniteLossError:
+    """What ends a run whose loss is no number any more."""
     return NonFiniteLossError(
         f"The loss{part} is not a finite number any more at step {step}: try a lower optimizer.lr, "
         "schedule=onecycle (it starts low), or look for outliers in the data."

@@ -1,4 +1,5 @@
-"""model.engine=auto: native or torch, whichever takes the run's own network less time."""
+"""engine=auto: native or what would stand in for it, whichever takes the run's own network less
+time. Traced networks are held against their own modules first."""
 
 import copy
 import hashlib
@@ -10,46 +11,69 @@ from torch import Tensor, nn
 
 from raspitrain.cache import recall, remember
 from raspitrain.hardware.threads import one_thread
-from raspitrain.model.engine.choose import compute
-from raspitrain.model.engine.kernels import kernels_name, load_kernels
-from raspitrain.model.engine.native import plan_of
+from raspitrain.model.engine.choose import (
+    Engaged,
+    compute,
+    engines_to_measure,
+    kernels_in_use,
+    left_to_torch,
+)
+from raspitrain.model.engine.general import load_graph_kernels
 from raspitrain.model.engine.rows import Network, describe
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
 
-CANDIDATES = ("native", "torch")
 CASES, POSITIONS = 16, 256  # the most that a measurement takes of a batch
 TURN_SECONDS = 0.03
 NUM_ROUNDS = 3
 BUDGET_SECONDS = 1.0
 CLEARLY = 1.2  # so much faster torch must be, or chance would decide where the two are as fast
+ROUNDING = 0.01  # of outputs and gradients; two ways in float32 differ by less in deep networks
 
 
-def settle_engine(model: nn.Module, signals: Tensor) -> None:
+def settle_engine(model: nn.Module, signals: Tensor) -> str | None:
     """Put the faster engine in place of `auto`: as an earlier measurement said, or one made now.
 
     Parameters
     ----------
     model : left alone where it says nothing of its rows, or the kernels do not compute them
     signals : (N, C, L), as training will see them
+
+    Returns
+    -------
+    str or None
+        Of a traced network a sentence for the user, if torch computes a part of it or all.
     """
-    signals = signals[:CASES, :, :POSITIONS].detach()
-    if not isinstance(model, Network) or model.engine != "auto":
-        return
-    if load_kernels(signals.dtype) is None or plan_of(model) is None:
+    if not isinstance(model, Network):
+        return None
+    signals = signals[:CASES].detach()
+    if not isinstance(model, Engaged):  # which may take signals of one length only
+        signals = signals[:, :, :POSITIONS]
+    note = None
+    if isinstance(model, Engaged) and model.engine != "plain":
+        note = _hold_against_modules(model, signals)
+    if model.engine == "auto":
+        _take_the_faster(model, signals)
+    return note
+
+
+def _take_the_faster(model: nn.Module, signals: Tensor) -> None:
+    assert isinstance(model, Network)
+    engines = engines_to_measure(model, signals)
+    if not engines:
         return
     key = {
-        "kernels": kernels_name(),
+        "kernels": kernels_in_use(model),
         "torch": str(torch.__version__),
         "network": hashlib.sha256(describe(model).encode()).hexdigest(),
         "signals": list(signals.shape),
     }
     kept = recall("engine", key)
-    if kept not in CANDIDATES:
+    if kept not in engines:
         seconds = measure_engines(model, signals)
-        kept = "torch" if _torch_is_clearly_faster(seconds) else "native"
+        kept = engines[_second_is_clearly_faster(seconds)]
         log.info(
             "Engine %s: a step takes %s ms",
             kept,
@@ -68,19 +92,63 @@ def measure_engines(network: Network, signals: Tensor) -> dict[str, float]:
     to be that far behind, and the answer is kept for good.
     """
     seconds = _time_engines(network, signals)
-    if _torch_is_clearly_faster(seconds):
+    if _second_is_clearly_faster(seconds):
         again = _time_engines(network, signals)
         seconds = {name: min(seconds[name], again[name]) for name in seconds}
     return seconds
 
 
-def _torch_is_clearly_faster(seconds: dict[str, float]) -> bool:
-    return CLEARLY * seconds["torch"] < seconds["native"]
+def _second_is_clearly_faster(seconds: dict[str, float]) -> bool:
+    native, other = seconds.values()
+    return CLEARLY * other < native
+
+
+def _hold_against_modules(network: Engaged, signals: Tensor) -> str | None:
+    """Where the kernels would give something else than a traced network's modules, as of a forward
+    that is not what its tracing says, or nothing, leave it to these. A sentence about what torch
+    computes."""
+    assert isinstance(network, Network)
+    assert isinstance(network, nn.Module)
+    left = left_to_torch(network)
+    if load_graph_kernels(signals.dtype) is None:  # which said so in the log
+        network.engine = "plain"
+        return None
+    if not engines_to_measure(network, signals):
+        network.engine = "plain"
+        why = left or "it makes of signals of this length what they do not know"
+        return f"engine: torch computes this network, the compiled kernels do not know {why}"
+    ours, modules = (_one_step(network, signals, engine) for engine in ("native", "plain"))
+    for mine, other in zip(ours, modules, strict=True):
+        if mine.shape != other.shape or not (mine - other).norm() <= ROUNDING * other.norm():
+            network.engine = "plain"
+            return (
+                "engine: torch computes this network, as its forward does something else than its "
+                "layers one after another"
+            )
+    if left is not None:
+        return f"engine: compiled kernels up to {left}, torch from there on"
+    return None
+
+
+def _one_step(network: Network, signals: Tensor, engine: str) -> list[Tensor]:
+    """Outputs in training and in evaluation, and all gradients in one, from the same randomness."""
+    with same_random_numbers(), torch.inference_mode(False), torch.enable_grad():
+        network = copy.deepcopy(network)
+        assert isinstance(network, nn.Module)
+        network.engine = engine
+        torch.manual_seed(0)
+        output = network(signals.clone())
+        output.sin().sum().backward()  # gradients that no BatchNorm takes away
+        gradients = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+        with torch.no_grad():
+            evaluated = network.eval()(signals.clone())
+    return [output.detach(), evaluated, torch.cat(gradients)]
 
 
 def _time_engines(network: Network, signals: Tensor) -> dict[str, float]:
+    engines = engines_to_measure(network, signals)
     trial = Trial(
-        range(len(CANDIDATES)),
+        range(len(engines)),
         turn_seconds=TURN_SECONDS,
         num_rounds=NUM_ROUNDS,
         budget_seconds=BUDGET_SECONDS,
@@ -96,10 +164,11 @@ def _time_engines(network: Network, signals: Tensor) -> dict[str, float]:
         assert isinstance(network, nn.Module)
         network.train()
         while (candidate := trial.candidate) is not None:
-            network.engine = CANDIDATES[candidate]
+            network.engine = engines[candidate]
             begin = time.perf_counter()
             features = compute(network, signals.clone())
-            assert features is not None
+            if features is None:
+                features = network(signals.clone())
             features.sum().backward()
             trial.add(time.perf_counter() - begin)
-    return {CANDIDATES[c]: seconds for c, seconds in trial.seconds_per_step.items()}
+    return {engines[c]: seconds for c, seconds in sorted(trial.seconds_per_step.items())}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from raspitrain.errors import printable
 from raspitrain.stop import exit_code_of
+from raspitrain.use.kinds import name_of
 from raspitrain.use.model import Model, load
 from raspitrain.use.signature import SUFFIX
 
@@ -46,7 +47,7 @@ def check(model: Model) -> dict:
         "proved": True,
         "signature": os.path.exists(model.path + SUFFIX),
         "signer": model.signer,
-        "network": network["kind"],
+        "network": name_of(network),
         "precision": network["precision"],
         "channels": model.channels,
         "units": given.get("units"),
@@ -55,6 +56,7 @@ def check(model: Model) -> dict:
         "length": model.length,
         "hop": model.hop,
         "missing": given["missing"],
+        "frontend": given.get("frontend"),
         "classes": model.classes,
         "events": model.header["output"].get("events"),
         "kernels": model.engine.kernels,
@@ -68,7 +70,11 @@ def check(model: Model) -> dict:
 
 def _latency(model: Model) -> list[float]:
     """Milliseconds of single windows, sorted, from the call to the logits."""
-    window = [[mean] * model.length for mean in model.header["input"]["mean"]]
+    given = model.header["input"]
+    typical = [row[1] for row in given.get("quantiles") or [[0, 0, 0]] * len(model.channels)]
+    if given.get("frontend") is None:
+        typical = given["mean"]
+    window = [[value] * model.length for value in typical]
     model.logits(window)
     address = model.window_address
     for _ in range(WARM_UP):
@@ -100,6 +106,18 @@ def _channel_lines(found: dict) -> list[tuple[str, str]]:
             zip(named, found["quantiles"], strict=True)
         )
     ]
+
+
+def _frontend_lines(frontend: dict | None) -> Iterator[tuple[str, str]]:
+    if frontend is None:
+        return
+    from raspitrain.use.frontend import num_bands, num_frames
+
+    yield (
+        "front end",
+        f"{frontend['kind']}, {num_bands(frontend)} bands of each channel, {num_frames(frontend)} "
+        f"spectra of a window ({frontend['window']} samples, one each {frontend['hop']})",
+    )
 
 
 def _event_lines(events: dict) -> Iterator[tuple[str, str]]:
@@ -134,6 +152,7 @@ def as_text(found: dict) -> str:
         ("network", f"{found['network']}, {found['precision']}"),
         *_channel_lines(found),
         ("window", f"{found['length']} samples, {rate}{hop}"),
+        *_frontend_lines(found["frontend"]),
         ("classes", ", ".join(found["classes"])),
         (
             "here",

@@ -61,6 +61,7 @@ def _declare(engine: ctypes.PyDLL) -> ctypes.PyDLL:
         ("kernels", ctypes.c_char_p, ctypes.c_int),
         ("floats", _NUMBER, _POINTER, ctypes.c_int),
         ("sha256", None, _POINTER, _NUMBER, _POINTER),
+        ("frontend", None, _POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER),
     ):
         function = getattr(engine, f"raspitrain_{name}")
         function.restype, function.argtypes = result, arguments

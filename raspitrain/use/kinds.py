@@ -8,15 +8,38 @@ from raspitrain.use.engine import Engine
 
 GRAPH = "graph"
 ROCKETS = ("minirocket", "multirocket_hydra")
+ENSEMBLE = "ensemble"
 
 
 def is_rocket(network: dict) -> bool:
     return network["kind"] in ROCKETS
 
 
+def name_of(network: dict) -> str:
+    """For a screen."""
+    if network["kind"] == ENSEMBLE:
+        return f"{len(network['members'])} × {network['members'][0]['kind']}"
+    return str(network["kind"])
+
+
 def check_network(network: object) -> dict:
     """Return the network, if an engine can run it; an InputError names what is wrong."""
     if not isinstance(network, dict) or not isinstance(network.get("kind"), str):
+        raise InputError("network is not an object with a kind")
+    if network["kind"] == ENSEMBLE:
+        from raspitrain.use.ensemble import check_members  # only where needed: a start is short
+
+        for number, member in enumerate(check_members(network)):
+            try:
+                _check_one(member)
+            except InputError as error:
+                raise InputError(f"network.members[{number}]: {error}") from error
+        return network
+    return _check_one(network)
+
+
+def _check_one(network: dict) -> dict:
+    if not isinstance(network.get("kind"), str):
         raise InputError("network is not an object with a kind")
     if network["kind"] == GRAPH:
         import raspitrain.use.graph as graph  # only where it is needed: a start is short
@@ -27,13 +50,15 @@ def check_network(network: object) -> dict:
 
         return rocket.check_network(network)
     if network["kind"] != mobilenetv3.KIND:
-        known = ", ".join((mobilenetv3.KIND, GRAPH, *ROCKETS))
+        known = ", ".join((mobilenetv3.KIND, GRAPH, *ROCKETS, ENSEMBLE))
         raise InputError(f"network.kind is {network['kind']!r}, and this raspitrain runs {known}")
     return mobilenetv3.check_network(network)
 
 
 def tensors(network: dict) -> list[mobilenetv3.Tensor]:
     """Every tensor of the weights, in order."""
+    if network["kind"] == ENSEMBLE:
+        return [tensor for member in network["members"] for tensor in tensors(member)]
     if network["kind"] == GRAPH:
         import raspitrain.use.graph as graph
 
@@ -52,11 +77,30 @@ def engine_of(
 
     Parameters
     ----------
-    given : mean, std and, where the network's `normalise` is both, amplitudes
+    given : mean, std, where the network's `normalise` is both, amplitudes, and where there is one
+        before it, frontend
     addresses : of the tensors, as `tensors` orders them
     keep : what holds their memory
     rank : of the kernels in `raspitrain.use.engine.kernels`
     """
+    engine = _engine_of(network, given, addresses, keep, rank)
+    if given.get("frontend") is None:
+        return engine
+    from raspitrain.use.frontend import FrontendEngine
+
+    return FrontendEngine(engine, len(given["channels"]), given["frontend"])
+
+
+def _engine_of(network: dict, given: dict, addresses: list[int], keep: object, rank: int) -> Engine:
+    if network["kind"] == ENSEMBLE:
+        from raspitrain.use.ensemble import EnsembleEngine
+
+        engines, first = [], 0
+        for member in network["members"]:
+            last = first + len(tensors(member))
+            engines.append(_engine_of(member, given, addresses[first:last], keep, rank))
+            first = last
+        return EnsembleEngine(engines)
     if is_rocket(network):
         from raspitrain.use.rocket import RocketEngine
 

@@ -5,7 +5,7 @@ import stat
 import zlib
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-COMPILED = ("infer.c", "rocket.c")
+COMPILED = ("infer.c", "rocket.c", "frontend.c")
 FEATURES = ("responses.h", "minirocket.h", "multirocket.h", "hydra.h")  # as in training
 SOURCES = (
     *COMPILED, "layers.h", "roots.h", "window.h", "network.h", "graph.h", "plain.h",

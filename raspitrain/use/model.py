@@ -70,7 +70,7 @@ class Model:
         network, given = self.header["network"], self.header["input"]
         self.channels: list[str] = given["channels"]
         self.classes: list[str] = self.header["output"]["classes"]
-        self.length: int = network["length"]
+        self.length: int = (given.get("frontend") or network)["length"]
         self.rate: float | None = given.get("rate")
         self.hop: int = given.get("hop") or self.length
         self.temperature: float = self.header["output"]["temperature"]

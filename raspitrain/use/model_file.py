@@ -44,9 +44,9 @@ def aligned(offset: int) -> int:
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 
-def all_tensors(network: dict) -> list[Tensor]:
-    """Those of the weights, and of the windows that prove them."""
-    channels, length, classes = num_inputs(network), network["length"], network["classes"]
+def all_tensors(network: dict, shape: tuple[int, int]) -> list[Tensor]:
+    """Those of the weights, and of the windows that prove them, raw and of this shape."""
+    (channels, length), classes = shape, network["classes"]
     return [
         *tensors(network),
         Tensor("proof.windows", "float32", NUM_PROOFS, channels, length),
@@ -202,27 +202,33 @@ def _check_header(header: dict) -> list[Tensor]:
         if key not in header:
             raise InputError(f"it has no {key}")
     network = check_network(header["network"])
-    _check_input(header["input"], network)
+    shape = _check_input(header["input"], network)
     _check_output(header["output"], network)
     if not isinstance(header["provenance"], dict):
         raise InputError("provenance is not an object")
     proof = header["proof"]
     if not isinstance(proof, dict) or not is_number(proof.get("tolerance"), least=0):
         raise InputError("proof.tolerance is not a number of 0 or more")
-    return all_tensors(network)
+    return all_tensors(network, shape)
 
 
-def _check_input(given: object, network: dict) -> None:
+def _check_input(given: object, network: dict) -> tuple[int, int]:
+    """Channels and samples of a raw window."""
     if not isinstance(given, dict):
         raise InputError("input is not an object")
-    channels = num_inputs(network)
+    seen = channels = num_inputs(network)
+    length: int = network["length"]
+    if given.get("frontend") is not None:
+        from raspitrain.use.frontend import check_frontend  # seldom there, and a start is short
+
+        channels, length = check_frontend(given["frontend"], network), given["frontend"]["length"]
     _names(given, "input", "channels", channels)
-    _numbers(given, "input", "mean", channels)
-    _numbers(given, "input", "std", channels)
+    _numbers(given, "input", "mean", seen)
+    _numbers(given, "input", "std", seen)
     if min(given["std"]) <= 0:
         raise InputError("input.std is not above 0")
     if network.get("normalise") == "both":
-        _check_amplitudes(given.get("amplitudes"), channels)
+        _check_amplitudes(given.get("amplitudes"), seen)
     for key in ("rate", "hop"):
         if given.get(key) is not None and not is_number(given[key], least=1e-9):
             raise InputError(f"input.{key} is not a number above 0")
@@ -244,6 +250,7 @@ def _check_input(given: object, network: dict) -> None:
         for row in quantiles:
             if not isinstance(row, list) or len(row) != 3 or not all(map(is_number, row)):
                 raise InputError("input.quantiles does not have three numbers a channel")
+    return channels, length
 
 
 def _check_amplitudes(given: object, channels: int) -> None:

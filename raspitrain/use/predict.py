@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TextIO
@@ -26,6 +27,7 @@ from raspitrain.use.arrays import (
 from raspitrain.use.events import hop_of
 from raspitrain.use.figures import as_text, figures
 from raspitrain.use.model import Model, Prediction, load
+from raspitrain.use.range import OutOfRange
 from raspitrain.use.recording import (
     RECORDING_SUFFIXES,
     Recording,
@@ -216,9 +218,12 @@ def _recording_rows(
             f"{recording.name}: its clock has a gap or goes back {count} time"
             f"{'s' if count != 1 else ''}, and no window reaches across"
         )
+    outside, windows_outside = OutOfRange(model), Counter[int]()
     for index, start in enumerate(recording.starts(length, hop or model.hop)):
+        window = recording.window(start, length)
+        windows_outside.update(outside.of_window(window))
         try:
-            answer = model.predict(recording.window(start, length))
+            answer = model.predict(window)
         except InputError as error:
             raise InputError(f"{recording.name}, from sample {start} on: {error}") from error
         time: float | None = None
@@ -228,6 +233,14 @@ def _recording_rows(
             time = recording.times[start]
         true = label if recording.stretches is None else recording.label_of(start, length)
         yield Row(recording.name, index, start, time, answer, true)
+    for channel, count in sorted(windows_outside.items()):
+        facts = outside.facts(channel, recording.channels[channel].tolist())
+        maybe = f"; maybe {facts['maybe']}" if "maybe" in facts else ""
+        _warn(
+            f"{recording.name}: {facts['channel']} is not as in training in {count} of {index + 1} "
+            f"windows: {facts['min']:.4g} to {facts['max']:.4g}, and training saw "
+            f"{facts['trained_min']:.4g} to {facts['trained_max']:.4g}{maybe}"
+        )
 
 
 def _case_rows(model: Model, source: str, cases: Iterator[Case]) -> Iterator[Row]:
@@ -285,7 +298,7 @@ def _write(
 
 
 def _as_line(row: Row) -> str:
-    time = "" if row.time is None else f"{row.time:.10g}"
+    time = "" if row.time is None else f"{row.time:.15g}"
     wrong = "" if row.label in (None, row.answer.label) else f"  (is {row.label})"
     return printable(
         f"{row.source}  {row.index:5d}  {time:>10}  {row.answer.label}  "

@@ -1,5 +1,6 @@
 """Whether samples look like those of training: another unit, another axis, a loose wire."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from raspitrain.use.model import Model
@@ -49,6 +50,17 @@ class OutOfRange:
                 self._counts[channel] += 1 if outside else -1
                 flags[at] = outside
         self._at = at + 1 if at + 1 < self._length else 0
+
+    def of_window(self, window: Sequence[Sequence[float]]) -> list[int]:
+        """Channels of which too much of a whole window (C, L) lies outside."""
+        most, found = MOST_OUTSIDE * self._length, []
+        for channel, (low, high) in enumerate(self._limits):
+            values = window[channel]
+            if min(values) >= low and max(values) <= high:  # as nearly always, and fast
+                continue
+            if sum(value < low or value > high for value in values) > most:
+                found.append(channel)
+        return found
 
     def channels(self) -> list[int]:
         """Channels of which too much of the window lies outside."""

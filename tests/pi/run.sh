@@ -87,7 +87,7 @@ while read -r test; do
     left_out+=("--deselect=$test")
 done < <(sed -nE 's/^(tests[^ ]*).*/\1/p' "$here/left_out.txt")
 WITH='RASPITRAIN_TEST_PATIENCE=10' board python -m pytest -n "$workers" \
-    -m 'not long and not browser' "${left_out[@]}" "$@" || failed+=(tests)
+    -m 'not long and not browser and not boards' "${left_out[@]}" "$@" || failed+=(tests)
 
 say "The real command, shortened"
 small='dataset.num_cases=60 dataset.length=64 batch_size=16'

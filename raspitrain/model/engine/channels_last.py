@@ -74,7 +74,8 @@ def _compute(row: Row, y: Tensor, values: dict[int, Tensor]) -> Tensor:
         return activate(values[row.other] + y, row.activation)
     if isinstance(row, Mean):
         return y.mean(dim=1)
-    assert isinstance(row, Dense)
+    if not isinstance(row, Dense):
+        raise NotImplementedError(f"a row of {type(row).__name__}")
     return activate(linear(y, row.layer), row.activation)
 
 

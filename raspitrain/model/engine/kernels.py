@@ -47,10 +47,10 @@ def load_library(source: Path, dtype: torch.dtype) -> ctypes.CDLL | None:
     return library
 
 
-def kernels_name() -> str:
-    """The name of the compiled kernels, another for whatever could change a bit of their results;
+def kernels_name(source: Path = SOURCE) -> str:
+    """The name of compiled kernels, another for whatever could change a bit of their results;
     only where they have been loaded."""
-    return compiled_library(SOURCE, torch.float32).stem
+    return compiled_library(source, torch.float32).stem
 
 
 def _keep_freed_memory() -> None:

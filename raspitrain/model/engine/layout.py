@@ -185,7 +185,8 @@ class Layout:
         _need(conv.dilation == (1,) and conv.padding == (kernel // 2,) and conv.groups == groups)
         _need(kernel in kernels and stride in ((1,) if kernel == 1 else (1, 2)))
         _need(conv.in_channels == self._width and conv.out_channels % LANES == 0)
-        _need(activation in (None, row.activation))
+        _need(activation in (None, row.activation) and row.activation in ACTIVATIONS)
+        _need(row.padded == (0, 0))
         if norm is None or norm.momentum is None:
             raise UncoveredError
         _need(type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats)

@@ -1,19 +1,27 @@
 """Operations that modules and engines share."""
 
+from collections.abc import Callable
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Activation = Literal["identity", "relu", "relu6", "hardswish"]
+Activation = Literal["identity", "relu", "relu6", "hardswish", "sigmoid", "silu", "gelu"]
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "hardswish": F.hardswish,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "gelu": F.gelu,
+}
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
-    if activation == "relu":
-        return F.relu(x)
-    if activation == "relu6":
-        return F.relu6(x)
-    return F.hardswish(x) if activation == "hardswish" else x
+    return x if activation == "identity" else FUNCTIONS[activation](x)
 
 
 def gate(means: Tensor, reduce: nn.Linear, expand: nn.Linear) -> Tensor:

@@ -15,6 +15,8 @@ A network of anybody's takes part with three lines:
 A row holds torch's own modules, with their weights in them, and makes one value of another. Value 0
 is the signals, (N, C, L); value i is what the i-th row makes. A row takes the value before it, or
 the one that its `source` names. The last value is what `compute` gives.
+
+A network that says nothing of itself is traced, and its rows are found (traced.py).
 """
 
 from collections.abc import Sequence
@@ -32,7 +34,8 @@ BEFORE = -1  # the value of the row before
 class Convolution:
     """activation(norm(conv(x))), (N, C, L) -> (N, C', L').
 
-    unless_length_1: no `norm` where a single position is left.
+    unless_length_1: no `norm` where a single position is left. padded: zeros on the left and on
+    the right that a layer before it adds, beside those of its own.
     """
 
     conv: nn.Conv1d
@@ -40,6 +43,7 @@ class Convolution:
     activation: Activation = "identity"
     unless_length_1: bool = False
     source: int = BEFORE
+    padded: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,69 @@ class Dense:
     source: int = BEFORE
 
 
-Row = Convolution | Gate | Add | Mean | Dense
+@dataclass(frozen=True, eq=False)
+class Normalise:
+    """activation(norm(x)), of one shape; no norm is the activation alone."""
+
+    norm: nn.BatchNorm1d | None
+    activation: Activation = "identity"
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """x times value `other`, (N, C, 1): (N, C, L) -> (N, C, L)."""
+
+    other: int
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The greatest, or the mean, of neighbouring positions, (N, C, L) -> (N, C, L')."""
+
+    pool: nn.MaxPool1d | nn.AvgPool1d
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenate:
+    """The channels of all sources, one after another."""
+
+    sources: tuple[int, ...]
+    source: int = BEFORE  # which it does not read
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """`count` channels from `first` on."""
+
+    first: int
+    count: int
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class Deal:
+    """The channels of every group dealt out over all groups: ShuffleNet's shuffle."""
+
+    groups: int
+    source: int = BEFORE
+
+
+Row = (
+    Convolution
+    | Gate
+    | Add
+    | Mean
+    | Dense
+    | Normalise
+    | Multiply
+    | Pool
+    | Concatenate
+    | Channels
+    | Deal
+)
 
 
 @runtime_checkable

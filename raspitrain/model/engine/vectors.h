@@ -62,7 +62,7 @@ int omp_get_num_threads(void);
 #define BARRIER
 #endif
 
-enum { IDENTITY, RELU, RELU6, HARDSWISH };
+enum { IDENTITY, RELU, RELU6, HARDSWISH, SIGMOID, SILU, GELU };
 enum { BATCH, FROZEN, ABSENT }; /* statistics of the batch, those learnt so far, none at all */
 enum { MAX_BLOCKS = 64, CHUNK = 512, MAX_KERNEL = 5, MAX_ROWS = 12 };
 
@@ -102,10 +102,23 @@ INLINE vec hard_sigmoid(vec y) {
     return at_most(at_least(y * (real)(1.0 / 6) + (real)0.5, splat(0)), splat(1));
 }
 
+#ifdef ALL_ACTIVATIONS
+#include "smooth.h"
+#define WITH_SMOOTH(body, ...)                                        \
+        case SIGMOID: body(__VA_ARGS__, SIGMOID); break;              \
+        case SILU: body(__VA_ARGS__, SILU); break;                    \
+        case GELU: body(__VA_ARGS__, GELU); break;
+#else
+#define WITH_SMOOTH(body, ...)
+#endif
+
 INLINE vec activate(vec y, int act) {
     if (act == RELU) return at_least(y, splat(0));
     if (act == RELU6) return at_most(at_least(y, splat(0)), splat(6));
     if (act == HARDSWISH) return y * hard_sigmoid(y);
+#ifdef ALL_ACTIVATIONS
+    if (act >= SIGMOID) return smooth(y, act);
+#endif
     return y;
 }
 
@@ -116,6 +129,9 @@ INLINE vec slope(vec y, int act) {
         vec inner = y * (real)(1.0 / 3) + (real)0.5;
         return (vec)((y > -3) & (mask)choose(y < 3, inner, splat(1)));
     }
+#ifdef ALL_ACTIVATIONS
+    if (act >= SIGMOID) return smooth_slope(y, act);
+#endif
     return splat(1);
 }
 
@@ -125,6 +141,7 @@ INLINE vec slope(vec y, int act) {
         case RELU: body(__VA_ARGS__, RELU); break;                    \
         case RELU6: body(__VA_ARGS__, RELU6); break;                  \
         case HARDSWISH: body(__VA_ARGS__, HARDSWISH); break;          \
+        WITH_SMOOTH(body, __VA_ARGS__)                                \
         default: body(__VA_ARGS__, IDENTITY);                         \
     }
 

@@ -1,0 +1,305 @@
+"""Compute any network of rows with the general kernels: one call forward, one call backward.
+
+A network of rows that the kernels of the MobileNetV3s do not compute is laid out by graph.py. What
+of it is no row (traced.py) runs behind it as its modules do.
+"""
+
+import ctypes
+import threading
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from raspitrain.model.engine.graph import (
+    ABSENT,
+    BATCH,
+    FROZEN,
+    GRADIENTS,
+    TENSORS,
+    Kernels,
+    Placed,
+    Steps,
+    steps_of,
+)
+from raspitrain.model.engine.kernels import load_library
+from raspitrain.model.engine.layout import UncoveredError
+from raspitrain.model.engine.native import INFERENCE_CASES, Memory, has_hooks
+from raspitrain.model.engine.traced import trace
+
+SOURCE = Path(__file__).with_name("graph.c")
+MOST_LAYOUTS = 8  # that are kept: of batches, the last one of an epoch, and evaluation
+
+
+def load_graph_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The general kernels for float32 or float64, or None where they cannot be had."""
+    return load_library(SOURCE, dtype)
+
+
+class Plan:
+    """How a network is laid out for the kernels, and the memory they work in."""
+
+    def __init__(self, network: nn.Module, num_channels: int) -> None:
+        self.traced = trace(network, num_channels)
+        self.num_channels = num_channels
+        self.modules = list(network.modules())[1:]
+        self.lock = threading.Lock()
+        self.steps: dict[int, Steps | None] = {}
+        self.placed: dict[tuple[Any, ...], Placed] = {}
+        self.work = torch.empty(0, dtype=torch.uint8)
+        self.free: list[Memory] = []
+        self.num_forwards = 0
+
+    def steps_for(self, length: int) -> Steps | None:
+        """The rows as operations on signals of this length; None where that is not covered."""
+        if length not in self.steps:
+            try:
+                self.steps[length] = steps_of(self.traced.rows, self.num_channels, length)
+            except UncoveredError:
+                self.steps[length] = None
+        return self.steps[length]
+
+    def place(
+        self, steps: Steps, kernels: ctypes.CDLL, dtype: torch.dtype, *, cases: int, length: int,
+        trained: tuple[bool, ...] | None, num_threads: int,
+    ) -> Placed:  # fmt: skip
+        modes = tuple(
+            ABSENT if step.norm is None else BATCH if step.norm.training else FROZEN
+            for step in steps.steps
+        )
+        key = (dtype, cases, length, modes, trained, num_threads)
+        if key not in self.placed:
+            while len(self.placed) >= MOST_LAYOUTS:
+                del self.placed[next(iter(self.placed))]
+            self.placed[key] = Placed(
+                steps,
+                Kernels(kernels.lanes(), dtype.itemsize),
+                cases=cases,
+                modes=modes,
+                trained=trained,
+                num_threads=num_threads,
+            )
+        return self.placed[key]
+
+    def take_memory(self, num_bytes: int) -> Memory:
+        memory = self.free.pop() if self.free else None
+        if memory is None or memory.bytes.numel() < num_bytes:
+            memory = Memory(num_bytes)
+        self.num_forwards += 1
+        memory.owner = self.num_forwards
+        return memory
+
+    def work_memory(self, num_bytes: int) -> int:
+        if self.work.numel() < num_bytes:
+            self.work = torch.empty(num_bytes, dtype=torch.uint8)
+        return self.work.data_ptr()
+
+
+_plans: "weakref.WeakKeyDictionary[nn.Module, Plan]" = weakref.WeakKeyDictionary()
+
+
+def plan_of(network: nn.Module, num_channels: int) -> Plan:
+    if network not in _plans:
+        _plans[network] = Plan(network, num_channels)
+    return _plans[network]
+
+
+def release(network: nn.Module) -> None:
+    """Give back the memory that is kept for the network's next step."""
+    plan = _plans.get(network)
+    if plan is not None:
+        plan.work, plan.free = torch.empty(0, dtype=torch.uint8), []
+
+
+def tensors_of(steps: Steps) -> list[Tensor | None]:
+    """All tensors of all operations, as the kernels count them."""
+    places = [place for step in steps.steps for place in step.tensors()]
+    return [None if place is None else place[0][place[1]] for place in places]
+
+
+def covers(network: nn.Module, num_channels: int, x: Tensor) -> bool:
+    """Whether the kernels run this network's beginning on these signals and give what its modules
+    would."""
+    dtype = x.dtype
+    if (
+        x.device.type != "cpu"
+        or dtype not in (torch.float32, torch.float64)
+        or type(x) is not Tensor
+        or x.ndim != 3
+        or x.shape[1] != num_channels
+        or 0 in x.shape
+        or torch.is_autocast_enabled("cpu")
+        or (torch.is_grad_enabled() and x.requires_grad)
+    ):
+        return False
+    plan = plan_of(network, num_channels)
+    steps = plan.steps_for(x.shape[2])
+    if steps is None or has_hooks(plan.modules):
+        return False
+    if any(
+        module.training != network.training
+        for module in plan.modules
+        if not isinstance(module, nn.BatchNorm1d)
+    ):
+        return False
+    if x.shape[0] == 1 and any(
+        step.norm is not None and step.norm.training and steps.shapes[step.fields["y"]].length == 1
+        for step in steps.steps
+    ):
+        return False  # one value a channel has no variance: torch says so
+    return all(
+        t is None
+        or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
+        for t in tensors_of(steps)
+    )
+
+
+def features(network: nn.Module, num_channels: int, x: Tensor) -> Tensor:
+    """The network's output for signals (N, C, L) that are covered."""
+    plan = plan_of(network, num_channels)
+    value = _last_value(plan, x)
+    if plan.traced.flat:
+        value = value.flatten(1)
+    if plan.traced.tails is None:
+        return value
+    tail = plan.traced.tails[network.training]
+    output: Tensor = tail(value)
+    return output
+
+
+def _last_value(plan: Plan, x: Tensor) -> Tensor:
+    x = x.contiguous()
+    steps = plan.steps_for(x.shape[2])
+    assert steps is not None
+    tensors = tensors_of(steps)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        parameters = [t for number, t in enumerate(tensors) if number % TENSORS < GRADIENTS]
+        value: Tensor = _Values.apply(plan, steps, x, tensors, *parameters)
+        return value
+    if any(step.norm is not None and step.norm.training for step in steps.steps):
+        return _run(plan, steps, x, tensors, trained=None)[0]
+    parts = [_run(plan, steps, part, tensors, trained=None)[0] for part in x.split(INFERENCE_CASES)]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def memory_needed(
+    network: nn.Module, num_channels: int, dtype: torch.dtype, *, cases: int, length: int,
+    training: bool,
+) -> tuple[int, int]:  # fmt: skip
+    """Bytes that a forward of `cases` signals keeps, and that a call works in."""
+    kernels = load_graph_kernels(dtype)
+    plan = plan_of(network, num_channels)
+    steps = plan.steps_for(length)
+    assert kernels is not None
+    assert steps is not None
+    placed = plan.place(
+        steps,
+        kernels,
+        dtype,
+        cases=cases if training else min(cases, INFERENCE_CASES),
+        length=length,
+        trained=_trained(tensors_of(steps)) if training else None,
+        num_threads=torch.get_num_threads(),
+    )
+    return placed.keep_bytes, placed.work_bytes
+
+
+def _trained(tensors: Sequence[Tensor | None]) -> tuple[bool, ...]:
+    """Of every operation, whether one of its weights wants a gradient."""
+    wanted = [t is not None and t.requires_grad for t in tensors]
+    return tuple(any(wanted[i : i + TENSORS]) for i in range(0, len(wanted), TENSORS))
+
+
+def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array:
+    return (ctypes.c_void_p * len(tensors))(*(0 if t is None else t.data_ptr() for t in tensors))
+
+
+def _run(
+    plan: Plan,
+    steps: Steps,
+    x: Tensor,
+    tensors: list[Tensor | None],
+    *,
+    trained: tuple[bool, ...] | None,
+) -> tuple[Tensor, Memory, Placed]:
+    kernels = load_graph_kernels(x.dtype)
+    assert kernels is not None, "the engine was chosen without kernels"
+    cases, _, length = x.shape
+    num_threads = torch.get_num_threads()
+    with plan.lock:
+        placed = plan.place(
+            steps, kernels, x.dtype,
+            cases=cases, length=length, trained=trained, num_threads=num_threads,
+        )  # fmt: skip
+        out = x.new_empty(placed.out)
+        memory = plan.take_memory(placed.keep_bytes)
+        kernels.graph_forward(
+            ctypes.byref(placed.header),
+            placed.values,
+            placed.ops,
+            _pointers(tensors),
+            ctypes.c_void_p(x.data_ptr()),
+            ctypes.c_void_p(out.data_ptr()),
+            ctypes.c_void_p(memory.bytes.data_ptr()),
+            ctypes.c_void_p(plan.work_memory(placed.work_bytes)),
+            num_threads,
+        )
+        if trained is None:
+            plan.free.append(memory)
+    return out, memory, placed
+
+
+class _Values(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        plan: Plan,
+        steps: Steps,
+        x: Tensor,
+        tensors: list[Tensor | None],
+        *parameters: Tensor | None,
+    ) -> Tensor:
+        value, memory, placed = _run(plan, steps, x, tensors, trained=_trained(tensors))
+        # Saved for torch's own check that no weight changed before backward.
+        ctx.save_for_backward(*parameters)
+        ctx.plan, ctx.placed, ctx.tensors = plan, placed, tensors
+        ctx.memory, ctx.number = memory, memory.owner
+        return value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dvalue: Tensor) -> tuple[Tensor | None, ...]:
+        plan: Plan = ctx.plan
+        memory: Memory = ctx.memory
+        parameters = ctx.saved_tensors
+        dvalue = dvalue.contiguous()
+        kernels = load_graph_kernels(dvalue.dtype)
+        assert kernels is not None
+        needed = ctx.needs_input_grad[4:]
+        gradients = [
+            torch.empty_like(p) if p is not None and wanted else None
+            for p, wanted in zip(parameters, needed, strict=True)
+        ]
+        placed: Placed = ctx.placed
+        with plan.lock:
+            if memory.owner != ctx.number:
+                raise RuntimeError(
+                    "backward a second time, after another forward: take engine='plain' for that"
+                )
+            kernels.graph_backward(
+                ctypes.byref(placed.header),
+                placed.values,
+                placed.ops,
+                _pointers(ctx.tensors),
+                _pointers(gradients),
+                ctypes.c_void_p(dvalue.data_ptr()),
+                ctypes.c_void_p(memory.bytes.data_ptr()),
+                ctypes.c_void_p(plan.work_memory(placed.work_bytes)),
+                placed.num_threads,
+            )
+            if memory not in plan.free:
+                plan.free.append(memory)
+        return None, None, None, None, *gradients

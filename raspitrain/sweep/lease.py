@@ -1,0 +1,115 @@
+"""A job on a board, which works only as long as its coordinator lives.
+
+The coordinator's ssh is the job's standard input and output. A line comes in every few seconds;
+where none has come for `seconds`, or the input ends, the job ends as at a Ctrl-C, and is ended
+where that takes too long: whoever runs it elsewhere afterwards can be sure that it does not run
+here. Out go the names of files that have changed.
+"""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from raspitrain.errors import TemporaryError
+from raspitrain.sweep.board import LOCK, home
+
+STOP = b"stop"  # the line that asks for an end
+STOP_SECONDS = 30.0  # from the end of the lease to the end of the process
+LOOK_SECONDS = 2.0  # between looks at the folder
+OTHER_SECONDS = 20.0  # for another job of this board that is just ending
+
+
+def hold(folder: Path, slot: int, owner: str) -> None:
+    """Be the one process at this job, and the one job in this place of the board, to the end.
+
+    Raises
+    ------
+    TemporaryError
+        Another sweep's job is at work here.
+    """
+    _take(folder / LOCK, owner, "this job")
+    _take(home() / f"at_work.{slot}", owner, "this board")
+
+
+def _take(path: Path, owner: str, what: str) -> None:
+    # Close-on-exec: nothing that the job starts may outlive it and hold the lock.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + OTHER_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if time.monotonic() > until:
+                other = os.pread(descriptor, 500, 0).decode("utf-8", "replace").partition("\n")[2]
+                raise TemporaryError(
+                    f"{what} is in use by another sweep ({other.strip() or 'unknown'}): wait for "
+                    "it, or leave this board out of launcher.boards."
+                ) from error
+            time.sleep(0.2)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n{owner}\n".encode("utf-8", "replace"), 0)
+
+
+def keep(folder: Path, seconds: float) -> None:
+    """Watch the lease from now on, in a thread; what the job prints goes nowhere."""
+    out = os.dup(1)
+    os.set_inheritable(out, False)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    threading.Thread(target=_watch, args=(folder, seconds, out), daemon=True).start()
+
+
+def _watch(folder: Path, seconds: float, out: int) -> None:
+    heard = time.monotonic()
+    seen: dict[str, tuple[int, int]] = {}
+    end_at: float | None = None
+    open_ = True
+    while True:
+        if select.select([0] if open_ else [], [], [], LOOK_SECONDS)[0]:
+            said = os.read(0, 4096)
+            open_ = bool(said)
+            if said:
+                heard = time.monotonic()
+                with suppress(OSError):
+                    os.utime(folder / LOCK)
+            if STOP in said:
+                os.kill(os.getpid(), signal.SIGTERM)
+            if said and STOP not in said:
+                continue  # the folder is looked at every LOOK_SECONDS
+        now = time.monotonic()
+        if end_at is None and (not open_ or now - heard > seconds):
+            _say(out, {"lease": "over"})
+            end_at = now + STOP_SECONDS
+            os.kill(os.getpid(), signal.SIGTERM)
+        if end_at is not None and now > end_at:
+            os._exit(143)
+        there = files_of(folder)
+        changed = [name for name, state in there.items() if seen.get(name) != state]
+        if changed and end_at is None:
+            _say(out, {"changed": changed})
+        seen = there
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of each file of a job's, by its name."""
+    found = {}
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name[0] != "." and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    status = entry.stat()
+                    found[entry.name] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def _say(out: int, message: dict[str, object]) -> None:
+    with suppress(OSError):  # nobody is there to read it
+        os.write(out, json.dumps(message).encode() + b"\n")

@@ -1,0 +1,364 @@
+"""Where the jobs of a sweep run: here, or on boards that ssh reaches (launcher.boards).
+
+A place says when it is ready and which process on this machine stands for a job: job.py itself, or
+there.py, which sends the job, starts, follows and stops it, and fetches what it leaves. That is all
+the sweep knows of it.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from raspitrain.errors import InputError
+from raspitrain.sweep.board import facts
+from raspitrain.sweep.data import digest, stamp
+from raspitrain.sweep.process import own_python, share_cores
+from raspitrain.sweep.ssh import NAME, Host, why_unreached, words_of
+from raspitrain.sweep.there import Task
+from raspitrain.sweep.transfer import LostError, fetch
+
+HERE = "here"
+LEASE_SECONDS = 30.0  # without a sign of life a job on a board ends
+# After so long a job that was lost runs nowhere any more: its lease, its end, and some to spare.
+SURELY_OVER_SECONDS = 75.0
+AGAIN_SECONDS = 20.0  # between questions to a board that does not answer
+MOST_FAULTS = 3  # of a board's own, such as a full card
+MOST_CLOCK_SECONDS = 600.0
+LEAST_DISK_MB = 300
+PYTHONS = ("raspitrain/.venv/bin/python", sys.executable, "python3")  # from the home folder there
+READ_KEYS = ("dataset.path", "init")  # what a job reads from this machine's disk
+MANY_LINES = "its shell prints something at every login: see that ssh {host} true prints nothing"
+
+State = Literal["asking", "ready", "away", "out"]
+
+
+class Here:
+    """This machine.
+
+    Attributes
+    ----------
+    name : None where a sweep has no boards
+    kind : what its speeds may be compared with
+    """
+
+    state: State = "ready"
+    extra_seconds = 0.0
+
+    def __init__(self, num_parallel: int, *, among_boards: bool = False) -> None:
+        self.name = HERE if among_boards else None
+        self.kind: str | None = facts()["kind"] if among_boards else None
+        self.shares = share_cores(num_parallel)
+
+    def look(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class There:
+    """A board.
+
+    Attributes
+    ----------
+    state : asking: whether it will do; ready; away: it may come back; out: of this sweep for good
+    reason : why it is not ready, a sentence
+    owed : jobs by name, and their folders here, of which it may have more than we
+    """
+
+    extra_seconds = 60.0  # to fetch what a job leaves, beside what the job takes to end
+
+    def __init__(
+        self, host: Host, python: str | None, num_parallel: int, sweep: str,
+        own: Mapping[str, Any], owner: str,
+    ) -> None:  # fmt: skip
+        self.host, self.name, self.num_parallel, self.sweep = host, host.name, num_parallel, sweep
+        self.pythons = [python] if python else list(PYTHONS)
+        self.own, self.owner = own, owner
+        self.facts: dict[str, Any] = {}
+        self.kind: str | None = None
+        self.state: State = "asking"
+        self.reason = ""
+        self.owed: dict[str, Path] = {}
+        self.came_back = False
+        self.faults = 0
+        self._again_at = 0.0
+        self._first = True
+        self._thread: threading.Thread | None = None
+        self._answer: tuple[State, list[str]] | None = None
+
+    def ask(self) -> None:
+        """Ask it anew whether it will do, without waiting."""
+        self.state = "asking"
+        owed = dict(self.owed)
+        self._thread = threading.Thread(target=self._prepare, args=(owed,), daemon=True)
+        self._thread.start()
+
+    def lose(self, name: str, folder: Path, reason: str) -> None:
+        """A job of its has been lost; what it has of it is fetched when it answers."""
+        self.owed[name] = folder
+        self.leave(reason, again_after=0.0)
+
+    def leave(self, reason: str, again_after: float = AGAIN_SECONDS) -> None:
+        """Give it no more jobs for a while."""
+        self.state, self.reason = "away", reason
+        self._again_at = time.monotonic() + again_after
+
+    def fault(self, reason: str) -> None:
+        """A job has ended for a reason that lies in the board: a full card, another's job."""
+        self.faults += 1
+        self.leave(reason)
+        if self.faults >= MOST_FAULTS:
+            self.state = "out"
+
+    def look(self) -> list[str]:
+        """What there is to be said since the last look; the state may be another afterwards."""
+        if self.state == "away" and time.monotonic() > self._again_at:
+            self.ask()
+        if self.state != "asking" or self._answer is None:
+            return []
+        (self.state, sentences), self._answer = self._answer, None
+        if self.state == "ready":
+            self.came_back, self.owed = True, {}
+            if self.reason:
+                sentences = [f"{self.name} is back.", *sentences]
+            self.reason = ""
+            return sentences
+        self._again_at = time.monotonic() + AGAIN_SECONDS
+        known, self.reason = self.reason, " ".join(sentences)
+        return [] if known == self.reason else sentences
+
+    def command(
+        self, folder: Path, slot: int, memory_mb: float | None, resume: bool,
+        data: Mapping[str, tuple[str, str]],
+    ) -> list[str]:  # fmt: skip
+        task = Task(
+            host=self.host.name, config=self.host.config, control=self.host.control,
+            python=self.facts["python"], home=self.facts["home"], sweep=self.sweep,
+            share=f"{slot}/{self.num_parallel}", owner=self.owner, lease=LEASE_SECONDS,
+            data=dict(data), rsync=self.facts["rsync"] and self.own["rsync"],
+        )  # fmt: skip
+        words = [*own_python(), "-m", "raspitrain.sweep.there", task.words(), str(folder)]
+        words += ["--parent", str(os.getpid())]
+        if memory_mb is not None:
+            words += ["--memory-limit-mb", str(memory_mb)]
+        return [*words, "--resume"] if resume else words
+
+    def close(self) -> None:
+        """End the shared connection."""
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [*self.host.words, "-O", "exit", "--", self.host.name],
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=5,
+            )  # fmt: skip
+
+    def _prepare(self, owed: Mapping[str, Path]) -> None:
+        try:
+            self._answer = self._find_out(owed)
+        except LostError as error:
+            self._answer = "away", [str(error)]
+        except Exception as error:  # of a thread nobody would hear
+            self._answer = "out", [f"{self.name} cannot be used: {error}."]
+
+    def _find_out(self, owed: Mapping[str, Path]) -> tuple[State, list[str]]:
+        """Look at the board, end what is left running there, fetch what is owed."""
+        found, sentence, may_pass = ask_facts(self.host, self.pythons)
+        if found is None:
+            return "away" if may_pass else "out", [sentence]
+        self.facts, self.kind = found, found["kind"]
+        if wrong := self.unfit(found):
+            return "out", [wrong]
+        names = [] if self._first else list(owed)  # the first time none of our own runs there
+        answer = self.host.ask(
+            words_of(found["python"], "raspitrain.sweep.board", ["stop", self.sweep, *names]),
+            seconds=180,
+        )
+        if not answer.reached:
+            return "away", [why_unreached(self.name, answer.error)[0]]
+        stopped = json.loads(answer.out)
+        if stopped["busy"]:
+            return "out", [
+                f"{self.name} is at work for this very sweep, and for another coordinator "
+                f"({stopped['busy']}): end one of the two."
+            ]
+        jobs = f"{found['home']}/jobs/{self.sweep}"
+        for name in stopped["left"]:
+            if name in owed:
+                fetch(self.host, f"{jobs}/{name}", owed[name])
+        gone = [f"{jobs}/{name}" for name in names] or [jobs]
+        self.host.ask(f"rm -rf {shlex.join(gone)}", seconds=60)
+        self._first = False
+        note = None if self.reason else self.torch_note(found)
+        return "ready", [] if note is None else [note]
+
+    def torch_note(self, found: Mapping[str, Any]) -> str | None:
+        """What is to be said where its torch is another."""
+        if found["torch"] == self.own["torch"]:
+            return None
+        return (
+            f"{self.name} has torch {found['torch']}, and here is {self.own['torch']}: its figures "
+            "may differ in the last digits."
+        )
+
+    def unfit(self, found: Mapping[str, Any]) -> str | None:
+        """Why it will not do, with the remedy."""
+        if (found["version"], found["source"]) != (self.own["version"], self.own["source"]):
+            return (
+                f"{self.name} has raspitrain {found['version']} ({found['source']}), and here is "
+                f"{self.own['version']} ({self.own['source']}): install the same on both."
+            )
+        if found["torch"] is None:
+            return f"{self.name} has no torch: python -m raspitrain.doctor says there what to do."
+        behind = found["clock"] - time.time()
+        if abs(behind) > MOST_CLOCK_SECONDS:
+            way = "ahead" if behind > 0 else "behind"
+            return (
+                f"{self.name} has a clock that is {abs(behind) / 3600:.1f} hours {way}: sudo "
+                "timedatectl set-ntp true there, and wait until it is right."
+            )
+        if found["disk_free_mb"] < LEAST_DISK_MB:
+            return (
+                f"{self.name} has {found['disk_free_mb']} MB of disk left: make room, "
+                f"{LEAST_DISK_MB} MB at least."
+            )
+        if found["cores"] < self.num_parallel:
+            return (
+                f"{self.name} has {found['cores']} cores for launcher.num_parallel="
+                f"{self.num_parallel} jobs at a time: use {found['cores']} at most."
+            )
+        return None
+
+
+Place = Here | There
+
+
+def ask_facts(host: Host, pythons: Sequence[str]) -> tuple[dict[str, Any] | None, str, bool]:
+    """What board.facts says there; or None, the reason, and whether waiting may help."""
+    tries = " ".join(map(shlex.quote, pythons))
+    script = (
+        f"for p in {tries}; do "
+        'case "$p" in /*) ;; */*) p="$PWD/$p";; esac; '
+        'if "$p" -P -c "import raspitrain.sweep.board" >/dev/null 2>&1; '
+        'then exec "$p" -P -m raspitrain.sweep.board facts --python "$p"; fi; done; exit 127'
+    )
+    answer = host.ask(script, seconds=90)
+    if not answer.reached:
+        return None, *why_unreached(host.name, answer.error)
+    if answer.code == 127:
+        known = f"of {', '.join(pythons)}" if len(pythons) > 1 else f"of {pythons[0]}"
+        sentence = (
+            f"{host.name} has no raspitrain for sweeps over boards ({known}): install this "
+            f"version there, or name its Python: {host.name}:/path/to/python."
+        )
+        return None, sentence, False
+    try:
+        found = json.loads(answer.out)
+    except ValueError:
+        if len(answer.out.splitlines()) > 1:
+            return None, f"{host.name} cannot be used: {MANY_LINES.format(host=host.name)}.", False
+        lines = answer.error.strip().splitlines() or ["no answer"]
+        return None, f"{host.name} cannot be used: {lines[-1]}.", False
+    return found, "", False
+
+
+def split_name(word: str) -> tuple[str, str | None]:
+    """The host and the Python of a word of launcher.boards."""
+    found = NAME.fullmatch(word)
+    if found is None:
+        raise InputError(
+            f"launcher.boards: {word!r} must be here, a host as for ssh, such as pi@pi5a, or "
+            "pi@pi5a:/path/to/python."
+        )
+    return found["host"], found["python"]
+
+
+def check_boards(boards: Sequence[str], ssh_config: str | None) -> list[tuple[str, str | None]]:
+    """Hosts and their Pythons, or InputError: a word is no place, or stands there twice."""
+    names = [split_name(word) for word in boards]
+    hosts = [host for host, _ in names]
+    for host in hosts:
+        if hosts.count(host) > 1:
+            raise InputError(
+                f"launcher.boards names {host} {hosts.count(host)} times: once will do."
+            )
+    if not hosts:
+        raise InputError("launcher.boards names no place: give one, or null for this machine.")
+    if ssh_config is not None and not Path(ssh_config).expanduser().is_file():
+        raise InputError(f"launcher.ssh_config={ssh_config}: there is no such file.")
+    return names
+
+
+def make_places(
+    boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
+    control: str, folder: Path,
+) -> list[Place]:  # fmt: skip
+    """The places of a sweep, in the order given; boards are being asked when this returns.
+
+    Raises
+    ------
+    InputError
+        As `check_boards`; or more jobs at a time than cores here.
+    """
+    if boards is None:
+        return [Here(num_parallel)]
+    names = check_boards(boards, ssh_config)
+    config = None if ssh_config is None else str(Path(ssh_config).expanduser().absolute())
+    own = facts()
+    owner = f"process {os.getpid()} on {platform.node()}, {folder}"
+    places: list[Place] = []
+    for host, python in names:
+        if host == HERE:
+            places.append(Here(num_parallel, among_boards=True))
+            continue
+        places.append(There(Host(host, config, control), python, num_parallel, sweep, own, owner))
+    return places
+
+
+class Data:
+    """What the jobs of a sweep read, by content: one sweep reads the same from its first job to its
+    last, or says so."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[str, str]] = {}  # path → its digest and stamp
+
+    def of(self, config: str) -> dict[str, tuple[str, str]]:
+        """Key → (digest, path) of whatever a job with this configuration reads.
+
+        Raises
+        ------
+        InputError
+            It has changed since the sweep began.
+        """
+        import yaml
+
+        values = yaml.load(config, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        found = {}
+        for key in READ_KEYS:
+            value: Any = values
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if not isinstance(value, str) or not value:
+                continue
+            path = Path(value).expanduser().absolute()
+            if not path.exists():
+                continue  # the job will say so
+            now = stamp(path)
+            if str(path) not in self.known:
+                self.known[str(path)] = digest(path), now
+            elif self.known[str(path)][1] != now:
+                raise InputError(
+                    f"{key}={value} has changed since the sweep began, and jobs before and after "
+                    "would not compare: the same command goes on with it as it is now, another "
+                    "sweep_name begins anew."
+                )
+            found[key] = self.known[str(path)][0], str(path)
+        return found

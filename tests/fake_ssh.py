@@ -1,0 +1,107 @@
+"""Boards that are folders: an `ssh` for PATH that runs what it is given here, with the home folder
+of the host that it is given for.
+
+    boards = FakeBoards(tmp_path, "pi@a", "pi@b")
+    subprocess.run([...], env=os.environ | boards.variables)
+
+A file in the home folder makes it do otherwise: `down` (no route), `refuses` (the key); `slow`
+holds seconds to wait first. `connections` holds the processes of each connection: to kill them
+cuts it.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from raspitrain.cache import cache_folder
+
+SSH = """#!/bin/sh
+while [ "$1" != "--" ]; do
+    [ "$1" = "-O" ] && exit 0
+    shift
+done
+home="$FAKE_BOARDS/$2"; command=$3
+echo "$3" >> "$home/asked"
+[ -e "$home/refuses" ] && { echo "$2: Permission denied (publickey)." >&2; exit 255; }
+[ -e "$home/down" ] && { echo "ssh: connect to host $2 port 22: No route to host" >&2; exit 255; }
+[ -e "$home/slow" ] && sleep "$(cat "$home/slow")"
+cd "$home" || exit 255
+export HOME="$home" XDG_CACHE_HOME="$home/.cache"
+# In a session of its own, as sshd would: what goes on here does not end with the connection.
+exec 3<&0  # what runs in the background would have none
+pipe=$(mktemp -u "$home/pipe.XXXXXX"); mkfifo "$pipe"
+setsid sh -c "$command" <&3 3<&- >"$pipe" &
+job=$!
+cat "$pipe" &
+echo "$$ $!" >> "$home/connections"
+wait $job
+code=$?
+wait
+rm "$pipe"
+exit $code
+"""
+
+
+class FakeBoards:
+    def __init__(self, folder: Path, *hosts: str) -> None:
+        self.folder = folder / "boards"
+        (self.folder / "bin").mkdir(parents=True)
+        ssh = self.folder / "bin" / "ssh"
+        ssh.write_text(SSH)
+        ssh.chmod(0o755)
+        for host in hosts:
+            self.add(host)
+        self.variables = {
+            "PATH": f"{ssh.parent}{os.pathsep}{os.environ['PATH']}",
+            "FAKE_BOARDS": str(self.folder),
+        }
+
+    def add(self, host: str) -> None:
+        """A board whose code has been compiled: the machine's own is the same."""
+        self.fill_cache(self.home(host))
+
+    @staticmethod
+    def fill_cache(home: Path) -> None:
+        cache = home / ".cache" / "raspitrain"
+        cache.mkdir(parents=True, mode=0o700)
+        for kept in cache_folder().glob("*"):
+            if kept.is_file():
+                shutil.copy(kept, cache)
+        if (cache_folder() / "engine").is_dir():
+            shutil.copytree(cache_folder() / "engine", cache / "engine")
+        # Matplotlib would look for fonts for seconds.
+        for name in (".cache/matplotlib", ".config/matplotlib"):
+            if (Path.home() / name).is_dir():
+                shutil.copytree(Path.home() / name, home / name)
+
+    def home(self, host: str) -> Path:
+        return self.folder / host
+
+    def put(self, host: str, name: str, text: str = "") -> None:
+        (self.home(host) / name).write_text(text)
+
+    def asked(self, host: str) -> list[str]:
+        try:
+            return (self.home(host) / "asked").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def left(self, host: str) -> list[str]:
+        """Jobs' folders that lie on the board."""
+        jobs = self.home(host) / ".cache" / "raspitrain" / "boards" / "jobs"
+        return sorted(str(path.relative_to(jobs)) for path in jobs.glob("*/*"))
+
+    def python(self, host: str, script: str) -> str:
+        """A Python of the board's that takes a job for the lines of a shell script, in its folder;
+        all else is done as usual. Its path."""
+        path = self.home(host) / "python"
+        path.write_text(
+            f"""#!/bin/sh
+if [ "$3" = raspitrain.sweep.job ]; then cd "$4"; shift 4; {script}
+fi
+exec {sys.executable} "$@"
+"""
+        )
+        path.chmod(0o755)
+        return str(path)

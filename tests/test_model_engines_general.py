@@ -1,0 +1,437 @@
+"""Networks that say nothing of themselves are traced, and what our kernels compute of them is what
+their modules give: outputs, gradients, running statistics."""
+
+import copy
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_layers import spread_batchnorm
+from torch import nn
+
+from raspitrain.config.build import build
+from raspitrain.config.compose import compose
+from raspitrain.model.engine import general
+from raspitrain.model.engine.choose import engage, engine_in_use, left_to_torch
+from raspitrain.model.layers import Add, ChannelGate, Concat, Shuffle
+from raspitrain.tuning import engine as tuning
+from raspitrain.tuning.engine import settle_engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def relative_error(ours, theirs, scale):
+    return ((ours - theirs).norm() / scale).item() if scale > 0 else ours.norm().item()
+
+
+def step(model, signals):
+    """Outputs and all gradients of one training step; dropout from the same randomness."""
+    model.zero_grad()
+    torch.manual_seed(5)
+    output = model(signals)
+    (
+        output * torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+    ).sum().backward()
+    return output
+
+
+def assert_same_step(model, signals, tolerance, *, all_native=True):
+    """A training step, running statistics and an evaluation of the kernels and of the modules."""
+    theirs, ours = copy.deepcopy(model).train(), copy.deepcopy(model).train()
+    engage(ours, "native", signals.shape[1])
+    assert general.covers(ours, signals.shape[1], signals), left_to_torch(ours)
+    assert not all_native or left_to_torch(ours) is None
+    output, expected = step(ours, signals), step(theirs, signals)
+    assert output.shape == expected.shape
+    assert relative_error(output, expected, expected.norm()) < tolerance
+    grads = [p.grad for p in theirs.parameters()]
+    total = torch.stack([g.norm() for g in grads if g is not None]).norm()
+    for (name, mine), other in zip(ours.named_parameters(), grads, strict=True):
+        if other is None:
+            assert mine.grad is None, name
+        else:
+            # What a BatchNorm takes away again is rounding of what is around it.
+            floor = 1e-1 if name.endswith("bias") else 1e-3
+            scale = torch.maximum(other.norm(), floor * total).clamp(min=1e-3)
+            assert relative_error(mine.grad, other, scale) < tolerance, name
+    for (name, mine), other in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance, msg=name)
+    with torch.no_grad():
+        output, expected = ours.eval()(signals), theirs.eval()(signals)
+    assert relative_error(output, expected, expected.norm()) < tolerance
+
+
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Identity)
+
+
+def convolution(draw, channels, out):
+    """Any convolution that leaves at least one position of the shortest signal."""
+    kernel, stride, dilation = draw(1, 9), draw(1, 3), draw(1, 3)
+    groups = draw.of([g for g in (1, 2, 3, 4, channels) if channels % g == 0 and out % g == 0])
+    reach = dilation * (kernel - 1)
+    layers = []
+    how = draw.of(["zeros", "same", "apart"])
+    if how == "same" and stride == 1:
+        padding = "same"
+    elif how == "apart":
+        left = draw(0, reach)
+        layers.append(nn.ConstantPad1d((left, reach - left + draw(0, 2)), 0.0))
+        padding = draw(0, 1)
+    else:
+        padding = draw(reach // 2 + reach % 2, reach // 2 + 2)
+    bias = draw.of([True, False])
+    layers.append(
+        nn.Conv1d(channels, out, kernel, stride, padding, dilation, groups=groups, bias=bias)
+    )
+    if draw.of([True, False]):
+        layers.append(nn.BatchNorm1d(out))
+    return nn.Sequential(*layers, draw.of(ACTIVATIONS)())
+
+
+def pointwise(channels, out):
+    return nn.Sequential(nn.Conv1d(channels, out, 1), nn.BatchNorm1d(out))
+
+
+def block(draw, channels):
+    """A random piece of a network and the channels of what it gives."""
+    out = draw.of([3, 8, 12, 16, 20, 33])
+    kind = draw.of(
+        ["conv", "conv", "depthwise", "add", "concat", "gate", "pool", "norm", "shuffle"]
+    )
+    if kind == "conv":
+        return convolution(draw, channels, out), out
+    if kind == "depthwise":
+        kernel, dilation = draw(1, 7), draw(1, 2)
+        conv = nn.Conv1d(
+            channels, channels, kernel, draw(1, 3), dilation * (kernel - 1), dilation,
+            groups=channels,
+        )  # fmt: skip
+        return nn.Sequential(conv, nn.BatchNorm1d(channels), nn.ReLU6()), channels
+    if kind == "add":
+        body = nn.Sequential(pointwise(channels, out), nn.ReLU(), nn.Conv1d(out, channels, 3, 1, 1))
+        shortcut = draw.of([nn.Identity(), nn.BatchNorm1d(channels), pointwise(channels, channels)])
+        return Add(body, shortcut, draw.of(["relu", None])), channels
+    if kind == "concat":
+        parts = [nn.Conv1d(channels, out, 5, padding=2), nn.Identity(), pointwise(channels, 4)]
+        return Concat(*parts), channels + out + 4
+    if kind == "gate":
+        return ChannelGate(channels, draw(1, 9)), channels
+    if kind == "pool":
+        kernel, stride, pad, ceil = draw(1, 4), draw(1, 3), draw(0, 1), draw.of([True, False])
+        pad = min(pad, kernel // 2)
+        if draw.of([True, False]):
+            return nn.MaxPool1d(kernel, stride, pad, ceil_mode=ceil), channels
+        counted = draw.of([True, False])
+        return nn.AvgPool1d(kernel, stride, pad, ceil, counted), channels
+    if kind == "norm":
+        return nn.Sequential(nn.BatchNorm1d(channels), draw.of(ACTIVATIONS)()), channels
+    return Shuffle(draw.of([g for g in (1, 2, 3, 4) if channels % g == 0])), channels
+
+
+class Draw:
+    """What hypothesis decides."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __call__(self, least, most):
+        return self.data.draw(st.integers(least, most))
+
+    def of(self, values):
+        return self.data.draw(st.sampled_from(values))
+
+
+def random_network(data):
+    """A random network of our layers and signals for it, float64."""
+    draw = Draw(data)
+    num_channels, length, cases = draw(1, 9), draw(24, 60), draw(2, 7)
+    torch.manual_seed(draw(0, 99))
+    layers, channels = [], num_channels
+    for _ in range(draw(1, 4)):
+        layer, channels = block(draw, channels)
+        layers.append(layer)
+    if draw.of([True, False]):
+        layers += [nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(channels, draw(1, 9))]
+    model = spread_batchnorm(nn.Sequential(*layers)).double()
+    return model, torch.randn(cases, num_channels, length, dtype=torch.float64)
+
+
+def assert_random_network_agrees(data):
+    model, signals = random_network(data)
+    if not any(p.requires_grad for p in model.parameters()):
+        model = nn.Sequential(model, nn.BatchNorm1d(model(signals).shape[1])).double()
+    assert_same_step(model, signals, 1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_layers_agree_to_rounding(data):
+    assert_random_network_agrees(data)
+
+
+@pytest.mark.long
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_many_more_layers_agree_to_rounding(data):
+    assert_random_network_agrees(data)
+
+
+NARROW = {"width_mult": 0.25}
+OF_OURS = {
+    "resnet": {"width": 12},
+    "fcn": {"width": 12},
+    "inceptiontime": {"width": 8, "kernel": 12, "depth": 3},
+    "lite": {"width": 8},
+    "mobilenetv1": NARROW,
+    "mobilenetv2": NARROW | {"dropout": 0.0},
+    "mnasnet": NARROW | {"dropout": 0.0},
+    "shufflenetv1": NARROW,
+    "shufflenetv2": NARROW,
+    "googlenet": NARROW | {"dropout": 0.0},
+    "densenet": {"growth_rate": 4},
+    "squeezenet": NARROW | {"batchnorm": False},  # a dropout before the last layer
+    "vgg": {"depth": 11, "width_mult": 0.1},  # dense layers behind
+}
+WITH_A_REST = ("squeezenet", "vgg")
+
+
+def ours(name, *, num_channels=3, length=40):
+    keys = {f"model.{key}": value for key, value in OF_OURS[name].items()}
+    cfg = compose({"model": name, **keys}).model
+    torch.manual_seed(0)
+    model = build("model", cfg, (), num_channels=num_channels, num_classes=3, length=length)
+    return spread_batchnorm(model)
+
+
+@pytest.mark.parametrize("name", OF_OURS)
+def test_our_networks_run_compiled_and_agree(name):
+    signals = torch.randn(4, 3, 40, dtype=torch.float64)
+    assert_same_step(ours(name).double(), signals, 1e-9, all_native=name not in WITH_A_REST)
+
+
+@pytest.mark.parametrize("name", ["resnet", "fcn", "inceptiontime"])
+def test_single_precision_agrees(name):
+    assert_same_step(ours(name), torch.randn(20, 3, 224), 1e-4)
+
+
+def test_gradcheck():
+    model = ours("resnet").double()
+    engage(model, "native", 3)
+    signals = torch.randn(3, 3, 11, dtype=torch.float64)
+
+    def outputs(*parameters):
+        named = {n: p for (n, _), p in zip(model.named_parameters(), parameters, strict=True)}
+        return torch.func.functional_call(model, named, signals)
+
+    values = tuple(p.detach().clone().requires_grad_() for p in model.parameters())
+    assert general.covers(model, 3, signals)
+    assert torch.autograd.gradcheck(outputs, values, eps=1e-6, atol=1e-5, rtol=1e-3, fast_mode=True)
+
+
+def test_numbers_do_not_depend_on_threads():
+    signals, results = torch.randn(9, 3, 100), []
+    for num_threads in (1, 2, 3):
+        torch.set_num_threads(num_threads)
+        model = ours("inceptiontime")
+        engage(model, "native", 3)
+        step(model, signals)
+        results.append([*(p.grad for p in model.parameters()), *model.buffers()])
+    torch.set_num_threads(1)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_frozen_layers_get_no_gradient_and_keep_their_statistics():
+    model = ours("resnet").double()
+    for module in model[0].modules():
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+    plain = copy.deepcopy(model)
+    engage(model, "native", 3)
+    signals = torch.randn(4, 3, 30, dtype=torch.float64)
+    for each in (model, plain):
+        for norm in each[0].modules():
+            if isinstance(norm, nn.BatchNorm1d):
+                norm.eval()
+    assert general.covers(model, 3, signals)
+    torch.testing.assert_close(step(model, signals), step(plain, signals))
+    for mine, other in zip(model.parameters(), plain.parameters(), strict=True):
+        assert (mine.grad is None) == (other.grad is None)
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, other.grad, rtol=1e-8, atol=1e-8)
+    for mine, other in zip(model.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_the_memory_that_is_foretold_is_what_the_kernels_take():
+    model = ours("resnet")
+    engage(model, "native", 3)
+    signals = torch.randn(6, 3, 50)
+    kept, work = general.memory_needed(
+        model, 3, torch.float32, cases=6, length=50, training=True
+    )  # fmt: skip
+    step(model, signals)
+    plan = general.plan_of(model, 3)
+    assert [memory.bytes.numel() for memory in plan.free] == [kept]
+    assert plan.work.numel() == work
+
+
+class Users(nn.Module):
+    """As somebody writes a network who has never heard of rows."""
+
+    def __init__(self, num_channels=3, num_classes=3, width=12):
+        super().__init__()
+        self.conv1 = nn.Conv1d(num_channels, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm1d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.MaxPool1d(3, 2, 1)
+        self.conv2 = nn.Conv1d(width, width, 4, padding="same")
+        self.bn2 = nn.BatchNorm1d(width)
+        self.conv3 = nn.Conv1d(width, width, 3, padding=2, dilation=2)
+        self.fc = nn.Linear(2 * width, num_classes)
+
+    def forward(self, x):
+        x = self.pool(self.relu(self.bn1(self.conv1(x))))
+        out = F.gelu(self.bn2(self.conv2(x)))
+        out = self.conv3(out)
+        out += x
+        x = self.relu(out)
+        x = torch.cat([x, x * torch.sigmoid(x.mean(dim=2, keepdim=True))], dim=1)
+        return self.fc(x.mean(-1))
+
+
+def test_a_users_network_runs_compiled_with_no_line_changed():
+    torch.manual_seed(0)
+    model = spread_batchnorm(Users()).double()
+    assert_same_step(model, torch.randn(5, 3, 45, dtype=torch.float64), 1e-9)
+    names = list(model.state_dict())
+    engage(model, "auto", 3)
+    assert list(model.state_dict()) == names
+    assert isinstance(model, Users)
+    assert type(model).__name__ == "Users"
+
+
+class Recurrent(Users):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(12, 12, batch_first=True)
+        self.fc = nn.Linear(12, 3)
+
+    def forward(self, x):
+        x = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+        return self.fc(self.rnn(x.transpose(1, 2))[0][:, -1])
+
+
+class Dropping(Users):
+    def forward(self, x):
+        x = F.dropout(self.relu(self.bn1(self.conv1(x))), 0.5, self.training)
+        return self.fc(torch.cat([x, x], dim=1).mean(2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [(Recurrent, "transpose (transpose)"), (Dropping, "dropout (dropout)")]
+)
+def test_what_is_no_row_stays_with_torch_and_a_sentence_names_it(kind, left):
+    torch.manual_seed(0)
+    model = spread_batchnorm(kind()).double()
+    signals = torch.randn(5, 3, 45, dtype=torch.float64)
+    assert_same_step(model, signals, 1e-9, all_native=False)
+    engage(model, "native", 3)
+    sentence = f"engine: compiled kernels up to {left}, torch from there on"
+    assert settle_engine(model, signals) == sentence
+    assert engine_in_use(model) == "native"
+
+
+def test_a_network_for_one_length_only_is_measured_on_that_length():
+    """Its dense layer takes every position of 300."""
+    flat = nn.Sequential(nn.Conv1d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten())
+    model = nn.Sequential(flat, nn.Linear(4 * 300, 3))
+    engage(model, "auto", 3)
+    assert "0.2 (Flatten)" in settle_engine(model, torch.randn(4, 3, 300))
+
+
+def test_names_of_the_users_own_are_not_overwritten():
+    model = Users()
+    model.engine = "diesel"
+    engage(model, "native", 3)
+    assert model.engine == "diesel"
+    assert type(model) is Users
+
+
+class ByChance(Users):
+    def forward(self, x):
+        if random.random() < 0.5:
+            x = x * 2
+        return super().forward(x)
+
+
+class ByValue(Users):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+class Remembering(Users):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
+
+class NoGradient(Users):
+    def forward(self, x):
+        with torch.no_grad():
+            x = self.relu(self.bn1(self.conv1(x)))
+        return self.fc(torch.cat([x, x], dim=1).mean(2))
+
+
+class InPlace(Users):
+    def forward(self, x):
+        x = self.conv1(x)
+        return self.fc(torch.cat([x, self.relu(x)], dim=1).mean(2))
+
+
+@pytest.mark.parametrize("kind", [ByChance, ByValue, Remembering, NoGradient, InPlace])
+def test_a_forward_that_its_tracing_does_not_tell_is_left_as_it_is(kind):
+    torch.manual_seed(0)
+    model = kind()
+    plain = copy.deepcopy(model)
+    engage(model, "auto", 3)
+    signals = torch.randn(5, 3, 45)
+    note = settle_engine(model, signals)
+    assert note is not None
+    if kind is not InPlace:  # whose first layer is a row
+        assert note.startswith("engine: torch computes this network")
+        assert engine_in_use(model) == "plain"
+    random.seed(0)
+    output = model(signals)
+    random.seed(0)
+    assert torch.allclose(output, plain(signals), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("native", "plain", "taken"), [(1.1, 1.0, "native"), (2.0, 1.0, "plain")])
+def test_the_faster_one_is_taken(native, plain, taken, monkeypatch, tmp_path):
+    monkeypatch.setattr("raspitrain.cache.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(tuning, "measure_engines", lambda *_: {"native": native, "plain": plain})
+    model = ours("fcn")
+    engage(model, "auto", 3)
+    settle_engine(model, torch.randn(4, 3, 40))
+    assert engine_in_use(model) == taken
+
+
+def test_not_a_number_is_not_hidden():
+    for name in ("resnet", "shufflenetv2"):
+        model = ours(name)
+        engage(model, "native", 3)
+        signals = torch.randn(4, 3, 40)
+        signals[1, 0, 5] = float("nan")
+        assert model(signals).isnan().any()

@@ -1,0 +1,295 @@
+"""Sweeps over boards with a real sshd for each: make test-boards, as root, with Debian's
+openssh-server and rsync (RASPITRAIN_SSHD names another sshd).
+
+Each board is an sshd on a port of its own of 127.0.0.1, in a mount namespace where root's home is
+another folder. Everything lies in the test's folder; nothing of the machine's own ssh is touched.
+"""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import wait_for
+from fake_ssh import FakeBoards
+
+pytestmark = pytest.mark.boards
+
+SSHD = os.environ.get("RASPITRAIN_SSHD", "/usr/sbin/sshd")
+JOBS = (
+    "dataset.num_cases=200", "dataset.length=64", "dataset.num_classes=2", "model.width_mult=0.25",
+    "epochs=25", "batch_size=16", "hardware.num_threads=1", "checkpoint_minutes=0.01",
+    "checkpoint_share=1", "seed=0,1,2,3",
+)  # fmt: skip
+SAME = ("test_accuracy", "test_loss", "final.train_loss", "best.train_loss", "epochs", "steps")
+
+
+class Boards:
+    """Two of them, known to ssh as board_a and board_b; each notes the jobs that run to their end.
+
+    Attributes
+    ----------
+    words : what a sweep's command needs to reach them
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.daemons: dict[str, subprocess.Popen] = {}
+        self._keygen(folder / "key")
+        config = ""
+        for name in ("board_a", "board_b"):
+            home = folder / name
+            (home / ".ssh").mkdir(parents=True)
+            FakeBoards.fill_cache(home)
+            shutil.copy(folder / "key.pub", home / ".ssh" / "authorized_keys")
+            self._keygen(home / "host_key")
+            port = random.randrange(20_000, 60_000)
+            (home / "sshd_config").write_text(
+                f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host_key\nUsePAM no\n"
+                f"PidFile {home}/sshd.pid\nStrictModes no\nPasswordAuthentication no\n"
+                f"AuthorizedKeysFile {home}/.ssh/authorized_keys\n"
+            )
+            users = Path("/etc/passwd").read_text().splitlines()
+            users = [line for line in users if not line.startswith(("root:", "sshd:"))]
+            users += [f"root:x:0:0:root:{home}:/bin/sh", "sshd:x:100:65534::/run:/bin/false"]
+            (home / "passwd").write_text("\n".join(users) + "\n")
+            config += (
+                f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n"
+                f"  IdentityFile {folder}/key\n  IdentitiesOnly yes\n"
+                f"  UserKnownHostsFile {folder}/known\n  StrictHostKeyChecking accept-new\n"
+            )
+            (home / "python").write_text(
+                f'#!/bin/sh\n[ "$3" = raspitrain.sweep.job ] || exec {sys.executable} "$@"\n'
+                f'{sys.executable} "$@"; code=$?\n'
+                f'[ $code = 0 ] && basename "$4" >> {home}/ends\nexit $code\n'
+            )
+            (home / "python").chmod(0o755)
+            self.start(name)
+        (folder / "config").write_text(config)
+        self.words = [
+            "launcher.boards=[board_a:./python,board_b:./python]",
+            f"launcher.ssh_config={folder}/config",
+        ]
+
+    def _keygen(self, path: Path) -> None:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+
+    def start(self, name: str) -> None:
+        home = self.folder / name
+        script = (
+            f"mount --make-rprivate / && mount --bind {home}/passwd /etc/passwd && "
+            f"mount -t tmpfs none /run && mkdir /run/sshd && "
+            f"exec {SSHD} -D -f {home}/sshd_config -E {home}/log"
+        )
+        self.daemons[name] = subprocess.Popen(["unshare", "-m", "sh", "-c", script])
+        assert wait_for((home / "sshd.pid").exists)
+
+    def power_cut(self, name: str) -> None:
+        """Kill the daemon and all that it has started, and what that has started."""
+        for process in self.processes(name):
+            process.kill()
+        self.daemons[name].wait()
+        (self.folder / name / "sshd.pid").unlink()
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        daemon = psutil.Process(self.daemons[name].pid)
+        return [daemon, *daemon.children(recursive=True)]
+
+    def jobs(self) -> list[psutil.Process]:
+        return [
+            p for name in self.daemons if self.daemons[name].poll() is None
+            for p in self.processes(name)
+            if p.is_running() and "raspitrain.sweep.job" in " ".join(_words(p))
+            and "python" in _words(p)[0] and "./python" not in " ".join(_words(p)[:3])
+        ]  # fmt: skip
+
+    def ends(self) -> list[str]:
+        found = []
+        for name in self.daemons:
+            path = self.folder / name / "ends"
+            found += path.read_text().split() if path.exists() else []
+        return found
+
+    def close(self) -> None:
+        for name, daemon in self.daemons.items():
+            if daemon.poll() is None:
+                self.power_cut(name)
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() or [""]
+    except psutil.Error:
+        return [""]
+
+
+@pytest.fixture
+def boards(tmp_path):
+    assert os.geteuid() == 0, "make test-boards must be run as root: it makes mount namespaces"
+    assert Path(SSHD).exists(), f"there is no {SSHD}: apt install openssh-server"
+    made = Boards(tmp_path)
+    yield made
+    made.close()
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "raspitrain", "--multirun", *_jobs(words), *words],
+        cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+
+
+def _jobs(words: tuple[str, ...]) -> list[str]:
+    """JOBS without what is given another value."""
+    given = {word.partition("=")[0] for word in words}
+    return [word for word in JOBS if word.partition("=")[0] not in given]
+
+
+def finish(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    return said
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with open(folder / "outputs/sweeps" / name / "sweep.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def on_one_host(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    finish(start(folder, "sweep_name=one"))
+    return rows(folder, "one")
+
+
+def check_same(folder: Path, on_one_host: list[dict[str, str]], name: str = "over") -> None:
+    found = rows(folder, name)
+    assert [row["status"] for row in found] == ["completed"] * len(on_one_host)
+    for here, there in zip(on_one_host, found, strict=True):
+        assert {f: here[f] for f in SAME} == {f: there[f] for f in SAME}
+
+
+def test_figures_are_those_of_one_host_and_nothing_listens(tmp_path, boards, on_one_host):
+    before = listeners()
+    process = start(tmp_path, "sweep_name=over", *boards.words)
+    assert wait_for(lambda: len(boards.jobs()) == 2)
+    assert listeners() == before
+    finish(process)
+    check_same(tmp_path, on_one_host)
+    assert {row["host"] for row in rows(tmp_path, "over")} == {"board_a", "board_b"}
+    assert sorted(boards.ends()) == [f"seed={k}" for k in range(4)]
+    for name in ("board_a", "board_b"):
+        assert (boards.folder / name / "log").read_text().count("Accepted publickey") == 1
+
+
+def listeners() -> set[int]:
+    found = psutil.net_connections("tcp")
+    return {c.laddr.port for c in found if c.status == psutil.CONN_LISTEN}
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("RASPITRAIN_KILLS", "4"))))
+@pytest.mark.parametrize("what", ["coordinator", "job", "connection", "board"])
+def test_kill_9_at_any_moment(tmp_path, boards, on_one_host, what, seed):
+    moment = random.Random(f"{what} {seed}").uniform(1, 20)
+    process = start(tmp_path, "sweep_name=over", *boards.words)
+    time.sleep(moment)
+    if what == "coordinator":
+        process.kill()
+        process.wait()
+        process = start(tmp_path, "sweep_name=over", *boards.words)
+    elif what == "job":
+        for job in boards.jobs()[:1]:
+            job.kill()
+    elif what == "connection":
+        for one in boards.processes("board_a")[1:]:
+            if "sshd" in one.name():
+                one.kill()
+    else:
+        boards.power_cut("board_a")
+        time.sleep(3)
+        boards.start("board_a")
+    finish(process)
+    check_same(tmp_path, on_one_host)
+    ends = boards.ends()
+    assert sorted(ends) == sorted(set(ends)), f"{what} at {moment:.1f} s: run twice to its end"
+
+
+def test_a_board_that_stays_away_costs_its_job_a_minute(tmp_path, boards, on_one_host):
+    process = start(tmp_path, "sweep_name=over", *boards.words)
+    assert wait_for(lambda: len(boards.jobs()) == 2)
+    time.sleep(4)
+    boards.power_cut("board_a")
+    said = finish(process)
+    assert "board_a does not answer" in said
+    check_same(tmp_path, on_one_host)
+    assert {row["host"] for row in rows(tmp_path, "over")} >= {"board_b"}
+
+
+def test_a_cable_that_is_out_for_a_while(tmp_path, boards, on_one_host):
+    """Nothing says that the connection has gone; the job there ends by itself, and is resumed."""
+    process = start(tmp_path, "sweep_name=over", *boards.words, "epochs=150")
+    assert wait_for(lambda: len(boards.jobs()) == 2)
+    time.sleep(5)
+    daemons = [p for p in boards.processes("board_a") if "sshd" in p.name()]
+    for one in daemons:
+        one.suspend()
+    cut = time.monotonic()
+    assert wait_for(lambda: len(boards.jobs()) < 2)
+    assert time.monotonic() - cut < 50
+    for one in daemons:
+        one.resume()
+    said = finish(process)
+    assert "board_a has gone in mid-job" in said
+    assert "board_a is back." in said
+    assert sorted(boards.ends()) == [f"seed={k}" for k in range(4)]
+
+
+def test_ctrl_c_leaves_nothing_running_and_the_command_goes_on(tmp_path, boards, on_one_host):
+    process = start(tmp_path, "sweep_name=over", *boards.words)
+    assert wait_for(lambda: len(boards.jobs()) == 2)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    assert "to resume: python -m raspitrain --multirun" in said
+    assert boards.jobs() == []
+    states = json.loads((tmp_path / "outputs/sweeps/over/jobs.json").read_text())["jobs"]
+    assert "interrupted" in {job["status"] for job in states}
+    finish(start(tmp_path, "sweep_name=over", *boards.words))
+    check_same(tmp_path, on_one_host)
+    assert sorted(boards.ends()) == [f"seed={k}" for k in range(4)]
+
+
+def test_a_data_set_goes_over_once_and_not_again(tmp_path, boards):
+    import numpy as np
+
+    signals = np.random.default_rng(0).normal(size=(200, 2, 32)).astype(np.float32)
+    np.savez(tmp_path / "cases.npz", data=signals, label=np.arange(200) % 2)
+    words = ["dataset=npz", "dataset.path=cases.npz", "epochs=1", "seed=0,1"]
+    jobs = [w for w in JOBS if not w.startswith(("dataset", "epochs", "seed"))]
+
+    def sweep(name):
+        done = subprocess.run(
+            [sys.executable, "-m", "raspitrain", "--multirun", *jobs, *words, f"sweep_name={name}",
+             *boards.words], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    sweep("first")
+    kept = [
+        next((boards.folder / name / ".cache/raspitrain/boards/data").glob("*/cases.npz"))
+        for name in boards.daemons
+    ]
+    before = [path.stat() for path in kept]
+    sweep("second")
+    assert [path.stat().st_ino for path in kept] == [status.st_ino for status in before]
