@@ -5,10 +5,11 @@
 
 Each network as its YAML stands. Parameters, multiply-adds of one case and milliseconds of a
 training step (batch 50) are for signals of 3 × 224 and two classes; the steps take turns in one
-process. Accuracy is that of the default recipe on cases that were left out of training: each
-set's *training* part is parted into folds, every class dealt out evenly, and each fold is left out
-once. Given are the mean over all folds and seeds and the standard deviation between them (n - 1).
-The archive's test parts are not touched.
+process, and with them those of the same networks by torch alone (engine plain). Accuracy is that
+of the default recipe on cases that were left out of training: each set's *training* part is parted
+into folds, every class dealt out evenly, and each fold is left out once. Given are the mean over
+all folds and seeds and the standard deviation between them (n - 1). The archive's test parts are
+not touched.
 """
 
 import argparse
@@ -58,26 +59,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     print(f"{describe_machine()}, 1 thread\n")
     jobs = {
-        name: blog_job(name, num_cases=STEPS * BATCH_SIZE, batch_size=BATCH_SIZE, threads=1)
+        (name, engine): blog_job(
+            name,
+            f"{'model' if name.startswith('mobilenetv3') else 'hardware'}.engine={engine}",
+            num_cases=STEPS * BATCH_SIZE,
+            batch_size=BATCH_SIZE,
+            threads=1,
+        )
         for name in args.models
+        for engine in ("auto", "plain")
     }
     taken = take_turns(
-        {name: training(job, epochs=1) for name, job in jobs.items()},
+        {" ".join(key): training(job, epochs=1) for key, job in jobs.items()},
         rounds=args.rounds,
         seconds=args.seconds,
     )
     costs = {
         name: (
-            sum(p.numel() for p in job.training.model.parameters()),
+            sum(p.numel() for p in jobs[name, "auto"].training.model.parameters()),
             multiply_adds(name),
-            statistics.median(taken[name]) / STEPS,
+            statistics.median(taken[f"{name} auto"]) / STEPS,
+            statistics.median(taken[f"{name} plain"]) / STEPS,
         )
-        for name, job in jobs.items()
+        for name in args.models
     }
     del jobs
-    print_head("network", "parameters, k", "multiply-adds, M", "a step, ms", *args.sets)
+    columns = ("parameters, k", "multiply-adds, M", "a step, ms", "by torch alone, ms")
+    print_head("network", *columns, *args.sets)
     for name in sorted(args.models, key=lambda name: costs[name][2]):
-        parameters, products, seconds = costs[name]
+        parameters, products, seconds, plain = costs[name]
         accuracies = [
             [
                 accuracy(name, data, fold, args.folds, seed, args.min_steps, args.overrides)
@@ -91,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{parameters / 1e3:.0f}",
             f"{products / 1e6:.1f}",
             f"{1e3 * seconds:.0f}",
+            f"{1e3 * plain:.0f}",
             *map(mean_and_spread, accuracies),
         )
     return 0

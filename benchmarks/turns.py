@@ -21,7 +21,9 @@ def compose(*overrides: str) -> DictConfig:
         return hydra.compose("config", list(overrides))
 
 
-def blog_job(model: str, *, num_cases: int, batch_size: int, threads: int) -> "Prepared":
+def blog_job(
+    model: str, *overrides: str, num_cases: int, batch_size: int, threads: int
+) -> "Prepared":
     """The blog's run with another model, 3 × 224, trained on `num_cases` of twice as many."""
     from raspitrain.run.prepare import prepare
 
@@ -36,6 +38,7 @@ def blog_job(model: str, *, num_cases: int, batch_size: int, threads: int) -> "P
             "split.test=0.5",
             f"batch_size={batch_size}",
             f"hardware.num_threads={threads}",
+            *overrides,
         )
     )
 

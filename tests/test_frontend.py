@@ -11,6 +11,7 @@ from scipy import signal
 from test_use_commands import predicted
 from test_use_stream import of, streamed
 
+from raspitrain.cli.data import main as show_data
 from raspitrain.cli.main import main
 from raspitrain.data.bands import bands_of, fft_size
 from raspitrain.data.frontend import Frontend, logmel, measured, spectrum
@@ -47,6 +48,13 @@ def run(*words):
     with process_as_it_was(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["raspitrain", *map(str, words)])
         return main()
+
+
+def look(*words):
+    """The command data, likewise."""
+    with process_as_it_was(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["raspitrain"])
+        return show_data(list(words))
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +191,14 @@ def test_what_cannot_be_done_is_said(heard, tmp_path, capsys, words, sentence):
     assert run(*words, f"hydra.run.dir={tmp_path / 'new'}") == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_look_at_the_data_tells_of_it(heard, capsys):
+    words = ["dataset=recordings", f"dataset.path={heard / 'data'}", "dataset.length=0.25s"]
+    assert look(*words, "frontend=spectrum") == 0
+    assert "frontend=spectrum: 64 bands from 0 to 2000 Hz" in capsys.readouterr().out
+    assert look("dataset=synthetic", "frontend=logmel") == 2
+    assert "needs to know how many samples a second" in capsys.readouterr().err
 
 
 def test_c_source_has_none_yet(heard, tmp_path, capsys):

@@ -2,7 +2,13 @@
 their modules give: outputs, gradients, running statistics."""
 
 import copy
+import ctypes
+import os
 import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -435,3 +441,44 @@ def test_not_a_number_is_not_hidden():
         signals = torch.randn(4, 3, 40)
         signals[1, 0, 5] = float("nan")
         assert model(signals).isnan().any()
+
+
+SANITIZED = "RASPITRAIN_TEST_SANITIZED"  # a library with guards, which the process was started for
+
+
+@pytest.mark.long
+def test_no_memory_is_touched_that_is_not_theirs(tmp_path):
+    """Random networks again, in a process whose kernels are compiled with guards."""
+    gcc, library = shutil.which("gcc"), tmp_path / "graph.so"
+    if gcc is None:
+        pytest.skip("needs gcc")
+    guards = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DDOUBLE"]
+    flags = ["-O1", "-fPIC", "-shared", "-Wno-psabi", *guards]
+    subprocess.run([gcc, *flags, "-o", library, general.SOURCE, "-lm"], check=True)
+    preloaded = [
+        subprocess.run(
+            [gcc, f"-print-file-name={name}.so"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in ("libasan", "libubsan")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider",
+         __file__, "-k", "any_layers or our_networks or users_network_runs"],
+        env=os.environ
+        | {SANITIZED: str(library), "LD_PRELOAD": " ".join(preloaded)}
+        | {"ASAN_OPTIONS": "detect_leaks=0"},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def guarded_kernels():
+    """Where the process was started for them."""
+    path, load = os.environ.get(SANITIZED), general.load_graph_kernels
+    if path is not None:
+        library = ctypes.CDLL(str(Path(path)))
+        general.load_graph_kernels = lambda dtype: library
+    yield
+    general.load_graph_kernels = load

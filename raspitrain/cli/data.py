@@ -10,11 +10,12 @@ spectra, counts, recordings.
 import functools
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from raspitrain.config.build import build_cases
+from raspitrain.config.build import build_cases, frontend_of
 from raspitrain.config.composition import check_composition
 from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
@@ -114,6 +115,11 @@ def _look(cfg: DictConfig, overrides: Sequence[str]) -> tuple[Cases, Split, Data
     check_composition(cfg, list(overrides))
     cases = build_cases(cfg.dataset, list(cfg.allowed_targets))
     split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    frontend = frontend_of(cfg, cases)
+    if frontend is not None:
+        told = f"frontend={frontend.kind}: {frontend.words(cases.signals.shape[2])}"
+        taken = replace(cases.taken, notes=(*cases.taken.notes, told))
+        cases = replace(cases, taken=taken)
     return cases, split, summarise(cases, split)
 
 

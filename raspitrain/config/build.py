@@ -21,6 +21,7 @@ from raspitrain.paths import config_folder
 
 if TYPE_CHECKING:
     from raspitrain.data.cases import Cases
+    from raspitrain.data.frontend import Frontend
 
 # Keys of a group that its target does not take: they say what becomes of what it gives.
 FOR_OTHERS = {"dataset": ("normalise",)}
@@ -148,6 +149,21 @@ def expect(key: str, made: Any, kind: type) -> Any:
             f"{type(made).__name__}; see conf/{key}/ for examples, _partial_ included."
         )
     return made
+
+
+def frontend_of(cfg: DictConfig, cases: "Cases") -> "Frontend | None":
+    """The front end that a configuration names, for these cases.
+
+    Raises
+    ------
+    InputError
+        It does not go with them.
+    """
+    from raspitrain.data.frontend import Frontend  # and numpy
+
+    facts = {"length": cases.signals.shape[2], "rate": cases.rate}
+    made = build("frontend", cfg.frontend, list(cfg.allowed_targets), **facts)
+    return None if made is None else expect("frontend", made, Frontend)
 
 
 def build_cases(

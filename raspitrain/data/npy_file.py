@@ -53,6 +53,8 @@ def check_folder(folder: Path, key: str) -> None:
         raise input_error(f"{key}: {folder} cannot be read: {error.strerror}.", error) from None
     if not is_folder:
         what = "is a file, not a folder" if exists else "does not exist"
+        if not exists and not folder.is_absolute():
+            what += f" (looked for from {Path.cwd()} on)"
         raise InputError(f"{key}: {folder} {what}; give the folder that holds the data.")
 
 

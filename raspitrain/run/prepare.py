@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from raspitrain.config.build import build, build_cases, expect
+from raspitrain.config.build import build, build_cases, expect, frontend_of
 from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
@@ -186,7 +186,9 @@ def prepare(
         here = fit_normalisation(cases.signals, split.train, "channel", own)
         normalisation = replace(normalisation, constant=here.constant)
     else:
-        frontend = make_frontend(cfg, cases, split)
+        frontend = frontend_of(cfg, cases)
+        if frontend is not None:
+            frontend = measured(frontend, cases.signals, split.train)
         kind, notes = settle_normalisation(cfg, cases, split, frontend)
         normalisation = fit_normalisation(cases.signals, split.train, kind, frontend)
         if frontend is not None:
@@ -326,15 +328,6 @@ def prepare(
         notes=notes,
         group=group,
     )
-
-
-def make_frontend(cfg: DictConfig, cases: Cases, split: Split) -> Frontend | None:
-    """The front end that `cfg` names, for these cases."""
-    facts = {"length": cases.signals.shape[2], "rate": cases.rate}
-    frontend = build("frontend", cfg.frontend, list(cfg.allowed_targets), **facts)
-    if frontend is None:
-        return None
-    return measured(expect("frontend", frontend, Frontend), cases.signals, split.train)
 
 
 def settle_normalisation(
