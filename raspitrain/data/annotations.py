@@ -487,7 +487,7 @@ def _is_absolute(name: str) -> bool:
 def _num_shared(every: dict[str, list[str]], absolute: bool) -> int:
     """Folders that lead every name of a kind; one relative name alone shows none."""
     own = [parts for name, parts in every.items() if parts and _is_absolute(name) is absolute]
-    stems = {os.path.splitext(parts[-1])[0] for parts in own}
+    stems = {os.path.splitext("/".join(parts))[0] for parts in own}
     if not own or (len(stems) < 2 and not absolute):
         return 0
     places = zip(*(parts[:-1] for parts in own), strict=False)
