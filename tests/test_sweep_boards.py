@@ -222,6 +222,25 @@ def test_what_was_finished_on_a_board_that_went_away_is_not_run_again(boards, sw
     assert recorded(sweep.folder)[1][0]["status"] == "completed"
 
 
+def test_what_a_board_has_left_is_fetched_for_jobs_that_come_later_too(boards, sweep):
+    """As those of a search do, whose coordinator was killed."""
+    made = boards("pi@a")
+    where = [f"pi@a:{made.python('pi@a', f'echo x >> ~/runs; {DONE}')}"]
+    sweep(where, count=2)
+    record, _ = recorded(sweep.folder)
+    number = (sweep.folder / ".raspitrain-boards").read_text().strip()
+    there = made.home("pi@a") / ".cache/raspitrain/boards/jobs" / number / "x=1"
+    there.mkdir(parents=True)
+    (sweep.folder / "x=1" / "summary.json").rename(there / "summary.json")
+    record["jobs"][1]["status"] = "running"
+    (sweep.folder / "jobs.json").write_text(json.dumps(record))
+    jobs = make_jobs(sweep.folder, 3)
+    sweep(where, jobs=[jobs[0], jobs[2]])
+    assert (sweep.folder / "x=1" / "summary.json").exists()
+    assert (made.home("pi@a") / "runs").read_text() == "x\n" * 3
+    assert made.left("pi@a") == []
+
+
 def test_speeds_are_measured_on_one_kind_of_board(boards, sweep):
     made = boards("pi@a", "pi@b")
     where = [f"pi@a:{made.python('pi@a', DONE)}", lying(made, "pi@b", "kind")]

@@ -25,6 +25,7 @@ from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import OF_A_RUN, OTHERS
 from raspitrain.results.folder import CLAIM, make_folder
 from raspitrain.results.json_file import write_json
+from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
@@ -178,13 +179,13 @@ class SweepRun:
 
         waiting = [job for job in order if not job.finished]
         for job in waiting:
-            if isinstance(place := self._place_named(job.host), There):
+            if isinstance(self._place_named(job.host), There):
                 self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
-                place.owed[job.name] = job.folder
         if self.launcher.get("boards") is not None and not self.boards_asked:
             self.boards_asked = True
             for place in self.places:
                 if isinstance(place, There):
+                    place.owed = self._owed(place)
                     place.ask()
         there = {job.name for job in self.sweep.jobs}
         there |= {str(row.get("name")) for row in self.sweep.earlier}
@@ -275,6 +276,19 @@ class SweepRun:
 
     def _place_named(self, name: str | None) -> Place | None:
         return next((place for place in self.places if place.name == name), None)
+
+    def _owed(self, place: There) -> dict[str, Path]:
+        """Jobs of an earlier start that a board may know more of, whether or not they have been
+        asked for yet: a search comes to them one by one."""
+        owed = {}
+        for row in earlier_rows(self.record or {}):
+            name, status = str(row.get("name")), row.get("status")
+            folder = self.sweep.folder / name
+            if row.get("host") != place.name or status in (*FINISHED, PRUNED):
+                continue
+            if Path(name).name == name and folder.is_dir() and not folder.is_symlink():
+                owed[name] = folder
+        return owed
 
     def _look_at_places(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
         for place in self.places:
