@@ -358,6 +358,14 @@ def test_what_is_no_row_stays_with_torch_and_a_sentence_names_it(kind, left):
     assert engine_in_use(model) == "native"
 
 
+def test_a_network_that_only_rounds_otherwise_is_not_left_to_torch(monkeypatch):
+    monkeypatch.setattr(tuning, "ROUNDING", 0.0)
+    model = ours("resnet")
+    engage(model, "native", 3)
+    assert settle_engine(model, torch.randn(4, 3, 40)) is None
+    assert engine_in_use(model) == "native"
+
+
 def test_a_network_for_one_length_only_is_measured_on_that_length():
     """Its dense layer takes every position of 300."""
     flat = nn.Sequential(nn.Conv1d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten())
