@@ -5,7 +5,7 @@
 
 Random weights, as speed does not depend on them; a window of 3 channels, normalised and answered
 with logits. All take turns in one process; times are medians over the turns. LiteRT is not here:
-its converter has no wheel for a Pi. Instructions on an emulated A76: `make bench-a76`.
+see README.md. Instructions on an emulated A76: `make bench-a76`.
 """
 
 import argparse
@@ -49,19 +49,21 @@ def contenders(name: str, length: int) -> dict[str, Callable[[], object]]:
     import onnxruntime
 
     from raspitrain.config.build import build
-    from raspitrain.export.pack import pack
+    from raspitrain.export.trained import packed
     from raspitrain.export.write import Contract, packed_engine
+    from raspitrain.model.engine.rows import Network
 
     config = compose(f"model={name}").model
     torch.manual_seed(0)
     model = build("model", config, (), num_channels=CHANNELS, num_classes=10, length=length).eval()
-    model.engine = "plain"
+    if isinstance(model, Network):
+        model.engine = "plain"
     window = np.random.default_rng(0).standard_normal((CHANNELS, length)).astype(np.float32)
     batch = torch.from_numpy(window)[None]
     contract = Contract([""] * CHANNELS, [0.0] * CHANNELS, [1.0] * CHANNELS, "error")
     turns: dict[str, Callable[[], object]] = {}
     for precision in ("fp32", "int8"):
-        network, arrays = pack(model, length=length, precision=precision)
+        network, arrays = packed(model, num_channels=CHANNELS, length=length, precision=precision)
         engine = packed_engine(network, arrays, contract)
         turns[f"ours, {precision}"] = repeated(partial(engine.run, window.ctypes.data, length, 1))
     options = onnxruntime.SessionOptions()

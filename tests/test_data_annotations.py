@@ -129,7 +129,7 @@ def test_recordings_of_a_folder_and_what_is_left_out(tmp_path):
     found, cases = taken(tmp_path, **words)
     assert found == {"walk": [0, 10, 20, 30, 40, 40, 50, 60, 70, 80],
                      "run": [50, 60, 70, 80, 90, 10, 20, 30]}  # fmt: skip
-    assert "1 annotations of no length left out" in cases.taken.notes
+    assert "1 annotation of no length left out" in cases.taken.notes
     assert any("c.csv" in warning for warning in cases.taken.warnings)
     split = split_cases(
         cases, train=None, validation=0, test=0.5, stratify=False, predefined=True, seed=0
@@ -208,6 +208,13 @@ def test_a_clock_that_goes_back_takes_sample_numbers_alone(tmp_path):
         taken(tmp_path)
     (tmp_path / "day.labels.csv").write_text("start_sample,end_sample,label\n90,110,a\n120,130,b\n")
     assert taken(tmp_path)[0] == {"a": [90, 100], "b": [120]}
+    (tmp_path / "day.labels.csv").unlink()
+    record(tmp_path, "night")
+    (tmp_path / "labels.csv").write_text("file,label\nday,a\nnight,b\n")
+    assert taken(tmp_path, length=50, stride=50)[0] == {
+        "a": [0, 50, 100, 150],
+        "b": [0, 50, 100, 150],
+    }
 
 
 def test_another_word_for_the_class_leaves_annotations_alone(tmp_path):
@@ -218,7 +225,7 @@ def test_another_word_for_the_class_leaves_annotations_alone(tmp_path):
     (tmp_path / "walk" / "day.labels.csv").write_text("start,end,label\n2,5,a\n8,9,b\n")
     found, cases = taken(tmp_path, class_level=1)
     assert set(found) == {"walk", "run"}
-    assert any("not taken: 1 files of annotations" in note for note in cases.taken.notes)
+    assert any("not taken: 1 file of annotations" in note for note in cases.taken.notes)
 
 
 def test_annotations_may_be_damaged_in_any_way(tmp_path):

@@ -64,7 +64,7 @@ def network() -> Iterator[Callable[[int], None]]:
             ip("netns", "del", name)
 
 
-def start(folder: Path, *words: str) -> list[subprocess.Popen[str]]:
+def start(folder: Path, *words: str, torchrun: bool = False) -> list[subprocess.Popen[str]]:
     """The command as a rank on each host, in a folder of its own."""
     meeting = {
         "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "10.77.9.1",
@@ -73,12 +73,18 @@ def start(folder: Path, *words: str) -> list[subprocess.Popen[str]]:
     ranks = []
     for rank, host in enumerate(HOSTS):
         (folder / host).mkdir(exist_ok=True)
-        command = ["ip", "netns", "exec", host, sys.executable, "-m", "raspitrain", *words]
+        command = ["ip", "netns", "exec", host, sys.executable]
+        if torchrun:
+            command += [
+                "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}",
+                "--nproc-per-node=1", "--master-addr=10.77.9.1", "--master-port=29500",
+            ]  # fmt: skip
+        command += ["-m", "raspitrain", *words]
         ranks.append(
             subprocess.Popen(
                 command,
                 cwd=folder / host,
-                env=os.environ | meeting | {"RANK": str(rank)},
+                env=os.environ | ({} if torchrun else meeting | {"RANK": str(rank)}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -91,7 +97,7 @@ def start(folder: Path, *words: str) -> list[subprocess.Popen[str]]:
 def test_a_cable_pulled_ends_both_and_the_same_command_goes_on(network, tmp_path):
     network(940)
     words = [
-        *WORDS, "epochs=200", "distributed.sync=every_step", "distributed.timeout_seconds=8",
+        *WORDS, "epochs=60", "distributed.sync=every_step", "distributed.timeout_seconds=8",
         "checkpoint_minutes=0", "checkpoint_share=1", "hydra.run.dir=run", "resume=auto",
     ]  # fmt: skip
     ranks = start(tmp_path, *words)
@@ -106,7 +112,7 @@ def test_a_cable_pulled_ends_both_and_the_same_command_goes_on(network, tmp_path
     stopped = load_checkpoint(folder / "last.pt")["step"]
     assert stopped > 0
     ip("-n", SWITCH, "link", "set", "port1", "up")
-    resumed = ends(start(tmp_path, *words))
+    resumed = ends(start(tmp_path, *words, torchrun=True))
     assert [code for code, _ in resumed] == [0, 0], resumed
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["status"] == "completed"

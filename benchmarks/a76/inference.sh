@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Count what using a model costs a Raspberry Pi 5, 4 and 3, without one: instructions of one window
-# (mobilenetv3_small, 3 × 224) in fp32 and int8, whether all boards give the same bits, instructions
+# (mobilenetv3_small and resnet, 3 × 224) in fp32 and int8, whether all boards give the same bits, instructions
 # from the start of Python to the first answer, and of one second of a stream.
 #     bash benchmarks/a76/inference.sh
 # Needs what README.md here says, and raspitrain installed (PYTHON, else .venv's) to make the models.
@@ -25,12 +25,15 @@ count() { # board, laps' file, command: what it prints; the laps' instructions g
     A76_BOARD=$1 QEMU_OPTIONS="-B 0 -plugin $inside/count.so,laps=$inside/$2" \
         bash "$here/enter.sh" "${@:3}"
 }
-printf '%-6s %-12s %14s\n' '' board 'M instructions'
-for precision in fp32 int8; do
+printf '%-10s %-12s %14s\n' '' board 'M instructions'
+for precision in fp32 int8 graph-fp32 graph-int8; do # graph: the resnet
     for board in cortex-a76 cortex-a72 cortex-a53; do
         laps=$precision.$board
-        count $board "$laps" "$inside/inference" "$inside/$precision.tensors" >"$folder/$laps.bits"
-        printf '%-6s %-12s %14s\n' $precision $board \
+        kind=$([ "${precision#graph}" = "$precision" ] || echo graph)
+        # shellcheck disable=SC2086
+        count $board "$laps" "$inside/inference" "$inside/$precision.tensors" $kind \
+            >"$folder/$laps.bits"
+        printf '%-10s %-12s %14s\n' $precision $board \
             "$(awk 'NR == 2 { printf "%.3f", $1 / 1e6 }' "$folder/$laps")"
         cmp "$folder/$precision.cortex-a76.bits" "$folder/$laps.bits"
     done

@@ -1,5 +1,6 @@
 """Write what inference.sh counts: mobilenetv3_small for windows of 3 × 224 in both precisions,
-PRECISION.tensors, which inference.c reads, and PRECISION.rpt; and for a stream of 6 channels at
+PRECISION.tensors, which inference.c reads, and PRECISION.rpt; of a network of layers, resnet,
+graph-PRECISION.tensors; and for a stream of 6 channels at
 100 Hz stream.rpt, with 10 and 20 seconds of samples, 10.csv and 20.csv.
 
     python -m benchmarks.a76.inference_model FOLDER
@@ -15,9 +16,12 @@ import torch
 import yaml
 
 from raspitrain.export.pack import pack
+from raspitrain.export.pack_graph import pack_graph
 from raspitrain.export.write import Answer, Contract, write_model
 from raspitrain.model.mobilenetv3 import MobileNetV3, mobilenetv3
+from raspitrain.model.resnet import ResNet
 from raspitrain.paths import config_folder
+from raspitrain.use import graph
 from raspitrain.use.engine import ALIGNMENT
 from raspitrain.use.network import description
 
@@ -34,6 +38,12 @@ def main(folder: Path) -> None:
         write_model(folder / f"{precision}.rpt", described, arrays, contract, answer, {})
         tensors = [np.zeros(CHANNELS, np.float32), np.ones(CHANNELS, np.float32), *arrays]
         (folder / f"{precision}.tensors").write_bytes(as_tensors(description(described), tensors))
+        described, arrays = pack_graph(
+            resnet(), num_channels=CHANNELS, length=LENGTH, precision=precision
+        )
+        tensors = [np.zeros(CHANNELS, np.float32), np.ones(CHANNELS, np.float32), *arrays]
+        content = as_tensors(graph.description(described), tensors)
+        (folder / f"graph-{precision}.tensors").write_bytes(content)
     write_stream(folder, answer)
 
 
@@ -44,6 +54,11 @@ def network(channels: int, length: int) -> MobileNetV3:
     shape = {"num_channels": channels, "num_classes": CLASSES, "length": length}
     torch.manual_seed(0)
     return mobilenetv3(**(settings | shape)).eval()
+
+
+def resnet() -> ResNet:
+    torch.manual_seed(0)
+    return ResNet(num_channels=CHANNELS, num_classes=CLASSES, length=LENGTH, width=32).eval()
 
 
 def contract_of(channels: int, **more: Any) -> Contract:

@@ -39,7 +39,7 @@ def words_of_rank(words: Sequence[str]) -> list[str]:
             "start a sweep once, without torchrun, srun or mpirun, or add distributed.sync=none."
         )
     _check_restarts(launch, words)
-    if launch.restarts and AUTO not in words:
+    if launch.restarts and not any(word.startswith("resume=") for word in words):
         return [AUTO, *words]
     return list(words)
 

@@ -228,7 +228,8 @@ def notes_of(placed: Placed, rows: Sequence[tuple[Path, list[Annotation]]]) -> l
     counted = "" if not timed or texts else f" ({WORDS_FOR[unit]})"
     notes = [f"classes from {count} annotations in {what}{counted}"]
     if placed.num_points:
-        notes.append(f"{placed.num_points} annotations of no length left out")
+        some = f"{placed.num_points} annotation{'' if placed.num_points == 1 else 's'}"
+        notes.append(f"{some} of no length left out")
     return notes
 
 

@@ -117,7 +117,8 @@ def find_recordings(
         if annotations is None and (has_labels or class_level is not None):
             key = "dataset.label_column" if has_labels else "dataset.class_level"
             count = len(annotated.files)
-            unused = [f"not taken: {count} files of annotations, as {key} says the class"]
+            some = f"{count} file{'' if count == 1 else 's'}"
+            unused = [f"not taken: {some} of annotations, as {key} says the class"]
             annotated = None
         else:
             has_labels = True

@@ -115,6 +115,10 @@ def place(
     stretches: list[list[Stretch]] = []
     num_points = 0
     for each in marked:
+        if len(each.rows) == 1 and each.rows[0].start is None:  # all of it, whatever its clock says
+            label, num_samples = each.rows[0].label, each.timeline.num_samples
+            stretches.append([] if is_missing(label) else [Stretch(label, 0, num_samples - 1)])
+            continue
         ruler = _Ruler(each, chosen, read_moment)
         own: list[Stretch] = []
         spans = [(*ruler.span(row, key), row) for row in each.rows]
@@ -143,6 +147,9 @@ def _settle(
     marked: Sequence[Marked], read_moment: Callable[[str], float]
 ) -> tuple[str, str | None]:
     """What numbers count that do not say it, and what they might count as well."""
+    marked = [each for each in marked if any(row.start is not None for row in each.rows)]
+    if not marked:
+        return "s", None
     numbers = [v for each in marked for row in each.rows for v in row[:2] if isinstance(v, float)]
     fits = {base: _fit(marked, base, read_moment) for base in ("s", "clock", "samples")}
     whole = all(value.is_integer() for value in numbers)

@@ -57,25 +57,33 @@ class Trained:
     def packed(
         self, precision: str, normalise: str = "channel"
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Network and tensors as the engine reads them: see `raspitrain.export.pack.pack`."""
-        own = [self._packed_member(x, precision, normalise) for x in members_of(self.model)]
+        """Network and tensors as the engine reads them: see `packed`."""
+        own = [
+            packed(
+                model,
+                num_channels=self.normalisation.num_channels,
+                length=self.length,
+                precision=precision,
+                normalise=normalise,
+            )
+            for model in members_of(self.model)
+        ]
         return own[0] if len(own) == 1 else pack_ensemble(own)
 
-    def _packed_member(
-        self, model: nn.Module, precision: str, normalise: str
-    ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        if isinstance(model, MobileNetV3):
-            return pack(model, length=self.length, precision=precision, normalise=normalise)
-        if isinstance(model, RocketClassifier):
-            assert precision == "fp32", precision
-            return pack_rocket(model, length=self.length, normalise=normalise)
-        return pack_graph(
-            model,
-            num_channels=self.normalisation.num_channels,
-            length=self.length,
-            precision=precision,
-            normalise=normalise,
-        )
+
+def packed(
+    model: nn.Module, *, num_channels: int, length: int, precision: str, normalise: str = "channel"
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """A network as the engine reads it: see `raspitrain.export.pack.pack`; `num_channels` are those
+    that the network sees."""
+    if isinstance(model, MobileNetV3):
+        return pack(model, length=length, precision=precision, normalise=normalise)
+    if isinstance(model, RocketClassifier):
+        assert precision == "fp32", precision
+        return pack_rocket(model, length=length, normalise=normalise)
+    return pack_graph(
+        model, num_channels=num_channels, length=length, precision=precision, normalise=normalise
+    )
 
 
 class Stored(Protocol):

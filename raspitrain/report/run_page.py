@@ -90,12 +90,16 @@ def _resume_section(summary: Mapping[str, Any], shown: str) -> list[Html]:
         return []
     words = texts(summary.get("resume_words"))
     epochs = number(summary.get("epochs"))
+    ranks = summary.get("ranks")
+    num_ranks = number(ranks.get("num_ranks")) if isinstance(ranks, Mapping) else None
+    how = "" if num_ranks is None else f", by each of {num_ranks:.0f} ranks (docs/distributed.md)"
     if summary.get("status") in FINISHED and epochs is not None:
         return [
-            tag("p", "This one, for longer:"),
+            tag("p", f"This one, for longer{how}:"),
             command(how_to_resume(shown, [*words, f"epochs={2 * epochs:.0f}"])),
         ]
-    return [tag("p", "Resume this one where it stopped:"), command(how_to_resume(shown, words))]
+    what = tag("p", f"Resume this one where it stopped{how}:")
+    return [what, command(how_to_resume(shown, words))]
 
 
 def _headline(summary: Mapping[str, Any]) -> Html:

@@ -13,7 +13,7 @@ import torch
 
 from raspitrain.config.overrides import allowing_words
 from raspitrain.data.summary import data_table
-from raspitrain.errors import InputError, reason, remedy
+from raspitrain.errors import reason, remedy
 from raspitrain.model.engine.choose import release
 from raspitrain.model.ensemble import members_of
 from raspitrain.report.plots import (
@@ -295,12 +295,14 @@ def _members(job: RunState) -> list[dict[str, float]]:
     """Accuracy of each network of the chosen ensemble by itself, on validation and test part."""
     from raspitrain.run.stored import StoredRun
 
-    training, best = job.prepared.training, job.folder / BEST
-    try:
-        chosen = StoredRun.of_checkpoint(best, allowed_targets=list(job.cfg.allowed_targets))
-    except InputError as error:  # a card that is full
-        log.warning("no figures of the ensemble's members: %s", error)
+    training, best = job.prepared.training, job.best
+    assert best is not None
+    if job.keeper.best_step != best.row["step"]:
+        log.warning("no figures of the ensemble's members, as %s could not be written", BEST)
         return []
+    chosen = StoredRun.of_checkpoint(
+        job.folder / BEST, allowed_targets=list(job.cfg.allowed_targets)
+    )
     found = []
     for member in members_of(chosen.model()):
         member.to(training.device)

@@ -229,8 +229,12 @@ class Training:
         labels = labels.to(self.device)
         self.optimizer.zero_grad(set_to_none=True)
         answers, losses = [], []
-        for member in members_of(self.model):
-            seen = signals if self.augment is None else self.augment(signals, generator)
+        members = members_of(self.model)
+        for member in members:
+            # An augmentation of the user's own may write into what it is given.
+            seen = signals if len(members) == 1 else signals.clone()
+            if self.augment is not None:
+                seen = self.augment(seen, generator)
             logits = member(seen.to(self.device))  # (N, K)
             loss = self.loss(logits, labels)
             self._check(loss)

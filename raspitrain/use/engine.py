@@ -11,7 +11,7 @@ import os
 import zlib
 
 from raspitrain.errors import InputError
-from raspitrain.use.library import FLAGS, FOLDER, LIBRARIES, SOURCES, is_intact
+from raspitrain.use.library import FLAGS, FOLDER, LIBRARIES, SOURCES, content_of, is_intact
 from raspitrain.use.network import description
 
 ALIGNMENT = 64
@@ -42,8 +42,7 @@ def _find() -> str:
         return brought
     key = zlib.crc32(repr((FLAGS, LIBRARIES, machine)).encode())
     for name in SOURCES:
-        with open(os.path.join(FOLDER, name), "rb") as file:
-            key = zlib.crc32(file.read(), key)
+        key = zlib.crc32(content_of(f"{FOLDER}/{name}"), key)
     path = os.path.join(cache_folder(), f"infer-{key:08x}.so")
     if not is_intact(path):
         from raspitrain.use.build import build  # takes long to import, as it is needed once

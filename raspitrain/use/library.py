@@ -28,8 +28,7 @@ def is_intact(path: str) -> bool:
         folder = os.stat(os.path.dirname(path))
         if folder.st_uid != os.getuid() or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return False
-        with open(path, "rb") as file:
-            content = file.read()
+        content = content_of(path)
     except OSError:
         return False
     return content[-len(CHECK) - 4 :] == check_sum(content[: -len(CHECK) - 4])
@@ -37,4 +36,14 @@ def is_intact(path: str) -> bool:
 
 def check_sum(content: bytes) -> bytes:
     """What is written after a library, where the loader of programs does not look."""
-    return CHECK + zlib.crc32(content).to_bytes(4, "little")
+    return CHECK + zlib.adler32(content).to_bytes(4, "little")
+
+
+def content_of(path: str) -> bytes:
+    """Of a file of some kilobytes; in half as many instructions as open() takes, as each start does
+    this for all sources."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 1 << 24)
+    finally:
+        os.close(descriptor)

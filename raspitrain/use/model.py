@@ -5,7 +5,7 @@ import os
 from math import exp
 
 from raspitrain.errors import InputError
-from raspitrain.use.kinds import engine_of, tensors
+from raspitrain.use.kinds import engine_of
 from raspitrain.use.model_file import NAME, NUM_PROOFS, ModelFile
 
 
@@ -77,12 +77,12 @@ class Model:
         self._size = len(self.channels) * self.length
         self._window = (ctypes.c_float * self._size)()
         self.window_address = ctypes.addressof(self._window)
-        weights = file.addresses[: len(tensors(network))]
+        *weights, windows, logits = file.addresses
         try:
             self.engine = engine_of(network, given, weights, file, rank)
         except InputError as error:
             raise InputError(f"{file.path}: {error}.") from error
-        self._prove(*file.addresses[-2:])
+        self._prove(windows, logits)
 
     def _prove(self, windows: int, logits: int) -> None:
         """Compare what this machine makes of the file's windows with what it should.
@@ -168,7 +168,10 @@ class Model:
         if len(rows) != len(self.channels) or lengths != {self.length}:
             raise self._misfit((len(rows), *sorted(lengths)))
         try:
-            self._window[:] = [float(value) for row in rows for value in row]
+            flat: list[float] = []
+            for row in rows:
+                flat += map(float, row)
+            self._window[:] = flat
         except (TypeError, ValueError):
             raise InputError("the window holds values that are not numbers.") from None
         return self.window_address

@@ -35,17 +35,14 @@ MOST_VALUES = 1 << 26  # of a window
 class Tensor:
     """`dtype` is one of BYTES."""
 
-    __slots__ = ("dtype", "name", "shape")
+    __slots__ = ("dtype", "name", "num_bytes", "shape")
 
     def __init__(self, name: str, dtype: str, *shape: int) -> None:
         self.name, self.dtype, self.shape = name, dtype, shape
-
-    @property
-    def num_bytes(self) -> int:
-        size = BYTES[self.dtype]
-        for side in self.shape:
+        size = BYTES[dtype]
+        for side in shape:
             size *= side
-        return size
+        self.num_bytes = size
 
 
 def pad(width: int, to: int = PACK) -> int:
