@@ -106,5 +106,5 @@ def start_ranks(
 
 def ends(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     """The exit code of each, and what it said."""
-    said = [process.communicate(timeout=120)[0] for process in processes]
+    said = [process.communicate(timeout=240)[0] for process in processes]
     return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]

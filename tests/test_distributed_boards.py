@@ -97,7 +97,7 @@ def start(folder: Path, *words: str, torchrun: bool = False) -> list[subprocess.
 def test_a_cable_pulled_ends_both_and_the_same_command_goes_on(network, tmp_path):
     network(940)
     words = [
-        *WORDS, "epochs=200", "distributed.sync=every_step", "distributed.timeout_seconds=8",
+        *WORDS, "epochs=60", "distributed.sync=every_step", "distributed.timeout_seconds=8",
         "checkpoint_minutes=0", "checkpoint_share=1", "hydra.run.dir=run", "resume=auto",
     ]  # fmt: skip
     ranks = start(tmp_path, *words)
