@@ -98,6 +98,14 @@ class Multiply:
 
 
 @dataclass(frozen=True, eq=False)
+class Dropout:
+    """x times the factors that torch draws for it while it trains, of one shape."""
+
+    layer: nn.Dropout
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
     """The greatest, or the mean, of neighbouring positions, (N, C, L) -> (N, C, L')."""
 
@@ -138,6 +146,7 @@ Row = (
     | Dense
     | Normalise
     | Multiply
+    | Dropout
     | Pool
     | Concatenate
     | Channels

@@ -24,6 +24,7 @@ from raspitrain.model.engine.rows import (
     Convolution,
     Deal,
     Dense,
+    Dropout,
     Mean,
     Multiply,
     Normalise,
@@ -262,6 +263,8 @@ class _Reader:
         if kind in MODULES:
             _need(getattr(layer, "approximate", "none") == "none")
             return self._activated(MODULES[kind], node, value)
+        if isinstance(layer, nn.Dropout):
+            return self._made(Dropout(layer, value.row), value.channels, value)
         if isinstance(layer, nn.Linear):
             _need(value.flat)
             return self._made(Dense(layer, source=value.row), layer.out_features, value)
