@@ -247,6 +247,10 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a + before a group": (("+experiment=blog",), ("leave the + out, as in experiment=blog",)),
     "a + before a default": (("+model=vgg",), ("leave the + out",)),
     "two +": (("++model=vgg",), ("leave the ++ out",)),
+    "a decimal comma in seconds": (
+        ("frontend=logmel", "frontend.window=0,032"),
+        ("as in frontend.window=0.032s",),
+    ),
     "a decimal comma": (("optimizer.lr=0,001",), ("as in optimizer.lr=0.001",)),
     "a decimal comma in a sweep": (
         ("--multirun", "optimizer.lr=0,001"),

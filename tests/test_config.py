@@ -209,6 +209,13 @@ def test_sections_that_are_gone_are_named(compose, key, value, says):
         check(plain(compose()) | {key: value})
 
 
+def test_a_group_where_a_value_belongs_is_refused_as_one(compose):
+    config = plain(compose())
+    config["launcher"]["boards"] = {"a": "b"}
+    with pytest.raises(InputError, match=r"launcher.boards must be a list of .*, not \{'a': 'b'\}"):
+        check(config)
+
+
 def test_a_key_that_a_section_does_not_have_is_refused(compose):
     config = plain(compose())
     config["hardware"]["num_thread"] = 2

@@ -132,6 +132,14 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(base, compose, tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_an_ensemble_is_no_start_and_is_called_one(compose, tmp_path):
+    words = [word for word in TINY if not word.startswith("epochs")]
+    run(compose(*words, "epochs=1", "ensemble=2"), tmp_path / "several")
+    with pytest.raises(InputError, match="is an ensemble of 2 networks, and init starts one"):
+        run(compose(*TINY, f"init={tmp_path / 'several'}", "freeze=body"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_final_model_on_all_data(base, compose, tmp_path):
     """There is no test part, and that is said; the model is there."""
     from raspitrain.evaluate import main as evaluate

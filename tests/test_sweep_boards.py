@@ -312,6 +312,9 @@ def test_the_doctor_asks_all_boards_at_once(boards, capsys):
     assert "pi@down does not answer" in said
     assert said.endswith("1 of 3 boards will do.\n")
     assert main(["--boards", "pi@a;b"]) == 2
+    capsys.readouterr()
+    assert main(["--boards", "here"]) == 0
+    assert capsys.readouterr().out.endswith("1 of 1 boards will do.\n")
 
 
 @pytest.mark.parametrize("end", ["silence", "closed", "stop"])
@@ -345,7 +348,21 @@ def test_a_job_ends_where_its_coordinator_is_no_longer_heard(tmp_path, end):
     assert ({"lease": "over"} in said) is (end != "stop")
 
 
-@pytest.mark.parametrize("word", ["-oProxyCommand=x", "pi@", "a b", "", "pi@a:-c", "pi@-x", "a;b"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "-oProxyCommand=x",
+        "pi@",
+        "a b",
+        "",
+        "pi@a:-c",
+        "pi@-x",
+        "a;b",
+        "ssh://pi@h",
+        "pi@h:22",
+        "here:venv/bin/python",
+    ],
+)
 def test_a_word_that_is_no_host_is_refused(word):
     with pytest.raises(InputError, match="must be here, a host as for ssh"):
         split_name(word)

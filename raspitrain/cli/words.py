@@ -216,9 +216,11 @@ def _check_decimal(word: str, sweeps: bool) -> None:
     if sweeps and not (len(two) > 1 and two.startswith("0")) and not ending:
         return
     if ending or (not is_whole and (one.lstrip("+-") == "0" or two.startswith("0"))):
+        in_seconds = rule is not None and not rule.allows(0.5) and not rule.allows("word")
+        meant = f"{one}.{two}{ending or ('s' if in_seconds else '')}"
         raise InputError(
             f"{word} gives two values, {one} and {two}{ending}: a decimal point is a point, as in "
-            f"{key}={one}.{two}{ending}"
+            f"{key}={meant}"
             f"{'' if sweeps else '; to run one after the other, add --multirun'}."
         )
 

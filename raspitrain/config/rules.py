@@ -326,6 +326,11 @@ def _check_sections(config: Mapping[str, Any]) -> None:
     there = {key for key, _ in leaves(config)}
     for key in RULES:
         if key not in there:
+            value: Any = config
+            for name in key.split("."):
+                value = value.get(name) if isinstance(value, Mapping) else None
+            if value is not None:
+                raise InputError(f"{key} must be {RULES[key].right}, not {_shown(value)}.")
             raise InputError(f"{key} is missing: every run needs it ({RULES[key].right}).")
     rule = RULES["allowed_targets"]
     if not rule.allows(config["allowed_targets"]):

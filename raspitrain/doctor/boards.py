@@ -12,7 +12,7 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.sweep.board import facts
-from raspitrain.sweep.places import There, ask_facts, split_name
+from raspitrain.sweep.places import HERE, There, ask_facts, split_name
 from raspitrain.sweep.ssh import Host
 
 SENT_MB = 10
@@ -20,7 +20,8 @@ COLUMNS = ("board", "kind", "python", "clock", "disk", "sent at")
 
 
 def look_at_boards(boards: Sequence[str], ssh_config: str | None) -> list[dict[str, Any]]:
-    """For each board what it is, and in `wrong` why it will not do, a sentence, or None.
+    """For each board what it is, and in `wrong` why it will not do, a sentence, or None; `here` is
+    this machine.
 
     Raises
     ------
@@ -39,11 +40,15 @@ def look_at_boards(boards: Sequence[str], ssh_config: str | None) -> list[dict[s
         with ThreadPoolExecutor(len(places)) as pool:
             found = list(pool.map(_look_at, places))
         for place in places:
-            place.close()
+            if place.name != HERE:
+                place.close()
     return found
 
 
 def _look_at(board: There) -> dict[str, Any]:
+    if board.name == HERE:
+        nothing_sent = {"clock_seconds": 0.0, "mb_per_second": None, "note": None}
+        return {**board.own, "board": HERE, "wrong": board.unfit(facts()), **nothing_sent}
     found, sentence, _ = ask_facts(board.host, board.pythons)
     if found is None:
         return {"board": board.name, "wrong": sentence}
@@ -70,7 +75,7 @@ def as_text(found: Sequence[dict[str, Any]]) -> str:
             shlex.quote(board["python"]),
             f"{board['clock_seconds']:+.0f} s",
             f"{board['disk_free_mb'] / 1000:.1f} GB",
-            f"{board['mb_per_second'] or 0:.0f} MB/s",
+            "-" if board["board"] == HERE else f"{board['mb_per_second'] or 0:.0f} MB/s",
         ]
         for board in found
         if "kind" in board

@@ -129,6 +129,12 @@ def load_start(
             f"{where}: model ({cfg.model._target_}) is fitted in one step and starts from nothing; "
             "leave out init."
         )
+    networks = [stored.config.get("ensemble", 1), cfg.ensemble]
+    if networks[0] != networks[1]:
+        raise InputError(
+            f"{where} is an ensemble of {networks[0]} networks, and init starts one network: give "
+            "a run that was trained with ensemble=1."
+        )
     head = last_layer(cfg, facts)
     new, old = model.state_dict(), stored.state["model"]
     same_classes = stored.class_names == cases.class_names

@@ -287,10 +287,10 @@ def ask_facts(host: Host, pythons: Sequence[str]) -> tuple[dict[str, Any] | None
 def split_name(word: str) -> tuple[str, str | None]:
     """The host and the Python of a word of launcher.boards."""
     found = NAME.fullmatch(word)
-    if found is None:
+    if found is None or (found["host"] == HERE and found["python"]):
         raise InputError(
             f"launcher.boards: {word!r} must be here, a host as for ssh, such as pi@pi5a, or "
-            "pi@pi5a:/path/to/python."
+            "pi@pi5a:/path/to/python (a port stands in ~/.ssh/config)."
         )
     return found["host"], found["python"]
 

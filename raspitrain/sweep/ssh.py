@@ -18,7 +18,9 @@ OPTIONS = (
     f"-oServerAliveInterval={ALIVE_SECONDS}", f"-oServerAliveCountMax={ALIVE_COUNT}",
     "-oControlMaster=auto", "-oControlPersist=20",
 )  # fmt: skip
-NAME = re.compile(r"(?P<host>(?!-)(\w[\w.+-]*@)?\w[\w.-]*)(:(?P<python>[\w./][\w./+@ =-]*))?", re.A)
+NAME = re.compile(
+    r"(?P<host>(?!-)(\w[\w.+-]*@)?\w[\w.-]*)(:(?P<python>(?!//|\d+$)[\w./][\w./+@ =-]*))?", re.A
+)
 
 
 @dataclass(frozen=True)
