@@ -273,3 +273,12 @@ def test_a_reader_that_has_had_enough_is_no_mistake(tmp_path):
         assert process.stderr is not None
         told = process.stderr.read()
     assert (process.returncode, told) == (0, "")
+
+
+def test_a_look_at_the_data_needs_no_folder_to_write_to():
+    words = ["data", "dataset.num_cases=40", "dataset.length=32"]
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain", *words], cwd="/proc", capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing suspicious was found" in done.stdout

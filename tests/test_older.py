@@ -41,6 +41,20 @@ def test_a_configuration_of_0_1_becomes_todays(compose, model, compiled):
     check(from_older(older(config, model, compiled)))
 
 
+LATER = ("frontend", "ensemble", "distributed", "launcher.boards", "launcher.ssh_config",
+         "hardware.engine", "dataset.annotations", "dataset.annotation_unit")  # fmt: skip
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_a_configuration_without_a_key_that_came_later_is_read(compose, key):
+    """Else a run of last week could be neither evaluated nor exported."""
+    cfg = compose("dataset=recordings", "dataset.path=x", "dataset.annotations=false")
+    config = OmegaConf.to_container(cfg, resolve=True)
+    *section, name = key.split(".")
+    del (config[section[0]] if section else config)[name]
+    check(from_older(config))
+
+
 @pytest.mark.parametrize(
     ("section", "changes", "named"),
     [

@@ -198,6 +198,19 @@ def test_a_job_whose_board_is_full_goes_elsewhere(boards, sweep):
     assert {row["host"] for row in recorded(sweep.folder)[1].values()} == {"pi@a"}
 
 
+def test_a_board_that_fails_one_job_keeps_the_other_that_runs_there(boards, sweep, monkeypatch):
+    monkeypatch.setattr("raspitrain.sweep.process.available_cores", lambda: 2)
+    made = boards("pi@a")
+    once = (
+        "echo $$ >> ~/runs; case $PWD in *x=0) sleep 4;; *) if [ ! -e ~/once ]; then touch ~/once; "
+        f"echo 'error: not now' >&2; exit 75; fi;; esac; {DONE}"
+    )
+    said = sweep([f"pi@a:{made.python('pi@a', once)}"], count=2, num_parallel=2)
+    assert "x=1 on pi@a: not now; it goes on" in said
+    assert [row["status"] for row in recorded(sweep.folder)[1].values()] == ["completed"] * 2
+    assert len((made.home("pi@a") / "runs").read_text().split()) == 3
+
+
 def test_a_job_that_is_killed_on_a_board_is_tried_once_more(boards, sweep):
     made = boards("pi@a")
     once = f"if [ -e ~/once ]; then {DONE}; else touch ~/once; kill -9 $$; fi"

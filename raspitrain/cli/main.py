@@ -118,6 +118,9 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
             return 0
         if not shows_only(sys.argv[1:]):
             sys.argv[1:] = words_for_hydra(sys.argv[1:])
+        if do is not None and not shows_only(sys.argv[1:]):
+            # Hydra makes a folder of its own for every run: here one that is there already.
+            sys.argv.append(f"hydra.run.dir={os.sep}")
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
         sys.argv[1:] = _options_first(parser, sys.argv[1:])

@@ -71,11 +71,15 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}
     if isinstance(config.get("split"), Mapping):
         config["split"] = {"folds": None, "fold": None, **config["split"]}
+    if isinstance(config.get("launcher"), Mapping):
+        config["launcher"] = {"boards": None, "ssh_config": None, **config["launcher"]}
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:
             raise InputError(_gone("hardware.compile=true"))
-        config["hardware"] = {key: hardware[key] for key in hardware if key != "compile"}
+        hardware = {key: hardware[key] for key in hardware if key != "compile"}
+    if isinstance(hardware, Mapping):
+        config["hardware"] = {"engine": "auto", **hardware}
     model = config.get("model")
     if isinstance(model, Mapping) and model.get("_target_") == MOBILENETV3:
         config["model"] = _with_variant(model)

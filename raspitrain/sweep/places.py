@@ -94,13 +94,13 @@ class There:
         self._again_at = 0.0
         self._first = True
         self._thread: threading.Thread | None = None
+        self._asked: dict[str, Path] = {}
         self._answer: tuple[State, list[str]] | None = None
 
     def ask(self) -> None:
         """Ask it anew whether it will do, without waiting."""
-        self.state = "asking"
-        owed = dict(self.owed)
-        self._thread = threading.Thread(target=self._prepare, args=(owed,), daemon=True)
+        self.state, self._answer, self._asked = "asking", None, dict(self.owed)
+        self._thread = threading.Thread(target=self._prepare, args=(self._asked,), daemon=True)
         self._thread.start()
 
     def lose(self, name: str, folder: Path, reason: str) -> None:
@@ -122,13 +122,19 @@ class There:
 
     def look(self) -> list[str]:
         """What there is to be said since the last look; the state may be another afterwards."""
-        if self.state == "away" and time.monotonic() > self._again_at:
+        is_busy = self._thread is not None and self._thread.is_alive()
+        if self.state == "away" and time.monotonic() > self._again_at and not is_busy:
             self.ask()
-        if self.state != "asking" or self._answer is None:
+        if is_busy or self._answer is None:
             return []
-        (self.state, sentences), self._answer = self._answer, None
-        if self.state == "ready":
-            self.came_back, self.owed = True, {}
+        (state, sentences), self._answer = self._answer, None
+        if state == "ready":
+            self.came_back = True
+            self.owed = {k: v for k, v in self.owed.items() if k not in self._asked}
+        if self.state != "asking":  # it has lost another job meanwhile
+            return []
+        self.state = state
+        if state == "ready":
             if self.reason:
                 sentences = [f"{self.name} is back.", *sentences]
             self.reason = ""
@@ -177,28 +183,36 @@ class There:
         self.facts, self.kind = found, found["kind"]
         if wrong := self.unfit(found):
             return "out", [wrong]
-        names = [] if self._first else list(owed)  # the first time none of our own runs there
+        if self._first or owed:
+            if (reason := self._clear(found, owed)) is not None:
+                return "out", [reason]
+            self._first = False
+        note = None if self.reason else self.torch_note(found)
+        return "ready", [] if note is None else [note]
+
+    def _clear(self, found: Mapping[str, Any], owed: Mapping[str, Path]) -> str | None:
+        """End and fetch what the board owes, and the first time, when none of our own runs there,
+        end all else of this sweep. Why that may not be, if so."""
+        names = [] if self._first else list(owed)
         answer = self.host.ask(
             words_of(found["python"], "raspitrain.sweep.board", ["stop", self.sweep, *names]),
             seconds=180,
         )
         if not answer.reached:
-            return "away", [why_unreached(self.name, answer.error)[0]]
+            raise LostError(why_unreached(self.name, answer.error)[0])
         stopped = json.loads(answer.out)
         if stopped["busy"]:
-            return "out", [
+            return (
                 f"{self.name} is at work for this very sweep, and for another coordinator "
                 f"({stopped['busy']}): end one of the two."
-            ]
+            )
         jobs = f"{found['home']}/jobs/{self.sweep}"
         for name in stopped["left"]:
             if name in owed:
                 fetch(self.host, f"{jobs}/{name}", owed[name])
         gone = [f"{jobs}/{name}" for name in names] or [jobs]
         self.host.ask(f"rm -rf {shlex.join(gone)}", seconds=60)
-        self._first = False
-        note = None if self.reason else self.torch_note(found)
-        return "ready", [] if note is None else [note]
+        return None
 
     def torch_note(self, found: Mapping[str, Any]) -> str | None:
         """What is to be said where its torch is another."""

@@ -5,6 +5,7 @@ of it is no row (traced.py) runs behind it as its modules do.
 """
 
 import ctypes
+import math
 import threading
 import weakref
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raspitrain.model.engine.graph import (
@@ -129,6 +131,21 @@ def tensors_of(steps: Steps) -> list[Tensor | None]:
     return [None if place is None else place[0][place[1]] for place in places]
 
 
+def draw_factors(steps: Steps, tensors: list[Tensor | None], x: Tensor) -> bool:
+    """Put dropout's factors where the kernels look for them; whether there are any.
+
+    They are what the modules would draw: torch does it, in the same order.
+    """
+    drawn = False
+    for number, step in enumerate(steps.steps):
+        if step.dropout is not None and step.dropout.training:
+            shape = steps.shapes[step.fields["y"]]
+            ones = x.new_ones(len(x), shape.channels, shape.length)
+            tensors[number * TENSORS] = F.dropout(ones, step.dropout.p)
+            drawn = True
+    return drawn
+
+
 def covers(network: nn.Module, num_channels: int, x: Tensor) -> bool:
     """Whether the kernels run this network's beginning on these signals and give what its modules
     would."""
@@ -195,11 +212,12 @@ def _last_value(plan: Plan, x: Tensor) -> Tensor:
     steps = plan.steps_for(x.shape[2])
     assert isinstance(steps, Steps)
     tensors = tensors_of(steps)
+    drawn = draw_factors(steps, tensors, x)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         parameters = [t for number, t in enumerate(tensors) if number % TENSORS < GRADIENTS]
         value: Tensor = _Values.apply(plan, steps, x, tensors, *parameters)
         return value
-    if any(step.norm is not None and step.norm.training for step in steps.steps):
+    if drawn or any(step.norm is not None and step.norm.training for step in steps.steps):
         return _run(plan, steps, x, tensors, trained=None)[0]
     parts = [_run(plan, steps, part, tensors, trained=None)[0] for part in x.split(INFERENCE_CASES)]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -224,7 +242,12 @@ def memory_needed(
         trained=_trained(tensors_of(steps)) if training else None,
         num_threads=torch.get_num_threads(),
     )
-    return placed.keep_bytes, placed.work_bytes
+    factors = sum(
+        math.prod((steps.shapes[step.fields["y"]].channels, steps.shapes[step.fields["y"]].length))
+        for step in steps.steps
+        if step.dropout is not None and training
+    )
+    return placed.keep_bytes + cases * factors * dtype.itemsize, placed.work_bytes
 
 
 def _trained(tensors: Sequence[Tensor | None]) -> tuple[bool, ...]:

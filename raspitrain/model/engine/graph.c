@@ -21,6 +21,7 @@ static void op_forward(Team team, const Graph *g, const Op *op) {
         case MULTIPLY: multiply_forward(team, g, op); break;
         case COPY: copy_forward(team, g, op); break;
         case MEAN: mean_forward(team, g, op); break;
+        case DROP: drop_forward(team, g, op); break;
         default: pool_forward(team, g, op);
     }
     BARRIER
@@ -33,6 +34,7 @@ static void op_backward(Team team, const Graph *g, const Op *op) {
         case MULTIPLY: multiply_backward(team, g, op); break;
         case COPY: copy_backward(team, g, op); break;
         case MEAN: mean_backward(team, g, op); break;
+        case DROP: drop_backward(team, g, op); break;
         default: pool_backward(team, g, op);
     }
     BARRIER

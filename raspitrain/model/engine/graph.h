@@ -15,7 +15,7 @@ typedef struct {
     int64_t channels, length, left, pitch, data, gradient;
 } Value;
 
-enum { LAYER, ADD, MULTIPLY, COPY, MAXIMUM, AVERAGE, MEAN };
+enum { LAYER, ADD, MULTIPLY, COPY, MAXIMUM, AVERAGE, MEAN, DROP };
 enum { NO_WEIGHTS, DENSE, DEPTHWISE };
 enum { NOT_WANTED, SET, INCREASE }; /* a gradient: nobody asks for it, first to write it, further */
 

@@ -21,6 +21,7 @@ from raspitrain.model.engine.rows import (
     Convolution,
     Deal,
     Dense,
+    Dropout,
     Mean,
     Multiply,
     Normalise,
@@ -30,7 +31,7 @@ from raspitrain.model.engine.rows import (
 
 # As vectors.h and graph.h number them.
 ACTIVATIONS = ("identity", "relu", "relu6", "hardswish", "sigmoid", "silu", "gelu")
-LAYER, ADD, MULTIPLY, COPY, MAXIMUM, AVERAGE, MEAN = range(7)
+LAYER, ADD, MULTIPLY, COPY, MAXIMUM, AVERAGE, MEAN, DROP = range(8)
 NO_WEIGHTS, DENSE, DEPTHWISE = range(3)
 NOT_WANTED, SET, INCREASE = range(3)
 BATCH, FROZEN, ABSENT = range(3)
@@ -98,6 +99,7 @@ class Step:
     fields: dict[str, Any]
     layer: nn.Module | None = None
     norm: nn.BatchNorm1d | None = None
+    dropout: nn.Dropout | None = None
 
     def tensors(self) -> list[tuple[dict[str, Any], str] | None]:
         """The holder of each tensor and its name there."""
@@ -183,6 +185,8 @@ def _add_row(steps: Steps, row: Row, x: int) -> None:
         other = steps.shapes[row.other]
         need((other.channels, other.length) == (of.channels, 1))
         steps.add(MULTIPLY, x, same, other=row.other)
+    elif isinstance(row, Dropout):
+        steps.add(DROP, x, same).dropout = row.layer
     elif isinstance(row, Pool):
         _add_pool(steps, row.pool, x)
     elif isinstance(row, Mean):

@@ -100,6 +100,14 @@ class Multiply:
 
 
 @dataclass(frozen=True, eq=False)
+class Dropout:
+    """x times the factors that torch draws for it while it trains, of one shape."""
+
+    layer: nn.Dropout
+    source: int = BEFORE
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
     """The greatest, or the mean, of neighbouring positions, (N, C, L) -> (N, C, L')."""
 
@@ -140,6 +148,7 @@ Row = (
     | Dense
     | Normalise
     | Multiply
+    | Dropout
     | Pool
     | Concatenate
     | Channels

@@ -85,6 +85,39 @@ static void multiply_backward(Team team, const Graph *g, const Op *op) {
         }
 }
 
+/* Rows of stream b times dropout's factors, an array (N, C, L), or times one where there are none. */
+static void drop(const Graph *g, const Op *op, long b, Rows rows, Rows to, int64_t how) {
+    const Value *y = &g->values[op->y];
+    const real *factors = (g->tensors + op->tensors)[WEIGHT];
+    for (long n = 0; n < g->header->cases; n++) {
+        const vec *a = case_of(rows, b, n);
+        vec *at = case_of(to, b, n);
+        for (long l = 0; l < y->length; l++) {
+            vec factor = splat(factors ? 0 : 1);
+            for (long c = b * LANES; factors && c < y->channels && c < (b + 1) * LANES; c++)
+                factor[c - b * LANES] = factors[(n * y->channels + c) * y->length + l];
+            receive(at + l, a[l] * factor, how);
+        }
+    }
+}
+
+static void drop_forward(Team team, const Graph *g, const Op *op) {
+    const Value *y = &g->values[op->y];
+    long begin, end;
+    share(team, streams_of(y), &begin, &end);
+    for (long b = begin; b < end; b++) {
+        drop(g, op, b, rows_at(g, op->x), rows_at(g, op->y), SET);
+        zero_around(rows_at(g, op->y), b, g->header->cases, y->length);
+    }
+}
+
+static void drop_backward(Team team, const Graph *g, const Op *op) {
+    long begin, end;
+    share(team, streams_of(&g->values[op->y]), &begin, &end);
+    for (long b = begin; b < end; b++)
+        drop(g, op, b, gradient_at(g, op->y), gradient_at(g, op->x), op->dx);
+}
+
 /* Channels from, from + 1, … of x become channels to, to + spread, … of y, or take back their
    gradients. Threads share the cases: two copies may fill one vector. */
 static void copy_forward(Team team, const Graph *g, const Op *op) {

@@ -28,11 +28,15 @@ class UncomparableError(Exception):
     """Nobody can say whether such an object has changed."""
 
 
-def state_of(network: nn.Module) -> dict[str, Any]:
+def state_of(network: nn.Module, *, read_tensors: bool = True) -> dict[str, Any]:
     """All that a network keeps: attributes of all its modules and of their classes, and what the
     functions of these ask for by name outside.
 
     Tensors count as changed if they were written to, even if with the numbers that were there.
+
+    Parameters
+    ----------
+    read_tensors : whether to find also what was written past torch, as by numpy or through `.data`
 
     Raises
     ------
@@ -40,7 +44,7 @@ def state_of(network: nn.Module) -> dict[str, Any]:
         It keeps something that cannot be compared.
     """
     modules = dict(network.named_modules())
-    reader = _Reader({id(module) for module in modules.values()})
+    reader = _Reader({id(module) for module in modules.values()}, read_tensors)
     state: dict[str, Any] = {}
     for name, module in modules.items():
         for attribute, value in _attributes(module):
@@ -80,12 +84,15 @@ def _is_the_users(module: str | None) -> bool:
 
 
 class _Reader:
-    def __init__(self, modules: set[int]) -> None:
+    def __init__(self, modules: set[int], read_tensors: bool) -> None:
         self.modules = modules  # which are read by themselves
+        self.read_tensors = read_tensors
         self.seen: dict[int, Any] = {}
         self.count = 0
 
     def read(self, value: Any, name: str) -> Any:
+        if isinstance(value, dict) and not value:
+            return (type(value), ())
         self.seen = {}  # and kept alive: an address says nothing of what is gone
         try:
             return self._read(value)
@@ -109,7 +116,7 @@ class _Reader:
 
     def _inside(self, value: Any) -> Any:
         if isinstance(value, Tensor):
-            return _tensor(value)
+            return _tensor(value, read=self.read_tensors)
         if isinstance(value, np.ndarray) and value.dtype != object:
             return (value.dtype.str, value.shape, _digest(np.ascontiguousarray(value)))
         if isinstance(value, torch.Generator):
@@ -158,17 +165,18 @@ def _names(code: types.CodeType) -> list[str]:
     return [*code.co_names, *inner]
 
 
-def _tensor(value: Tensor) -> tuple[Any, ...]:
+def _tensor(value: Tensor, *, read: bool) -> tuple[Any, ...]:
     if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided:
         raise UncomparableError(type(value).__name__)
-    values = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return (
         value.dtype,
         tuple(value.shape),
         value.requires_grad,
         value.data_ptr(),
         0 if value.is_inference() else value._version,
-        _digest(values),
+        _digest(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        if read
+        else b"",
     )
 
 

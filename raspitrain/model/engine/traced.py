@@ -26,6 +26,7 @@ from raspitrain.model.engine.rows import (
     Convolution,
     Deal,
     Dense,
+    Dropout,
     Mean,
     Multiply,
     Normalise,
@@ -179,7 +180,8 @@ def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
     RefusedError
         It does not always do the same: forward draws random numbers in Python, or keeps something.
     """
-    with unchanged(model), _global_random_numbers() as drawn:
+    # What stands for tensors while forward is traced lets nobody at their memory.
+    with unchanged(model, read_tensors=False), _global_random_numbers() as drawn:
         graphs = []
         for training in (False, True):
             try:
@@ -193,7 +195,7 @@ def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
 
 
 @contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
+def unchanged(model: nn.Module, *, read_tensors: bool = True) -> Iterator[None]:
     """See that a network keeps nothing of what is done with it.
 
     Raises
@@ -202,9 +204,9 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         It does, or nobody can say.
     """
     try:
-        before = state_of(model)
+        before = state_of(model, read_tensors=read_tensors)
         yield
-        changed = first_change(before, state_of(model))
+        changed = first_change(before, state_of(model, read_tensors=read_tensors))
     except UncomparableError as error:
         raise RefusedError(f"it keeps something that cannot be compared: {error}") from error
     if changed is not None:
@@ -354,6 +356,8 @@ class _Reader:
         if kind in MODULES:
             _need(getattr(layer, "approximate", "none") == "none")
             return self._activated(MODULES[kind], node, value)
+        if isinstance(layer, nn.Dropout):
+            return self._made(Dropout(layer, value.row), value.channels, value)
         if isinstance(layer, nn.Linear):
             _need(not nn.utils.parametrize.is_parametrized(layer), "whose weight is parametrised")
             _need(kind is nn.Linear and value.flat)
