@@ -247,7 +247,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a + before a group": (("+experiment=blog",), ("leave the + out, as in experiment=blog",)),
     "a + before a default": (("+model=vgg",), ("leave the + out",)),
     "two +": (("++model=vgg",), ("leave the ++ out",)),
-    "a decimal comma in seconds": (
+    "a decimal comma where seconds need their s": (
         ("frontend=logmel", "frontend.window=0,032"),
         ("as in frontend.window=0.032s",),
     ),

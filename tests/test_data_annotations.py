@@ -376,3 +376,22 @@ def test_predict_says_what_annotations_came_to(model, recording, tmp_path, capsy
     out, err = capsys.readouterr()
     assert not out
     assert "the label 'clss' is none of the model's classes" in err
+
+
+def test_one_file_for_recordings_of_several_folders(model, recording, tmp_path, capsys):  # noqa: F811
+    for folder in ("p1", "p2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "day.csv").write_text(as_csv(recording))
+    marks = tmp_path / "marks.csv"
+    marks.write_text("file,start,end,label\np1/day.csv,0,50,class 0\np2/day.csv,50,100,class 1\n")
+    words = ["--annotations", str(marks), "--annotation-unit", "samples", "--format", "csv"]
+    for given in ([""], ["p1/day.csv", "p2/day.csv"], ["p2"], ["p2/day.csv"]):
+        assert predict([str(model), *(str(tmp_path / each) for each in given), *words]) == 0
+        rows = [*csv.DictReader(capsys.readouterr().out.splitlines())]
+        found = {(row["file"][-10:], row["start"], row["true"]) for row in rows if row["true"]}
+        own = {("p1/day.csv", "0", "class 0"), ("p1/day.csv", "16", "class 0")}
+        other = {("p2/day.csv", "64", "class 1")}
+        assert found == (other if given[0].startswith("p2") else own | other)
+    (tmp_path / "p1" / "day.csv").unlink()
+    assert predict([str(model), str(tmp_path / "p2" / "day.csv"), *words]) == 2
+    assert "'p1/day.csv', which is no recording in" in capsys.readouterr().err

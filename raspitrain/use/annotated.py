@@ -89,7 +89,7 @@ class Annotations:
 
     def has(self, path: str) -> bool:
         """Whether there are annotations for a recording."""
-        return self._rows(path) is not None
+        return path != "-" and self._rows(path) is not None
 
     def mark(self, path: str, recording: Recording, length: int, hop: int) -> None:
         """Give a recording, whose time was looked at, the stretches that are annotated, and count
@@ -152,19 +152,34 @@ class Annotations:
             inside = os.path.relpath(path, root or ".")
             if file and not inside.startswith(os.pardir + os.sep):
                 if file not in self._by_path:
-                    self._by_path[file] = self._of_all(file, root or ".")
+                    roots = self._roots if self._file is not None else [root]
+                    self._by_path[file] = self._of_all(file, [each or "." for each in roots])
                 return file, self._by_path[file].get(os.path.realpath(path), [])
         return None
 
-    def _of_all(self, file: str, root: str) -> dict[str, list[Annotation]]:
-        """The rows of a file by the recordings that they are of."""
-        names = [
-            os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
-            for folder, _, files in os.walk(root)
-            for name in files
-            if os.path.join(folder, name) != file and name[0] != "."
-        ]
+    def _of_all(self, file: str, roots: Sequence[str]) -> dict[str, list[Annotation]]:
+        """The rows of a file by the recordings that they are of: those below folders, and those
+        that it names by their folders below its own, which may not have been given."""
         by_name = read_annotations(file)
+        tops = [os.path.abspath(root) for root in roots]
+        paths = {
+            os.path.join(folder, name)
+            for top in tops
+            for folder, _, files in os.walk(top)
+            for name in files
+            if name[0] != "."
+        }
+        beside = os.path.dirname(os.path.abspath(file))
+        also = [os.path.normpath(os.path.join(beside, name)) for name in by_name if "/" in name]
+        if also := [path for path in also if path not in paths and os.path.isfile(path)]:
+            paths.update(also)
+            tops += [os.path.dirname(path) for path in also] + [beside]
+        root = os.path.commonpath(tops)
+        names = sorted(
+            os.path.relpath(path, root).replace(os.sep, "/")
+            for path in paths
+            if path != os.path.abspath(file)
+        )
         if "" in by_name:
             if len(names) > 1:
                 raise InputError(

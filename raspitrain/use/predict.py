@@ -124,7 +124,9 @@ def _predict(given: argparse.Namespace) -> None:
         wrong = _output(stack, given.misclassified) if given.misclassified else None
         counts, pairs = _write(
             model, itertools.chain((first,), rows), given.format, to,
-            labelled=first.label is not None or given.label_column is not None, wrong=wrong,
+            labelled=first.label is not None or given.label_column is not None
+            or any(annotations.has(path) for path, _ in _expanded(model, given.files)),
+            wrong=wrong,
         )  # fmt: skip
         told = sys.stderr if given.format != "text" and not given.output else sys.stdout
         annotations.tell(told)
