@@ -51,13 +51,12 @@ def contenders(name: str, length: int) -> dict[str, Callable[[], object]]:
     from raspitrain.config.build import build
     from raspitrain.export.trained import packed
     from raspitrain.export.write import Contract, packed_engine
-    from raspitrain.model.engine.rows import Network
+    from raspitrain.model.engine.choose import set_engine
 
     config = compose(f"model={name}").model
     torch.manual_seed(0)
     model = build("model", config, (), num_channels=CHANNELS, num_classes=10, length=length).eval()
-    if isinstance(model, Network):
-        model.engine = "plain"
+    set_engine(model, "plain")
     window = np.random.default_rng(0).standard_normal((CHANNELS, length)).astype(np.float32)
     batch = torch.from_numpy(window)[None]
     contract = Contract([""] * CHANNELS, [0.0] * CHANNELS, [1.0] * CHANNELS, "error")

@@ -10,7 +10,7 @@ from conftest import defaults
 from test_data_recordings import load
 from test_use_commands import LENGTH, as_csv, model, predict, recording  # noqa: F401
 
-from raspitrain.data.annotations import read_annotations
+from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.recordings import recordings
 from raspitrain.data.split import split_cases
 from raspitrain.data.summary import data_table
@@ -165,6 +165,15 @@ BAD = {
     "nothing": ("", {}, "holds no annotations"),
     "twice": ("2,5,walk\n", {"annotations": "day.labels.csv", "label_column": "y"}, "give one"),
     "not there": ("2,5,walk\n", {"annotations": "no.csv"}, "annotations=no.csv is no file"),
+    "commas": ("0,5,12,0,walk\n", {}, "labels.csv, line 2: 5 cells, but the first line has 3; put "
+               "a cell that holds a comma into quotes"),
+    "comma in a label": ("0,5,walk\n5,9,walk, slowly\n", {}, "line 3: 4 cells, but the first"),
+    "thousands": ('"1,000","2,000",walk\n', {}, "line 2: nobody can tell what the comma in '1,000' "
+                  "means; write 1.000 or 1000"),
+    "thousands with points": ('"0,5",2.5,walk\n3,"4,000",run\n', {}, "line 3: nobody can tell"),
+    "some too late": ("0,5,walk\n6,50,run\n60,70,run\n", {}, "line 3: 'run' from 6 to 50 reaches "
+                      "past day.csv, which lasts 20 s"),
+    "minutes": ("0:05,0:75,walk\n", {}, "'0:75' is no time"),
     "no pattern": ("2,5,walk\n", {"annotations": "*.lab"}, "fits no file beside a recording"),
 }  # fmt: skip
 
@@ -196,6 +205,80 @@ def test_annotations_of_no_recording_are_one_sentence(tmp_path, name, text, sent
     place = tmp_path / ("a" if "." in name.removesuffix(".csv") else "") / name
     place.write_text(text)
     with pytest.raises(InputError, match=sentence):
+        taken(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("start_ms,end_s,label\n2000,5,walk\n", r"'start_ms' \(ms\) and 'end_s' \(s\): give both"),
+        ("onset_sample,duration,label\n20,3,walk\n", r"'duration' \(no unit\): give both in one"),
+        ("onset,duration_ms,label\n2,3000,walk\n", "different units"),
+        ("start;end;label\n1,000;1,500;walk\n", "1.000 or 1000"),
+        ("start_sample;end_sample;label\n0,5;1,500;walk\n", "1.500 or 1500"),
+        ("0,5,walk, slowly\n", "has no columns of start, end and label"),
+    ],
+)
+def test_columns_of_different_units_and_commas_that_are_two_things_are_refused(
+    tmp_path, text, sentence
+):
+    record(tmp_path)
+    (tmp_path / "day.labels.csv").write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        taken(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "start_sample,start_s,end_s,label\n20,2,5,walk\n80,8,10.5,run\n",
+        "start_s,end_s,end_sample,label\n2,5,50,walk\n8,10.5,105,run\n",
+        "start_ms,end,label\n2000,5000,walk\n8000,10500,run\n",
+        "start;end;label\n2,000;5,0;walk\n8,000;10,500;run\n",
+        "start,end,label,\n2,5,walk,\n8,10.5,run,\n",
+        "start,end,label\n0:02,0:05,walk\n0:08,0:10.5,run\n",
+        "start,end,label\n0:02,00:05.0,walk\n0:00:08,0:10.50,run\n",
+    ],
+)
+def test_columns_have_units_of_their_own_and_times_are_read_as_they_are_written(tmp_path, text):
+    record(tmp_path)
+    (tmp_path / "day.labels.csv").write_text(text)
+    assert taken(tmp_path)[0] == WANTED
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "meant"),
+    [
+        (["p2/day.csv"], ["p1/day.csv", "p2/day.csv"], "is no recording"),
+        (["p2/day.csv"], ["/old/p1/day.csv"], "lies in another folder"),
+        (["p2/a.csv", "p2/b.csv"], ["p1/a.csv", "p1/b.csv"], "p2/a.csv lies in another folder"),
+        (["q.csv"], ["p1/q.csv"], "q.csv lies in another folder"),
+        (["q.csv"], ["/old/p1/q.csv", "/old/p2/q.csv"], "lies in another folder"),
+        (["day.csv"], ["day.2"], "is no recording"),
+        (["day.csv"], ["0a1b2c3d-day.csv", "11112222-day.csv"], "is only day.csv in"),
+        (["p1/day.csv", "p2/day.csv"], ["/old/set/p1/day.csv", "/old/set/p2/day.csv"], None),
+        (["p1/day.csv", "p2/day.csv"], ["set/p1/day.wav", "set/p2/day"], None),
+        (["day.csv", "night.csv"], ["p1/day.csv", "p1/night.csv"], None),
+        (["q.csv"], ["mine/q.csv"], None),  # the folder's own name
+        (["a/q.csv"], ["q"], None),
+        (["p1/day.csv"], ["/data/local-files/?d=p1/day.csv"], None),
+    ],
+)
+def test_a_name_means_no_recording_of_another_folder(tmp_path, files, named, meant):
+    where = str(tmp_path / "mine")
+    if meant is None:
+        found = match("labels.csv", named, files, where)
+        assert [found[name] for name in named] == [[file] for file in files]
+    else:
+        with pytest.raises(InputError, match=meant):
+            match("labels.csv", named, files, where)
+
+
+def test_a_task_is_called_one(tmp_path):
+    record(tmp_path)
+    text = FORMS["labels.json"].replace('"end": 10.5', '"end": 90')
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(InputError, match=r"labels\.json, task 1: 'run' from 8 to 90"):
         taken(tmp_path)
 
 
@@ -267,3 +350,29 @@ def test_predict_has_its_truth_of_the_same_file(model, recording, tmp_path, caps
     told = [str(model), str(tmp_path / "day.csv"), "--annotations", str(tmp_path / "marks.txt")]
     assert predict([*told, "--annotation-unit", "samples"]) == 2
     assert "is not a whole number" in capsys.readouterr().err
+
+
+def test_predict_says_what_annotations_came_to(model, recording, tmp_path, capsys):  # noqa: F811
+    for name in "ab":
+        times = [k / 50 for k in range(100)]
+        (tmp_path / f"{name}.csv").write_text(as_csv(recording, time=times))
+    (tmp_path / "a.labels.csv").write_text("start,end,label\n0,1,class 0\n")
+    told = [str(model), str(tmp_path / "a.csv"), "--format", "csv"]
+    assert predict(told) == 0
+    _, err = capsys.readouterr()
+    assert "annotations: 2 of 5 windows have a label (numbers taken as seconds from" in err
+    (tmp_path / "a.labels.csv").write_text("start,end,label\n0,20,class 0\n")
+    assert predict(told) == 0
+    _, err = capsys.readouterr()
+    assert "warning: the annotations label none of 5 windows (numbers taken as sample" in err
+    (tmp_path / "a.labels.csv").write_text("start,end,label\n0,1.5,class 0\n")
+    (tmp_path / "b.labels.csv").write_text("start,end,label\n0,50,class 0\n")
+    assert predict([str(model), str(tmp_path)]) == 2
+    _, err = capsys.readouterr()
+    assert "b.csv fit as sample numbers, and those of" in err
+    assert "a.csv as seconds from a recording's begin: say with --annotation-unit" in err
+    (tmp_path / "a.labels.csv").write_text("start,end,label\n0,1,clss\n")
+    assert predict(told) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "the label 'clss' is none of the model's classes" in err

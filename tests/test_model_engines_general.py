@@ -1,6 +1,7 @@
 """Networks that say nothing of themselves are traced, and what our kernels compute of them is what
 their modules give: outputs, gradients, running statistics."""
 
+import collections
 import copy
 import ctypes
 import os
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -377,12 +380,60 @@ def test_a_network_for_one_length_only_is_measured_on_that_length():
     assert "0.2 (Flatten)" in settle_engine(model, torch.randn(4, 3, 300))
 
 
+class EngineRoom(nn.Module):
+    """Its layers have the names that a network of rows has for other things."""
+
+    def __init__(self):
+        super().__init__()
+        self.engine = nn.Conv1d(3, 4, 3)
+        self.rows = nn.Linear(4, 3)
+        self.num_channels_engaged = 7
+
+    def forward(self, x):
+        return self.rows(self.engine(x).mean(2))
+
+
 def test_names_of_the_users_own_are_not_overwritten():
     model = Users()
     model.engine = "diesel"
     engage(model, "native", 3)
     assert model.engine == "diesel"
-    assert type(model) is Users
+    model = EngineRoom().double()
+    assert_same_step(model, torch.randn(5, 3, 45, dtype=torch.float64), 1e-9)
+    engage(model, "native", 3)
+    assert settle_engine(model, torch.randn(5, 3, 45, dtype=torch.float64)) is None
+    assert engine_in_use(model) == "native"
+    assert (type(model.engine), type(model.rows)) == (nn.Conv1d, nn.Linear)
+    assert model.num_channels_engaged == 7
+
+
+class Final(Users):
+    def __init_subclass__(cls):
+        raise TypeError("no children")
+
+
+class Registering(type(nn.Module)):
+    known: ClassVar[list[str]] = []
+
+    def __init__(cls, name, *rest):
+        super().__init__(name, *rest)
+        cls.known.append(name)
+
+
+class Registered(Users, metaclass=Registering):
+    pass
+
+
+def test_a_class_that_wants_no_children_is_no_crash():
+    signals = torch.randn(5, 3, 45, dtype=torch.float64)
+    assert_same_step(Final().double(), signals, 1e-9)
+    model = Registered().double()
+    note = engage(model, "auto", 3)
+    assert note.startswith("engine: torch computes this network, as its class allows no child")
+    assert engage(Registered(), "plain", 3) is None
+    assert settle_engine(model, signals) is None
+    assert engine_in_use(model) is None
+    assert Registering.known == ["Registered"]
 
 
 class ByChance(Users):
@@ -434,6 +485,154 @@ def test_a_forward_that_its_tracing_does_not_tell_is_left_as_it_is(kind):
     output = model(signals)
     random.seed(0)
     assert torch.allclose(output, plain(signals), rtol=1e-5, atol=1e-6)
+
+
+outside = {"calls": 0}
+
+
+class Keeping(Users):
+    """Keeps something from one forward to the next, on which the next depends."""
+
+    kept_by_the_class: ClassVar[dict[str, int]] = {"calls": 0}
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.calls = {"list": [0]}
+        self.deque = collections.deque([0])
+        self.generators = np.random.default_rng(0), torch.Generator().manual_seed(0)
+        self.own = random.Random(0)
+        self.epoch = 0
+        self.register_buffer("count", torch.zeros(1))
+        self.register_buffer("mean", torch.zeros(3))
+        closed_over = [0]
+        self.count_up = lambda: closed_over.append(closed_over[-1] + 1) or closed_over[-1]
+
+    def train(self, mode=True):
+        self.epoch += self.how == "epoch"
+        return super().train(mode)
+
+    def factor(self, y):
+        if self.how == "list":
+            self.calls["list"][0] += 1
+            return self.calls["list"][0]
+        if self.how == "deque":
+            self.deque.append(self.deque[-1] + 1)
+            return self.deque[-1]
+        if self.how == "class":
+            self.kept_by_the_class["calls"] += 1
+            return self.kept_by_the_class["calls"]
+        if self.how == "outside":
+            outside["calls"] += 1
+            return outside["calls"]
+        if self.how == "closure":
+            return self.count_up()
+        if self.how == "buffer":
+            self.count += 1
+            return 2 if self.count.item() > 9 else 1
+        if self.how == "numpy":
+            return self.generators[0].random()
+        if self.how == "torch":
+            return torch.rand(1, generator=self.generators[1])
+        if self.how == "python":
+            return self.own.random()
+        if self.how == "epoch":
+            return self.epoch
+        if self.how == "in place":
+            self.mean.mul_(0.9).add_(0.1 * y.detach().mean(0))
+        if self.how == "assigned":
+            self.mean = 0.9 * self.mean + 0.1 * y.detach().mean(0)
+        return 1 + self.mean
+
+    def forward(self, x):
+        y = super().forward(x)
+        return y * self.factor(y)
+
+
+HOW = ["list", "deque", "class", "outside", "closure", "buffer", "numpy", "torch", "python",
+       "epoch", "in place", "assigned"]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_forward_that_keeps_something_is_left_to_torch_and_as_it_was(how):
+    signals = torch.randn(5, 3, 45)
+    torch.manual_seed(0)
+    model = Keeping(how)
+    if how in ("list", "deque", "buffer", "numpy", "torch", "python", "in place", "assigned"):
+        plain = copy.deepcopy(model)
+    else:  # what is kept there a copy shares, and trying it out moves it on
+        plain = None
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    engage(model, "auto", 3)
+    note = settle_engine(model, signals)
+    assert note.startswith("engine: torch computes this network, as its forward")
+    assert engine_in_use(model) == "plain"
+    assert list(model.state_dict()) == list(before)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert (model.calls["list"], len(model.deque), model.epoch) == ([0], 1, 0)
+    for _ in range(12 if plain is not None else 0):
+        assert torch.equal(model(signals), plain(signals))
+
+
+class Unique(Users):
+    def __deepcopy__(self, memo):
+        raise TypeError("there is one of me")
+
+
+def test_a_network_that_cannot_be_copied_is_left_to_torch():
+    model = Unique()
+    engage(model, "auto", 3)
+    assert settle_engine(model, torch.randn(5, 3, 45)) == (
+        "engine: torch computes this network, as it cannot be copied (there is one of me)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "left"),
+    [
+        (nn.BatchNorm1d(4, momentum=None), "BatchNorm1d, momentum=None"),
+        (nn.BatchNorm1d(4, affine=False), "BatchNorm1d, affine=False"),
+        (nn.BatchNorm1d(4, track_running_stats=False), "BatchNorm1d, track_running_stats=False"),
+        (nn.Conv1d(4, 4, 3, padding=1, padding_mode="reflect"), "Conv1d, padding_mode=reflect"),
+        (
+            nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 4, 3)),
+            "ParametrizedConv1d, whose weight is parametrised",
+        ),
+    ],
+)
+def test_a_sentence_names_the_layer_and_what_of_it_is_not_covered(layer, left):
+    model, signals = nn.Sequential(nn.Conv1d(3, 4, 3), layer), torch.randn(5, 3, 45)
+    engage(model, "native", 3)
+    assert (
+        settle_engine(model, signals)
+        == f"engine: compiled kernels up to 1 ({left}), torch from there on"
+    )
+    alone = nn.Sequential(nn.Identity(), copy.deepcopy(layer))
+    engage(alone, "native", 4)
+    assert settle_engine(alone, torch.randn(5, 4, 45)) == (
+        f"engine: torch computes this network, as the compiled kernels do not compute 1 ({left})"
+    )
+
+
+def test_a_sentence_names_the_layer_that_signals_are_too_short_for():
+    model = nn.Sequential(nn.Conv1d(3, 4, 3), nn.MaxPool1d(4))
+    engage(model, "native", 3)
+    assert settle_engine(model, torch.randn(5, 3, 5)) == (
+        "engine: torch computes this network, as the compiled kernels do not compute "
+        "1 (MaxPool1d) for signals of length 5"
+    )
+
+
+def test_the_sentence_is_of_the_engine_that_was_taken(monkeypatch, tmp_path):
+    monkeypatch.setattr("raspitrain.cache.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(tuning, "measure_engines", lambda *_: {"native": 2.0, "plain": 1.0})
+    model = Recurrent()
+    engage(model, "auto", 3)
+    assert settle_engine(model, torch.randn(5, 3, 45)) == (
+        "engine: torch computes this network, which is faster here than compiled kernels up to "
+        "transpose (transpose)"
+    )
 
 
 @pytest.mark.parametrize(("native", "plain", "taken"), [(1.1, 1.0, "native"), (2.0, 1.0, "plain")])

@@ -14,7 +14,7 @@ from raspitrain.data.annotations import (
     read_annotations,
 )
 from raspitrain.data.clock import Clock
-from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, place
+from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, counted_as, place
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.time_names import SECONDS
@@ -221,12 +221,9 @@ def notes_of(placed: Placed, rows: Sequence[tuple[Path, list[Annotation]]]) -> l
     files = {path for path, own in rows if own}
     count = sum(len(own) for _, own in rows)
     what = next(iter(files)).name if len(files) == 1 else f"{len(files)} files"
-    timed = any(row.start is not None for _, own in rows for row in own)
-    texts = all(isinstance(row.start, str) for _, own in rows for row in own)
-    units = {row.unit for _, own in rows for row in own if row.unit is not None}
-    unit = next(iter(units)) if len(units) == 1 and placed.unit != "clock" else placed.unit
-    counted = "" if not timed or texts else f" ({WORDS_FOR[unit]})"
-    notes = [f"classes from {count} annotations in {what}{counted}"]
+    counted = counted_as(placed.unit, [row for _, own in rows for row in own])
+    some = f" ({counted})" if counted else ""
+    notes = [f"classes from {count} annotations in {what}{some}"]
     if placed.num_points:
         some = f"{placed.num_points} annotation{'' if placed.num_points == 1 else 's'}"
         notes.append(f"{some} of no length left out")

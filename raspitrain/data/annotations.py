@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -25,6 +26,12 @@ OWN = re.compile(rf"(?P<stem>.+)[._-](?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\
 COMMON = re.compile(rf"(?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
 LARGEST = 64 << 20  # bytes
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before a file's name
+SERVED = re.compile(r".*/local-files/?\?d=")  # what it puts before a path
+ABSOLUTE = re.compile(r"/|\w+:")  # also C: and s3:
+ENDING = re.compile(r"\.[A-Za-z]\w+$")  # as in day.wav, and no part of a name as in day.2
+COMMA = re.compile(r"[+-]?\d+,\d+")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # or a decimal comma: nobody can tell
+POINT = re.compile(r"[+-]?\d*\.\d+")
 
 START = frozenset(("start", "begin", "onset", "from", "starts", "begins", "tmin"))
 END = frozenset(("end", "stop", "offset", "to", "ends", "stops", "finish", "tmax"))
@@ -45,6 +52,7 @@ FILES = (
     "path", "audio",
 )  # fmt: skip
 UNITS = (*SECONDS, "samples", "clock")
+SEPARATORS = {"\t": "a tab", ";": "a semicolon", ",": "a comma", "|": "a bar", "": "a space"}
 
 
 class Annotation(NamedTuple):
@@ -56,9 +64,11 @@ class Annotation(NamedTuple):
         A number, the text of a date or time of day, or None for the recording's own.
     label : str
     line : int
-        Of the file, or which of its entries.
+        Of the file, or which of its tasks.
     unit : str or None
         What numbers count, one of `UNITS`, where the file says so.
+    entry : str
+        What `line` counts: "line" or "task".
     """
 
     start: float | str | None
@@ -66,6 +76,7 @@ class Annotation(NamedTuple):
     label: str
     line: int
     unit: str | None = None
+    entry: str = "line"
 
 
 # ---------------------------------------------------------------- which files
@@ -151,10 +162,10 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
     ]
     if not lines:
         return
-    separator = next((sign for sign in "\t;,|" if sign in lines[0][1]), None)
+    separator = next((sign for sign in SEPARATORS if sign and sign in lines[0][1]), None)
     table = [(number, _cells(path, number, line, separator)) for number, line in lines]
     first = table[0][1]
-    columns = _named(first)
+    columns = _named(path, first)
     if columns is None:
         columns = _nameless(first)
     else:
@@ -165,12 +176,19 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
             f"{path} has no columns of start, end and label ({told}); name them so in its first "
             "line, with one called file where it is of many recordings."
         )
+    decimal_comma = columns.have_decimal_comma(cells for _, cells in table)
     for number, cells in table:
         if len(cells) <= max(columns.needed):
             raise InputError(
                 f"{path}, line {number}: {len(cells)} cells, but the first line has {len(first)}."
             )
-        yield from columns.rows(path, number, cells)
+        if any(cells[len(first) :]):
+            raise InputError(
+                f"{path}, line {number}: {len(cells)} cells, but the first line has {len(first)}; "
+                f"put a cell that holds {SEPARATORS[separator or '']} into quotes, and write "
+                "fractions with a point."
+            )
+        yield from columns.rows(path, number, cells, decimal_comma)
 
 
 def _cells(path: str, number: int, line: str, separator: str | None) -> list[str]:
@@ -198,7 +216,16 @@ class _Columns(NamedTuple):
     def needed(self) -> list[int]:
         return [k for k in (self.start, self.end, self.label, self.file) if k is not None]
 
-    def rows(self, path: str, number: int, cells: list[str]) -> Iterator[tuple[str, Annotation]]:
+    def have_decimal_comma(self, rows: Iterable[list[str]]) -> bool:
+        """Whether some time can only be read with one, and none goes against it."""
+        places = [k for k in (self.start, self.end) if k is not None]
+        times = [cells[k] for cells in rows for k in places if k < len(cells)]
+        found = any(COMMA.fullmatch(cell) and not THOUSANDS.fullmatch(cell) for cell in times)
+        return found and self.unit != "samples" and not any(map(POINT.fullmatch, times))
+
+    def rows(
+        self, path: str, number: int, cells: list[str], decimal_comma: bool
+    ) -> Iterator[tuple[str, Annotation]]:
         file = "" if self.file is None else cells[self.file]
         label = cells[self.label]
         if label.startswith("[{"):
@@ -206,63 +233,81 @@ class _Columns(NamedTuple):
                 regions = json.loads(label)
             except ValueError:
                 raise InputError(f"{path}, line {number}: its label is no JSON.") from None
-            yield from ((file, row) for row in _regions(path, number, regions))
+            yield from ((file, row) for row in _regions(path, number, regions, "line"))
             return
         if self.start is None or self.end is None:
             yield file, Annotation(None, None, label, number)
             return
-        start, end = (_time(path, number, cells[k]) for k in (self.start, self.end))
+        where = f"{path}, line {number}"
+        start, end = (_time(where, cells[k], decimal_comma) for k in (self.start, self.end))
         if self.lasts:
             if isinstance(end, str):
-                raise InputError(f"{path}, line {number}: {end!r} is no duration.")
+                raise InputError(f"{where}: {end!r} is no duration: give a number.")
             if isinstance(start, str):
-                raise InputError(
-                    f"{path}, line {number}: a start that is a date needs an end, not a duration."
-                )
+                raise InputError(f"{where}: a start that is no number needs an end, no duration.")
             end = start + end
         yield file, Annotation(start, end, label, number, self.unit)
 
 
-def _named(cells: Sequence[str]) -> _Columns | None:
-    """The columns of a table whose first line names them."""
+def _named(path: str, cells: Sequence[str]) -> _Columns | None:
+    """The columns of a table whose first line names them.
+
+    Raises
+    ------
+    InputError
+        Its start and its end count different things.
+    """
     plain = [plain_name(cell) for cell in cells]
 
-    def role(words: Collection[str]) -> int | None:
+    def places(words: Collection[str]) -> list[int]:
+        found = []
         for k, (name, cell) in enumerate(zip(plain, cells, strict=True)):
             parts = set(name.split("_"))
             extra = parts - set(words) - BESIDE
-            if parts & set(words) and all(unit_by_name(part, "") for part in extra):
-                return k if unit_by_name(cell, "") is not None or not extra else None
-        return None
+            named = all(unit_by_name(part, "") for part in extra)
+            if parts & set(words) and named and (not extra or unit_by_name(cell, "") is not None):
+                found.append(k)
+        return found
 
-    def called(names: Sequence[str]) -> int | None:
-        return next((plain.index(name) for name in names if name in plain), None)
+    def unit_of(place: int) -> str | None:
+        samples = set(plain[place].split("_")) & SAMPLES
+        return "samples" if samples else unit_by_name(cells[place], "")
 
-    start, end, lasts = role(START), role(END), False
-    if start is not None and end is None:
-        end, lasts = role(DURATION), True
-    taken = {start, end}
+    starts, ends, durations = places(START), places(END), places(DURATION)
+    taken = {*starts, *ends}
     label = next(
         (plain.index(n) for n in LABELS if n in plain and plain.index(n) not in taken), None
     )
-    file = called(FILES)
-    if label is None or label == file or (start is None) != (end is None):
+    file = next((plain.index(name) for name in FILES if name in plain), None)
+    if label is None or label == file:
         return None
-    if start is None and file is None:
+    if not starts and not ends:
+        return None if file is None else _Columns(None, None, False, label, file, None)
+    pairs = [(start, end, False) for start in starts for end in ends]
+    pairs += [(start, duration, True) for start in starts for duration in durations]
+    if not pairs:
         return None
-    unit = None
-    if start is not None:
-        words = set(plain[start].split("_"))
-        unit = "samples" if words & SAMPLES else unit_by_name(cells[start], "")
-    return _Columns(start, end, lasts, label, file, unit)
+    for start, end, lasts in pairs:
+        if unit_of(start) == unit_of(end):
+            return _Columns(start, end, lasts, label, file, unit_of(start))
+    for start, end, lasts in pairs:
+        if not lasts and None in (unit_of(start), unit_of(end)):
+            return _Columns(start, end, lasts, label, file, unit_of(start) or unit_of(end))
+    start, end, lasts = pairs[0]
+    what = "duration" if lasts else "end"
+    told = " and ".join(f"'{cells[k]}' ({unit_of(k) or 'no unit'})" for k in (start, end))
+    raise InputError(
+        f"{path} has its start and its {what} in different units, {told}: give both in one, as "
+        f"start_s and {what}_s, or start_sample and {what}_sample."
+    )
 
 
 def _nameless(cells: Sequence[str]) -> _Columns | None:
     """start, end, label; or file, start, end, label."""
     times = [_number(cell) is not None or _looks_like_time(cell) for cell in cells]
-    if len(cells) >= 3 and times[0] and times[1] and not times[2]:
+    if len(cells) == 3 and times[0] and times[1] and not times[2]:
         return _Columns(0, 1, False, 2, None, None)
-    if len(cells) >= 4 and not times[0] and times[1] and times[2]:
+    if len(cells) == 4 and not times[0] and times[1] and times[2]:
         return _Columns(1, 2, False, 3, 0, None)
     return None
 
@@ -279,13 +324,20 @@ def _looks_like_time(cell: str) -> bool:
     return bool(re.match(r"\s*\d+[-:./]\d", cell)) and _number(cell) is None
 
 
-def _time(path: str, number: int, cell: Any) -> float | str:
+def _time(where: str, cell: Any, decimal_comma: bool = False) -> float | str:
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return float(cell)
-    value = _number(str(cell))
-    if value is None and not _looks_like_time(str(cell)):
-        raise InputError(f"{path}, line {number}: {str(cell)[:40]!r} is no time.")
-    return str(cell) if value is None else value
+    text = str(cell)
+    if THOUSANDS.fullmatch(text) and not (decimal_comma and text.count(",") == 1):
+        whole = text.replace(",", "")
+        maybe = f"{text.replace(',', '.')} or {whole}" if text.count(",") == 1 else whole
+        raise InputError(
+            f"{where}: nobody can tell what the comma in '{text[:40]}' means; write {maybe[:80]}."
+        )
+    value = _number(text)
+    if value is None and not _looks_like_time(text):
+        raise InputError(f"{where}: {text[:40]!r} is no time.")
+    return text if value is None else value
 
 
 def _from_json(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
@@ -314,7 +366,7 @@ def _from_json(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
             lists = [value for value in task.values() if isinstance(value, list)]
             regions = [each for value in lists for each in value if isinstance(each, dict)]
             regions = [each for each in regions if "start" in each]
-        yield from ((name, row) for row in _regions(path, number, regions))
+        yield from ((name, row) for row in _regions(path, number, regions, "task"))
 
 
 def _file_of(task: dict[str, Any]) -> str:
@@ -324,7 +376,8 @@ def _file_of(task: dict[str, Any]) -> str:
     return names[0] if names else ""
 
 
-def _regions(path: str, number: int, regions: Any) -> Iterator[Annotation]:
+def _regions(path: str, number: int, regions: Any, entry: str) -> Iterator[Annotation]:
+    where = f"{path}, {entry} {number}"
     for region in regions if isinstance(regions, list) else ():
         if not isinstance(region, dict) or not {"start", "end"} <= set(region):
             continue
@@ -333,11 +386,11 @@ def _regions(path: str, number: int, regions: Any) -> Iterator[Annotation]:
         )
         if not isinstance(labels, list) or len(labels) != 1:
             raise InputError(
-                f"{path}, entry {number}: a region from {region['start']} has "
+                f"{where}: a region from {region['start']} has "
                 f"{len(labels) if isinstance(labels, list) else 'no'} labels; it must have one."
             )
-        start, end = (_time(path, number, region[key]) for key in ("start", "end"))
-        yield Annotation(start, end, str(labels[0]).strip(), number)
+        start, end = (_time(where, region[key]) for key in ("start", "end"))
+        yield Annotation(start, end, str(labels[0]).strip(), number, entry=entry)
 
 
 # ---------------------------------------------------------------- whose
@@ -347,6 +400,9 @@ def match(
     path: str, named: Iterable[str], names: Sequence[str], where: str
 ) -> dict[str, list[str]]:
     """Which of the files below a folder each name in a file of annotations means.
+
+    A name may have fewer folders than the file's path. What it has more must be folders that the
+    folder itself lies in, or lead every name of the table, as where all is from another machine.
 
     Parameters
     ----------
@@ -359,34 +415,80 @@ def match(
     Raises
     ------
     InputError
-        A name fits no file, or files in two folders.
+        A name fits no file, or files in two folders, or those of two recordings fit one.
     """
-    tails: dict[str, list[str]] = {}
+    below: dict[str, list[str]] = {}
+    wholes: dict[str, list[str]] = {}
     for name in names:
         parts = name.split("/")
         for k in range(len(parts)):
             whole = "/".join(parts[k:])
             for tail in dict.fromkeys((whole, os.path.splitext(whole)[0])):
-                tails.setdefault(tail, []).append(name)
+                below.setdefault(tail, []).append(name)
+                if not k:
+                    wholes.setdefault(tail, []).append(name)
+    above = _parts(os.path.realpath(where))
+
+    def fits(parts: list[str], num_shared: int) -> list[str]:
+        if found := below.get("/".join(parts)):
+            return found
+        for first in range(num_shared + 1):
+            for own in range(max(first, 1), len(parts)):
+                fit = own == first or parts[first:own] == above[first - own :]
+                if fit and (found := wholes.get("/".join(parts[own:]))):
+                    return found
+        return []
+
+    every = {name: _parts(name) for name in named}
+    shared = {kind: _num_shared(every, kind) for kind in (False, True)}
     found: dict[str, list[str]] = {}
-    for name in named:
-        parts = [part for part in PurePath(name.replace("\\", "/")).parts if part != "/"]
-        keys = ["/".join(parts[k:]) for k in range(len(parts))]
-        if parts:
-            keys.append(UPLOADED.sub("", parts[-1]))
-        keys += [os.path.splitext(key)[0] for key in keys]
-        fits = next((tails[key] for key in keys if key in tails), [])
-        if not fits:
+    uploads: dict[str, str] = {}
+    for name, parts in every.items():
+        last = parts[-1] if parts else ""
+        bare = [*parts[:-1], ENDING.sub("", last)]
+        num_shared = shared[_is_absolute(name)]
+        files = fits(parts, num_shared) or fits(bare, num_shared)
+        if not files and (own := UPLOADED.sub("", last)) != last:
+            files = below.get(own) or below.get(ENDING.sub("", own), [])
+            for file in files:
+                if uploads.setdefault(file, last) != last:
+                    raise InputError(
+                        f"{path} has annotations of '{uploads[file]}' and of '{last}', and there "
+                        f"is only {file} in {where}: leave out those of the other recording."
+                    )
+        if not files:
+            others = below.get(last) or below.get(bare[-1], [])
             stems = sorted({other.rsplit("/", 1)[-1] for other in names})
+            hint = nearest(name, stems)
+            if others:
+                hint = f"{others[0]} lies in another folder: write the paths as they are there"
             raise InputError(
-                f"{path} has annotations of '{name}', which is no recording in {where}; "
-                f"{nearest(name, stems)}."
+                f"{path} has annotations of '{name}', which is no recording in {where}; {hint}."
             )
-        folders = {os.path.dirname(other) for other in fits}
+        folders = {os.path.dirname(other) for other in files}
         if len(folders) > 1:
             raise InputError(
-                f"{path} has annotations of '{name}', which may be {fits[0]} or {fits[1]}: write "
+                f"{path} has annotations of '{name}', which may be {files[0]} or {files[1]}: write "
                 "the folder as well."
             )
-        found[name] = fits
+        found[name] = files
     return found
+
+
+def _parts(name: str) -> list[str]:
+    name = SERVED.sub("", name.replace("\\", "/"))
+    return [part for part in PurePath(name).parts if part not in ("/", "..")]
+
+
+def _is_absolute(name: str) -> bool:
+    return ABSOLUTE.match(name.replace("\\", "/")) is not None
+
+
+def _num_shared(every: dict[str, list[str]], absolute: bool) -> int:
+    """Folders that lead every name of a kind; one relative name alone shows none."""
+    own = [parts for name, parts in every.items() if parts and _is_absolute(name) is absolute]
+    stems = {os.path.splitext("/".join(parts))[0] for parts in own}
+    if not own or (len(stems) < 2 and not absolute):
+        return 0
+    places = zip(*(parts[:-1] for parts in own), strict=False)
+    return sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, places))

@@ -1,8 +1,10 @@
 """Which samples of a recording its annotations mean; also where numpy is not."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import nan
 from typing import NamedTuple
 
 from raspitrain.data.annotations import Annotation
@@ -11,6 +13,7 @@ from raspitrain.data.time_names import SECONDS
 from raspitrain.errors import InputError
 
 DAY = 86_400.0
+BASES = ("s", "clock", "samples")  # what numbers may count that do not say it
 TOLERANCE = 0.01  # seconds, or one sample: what a mark set by hand may be off at a recording's end
 NAMES = ("days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds")
 WORDS_FOR = {
@@ -18,6 +21,9 @@ WORDS_FOR = {
     "clock": "times of the recordings' own column",
     **{unit: f"{name} from a recording's begin" for unit, name in zip(SECONDS, NAMES, strict=True)},
 }
+
+
+ELAPSED = re.compile(r"\s*(?:(\d+):(?=\d\d:))?(\d+):([0-5]\d(?:[.,]\d+)?)\s*")
 
 
 class Timeline(NamedTuple):
@@ -60,6 +66,8 @@ class Placed(NamedTuple):
         What the numbers were taken for, one of `UNITS`.
     also : str or None
         What they might count as well.
+    same : frozenset of str
+        Of `UNITS`, those that mean the same samples.
     num_points : int
         Annotations that no sample lies in.
     """
@@ -67,6 +75,7 @@ class Placed(NamedTuple):
     stretches: list[list[Stretch]]
     unit: str
     also: str | None
+    same: frozenset[str]
     num_points: int
 
 
@@ -108,9 +117,9 @@ def place(
         A row reaches past its recording, overlaps another, or ends before it begins.
     """
     if unit is None:
-        chosen, also = _settle(marked, read_moment)
+        chosen, also, same = _settle(marked, read_moment)
     else:  # the user's word counts more than a column's name
-        chosen, also = unit, None
+        chosen, also, same = unit, None, frozenset((unit,))
         marked = [each._replace(rows=[r._replace(unit=None) for r in each.rows]) for each in marked]
     stretches: list[list[Stretch]] = []
     num_points = 0
@@ -128,7 +137,7 @@ def place(
         ):
             if start < end - ruler.slack:
                 raise InputError(
-                    f"{each.path}, lines {row.line} and {after.line}: '{row.label}' and "
+                    f"{each.path}, {row.entry}s {row.line} and {after.line}: '{row.label}' and "
                     f"'{after.label}' overlap in {each.name}, and a sample has one class; fix one."
                 )
         for start, end, row in spans:
@@ -140,24 +149,26 @@ def place(
             elif not is_missing(row.label):
                 own.append(Stretch(row.label, first, stop - 1))
         stretches.append(own)
-    return Placed(stretches, chosen, also, num_points)
+    return Placed(stretches, chosen, also, same, num_points)
 
 
 def _settle(
     marked: Sequence[Marked], read_moment: Callable[[str], float]
-) -> tuple[str, str | None]:
-    """What numbers count that do not say it, and what they might count as well."""
+) -> tuple[str, str | None, frozenset[str]]:
+    """What numbers count that do not say it, what they might count as well, and which units mean
+    the same samples."""
     marked = [each for each in marked if any(row.start is not None for row in each.rows)]
     if not marked:
-        return "s", None
+        return "s", None, frozenset(BASES)
     numbers = [v for each in marked for row in each.rows for v in row[:2] if isinstance(v, float)]
-    fits = {base: _fit(marked, base, read_moment) for base in ("s", "clock", "samples")}
+    fits = {base: _fit(marked, base, read_moment) for base in BASES}
     whole = all(value.is_integer() for value in numbers)
-    if not whole or 0.5 <= max(fits["s"].share, fits["clock"].share) < 1:
-        del fits["samples"]  # one time that is too late does not make samples of all
+    if not whole or 0 < max(fits["s"].share, fits["clock"].share) < 1:
+        del fits["samples"]  # a time that is too late does not make samples of all
     fitting = [base for base, fit in fits.items() if fit.share == 1]
     if not fitting:
-        return max(fits, key=lambda base: fits[base].share), None
+        chosen = max(fits, key=lambda base: fits[base].share)
+        return chosen, None, frozenset((chosen,))
     most = max(fits[base].covers for base in fitting)
     # The clock before seconds, which may fit by chance.
     best = [base for base in fitting if fits[base].covers >= most * (1 - 1e-9)]
@@ -166,7 +177,15 @@ def _settle(
     others = [base for base in fitting if _places(marked, base, read_moment) != meant]
     if chosen == "clock" and "s" in set(fitting) - set(others):
         chosen = "s"  # the same, and there may be no column of time
-    return chosen, next(iter(others), None)
+    return chosen, next(iter(others), None), frozenset(fitting) - frozenset(others)
+
+
+def counted_as(unit: str, rows: Sequence[Annotation]) -> str:
+    """What the numbers of rows were taken for, in words; "" where none tells a time by number."""
+    if not any(isinstance(value, float) for row in rows for value in row[:2]):
+        return ""
+    own = {row.unit for row in rows if row.unit is not None}
+    return WORDS_FOR[next(iter(own)) if len(own) == 1 and unit != "clock" else unit]
 
 
 class _Fit(NamedTuple):
@@ -245,7 +264,14 @@ class _Ruler:
             if unit is not None:
                 return value * SECONDS[unit]
             return value * (self._line.tick if self._base == "clock" else SECONDS[self._base])
+        if self._counts:
+            return nan
+        elapsed = _elapsed(value)
+        if self._base != "clock":
+            return self._read_moment(value) if elapsed != elapsed else elapsed
         moment = self._read_moment(value)
+        if moment != moment and value.count(":") == 2:  # 9:05:00
+            moment = elapsed
         if self._base == "clock" and moment < DAY <= self._begin:  # a time of day of a dated clock
             moment += self._begin // DAY * DAY
         if self._base == "clock" and moment < self.first - self.slack:
@@ -255,7 +281,7 @@ class _Ruler:
     def span(self, row: Annotation, key: str) -> tuple[float, float]:
         """Begin and end; what cannot be right is an InputError."""
         each, line = self._marked, self._line
-        where = f"{each.path}, line {row.line}"
+        where = f"{each.path}, {row.entry} {row.line}"
         if not self._counts and row.start is not None:
             if line.goes_back:
                 raise InputError(
@@ -271,7 +297,8 @@ class _Ruler:
         start, end = self.ends(row)
         if start != start or end != end:
             cell = row.start if start != start else row.end
-            raise InputError(f"{where}: {str(cell)[:40]!r} is no time.")
+            what = "number of a sample" if self._counts else "time"
+            raise InputError(f"{where}: {str(cell)[:40]!r} is no {what}.")
         if self._counts and not (start.is_integer() and end.is_integer()):
             number = start if end.is_integer() else end
             raise InputError(f"{where}: {number:g} is not a whole number, as that of a sample is.")
@@ -298,6 +325,17 @@ class _Ruler:
             return bisect_left(line.moments, at - near)
         rate = line.rate or 0.0
         return min(max(0, -int(-(position - near) * rate // 1)), line.num_samples)
+
+
+def _elapsed(cell: str) -> float:
+    """Seconds of m:ss or h:mm:ss; NaN for all else."""
+    found = ELAPSED.fullmatch(cell)
+    if found is None:
+        return nan
+    hours, minutes, seconds = found.groups()
+    if hours is not None and int(minutes) > 59:
+        return nan
+    return 3600.0 * int(hours or 0) + 60.0 * int(minutes) + float(seconds.replace(",", "."))
 
 
 def _shown(value: float | str | None) -> str:

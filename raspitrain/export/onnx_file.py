@@ -26,7 +26,7 @@ from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
 from raspitrain.errors import InputError
 from raspitrain.export.trained import Stored, what_is_stored
-from raspitrain.model.engine.rows import Network
+from raspitrain.model.engine.choose import set_engine
 from raspitrain.model.ensemble import members_of
 from raspitrain.results.atomic import atomic_path
 
@@ -117,8 +117,7 @@ def write_onnx(path: str | os.PathLike[str], stored: Stored) -> float:
         )
     network = stored.model()
     for member in members_of(network):
-        if isinstance(member, Network):
-            member.engine = "plain"  # ordinary operations, which can be traced
+        set_engine(member, "plain")  # ordinary operations, which can be traced
     whole = Whole(network, stored.normalisation).eval()
     shape = (len(contract.channels), stored.length)
     program = _traced(whole, shape, config["model"]["_target_"])

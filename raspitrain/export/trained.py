@@ -19,7 +19,7 @@ from raspitrain.export.pack import pack, pack_ensemble
 from raspitrain.export.pack_graph import NotCoveredError, pack_graph
 from raspitrain.export.pack_rocket import pack_rocket
 from raspitrain.export.write import Answer, Contract, run_packed
-from raspitrain.model.engine.rows import Network
+from raspitrain.model.engine.choose import set_engine
 from raspitrain.model.ensemble import members_of
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.rocket.classifier import RocketClassifier
@@ -120,8 +120,7 @@ def trained_from(stored: Stored) -> Trained:
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
     for member in members_of(model):
-        if isinstance(member, Network):
-            member.engine = "plain"
+        set_engine(member, "plain")
     trained = Trained(
         model=model,
         length=stored.normalisation.seen_length(stored.length),

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raspitrain.errors import InputError
-from raspitrain.model.engine.choose import ENGINES, compute
+from raspitrain.model.engine.choose import compute
 from raspitrain.model.engine.operations import Activation, activate, gate, linear, normalise
-from raspitrain.model.engine.rows import Add, Convolution, Dense, Gate, Mean, Row
+from raspitrain.model.engine.rows import ENGINES, Add, Convolution, Dense, Gate, Mean, Row
 from raspitrain.model.scaling import check_choice, check_signals, check_width_mult, make_divisible
 from raspitrain.model.tables import TABLES, VARIANTS, Table, Variant, choose_strides, scale_table
 from raspitrain.model.tables import Row as TableRow

@@ -196,6 +196,7 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
         if left := len(labels) - len(indices):
             notes.append(f"{path}: {left} cases left out, as their classes were in training")
         notes += [f"{path}: {note}" for note in cases.taken.notes]
+        notes += [f"warning: {path}: {warning}" for warning in cases.taken.warnings]
         answers = answers_of(
             network,
             stored.normalisation,

@@ -282,9 +282,10 @@ def prepare(
     if device.type == "cpu":
         batch = parts["train"].gather(torch.arange(min(batch_size, num_train)))[0]
         for number, member in enumerate(members_of(model)):
+            note = None
             if not isinstance(member, ClosedForm):  # which has kernels of its own
-                engage(member, cfg.hardware.engine, num_channels)
-            note = settle_engine(member, batch)
+                note = engage(member, cfg.hardware.engine, num_channels)
+            note = settle_engine(member, batch) or note
             if note is not None and number == 0:  # the others are alike
                 notes = [*notes, note]
         if engine_in_use(members_of(model)[0]) in ("native", "torch"):

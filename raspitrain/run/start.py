@@ -20,7 +20,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import Split
 from raspitrain.errors import InputError
-from raspitrain.model.engine.rows import Network
+from raspitrain.model.engine.choose import engine_of, set_engine
 from raspitrain.run.network import build_model
 from raspitrain.run.stored import StoredRun, unfit
 from raspitrain.training.closed_form import ClosedForm
@@ -203,8 +203,8 @@ def freeze(
             parameter.requires_grad_(False)
         if isinstance(module, _NormBase):
             norms.append(module)
-    if norms and isinstance(model, Network) and model.engine == "auto":
-        model.engine = "torch"  # the kernels know no layer that stays as it is
+    if norms and engine_of(model) == "auto":
+        set_engine(model, "torch")  # the kernels know no layer that stays as it is
     return norms
 
 

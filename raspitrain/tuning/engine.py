@@ -4,8 +4,10 @@ time. Traced networks are held against their own modules first."""
 import copy
 import hashlib
 import logging
+import random
 import time
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,17 +16,23 @@ from raspitrain.hardware.threads import one_thread
 from raspitrain.model.engine.choose import (
     Engaged,
     compute,
+    engine_of,
     engines_to_measure,
     kernels_in_use,
     left_to_torch,
+    rows_of,
+    set_engine,
+    why_left_to_torch,
 )
 from raspitrain.model.engine.general import load_graph_kernels
-from raspitrain.model.engine.rows import Network, describe
+from raspitrain.model.engine.rows import Network, describe, says_its_rows
+from raspitrain.model.engine.traced import RefusedError, copied, unchanged
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
 
+CASES_TWICE = 4  # the most that is asked whether a forward gives the same again
 CASES, POSITIONS = 16, 256  # the most that a measurement takes of a batch
 TURN_SECONDS = 0.03
 NUM_ROUNDS = 3
@@ -47,28 +55,34 @@ def settle_engine(model: nn.Module, signals: Tensor) -> str | None:
     str or None
         Of a traced network a sentence for the user, if torch computes a part of it or all.
     """
-    if not isinstance(model, Network):
+    if engine_of(model) is None:
         return None
     signals = signals[:CASES].detach()
     if not isinstance(model, Engaged):  # which may take signals of one length only
         signals = signals[:, :, :POSITIONS]
     note = None
-    if isinstance(model, Engaged) and model.engine != "plain":
+    if isinstance(model, Engaged) and engine_of(model) != "plain":
         note = _hold_against_modules(model, signals)
-    if model.engine == "auto":
+    if engine_of(model) == "auto":
         _take_the_faster(model, signals)
+        if note is not None and engine_of(model) == "plain":
+            note = (
+                "engine: torch computes this network, which is faster here than compiled kernels "
+                f"up to {left_to_torch(model)}"
+            )
     return note
 
 
 def _take_the_faster(model: nn.Module, signals: Tensor) -> None:
-    assert isinstance(model, Network)
+    assert isinstance(model, Engaged) or says_its_rows(model)
     engines = engines_to_measure(model, signals)
     if not engines:
         return
+    assert isinstance(model, nn.Module)
     key = {
         "kernels": kernels_in_use(model),
         "torch": str(torch.__version__),
-        "network": hashlib.sha256(describe(model).encode()).hexdigest(),
+        "network": hashlib.sha256(describe(rows_of(model)).encode()).hexdigest(),
         "signals": list(signals.shape),
     }
     kept = recall("engine", key)
@@ -81,10 +95,10 @@ def _take_the_faster(model: nn.Module, signals: Tensor) -> None:
             " and ".join(f"{1000 * s:.1f} ({name})" for name, s in seconds.items()),
         )
         remember("engine", key, kept)
-    model.engine = str(kept)
+    set_engine(model, str(kept))
 
 
-def measure_engines(network: Network, signals: Tensor) -> dict[str, float]:
+def measure_engines(network: Network | Engaged, signals: Tensor) -> dict[str, float]:
     """Seconds that forward and backward take with each engine; the network stays as it is.
 
     On one thread: the engine decides the last bits of a run's weights, and must not change with a
@@ -105,58 +119,85 @@ def _second_is_clearly_faster(seconds: dict[str, float]) -> bool:
 
 
 def _hold_against_modules(network: Engaged, signals: Tensor) -> str | None:
-    """Where the kernels would give something else than a traced network's modules, as of a forward
-    that is not what its tracing says, or nothing, leave it to these. A sentence about what torch
+    """Where the kernels would give something else than a traced network's modules, or nothing, or
+    may do so later, as forward keeps something, leave it to these. A sentence about what torch
     computes."""
-    assert isinstance(network, Network)
-    assert isinstance(network, nn.Module)
-    left = left_to_torch(network)
     if load_graph_kernels(signals.dtype) is None:  # which said so in the log
-        network.engine = "plain"
+        set_engine(network, "plain")
         return None
-    if not engines_to_measure(network, signals):
-        network.engine = "plain"
-        why = left or "it makes of signals of this length what they do not know"
-        return f"engine: torch computes this network, the compiled kernels do not know {why}"
-    if not _agrees(network, signals, ROUNDING) and not _agrees_in_double(network, signals):
-        network.engine = "plain"
-        return (
-            "engine: torch computes this network, as its forward does something else than its "
-            "layers one after another"
-        )
+    why = why_left_to_torch(network, signals) or _otherwise_another_time(network, signals)
+    if why is None and not (
+        _agrees(network, signals, ROUNDING) or _agrees_in_double(network, signals)
+    ):
+        why = "its forward does something else than its layers one after another"
+    if why is not None:
+        set_engine(network, "plain")
+        return f"engine: torch computes this network, as {why}"
+    left = left_to_torch(network)
     if left is not None:
         return f"engine: compiled kernels up to {left}, torch from there on"
     return None
 
 
-def _agrees(network: Network, signals: Tensor, tolerance: float) -> bool:
+def _agrees(network: Engaged, signals: Tensor, tolerance: float) -> bool:
     """Whether kernels and modules give the same, relative to its size."""
     ours, modules = (_one_step(network, signals, engine) for engine in ("native", "plain"))
-    return all(
-        mine.shape == other.shape and bool((mine - other).norm() <= tolerance * other.norm())
-        for mine, other in zip(ours, modules, strict=True)
-    )
+    return all(_alike(mine, other, tolerance) for mine, other in zip(ours, modules, strict=True))
 
 
-def _agrees_in_double(network: Network, signals: Tensor) -> bool:
+def _alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    return one.shape == other.shape and bool((one - other).norm() <= tolerance * other.norm())
+
+
+def _agrees_in_double(network: Engaged, signals: Tensor) -> bool:
     """The same where rounding alone is large: a deep network's statistics over a few positions."""
     if load_graph_kernels(torch.float64) is None:
         return False
-    assert isinstance(network, nn.Module)
     twice = copy.deepcopy(network).double()
-    assert isinstance(twice, Network)
     try:
         return _agrees(twice, signals.double(), ROUNDING_IN_DOUBLE)
     except RuntimeError:  # a forward with numbers in float32
         return False
 
 
-def _one_step(network: Network, signals: Tensor, engine: str) -> list[Tensor]:
+def _otherwise_another_time(network: Engaged, signals: Tensor) -> str | None:
+    """Why a network's own forward may give something else the next time, as a clause; None: it
+    will not."""
+    signals = signals[:CASES_TWICE]
+    try:
+        model = copied(network)
+        set_engine(model, "plain")
+        with (
+            same_random_numbers(),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            unchanged(model),
+        ):
+            for training in (True, False):
+                model.train(training)
+                if not _alike(_seeded(model, signals), _seeded(model, signals), ROUNDING):
+                    return "its forward gives something else the second time"
+    except RefusedError as error:
+        return str(error)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        return f"its forward cannot take a few cases ({error})"
+    return None
+
+
+def _seeded(model: nn.Module, signals: Tensor) -> Tensor:
+    """A forward, always with the same of the global random numbers."""
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    output: Tensor = model(signals.clone())
+    return output.detach()
+
+
+def _one_step(network: nn.Module, signals: Tensor, engine: str) -> list[Tensor]:
     """Outputs in training and in evaluation, and all gradients in one, from the same randomness."""
     with same_random_numbers(), torch.inference_mode(False), torch.enable_grad():
         network = copy.deepcopy(network)
-        assert isinstance(network, nn.Module)
-        network.engine = engine
+        set_engine(network, engine)
         torch.manual_seed(0)
         output = network(signals.clone())
         output.sin().sum().backward()  # gradients that no BatchNorm takes away
@@ -166,7 +207,7 @@ def _one_step(network: Network, signals: Tensor, engine: str) -> list[Tensor]:
     return [output.detach(), evaluated, torch.cat(gradients)]
 
 
-def _time_engines(network: Network, signals: Tensor) -> dict[str, float]:
+def _time_engines(network: Network | Engaged, signals: Tensor) -> dict[str, float]:
     engines = engines_to_measure(network, signals)
     trial = Trial(
         range(len(engines)),
@@ -188,7 +229,7 @@ def _time_engines(network: Network, signals: Tensor) -> dict[str, float]:
             network.engine = "native"
             network(signals.clone()).sum().backward()
         while (candidate := trial.candidate) is not None:
-            network.engine = engines[candidate]
+            set_engine(network, engines[candidate])
             begin = time.perf_counter()
             features = compute(network, signals.clone())
             if features is None:

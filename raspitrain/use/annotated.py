@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from math import nan
+from typing import TextIO
 
 from raspitrain.data.annotations import (
     UNITS,
@@ -18,7 +19,7 @@ from raspitrain.data.annotations import (
     own_file,
     read_annotations,
 )
-from raspitrain.data.marks import WORDS_FOR, Marked, Timeline, place
+from raspitrain.data.marks import WORDS_FOR, Marked, Timeline, counted_as, place
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
 from raspitrain.use.columns import LineError, moment
@@ -68,6 +69,10 @@ class Annotations:
         self._common: dict[str, str | None] = {}
         self._by_path: dict[str, dict[str, list[Annotation]]] = {}
         self._warned = False
+        self._same = frozenset(UNITS)
+        self._first = ""  # whose numbers were settled first, and as what
+        self._counted: dict[str, None] = {}
+        self._num_windows = self._num_labelled = 0
 
     def are(self, path: str) -> bool:
         """Whether a file is annotations and no recording."""
@@ -86,8 +91,15 @@ class Annotations:
         """Whether there are annotations for a recording."""
         return self._rows(path) is not None
 
-    def mark(self, path: str, recording: Recording) -> None:
-        """Give a recording, whose time was looked at, the stretches that are annotated."""
+    def mark(self, path: str, recording: Recording, length: int, hop: int) -> None:
+        """Give a recording, whose time was looked at, the stretches that are annotated, and count
+        which of its windows these label.
+
+        Raises
+        ------
+        InputError
+            A row cannot be right, or numbers count something else than in recordings before.
+        """
         if path == "-" or recording.stretches is not None:
             return
         rows = self._rows(path)
@@ -97,12 +109,38 @@ class Annotations:
         marked = Marked(recording.name, file, own, _timeline(recording))
         placed = place([marked], self._unit, _moment, KEY)
         recording.stretches = placed.stretches[0]
+        if counted := counted_as(placed.unit, own):
+            if not self._same & placed.same:
+                raise InputError(
+                    f"{file}: the annotations of {recording.name} fit as {counted}, and those of "
+                    f"{self._first}: say with {KEY} what they count."
+                )
+            self._same &= placed.same
+            self._first = self._first or f"{recording.name} as {counted}"
+            self._counted[counted] = None
+        starts = [*recording.starts(length, hop)]
+        self._num_windows += len(starts)
+        self._num_labelled += sum(recording.label_of(k, length) is not None for k in starts)
         if placed.also is not None and not self._warned:
             self._warned = True
             say(
                 f"warning: the numbers of {printable(file)} are taken as {WORDS_FOR[placed.unit]}, "
                 f"and would fit as {WORDS_FOR[placed.also]}: say which with {KEY}"
             )
+
+    def tell(self, to: TextIO) -> None:
+        """Say what was taken of all that was marked, and warn where no window has a label."""
+        if not self._num_windows:
+            return
+        taken = f" (numbers taken as {', '.join(self._counted)})" if self._counted else ""
+        windows = f"{self._num_windows} window{'' if self._num_windows == 1 else 's'}"
+        if self._num_labelled:
+            print(f"annotations: {self._num_labelled} of {windows} have a label{taken}", file=to)
+            return
+        say(
+            f"warning: the annotations label none of {windows}{taken}: each lies outside them or "
+            f"changes within; say with {KEY} what numbers count, or annotate longer stretches"
+        )
 
     def _rows(self, path: str) -> tuple[str, list[Annotation]] | None:
         folder, name = os.path.split(path)

@@ -12,6 +12,7 @@ import argparse
 import csv
 import os
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -155,12 +156,13 @@ def _tracks(model: Model, given: argparse.Namespace, hop: int) -> Iterator[Track
             model, path, label_column=given.label_column, time_column=given.time_column
         )
         look_at_time(model, recording, given.rate)
-        annotations.mark(path, recording)
+        annotations.mark(path, recording, model.length, hop)
         count += 1
         names = os.path.abspath(path).split(os.sep)
         found = [known.get("/".join(names[-depth:])) for depth in (1, 2, 3)]
         copies += any(row and row[0] != "test" and row[1] == len(recording) for row in found)
         yield Track(model, recording, label, hop=hop, average=given.average)
+    annotations.tell(sys.stdout)
     if 2 * copies > count:
         say(
             f"warning: {copies} of {count} recordings have the names and lengths of some that the "

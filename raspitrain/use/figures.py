@@ -1,5 +1,7 @@
 """How right predictions are, without numpy: accuracy, F1 of every class, who is taken for whom."""
 
+from collections.abc import Iterable
+
 from raspitrain.errors import InputError
 
 
@@ -17,13 +19,10 @@ def figures(classes: list[str], pairs: list[tuple[str, str]]) -> dict:
     InputError
         A true class is not one of the model's.
     """
+    check_labels(classes, (true for true, _ in pairs))
     place = {name: k for k, name in enumerate(classes)}
     matrix = [[0] * len(classes) for _ in classes]
     for true, predicted in pairs:
-        if true not in place:
-            raise InputError(
-                f"the label {true!r} is none of the model's classes: {', '.join(classes[:20])}."
-            )
         matrix[place[true]][place[predicted]] += 1
     per_class = {}
     for name, k in place.items():
@@ -44,6 +43,16 @@ def figures(classes: list[str], pairs: list[tuple[str, str]]) -> dict:
         "confusion_matrix": matrix,
         "classes": classes,
     }
+
+
+def check_labels(classes: list[str], labels: Iterable[str | None], where: str = "") -> None:
+    """Raise InputError where a label is given that is none of the model's classes."""
+    for label in labels:
+        if label is not None and label not in classes:
+            raise InputError(
+                f"{where}{': ' if where else ''}the label {label!r} is none of the model's "
+                f"classes: {', '.join(classes[:20])}."
+            )
 
 
 def as_text(found: dict) -> str:

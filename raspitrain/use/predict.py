@@ -25,7 +25,7 @@ from raspitrain.use.arrays import (
     read_ts,
 )
 from raspitrain.use.events import hop_of
-from raspitrain.use.figures import as_text, figures
+from raspitrain.use.figures import as_text, check_labels, figures
 from raspitrain.use.model import Model, Prediction, load
 from raspitrain.use.range import OutOfRange
 from raspitrain.use.recording import (
@@ -126,6 +126,8 @@ def _predict(given: argparse.Namespace) -> None:
             model, itertools.chain((first,), rows), given.format, to,
             labelled=first.label is not None or given.label_column is not None, wrong=wrong,
         )  # fmt: skip
+        told = sys.stderr if given.format != "text" and not given.output else sys.stdout
+        annotations.tell(told)
         found = as_text(figures(model.classes, pairs)) if pairs else None
         if wrong is not None and not pairs:
             raise InputError(
@@ -133,7 +135,6 @@ def _predict(given: argparse.Namespace) -> None:
                 "--label-column, put recordings into folders named after their classes, or "
                 "annotations beside them."
             )
-    told = sys.stderr if given.format != "text" and not given.output else sys.stdout
     print(_summary(counts), file=told)
     if found is not None:
         print(found, file=told)
@@ -179,7 +180,7 @@ def predict_files(
                 model, path, label_column=label_column, time_column=time_column
             )
             look_at_time(model, recording, rate)
-            annotations.mark(path, recording)
+            annotations.mark(path, recording, model.length, hop or model.hop)
             yield from _recording_rows(model, recording, hop, label)
 
 
@@ -210,6 +211,11 @@ def _recording_rows(
     model: Model, recording: Recording, hop: int | None, label: str | None
 ) -> Iterator[Row]:
     length, rate = model.length, recording.rate
+    starts = [*recording.starts(length, hop or model.hop)]
+    labels = [
+        label if recording.stretches is None else recording.label_of(k, length) for k in starts
+    ]
+    check_labels(model.classes, labels, recording.name)
     if len(recording) < length:
         _warn(f"{recording.name} is left out: {len(recording)} samples, and a window has {length}")
     elif recording.cuts:
@@ -219,7 +225,7 @@ def _recording_rows(
             f"{'s' if count != 1 else ''}, and no window reaches across"
         )
     outside, windows_outside = OutOfRange(model), Counter[int]()
-    for index, start in enumerate(recording.starts(length, hop or model.hop)):
+    for index, (start, true) in enumerate(zip(starts, labels, strict=True)):
         window = recording.window(start, length)
         windows_outside.update(outside.of_window(window))
         try:
@@ -231,7 +237,6 @@ def _recording_rows(
             time = None if rate is None else start / rate
         elif math.isfinite(recording.times[start]):
             time = recording.times[start]
-        true = label if recording.stretches is None else recording.label_of(start, length)
         yield Row(recording.name, index, start, time, answer, true)
     for channel, count in sorted(windows_outside.items()):
         facts = outside.facts(channel, recording.channels[channel].tolist())

@@ -8,7 +8,8 @@ and plain for one that was traced; before a run the two are measured on the run'
 (raspitrain.tuning.engine).
 """
 
-from collections.abc import Callable
+import abc
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,75 +18,111 @@ from torch import Tensor, nn
 
 from raspitrain.model.engine import channels_last, general, native
 from raspitrain.model.engine.kernels import kernels_name, load_kernels
-from raspitrain.model.engine.rows import Network, Row
+from raspitrain.model.engine.rows import Network, Row, says_its_rows
 
-ENGINES = ("auto", "native", "torch", "plain")
+PLAIN_CLASSES = (type, abc.ABCMeta)
 
 
-class Engaged:
-    """What `engage` adds to a network's class."""
+class Engaged(nn.Module):
+    """What `engage` adds to a network's class, under names that no user's network has."""
 
-    engine: str
-    num_channels_engaged: int
+    _raspitrain_engine: str
+    _raspitrain_num_channels: int
 
-    def rows(self) -> list[Row]:
-        assert isinstance(self, nn.Module)
-        return general.plan_of(self, self.num_channels_engaged).traced.rows
+    def __init_subclass__(cls, **_: Any) -> None:
+        """The user's own, which may count or forbid subclasses, is not asked."""
 
     def forward(self, x: Any) -> Any:
         if type(x) is Tensor:  # no tracing
-            assert isinstance(self, Network)
             output = compute(self, x)
             if output is not None:
                 return output
-        return super().forward(x)  # type: ignore[misc]
+        return super().forward(x)
 
 
-def engage(network: nn.Module, engine: str, num_channels: int) -> None:
+def engage(network: nn.Module, engine: str, num_channels: int) -> str | None:
     """Let an engine do the arithmetic of a network that says nothing of its rows: it is traced.
 
     The network stays what it is, its weights, names and class included; only its class gets a child
-    that asks the engine first (as torch's own parametrizations do it). One that has attributes of
-    these names already is left alone.
+    that asks the engine first (as torch's own parametrizations do it).
 
     Parameters
     ----------
     engine : one of ENGINES; torch is plain here
     num_channels : of the signals
+
+    Returns
+    -------
+    str or None
+        A sentence for the user, if the network is left alone as its class allows no child.
     """
-    taken = any(hasattr(network, name) for name in ("engine", "rows", "num_channels_engaged"))
-    if taken or isinstance(network, torch.jit.ScriptModule):
-        return
+    if says_its_rows(network) or isinstance(network, Engaged | torch.jit.ScriptModule):
+        return None
     kind = type(network)
     names = {
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
     }
-    network.__class__ = type(kind.__name__, (Engaged, kind), names)
-    assert isinstance(network, Engaged)
-    network.engine = "plain" if engine == "torch" else engine
-    network.num_channels_engaged = num_channels
+    try:
+        if type(kind) not in PLAIN_CLASSES:
+            raise TypeError(f"its class is made by {type(kind).__name__}")
+        network.__class__ = type(kind.__name__, (Engaged, kind), names)
+    except Exception as error:  # whatever a user's class does when it gets a child
+        if engine not in ("auto", "native"):
+            return None
+        return f"engine: torch computes this network, as its class allows no child ({error})"
+    # Past a __setattr__ of the user's own.
+    vars(network)["_raspitrain_engine"] = "plain" if engine == "torch" else engine
+    vars(network)["_raspitrain_num_channels"] = num_channels
+    return None
+
+
+def engine_of(model: nn.Module) -> str | None:
+    """The engine that a network of rows, or an engaged one, is to take; None for any other."""
+    if isinstance(model, Engaged):
+        return model._raspitrain_engine
+    return model.engine if says_its_rows(model) else None
+
+
+def set_engine(model: nn.Module, engine: str) -> None:
+    """Let a network of rows, or an engaged one, take an engine; any other stays as it is."""
+    if isinstance(model, Engaged):
+        vars(model)["_raspitrain_engine"] = "plain" if engine == "torch" else engine
+    elif says_its_rows(model):
+        model.engine = engine
+
+
+def rows_of(model: nn.Module) -> Sequence[Row]:
+    """What a network of rows says, or an engaged one does; nothing for any other."""
+    if isinstance(model, Engaged):
+        return general.plan_of(model, model._raspitrain_num_channels).traced.rows
+    return model.rows() if says_its_rows(model) else ()
 
 
 def left_to_torch(network: nn.Module) -> str | None:
     """The first layer of an engaged network that the kernels do not compute; None: they do all."""
     if not isinstance(network, Engaged):
         return None
-    assert isinstance(network, nn.Module)
-    return general.plan_of(network, network.num_channels_engaged).traced.left
+    traced = general.plan_of(network, network._raspitrain_num_channels).traced
+    return traced.refused or traced.left
 
 
-def compute(network: Network, x: Tensor) -> Tensor | None:
+def why_left_to_torch(network: Engaged, signals: Tensor) -> str | None:
+    """Why torch computes an engaged network for signals (N, C, L), as a clause; None: it need
+    not."""
+    return general.why_uncovered(network, network._raspitrain_num_channels, signals)
+
+
+def compute(network: Network | Engaged, x: Tensor) -> Tensor | None:
     """What the network's rows give for signals (N, C, L): their last value, or of an engaged
     network its output. None: that is for its modules."""
     if isinstance(network, Engaged):
         if not _may_be_general(network) or not _is_ours(x):
             return None
-        assert isinstance(network, nn.Module)
-        if not general.covers(network, network.num_channels_engaged, x):
+        if not general.covers(network, network._raspitrain_num_channels, x):
             return None
-        return general.features(network, network.num_channels_engaged, x)
+        return general.features(network, network._raspitrain_num_channels, x)
     if _is_native(network, x):
         return native.features(network, x) if native.covers(network, x) else None
     # The modules' own operations are the faster ones without gradients.
@@ -97,13 +134,10 @@ def compute(network: Network, x: Tensor) -> Tensor | None:
     return channels_last.features(network.rows(), x)
 
 
-def engines_to_measure(network: Network, signals: Tensor) -> tuple[str, ...]:
+def engines_to_measure(network: Network | Engaged, signals: Tensor) -> tuple[str, ...]:
     """Native first, and what would stand in for it, for signals (N, C, L); () is no choice."""
     if isinstance(network, Engaged):
-        assert isinstance(network, nn.Module)
-        covered = _may_be_general(network) and general.covers(
-            network, network.num_channels_engaged, signals
-        )
+        covered = _may_be_general(network) and why_left_to_torch(network, signals) is None
         return ("native", "plain") if covered else ()
     covered = load_kernels(signals.dtype) is not None and native.plan_of(network) is not None
     return ("native", "torch") if covered else ()
@@ -111,10 +145,12 @@ def engines_to_measure(network: Network, signals: Tensor) -> tuple[str, ...]:
 
 def engine_in_use(model: nn.Module) -> str | None:
     """What computes when a network of rows is trained on the CPU; None for any other model."""
-    if not isinstance(model, Network) or next(model.parameters()).device.type != "cpu":
+    if next(model.parameters()).device.type != "cpu":
         return None
     if isinstance(model, Engaged):
-        return "native" if _may_be_general(model) and model.rows() else "plain"
+        return "native" if _may_be_general(model) and rows_of(model) else "plain"
+    if not says_its_rows(model):
+        return None
     if model.engine not in ("auto", "native"):
         return model.engine
     if load_kernels(torch.float32) is None:
@@ -148,7 +184,7 @@ def known_memory(
     """
     if isinstance(model, Engaged):
         return _memory_of_general(model, signals)
-    if not isinstance(model, Network) or not _is_native(model, signals):
+    if not says_its_rows(model) or not _is_native(model, signals):
         return None
     kernels = load_kernels(signals.dtype)
     if kernels is None or not native.covers(model, signals):
@@ -162,8 +198,7 @@ def known_memory(
 def _memory_of_general(
     network: Engaged, signals: Tensor
 ) -> Callable[[int, bool], tuple[int, int]] | None:
-    assert isinstance(network, nn.Module)
-    channels, length = network.num_channels_engaged, signals.shape[2]
+    channels, length = network._raspitrain_num_channels, signals.shape[2]
     if not _may_be_general(network) or not general.covers(network, channels, signals):
         return None
     return lambda cases, training: general.memory_needed(
@@ -173,7 +208,7 @@ def _memory_of_general(
 
 def _may_be_general(network: Engaged) -> bool:
     return (
-        network.engine in ("auto", "native")
+        network._raspitrain_engine in ("auto", "native")
         and general.load_graph_kernels(torch.float32) is not None
     )
 

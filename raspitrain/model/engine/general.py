@@ -49,20 +49,29 @@ class Plan:
         self.num_channels = num_channels
         self.modules = list(network.modules())[1:]
         self.lock = threading.Lock()
-        self.steps: dict[int, Steps | None] = {}
+        self.steps: dict[int, Steps | str] = {}
         self.placed: dict[tuple[Any, ...], Placed] = {}
         self.work = torch.empty(0, dtype=torch.uint8)
         self.free: list[Memory] = []
         self.num_forwards = 0
 
-    def steps_for(self, length: int) -> Steps | None:
-        """The rows as operations on signals of this length; None where that is not covered."""
+    def steps_for(self, length: int) -> Steps | str:
+        """The rows as operations on signals of this length; a clause where that is not covered."""
         if length not in self.steps:
-            try:
-                self.steps[length] = steps_of(self.traced.rows, self.num_channels, length)
-            except UncoveredError:
-                self.steps[length] = None
+            self.steps[length] = self._laid_out(length)
         return self.steps[length]
+
+    def _laid_out(self, length: int) -> Steps | str:
+        traced = self.traced
+        if traced.refused is not None:
+            return traced.refused
+        if not traced.rows:
+            return f"the compiled kernels do not compute {traced.left}"
+        try:
+            return steps_of(traced.rows, self.num_channels, length)
+        except UncoveredError as error:
+            name = traced.names[error.args[0]] if error.args else "this network"
+            return f"the compiled kernels do not compute {name} for signals of length {length}"
 
     def place(
         self, steps: Steps, kernels: ctypes.CDLL, dtype: torch.dtype, *, cases: int, length: int,
@@ -140,6 +149,11 @@ def draw_factors(steps: Steps, tensors: list[Tensor | None], x: Tensor) -> bool:
 def covers(network: nn.Module, num_channels: int, x: Tensor) -> bool:
     """Whether the kernels run this network's beginning on these signals and give what its modules
     would."""
+    return why_uncovered(network, num_channels, x) is None
+
+
+def why_uncovered(network: nn.Module, num_channels: int, x: Tensor) -> str | None:
+    """Why the kernels do not run this network on these signals, as a clause; None: they do."""
     dtype = x.dtype
     if (
         x.device.type != "cpu"
@@ -151,27 +165,33 @@ def covers(network: nn.Module, num_channels: int, x: Tensor) -> bool:
         or torch.is_autocast_enabled("cpu")
         or (torch.is_grad_enabled() and x.requires_grad)
     ):
-        return False
+        return "the compiled kernels do not take such signals"
     plan = plan_of(network, num_channels)
     steps = plan.steps_for(x.shape[2])
-    if steps is None or has_hooks(plan.modules):
-        return False
+    if isinstance(steps, str):
+        return steps
+    if has_hooks(plan.modules):
+        named = list(network.named_modules())[1:]
+        name, module = next((n, m) for n, m in named if has_hooks([m]))
+        return f"a hook waits for {name} ({type(module).__name__}) to be called"
     if any(
         module.training != network.training
         for module in plan.modules
         if not isinstance(module, nn.BatchNorm1d)
     ):
-        return False
+        return "some of its layers train and some do not"
     if x.shape[0] == 1 and any(
         step.norm is not None and step.norm.training and steps.shapes[step.fields["y"]].length == 1
         for step in steps.steps
     ):
-        return False  # one value a channel has no variance: torch says so
-    return all(
+        return "one value a channel has no variance"  # torch says so
+    if not all(
         t is None
         or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
         for t in tensors_of(steps)
-    )
+    ):
+        return "its weights do not lie in memory as the signals do"
+    return None
 
 
 def features(network: nn.Module, num_channels: int, x: Tensor) -> Tensor:
@@ -190,7 +210,7 @@ def features(network: nn.Module, num_channels: int, x: Tensor) -> Tensor:
 def _last_value(plan: Plan, x: Tensor) -> Tensor:
     x = x.contiguous()
     steps = plan.steps_for(x.shape[2])
-    assert steps is not None
+    assert isinstance(steps, Steps)
     tensors = tensors_of(steps)
     drawn = draw_factors(steps, tensors, x)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
@@ -212,7 +232,7 @@ def memory_needed(
     plan = plan_of(network, num_channels)
     steps = plan.steps_for(length)
     assert kernels is not None
-    assert steps is not None
+    assert isinstance(steps, Steps)
     placed = plan.place(
         steps,
         kernels,

@@ -141,15 +141,21 @@ def steps_of(rows: Sequence[Row], channels: int, length: int) -> Steps:
     Raises
     ------
     UncoveredError
-        The kernels would give something else than the rows say, or do not compute it at all.
+        The kernels would give something else than the rows say, or do not compute it at all; with
+        the number of the row.
     """
     need(len(rows) > 0)
     steps = Steps([Shape(channels, length)])
     for number, row in enumerate(rows):
-        _add_row(steps, row, number if row.source == BEFORE else row.source)
+        try:
+            _add_row(steps, row, number if row.source == BEFORE else row.source)
+        except UncoveredError:
+            raise UncoveredError(number) from None
     asked_for = {step.fields["x"] for step in steps.steps}
     asked_for |= {step.fields.get("other", 0) for step in steps.steps}
-    need(asked_for == set(range(len(rows))))  # every value but the last
+    unused = set(range(len(rows))) - asked_for  # every value but the last is asked for
+    if unused:
+        raise UncoveredError(max(0, min(unused) - 1))
     return steps
 
 

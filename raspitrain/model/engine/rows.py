@@ -19,14 +19,16 @@ the one that its `source` names. The last value is what `compute` gives.
 A network that says nothing of itself is traced, and its rows are found (traced.py).
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from torch import nn
 
 from raspitrain.model.engine.operations import Activation
 
+ENGINES = ("auto", "native", "torch", "plain")  # see choose.py
 BEFORE = -1  # the value of the row before
 
 
@@ -154,16 +156,21 @@ Row = (
 )
 
 
-@runtime_checkable
 class Network(Protocol):
     """An nn.Module that says what it is made of."""
 
-    engine: str  # one of choose.ENGINES
+    engine: str  # one of ENGINES
     training: bool
 
     def rows(self) -> Sequence[Row]: ...
 
 
-def describe(network: Network) -> str:
+def says_its_rows(model: object) -> TypeGuard[Network]:
+    """Whether it means by `engine` and `rows` what we do: they may be layers of its own."""
+    engine, rows = getattr(model, "engine", None), getattr(model, "rows", None)
+    return isinstance(engine, str) and engine in ENGINES and inspect.ismethod(rows)
+
+
+def describe(rows: Sequence[Row]) -> str:
     """All that the time of a step depends on besides the signals: kinds, shapes and order."""
-    return "\n".join(map(repr, network.rows()))
+    return "\n".join(map(repr, rows))

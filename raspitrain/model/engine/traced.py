@@ -1,14 +1,16 @@
 """Find the rows of a network that says nothing of itself: torch.fx writes down what it does.
 
-A network is traced as it trains and as it is evaluated. From its beginning up to the last point
-where everything is a row, and both tracings agree, the kernels compute it; from there on its own
-modules do.
+A copy of it is traced as it trains and as it is evaluated, and must be afterwards what it was. From
+its beginning up to the last point where everything is a row, and both tracings agree, the kernels
+compute it; from there on its own modules do.
 """
 
+import copy
 import operator
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from raspitrain.model.engine.rows import (
     Pool,
     Row,
 )
+from raspitrain.model.engine.state import UncomparableError, first_change, state_of
 
 MODULES: dict[type[nn.Module], Activation] = {
     nn.ReLU: "relu",
@@ -68,12 +71,16 @@ class Traced:
     tails : what makes the network's output of that value, in evaluation and in training; None
         where the value is the output
     left : the first layer that is no row, as a sentence names it; None where there is none
+    names : of each row the layer it comes from, as a sentence names it
+    refused : why nothing was traced, as a clause; None where it was
     """
 
     rows: list[Row]
     flat: bool
     tails: tuple[fx.GraphModule, fx.GraphModule] | None
     left: str | None
+    names: list[str] = field(default_factory=list)
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,78 +104,137 @@ class _Value:
 
 
 class _NoRowError(Exception):
-    pass
+    """Says why, where there is more to say than the layer's name."""
+
+
+class RefusedError(Exception):
+    """A network's forward cannot be written down; says why, as a clause."""
 
 
 def trace(network: nn.Module, num_channels: int) -> Traced:
-    """The rows of a network that takes signals of so many channels."""
+    """The rows of a network that takes signals of so many channels, and is left as it is."""
     try:
-        evaluating, training = (_traced(network, training) for training in (False, True))
-    except Exception as error:  # whatever somebody's forward does with what stands for a tensor
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return Traced([], False, None, f"its forward, which cannot be traced ({reason})")
+        model = copied(network)
+        evaluating, training = _tracings(model)
+    except RefusedError as error:
+        return Traced([], False, None, None, refused=str(error))
     reader = _Reader(network, num_channels)
-    alike = _nodes_alike(evaluating.graph, training.graph)
+    alike = _nodes_alike(evaluating, training)
     left: str | None = None
-    for number, node in enumerate(training.graph.nodes):
+    for number, node in enumerate(training.nodes):
         if node.op == "output":
             break
         try:
             if number >= alike:
                 raise _NoRowError
+            if not node.users:
+                raise _NoRowError("whose output nobody uses")
             reader.read(node)
-        except (_NoRowError, LookupError, TypeError, ValueError, AttributeError):
-            left = _name(network, node)
+        except (_NoRowError, LookupError, TypeError, ValueError, AttributeError) as error:
+            left = _name(network, node, str(error) if isinstance(error, _NoRowError) else "")
             break
-    output = next(iter(reversed(training.graph.nodes))).args[0]
+    output = next(iter(reversed(training.nodes))).args[0]
     if left is None and isinstance(output, fx.Node):
         value = reader.values.get(output)
         if isinstance(value, _Value) and value.padded == (0, 0) and value.row == len(reader.rows):
-            return Traced(reader.rows, value.flat, None, None)
+            return Traced(reader.rows, value.flat, None, None, reader.names)
     for node in reversed(reader.values):
         value = reader.values[node]
         if not isinstance(value, _Value) or value.padded != (0, 0):
             continue
         if value.row != len(reader.rows_at(node)):
             continue
-        number = list(training.graph.nodes).index(node)
-        tails = [_rest(network, traced, number) for traced in (evaluating, training)]
+        number = list(training.nodes).index(node)
+        tails = [_rest(network, model, graph, number) for graph in (evaluating, training)]
         if value.row and tails[0] is not None and tails[1] is not None:
             return Traced(
-                reader.rows_at(node), value.flat, (tails[0], tails[1]), left or "its output"
-            )
+                reader.rows_at(node), value.flat, (tails[0], tails[1]), left or "its output",
+                reader.names,
+            )  # fmt: skip
     return Traced([], False, None, left or "its output")
 
 
-def _traced(network: nn.Module, training: bool) -> fx.GraphModule:
-    """What the network does in one of its modes.
+def copied(network: nn.Module) -> nn.Module:
+    """One to try things on.
 
     Raises
     ------
-    Exception
-        It does not always do the same: forward draws random numbers in Python, or changes a module.
+    RefusedError
+        It cannot be copied.
     """
-    flags = {module: module.training for module in network.modules()}
-    random_before = _random_numbers()
     try:
-        network.train(training)
-        before = [dict(vars(module)) for module in network.modules()]
-        graph = fx.Tracer().trace(network)
-        after = [dict(vars(module)) for module in network.modules()]
+        return copy.deepcopy(network)
+    except Exception as error:  # of whatever a user's object does when it is copied
+        raise RefusedError(f"it cannot be copied ({_first_sentence(error)})") from error
+
+
+class _Tracer(fx.Tracer):
+    proxy_buffer_attributes = True  # what is done to a buffer is a part of the forward
+
+
+def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
+    """What a network does in evaluation and in training.
+
+    Raises
+    ------
+    RefusedError
+        It does not always do the same: forward draws random numbers in Python, or keeps something.
+    """
+    # What stands for tensors while forward is traced lets nobody at their memory.
+    with unchanged(model, read_tensors=False), _global_random_numbers() as drawn:
+        graphs = []
+        for training in (False, True):
+            try:
+                graphs.append(_Tracer().trace(model.train(training)))
+            except Exception as error:  # whatever a forward does with what stands for a tensor
+                why = f"its forward cannot be traced ({_first_sentence(error)})"
+                raise RefusedError(why) from error
+        if drawn():
+            raise RefusedError("its forward draws random numbers")
+    return graphs[0], graphs[1]
+
+
+@contextmanager
+def unchanged(model: nn.Module, *, read_tensors: bool = True) -> Iterator[None]:
+    """See that a network keeps nothing of what is done with it.
+
+    Raises
+    ------
+    RefusedError
+        It does, or nobody can say.
+    """
+    try:
+        before = state_of(model, read_tensors=read_tensors)
+        yield
+        changed = first_change(before, state_of(model, read_tensors=read_tensors))
+    except UncomparableError as error:
+        raise RefusedError(f"it keeps something that cannot be compared: {error}") from error
+    if changed is not None:
+        raise RefusedError(f"its forward, or train(), changes {changed}")
+
+
+@contextmanager
+def _global_random_numbers() -> Iterator[Callable[[], bool]]:
+    """Whether any were drawn; afterwards the sources stand where they stood."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    before = _random_numbers()
+    try:
+        yield lambda: before != _random_numbers()
     finally:
-        for module, flag in flags.items():
-            module.training = flag
-    if before != after:
-        raise ValueError("forward changes an attribute of a module")
-    if random_before != _random_numbers():
-        raise ValueError("forward draws random numbers")
-    return fx.GraphModule(network, graph)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 def _random_numbers() -> list[object]:
     """Where all the generators stand."""
     arrays = (np.random.get_state(legacy=False), torch.get_rng_state().tolist())
     return [random.getstate(), *map(repr, arrays)]
+
+
+def _first_sentence(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].partition(". ")[0]
 
 
 def _nodes_alike(one: fx.Graph, other: fx.Graph) -> int:
@@ -182,15 +248,22 @@ def _nodes_alike(one: fx.Graph, other: fx.Graph) -> int:
     return number + 1
 
 
-def _name(network: nn.Module, node: fx.Node) -> str:
+def _name(network: nn.Module, node: fx.Node, why: str = "") -> str:
+    name, kind = node.name, getattr(node.target, "__name__", node.target)
     if node.op == "call_module":
-        return f"{node.target} ({type(network.get_submodule(str(node.target))).__name__})"
-    return f"{node.name} ({getattr(node.target, '__name__', node.target)})"
+        name, kind = str(node.target), type(network.get_submodule(str(node.target))).__name__
+    return f"{name} ({kind}{', ' if why else ''}{why})"
 
 
-def _rest(network: nn.Module, traced: fx.GraphModule, number: int) -> fx.GraphModule | None:
-    """What comes behind a node and needs nothing of what came before it; None if it does."""
-    rest, nodes = fx.Graph(), list(traced.graph.nodes)
+def _rest(
+    network: nn.Module, model: nn.Module, traced: fx.Graph, number: int
+) -> fx.GraphModule | None:
+    """What comes behind a node and needs nothing of what came before it; None if it does.
+
+    It is made of the network's own modules and tensors; constants that tracing has written down are
+    those of the copy that was traced.
+    """
+    rest, nodes = fx.Graph(), list(traced.nodes)
     known = {nodes[number]: rest.placeholder("value")}
     for node in nodes[:number]:
         if node.op == "get_attr":
@@ -200,7 +273,17 @@ def _rest(network: nn.Module, traced: fx.GraphModule, number: int) -> fx.GraphMo
             known[node] = rest.node_copy(node, known.__getitem__)
     except KeyError:
         return None
-    return fx.GraphModule(network, rest)
+    asked_for = {str(node.target) for node in rest.nodes if node.op in ("call_module", "get_attr")}
+    return fx.GraphModule({name: _found(name, network, model) for name in asked_for}, rest)
+
+
+def _found(name: str, *models: nn.Module) -> Any:
+    for model in models:
+        try:
+            return operator.attrgetter(name)(model)
+        except AttributeError:
+            continue
+    raise KeyError(name)
 
 
 class _Reader:
@@ -210,6 +293,8 @@ class _Reader:
         self.network = network
         self.num_channels = num_channels
         self.rows: list[Row] = []
+        self.names: list[str] = []
+        self.name = ""
         self.values: dict[fx.Node, Any] = {}
         self.history: dict[fx.Node, list[Row]] = {}
 
@@ -218,6 +303,7 @@ class _Reader:
 
     def read(self, node: fx.Node) -> None:
         """Raises whatever comes where the node is no row."""
+        self.name = _name(self.network, node)
         if node.op == "placeholder":
             if self.values:
                 raise _NoRowError
@@ -241,6 +327,7 @@ class _Reader:
 
     def _made(self, row: Row, channels: int, like: _Value) -> _Value:
         self.rows.append(row)
+        self.names.append(self.name)
         return _Value(len(self.rows), channels, like.single, like.flat)
 
     def _module(self, layer: nn.Module, node: Any, value: _Value) -> _Value:
@@ -252,13 +339,19 @@ class _Reader:
             _need(getattr(layer, "value", 0.0) == 0 and left >= 0 and right >= 0)
             return replace(value, padded=(value.padded[0] + left, value.padded[1] + right))
         if isinstance(layer, nn.Conv1d):
-            _need(not value.flat and layer.in_channels == value.channels)
+            _need(not nn.utils.parametrize.is_parametrized(layer), "whose weight is parametrised")
+            _need(layer.padding_mode == "zeros", f"padding_mode={layer.padding_mode}")
+            _need(kind is nn.Conv1d and not value.flat and layer.in_channels == value.channels)
             row = Convolution(layer, source=value.row, padded=value.padded)
             return self._made(row, layer.out_channels, replace(value, single=False))
         _need(value.padded == (0, 0))
         # In place is another way to the same numbers, where nobody else reads x.
         _need(not getattr(layer, "inplace", False) or len(node.users) == 1)
         if isinstance(layer, nn.BatchNorm1d):
+            _need(kind is nn.BatchNorm1d)
+            for key, taken in (("affine", True), ("track_running_stats", True)):
+                _need(getattr(layer, key) is taken, f"{key}={getattr(layer, key)}")
+            _need(layer.momentum is not None, "momentum=None")
             return self._normalised(layer, node, value)
         if kind in MODULES:
             _need(getattr(layer, "approximate", "none") == "none")
@@ -266,10 +359,12 @@ class _Reader:
         if isinstance(layer, nn.Dropout):
             return self._made(Dropout(layer, value.row), value.channels, value)
         if isinstance(layer, nn.Linear):
-            _need(value.flat)
+            _need(not nn.utils.parametrize.is_parametrized(layer), "whose weight is parametrised")
+            _need(kind is nn.Linear and value.flat)
             return self._made(Dense(layer, source=value.row), layer.out_features, value)
         if isinstance(layer, nn.MaxPool1d | nn.AvgPool1d):
-            _need(not value.flat)
+            _need(kind in (nn.MaxPool1d, nn.AvgPool1d) and not value.flat)
+            _need(not getattr(layer, "return_indices", False), "return_indices=True")
             row_ = Pool(layer, value.row)
             return self._made(row_, value.channels, replace(value, single=False))
         if isinstance(layer, nn.AdaptiveAvgPool1d):
@@ -392,6 +487,6 @@ class _Reader:
         ]
 
 
-def _need(condition: bool) -> None:
+def _need(condition: bool, why: str = "") -> None:
     if not condition:
-        raise _NoRowError
+        raise _NoRowError(why)
