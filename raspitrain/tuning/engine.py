@@ -226,7 +226,7 @@ def _time_engines(network: Network | Engaged, signals: Tensor) -> dict[str, floa
         assert isinstance(network, nn.Module)
         network.train()
         if isinstance(network, Engaged):  # a copy is traced and laid out anew, which is no step
-            network.engine = "native"
+            set_engine(network, "native")
             network(signals.clone()).sum().backward()
         while (candidate := trial.candidate) is not None:
             set_engine(network, engines[candidate])
