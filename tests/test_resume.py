@@ -450,7 +450,8 @@ def test_a_sweeps_job_goes_on_with_what_the_sweeps_command_allows(stopped, tmp_p
     state["config"]["hardware"]["readings"]["vcgencmd"] = str(tmp_path / "vcgencmd")
     save_checkpoint(stopped / "last.pt", state)
     (stopped / job.FILE).write_text(json.dumps(state["config"]))
-    assert job._run(stopped, resume=True) == 0
+    (stopped / job.OVERRIDES).write_text("[]")
+    assert job._run(stopped, {}, resume=True, settle=False) == 0
     assert json.loads((stopped / "summary.json").read_text())["status"] == "completed"
 
 

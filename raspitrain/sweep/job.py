@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, InputError):
             return _say(error, error.exit_code)
         if isinstance(error, OSError) and error.errno in CAN_PASS:
-            where = error.filename or args.folder
-            return _say(f"{where}: {reason(error)}; {remedy(error)}", TemporaryError.exit_code)
+            path = error.filename or args.folder
+            return _say(f"{path}: {reason(error)}; {remedy(error)}", TemporaryError.exit_code)
         raise
 
 

@@ -225,6 +225,9 @@ def _time_engines(network: Network | Engaged, signals: Tensor) -> dict[str, floa
         network = copy.deepcopy(network)
         assert isinstance(network, nn.Module)
         network.train()
+        if isinstance(network, Engaged):  # a copy is traced and laid out anew, which is no step
+            set_engine(network, "native")
+            network(signals.clone()).sum().backward()
         while (candidate := trial.candidate) is not None:
             set_engine(network, engines[candidate])
             begin = time.perf_counter()

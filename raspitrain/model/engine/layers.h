@@ -173,7 +173,7 @@ static void layer_forward(Team team, const Graph *g, const Op *op) {
             for (long n = 0; n < N; n++)
                 memcpy(case_of(z, b, n), case_of(at_x, b, n), (size_t)x->length * sizeof(vec));
         }
-        if (op->z >= 0 || part.layer.conv.bias) {
+        if (op->z >= 0) {
             const Affine f = settle(&part.layer, 0, case_of(z, b, 0), rows);
             keep_statistics(&part, g, op, b);
             if (at_y.pitch == y->length)
