@@ -145,7 +145,7 @@ def engines_to_measure(network: Network | Engaged, signals: Tensor) -> tuple[str
 
 def engine_in_use(model: nn.Module) -> str | None:
     """What computes when a network of rows is trained on the CPU; None for any other model."""
-    if next(model.parameters()).device.type != "cpu":
+    if engine_of(model) is None or next(model.parameters()).device.type != "cpu":
         return None
     if isinstance(model, Engaged):
         return "native" if _may_be_general(model) and rows_of(model) else "plain"
