@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import TINY
 from torch import nn
 
 from raspitrain.errors import InputError
@@ -320,3 +321,24 @@ def test_the_check_takes_no_time_to_speak_of(compose, monkeypatch):
     monkeypatch.setattr(memory, "_watched", None)  # a step would fail
     cfg = compose("model.engine=native", "dataset.num_cases=20")
     assert prepare(cfg).memory.batch_mb > 1
+
+
+def test_what_measuring_the_engines_leaves_behind_is_no_part_of_the_estimate(compose, monkeypatch):
+    measured, estimates = [], []
+
+    def measure(network, signals):
+        measured.append(network)
+        return {"native": 1.0, "torch": 2.0}
+
+    def counted(**given):
+        estimates.append(check_memory(**given))
+        return estimates[-1]
+
+    monkeypatch.setattr("raspitrain.tuning.engine.recall", lambda *_: None)
+    monkeypatch.setattr("raspitrain.tuning.engine.remember", lambda *_: None)
+    monkeypatch.setattr("raspitrain.tuning.engine.measure_engines", measure)
+    monkeypatch.setattr("raspitrain.run.prepare.check_memory", counted)
+    prepared = prepare(compose(*TINY))
+    assert len(measured) == 1
+    assert prepared.memory is estimates[0]
+    assert len(estimates) == 1
