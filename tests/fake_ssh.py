@@ -30,7 +30,7 @@ cd "$home" || exit 255
 export HOME="$home" XDG_CACHE_HOME="$home/.cache"
 # In a session of its own, as sshd would: what goes on here does not end with the connection.
 exec 3<&0  # what runs in the background would have none
-pipe=$(mktemp -u "$home/pipe.XXXXXX"); mkfifo "$pipe"
+pipe="$home/pipe.$$"; mkfifo "$pipe"
 setsid sh -c "$command" <&3 3<&- >"$pipe" &
 job=$!
 cat "$pipe" &

@@ -36,7 +36,7 @@ class Threads(Group):
         return of_all
 
     def sum(self, numbers: Tensor) -> None:
-        numbers.copy_(sum(self.all(numbers)))  # type: ignore[arg-type]
+        numbers.copy_(sum(self.all(numbers)))
 
     def copy_first(self, numbers: Tensor) -> None:
         numbers.copy_(self.all(numbers)[0])

@@ -133,9 +133,7 @@ def test_one_rank_s_loss_that_is_no_number_ends_all_at_the_same_step():
             training.loss = nn.Module()
             training.loss.forward = lambda x, y: (
                 nn.functional.cross_entropy(x, y)
-                * (  # type: ignore[method-assign]
-                    float("nan") if training.position.step == 3 else 1.0
-                )
+                * (float("nan") if training.position.step == 3 else 1.0)
             )
         list(training.evaluations(2))
 

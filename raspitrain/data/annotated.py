@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from raspitrain.data import dates
 from raspitrain.data.annotations import (
@@ -189,7 +190,7 @@ class _Moments(Sequence[float]):
     def __len__(self) -> int:
         return len(self._clock.seconds)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    def __getitem__(self, index: Any) -> Any:
         at = len(self) + index if index < 0 else index
         return float(self._clock.start + self._clock.seconds[at])
 

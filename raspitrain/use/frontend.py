@@ -91,11 +91,11 @@ class FrontendEngine(Engine):
         angles = [2 * math.pi * k / points for k in range(points // 2)]
         weights = [weight for _, own in bands for weight in own]
         held = [
-            _array(ctypes.c_double, hann(f["window"])),
-            _array(ctypes.c_double, [v for a in angles for v in (math.cos(a), math.sin(a))]),
-            _array(ctypes.c_int64, [first for first, _ in bands]),
-            _array(ctypes.c_int64, [len(own) for _, own in bands]),
-            _array(ctypes.c_double, weights),
+            _doubles(hann(f["window"])),
+            _doubles([v for a in angles for v in (math.cos(a), math.sin(a))]),
+            _integers([first for first, _ in bands]),
+            _integers([len(own) for _, own in bands]),
+            _doubles(weights),
             (ctypes.c_double * (2 * points))(),
             (ctypes.c_float * (channels * len(bands) * num_frames(f)))(),
         ]
@@ -119,5 +119,9 @@ class FrontendEngine(Engine):
         return self._engine.run(self._seen, self._frames, 1)
 
 
-def _array(kind, values):  # type: ignore[no-untyped-def]
-    return (kind * len(values))(*values)
+def _doubles(values: list[float]) -> ctypes.Array:
+    return (ctypes.c_double * len(values))(*values)
+
+
+def _integers(values: list[int]) -> ctypes.Array:
+    return (ctypes.c_int64 * len(values))(*values)

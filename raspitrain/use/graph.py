@@ -23,6 +23,7 @@ from raspitrain.use.network import (
     PRECISIONS,
     Tensor,
     check_choice,
+    check_ends,
     check_keys,
     check_number,
     check_width,
@@ -222,13 +223,8 @@ def check_network(network: dict) -> dict:
     """
     keys = "kind channels length classes layers precision"
     n = check_keys(network, "network", keys, optional="normalise")
-    check_number(n["channels"], "network.channels", 1, MOST_WIDTH)
-    check_number(n["length"], "network.length", 1, MOST_LENGTH)
-    check_number(n["classes"], "network.classes", 2, MOST_WIDTH)
+    check_ends(n)
     check_choice(n["precision"], "network.precision", PRECISIONS)
-    check_choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
-    if n.get("normalise") == "both" and n["channels"] % 3:
-        raise InputError("network.channels is not three for each channel of a window")
     layers = n["layers"]
     if not isinstance(layers, list) or not 1 <= len(layers) <= MOST_LAYERS:
         raise InputError(f"network.layers is not a list of 1 to {MOST_LAYERS} layers")

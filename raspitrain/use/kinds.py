@@ -1,6 +1,7 @@
 """What goes by the kind of a model file's network: what it may say, its tensors, its engine."""
 
 import ctypes
+from types import ModuleType
 
 import raspitrain.use.network as mobilenetv3
 from raspitrain.errors import InputError
@@ -41,33 +42,33 @@ def check_network(network: object) -> dict:
 def _check_one(network: dict) -> dict:
     if not isinstance(network.get("kind"), str):
         raise InputError("network is not an object with a kind")
-    if network["kind"] == GRAPH:
-        import raspitrain.use.graph as graph  # only where it is needed: a start is short
+    known = (mobilenetv3.KIND, GRAPH, *ROCKETS)
+    if network["kind"] not in known:
+        names = ", ".join((*known, ENSEMBLE))
+        raise InputError(f"network.kind is {network['kind']!r}, and this raspitrain runs {names}")
+    checked: dict = _described(network).check_network(network)
+    return checked
 
-        return graph.check_network(network)
+
+def _described(network: dict) -> ModuleType:
+    """Where its kind is described; imported only where it is needed: a start is short."""
+    if network["kind"] == GRAPH:
+        import raspitrain.use.graph as graph
+
+        return graph
     if is_rocket(network):
         import raspitrain.use.rocket as rocket
 
-        return rocket.check_network(network)
-    if network["kind"] != mobilenetv3.KIND:
-        known = ", ".join((mobilenetv3.KIND, GRAPH, *ROCKETS, ENSEMBLE))
-        raise InputError(f"network.kind is {network['kind']!r}, and this raspitrain runs {known}")
-    return mobilenetv3.check_network(network)
+        return rocket
+    return mobilenetv3
 
 
 def tensors(network: dict) -> list[mobilenetv3.Tensor]:
     """Every tensor of the weights, in order."""
     if network["kind"] == ENSEMBLE:
         return [tensor for member in network["members"] for tensor in tensors(member)]
-    if network["kind"] == GRAPH:
-        import raspitrain.use.graph as graph
-
-        return graph.tensors(network)
-    if is_rocket(network):
-        import raspitrain.use.rocket as rocket
-
-        return rocket.tensors(network)
-    return mobilenetv3.tensors(network)
+    found: list[mobilenetv3.Tensor] = _described(network).tensors(network)
+    return found
 
 
 def engine_of(

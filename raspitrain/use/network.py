@@ -129,11 +129,7 @@ def check_network(network: dict) -> dict:
         "kind channels length classes stem blocks last hidden logits_activation precision",
         optional="normalise",
     )
-    check_number(n["channels"], "network.channels", 1, MOST_WIDTH)
-    check_number(n["length"], "network.length", 1, MOST_LENGTH)
-    check_number(n["classes"], "network.classes", 2, MOST_WIDTH)
-    if n["channels"] * n["length"] > MOST_VALUES:
-        raise InputError("network: a window of so many values is more than the engine takes")
+    check_ends(n)
     stem = check_keys(n["stem"], "network.stem", "width stride")
     check_width(stem["width"], "network.stem.width")
     check_number(stem["stride"], "network.stem.stride", 1, 2)
@@ -141,9 +137,6 @@ def check_network(network: dict) -> dict:
     check_width(n["hidden"], "network.hidden")
     check_choice(n["logits_activation"], "network.logits_activation", ("identity", "hardswish"))
     check_choice(n["precision"], "network.precision", PRECISIONS)
-    check_choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
-    if n.get("normalise") == "both" and n["channels"] % 3:
-        raise InputError("network.channels is not three for each channel of a window")
     blocks = n["blocks"]
     if not isinstance(blocks, list) or not 1 <= len(blocks) <= MOST_BLOCKS:
         raise InputError(f"network.blocks is not a list of 1 to {MOST_BLOCKS} blocks")
@@ -151,6 +144,18 @@ def check_network(network: dict) -> dict:
     for k, block in enumerate(blocks):
         width = _check_block(block, f"network.blocks[{k}]", width)
     return n
+
+
+def check_ends(n: dict, least_length: int = 1) -> None:
+    """What a network of any kind says of windows and answers. InputError names what is wrong."""
+    check_number(n["channels"], "network.channels", 1, MOST_WIDTH)
+    check_number(n["length"], "network.length", least_length, MOST_LENGTH)
+    check_number(n["classes"], "network.classes", 2, MOST_WIDTH)
+    if n["channels"] * n["length"] > MOST_VALUES:
+        raise InputError("network: a window of so many values is more than the engine takes")
+    check_choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
+    if n.get("normalise") == "both" and n["channels"] % 3:
+        raise InputError("network.channels is not three for each channel of a window")
 
 
 def _check_block(block: object, name: str, width: int) -> int:

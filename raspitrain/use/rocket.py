@@ -20,12 +20,11 @@ from raspitrain.errors import InputError
 from raspitrain.use.engine import ALIGNMENT, Engine, library, most_memory
 from raspitrain.use.network import (
     AMPLITUDES,
-    MOST_LENGTH,
-    MOST_VALUES,
     MOST_WIDTH,
     NORMALISE,
     Tensor,
     check_choice,
+    check_ends,
     check_keys,
     check_number,
     num_inputs,
@@ -85,15 +84,8 @@ def check_network(network: dict) -> dict:
     n = check_keys(
         network, "network", "kind channels length classes parts precision", optional="normalise"
     )
-    check_number(n["channels"], "network.channels", 1, MOST_WIDTH)
-    check_number(n["length"], "network.length", TAPS, MOST_LENGTH)
-    check_number(n["classes"], "network.classes", 2, MOST_WIDTH)
-    if n["channels"] * n["length"] > MOST_VALUES:
-        raise InputError("network: a window of so many values is more than the engine takes")
+    check_ends(n, least_length=TAPS)
     check_choice(n["precision"], "network.precision", ("fp32",))
-    check_choice(n.get("normalise", "channel"), "network.normalise", NORMALISE)
-    if n.get("normalise") == "both" and n["channels"] % 3:
-        raise InputError("network.channels is not three for each channel of a window")
     parts = n["parts"]
     if not isinstance(parts, list) or not 1 <= len(parts) <= MOST_PARTS:
         raise InputError(f"network.parts is not a list of 1 to {MOST_PARTS} parts")

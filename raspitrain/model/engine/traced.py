@@ -334,9 +334,10 @@ class _Reader:
         kind = type(layer)
         if kind is nn.Identity:
             return value
-        if kind in (nn.ConstantPad1d, nn.ZeroPad1d) and not value.flat:
-            left, right = layer.padding  # type: ignore[misc]
-            _need(getattr(layer, "value", 0.0) == 0 and left >= 0 and right >= 0)
+        if isinstance(layer, nn.ConstantPad1d) and not value.flat:
+            _need(kind in (nn.ConstantPad1d, nn.ZeroPad1d))
+            left, right = layer.padding
+            _need(layer.value == 0 and left >= 0 and right >= 0)
             return replace(value, padded=(value.padded[0] + left, value.padded[1] + right))
         if isinstance(layer, nn.Conv1d):
             _need(not nn.utils.parametrize.is_parametrized(layer), "whose weight is parametrised")
