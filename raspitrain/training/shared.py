@@ -26,7 +26,6 @@ from raspitrain.distributed.plan import Plan, num_syncs
 from raspitrain.training.metrics import Confusion, confusion_of
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import (
-    Step,
     Training,
     evaluate,
     non_finite,
@@ -213,45 +212,30 @@ class SharedTraining(Training):
         if done != len(own):
             raise ValueError("another optimizer")
 
-    def _train_epoch(self, on_step: Callable[[Step], None] | None) -> dict[str, float]:
-        position, train, rank = self.position, self.parts["train"], self.group.rank
-        self.model.train()
-        for module in self.frozen:
-            module.eval()
-        batches = self._batches()
-        syncs = _sync_points(len(batches), self.plan.sync_every)
-        began = time.perf_counter()
-        for batch in batches[position.step_in_epoch :]:
-            self._begin_random_numbers()
-            indices = batch[self.plan.own(len(batch), rank)]
-            signals, labels = train.gather(indices)  # (N, C, L), (N,)
-            loss, num_correct = self._take_gradients(signals, labels, self._augmenting)
-            self._own[0] += loss * len(indices)
-            self._own[1] += num_correct
-            is_sync = position.step_in_epoch + 1 in syncs
-            self.agreed = None
-            if not self.averages_weights:
-                self._agree(gradients=True, share=len(indices) / len(batch))
-            self.optimizer.step()
-            self.schedule.step()
-            if self.averages_weights and is_sync:
-                self._agree(gradients=False, share=self.plan.shares[rank])
-            position.step += 1
-            position.step_in_epoch += 1
-            position.cases_seen += len(batch)
-            seconds = time.perf_counter() - began
-            position.seconds += seconds
-            if on_step is not None:
-                on_step(Step(len(batch), seconds, loss.item))
-            began = time.perf_counter()
-        position.seconds += time.perf_counter() - began
-        mean_loss = position.total_loss.item() / len(train)
-        if not math.isfinite(mean_loss):
-            raise non_finite(position.step)
-        return {
-            "train_loss": mean_loss,
-            "train_accuracy": position.num_correct.item() / len(train),
-        }
+    def _take_step(self, indices: Tensor) -> Tensor:
+        """This rank's share of the batch."""
+        position, rank = self.position, self.group.rank
+        self._begin_random_numbers()
+        own = indices[self.plan.own(len(indices), rank)]
+        signals, labels = self.parts["train"].gather(own)
+        loss, num_correct = self._take_gradients(signals, labels, self._augmenting)
+        self._own[0] += loss * len(own)
+        self._own[1] += num_correct
+        self.agreed = None
+        if not self.averages_weights:
+            self._agree(gradients=True, share=len(own) / len(indices))
+        self.optimizer.step()
+        self.schedule.step()
+        if self.averages_weights and self._is_sync(position.step_in_epoch + 1):
+            self._agree(gradients=False, share=self.plan.shares[rank])
+        return loss
+
+    def _is_sync(self, step: int) -> bool:
+        """Whether weights are averaged after this step of an epoch, counted from 1: as evenly as
+        may be, and always after the last."""
+        num_steps = self.steps_per_epoch
+        num = num_syncs(num_steps, self.plan.sync_every)
+        return step * num // num_steps > (step - 1) * num // num_steps
 
     def _check(self, loss: Tensor) -> None:
         """All ranks look at all losses, once they are summed."""
@@ -309,13 +293,6 @@ class SharedTraining(Training):
     def _largest(self, number: float) -> float:
         own = torch.tensor(number, dtype=torch.float64)
         return max(each.item() for each in self.group.all(own))
-
-
-def _sync_points(num_steps: int, every: int) -> set[int]:
-    """Steps of an epoch, counted from 1, after which the weights are averaged: as evenly as may be,
-    and always the last."""
-    num = num_syncs(num_steps, every)
-    return {math.ceil(num_steps * k / num) for k in range(1, num + 1)}
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> Iterable[Tensor]:

@@ -200,12 +200,7 @@ class Training:
         batches = self._batches()
         began = time.perf_counter()
         for indices in batches[position.step_in_epoch :]:
-            signals, labels = train.gather(indices)  # (N, C, L), (N,)
-            loss, num_correct = self._take_gradients(signals, labels, self.generator)
-            self.optimizer.step()
-            self.schedule.step()
-            position.total_loss += loss * len(indices)
-            position.num_correct += num_correct
+            loss = self._take_step(indices)
             position.step += 1
             position.step_in_epoch += 1
             position.cases_seen += len(indices)
@@ -220,6 +215,16 @@ class Training:
             raise non_finite(position.step)
         accuracy = position.num_correct.item() / len(train)
         return {"train_loss": mean_loss, "train_accuracy": accuracy}
+
+    def _take_step(self, indices: Tensor) -> Tensor:
+        """Train on the cases of one batch; its loss."""
+        signals, labels = self.parts["train"].gather(indices)  # (N, C, L), (N,)
+        loss, num_correct = self._take_gradients(signals, labels, self.generator)
+        self.optimizer.step()
+        self.schedule.step()
+        self.position.total_loss += loss * len(indices)
+        self.position.num_correct += num_correct
+        return loss
 
     def _take_gradients(
         self, signals: Tensor, labels: Tensor, generator: torch.Generator

@@ -6,7 +6,6 @@ of it is no row (traced.py) runs behind it as its modules do.
 
 import ctypes
 import math
-import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +28,9 @@ from raspitrain.model.engine.graph import (
 )
 from raspitrain.model.engine.kernels import load_library
 from raspitrain.model.engine.layout import UncoveredError
-from raspitrain.model.engine.native import INFERENCE_CASES, Memory, has_hooks
+from raspitrain.model.engine.native import INFERENCE_CASES, has_hooks
 from raspitrain.model.engine.traced import trace
+from raspitrain.model.engine.workspace import Memory, Workspace, check_still_kept, pointers
 
 SOURCE = Path(__file__).with_name("graph.c")
 MOST_LAYOUTS = 8  # that are kept: of batches, the last one of an epoch, and evaluation
@@ -41,19 +41,16 @@ def load_graph_kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
     return load_library(SOURCE, dtype)
 
 
-class Plan:
+class Plan(Workspace):
     """How a network is laid out for the kernels, and the memory they work in."""
 
     def __init__(self, network: nn.Module, num_channels: int) -> None:
+        super().__init__()
         self.traced = trace(network, num_channels)
         self.num_channels = num_channels
         self.modules = list(network.modules())[1:]
-        self.lock = threading.Lock()
         self.steps: dict[int, Steps | str] = {}
         self.placed: dict[tuple[Any, ...], Placed] = {}
-        self.work = torch.empty(0, dtype=torch.uint8)
-        self.free: list[Memory] = []
-        self.num_forwards = 0
 
     def steps_for(self, length: int) -> Steps | str:
         """The rows as operations on signals of this length; a clause where that is not covered."""
@@ -95,19 +92,6 @@ class Plan:
             )
         return self.placed[key]
 
-    def take_memory(self, num_bytes: int) -> Memory:
-        memory = self.free.pop() if self.free else None
-        if memory is None or memory.bytes.numel() < num_bytes:
-            memory = Memory(num_bytes)
-        self.num_forwards += 1
-        memory.owner = self.num_forwards
-        return memory
-
-    def work_memory(self, num_bytes: int) -> int:
-        if self.work.numel() < num_bytes:
-            self.work = torch.empty(num_bytes, dtype=torch.uint8)
-        return self.work.data_ptr()
-
 
 _plans: "weakref.WeakKeyDictionary[nn.Module, Plan]" = weakref.WeakKeyDictionary()
 
@@ -122,7 +106,7 @@ def release(network: nn.Module) -> None:
     """Give back the memory that is kept for the network's next step."""
     plan = _plans.get(network)
     if plan is not None:
-        plan.work, plan.free = torch.empty(0, dtype=torch.uint8), []
+        plan.clear()
 
 
 def tensors_of(steps: Steps) -> list[Tensor | None]:
@@ -256,10 +240,6 @@ def _trained(tensors: Sequence[Tensor | None]) -> tuple[bool, ...]:
     return tuple(any(wanted[i : i + TENSORS]) for i in range(0, len(wanted), TENSORS))
 
 
-def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array:
-    return (ctypes.c_void_p * len(tensors))(*(0 if t is None else t.data_ptr() for t in tensors))
-
-
 def _run(
     plan: Plan,
     steps: Steps,
@@ -283,15 +263,15 @@ def _run(
             ctypes.byref(placed.header),
             placed.values,
             placed.ops,
-            _pointers(tensors),
+            pointers(tensors),
             ctypes.c_void_p(x.data_ptr()),
             ctypes.c_void_p(out.data_ptr()),
             ctypes.c_void_p(memory.bytes.data_ptr()),
-            ctypes.c_void_p(plan.work_memory(placed.work_bytes)),
+            plan.work_memory(placed.work_bytes),
             num_threads,
         )
         if trained is None:
-            plan.free.append(memory)
+            plan.give_back(memory)
     return out, memory, placed
 
 
@@ -328,21 +308,17 @@ class _Values(torch.autograd.Function):
         ]
         placed: Placed = ctx.placed
         with plan.lock:
-            if memory.owner != ctx.number:
-                raise RuntimeError(
-                    "backward a second time, after another forward: take engine='plain' for that"
-                )
+            check_still_kept(memory, ctx.number)
             kernels.graph_backward(
                 ctypes.byref(placed.header),
                 placed.values,
                 placed.ops,
-                _pointers(ctx.tensors),
-                _pointers(gradients),
+                pointers(ctx.tensors),
+                pointers(gradients),
                 ctypes.c_void_p(dvalue.data_ptr()),
                 ctypes.c_void_p(memory.bytes.data_ptr()),
-                ctypes.c_void_p(plan.work_memory(placed.work_bytes)),
+                plan.work_memory(placed.work_bytes),
                 placed.num_threads,
             )
-            if memory not in plan.free:
-                plan.free.append(memory)
+            plan.give_back(memory)
         return None, None, None, None, *gradients

@@ -5,7 +5,6 @@ the kernels do not cover is left to torch (see `covers`).
 """
 
 import ctypes
-import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -16,31 +15,21 @@ from torch import Tensor, nn
 from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.engine.layout import Header, Layout, UncoveredError
 from raspitrain.model.engine.rows import Network
+from raspitrain.model.engine.workspace import Memory, Workspace, check_still_kept, pointers
 
 # An inference needs no more than the cache holds: larger batches go through in parts.
 INFERENCE_CASES = 64
 
 
-class Memory:
-    """What a forward keeps for its backward; reused, so that pages are not asked for anew."""
-
-    def __init__(self, num_bytes: int) -> None:
-        self.bytes = torch.empty(num_bytes, dtype=torch.uint8)
-        self.owner = 0  # number of the forward that wrote it last
-
-
-class Plan(Layout):
+class Plan(Layout, Workspace):
     """How a network is laid out for the kernels, and the memory they work in."""
 
     def __init__(self, network: Network) -> None:
-        super().__init__(network.rows())
+        Layout.__init__(self, network.rows())
+        Workspace.__init__(self)
         assert isinstance(network, nn.Module)
-        self.lock = threading.Lock()
         self.batchnorms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d)]
         self.modules = list(network.modules())[1:]
-        self.work = torch.empty(0, dtype=torch.uint8)
-        self.free: list[Memory] = []
-        self.num_forwards = 0
         self.seen: tuple[torch.dtype, bytes] | None = None
 
     def read_tensors(self) -> list[Tensor | None]:
@@ -62,19 +51,6 @@ class Plan(Layout):
         sizes = (ctypes.c_int64 * 2)()
         kernels.sizes(ctypes.byref(header), self.blocks, num_threads, sizes)
         return sizes[0], sizes[1]
-
-    def work_memory(self, num_bytes: int) -> int:
-        if self.work.numel() < num_bytes:
-            self.work = torch.empty(num_bytes, dtype=torch.uint8)
-        return self.work.data_ptr()
-
-    def take_memory(self, num_bytes: int) -> Memory:
-        memory = self.free.pop() if self.free else None
-        if memory is None or memory.bytes.numel() < num_bytes:
-            memory = Memory(num_bytes)
-        self.num_forwards += 1
-        memory.owner = self.num_forwards
-        return memory
 
 
 _plans: "weakref.WeakKeyDictionary[nn.Module, Plan | None]" = weakref.WeakKeyDictionary()
@@ -122,7 +98,7 @@ def covers(network: Network, x: Tensor) -> bool:
     if has_hooks(plan.modules):
         return False
     # Looked at once: as long as every tensor lies where it lay, it is what it was.
-    seen = (dtype, bytes(_pointers(tensors)))
+    seen = (dtype, bytes(pointers(tensors)))
     if plan.seen != seen:
         if not all(
             t is None
@@ -164,10 +140,6 @@ def memory_needed(
     return plan.sizes(kernels, plan.make_header(cases, length, training), torch.get_num_threads())
 
 
-def _pointers(tensors: list[Tensor | None]) -> ctypes.Array:
-    return (ctypes.c_void_p * len(tensors))(*(0 if t is None else t.data_ptr() for t in tensors))
-
-
 def _run(
     plan: Plan, x: Tensor, tensors: list[Tensor | None], *, training: bool
 ) -> tuple[Tensor, Memory]:
@@ -183,15 +155,15 @@ def _run(
         kernels.forward(
             ctypes.byref(header),
             plan.blocks,
-            _pointers(tensors),
+            pointers(tensors),
             ctypes.c_void_p(x.data_ptr()),
             ctypes.c_void_p(hidden.data_ptr()),
             ctypes.c_void_p(memory.bytes.data_ptr()),
-            ctypes.c_void_p(plan.work_memory(work)),
+            plan.work_memory(work),
             num_threads,
         )
         if not training:
-            plan.free.append(memory)
+            plan.give_back(memory)
     return hidden, memory
 
 
@@ -225,23 +197,19 @@ class _Features(torch.autograd.Function):
         header = plan.make_header(cases, length, training=True)
         gradients = [None if p is None else torch.empty_like(p) for p in parameters]
         with plan.lock:
-            if memory.owner != ctx.number:
-                raise RuntimeError(
-                    "backward a second time, after another forward: take engine='plain' for that"
-                )
+            check_still_kept(memory, ctx.number)
             _, work = plan.sizes(kernels, header, num_threads)
             kernels.backward(
                 ctypes.byref(header),
                 plan.blocks,
-                _pointers(plan.with_gaps(parameters)),
-                _pointers(gradients),
+                pointers(plan.with_gaps(parameters)),
+                pointers(gradients),
                 ctypes.c_void_p(dhidden.data_ptr()),
                 ctypes.c_void_p(memory.bytes.data_ptr()),
-                ctypes.c_void_p(plan.work_memory(work)),
+                plan.work_memory(work),
                 num_threads,
             )
-            if memory not in plan.free:
-                plan.free.append(memory)
+            plan.give_back(memory)
         needed, unused = ctx.needs_input_grad[4:], plan.unused(length)
         for i in range(len(gradients)):
             if i in unused or not needed[i]:
