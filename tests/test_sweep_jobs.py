@@ -117,10 +117,10 @@ def test_another_job_is_asked_for_whenever_a_place_is_free(sweep, monkeypatch):
         script, [], ask, lambda job: happened.append(f"tell {job.number} {job.status}"),
         num_parallel=2, job_timeout=30,
     )  # fmt: skip
-    assert happened == [
+    assert happened[:7] == [
         "ask 0", "ask 1", "tell 1 completed", "ask 2", "tell 2 completed", "ask 4", "ask 3",
-        *[f"tell {number} completed" for number in (3, 0, 4)],
     ]  # fmt: skip
+    assert set(happened[7:]) == {f"tell {number} completed" for number in (0, 3, 4)}
     assert (sweep.folder / "x=0" / "r").read_text() == "\n"
     assert {row["status"] for row in recorded(sweep.folder)[1].values()} == {"completed"}
 

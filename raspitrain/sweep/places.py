@@ -28,8 +28,6 @@ from raspitrain.sweep.transfer import LostError, fetch
 
 HERE = "here"
 LEASE_SECONDS = 30.0  # without a sign of life a job on a board ends
-# After so long a job that was lost runs nowhere any more: its lease, its end, and some to spare.
-SURELY_OVER_SECONDS = 75.0
 AGAIN_SECONDS = 20.0  # between questions to a board that does not answer
 MOST_FAULTS = 3  # of a board's own, such as a full card
 MOST_CLOCK_SECONDS = 600.0

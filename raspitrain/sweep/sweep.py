@@ -1,7 +1,6 @@
 """Run the jobs of a sweep: those that have not finished, one after another or a few at a time."""
 
 import os
-import random
 import shlex
 import signal
 import tempfile
@@ -30,15 +29,7 @@ from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
-from raspitrain.sweep.places import (
-    SURELY_OVER_SECONDS,
-    Data,
-    Here,
-    Place,
-    There,
-    check_boards,
-    make_places,
-)
+from raspitrain.sweep.places import Data, Here, Place, There, check_boards, make_places
 from raspitrain.sweep.process import (
     JobProcess,
     Limits,
@@ -47,6 +38,7 @@ from raspitrain.sweep.process import (
     share_cores,
     wait_any,
 )
+from raspitrain.sweep.queue import SURELY_OVER_SECONDS, in_order, may_run, slots
 from raspitrain.sweep.record import (
     SweepJob,
     SweepRecord,
@@ -171,9 +163,7 @@ class SweepRun:
         self.ask, self.tell = ask, tell
         for job in jobs:
             recall(job, self.record)
-        order = list(jobs)
-        if self.launcher["shuffle"]:
-            random.Random(0).shuffle(order)  # the same on every start
+        order = in_order(jobs, shuffle=self.launcher["shuffle"])
         repeat = self.launcher["repeat_first"]
         if len(jobs) > 1 and (self.sweep.task == "throughput" if repeat == "auto" else repeat):
             first = order[0]
@@ -289,8 +279,7 @@ class SweepRun:
         )
         for place in self.places:
             self._open.callback(place.close)
-        count = range(self.launcher["num_parallel"])
-        self.slots = [(place, k) for k in count for place in self.places]
+        self.slots = slots(self.places, self.launcher["num_parallel"])
 
     def _place_named(self, name: str | None) -> Place | None:
         return next((place for place in self.places if place.name == name), None)
@@ -363,21 +352,12 @@ class SweepRun:
 
     def _next(self, waiting: list[SweepJob], place: Place, screen: SweepScreen) -> SweepJob | None:
         """The first job that may run there now."""
-        if place.state != "ready":
-            return None
         if self.sweep.task == "throughput" and any(p.state == "asking" for p in self.places):
             return None  # nobody knows yet on which kind of board
         if self.ask is not None and not all(p.settled for p in self.places):
             return None  # what an earlier start has left there is told before anything is drawn
-        for job in chain(tuple(waiting), iter(lambda: self._asked_for(waiting, screen), None)):
-            other = self._place_named(job.host)
-            if (
-                isinstance(other, There)
-                and other is not place
-                and other.state != "ready"
-                and time.monotonic() < self.held.get(job.number, 0.0)
-            ):
-                continue
+        queue = chain(tuple(waiting), iter(lambda: self._asked_for(waiting, screen), None))
+        for job in may_run(queue, place, self.places, self.held, time.monotonic()):
             if job.repeat_of is not None and len(self.places) > 1:
                 first = next(j for j in self.sweep.jobs if j.number == job.repeat_of)
                 if first in waiting or first.status == "running":
