@@ -100,7 +100,7 @@ class Columns:
         if missing:
             from raspitrain.nearest import did_you_mean
 
-            hint = next(filter(None, (did_you_mean(name, names) for name in missing)), ".")
+            hint = next(filter(None, (did_you_mean(name, names, 1) for name in missing)), ".")
             raise InputError(
                 f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "
                 f"was trained on; its columns are {', '.join(names[:12])}{hint}"
