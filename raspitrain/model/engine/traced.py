@@ -55,9 +55,9 @@ FUNCTIONS: dict[Callable[..., Any] | str, Activation] = {
     F.silu: "silu",
     F.gelu: "gelu",
 }
-IN_PLACE = (operator.iadd, operator.imul)
+IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 ADDITIONS = (operator.add, torch.add, "add", *IN_PLACE[:1])
-PRODUCTS = (operator.mul, torch.mul, "mul", *IN_PLACE[1:])
+PRODUCTS = (operator.mul, torch.mul, "mul", *IN_PLACE[1:2])
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,20 @@ class _Tracer(fx.Tracer):
     proxy_buffer_attributes = True  # what is done to a buffer is a part of the forward
 
 
-def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
+def evaluation(network: nn.Module) -> tuple[nn.Module, fx.Graph]:
+    """What a network does in evaluation, and a copy of it that has what the tracing names.
+
+    Raises
+    ------
+    RefusedError
+        Its forward cannot be written down, or does not always do the same.
+    """
+    model = copied(network)
+    (graph,) = _tracings(model, (False,))
+    return model, graph
+
+
+def _tracings(model: nn.Module, modes: tuple[bool, ...] = (False, True)) -> list[fx.Graph]:
     """What a network does in evaluation and in training.
 
     Raises
@@ -183,7 +196,7 @@ def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
     # What stands for tensors while forward is traced lets nobody at their memory.
     with unchanged(model, read_tensors=False), _global_random_numbers() as drawn:
         graphs = []
-        for training in (False, True):
+        for training in modes:
             try:
                 graphs.append(_Tracer().trace(model.train(training)))
             except Exception as error:  # whatever a forward does with what stands for a tensor
@@ -191,7 +204,7 @@ def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
                 raise RefusedError(why) from error
         if drawn():
             raise RefusedError("its forward draws random numbers")
-    return graphs[0], graphs[1]
+    return graphs
 
 
 @contextmanager
@@ -253,6 +266,20 @@ def _name(network: nn.Module, node: fx.Node, why: str = "") -> str:
     if node.op == "call_module":
         name, kind = str(node.target), type(network.get_submodule(str(node.target))).__name__
     return f"{name} ({kind}{', ' if why else ''}{why})"
+
+
+def place_of(node: fx.Node) -> str:
+    """Which module of a network a step of its tracing belongs to, for a sentence."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack), "")
+    return f"in {path}.forward" if path else "in forward"
+
+
+def is_in_place(layer: nn.Module | None, node: fx.Node) -> bool:
+    """Whether a step changes what it takes; `layer` is its module, if it is one."""
+    return bool(
+        getattr(layer, "inplace", False) or node.kwargs.get("inplace") or node.target in IN_PLACE
+    )
 
 
 def _rest(
