@@ -113,6 +113,17 @@ def test_it_is_a_program_too(tmp_path):
         assert scores == logits.tolist()
 
 
+class Norm(nn.BatchNorm1d):
+    """Whose forward looks at shapes, so that it cannot be traced: it is BatchNorm1d's."""
+
+
+class Either(nn.Conv1d):
+    """One that does something else than its base."""
+
+    def forward(self, x):
+        return super().forward(x) if x.mean() > 9 else x
+
+
 class Of(nn.Module):
     """A convolution, what a test says, and a mean."""
 
@@ -121,6 +132,7 @@ class Of(nn.Module):
         torch.manual_seed(0)
         self.conv, self.norm = nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4)
         self.other, self.layer_norm = nn.Conv1d(4, 4, 3, padding=1), nn.LayerNorm(35)
+        self.own_norm, self.either = Norm(4), Either(4, 4, 1)
         self.weight = nn.Parameter(torch.randn(4, 2, 3))
         self.register_buffer("shift", torch.randn(4))
         self.step = step
@@ -131,6 +143,7 @@ class Of(nn.Module):
 
 COVERED = {
     "read before and after": lambda m, x: m.norm(x) + x,
+    "a derived layer": lambda m, x: m.own_norm(x),
     "a constant": lambda m, x: 2 * x - 3 + torch.tensor(0.5),
     "a buffer a channel": lambda m, x: (x - m.shift[:, None]) * m.shift.view(1, 4, 1).exp(),
     "weights by a function": lambda m, x: F.conv1d(x, m.weight, padding=2, groups=2),
@@ -159,6 +172,7 @@ def test_each_function(name):
     [
         (lambda m, x: m.layer_norm(x), r"no LayerNorm \(layer_norm\)"),
         (lambda m, x: x.softmax(1), r"no softmax \(in forward\)"),
+        (lambda m, x: m.either(x), r"no Either \(either\)"),
         (lambda m, x: F.leaky_relu(x), "no leaky_relu"),
         (lambda m, x: x.mean(1, keepdim=True) * x, "no such mean"),
         (lambda m, x: x + x[:, :, :1], "35 positions meet 1"),

@@ -121,7 +121,7 @@ def _step(graph: Graph, model: nn.Module, node: fx.Node, found: dict[fx.Node, An
         with torch.no_grad():
             return do(args[0]) if node.op == "call_method" else do(*args, **kwargs)
     if layer is not None:
-        visit = next((VISITS[kind] for kind in type(layer).__mro__ if kind in VISITS), None)
+        visit = _visit_of(layer)
         name, where, args = type(layer).__name__, target, (layer, *args)
     else:
         visit, where = FUNCTIONS.get(target), traced.place_of(node)
@@ -138,6 +138,12 @@ def _step(graph: Graph, model: nn.Module, node: fx.Node, found: dict[fx.Node, An
         raise NotCoveredError(f"{error} ({where})") from error
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise NotCoveredError(f"the inference engine has no such {name} ({where})") from error
+
+
+def _visit_of(layer: nn.Module) -> "Visit | None":
+    """Of a layer of torch's, or a class derived from one that does the same."""
+    kinds = (kind for kind in type(layer).__mro__ if kind in VISITS)
+    return next((VISITS[kind] for kind in kinds if kind.forward is type(layer).forward), None)
 
 
 def _with_zeros(graph: Graph, value: Any) -> Any:
