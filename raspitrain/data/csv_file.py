@@ -21,7 +21,7 @@ from raspitrain.data import csv_rows, dates, layout
 from raspitrain.data.layout import Layout, NoTableError
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import open_file
-from raspitrain.errors import InputError, input_error
+from raspitrain.errors import InputError, counted, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
@@ -96,8 +96,7 @@ class Table:
 
     def line(self, row: int) -> int:
         """The line of the file, counted from 1, in which a row stands."""
-        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
-        return number + row - start
+        return _line_of(row, self.breaks)
 
     def lines(self) -> np.ndarray:
         """int64 (T,): the line of each row."""
@@ -106,6 +105,11 @@ class Table:
         for (start, number), end in zip(self.breaks, ends, strict=True):
             lines[start:end] += number - start
         return lines
+
+
+def _line_of(row: int, breaks: list[tuple[int, int]]) -> int:
+    start, number = next(pair for pair in reversed(breaks) if pair[0] <= row)
+    return number + row - start
 
 
 def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: int = 0) -> Table:
@@ -278,8 +282,7 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
     if found.passed_over:
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
-        many = "" if rows.num_comments == 1 else "s"
-        table.notes.append(f"{rows.num_comments} comment{many}")
+        table.notes.append(counted(rows.num_comments, "comment"))
     if blocks.num_blank:
         cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
         table.notes.append(f"{blocks.num_blank} NUL or erased bytes at the end{cut}")
@@ -438,7 +441,7 @@ class _Rows:
             start = self.num_rows - len(written)
             for k in np.flatnonzero(np.isnan(seconds)).tolist():
                 if not is_missing(written[k]):
-                    self._note_wrong(position, self._line(start + k), written[k].strip())
+                    self._note_wrong(position, _line_of(start + k, self.breaks), written[k].strip())
             written.clear()
 
     def _take_words(self, cells: Sequence[str]) -> None:
@@ -535,10 +538,6 @@ class _Rows:
     def _note_wrong(self, position: int, line: int, text: str) -> None:
         count, line, first = self.wrong.get(position, (0, line, text))
         self.wrong[position] = (count + 1, line, first)
-
-    def _line(self, row: int) -> int:
-        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
-        return number + row - start
 
     def finish(self) -> Table:
         if not self.num_rows:

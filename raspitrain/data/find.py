@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES
-from raspitrain.errors import InputError, input_error
+from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv")
 MOST_FILES = 200_000
@@ -116,8 +116,7 @@ def find_recordings(
         others = [path for path in others if path not in annotated.files]
         if annotations is None and (has_labels or class_level is not None):
             key = "dataset.label_column" if has_labels else "dataset.class_level"
-            count = len(annotated.files)
-            some = f"{count} file{'' if count == 1 else 's'}"
+            some = counted(len(annotated.files), "file")
             unused = [f"not taken: {some} of annotations, as {key} says the class"]
             annotated = None
         else:
@@ -257,7 +256,7 @@ def _instead(others: Sequence[Path]) -> str:
     if not kinds:
         return "; dataset.path is the folder of the recordings"
     kind, count = kinds.most_common(1)[0]
-    there = f", but {count} {kind} file{'' if count == 1 else 's'}"
+    there = f", but {counted(count, f'{kind} file')}"
     if kind in (".npy", ".npz"):
         return f"{there}: use dataset={kind[1:]} for arrays of cases"
     if kind in (".ts", ".arff"):
