@@ -205,7 +205,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/a.pkl",), "are never read"),
         (("walk/a.jsonl",), "dataset.files='*.jsonl'"),
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
-        (("walk/LOG1",), "1 files without an ending"),
+        (("walk/LOG1",), "1 file without an ending"),
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),
         (("2024-05-01/walk/a.csv", "2024-05-01/run/a.csv", "2024-05-02/walk/a.csv",
           "2024-05-02/run/a.csv"), "look like occasions"),

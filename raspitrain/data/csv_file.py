@@ -21,7 +21,7 @@ from raspitrain.data import csv_rows, dates, layout
 from raspitrain.data.layout import Layout, NoTableError
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import open_file
-from raspitrain.errors import InputError, input_error
+from raspitrain.errors import InputError, counted, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
@@ -108,9 +108,7 @@ class Table:
 
     def line(self, row: int) -> int:
         """The line of the file, counted from 1, in which a row stands."""
-        row = row if self.rows is None else int(self.rows[row])
-        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
-        return number + row - start
+        return _line_of(row if self.rows is None else int(self.rows[row]), self.breaks)
 
     def lines(self) -> np.ndarray:
         """int64 (T,): the line of each row."""
@@ -126,6 +124,11 @@ class Table:
         columns = [replace(column, values=column.values[rows]) for column in self.columns]
         own = rows if self.rows is None else self.rows[rows]
         return replace(self, columns=columns, changes=[*self.changes], rows=own)
+
+
+def _line_of(row: int, breaks: list[tuple[int, int]]) -> int:
+    start, number = next(pair for pair in reversed(breaks) if pair[0] <= row)
+    return number + row - start
 
 
 def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: int = 0) -> Table:
@@ -298,8 +301,7 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
     if found.passed_over:
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
-        many = "" if rows.num_comments == 1 else "s"
-        table.notes.append(f"{rows.num_comments} comment{many}")
+        table.notes.append(counted(rows.num_comments, "comment"))
     table.rate, table.start = found.rate, found.start or 0.0
     if blocks.num_blank:
         cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
@@ -459,7 +461,7 @@ class _Rows:
             start = self.num_rows - len(written)
             for k in np.flatnonzero(np.isnan(seconds)).tolist():
                 if not is_missing(written[k]):
-                    self._note_wrong(position, self._line(start + k), written[k].strip())
+                    self._note_wrong(position, _line_of(start + k, self.breaks), written[k].strip())
             written.clear()
 
     def _take_words(self, cells: Sequence[str]) -> None:
@@ -556,10 +558,6 @@ class _Rows:
     def _note_wrong(self, position: int, line: int, text: str) -> None:
         count, line, first = self.wrong.get(position, (0, line, text))
         self.wrong[position] = (count + 1, line, first)
-
-    def _line(self, row: int) -> int:
-        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
-        return number + row - start
 
     def finish(self) -> Table:
         if not self.num_rows:

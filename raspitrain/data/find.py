@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES
-from raspitrain.errors import InputError, input_error
+from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
@@ -130,8 +130,7 @@ def find_recordings(
         others = [path for path in others if path not in annotated.files]
         if annotations is None and (has_labels or class_level is not None):
             key = "dataset.label_column" if has_labels else "dataset.class_level"
-            count = len(annotated.files)
-            some = f"{count} file{'' if count == 1 else 's'}"
+            some = counted(len(annotated.files), "file")
             unused = [f"not taken: {some} of annotations, as {key} says the class"]
             annotated = None
         else:
@@ -272,13 +271,13 @@ def _instead(others: Sequence[Path]) -> str:
     kinds = Counter(path.suffix.lower() for path in others if path.suffix)
     if not kinds and others:
         return (
-            f", but {len(others)} files without an ending (such as {others[0].name}): if they are "
+            f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): if they are "
             "text, take them with dataset.files='*'"
         )
     if not kinds:
         return "; dataset.path is the folder of the recordings"
     kind, count = kinds.most_common(1)[0]
-    there = f", but {count} {kind} file{'' if count == 1 else 's'}"
+    there = f", but {counted(count, f'{kind} file')}"
     if kind == ".npz" and count > 2:
         return f"{there}: if each is a recording, save it as .npy, (samples, channels)"
     if kind in (".npy", ".npz"):

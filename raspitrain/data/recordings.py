@@ -39,7 +39,7 @@ from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.span import Span
 from raspitrain.data.taken import Origin, Taken
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
@@ -517,9 +517,8 @@ def _file_notes(streams: Sequence[_Stream]) -> list[str]:
     kinds = Counter(note for stream in streams for note in dict.fromkeys(stream.notes))
     changes = Counter(change for stream in streams for change in stream.file.table.changes)
     return [
-        f"passed over in {count} file{'' if count == 1 else 's'}: {note}"
-        for note, count in kinds.most_common(5)
-    ] + [f"{c} in {count} file{'' if count == 1 else 's'}" for c, count in changes.most_common(5)]
+        f"passed over in {counted(count, 'file')}: {note}" for note, count in kinds.most_common(5)
+    ] + [f"{change} in {counted(count, 'file')}" for change, count in changes.most_common(5)]
 
 
 def _left_out_note(no_label: int, streams: Sequence[_Stream]) -> str:
