@@ -271,8 +271,8 @@ def _instead(others: Sequence[Path]) -> str:
     kinds = Counter(path.suffix.lower() for path in others if path.suffix)
     if not kinds and others:
         return (
-            f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): if they are "
-            "text, take them with dataset.files='*'"
+            f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): "
+            "if they are text, take them with dataset.files='*'"
         )
     if not kinds:
         return "; dataset.path is the folder of the recordings"
