@@ -246,6 +246,7 @@ def _restored(
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
             built.hardware.num_threads = _num_threads(run, group)
+        OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
         check(plain(built) | {"epochs": epochs})
     except InputError:
         raise
@@ -265,6 +266,7 @@ def _restored(
     stop.check()
     job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
+    job.data_from = str(state.get("data_from") or job.data_from)
     try:
         if ranks is not None:
             from raspitrain.run.together import restore_plan
