@@ -14,7 +14,10 @@ from raspitrain.use.model import Model
 
 # Where several columns are called as time is.
 FIRST_NAMES = ("time", "timestamp", "t", "seconds", "elapsed", "seconds_elapsed", "time_s")
-PARTS_OF_A_DATE = ("year", "month", "day", "hour", "hours", "minute", "minutes")
+PARTS_OF_A_DATE = (
+    "year", "month", "day", "hour", "hours", "minute", "minutes", "msec", "usec", "usecs", "nsec",
+    "nsecs",
+)  # fmt: skip
 SEPARATORS = ",;\t|"
 LONGEST_LINE = 1 << 20
 
@@ -100,7 +103,7 @@ class Columns:
         if missing:
             from raspitrain.nearest import did_you_mean
 
-            hint = next(filter(None, (did_you_mean(name, names) for name in missing)), ".")
+            hint = next(filter(None, (did_you_mean(name, names, 1) for name in missing)), ".")
             raise InputError(
                 f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "
                 f"was trained on; its columns are {', '.join(names[:12])}{hint}"

@@ -232,6 +232,6 @@ def _known(model: Model, name: str, option: str) -> str:
 
         raise InputError(
             f"{option} names {name!r}, which is none of the model's classes: "
-            f"{', '.join(model.classes[:20])}{did_you_mean(name, model.classes) or '.'}"
+            f"{', '.join(model.classes[:20])}{did_you_mean(name, model.classes, 1) or '.'}"
         )
     return name
