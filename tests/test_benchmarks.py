@@ -47,6 +47,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
         "accuracy",
         "inference",
         "int8",
+        "boards",
     ],
 )
 def test_the_docstring_opens_with_the_command(name: str) -> None:
