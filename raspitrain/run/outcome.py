@@ -250,6 +250,7 @@ def _summary(job: RunState, monitor: Monitor) -> dict[str, Any]:
         "batch_size": prepared.training.batch_size,
         "seed": cfg.seed,
         **({} if prepared.init is None else {"init": prepared.init}),
+        **({} if prepared.augmentation is None else {"augmentation": prepared.augmentation}),
         "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
         "num_threads": torch.get_num_threads(),
         "device": str(prepared.training.device),
