@@ -227,6 +227,7 @@ def _restored(
     from raspitrain.run.outcome import attempt
     from raspitrain.run.prepare import prepare
     from raspitrain.run.state import make_job
+    from raspitrain.run.strength import keep_strength
 
     folder, state = stored.path.parent, stored.state
     try:
@@ -258,6 +259,8 @@ def _restored(
         built, schedule_epochs=run["schedule_epochs"], normalisation=kept, group=group
     )
     prepared.init = run.get("init")
+    if (chosen := run.get("augmentation")) is not None:
+        keep_strength(prepared, built, chosen)
     prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(

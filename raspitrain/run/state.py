@@ -203,6 +203,7 @@ def _last_state(job: RunState) -> dict[str, Any]:
         "run": {
             "data": job.data,
             "init": prepared.init,
+            "augmentation": prepared.augmentation,
             "made_by": job.made_by,
             "epochs": prepared.epochs,
             "schedule_epochs": prepared.schedule_epochs,
