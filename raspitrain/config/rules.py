@@ -143,7 +143,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "stride": either(span(1), NULL),
         "columns": either(COLUMN, list_of(COLUMN), NULL),
         "time_column": either(COLUMN, one_of(False), NULL),
-        "time_unit": one_of("d", "h", "min", "s", "ms", "us", "ns", None),
+        "time_unit": one_of("d", "h", "min", "s", "ms", "us", "100ns", "ns", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),
         "annotations": either(text(), one_of(False), NULL),
@@ -203,6 +203,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "bands": either(whole(1, most=1024), AUTO),
     },
     "raspitrain.data.augment.standard": {
+        "strength": either(number(least=0, most=100), AUTO),
         "scale": number(least=0),
         "jitter": number(least=0),
         "shift": FRACTION,

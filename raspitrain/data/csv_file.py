@@ -11,7 +11,7 @@ import io
 import os
 from array import array
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -76,7 +76,15 @@ class Table:
     notes : list of str
         What was passed over, each a clause such as "4 lines before the table".
     rate : float or None
-        Samples a second, where the file says it and has no column of time.
+        Samples a second, where the file says it; a column of time says it better.
+    start : float
+        When the first sample was taken, in seconds, where `rate` stands for a column of time.
+    clock : int or None
+        The column that was made the time, of several that say it together.
+    changes : list of str
+        What was done to the rows, each a clause such as "rows put in order of time".
+    rows : np.ndarray or None
+        int64 (T,): which row of the file each is, where not all are here in their order.
     """
 
     path: Path
@@ -85,6 +93,10 @@ class Table:
     breaks: list[tuple[int, int]]
     notes: list[str] = field(default_factory=list)
     rate: float | None = None
+    start: float = 0.0
+    clock: int | None = None
+    changes: list[str] = field(default_factory=list)
+    rows: np.ndarray | None = None
 
     @property
     def num_rows(self) -> int:
@@ -96,15 +108,22 @@ class Table:
 
     def line(self, row: int) -> int:
         """The line of the file, counted from 1, in which a row stands."""
-        return _line_of(row, self.breaks)
+        return _line_of(row if self.rows is None else int(self.rows[row]), self.breaks)
 
     def lines(self) -> np.ndarray:
         """int64 (T,): the line of each row."""
-        lines = np.arange(self.num_rows, dtype=np.int64)
-        ends = [start for start, _ in self.breaks[1:]] + [self.num_rows]
+        num_rows = self.num_rows if self.rows is None else int(self.rows.max()) + 1
+        lines = np.arange(num_rows, dtype=np.int64)
+        ends = [start for start, _ in self.breaks[1:]] + [num_rows]
         for (start, number), end in zip(self.breaks, ends, strict=True):
             lines[start:end] += number - start
-        return lines
+        return lines if self.rows is None else lines[self.rows]
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """A table of some of the rows, or of all in another order."""
+        columns = [replace(column, values=column.values[rows]) for column in self.columns]
+        own = rows if self.rows is None else self.rows[rows]
+        return replace(self, columns=columns, changes=[*self.changes], rows=own)
 
 
 def _line_of(row: int, breaks: list[tuple[int, int]]) -> int:
@@ -283,6 +302,7 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
         table.notes.append(counted(rows.num_comments, "comment"))
+    table.rate, table.start = found.rate, found.start or 0.0
     if blocks.num_blank:
         cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
         table.notes.append(f"{blocks.num_blank} NUL or erased bytes at the end{cut}")

@@ -14,7 +14,10 @@ from raspitrain.use.model import Model
 
 # Where several columns are called as time is.
 FIRST_NAMES = ("time", "timestamp", "t", "seconds", "elapsed", "seconds_elapsed", "time_s")
-PARTS_OF_A_DATE = ("year", "month", "day", "hour", "hours", "minute", "minutes")
+PARTS_OF_A_DATE = (
+    "year", "month", "day", "hour", "hours", "minute", "minutes", "msec", "usec", "usecs", "nsec",
+    "nsecs",
+)  # fmt: skip
 SEPARATORS = ",;\t|"
 LONGEST_LINE = 1 << 20
 
