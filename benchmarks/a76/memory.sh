@@ -37,8 +37,11 @@ look blocks ,blocks=yes "${step[@]}"
 echo
 head -1 "$folder/blocks/printed"
 python3 "$here/pipeline.py" "$folder/costs" "$folder"/blocks/laps.*.json
+runs=()
 for count in $threads; do
-    OMP_NUM_THREADS=$count look "$count" ",costs=$inside/costs" "${step[@]}"
+    OMP_NUM_THREADS=$count look "$count" ",costs=$inside/costs" "${step[@]}" &
+    runs+=($!)
 done
+for run in "${runs[@]}"; do wait "$run"; done
 # shellcheck disable=SC2086
 python3 "$here/predict.py" "$folder" $threads
