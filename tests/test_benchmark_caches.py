@@ -152,12 +152,11 @@ def test_a_step_takes_as_long_as_the_slower_of_computing_and_moving(tmp_path: Pa
         "slices": [{"bytes": none}, {"bytes": much}, {"bytes": none}],
         "blocks": [],
     }
-    folder = tmp_path / "1"
+    folder = tmp_path / "fcn.1"
     folder.mkdir()
     (folder / "laps.1.json").write_text(json.dumps(lap))
-    (folder / "laps.names").write_text("1 fcn, ours\n")
     (folder / "printed").write_text("M instructions   floor   ours\nfcn   0.3   0.48\n")
-    words = [sys.executable, str(FOLDER / "predict.py"), str(tmp_path), "1"]
+    words = [sys.executable, str(FOLDER / "predict.py"), str(tmp_path), "fcn", "1"]
     printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     rows = [[cell.strip() for cell in line.split("|")] for line in printed.splitlines()]
     table = dict(zip(*(row for row in rows if len(row) > 12 and "---" not in row[1]), strict=True))

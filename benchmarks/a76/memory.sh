@@ -12,7 +12,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 threads=${THREADS:-1 2 4}
 check=
 if [ "${1:-}" = --check ]; then check=--without-packages; shift; fi
-[ $# -gt 0 ] || set -- --model mobilenetv3_small_blog --model mobilenetv3_large_blog
+models=()
+options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --model) models+=("$2"); shift 2 ;;
+        *) options+=("$1"); shift ;;
+    esac
+done
+[ ${#models[@]} -gt 0 ] || models=(mobilenetv3_small_blog mobilenetv3_large_blog)
 
 bash "$here/root.sh" $check
 folder=$(mktemp -d "$root/run/memory.XXXXXX")
@@ -32,16 +40,21 @@ look known "" "$inside/known_traffic"
 python3 "$here/known_traffic.py" "$folder/known"
 [ -z "$check" ] || exit 0
 
-step=(/venv/bin/python "$here/step.py" --network ours "$@")
-look blocks ,blocks=yes "${step[@]}"
-echo
-head -1 "$folder/blocks/printed"
-python3 "$here/pipeline.py" "$folder/costs" "$folder"/blocks/laps.*.json
-runs=()
-for count in $threads; do
-    OMP_NUM_THREADS=$count look "$count" ",costs=$inside/costs" "${step[@]}" &
-    runs+=($!)
+step() { # model, folder, options of the plugin
+    look "$2" "$3" /venv/bin/python "$here/step.py" --network ours --model "$1" ${options[@]+"${options[@]}"}
+}
+for model in "${models[@]}"; do
+    step "$model" "$model" ,blocks=yes
+    echo
+    head -1 "$folder/$model/printed"
+    python3 "$here/pipeline.py" "$folder/$model.costs" "$folder/$model"
+    runs=()
+    for count in $threads; do
+        OMP_NUM_THREADS=$count step "$model" "$model.$count" ",costs=$inside/$model.costs" &
+        runs+=($!)
+    done
+    for run in "${runs[@]}"; do wait "$run"; done
+    # shellcheck disable=SC2086
+    python3 "$here/predict.py" "$folder" "$model" $threads
 done
-for run in "${runs[@]}"; do wait "$run"; done
-# shellcheck disable=SC2086
-python3 "$here/predict.py" "$folder" $threads
+python3 "$here/predict.py" --assumptions

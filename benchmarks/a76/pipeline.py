@@ -1,6 +1,6 @@
 """Cycles of the hottest blocks of instructions, by llvm-mca's model of a Neoverse N1.
 
-python3 benchmarks/a76/pipeline.py COSTS LAP.json... reads what caches.c wrote and writes COSTS for
+python3 benchmarks/a76/pipeline.py COSTS FOLDER... reads what caches.c wrote and writes COSTS for
 it: of each block the hash and the cycles. The Neoverse N1 is the server's sibling of the
 Cortex-A76, with the same pipeline. Each block is taken as the body of a loop whose data lie in the
 level 1 cache and whose jumps are foreseen.
@@ -91,9 +91,9 @@ def cycles_of(analyser: str, blocks: dict[str, list[str]]) -> dict[str, float]:
 
 
 def main() -> None:
-    costs_path, *paths = (pathlib.Path(argument) for argument in sys.argv[1:])
+    costs_path, *folders = (pathlib.Path(argument) for argument in sys.argv[1:])
     assembler, analyser = llvm_tools()
-    instructions, code = read_blocks(paths)
+    instructions, code = read_blocks([folder / "laps.1.json" for folder in folders])
     total, seen = instructions.total(), 0
     hot = []
     for name, count in instructions.most_common():

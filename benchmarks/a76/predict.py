@@ -1,7 +1,7 @@
 """Predict a training step's time on a Raspberry Pi 5: called by memory.sh.
 
-python3 benchmarks/a76/predict.py FOLDER THREADS... where FOLDER/THREADS has what caches.c wrote for
-a step with so many threads, and in `printed` what step.py said.
+python3 benchmarks/a76/predict.py FOLDER MODEL THREADS... where FOLDER/MODEL.THREADS has what
+caches.c wrote for a step with so many threads, and in `printed` what step.py said.
 """
 
 import json
@@ -41,20 +41,11 @@ def times(lap: dict[str, Any], bandwidth: float) -> tuple[float, float]:
     return hidden, lap["cycles"] / CLOCK + moved / bandwidth
 
 
-def read_laps(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """By model what was counted, and its multiply-adds in M instructions."""
-    floors = {}
-    for line in (folder / "printed").read_text().splitlines():
-        words = line.split()
-        if len(words) == 3 and words[0].isidentifier():
-            floors[words[0]] = float(words[1])
-    laps = {}
-    for line in (folder / "laps.names").read_text().splitlines():
-        number, name = line.split(maxsplit=1)
-        model = name.split(",")[0]
-        lap = json.loads((folder / f"laps.{number}.json").read_text())
-        laps[model] = {**lap, "floor": floors[model]}
-    return laps
+def read_lap(folder: pathlib.Path) -> dict[str, Any]:
+    """What was counted, and the multiply-adds alone, in M instructions."""
+    last = (folder / "printed").read_text().splitlines()[-1]  # of step.py: model, floor, ours
+    lap = json.loads((folder / "laps.1.json").read_text())
+    return {**lap, "floor": float(last.split()[1])}
 
 
 def print_traffic(model: str, runs: dict[int, dict[str, Any]]) -> None:
@@ -94,16 +85,16 @@ def print_times(model: str, runs: dict[int, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    folder = pathlib.Path(sys.argv[1])
-    runs = {int(threads): read_laps(folder / threads) for threads in sys.argv[2:]}
-    for model in next(iter(runs.values())):
-        of_model = {threads: laps[model] for threads, laps in runs.items()}
-        print_traffic(model, of_model)
-        print_times(model, of_model)
-        for threads, lap in of_model.items():
-            if lost := lap["lost_turns"]:
-                print(f"{threads} threads: {lost} turns were taken without being given.")
-    print(f"\n{ASSUMPTIONS}")
+    if sys.argv[1:] == ["--assumptions"]:
+        print(f"\n{ASSUMPTIONS}")
+        return
+    folder, model = pathlib.Path(sys.argv[1]), sys.argv[2]
+    runs = {int(threads): read_lap(folder / f"{model}.{threads}") for threads in sys.argv[3:]}
+    print_traffic(model, runs)
+    print_times(model, runs)
+    for threads, lap in runs.items():
+        if lost := lap["lost_turns"]:
+            print(f"{threads} threads: {lost} turns were taken without being given.")
 
 
 if __name__ == "__main__":
