@@ -148,7 +148,9 @@ def test_a_step_takes_as_long_as_the_slower_of_computing_and_moving(tmp_path: Pa
         "cycles": 240_000.0,
         "slice": 100_000,
         "lost_turns": 0,
-        "threads": [{"instructions": 480_000, "cycles": 240_000.0, "bytes": much}],
+        "threads": [
+            {"instructions": 480_000, "cycles": 240_000.0, "to_be_written": 0, "bytes": much}
+        ],
         "slices": [{"bytes": none}, {"bytes": much}, {"bytes": none}],
         "blocks": [],
     }

@@ -86,6 +86,7 @@ typedef struct {
     int wakes;
     uint64_t instructions, cycles; /* in this lap */
     Traffic traffic;               /* in this lap */
+    uint64_t to_be_written;        /* of its lines from memory those that a write asked for */
 } Thread;
 
 static Thread threads[MAX_CORES];
@@ -230,6 +231,7 @@ static void on_access(unsigned cpu, meminfo info, uint64_t address, void *data) 
         Traffic moved = {{0}, {0}};
         access_line(&caches, core, line, write, &moved);
         ((Block *)data)->from_memory += moved.in[3];
+        if (write) me->to_be_written += moved.in[3];
         const uint64_t slice = slice_of(me);
         for (int level = 1; level <= 3; level++) {
             me->traffic.in[level] += moved.in[level];
@@ -302,6 +304,7 @@ static void write_lap(const Thread *caller) {
         const Thread *thread = &threads[i];
         fprintf(file, "%s\n{\"instructions\": %" PRIu64 ", \"cycles\": %.3f, ", i ? "," : "",
                 thread->instructions, (double)thread->cycles / MILLI);
+        fprintf(file, "\"to_be_written\": %" PRIu64 ", ", thread->to_be_written * LINE);
         print_lines(file, "bytes", thread->traffic.in, thread->traffic.out);
         fprintf(file, "}");
     }
@@ -339,7 +342,7 @@ static void end_lap(plugin_id plugin, Thread *caller) {
     fprintf(laps, "%" PRIu64 "\n", instructions);
     fclose(laps);
     for (int i = 0; i < MAX_CORES; i++) {
-        threads[i].instructions = threads[i].cycles = 0;
+        threads[i].instructions = threads[i].cycles = threads[i].to_be_written = 0;
         threads[i].traffic = (Traffic){{0}, {0}};
     }
     for (unsigned i = 0; i < num_blocks; i++) blocks[i].times = blocks[i].from_memory = 0;

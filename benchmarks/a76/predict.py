@@ -49,7 +49,8 @@ def read_lap(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def print_traffic(model: str, runs: dict[int, dict[str, Any]]) -> None:
-    heads = ("L1 in", "L1 out", "L2 in", "L2 out", "memory in", "memory out", "zeroed unseen")
+    heads = ("L1 in", "L1 out", "L2 in", "L2 out", "memory in", "memory out", "sum of both")
+    heads += ("in, to be written", "zeroed unseen")
     print(f"\n| {model}, MB | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
     for threads, lap in runs.items():
         moved = [
@@ -57,6 +58,8 @@ def print_traffic(model: str, runs: dict[int, dict[str, Any]]) -> None:
             for level in range(3)
             for way in range(2)
         ]
+        moved += [moved[4] + moved[5]]
+        moved.append(sum(thread["to_be_written"] for thread in lap["threads"]) / 1e6)
         moved.append(sum(block["zeroed"] * block["times"] for block in lap["blocks"]) / 1e6)
         plural = "s" if threads > 1 else ""
         print(f"| {threads} thread{plural} | " + " | ".join(f"{each:.1f}" for each in moved) + " |")
