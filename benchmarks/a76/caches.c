@@ -380,11 +380,12 @@ static void on_system_call(plugin_id id, unsigned cpu, int64_t number, uint64_t 
 }
 
 static void on_system_return(plugin_id id, unsigned cpu, int64_t number, int64_t result) {
-    (void)id, (void)number;
+    (void)id;
     const int index = checked(cpu);
     Thread *me = &threads[index];
     pthread_mutex_lock(&mutex);
     if (me->wakes && result > 0) coming += (int)result;
+    if (me->state == ABSENT && number == FUTEX && result == 0) coming--; /* waited since the start-up */
     if (me->waits_at && result == 0) {
         const unsigned at = woken_at(me->waits_at);
         const uint64_t clock = woken[at].address ? woken[at].clock : last_exit;
