@@ -40,6 +40,7 @@ def resume(
     tell: Callable[[str], None] = log.info,
     show: bool = True,
     group: "Group | None" = None,
+    why: str = "",
 ) -> dict[str, Any]:
     """Resume the run in `folder`; a run that is complete already is left as it is.
 
@@ -49,6 +50,7 @@ def resume(
         how often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
     show, group : as for `raspitrain.run.run.run`
+    why : what has happened, for the log and the summary
 
     Returns
     -------
@@ -90,6 +92,9 @@ def resume(
                 return summary
             job = _restored(stored, cfg, changed, started, stop, group)
             job.notes[:0] = [stored.note] if stored.note else []
+            if why:
+                job.notes.append(why)
+                job.resumed[-1]["why"] = why
             with stop.deferred():
                 return carry_on(job, stop, show=show)
         finally:

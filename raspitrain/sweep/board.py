@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -72,6 +73,17 @@ def facts(python: str = sys.executable) -> dict[str, Any]:
         "home": str(home()),
         "rsync": shutil.which("rsync") is not None,
     }
+
+
+def meeting() -> dict[str, Any]:
+    """Where the ranks of one model can meet here: a port that is free, this machine's address as
+    the coordinator reaches it, and the coordinator's as it is seen from here."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    coordinator, here = (words[0], words[2]) if len(words) == 4 else (None, None)
+    return {"port": port, "here": here, "coordinator": coordinator}
 
 
 def has_data(key: str) -> bool:
@@ -171,6 +183,7 @@ def _take(descriptor: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What a sweep asks of a board.")
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("meeting")
     commands.add_parser("facts").add_argument("--python", default=sys.executable)
     for name in ("has-data", "take-data", "stop"):
         commands.add_parser(name).add_argument("key")
@@ -179,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answer: Any
     if given.command == "facts":
         answer = facts(given.python)
+    elif given.command == "meeting":
+        answer = meeting()
     elif given.command == "stop":
         answer = stop_jobs(given.key, given.names)
     else:
