@@ -223,7 +223,7 @@ class OverBoards:
         self.public = public
         self.places: list[Place] = []
         self.ranks: list[Rank] = []
-        self.data = Data()
+        self.data: dict[str, tuple[str, str]] = {}  # what it reads, as Data tells it
         self.stopped_by: int | None = None
         self.rejoins = False  # ranks are asked to end, as a board is back
         self.why = ""  # the latest start
@@ -276,7 +276,7 @@ class OverBoards:
                 place.sweep = own
                 self._owes(place)
                 place.ask()
-        self.data.of(self.config)
+        self.data = Data().of(self.config)
         stack.enter_context(self._signals())
 
     def _owes(self, place: There) -> None:
@@ -346,9 +346,10 @@ class OverBoards:
         try:
             address, port = self._meeting(places)
         except LostError as error:
-            self.why = str(error)
+            for place in places:
+                if isinstance(place, There):
+                    place.leave(str(error), again_after=0.0)
             return
-        data = self.data.of(self.config)
         self._count_start()
         if self.why:
             names = ", ".join(str(place.name) for place in places)
@@ -365,7 +366,7 @@ class OverBoards:
                 words += [f"--given={word}" for word in self.given]
                 words += [f"--why={self.why}"]
             if isinstance(place, There):
-                command = place.command(folder, 0, None, resumes, data, words)
+                command = place.command(folder, 0, None, resumes, self.data, words)
             else:
                 command = [*job_command(folder, Limits(None, None), resumes), *words]
             process = JobProcess(
