@@ -8,8 +8,12 @@ import numpy as np
 from raspitrain.data.time_names import SECONDS
 
 GAP = 3.0  # steps; what is longer is a gap
-# Since 1970, from 2001 to 2096 in each unit; the smaller ones are no plausible time in another.
-EPOCHS = (("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9))
+# Since 1970, but for the last two, from 2001 to 2096; the smaller ones are no plausible time in
+# another unit.
+EPOCHS = (
+    ("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9),
+    ("100ns", 6.31e17, 6.62e17), ("100ns", 1.26e17, 1.57e17),  # since the year 1, and 1601: Windows
+)  # fmt: skip
 SPREADSHEET_DAYS = (36_500.0, 55_000.0)  # since 1900, from 2000 to 2050
 
 
@@ -152,7 +156,7 @@ class EvenSeconds:
         return (index + self._length if index < 0 else index) / self._rate
 
 
-def even_clock(length: int, rate: float) -> Clock:
+def even_clock(length: int, rate: float, start: float = 0.0) -> Clock:
     """The clock of a recording whose file says the rate alone."""
     seconds = EvenSeconds(length, rate)
-    return Clock(0.0, seconds, rate, 1 / rate, "s", np.empty(0, np.int64), 0, 0, 0.0)
+    return Clock(start, seconds, rate, 1 / rate, "s", np.empty(0, np.int64), 0, 0, 0.0)

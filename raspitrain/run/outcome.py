@@ -165,13 +165,14 @@ def _pictures(job: RunState) -> dict[str, Callable[[], object]]:
             )
     # Neither is imported before the first step.
     precision = job.cfg.get("export", "none")  # runs of before had none
+    allowed = list(job.cfg.allowed_targets)
     if job.best is not None and precision != "none" and job.status in ENDED_WELL:
         from raspitrain.export.at_end import export_at_end
         from raspitrain.run.stored import StoredRun
 
         pictures["model.rpt"] = lambda: export_at_end(
             folder,
-            lambda: StoredRun.of_checkpoint(folder / BEST),
+            lambda: StoredRun.of_checkpoint(folder / BEST, allowed_targets=allowed),
             job.prepared.training.parts,
             precision,
         )

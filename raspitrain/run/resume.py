@@ -22,6 +22,7 @@ from raspitrain.config.overrides import given_keys, read_override
 from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import check, is_harmless, leaves
 from raspitrain.errors import InputError
+from raspitrain.results.configuration import plain
 from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA, LAST
 from raspitrain.run.stored import StoredRun, check_holds_run, unfit
 
@@ -132,7 +133,7 @@ def _changed_config(
     cfg = stored.copy()
     own = [str(name) for name in stored.get("allowed_targets") or ()]
     OmegaConf.update(cfg, "allowed_targets", [])
-    known = dict(leaves(_plain(stored)))
+    known = dict(leaves(plain(stored)))
     changed = {}
     for key, value in map(read_override, overrides):
         old = OmegaConf.select(stored, key, default=None)
@@ -146,7 +147,7 @@ def _changed_config(
         if not is_harmless(key):
             raise _another_run(f"{key}={value}", f"{key}={old}")
         changed[key] = value
-    check(_plain(cfg))
+    check(plain(cfg))
     if own and not cfg.allowed_targets:
         # What a checkpoint allows itself counts for nothing: it may come from a stranger.
         raise InputError(
@@ -157,12 +158,6 @@ def _changed_config(
     if changed.get("allowed_targets") == own:
         del changed["allowed_targets"]
     return cfg, changed
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    container = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
 
 
 def _refuse_foreign_command(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
@@ -256,7 +251,7 @@ def _restored(
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None and not others:
             built.hardware.num_threads = _num_threads(run, group)
-        check(_plain(built) | {"epochs": epochs})
+        check(plain(built) | {"epochs": epochs})
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from raspitrain.config.overrides import allowing_words, given_keys
 from raspitrain.config.profile import Profile, with_profile
@@ -16,7 +16,7 @@ from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.atomic import sweep_partial
-from raspitrain.results.configuration import write_config, write_overrides
+from raspitrain.results.configuration import plain, write_config, write_overrides
 from raspitrain.results.files import LAST
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.log import logging_to
@@ -259,10 +259,9 @@ def _last_observers(job: RunState, stop: StopSignals, monitor: Monitor) -> Seque
 def _train(job: RunState, observers: Sequence[Observer], stop: StopSignals, screen: Screen) -> None:
     prepared = job.prepared
     assert job.tuned is not None
-    config = OmegaConf.to_container(job.cfg, resolve=True)
-    assert isinstance(config, dict)
+    config = plain(job.cfg)
     for observer in observers:
-        observer.begin(job.folder, {str(key): value for key, value in config.items()})
+        observer.begin(job.folder, dict(config))
 
     def say(words: str) -> None:
         screen.epochs = prepared.epochs

@@ -49,6 +49,7 @@ class Here:
     """
 
     state: State = "ready"
+    settled = True
     extra_seconds = 0.0
 
     def __init__(self, num_parallel: int, *, among_boards: bool = False) -> None:
@@ -69,6 +70,7 @@ class There:
     Attributes
     ----------
     state : asking: whether it will do; ready; away: it may come back; out: of this sweep for good
+    settled : it has answered, or failed to, once
     reason : why it is not ready, a sentence
     owed : jobs by name, and their folders here, of which it may have more than we
     """
@@ -87,7 +89,7 @@ class There:
         self.state: State = "asking"
         self.reason = ""
         self.owed: dict[str, Path] = {}
-        self.came_back = False
+        self.came_back = self.settled = False
         self.faults = 0
         self._again_at = 0.0
         self._first = True
@@ -126,6 +128,7 @@ class There:
         if is_busy or self._answer is None:
             return []
         (state, sentences), self._answer = self._answer, None
+        self.settled = True
         if state == "ready":
             self.came_back = True
             self.owed = {k: v for k, v in self.owed.items() if k not in self._asked}

@@ -5,7 +5,7 @@ that costs.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 # After so long a job that was lost runs nowhere any more: its lease, its end, and some to spare.
@@ -46,7 +46,7 @@ def slots(places: Sequence[T], num_parallel: int) -> list[tuple[T, int]]:
 
 
 def may_run(
-    waiting: Sequence[Q], place: Taking, places: Sequence[Taking],
+    waiting: Iterable[Q], place: Taking, places: Sequence[Taking],
     held: Mapping[int, float], now: float,
 ) -> Iterator[Q]:  # fmt: skip
     """Those that wait and may run at a place now, the next one first: all but those that may still
