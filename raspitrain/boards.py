@@ -465,7 +465,7 @@ class OverBoards:
             whole, newline, _ = file.read().rpartition(b"\n")
             self.shown += len(whole) + len(newline)
             for line in whole.decode("utf-8", "replace").splitlines():
-                if line.strip() and not line.startswith("error: "):
+                if line.strip() and not line.startswith("error: ") and line != self.why:
                     say(line)
 
     def _goes_on(self) -> bool:
