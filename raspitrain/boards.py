@@ -11,6 +11,7 @@ when it is back.
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -22,14 +23,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from raspitrain.distributed.launch import Launch, check_address
+from raspitrain.distributed.launch import FIRST_PORT, NUM_PORTS, Launch, check_address
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError, printable
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import LAST, OF_A_RUN, OTHERS, PREVIOUS
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
 from raspitrain.stop import SIGNALS, say
-from raspitrain.sweep.board import meeting
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lease import GAVE_UP
 from raspitrain.sweep.lock import NAME as LOCK
@@ -54,7 +54,7 @@ ALIVE_SECONDS = 3  # between ssh's questions: what is gone is to be noticed with
 NOTICE_SECONDS = 3.0  # that ranks have to end by themselves once one of them has
 LOOK_SECONDS = 0.2
 GRACE_SECONDS = 60.0  # for ranks that are asked to end: a step and a checkpoint on a slow card
-BACK_SECONDS = 3.0  # that a start waits for a board whose connection alone may be gone
+BACK_SECONDS = 2.0  # that a start waits for a board whose connection alone may be gone
 START_SECONDS = 20.0  # and the first start of a run that goes on
 ALONE_SECONDS = 600.0  # without any board at all
 MOST_STARTS = 5  # without a new checkpoint
@@ -231,6 +231,7 @@ class OverBoards:
         self.starts = 0  # from that one
         self.num_killed: dict[str | None, int] = {}  # since then, by place
         self.num_lost: dict[str | None, int] = {}  # by place
+        self.addresses: dict[str | None, str] = {}  # by place
         self.shown = 0  # bytes of what rank 0 has printed on standard error
         self.lock = -1
 
@@ -415,20 +416,20 @@ class OverBoards:
             beside.mkdir()
 
     def _meeting(self, places: Sequence[Place]) -> tuple[str, int]:
-        """Address and port where the ranks meet: the first board's, as ssh has reached it."""
+        """Where the ranks meet: the first board's address, as ssh has reached it, and a port, at
+        every start another."""
+        port = FIRST_PORT + secrets.randbelow(NUM_PORTS)
         first = places[0]
-        here = meeting() if isinstance(first, Here) else first.asked("meeting")
         if len(places) == 1:
-            return "127.0.0.1", here["port"]
-        address = here["here"]
-        if isinstance(first, Here):
-            other = next(place for place in places if isinstance(place, There))
-            address = other.asked("meeting")["coordinator"]
-        if not address:
-            raise InputError(f"{first.name} does not say by which address ssh reaches it.")
-        launch = Launch(0, len(places), None, str(address), int(here["port"]))
-        check_address(launch, public=self.public)
-        return launch.address, launch.port
+            return "127.0.0.1", port
+        if first.name not in self.addresses:
+            asked = next(place for place in places if isinstance(place, There))
+            address = asked.asked("connection")["board" if asked is first else "coordinator"]
+            if not address:
+                raise InputError(f"{first.name} does not say by which address ssh reaches it.")
+            check_address(Launch(0, len(places), None, address, port), public=self.public)
+            self.addresses[first.name] = address
+        return self.addresses[first.name], port
 
     def _follow(self) -> None:
         """Until all ranks have ended; where one has ended badly, the others are made to."""

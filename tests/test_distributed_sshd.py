@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, wait_for
+from conftest import PATIENCE, TINY, wait_for
 from sshd import Boards
 
 from raspitrain.results.checkpoint import load_checkpoint
@@ -28,7 +28,7 @@ WORDS = (
     "dataset.num_cases=200", "batch_size=10", "export=none", "checkpoint_minutes=0",
     "checkpoint_share=1", "hydra.run.dir=run",
 )  # fmt: skip
-BACK_SECONDS = 30.0
+BACK_SECONDS = 30.0 * PATIENCE
 
 
 @pytest.fixture

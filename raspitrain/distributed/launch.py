@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from raspitrain.errors import InputError
 
 PORT = 29500  # where MASTER_PORT says nothing; torch's own choice
-# Of a job of SLURM, so that two on one board do not meet each other.
+# Of a job of SLURM, or a start over boards, so that two on one board do not meet each other.
 FIRST_PORT, NUM_PORTS = 20_000, 10_000
 
 

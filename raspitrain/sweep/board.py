@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -75,15 +74,11 @@ def facts(python: str = sys.executable) -> dict[str, Any]:
     }
 
 
-def meeting() -> dict[str, Any]:
-    """Where the ranks of one model can meet here: a port that is free, this machine's address as
-    the coordinator reaches it, and the coordinator's as it is seen from here."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
+def connection() -> dict[str, str | None]:
+    """The address by which ssh has reached this board, and the coordinator's as it is seen here."""
     words = os.environ.get("SSH_CONNECTION", "").split()
-    coordinator, here = (words[0], words[2]) if len(words) == 4 else (None, None)
-    return {"port": port, "here": here, "coordinator": coordinator}
+    coordinator, board = (words[0], words[2]) if len(words) == 4 else (None, None)
+    return {"board": board, "coordinator": coordinator}
 
 
 def has_data(key: str) -> bool:
@@ -183,7 +178,7 @@ def _take(descriptor: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What a sweep asks of a board.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("meeting")
+    commands.add_parser("connection")
     commands.add_parser("facts").add_argument("--python", default=sys.executable)
     for name in ("has-data", "take-data", "stop"):
         commands.add_parser(name).add_argument("key")
@@ -192,8 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answer: Any
     if given.command == "facts":
         answer = facts(given.python)
-    elif given.command == "meeting":
-        answer = meeting()
+    elif given.command == "connection":
+        answer = connection()
     elif given.command == "stop":
         answer = stop_jobs(given.key, given.names)
     else:
