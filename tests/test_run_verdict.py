@@ -52,8 +52,10 @@ def test_a_rare_class_that_is_found_is_no_chance(compose):
     )
 
 
-def test_it_stands_on_the_screen_in_the_log_in_the_summary_and_on_the_page(command, tmp_path):
-    done = command(*TINY, "dataset=random", "hydra.run.dir=run")
+def test_it_stands_on_the_screen_in_the_log_in_the_summary_and_on_the_page(
+    forked_command, tmp_path
+):
+    done = forked_command(*TINY, "dataset=random", "hydra.run.dir=run")
     assert done.returncode == 0
     (sentence,) = json.loads((tmp_path / "run/summary.json").read_text())["warnings"]
     assert all(word in sentence for word in ("epochs=4", "model=minirocket", "augment=none"))

@@ -203,6 +203,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "bands": either(whole(1, most=1024), AUTO),
     },
     "raspitrain.data.augment.standard": {
+        "strength": either(number(least=0, most=100), AUTO),
         "scale": number(least=0),
         "jitter": number(least=0),
         "shift": FRACTION,

@@ -48,8 +48,6 @@ from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import (
     Augment,
-    Evaluation,
-    Step,
     Training,
     is_evaluated,
     parameter_groups,
@@ -85,30 +83,12 @@ class Prepared:
     tracker: Observer | None  # of the user's own
     init: dict[str, Any] | None  # for summary.json, where the run starts from trained weights
     notes: list[str]  # what was settled, where it is not as one would think
+    strength_is_open: bool  # whether run/strength.py has still to choose how to augment
+    augmentation: dict[str, Any] | None = None  # what it has found, for summary.json
     group: "Group | None" = None  # the ranks that train together, where there are several
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
-
-    def train_to_the_end(
-        self,
-        *,
-        on_step: Callable[[Step], None] | None = None,
-        on_batch: Callable[[], None] | None = None,
-    ) -> Evaluation:
-        """All of the training, with `go_on`; the evaluation at its end is the only one looked at.
-
-        Parameters
-        ----------
-        on_step, on_batch : as for `Training.evaluations`
-        """
-        while True:
-            *_, last = self.training.evaluations(
-                self.epochs, eval_every=self.epochs, on_step=on_step, on_batch=on_batch
-            )
-            if not self.should_go_on:
-                return last
-            self.go_on()
 
     @property
     def should_go_on(self) -> bool:
@@ -118,11 +98,12 @@ class Prepared:
         What is decided depends on the training state alone, but for the seconds.
         """
         position, train = self.training.position, self.training.parts["train"]
+        before = 0.0 if self.augmentation is None else self.augmentation["seconds"]
         after = self.epochs + 2 * self.schedule_epochs
         return (
             position.epochs_done == self.epochs
             and after <= self.most_epochs
-            and position.seconds * after / self.epochs <= self.max_seconds
+            and before + position.seconds * after / self.epochs <= self.max_seconds
             and is_underfitted(self._train_accuracy, train.labels.numpy())
         )
 
@@ -262,7 +243,11 @@ def prepare(
     schedule = make_schedule(schedule_epochs) or expect(
         "schedule", _made("schedule", schedule_of, optimizer), LRScheduler
     )
-    augment = build("augment", cfg.augment, allowed)
+    strength_is_open = has_open_strength(cfg, num_train) and not has_closed_form(model, num_train)
+    if strength_is_open and group is not None:
+        strength_is_open = False
+        notes = [*notes, "augment.strength=auto: 1 is taken, as several processes train together"]
+    augment = augment_of(cfg)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
     estimate = partial(
         check_memory,
@@ -330,8 +315,28 @@ def prepare(
         tracker=tracker,
         init=None if start is None else start.record | frozen_record(model, cfg.freeze),
         notes=notes,
+        strength_is_open=strength_is_open,
         group=group,
     )
+
+
+def has_open_strength(cfg: DictConfig, num_train: int) -> bool:
+    """Whether the strength of augmentation is to be chosen for so many training cases."""
+    return is_standard_augment(cfg) and cfg.augment.strength == "auto" and num_train < LARGE_SET
+
+
+def is_standard_augment(cfg: DictConfig) -> bool:
+    return str(cfg.augment._target_) == "raspitrain.data.augment.standard"
+
+
+def augment_of(cfg: DictConfig, strength: float = 1.0) -> Augment:
+    """The augmentation that `cfg` names; `strength` in the place of auto."""
+    node = cfg.augment
+    if is_standard_augment(cfg) and node.strength == "auto":
+        node = node.copy()
+        node.strength = strength
+    augment: Augment = build("augment", node, list(cfg.allowed_targets))
+    return augment
 
 
 def settle_normalisation(

@@ -227,6 +227,7 @@ def _restored(
     from raspitrain.run.outcome import attempt
     from raspitrain.run.prepare import prepare
     from raspitrain.run.state import make_job
+    from raspitrain.run.strength import keep_strength
 
     folder, state = stored.path.parent, stored.state
     try:
@@ -246,6 +247,7 @@ def _restored(
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None:
             built.hardware.num_threads = _num_threads(run, group)
+        OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
         check(plain(built) | {"epochs": epochs})
     except InputError:
         raise
@@ -257,6 +259,8 @@ def _restored(
         built, schedule_epochs=run["schedule_epochs"], normalisation=kept, group=group
     )
     prepared.init = run.get("init")
+    if (chosen := run.get("augmentation")) is not None:
+        keep_strength(prepared, built, chosen)
     prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
@@ -265,6 +269,7 @@ def _restored(
     stop.check()
     job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
+    job.data_from = str(state.get("data_from") or job.data_from)
     try:
         if ranks is not None:
             from raspitrain.run.together import restore_plan
