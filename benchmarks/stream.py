@@ -3,7 +3,8 @@
     python -m benchmarks.stream                # ten minutes
     python -m benchmarks.stream --hours 2
 
-A window of 128 samples each 0.1 s, faults in every minute, as fast as it goes. `bash benchmarks/a76/inference.sh` counts what a second of the same stream takes of a Pi 5's core.
+A window of 128 samples each 0.1 s, faults in every minute, as fast as it goes. What a second of the
+same stream takes of a Pi 5's core is counted by `bash benchmarks/a76/inference.sh`.
 """
 
 import argparse
