@@ -250,3 +250,12 @@ def test_a_channel_that_tells_recordings_apart_is_said(tmp_path):
 
 def test_a_year_that_there_is_not_is_no_date():
     assert np.isnan(to_seconds(["2024-13-01"], day_comes_first=False)).all()
+
+
+@pytest.mark.parametrize("high", [29, 31])  # on either side of three times the least step
+def test_stamps_that_shake_are_no_gaps(high, tmp_path):
+    stamps = np.cumsum([10, 20, high, 20] * (LENGTH // 4)).tolist()
+    make(tmp_path, lambda k, i, x: csv_text("ms,x,y", stamps, *x[:2]))
+    cases = load(tmp_path)
+    assert cases.rate == pytest.approx(1000 * (LENGTH - 1) / (stamps[-1] - stamps[0]), rel=5e-3)
+    assert len(cases.labels) == 6 * 3

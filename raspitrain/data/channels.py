@@ -423,8 +423,10 @@ def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarr
     if rows is not None:
         values = values[rows]
     unit = time_unit or ("s" if column.kind == "time" else unit_by_name(column.name, column.unit))
-    known = values[np.isfinite(values)]
-    of_day = column.kind == "time" and len(known) > 0 and float(known.max()) <= DAY + 1
+    of_day = False
+    if column.kind == "time":
+        known = values[np.isfinite(values)]
+        of_day = len(known) > 0 and float(known.max()) <= DAY + 1
     return read_clock(values, unit=unit, is_time_of_day=of_day)
 
 

@@ -348,10 +348,10 @@ def _sensor_stream(
         signals = np.ascontiguousarray(signals[:, rows])
         labels = None if labels is None else [labels[row] for row in rows.tolist()]
         groups = [groups[row] for row in rows.tolist()] if groups else groups
-    bad = ~np.isfinite(signals)
+    known = np.isfinite(signals)
     stream = _Stream(
         source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
-        num_missing=int(bad.sum()),
+        num_missing=0 if known.all() else int((~known).sum()),
     )  # fmt: skip
     stream.digest = _digest(b"".join(file.digests[place] for place in chosen.places[index]))
     if rows is not None:

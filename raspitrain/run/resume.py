@@ -265,8 +265,6 @@ def _restored(
         num_shares=None if ranks is None else ranks.get("begun_with", ranks["num_ranks"]),
     )  # fmt: skip
     prepared.init = run.get("init")
-    if (chosen := run.get("augmentation")) is not None:
-        keep_strength(prepared, built, chosen)
     prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
         raise InputError(
@@ -282,6 +280,8 @@ def _restored(
 
             restore_plan(prepared, ranks)
             job.ranks = ranks
+        if (chosen := run.get("augmentation")) is not None:
+            keep_strength(prepared, built, chosen)
         prepared.training.restore(training)
         job.table.restore(run["table"])
         _restore_progress(job, state)
