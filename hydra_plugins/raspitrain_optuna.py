@@ -58,18 +58,16 @@ class OptunaSweeper(LaunchingSweeper):
             launcher.compose([*drawn, *fixed])  # a mistake is said now, not after an hour
 
         launcher.swept = [key.lstrip("+") for key in space]
-        launcher.more_to_come = True
+        launcher.one_by_one = True
         launcher.begin(cfg, num_jobs=settings["n_trials"])
         search = Search(launcher.folder, space, fixed, settings)
         launcher.on_poll = search.poll
-        returns: list[JobReturn] = []
-        places = 1 if cfg.launcher.boards is None else len(cfg.launcher.boards)
-        for trials in search.batches(places * cfg.launcher.num_parallel):
-            words = [[*search.words(trial), *fixed] for trial in trials]
-            done = launcher.launch(words, initial_job_idx=trials[0].number)
-            for trial, result in zip(trials, done, strict=True):
-                search.tell(trial, result.return_value, launcher.folder_of(trial.number))
-            returns += done
+
+        def ask() -> tuple[int, list[str]] | None:
+            trial = search.ask()
+            return None if trial is None else (trial.number, [*search.words(trial), *fixed])
+
+        returns = launcher.launch_one_by_one(ask, search.tell, num_told=search.num_done)
         try:
             if returns:
                 launcher.finish()

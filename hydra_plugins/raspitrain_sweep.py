@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -144,8 +144,8 @@ class ProcessLauncher(Launcher):
     swept : the keys that the sweeper gives several values, in the order typed; None if it does not
         say: then those that differ between the jobs of a call
     folder : the sweep's
-    more_to_come : set by a sweeper that calls `launch` again and again, and `finish` at the end;
-        the jobs of an earlier start are then kept in jobs.json whether or not they are asked for
+    one_by_one : whether `launch_one_by_one` is used; the jobs of an earlier start are then kept in
+        jobs.json whether or not they are asked for
     on_poll : see SweepRun
     """
 
@@ -154,7 +154,7 @@ class ProcessLauncher(Launcher):
         self.config: DictConfig | None = None
         self.swept: list[str] | None = None
         self.folder = Path()
-        self.more_to_come = False
+        self.one_by_one = False
         self.on_poll: OnPoll | None = None
         self.sweep_run: SweepRun | None = None
 
@@ -180,21 +180,59 @@ class ProcessLauncher(Launcher):
         words = [[str(word) for word in overrides] for overrides in job_overrides]
         swept = differing(words) if self.swept is None else self.swept
         configs = [self.compose(overrides) for overrides in words]
+        check_data_there(configs)
         jobs = make_jobs(self.folder, words, configs, swept, first_number=initial_job_idx)
-        if self.sweep_run is None:
-            self._open(configs[0], swept)
+        self._open(configs[0], swept)
         assert self.sweep_run is not None
         self.sweep_run.run(jobs)
-        stopped = self.sweep_run.stopped_by is not None or self.sweep_run.gave_up
-        # A Ctrl-C may come too late to stop anything; a search goes on unless it is stopped.
-        if stopped and (self.more_to_come or not all(job.finished for job in jobs)):
+        stopped = self.sweep_run.stopped_by or self.sweep_run.gave_up
+        # A Ctrl-C may come too late to stop anything.
+        if stopped and not all(job.finished for job in jobs):
             self._say_how_to_resume()
-        returns = [
+        self.finish()
+        return [
             _job_return(job, cfg, overrides)
             for job, cfg, overrides in zip(jobs, configs, words, strict=True)
         ]
-        if not self.more_to_come:
-            self.finish()
+
+    def launch_one_by_one(
+        self,
+        ask: Callable[[], tuple[int, Sequence[str]] | None],
+        tell: Callable[[int, dict[str, Any], Path], None],
+        *,
+        num_told: int,
+    ) -> list[JobReturn]:
+        """After `begin`: run a job at each place that is free until there are no more.
+
+        Parameters
+        ----------
+        ask : the number and the overrides of another job; None if there is none
+        tell : what a job has come to, by its number: as `launch` returns it, and its folder
+        num_told : how many an earlier start has told already
+        """
+        assert self.sweep_run is not None
+        assert self.swept is not None
+        swept = self.swept
+        asked: dict[int, tuple[DictConfig, list[str]]] = {}
+        returns: list[JobReturn] = []
+
+        def ask_for_job() -> SweepJob | None:
+            if (another := ask()) is None:
+                return None
+            number, words = another[0], list(another[1])
+            asked[number] = self.compose(words), words
+            (job,) = make_jobs(self.folder, [words], [asked[number][0]], swept, first_number=number)
+            return job
+
+        def tell_of_job(job: SweepJob) -> None:
+            result = _job_return(job, *asked.pop(job.number))
+            tell(job.number, result.return_value, job.folder)
+            returns.append(result)
+
+        self.sweep_run.num_told = num_told
+        self.sweep_run.run([], ask_for_job, tell_of_job)
+        if self.sweep_run.stopped_by or self.sweep_run.gave_up:
+            self._say_how_to_resume()
         return returns
 
     def begin(self, cfg: DictConfig, *, num_jobs: int) -> None:
@@ -208,6 +246,7 @@ class ProcessLauncher(Launcher):
         assert self.config is not None
         assert self.swept is not None
         _check_folder(self.config, self.folder)
+        check_data_there([cfg])
         self._open(cfg, self.swept)
         assert self.sweep_run is not None
         self.sweep_run.num_jobs = num_jobs
@@ -216,8 +255,8 @@ class ProcessLauncher(Launcher):
     def _open(self, cfg: DictConfig, swept: list[str]) -> None:
         launcher = OmegaConf.to_container(cfg.launcher, resolve=True)
         assert isinstance(launcher, dict)
-        if self.more_to_come:
-            launcher["repeat_first"] = False  # each call is a part of the sweep only
+        if self.one_by_one:
+            launcher["repeat_first"] = False
         self.sweep_run = SweepRun(
             SweepRecord(
                 folder=self.folder,
@@ -227,15 +266,10 @@ class ProcessLauncher(Launcher):
                 swept=swept,
             ),
             {str(key): value for key, value in launcher.items()},
-            keep_earlier=self.more_to_come,
-            # Asked for at each look: a sweeper may set it between `begin` and the first job.
+            keep_earlier=self.one_by_one,
+            # Asked for at each look: it is set between `begin` and the first job.
             on_poll=lambda job: None if self.on_poll is None else self.on_poll(job),
         )
-
-    def folder_of(self, number: int) -> Path:
-        """Where the job of that number is."""
-        assert self.sweep_run is not None
-        return next(job.folder for job in self.sweep_run.sweep.jobs if job.number == number)
 
     def finish(self) -> None:
         """Close the sweep and show its results; SweepEnd if not every job has finished."""
@@ -266,18 +300,34 @@ class ProcessLauncher(Launcher):
         return cfg
 
     def _say_how_to_resume(self) -> NoReturn:
-        """After a Ctrl-C, or where one job's failure is to end it all."""
+        """After a Ctrl-C, one job's failure that is to end it all, or without a place."""
         assert self.sweep_run is not None
         self.sweep_run.close()
         report_sweep_or_warn(self.folder)
         sweep, number = self.sweep_run.sweep, self.sweep_run.stopped_by
         done = sum(job.finished for job in sweep.jobs)
-        why = "launcher.fail_fast=true" if number is None else signal.Signals(number).name
+        why = self.sweep_run.gave_up if number is None else signal.Signals(number).name
         say(
             f"stopped by {why}: {done} of {len(sweep.jobs)} jobs have finished and will not be run "
             f"again; to resume: {resume_command(sweep)}"
         )
         raise SweepEnd(1 if number is None else 128 + number)
+
+
+def check_data_there(configs: Sequence[DictConfig]) -> None:
+    """Refuse once what every job would refuse: data that are not there.
+
+    Raises
+    ------
+    InputError
+        No job's data are there.
+    """
+    paths = [OmegaConf.select(cfg, "dataset.path", default=None) for cfg in configs]
+    if any(path is None or os.path.exists(os.path.expanduser(str(path))) for path in paths):
+        return
+    from raspitrain.data.npy_file import check_folder, user_path
+
+    check_folder(user_path(str(paths[0]), "dataset.path"), "dataset.path")
 
 
 def make_jobs(

@@ -293,9 +293,9 @@ def test_the_memory_that_is_foretold_is_what_the_kernels_take():
         model, 3, torch.float32, cases=6, length=50, training=True
     )  # fmt: skip
     step(model, signals)
-    plan = general.plan_of(model, 3)
-    assert [memory.bytes.numel() for memory in plan.free] == [kept]
-    assert plan.work.numel() == work
+    (part,) = general.plan_of(model, 3).parts
+    assert [memory.bytes.numel() for memory in part.free] == [kept]
+    assert part.work.numel() == work
 
 
 class Users(nn.Module):
@@ -362,6 +362,143 @@ def test_what_is_no_row_stays_with_torch_and_a_sentence_names_it(kind, left):
     sentence = f"engine: compiled kernels up to {left}, torch from there on"
     assert settle_engine(model, signals) == sentence
     assert engine_in_use(model) == "native"
+
+
+class Turned(torch.autograd.Function):
+    """A layer of the user's own, with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.factor = factor
+        return x.flip(2) * factor
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy.flip(2) * ctx.factor, None
+
+
+class Sequence(nn.Module):
+    """A recurrent layer over the positions, and attention to them."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.lstm = nn.LSTM(width, width, batch_first=True)
+        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+
+    def forward(self, x):
+        x = self.lstm(x.transpose(1, 2))[0]
+        return (x + self.attention(x, x, x)[0]).transpose(1, 2)
+
+
+class ByItsValues(nn.Module):
+    """Whose forward cannot be traced."""
+
+    def forward(self, x):
+        return x if x.sum() > 1e9 else x * 2
+
+
+def conv_block(channels, out, kernel):
+    conv = nn.Conv1d(channels, out, kernel, padding="same")
+    return nn.Sequential(conv, nn.BatchNorm1d(out), nn.ReLU())
+
+
+class Middle(nn.Module):
+    """Convolutions before and behind a layer that is no row, and a shortcut around it."""
+
+    def __init__(self, middle):
+        super().__init__()
+        self.stem = nn.Sequential(conv_block(3, 12, 5), conv_block(12, 8, 4))
+        self.middle = middle
+        self.head = nn.Sequential(
+            nn.MaxPool1d(2), conv_block(8, 20, 3), conv_block(20, 9, 3),
+            nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(9, 3),
+        )  # fmt: skip
+
+    def forward(self, x):
+        x = self.stem(x)
+        y = Turned.apply(x, 0.5) if self.middle is None else self.middle(x)
+        return self.head(x + y)
+
+
+MIDDLES = {
+    "middle.lstm (LSTM), middle.attention (MultiheadAttention)": lambda: Sequence(8),
+    "turned (Turned)": lambda: None,
+    "middle (ByItsValues)": ByItsValues,
+    "middle.0 (Conv1d), middle.1 (InstanceNorm1d)": lambda: nn.Sequential(
+        nn.Conv1d(8, 8, 3, padding=1, padding_mode="circular"), nn.InstanceNorm1d(8)
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("left", MIDDLES)
+def test_the_kernels_compute_what_comes_before_and_behind_a_layer_of_torchs(left, dtype):
+    torch.manual_seed(0)
+    model = spread_batchnorm(Middle(MIDDLES[left]())).to(dtype)
+    signals = torch.randn(5, 3, 45, dtype=dtype)
+    assert_same_step(
+        model, signals, 1e-9 if dtype == torch.float64 else 1e-4, all_native=False
+    )  # fmt: skip
+    names = list(model.state_dict())
+    engage(model, "native", 3)
+    assert settle_engine(model, signals) == (
+        f"engine: compiled kernels but for {left}, which torch computes"
+    )
+    parts = general.plan_of(model, 3).parts
+    assert [part.run.names[0] for part in parts] == ["stem.0.0 (Conv1d)", "head.0 (MaxPool1d)"]
+    before = [p.detach().clone() for p in model.parameters()]
+    again = copy.deepcopy(model)
+    for each in (model, again):
+        optimizer = torch.optim.SGD(each.parameters(), lr=0.1)
+        step(each, signals)
+        optimizer.step()
+    assert all(part.uncovered is None and part.free for part in parts)
+    assert list(model.state_dict()) == names
+    for p, q, was in zip(model.parameters(), again.parameters(), before, strict=True):
+        assert torch.equal(p, q)
+        assert p.grad is not None
+        assert not torch.equal(p, was) or not p.grad.any()
+
+
+def test_a_part_that_the_kernels_do_not_take_at_one_length_is_told_too():
+    """Its shortcut is one number there, which the addition spreads out."""
+    model = Middle(ByItsValues())
+    model.head[1] = Add(conv_block(8, 20, 3), nn.Conv1d(8, 20, 22))
+    model = model.double()
+    signals = torch.randn(5, 3, 45, dtype=torch.float64)
+    assert_same_step(model, signals, 1e-9, all_native=False)
+    engage(model, "native", 3)
+    assert settle_engine(model, signals) == (
+        "engine: compiled kernels but for middle (ByItsValues), head.0 (MaxPool1d) to head.5 "
+        "(Linear) (as the compiled kernels do not compute add_1 (add) for signals of length 45), "
+        "which torch computes"
+    )
+
+
+def test_a_value_that_two_layers_of_torchs_ask_for_parts_the_kernels_there():
+    class Skipping(Middle):
+        def forward(self, x):
+            first = self.stem[0](x)
+            second = self.stem[1](first)
+            return self.head(self.middle(second) + self.middle(first[:, :8]))
+
+    model = spread_batchnorm(Skipping(ByItsValues())).double()
+    assert_same_step(model, torch.randn(5, 3, 45, dtype=torch.float64), 1e-9, all_native=False)
+    engage(model, "native", 3)
+    firsts = [part.run.names[0] for part in general.plan_of(model, 3).parts]
+    assert firsts == ["stem.0.0 (Conv1d)", "stem.1.0 (Conv1d)", "head.0 (MaxPool1d)"]
+
+
+def test_signals_get_their_gradient():
+    model = ours("inceptiontime").double()
+    plain = copy.deepcopy(model)
+    engage(model, "native", 3)
+    signals = torch.randn(4, 3, 30, dtype=torch.float64)
+    mine, other = signals.clone().requires_grad_(), signals.clone().requires_grad_()
+    assert general.covers(model, 3, mine)
+    step(model, mine)
+    step(plain, other)
+    torch.testing.assert_close(mine.grad, other.grad, rtol=1e-9, atol=1e-11)
 
 
 def test_a_network_that_only_rounds_otherwise_is_not_left_to_torch(monkeypatch):

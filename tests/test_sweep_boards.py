@@ -47,7 +47,7 @@ def sweep(tmp_path, capsys):
     """sweep(boards, …) runs four jobs over x and gives what was said."""
     import io
 
-    def run(where, count=4, task="train", jobs=None, **launcher):
+    def run(where, count=4, task="train", jobs=None, ask=None, tell=None, **launcher):
         stream = io.StringIO()
         folder = tmp_path / "sweep"
         with SweepRun(
@@ -59,7 +59,7 @@ def sweep(tmp_path, capsys):
             grace_seconds=1,
             stream=stream,
         ) as sweep_run:
-            sweep_run.run(make_jobs(folder, count) if jobs is None else jobs)
+            sweep_run.run(make_jobs(folder, count) if jobs is None else jobs, ask, tell)
         return stream.getvalue()
 
     run.folder = tmp_path / "sweep"
@@ -187,6 +187,16 @@ def test_without_a_place_nothing_is_lost(boards, sweep, monkeypatch):
     (made.home("pi@a") / "refuses").unlink()
     sweep([f"pi@a:{made.python('pi@a', DONE)}"], count=2)
     assert [row["status"] for row in recorded(sweep.folder)[1].values()] == ["completed"] * 2
+
+
+def test_a_search_without_a_place_asks_for_nothing_and_ends(boards, sweep):
+    made = boards("pi@a")
+    made.put("pi@a", "refuses")
+    asked = iter(make_jobs(sweep.folder, 9))
+    said = sweep(["pi@a"], jobs=[], ask=lambda: next(asked), tell=lambda job: None)
+    assert said.startswith("pi@a refuses the key")
+    assert next(asked).number == 0
+    assert recorded(sweep.folder)[0]["finished"] is None
 
 
 def test_a_job_whose_board_is_full_goes_elsewhere(boards, sweep):

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,10 @@ def make_jobs(folder, count=3):
 def sweep(tmp_path):
     """sweep(script, …) runs a sweep over x; each job runs the script in its folder, X set."""
 
-    def run(script=DONE, jobs=None, *, stream=None, on_poll=None, task="train", **launcher):
+    def run(
+        script=DONE, jobs=None, ask=None, tell=None, *, stream=None, on_poll=None, task="train",
+        **launcher,
+    ):  # fmt: skip
         folder = tmp_path / "sweep"
         jobs = make_jobs(folder) if jobs is None else jobs
         with SweepRun(
@@ -64,7 +68,7 @@ def sweep(tmp_path):
             grace_seconds=1,
             stream=stream or io.StringIO(),
         ) as sweep_run:
-            sweep_run.run(jobs)
+            sweep_run.run(jobs, ask, tell)
         return sweep_run
 
     run.folder = tmp_path / "sweep"
@@ -90,6 +94,35 @@ def test_jobs_run_with_their_own_variables_and_are_recorded(sweep):
     assert "1,234 cases/s" in lines[0]
     assert "left" in lines[0]
     assert "left" not in lines[2]
+
+
+def test_another_job_is_asked_for_whenever_a_place_is_free(sweep, monkeypatch):
+    """The first ends after the last: in rounds it would wait for ever. One that is as a running
+    job is not run a second time."""
+    monkeypatch.setattr(process, "available_cores", lambda: 2)
+    jobs = make_jobs(sweep.folder, 4)
+    twin = replace(jobs[0], number=4)
+    to_ask = iter([*jobs[:3], twin, jobs[3]])
+    happened = []
+
+    def ask():
+        if (job := next(to_ask, None)) is not None:
+            happened.append(f"ask {job.number}")
+        return job
+
+    script = (
+        f"[ $X = 0 ] && until [ -e ../x=3/summary.json ]; do sleep 0.02; done; echo >> r; {DONE}"
+    )
+    sweep(
+        script, [], ask, lambda job: happened.append(f"tell {job.number} {job.status}"),
+        num_parallel=2, job_timeout=30,
+    )  # fmt: skip
+    assert happened[:7] == [
+        "ask 0", "ask 1", "tell 1 completed", "ask 2", "tell 2 completed", "ask 4", "ask 3",
+    ]  # fmt: skip
+    assert set(happened[7:]) == {f"tell {number} completed" for number in (0, 3, 4)}
+    assert (sweep.folder / "x=0" / "r").read_text() == "\n"
+    assert {row["status"] for row in recorded(sweep.folder)[1].values()} == {"completed"}
 
 
 @pytest.mark.parametrize(

@@ -53,19 +53,23 @@ def run_trial(found, trial, folder, accuracies, reason=None):
     for k, accuracy in enumerate(accuracies, start=1):
         append_row(job.folder / "metrics.csv", {"epoch": k, "validation_accuracy": accuracy})
         if (reason := found.poll(job)) is not None:
-            found.tell(trial, {"status": "pruned"}, job.folder)
+            found.tell(trial.number, {"status": "pruned"}, job.folder)
             return k, reason
-    found.tell(trial, finished(max(accuracies)), job.folder)
+    found.tell(trial.number, finished(max(accuracies)), job.folder)
     return None
 
 
-def words_of(found, folder, count, num_parallel=1):
+def trials(found):
+    """Every trial, each asked for when the one before has ended."""
+    return iter(found.ask, None)
+
+
+def words_of(found, folder, count):
     """The words of the next trials; each ends at once."""
     drawn = []
-    for trials in found.batches(num_parallel):
-        for trial in trials:
-            drawn.append(found.words(trial))
-            run_trial(found, trial, folder, [0.1 + 0.01 * trial.number])
+    for trial in trials(found):
+        drawn.append(found.words(trial))
+        run_trial(found, trial, folder, [0.1 + 0.01 * trial.number])
         if len(drawn) >= count:
             break
     return drawn
@@ -90,7 +94,7 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(tmp_path):
     whole = words_of(search(tmp_path / "whole"), tmp_path / "whole", 8)
     first = search(tmp_path / "broken")
     begun = words_of(first, tmp_path / "broken", 4)
-    (left,) = next(first.batches(1))  # under way when the power goes
+    left = first.ask()  # under way when the power goes
     again = words_of(search(tmp_path / "broken"), tmp_path / "broken", 100)
     assert first.words(left) == again[0]
     assert begun + again == whole
@@ -102,16 +106,60 @@ def test_a_trial_that_was_cut_off_while_it_was_drawn_is_drawn_to_its_end(tmp_pat
     found = search(tmp_path)
     found.study.ask()  # no parameter drawn yet
     again = search(tmp_path)
-    (trial,) = next(again.batches(1))
+    trial = again.ask()
     assert [word.split("=")[0] for word in again.words(trial)] == list(SPACE)
     run_trial(again, trial, tmp_path, [0.5])
     assert again.num_done == 1
 
 
+def side_by_side(folder, ends, crashes=()):
+    """The words of five trials, two at a time; `ends` says which of the two ends next.
+
+    crashes : before which ends the search is opened anew, and which file is lost then
+    """
+    settings = {"pruner": None, "n_trials": 5, "startup_trials": 1}
+    found = search(folder, **settings)
+    drawn, under_way = {}, []
+    for number, end in enumerate(ends):
+        if number in crashes:
+            (folder / crashes[number]).unlink(missing_ok=True)
+            found, under_way = search(folder, **settings), []
+        while len(under_way) < 2 and (trial := found.ask()) is not None:
+            under_way.append(trial)
+            assert drawn.setdefault(trial.number, found.words(trial)) == found.words(trial)
+        ended = under_way.pop(end % len(under_way))
+        found.tell(ended.number, finished(0.9 - 0.05 * ended.number), folder)
+    assert found.ask() is None
+    return drawn
+
+
+def test_trials_side_by_side_are_drawn_again_from_the_order_of_asks_and_tells(tmp_path):
+    """Whatever moment the coordinator is killed at, and which of its two files is lost."""
+    ends = [1, 1, 0, 1, 0]
+    for name in ("whole", "broken", "other"):
+        (tmp_path / name).mkdir()
+    whole = side_by_side(tmp_path / "whole", ends)
+    crashes = {1: "none", 3: "study.db", 4: "search.jsonl"}
+    assert side_by_side(tmp_path / "broken", ends, crashes) == whole
+    assert side_by_side(tmp_path / "other", [0, 1, 0, 1, 0]) != whole
+
+
+def test_a_log_that_power_cut_off_or_that_is_none(tmp_path):
+    words_of(search(tmp_path), tmp_path, 3)
+    path = tmp_path / "search.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    assert search(tmp_path).num_done == 3
+    assert path.read_bytes() == whole
+    path.write_bytes(whole.replace(b'"ask": 1', b'"ask": 2'))
+    with pytest.raises(InputError, match=r"search\.jsonl is damaged: move it away"):
+        search(tmp_path)
+
+
 def test_a_job_behind_the_median_is_ended_after_its_first_evaluations(tmp_path):
     found = search(tmp_path)
     ended = []
-    for (trial,) in found.batches(1):
+    for trial in trials(found):
         level = 0.9 if trial.number < 3 else 0.2
         rising = [level * k / 10 for k in range(1, 11)]
         ended.append(run_trial(found, trial, tmp_path, rising))
@@ -130,20 +178,20 @@ def test_nothing_is_ended_without_a_pruner_or_for_a_figure_that_comes_at_the_end
         folder = tmp_path / str(k)
         folder.mkdir()
         found = search(folder, **settings)
-        for (trial,) in found.batches(1):
+        for trial in trials(found):
             job = SweepJob(trial.number, folder, [], {}, "a: 1\n", {})
             append_row(folder / "metrics.csv", {"epoch": 1, "validation_accuracy": 0.0})
             assert found.poll(job) is None
             summary = finished(0.5) | {"total_seconds": 3.0 + trial.number}
-            found.tell(trial, summary, folder)
+            found.tell(trial.number, summary, folder)
     assert "total_seconds 3:" in found.lines()[1]  # fewer are better
 
 
 def test_failed_jobs_count_and_choose_nothing(tmp_path):
     found = search(tmp_path, n_trials=3)
-    for (trial,) in found.batches(1):
+    for trial in trials(found):
         status = "out_of_memory" if trial.number else "diverged"
-        found.tell(trial, finished(0.99) | {"status": status}, tmp_path)
+        found.tell(trial.number, finished(0.99) | {"status": status}, tmp_path)
     assert found.lines() == ["search: 3 trials, of them 3 failed"]
 
 
@@ -152,10 +200,10 @@ def test_several_objectives_have_several_answers(tmp_path):
         tmp_path, objective=["validation_accuracy", "samples_per_second"], n_trials=3, pruner=None
     )
     speeds = [10, 30, 20]
-    for (trial,) in found.batches(1):
+    for trial in trials(found):
         summary = finished([0.9, 0.5, 0.4][trial.number])
         summary["samples_per_second"] = speeds[trial.number]
-        found.tell(trial, summary, tmp_path)
+        found.tell(trial.number, summary, tmp_path)
     lines = found.lines()
     assert len(lines) == 3
     assert "validation_accuracy 0.9, samples_per_second 10:" in lines[1]
@@ -180,9 +228,9 @@ def test_settings_that_will_not_do(settings, says):
 
 def test_a_figure_that_no_summary_has(tmp_path):
     found = search(tmp_path, objective="accuracy")
-    (trial,) = next(found.batches(1))
+    trial = found.ask()
     with pytest.raises(InputError, match="accuracy is no figure of summary"):
-        found.tell(trial, finished(0.5), tmp_path)
+        found.tell(trial.number, finished(0.5), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -298,17 +346,17 @@ VALIDATION = "split.validation=0.2"
         (["batch_size=8,16", "hydra.sweeper.n_trial=4"], "did you mean hydra.sweeper.n_trials"),
     ],
 )
-def test_a_mistake_is_said_before_the_first_job(command, tmp_path, words, says):
-    done = command(*SEARCH, *words, *TINY)
+def test_a_mistake_is_said_before_the_first_job(forked_command, tmp_path, words, says):
+    done = forked_command(*SEARCH, *words, *TINY)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_search_without_multirun_and_its_keys_without_a_search(command):
-    assert "add --multirun" in command("hydra/sweeper=optuna").stderr
-    done = command("--multirun", "hydra.sweeper.n_trials=4", "batch_size=8,16")
+def test_a_search_without_multirun_and_its_keys_without_a_search(forked_command):
+    assert "add --multirun" in forked_command("hydra/sweeper=optuna").stderr
+    done = forked_command("--multirun", "hydra.sweeper.n_trials=4", "batch_size=8,16")
     assert "add hydra/sweeper=optuna" in done.stderr
 
 

@@ -1,14 +1,16 @@
 """A search with Optuna: which values to try next, what they came to, which jobs to end early.
 
-The study is SQLite in the sweep's folder. A trial's numbers are drawn from its own number and the
-seed, so that a search that was stopped resumes as if it had not been; a trial that was under
-way then is resumed under the same name.
+The study is SQLite in the sweep's folder. A trial is asked for when a place is free, and drawn from
+its own number, the seed and what had been told by then; trials that still run count as bad ones, so
+that nobody draws beside them (the constant liar of Ginsbourger et al., 2010). The order of asks and
+tells stands in search.jsonl: a search that was stopped goes on with the trials that were under way
+and draws what it would have drawn, and a study that is lost is made again.
 """
 
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from raspitrain.errors import InputError
 from raspitrain.results.figures import figure_of, figures_of, type_of_column
 from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.values import number
+from raspitrain.sweep.asked import Log
 from raspitrain.sweep.record import SweepJob
 
 if TYPE_CHECKING:
@@ -112,9 +115,9 @@ class Search:
     """The trials of one sweep's folder.
 
         search = Search(folder, space, fixed, settings)
-        for trials in search.batches(num_parallel=1):
-            ...run each with search.words(trial)...
-            search.tell(trial, summary)
+        while (trial := search.ask()) is not None:
+            ...run it with search.words(trial)...
+            search.tell(trial.number, summary, folder)
 
     Parameters
     ----------
@@ -141,8 +144,16 @@ class Search:
         self.running: dict[int, optuna.Trial] = {}
         self.reported: dict[int, int] = {}  # evaluations of a trial that the study knows
         self.path = folder / FILE
+        self.log = Log(folder)
+        description = _description(space, fixed, settings)
+        _check_same_search(self.log.description, self.log.path, description)
         self.study = _open_study(self.path, settings["direction"])
-        _check_same_search(self.study, self.path, _description(space, fixed, settings))
+        _check_same_search(self.study.user_attrs, self.path, description)
+        for key, value in description.items():
+            if key not in self.study.user_attrs:
+                self.study.set_user_attr(key, value)
+        self.log.begin(description)
+        self.left_over = self._pick_up()
         self.prunes = settings["pruner"] is not None and len(self.objectives) == 1
         self.prunes = self.prunes and self.objectives[0] in type_of_column
         self.pruner = optuna.pruners.MedianPruner(
@@ -154,28 +165,76 @@ class Search:
     def num_done(self) -> int:
         return sum(trial.state.is_finished() for trial in self.study.trials)
 
-    def batches(self, num_parallel: int) -> Iterator[list["optuna.Trial"]]:
-        """Trials to run at the same time, until there are `n_trials` in all."""
+    def _pick_up(self) -> list["optuna.Trial"]:
+        """Make study and log agree, whichever a crash has left behind; trials still to be run."""
         import optuna
 
-        for left in self.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            self.study.sampler = self._sampler(left.number)
-            trial = optuna.Trial(self.study, left._trial_id)
-            for key in self.space:
-                if key not in left.params:  # stopped while it was being drawn
-                    _draw(trial, key, _distribution(self.space[key]))
-            self.reported[trial.number] = len(left.intermediate_values)
-            yield [self._note(trial)]
-        while (left_over := self.settings["n_trials"] - self.num_done) > 0:
-            yield [self._note(self._ask()) for _ in range(min(num_parallel, left_over))]
+        try:
+            for number in range(len(self.study.trials), self.log.num_asked):
+                self.study.add_trial(self._as_logged(number))
+        except (KeyError, ValueError, TypeError) as error:
+            raise InputError(f"{self.log.path} is damaged ({error}): move it away.") from error
+        left_over = []
+        for frozen in self.study.trials:
+            if frozen.state == optuna.trial.TrialState.RUNNING:
+                for key, value in self._missing(frozen).items():
+                    drawn_from = _distribution(self.space[key])
+                    self.study._storage.set_trial_param(
+                        frozen._trial_id, key, drawn_from.to_internal_repr(value), drawn_from
+                    )
+                frozen = self.study._storage.get_trial(frozen._trial_id)
+            if frozen.number >= self.log.num_asked:
+                self.log.asked(frozen.number, frozen.params)
+            if frozen.state.is_finished():
+                if frozen.number not in self.log.told:
+                    self._log_end(frozen.number, frozen.state, frozen.values)
+            elif (told := self.log.told.get(frozen.number)) is not None:
+                state = optuna.trial.TrialState[told["state"]]
+                self.study.tell(frozen.number, told["values"], state)
+            else:
+                self.study.sampler = self._sampler(frozen.number)
+                left_over.append(optuna.Trial(self.study, frozen._trial_id))
+                self.reported[frozen.number] = len(frozen.intermediate_values)
+        return left_over
 
-    def _note(self, trial: "optuna.Trial") -> "optuna.Trial":
+    def _as_logged(self, number: int) -> "optuna.trial.FrozenTrial":
+        """A trial that the study has lost."""
+        from optuna.trial import TrialState, create_trial
+
+        told = self.log.told.get(number, {"state": "RUNNING", "values": None, "evaluations": []})
+        return create_trial(
+            state=TrialState[told["state"]],
+            values=told["values"],
+            params=self.log.params[number],
+            distributions={key: _distribution(values) for key, values in self.space.items()},
+            intermediate_values=dict(enumerate(told["evaluations"], start=1)),
+        )
+
+    def _missing(self, cut_off: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+        """What a trial lacks that was cut off while it was drawn: drawn again, as it would have
+        been, since it was the last thing that happened."""
+        import optuna
+
+        if not (missing := [key for key in self.space if key not in cut_off.params]):
+            return {}
+        study = optuna.create_study(directions=self.study.directions)
+        study.add_trials(self.study.trials[: cut_off.number])
+        study.sampler = self._sampler(cut_off.number)
+        drawn = study.ask({key: _distribution(values) for key, values in self.space.items()})
+        return {key: drawn.params[key] for key in missing}
+
+    def ask(self) -> "optuna.Trial | None":
+        """The next trial to run; None where there are `n_trials` already."""
+        if self.left_over:
+            trial = self.left_over.pop(0)
+        elif (number := len(self.study.trials)) < self.settings["n_trials"]:
+            self.study.sampler = self._sampler(number)
+            trial = self.study.ask({k: _distribution(v) for k, v in self.space.items()})
+            self.log.asked(trial.number, trial.params)
+        else:
+            return None
         self.running[trial.number] = trial
         return trial
-
-    def _ask(self) -> "optuna.Trial":
-        self.study.sampler = self._sampler(len(self.study.trials))
-        return self.study.ask({key: _distribution(values) for key, values in self.space.items()})
 
     def _sampler(self, trial_number: int) -> "optuna.samplers.BaseSampler":
         import numpy as np
@@ -228,7 +287,7 @@ class Search:
     def _maximizes(self) -> bool:
         return bool(self.settings["direction"][0] == "maximize")
 
-    def tell(self, trial: "optuna.Trial", summary: Mapping[str, Any], folder: Path) -> None:
+    def tell(self, trial_number: int, summary: Mapping[str, Any], folder: Path) -> None:
         """Tell the study how a trial ended.
 
         Parameters
@@ -242,22 +301,29 @@ class Search:
         """
         from optuna.trial import TrialState
 
-        del self.running[trial.number]
+        trial = self.running.pop(trial_number)
         if self.prunes:
             self._report(trial, folder)
         status = summary.get("status")
-        if status == PRUNED:
-            self.study.tell(trial, state=TrialState.PRUNED)
-            return
         figures = figures_of(summary)
         values = [number(figures.get(name)) for name in self.objectives]
         missing = [n for n, v in zip(self.objectives, values, strict=True) if v is None]
-        if status not in FINISHED or missing:
-            self.study.tell(trial, state=TrialState.FAIL)
-            if status in FINISHED:
-                raise InputError(_no_figure(missing[0], [f for f in figures if number(figures[f])]))
-            return
-        self.study.tell(trial, [value for value in values if value is not None])
+        state, told = TrialState.FAIL, None
+        if status == PRUNED:
+            state = TrialState.PRUNED
+        elif status in FINISHED and not missing:
+            state, told = TrialState.COMPLETE, [value for value in values if value is not None]
+        self._log_end(trial.number, state, told)
+        self.study.tell(trial, told, state)
+        if status in FINISHED and missing:
+            raise InputError(_no_figure(missing[0], [f for f in figures if number(figures[f])]))
+
+    def _log_end(
+        self, number: int, state: "optuna.trial.TrialState", values: Sequence[float] | None
+    ) -> None:
+        evaluations = self.study.trials[number].intermediate_values
+        ordered = [evaluations[step] for step in sorted(evaluations)]
+        self.log.tell(number, state.name, values, ordered)
 
     def lines(self) -> list[str]:
         """What the search found, for people."""
@@ -333,22 +399,6 @@ def _distribution(values: Choice | Numbers) -> "optuna.distributions.BaseDistrib
     return FloatDistribution(values.low, values.high, log=values.log, step=values.step)
 
 
-def _draw(
-    trial: "optuna.Trial", key: str, distribution: "optuna.distributions.BaseDistribution"
-) -> None:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(distribution, CategoricalDistribution):
-        trial.suggest_categorical(key, distribution.choices)
-        return
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    given: dict[str, Any] = {"step": distribution.step, "log": distribution.log}
-    suggest: Any = trial.suggest_int
-    if isinstance(distribution, FloatDistribution):
-        suggest = trial.suggest_float
-    suggest(key, distribution.low, distribution.high, **given)
-
-
 def _open_study(path: Path, directions: Sequence[str]) -> "optuna.Study":
     import optuna
     from sqlalchemy import URL
@@ -368,7 +418,7 @@ def _open_study(path: Path, directions: Sequence[str]) -> "optuna.Study":
     except (SQLAlchemyError, RuntimeError, KeyError, ValueError, AssertionError) as error:
         raise InputError(
             f"{path} cannot be used ({str(error).splitlines()[0][:200]}): move it away, and the "
-            "search begins anew without running again what has finished."
+            "study is made again from search.jsonl."
         ) from error
 
 
@@ -381,14 +431,13 @@ def _description(space: Space, fixed: Sequence[str], settings: Mapping[str, Any]
     }
 
 
-def _check_same_search(study: "optuna.Study", path: Path, description: Mapping[str, Any]) -> None:
+def _check_same_search(
+    known: Mapping[str, Any], path: Path, description: Mapping[str, Any]
+) -> None:
     """A search is resumed only with what it began with; a changed n_trials or pruner is welcome."""
-    known = study.user_attrs
     for key, value in description.items():
         if known.get(key, value) != value:
             what = {"space": "other values", "fixed": "other overrides"}.get(key, f"another {key}")
             raise InputError(
                 f"{path} is of a search with {what}: give another sweep_name or hydra.sweep.dir."
             )
-        if key not in known:
-            study.set_user_attr(key, value)

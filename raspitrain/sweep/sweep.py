@@ -1,7 +1,6 @@
 """Run the jobs of a sweep: those that have not finished, one after another or a few at a time."""
 
 import os
-import random
 import shlex
 import signal
 import tempfile
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -29,15 +29,7 @@ from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
-from raspitrain.sweep.places import (
-    SURELY_OVER_SECONDS,
-    Data,
-    Here,
-    Place,
-    There,
-    check_boards,
-    make_places,
-)
+from raspitrain.sweep.places import Data, Here, Place, There, check_boards, make_places
 from raspitrain.sweep.process import (
     JobProcess,
     Limits,
@@ -46,6 +38,7 @@ from raspitrain.sweep.process import (
     share_cores,
     wait_any,
 )
+from raspitrain.sweep.queue import SURELY_OVER_SECONDS, in_order, may_run, slots
 from raspitrain.sweep.record import (
     SweepJob,
     SweepRecord,
@@ -63,10 +56,13 @@ from raspitrain.sweep.screen import SweepScreen, figures
 ALONE_SECONDS = 600.0  # that a sweep waits for a board where it has no other place
 MOST_LOST = 3  # times that a job may be lost with its place
 GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
+BY_CHANCE = {"seed", "split.fold"}  # keys whose values no refusal of the data depends on
 LOOK_SECONDS = 0.5  # between looks at the running jobs
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OnPoll = Callable[[SweepJob], str | None]
+Ask = Callable[[], SweepJob | None]
+Tell = Callable[[SweepJob], None]
 Command = Callable[[Path, Limits, bool], Sequence[str]]
 
 
@@ -109,7 +105,11 @@ class SweepRun:
         self.make_command = make_command
         self.grace_seconds = grace_seconds
         self.stream = stream
-        self.num_jobs = 0  # in all, where more are to come and it is known how many
+        # In all, where they are asked for one by one, and those of them that an earlier start told.
+        self.num_jobs = self.num_told = 0
+        self.ask: Ask | None = None
+        self.tell: Tell | None = None
+        self.twins: list[tuple[SweepJob, SweepJob]] = []  # of a running job, one with its values
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
         self.places: list[Place] = []
@@ -124,7 +124,7 @@ class SweepRun:
         self.resumed: set[int] = set()
         self.begun_anew: set[int] = set()
         self.stopped_by: int | None = None
-        self.gave_up = False
+        self.gave_up: str | None = None  # what it ended for before its time
         self._open = ExitStack()
 
     def __enter__(self) -> "SweepRun":
@@ -137,8 +137,15 @@ class SweepRun:
         """Others may have the folder from now on."""
         self._open.close()
 
-    def run(self, jobs: Sequence[SweepJob]) -> None:
+    def run(
+        self, jobs: Sequence[SweepJob], ask: Ask | None = None, tell: Tell | None = None
+    ) -> None:
         """Run those of `jobs` that have not finished yet; what becomes of them is in each.
+
+        Parameters
+        ----------
+        ask : called for another job whenever a place is free, until it gives None
+        tell : called with each of these that has ended, before `ask` is called again
 
         Raises
         ------
@@ -154,11 +161,10 @@ class SweepRun:
             check_boards(boards, self.launcher.get("ssh_config"))
         self.claim()
         self._open_places()
+        self.ask, self.tell = ask, tell
         for job in jobs:
             recall(job, self.record)
-        order = list(jobs)
-        if self.launcher["shuffle"]:
-            random.Random(0).shuffle(order)  # the same on every start
+        order = in_order(jobs, shuffle=self.launcher["shuffle"])
         repeat = self.launcher["repeat_first"]
         if len(jobs) > 1 and (self.sweep.task == "throughput" if repeat == "auto" else repeat):
             first = order[0]
@@ -190,7 +196,7 @@ class SweepRun:
         there = {job.name for job in self.sweep.jobs}
         there |= {str(row.get("name")) for row in self.sweep.earlier}
         num_jobs = max(len(there), self.num_jobs)
-        to_run = len(waiting) + num_jobs - len(there)
+        to_run = num_jobs - self.num_told if ask else len(waiting) + num_jobs - len(there)
         with (
             SweepScreen(num_jobs, to_run, len(self.slots), self.stream) as screen,
             self._passing_signals_on(screen),
@@ -204,7 +210,9 @@ class SweepRun:
                     f"{left[0]} for example; their folders stay"
                 )
             try:
-                while (waiting and not self.stopped_by and not self.gave_up) or self.running:
+                while (
+                    (waiting or self.ask) and not self.stopped_by and not self.gave_up
+                ) or self.running:
                     self._look_at_places(waiting, screen)
                     self._start(waiting, screen)
                     wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
@@ -219,7 +227,8 @@ class SweepRun:
             except BaseException:
                 self._end_all()
                 raise
-        if not (self.stopped_by or self.gave_up) or all(job.finished for job in jobs):
+        is_whole = ask is None and all(job.finished for job in jobs)
+        if is_whole or not (self.stopped_by or self.gave_up):
             self.sweep.finished = now()
         self.sweep.write()
 
@@ -271,8 +280,7 @@ class SweepRun:
         )
         for place in self.places:
             self._open.callback(place.close)
-        count = range(self.launcher["num_parallel"])
-        self.slots = [(place, k) for k in count for place in self.places]
+        self.slots = slots(self.places, self.launcher["num_parallel"])
 
     def _place_named(self, name: str | None) -> Place | None:
         return next((place for place in self.places if place.name == name), None)
@@ -301,8 +309,7 @@ class SweepRun:
                     recall(job, None)
                     if job.finished:
                         waiting.remove(job)
-                        self.sweep.write()
-                        screen.ended(job, figures(read_summary(job.folder) or {}))
+                        self._ended(job, screen)
         self._keep_to_one_kind(screen)
         states = {place.state for place in self.places}
         if self.running or "ready" in states:
@@ -316,6 +323,8 @@ class SweepRun:
             for job in waiting:
                 job.status, job.reason = "postponed", f"there is no place to run it: {why}"
             waiting.clear()
+            if self.ask is not None:  # it would ask for ever
+                self.gave_up = f"the lack of a place to run another job ({why})"
             self.sweep.write()
 
     def _keep_to_one_kind(self, screen: SweepScreen) -> None:
@@ -342,21 +351,14 @@ class SweepRun:
                     place.reason = reason
                 screen.say(reason)
 
-    def _next(self, waiting: Sequence[SweepJob], place: Place) -> SweepJob | None:
+    def _next(self, waiting: list[SweepJob], place: Place, screen: SweepScreen) -> SweepJob | None:
         """The first job that may run there now."""
-        if place.state != "ready":
-            return None
         if self.sweep.task == "throughput" and any(p.state == "asking" for p in self.places):
             return None  # nobody knows yet on which kind of board
-        for job in waiting:
-            other = self._place_named(job.host)
-            if (
-                isinstance(other, There)
-                and other is not place
-                and other.state != "ready"
-                and time.monotonic() < self.held.get(job.number, 0.0)
-            ):
-                continue
+        if self.ask is not None and not all(p.settled for p in self.places):
+            return None  # what an earlier start has left there is told before anything is drawn
+        queue = chain(tuple(waiting), iter(lambda: self._asked_for(waiting, screen), None))
+        for job in may_run(queue, place, self.places, self.held, time.monotonic()):
             if job.repeat_of is not None and len(self.places) > 1:
                 first = next(j for j in self.sweep.jobs if j.number == job.repeat_of)
                 if first in waiting or first.status == "running":
@@ -367,11 +369,61 @@ class SweepRun:
             return job
         return None
 
+    def _asked_for(self, waiting: list[SweepJob], screen: SweepScreen) -> SweepJob | None:
+        """Another job that has to be run, if there is one; it waits from now on."""
+        while self.ask is not None:
+            if (job := self.ask()) is None:
+                self.ask = None
+                break
+            recall(job, self.record)
+            by_name = {each.name: each for each, _ in self.running.values()}
+            by_name |= {each.name: each for each in waiting}
+            if (other := by_name.get(job.name)) is not None:
+                self.twins.append((other, job))
+                continue
+            self.sweep.jobs = [*(j for j in self.sweep.jobs if j.name != job.name), job]
+            if not job.finished:
+                if isinstance(self._place_named(job.host), There):
+                    self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
+                waiting.append(job)
+                return job
+            self.sweep.write()
+            screen.to_run -= 1
+            screen.say(f"{job.name} has finished before: its result counts")
+            if self.tell is not None:
+                self.tell(job)
+        return None
+
+    def _ended(self, job: SweepJob, screen: SweepScreen) -> None:
+        """A job has ended, and what it came to is known."""
+        self.sweep.write()
+        screen.ended(job, figures(read_summary(job.folder) or {}))
+        if self.tell is None and not self.gave_up and self._others_would_be_refused(job):
+            self.gave_up = f"one refusal of two jobs, which the others would meet ({job.reason})"
+        twins = [twin for other, twin in self.twins if other is job]
+        self.twins = [pair for pair in self.twins if pair[0] is not job]
+        if self.tell is None or self.stopped_by or self.gave_up:
+            return  # and asked for again by the next start
+        for each in (job, *twins):
+            each.status, each.reason = job.status, job.reason
+            self.tell(each)
+        screen.to_run -= len(twins)
+
+    def _others_would_be_refused(self, job: SweepJob) -> bool:
+        """Whether jobs that differ in what is drawn by chance alone are refused for the same words,
+        and none has finished."""
+        jobs = self.sweep.jobs
+        if job.status != "refused" or not set(self.sweep.swept) <= BY_CHANCE:
+            return False
+        alike = sum(other.status == "refused" and other.reason == job.reason for other in jobs)
+        left = any(other.status != "refused" for other in jobs)
+        return alike > 1 and left and not any(other.finished for other in jobs)
+
     def _start(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
         for slot, (place, k) in enumerate(self.slots):
             if self.stopped_by or self.gave_up:
                 return
-            job = None if slot in self.running else self._next(waiting, place)
+            job = None if slot in self.running else self._next(waiting, place, screen)
             if job is None:
                 continue
             waiting.remove(job)
@@ -389,8 +441,7 @@ class SweepRun:
                 command = self._command(job, place, k, resume)
             except InputError as error:
                 job.status, job.reason = "refused", str(error)
-                self.sweep.write()
-                screen.ended(job, "")
+                self._ended(job, screen)
                 continue
             process = JobProcess(
                 command,
@@ -460,10 +511,9 @@ class SweepRun:
                     continue
                 if job.finished and isinstance(place := self.slots[slot][0], There):
                     place.faults = 0
-                self.sweep.write()
-                screen.ended(job, figures(read_summary(job.folder) or {}))
+                self._ended(job, screen)
                 if not job.finished and self.launcher["fail_fast"] and not self.stopped_by:
-                    self.gave_up = True
+                    self.gave_up = "launcher.fail_fast=true"
                     for _, other in self.running.values():
                         other.stop("interrupted", f"launcher.fail_fast: {job.name} {job.status}")
                 continue

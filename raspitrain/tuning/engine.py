@@ -16,10 +16,12 @@ from raspitrain.hardware.threads import one_thread
 from raspitrain.model.engine.choose import (
     Engaged,
     compute,
+    ends_in_torch,
     engine_of,
     engines_to_measure,
     kernels_in_use,
     left_to_torch,
+    look_at_parts,
     rows_of,
     set_engine,
     why_left_to_torch,
@@ -65,10 +67,10 @@ def settle_engine(model: nn.Module, signals: Tensor) -> str | None:
         note = _hold_against_modules(model, signals)
     if engine_of(model) == "auto":
         _take_the_faster(model, signals)
-        if note is not None and engine_of(model) == "plain":
+        if note is not None and isinstance(model, Engaged) and engine_of(model) == "plain":
             note = (
                 "engine: torch computes this network, which is faster here than compiled kernels "
-                f"up to {left_to_torch(model)}"
+                f"{_but_for(model)}"
             )
     return note
 
@@ -83,6 +85,7 @@ def _take_the_faster(model: nn.Module, signals: Tensor) -> None:
         "kernels": kernels_in_use(model),
         "torch": str(torch.__version__),
         "network": hashlib.sha256(describe(rows_of(model)).encode()).hexdigest(),
+        "beside": left_to_torch(model),
         "signals": list(signals.shape),
     }
     kept = recall("engine", key)
@@ -133,10 +136,16 @@ def _hold_against_modules(network: Engaged, signals: Tensor) -> str | None:
     if why is not None:
         set_engine(network, "plain")
         return f"engine: torch computes this network, as {why}"
-    left = left_to_torch(network)
-    if left is not None:
-        return f"engine: compiled kernels up to {left}, torch from there on"
-    return None
+    with same_random_numbers():
+        look_at_parts(network, signals)
+    if left_to_torch(network) is None:
+        return None
+    rest = ", torch from there on" if ends_in_torch(network) else ", which torch computes"
+    return f"engine: compiled kernels {_but_for(network)}{rest}"
+
+
+def _but_for(network: Engaged) -> str:
+    return f"{'up to' if ends_in_torch(network) else 'but for'} {left_to_torch(network)}"
 
 
 def _agrees(network: Engaged, signals: Tensor, tolerance: float) -> bool:

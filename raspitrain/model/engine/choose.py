@@ -96,16 +96,28 @@ def set_engine(model: nn.Module, engine: str) -> None:
 def rows_of(model: nn.Module) -> Sequence[Row]:
     """What a network of rows says, or an engaged one does; nothing for any other."""
     if isinstance(model, Engaged):
-        return general.plan_of(model, model._raspitrain_num_channels).traced.rows
+        runs = general.plan_of(model, model._raspitrain_num_channels).traced.runs
+        return [row for run in runs for row in run.rows]
     return model.rows() if says_its_rows(model) else ()
 
 
 def left_to_torch(network: nn.Module) -> str | None:
-    """The first layer of an engaged network that the kernels do not compute; None: they do all."""
+    """What of an engaged network the kernels do not compute: the first layer behind all that they
+    do, or a list; None: they do all."""
     if not isinstance(network, Engaged):
         return None
-    traced = general.plan_of(network, network._raspitrain_num_channels).traced
-    return traced.refused or traced.left
+    return general.plan_of(network, network._raspitrain_num_channels).left_to_torch()
+
+
+def ends_in_torch(network: Engaged) -> bool:
+    """Whether the kernels do all of it up to what `left_to_torch` names."""
+    plan = general.plan_of(network, network._raspitrain_num_channels)
+    return plan.left_to_torch() == plan.traced.left
+
+
+def look_at_parts(network: Engaged, signals: Tensor) -> None:
+    """Let `left_to_torch` say what of it is not computed for signals like these, too."""
+    general.look_at_parts(network, network._raspitrain_num_channels, signals)
 
 
 def why_left_to_torch(network: Engaged, signals: Tensor) -> str | None:
@@ -119,8 +131,6 @@ def compute(network: Network | Engaged, x: Tensor) -> Tensor | None:
     network its output. None: that is for its modules."""
     if isinstance(network, Engaged):
         if not _may_be_general(network) or not _is_ours(x):
-            return None
-        if not general.covers(network, network._raspitrain_num_channels, x):
             return None
         return general.features(network, network._raspitrain_num_channels, x)
     if _is_native(network, x):
@@ -201,6 +211,8 @@ def _memory_of_general(
     channels, length = network._raspitrain_num_channels, signals.shape[2]
     if not _may_be_general(network) or not general.covers(network, channels, signals):
         return None
+    if general.plan_of(network, channels).whole is None:
+        return None  # torch's modules between the parts take theirs
     return lambda cases, training: general.memory_needed(
         network, channels, signals.dtype, cases=cases, length=length, training=training
     )

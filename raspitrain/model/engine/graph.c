@@ -62,10 +62,10 @@ void graph_forward(const Header *header, const Value *values, const Op *ops, voi
     }
 }
 
-/* Gradients of the weights from that of the last value. */
+/* Gradients of the weights from that of the last value; and of the signals, unless dsignals is 0. */
 void graph_backward(const Header *header, const Value *values, const Op *ops, void *const *tensors,
-                    void *const *gradients, const real *dout, void *keep, void *work,
-                    int num_threads) {
+                    void *const *gradients, const real *dout, real *dsignals, void *keep,
+                    void *work, int num_threads) {
     const Graph graph = {header, values, ops, tensors, gradients, keep, work}, *g = &graph;
 #pragma omp parallel num_threads(num_threads)
     {
@@ -77,5 +77,8 @@ void graph_backward(const Header *header, const Value *values, const Op *ops, vo
         for (long i = header->num_ops - 1; i >= 0; i--)
             if (ops[i].trained || ops[i].dx != NOT_WANTED || ops[i].dother != NOT_WANTED)
                 op_backward(team, g, &ops[i]);
+        if (dsignals)
+            scatter(team, gradient_at(g, 0), dsignals, header->cases, values->channels,
+                    values->length);
     }
 }

@@ -344,6 +344,7 @@ class Placed:
     ----------
     modes : of every step's norm: BATCH, FROZEN or ABSENT
     trained : of every step, whether a weight of it wants a gradient; None: nothing is kept
+    asked_for : whether value 0 wants one
     """
 
     def __init__(
@@ -354,6 +355,7 @@ class Placed:
         cases: int,
         modes: Sequence[int],
         trained: Sequence[bool] | None,
+        asked_for: bool,
         num_threads: int,
     ) -> None:
         shapes, num_ops = steps.shapes, len(steps.steps)
@@ -415,7 +417,7 @@ class Placed:
                 setattr(op, name, value)
             ops.append(op)
         if trained is not None:
-            self._place_gradients(ops, values, kernels, work, cases, read, made)
+            self._place_gradients(ops, values, kernels, work, cases, read, made, asked_for)
         scratch = -(-scratch // LINE) * LINE
         sizes = (packed, dweight, dz, scratch * num_threads)
         places = [work.place(size, -1, num_ops) for size in sizes]
@@ -437,8 +439,9 @@ class Placed:
         cases: int,
         read: Sequence[int],
         made: Sequence[int],
+        asked_for: bool,
     ) -> None:
-        wanted = [False] * len(values)
+        wanted = [asked_for, *[False] * (len(values) - 1)]
         for op in ops:
             two = op.kind in (ADD, MULTIPLY)
             wanted[op.y] |= bool(op.trained) or wanted[op.x] or (two and wanted[op.other])

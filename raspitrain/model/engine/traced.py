@@ -1,14 +1,15 @@
 """Find the rows of a network that says nothing of itself: torch.fx writes down what it does.
 
-A copy of it is traced as it trains and as it is evaluated, and must be afterwards what it was. From
-its beginning up to the last point where everything is a row, and both tracings agree, the kernels
-compute it; from there on its own modules do.
+A copy of it is traced as it trains and as it is evaluated, and must be afterwards what it was.
+Layers that follow each other, that both tracings agree on, and that take one value and make one,
+are a part that the kernels may compute, if all of them are rows; between such parts its own modules
+do the work. A module of the user's whose forward cannot be traced is one of these as a whole.
 """
 
 import copy
 import operator
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from raspitrain.model.engine.operations import Activation
 from raspitrain.model.engine.rows import (
@@ -55,32 +56,62 @@ FUNCTIONS: dict[Callable[..., Any] | str, Activation] = {
     F.silu: "silu",
     F.gelu: "gelu",
 }
-IN_PLACE = (operator.iadd, operator.imul)
+IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 ADDITIONS = (operator.add, torch.add, "add", *IN_PLACE[:1])
-PRODUCTS = (operator.mul, torch.mul, "mul", *IN_PLACE[1:])
+PRODUCTS = (operator.mul, torch.mul, "mul", *IN_PLACE[1:2])
+
+
+Computed = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Layers of a network, one after another, as rows.
+
+    Attributes
+    ----------
+    num_channels : of the value (N, C, L) that they take
+    names : of each row the layer it comes from, as a sentence names it
+    flat : whether their last value is (N, C), not (N, C, L)
+    first : whether what they take is the signals
+    modules : the same, as the network's own modules do it
+    """
+
+    rows: list[Row]
+    num_channels: int
+    names: list[str]
+    flat: bool
+    first: bool
+    modules: fx.GraphModule
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A network's beginning as rows, and what is left of it.
+    """A network as runs of rows and what lies between them.
 
     Attributes
     ----------
-    rows : what the kernels may compute; empty where that is nothing
-    flat : whether their last value is (N, C), not (N, C, L)
-    tails : what makes the network's output of that value, in evaluation and in training; None
-        where the value is the output
-    left : the first layer that is no row, as a sentence names it; None where there is none
-    names : of each row the layer it comes from, as a sentence names it
+    graphs : the network in evaluation and in training, where each run is one call; None where
+        there are no runs
+    between : the layers that are no rows, before a run, as a sentence names them
+    left : the first layer that is no row behind all runs; None where there is none
     refused : why nothing was traced, as a clause; None where it was
     """
 
-    rows: list[Row]
-    flat: bool
-    tails: tuple[fx.GraphModule, fx.GraphModule] | None
-    left: str | None
-    names: list[str] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    graphs: tuple[fx.GraphModule, fx.GraphModule] | None = None
+    between: list[str] = field(default_factory=list)
+    left: str | None = None
     refused: str | None = None
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Where a run lies among the nodes of a tracing."""
+
+    source: int
+    begin: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -111,47 +142,126 @@ class RefusedError(Exception):
     """A network's forward cannot be written down; says why, as a clause."""
 
 
-def trace(network: nn.Module, num_channels: int) -> Traced:
-    """The rows of a network that takes signals of so many channels, and is left as it is."""
+def trace(network: nn.Module, num_channels: int, computed_by: Callable[[Run], Computed]) -> Traced:
+    """What a network is made of that takes signals of so many channels, and is left as it is.
+
+    Parameters
+    ----------
+    computed_by : from a run to the function that `graphs` call for it
+    """
     try:
         model = copied(network)
-        evaluating, training = _tracings(model)
+        evaluating, training = _tracings(model, (False, True))
     except RefusedError as error:
-        return Traced([], False, None, None, refused=str(error))
-    reader = _Reader(network, num_channels)
+        return Traced(refused=str(error))
+    graphs = evaluating, training
     alike = _nodes_alike(evaluating, training)
-    left: str | None = None
-    for number, node in enumerate(training.nodes):
+    nodes = list(training.nodes)
+    runs, spans, failed = [], [], dict[int, str]()
+    at = 0
+    while at < len(nodes):
+        found = _run_from(network, graphs, alike, at, num_channels, failed)
+        if found is None:
+            at += 1
+            continue
+        run, span = found
+        runs.append(run)
+        spans.append(span)
+        at = span.last + 1
+    between, left = _outside(network, nodes, spans, failed)
+    if not runs:
+        return Traced(left=left or "its output")
+    computed = [computed_by(run) for run in runs]
+    whole = [_with_calls(network, model, graph, spans, computed) for graph in graphs]
+    return Traced(runs, (whole[0], whole[1]), between, left)
+
+
+def _outside(
+    network: nn.Module, nodes: list[fx.Node], spans: Sequence[_Span], failed: dict[int, str]
+) -> tuple[list[str], str | None]:
+    """`between` and `left` of Traced."""
+    begins, ends = [0, *(s.last + 1 for s in spans)], [*(s.begin for s in spans), len(nodes)]
+    *before, behind = (
+        [n for n in range(b, e) if nodes[n].op not in ("placeholder", "get_attr", "output")]
+        for b, e in zip(begins, ends, strict=True)
+    )
+    between = []
+    for numbers in before:
+        modules = [n for n in numbers if nodes[n].op == "call_module"]
+        between += [_name(network, nodes[n]) for n in modules or numbers[:1]]
+    left = [failed[n] for n in behind if n in failed]
+    left += [_name(network, nodes[n]) for n in behind]
+    return between, left[0] if left else None
+
+
+def _run_from(
+    network: nn.Module,
+    graphs: tuple[fx.Graph, fx.Graph],
+    alike: list[bool],
+    begin: int,
+    num_channels: int,
+    failed: dict[int, str],
+) -> tuple[Run, _Span] | None:
+    """The longest run that begins at a node; `failed` learns the layer that ends it."""
+    nodes = list(graphs[1].nodes)
+    if not alike[begin] or len(nodes[begin].all_input_nodes) != 1:
+        return None
+    (source,) = nodes[begin].all_input_nodes
+    first = source is nodes[0]
+    channels = num_channels if first else _channels_taken(network, nodes[begin])
+    if channels is None:
+        return None
+    reader = _Reader(network, source, channels)
+    for number in range(begin, len(nodes)):
+        node = nodes[number]
         if node.op == "output":
             break
         try:
-            if number >= alike:
+            if not alike[number]:
                 raise _NoRowError
             if not node.users:
                 raise _NoRowError("whose output nobody uses")
             reader.read(node)
         except (_NoRowError, LookupError, TypeError, ValueError, AttributeError) as error:
-            left = _name(network, node, str(error) if isinstance(error, _NoRowError) else "")
+            why = str(error) if isinstance(error, _NoRowError) else ""
+            failed.setdefault(number, _name(network, node, why))
             break
-    output = next(iter(reversed(training.nodes))).args[0]
-    if left is None and isinstance(output, fx.Node):
-        value = reader.values.get(output)
-        if isinstance(value, _Value) and value.padded == (0, 0) and value.row == len(reader.rows):
-            return Traced(reader.rows, value.flat, None, None, reader.names)
-    for node in reversed(reader.values):
-        value = reader.values[node]
-        if not isinstance(value, _Value) or value.padded != (0, 0):
+    # One node is read after another: the last ones first.
+    for last in range(begin + len(reader.history) - 1, begin - 1, -1):
+        node = nodes[last]
+        value, rows = reader.values[node], reader.history[node]
+        if not isinstance(value, _Value) or value.padded != (0, 0) or value.row != len(rows):
             continue
-        if value.row != len(reader.rows_at(node)):
+        if not first and not any(isinstance(row, Convolution) for row in rows):
             continue
-        number = list(training.nodes).index(node)
-        tails = [_rest(network, model, graph, number) for graph in (evaluating, training)]
-        if value.row and tails[0] is not None and tails[1] is not None:
-            return Traced(
-                reader.rows_at(node), value.flat, (tails[0], tails[1]), left or "its output",
-                reader.names,
-            )  # fmt: skip
-    return Traced([], False, None, left or "its output")
+        if rows and all(_is_closed(graph, begin, last) for graph in graphs):
+            modules = _alone(network, nodes[begin : last + 1], source)
+            names = reader.names[: len(rows)]
+            run = Run(rows, channels, names, value.flat, first, modules)
+            return run, _Span(nodes.index(source), begin, last)
+    return None
+
+
+def _channels_taken(network: nn.Module, node: fx.Node) -> int | None:
+    """Of the value (N, C, L) that a node takes, by the first layer behind it that counts them."""
+    while node.op == "call_module":
+        layer = network.get_submodule(str(node.target))
+        if isinstance(layer, nn.Conv1d):
+            return layer.in_channels
+        if isinstance(layer, nn.BatchNorm1d):
+            return layer.num_features
+        keeps_them = isinstance(layer, (*MODULES, nn.ConstantPad1d, nn.MaxPool1d, nn.AvgPool1d))
+        if not keeps_them or not node.users:
+            return None
+        node = next(iter(node.users))
+    return None
+
+
+def _is_closed(graph: fx.Graph, begin: int, last: int) -> bool:
+    """Whether nobody behind node `last` asks for a node from `begin` on but for that one."""
+    nodes = list(graph.nodes)
+    span = set(nodes[begin : last + 1])
+    return all(user in span for node in nodes[begin:last] for user in node.users)
 
 
 def copied(network: nn.Module) -> nn.Module:
@@ -169,29 +279,112 @@ def copied(network: nn.Module) -> nn.Module:
 
 
 class _Tracer(fx.Tracer):
+    """Writes a module down as one call where it is `opaque`; `failed` is the innermost module whose
+    forward could not be traced."""
+
     proxy_buffer_attributes = True  # what is done to a buffer is a part of the forward
 
+    def __init__(self, opaque: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.opaque = opaque
+        self.failed: nn.Module | None = None
 
-def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
-    """What a network does in evaluation and in training.
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        opaque = any(m is one for one in self.opaque)
+        return opaque or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:
+            self.failed = m if self.failed is None else self.failed
+            raise
+
+
+def evaluation(network: nn.Module) -> tuple[nn.Module, fx.Graph]:
+    """What a network does in evaluation, and a copy of it that has what the tracing names.
+
+    Raises
+    ------
+    RefusedError
+        Its forward cannot be written down, or does not always do the same.
+    """
+    model = copied(network)
+    (graph,) = _tracings(model, (False,))
+    return model, graph
+
+
+def _tracings(model: nn.Module, modes: tuple[bool, ...]) -> list[fx.Graph]:
+    """What a network does in evaluation (False) and in training.
 
     Raises
     ------
     RefusedError
         It does not always do the same: forward draws random numbers in Python, or keeps something.
     """
+    opaque: list[nn.Module] = []
     # What stands for tensors while forward is traced lets nobody at their memory.
-    with unchanged(model, read_tensors=False), _global_random_numbers() as drawn:
-        graphs = []
-        for training in (False, True):
-            try:
-                graphs.append(_Tracer().trace(model.train(training)))
-            except Exception as error:  # whatever a forward does with what stands for a tensor
-                why = f"its forward cannot be traced ({_first_sentence(error)})"
-                raise RefusedError(why) from error
+    with (
+        unchanged(model, read_tensors=False),
+        _global_random_numbers() as drawn,
+        _functions_written_down(),
+    ):
+        while True:
+            known = len(opaque)
+            graphs = [_tracing(model.train(training), opaque) for training in modes]
+            if len(opaque) == known:  # else another call for what training alone made one
+                break
         if drawn():
             raise RefusedError("its forward draws random numbers")
-    return graphs[0], graphs[1]
+    return graphs
+
+
+def _tracing(model: nn.Module, opaque: list[nn.Module]) -> fx.Graph:
+    while True:
+        tracer = _Tracer(opaque)
+        try:
+            return tracer.trace(model)
+        except Exception as error:  # whatever a forward does with what stands for a tensor
+            if tracer.failed is None:
+                why = f"its forward cannot be traced ({_first_sentence(error)})"
+                raise RefusedError(why) from error
+            opaque.append(tracer.failed)
+
+
+@contextmanager
+def _functions_written_down() -> Iterator[None]:
+    """Let torch.fx write down autograd functions, whose own `apply` takes tensors only."""
+    function = torch.autograd.Function
+    before = vars(function)["apply"]
+    calls: dict[type, Callable[..., Any]] = {}
+
+    def call_of(kind: type) -> Callable[..., Any]:
+        if kind not in calls:
+
+            def call(*args: Any) -> Any:
+                return kind.apply(*args)  # type: ignore[attr-defined]
+
+            call.__name__ = kind.__name__
+            calls[kind] = call
+        return calls[kind]
+
+    def apply(kind: type, *args: Any, **kwargs: Any) -> Any:
+        stand_in = next((arg for arg in args if isinstance(arg, fx.Proxy)), None)
+        if stand_in is None:
+            return before.__get__(None, kind)(*args, **kwargs)
+        return stand_in.tracer.create_proxy("call_function", call_of(kind), args, kwargs)
+
+    function.apply = classmethod(apply)  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        function.apply = before  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -237,15 +430,15 @@ def _first_sentence(error: Exception) -> str:
     return lines[0].partition(". ")[0]
 
 
-def _nodes_alike(one: fx.Graph, other: fx.Graph) -> int:
-    """How many nodes from the beginning are the same."""
-    number = 0
-    for number, (a, b) in enumerate(zip(one.nodes, other.nodes, strict=False)):
-        if (a.op, a.target, repr(a.args), repr(a.kwargs)) != (
-            b.op, b.target, repr(b.args), repr(b.kwargs)
-        ):  # fmt: skip
-            return number
-    return number + 1
+def _nodes_alike(one: fx.Graph, other: fx.Graph) -> list[bool]:
+    """Of each node of `other` whether it is the same in both."""
+    alike, same_so_far = [], True
+    for a, b in zip(one.nodes, other.nodes, strict=False):
+        # Behind another operation nodes of one number are no longer the same.
+        same_so_far &= (a.op, a.name, a.target) == (b.op, b.name, b.target)
+        same = repr((a.args, a.kwargs)) == repr((b.args, b.kwargs))
+        alike.append(same_so_far and same)
+    return alike + [False] * (len(other.nodes) - len(alike))
 
 
 def _name(network: nn.Module, node: fx.Node, why: str = "") -> str:
@@ -255,26 +448,56 @@ def _name(network: nn.Module, node: fx.Node, why: str = "") -> str:
     return f"{name} ({kind}{', ' if why else ''}{why})"
 
 
-def _rest(
-    network: nn.Module, model: nn.Module, traced: fx.Graph, number: int
-) -> fx.GraphModule | None:
-    """What comes behind a node and needs nothing of what came before it; None if it does.
+def place_of(node: fx.Node) -> str:
+    """Which module of a network a step of its tracing belongs to, for a sentence."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack), "")
+    return f"in {path}.forward" if path else "in forward"
 
-    It is made of the network's own modules and tensors; constants that tracing has written down are
-    those of the copy that was traced.
-    """
-    rest, nodes = fx.Graph(), list(traced.nodes)
-    known = {nodes[number]: rest.placeholder("value")}
-    for node in nodes[:number]:
-        if node.op == "get_attr":
-            known[node] = rest.node_copy(node, known.__getitem__)
-    try:
-        for node in nodes[number + 1 :]:
-            known[node] = rest.node_copy(node, known.__getitem__)
-    except KeyError:
-        return None
-    asked_for = {str(node.target) for node in rest.nodes if node.op in ("call_module", "get_attr")}
-    return fx.GraphModule({name: _found(name, network, model) for name in asked_for}, rest)
+
+def is_in_place(layer: nn.Module | None, node: fx.Node) -> bool:
+    """Whether a step changes what it takes; `layer` is its module, if it is one."""
+    return bool(
+        getattr(layer, "inplace", False) or node.kwargs.get("inplace") or node.target in IN_PLACE
+    )
+
+
+def _alone(network: nn.Module, nodes: Sequence[fx.Node], source: fx.Node) -> fx.GraphModule:
+    """Nodes that take one value and make one, as a network of their own; its modules are those of
+    the network itself."""
+    graph = fx.Graph()
+    known = {source: graph.placeholder("value")}
+    for node in nodes:
+        known[node] = graph.node_copy(node, known.__getitem__)
+    graph.output(known[nodes[-1]])
+    return _module(graph, network)
+
+
+def _with_calls(
+    network: nn.Module,
+    model: nn.Module,
+    traced: fx.Graph,
+    spans: Sequence[_Span],
+    computed: Sequence[Computed],
+) -> fx.GraphModule:
+    """A tracing with one call for each run; constants that tracing has written down are those of
+    the copy that was traced."""
+    graph, nodes = fx.Graph(), list(traced.nodes)
+    known: dict[fx.Node, fx.Node] = {}
+    calls = {span.last: (nodes[span.source], f) for span, f in zip(spans, computed, strict=True)}
+    inside = {n for span in spans for n in range(span.begin, span.last + 1)}
+    for number, node in enumerate(nodes):
+        if number in calls:
+            source, function = calls[number]
+            known[node] = graph.call_function(function, (known[source],))
+        elif number not in inside:
+            known[node] = graph.node_copy(node, known.__getitem__)
+    return _module(graph, network, model)
+
+
+def _module(graph: fx.Graph, *models: nn.Module) -> fx.GraphModule:
+    asked_for = {str(node.target) for node in graph.nodes if node.op in ("call_module", "get_attr")}
+    return fx.GraphModule({name: _found(name, *models) for name in asked_for}, graph)
 
 
 def _found(name: str, *models: nn.Module) -> Any:
@@ -289,26 +512,18 @@ def _found(name: str, *models: nn.Module) -> Any:
 class _Reader:
     """Turns the nodes of a tracing into rows, one after another."""
 
-    def __init__(self, network: nn.Module, num_channels: int) -> None:
+    def __init__(self, network: nn.Module, source: fx.Node, num_channels: int) -> None:
         self.network = network
-        self.num_channels = num_channels
         self.rows: list[Row] = []
         self.names: list[str] = []
         self.name = ""
-        self.values: dict[fx.Node, Any] = {}
+        self.values: dict[fx.Node, Any] = {source: _Value(0, num_channels)}
         self.history: dict[fx.Node, list[Row]] = {}
-
-    def rows_at(self, node: fx.Node) -> list[Row]:
-        return self.history[node]
 
     def read(self, node: fx.Node) -> None:
         """Raises whatever comes where the node is no row."""
         self.name = _name(self.network, node)
-        if node.op == "placeholder":
-            if self.values:
-                raise _NoRowError
-            self.values[node] = _Value(0, self.num_channels)
-        elif node.op == "call_module":
+        if node.op == "call_module":
             (source,) = node.args
             assert not node.kwargs
             layer = self.network.get_submodule(str(node.target))
@@ -324,6 +539,10 @@ class _Reader:
         if not isinstance(value, _Value):
             raise _NoRowError
         return value
+
+    def _is_ours_alone(self, node: Any) -> bool:
+        """Whether nobody else reads a value, nor what it is perhaps a view of."""
+        return len(node.users) == 1 and self._value(node).row > 0
 
     def _made(self, row: Row, channels: int, like: _Value) -> _Value:
         self.rows.append(row)
@@ -347,7 +566,7 @@ class _Reader:
             return self._made(row, layer.out_channels, replace(value, single=False))
         _need(value.padded == (0, 0))
         # In place is another way to the same numbers, where nobody else reads x.
-        _need(not getattr(layer, "inplace", False) or len(node.users) == 1)
+        _need(not getattr(layer, "inplace", False) or self._is_ours_alone(node))
         if isinstance(layer, nn.BatchNorm1d):
             _need(kind is nn.BatchNorm1d)
             for key, taken in (("affine", True), ("track_running_stats", True)):
@@ -366,6 +585,9 @@ class _Reader:
         if isinstance(layer, nn.MaxPool1d | nn.AvgPool1d):
             _need(kind in (nn.MaxPool1d, nn.AvgPool1d) and not value.flat)
             _need(not getattr(layer, "return_indices", False), "return_indices=True")
+            apart = getattr(layer, "dilation", 1) not in (1, (1,))
+            inside = layer.padding in (0, (0,)) and not layer.ceil_mode
+            _need(inside or not apart, "with dilation over the edge")
             row_ = Pool(layer, value.row)
             return self._made(row_, value.channels, replace(value, single=False))
         if isinstance(layer, nn.AdaptiveAvgPool1d):
@@ -407,13 +629,13 @@ class _Reader:
         if target in FUNCTIONS:
             options = {k: v for k, v in kwargs.items() if k != "inplace"}
             _need(options in ({}, {"approximate": "none"}) and len(args) == 1)
-            _need(not kwargs.get("inplace") or len(node.all_input_nodes[0].users) == 1)
+            _need(not kwargs.get("inplace") or self._is_ours_alone(args[0]))
             value = self._plain(args[0])
             return self._activated(FUNCTIONS[target], args[0], value)
         if target in ADDITIONS or target in PRODUCTS:
             first, second = args
             _need(not kwargs)
-            _need(target not in IN_PLACE or len(node.all_input_nodes[0].users) == 1)
+            _need(target not in IN_PLACE or self._is_ours_alone(first))
             return self._two(self._plain(first), self._plain(second), target in ADDITIONS)
         if target in (torch.cat, torch.concat):
             return self._joined(*args, **kwargs)

@@ -1,0 +1,65 @@
+"""The order of a sweep's jobs, and which of them a free place takes: one queue for all places.
+
+How long a job takes is not known before, so nothing is sorted by it; benchmarks/boards.py says what
+that costs.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+# After so long a job that was lost runs nowhere any more: its lease, its end, and some to spare.
+SURELY_OVER_SECONDS = 75.0
+
+
+class Queued(Protocol):
+    """A job; `host` is the name of the place that has, or had, it."""
+
+    number: int
+    host: str | None
+
+
+class Taking(Protocol):
+    """A place."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def state(self) -> str: ...
+
+
+Q = TypeVar("Q", bound=Queued)
+T = TypeVar("T", bound=Taking)
+
+
+def in_order(jobs: Sequence[Q], *, shuffle: bool) -> list[Q]:
+    """The queue: mixed, and the same on every start, or as given."""
+    order = list(jobs)
+    if shuffle:
+        random.Random(0).shuffle(order)
+    return order
+
+
+def slots(places: Sequence[T], num_parallel: int) -> list[tuple[T, int]]:
+    """Who is asked in which order: every place for its first job before any for its second."""
+    return [(place, k) for k in range(num_parallel) for place in places]
+
+
+def may_run(
+    waiting: Iterable[Q], place: Taking, places: Sequence[Taking],
+    held: Mapping[int, float], now: float,
+) -> Iterator[Q]:  # fmt: skip
+    """Those that wait and may run at a place now, the next one first: all but those that may still
+    be running at another, which is not there to be asked.
+
+    Parameters
+    ----------
+    held : job's number → until when that may be
+    """
+    if place.state != "ready":
+        return
+    for job in waiting:
+        other = next((p for p in places if p.name == job.host), None)
+        is_away = other is not None and other is not place and other.state != "ready"
+        if not (is_away and now < held.get(job.number, 0.0)):
+            yield job
