@@ -49,8 +49,8 @@ def read_lap(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def print_traffic(model: str, runs: dict[int, dict[str, Any]]) -> None:
-    heads = ("L1 in", "L1 out", "L2 in", "L2 out", "memory in", "memory out", "sum of both")
-    heads += ("in, to be written", "zeroed unseen")
+    heads = ["L1 in", "L1 out", "L2 in", "L2 out", "memory in", "memory out", "sum of both"]
+    heads += ["in, to be written", "zeroed unseen"]
     print(f"\n| {model}, MB | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
     for threads, lap in runs.items():
         moved = [
