@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="resume from its checkpoint")
     parser.add_argument("--lease", type=float, help="on a board: silent seconds that end it")
     parser.add_argument("--owner", default="", help="whose job it is, for others on the board")
-    parser.add_argument("--share", default="0/1", help="its place among so many on the board")
+    parser.add_argument("--share", default="0/1", help="its place, or any, of so many on the board")
     parser.add_argument("--where", action="append", default=[], help="KEY=PATH on this machine")
     args = parser.parse_args(arguments)
 
@@ -56,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         where = dict(word.split("=", 1) for word in args.where)
         if args.lease is not None:
-            slot, of = map(int, args.share.split("/"))
-            hold(args.folder, slot, args.owner)
+            slot, _, of = args.share.partition("/")
+            held = hold(args.folder, None if slot == "any" else int(slot), int(of), args.owner)
             keep(args.folder, args.lease)
-            if (cores := share_cores(of)[slot]) is not None:
+            if (cores := share_cores(int(of))[held]) is not None:
                 os.sched_setaffinity(0, cores)
         return _run(args.folder, where, resume=args.resume, settle=args.lease is not None)
     except KeyboardInterrupt as error:

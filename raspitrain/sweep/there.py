@@ -24,10 +24,12 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import PARTIAL, sweep_partial
+from raspitrain.sweep.dask import Worker
 from raspitrain.sweep.job import end_with
 from raspitrain.sweep.lease import STOP
+from raspitrain.sweep.machine import Machine, words_of
 from raspitrain.sweep.process import LOST, OUT_OF_MEMORY
-from raspitrain.sweep.ssh import Host, words_of
+from raspitrain.sweep.ssh import Host
 from raspitrain.sweep.transfer import LostError, check, fetch, send_data, send_folder
 
 SIGN_SECONDS = 5.0  # between signs of life to the job
@@ -36,6 +38,7 @@ FETCH_SECONDS, REST_SECONDS = 5.0, 30.0
 SOON = ("last.pt", "best.pt", "metrics.csv")
 TRIES, BETWEEN_SECONDS = 3, 3.0  # at the last fetch
 KILLED = 128 + signal.SIGKILL
+WAYS: dict[str, type[Machine]] = {kind.way: kind for kind in (Host, Worker)}
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,21 @@ class Task:
 
     Attributes
     ----------
-    host, config, control : as Host's
+    host : what Machine.as_values gives
     python : the board's
     home : the board's folder for such work
-    sweep : the name of the sweep's folder there
-    share : "0/2" for the first of two jobs at a time
+    jobs : that of this sweep's jobs
+    share : "0/2" for the first of two jobs at a time, "any/2" for whichever of them is free
     owner : who the coordinator is, for people
     lease : seconds without a sign of life after which the job ends
     data : configuration key → (digest, path here), of what the job reads
     rsync : whether both sides have it
     """
 
-    host: str
-    config: str | None
-    control: str
+    host: dict[str, Any]
     python: str
     home: str
-    sweep: str
+    jobs: str
     share: str
     owner: str
     lease: float
@@ -68,11 +69,12 @@ class Task:
     rsync: bool
 
     @property
-    def reached_by(self) -> Host:
-        return Host(self.host, self.config, self.control)
+    def machine(self) -> Machine:
+        values = dict(self.host)
+        return WAYS[values.pop("way")](**values)
 
     def folder(self, name: str) -> str:
-        return f"{self.home}/jobs/{self.sweep}/{name}"
+        return f"{self.jobs}/{name}"
 
     def words(self) -> str:
         return json.dumps(asdict(self))
@@ -88,7 +90,7 @@ class Job:
     """
 
     def __init__(self, task: Task, folder: Path) -> None:
-        self.task, self.folder, self.host = task, folder, task.reached_by
+        self.task, self.folder, self.host = task, folder, task.machine
         self.there = task.folder(folder.name)
         self.session: subprocess.Popen[bytes] | None = None
         self.asked: int | None = None
@@ -141,7 +143,7 @@ class Job:
             """echo "{\\"ended\\": $c, \\"memory\\": $m}\""""
         )
         self.session = subprocess.Popen(
-            self.host.command(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            self.host.job_command(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         threading.Thread(target=self._live, daemon=True).start()
         if self.asked is not None:
