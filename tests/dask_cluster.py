@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from conftest import wait_for
@@ -40,7 +41,6 @@ class DaskCluster:
         self.address = ""
         self.start_scheduler()
         for name in workers:
-            FakeBoards.fill_cache(self.home(name))
             self.start(name)
 
     def home(self, name: str) -> Path:
@@ -48,24 +48,59 @@ class DaskCluster:
 
     def start_scheduler(self) -> None:
         file = self.folder / "scheduler.json"
-        self._start("scheduler", "dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-                    "--protocol", "tls" if self.tls else "tcp", "--scheduler-file", str(file))  # fmt: skip
-        assert wait_for(file.exists)
+        file.unlink(missing_ok=True)
+        self._start(
+            "scheduler", "dask_scheduler", "--no-dashboard", "--host", "127.0.0.1",
+            "--scheduler-file", str(file),
+            "--protocol", "tls" if self.tls else "tcp",
+            "--port", str(urlsplit(self.address).port or 0),  # started anew, it is where it was
+        )  # fmt: skip
+        assert wait_for(lambda: file.exists() and file.read_text().endswith("}"))
         self.address = json.loads(file.read_text())["address"]
 
-    def start(self, name: str, *more: str, **variables: str) -> None:
-        """Start a worker, anew perhaps."""
+    def start(self, name: str) -> None:
+        """Start a worker, anew perhaps; its Python notes the jobs that run to their end."""
         home = self.home(name)
+        if not home.exists():
+            FakeBoards.fill_cache(home)
+            (home / "sitecustomize.py").write_text(
+                f"import sys; sys.executable = '{home}/python'\n"
+            )
+            (home / "python").write_text(
+                f'#!/bin/sh\n[ "$3" = raspitrain.sweep.job ] || exec {sys.executable} "$@"\n'
+                f'{sys.executable} "$@"; code=$?\n'
+                f'[ $code = 0 ] && basename "$4" >> {home}/ends\nexit $code\n'
+            )
+            (home / "python").chmod(0o755)
+        path = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
         self._start(
-            name, "dask_worker", self.address, "--nthreads", "1", "--local-directory", str(home),
-            *more, HOME=str(home), XDG_CACHE_HOME=str(home / ".cache"), **variables,
+            name, "dask_worker", self.address, "--no-dashboard", "--nthreads", "1",
+            "--local-directory", str(home),
+            HOME=str(home), XDG_CACHE_HOME=str(home / ".cache"), PYTHONPATH=path,
         )  # fmt: skip
+
+    def ends(self) -> list[str]:
+        return [line for path in self.folder.glob("*/ends") for line in path.read_text().split()]
+
+    def jobs(self) -> list[psutil.Process]:
+        """Those that run now, of this cluster's workers."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if "raspitrain.sweep.job" in words[:4] and str(self.folder) in words[4]:
+                found += [process] if "python" in words[0] else []
+        return found
+
+    def workers(self, name: str) -> list[psutil.Process]:
+        """The worker's own process, below its nanny."""
+        nanny = psutil.Process(self.processes[name].pid)
+        return [p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline())]
 
     def _start(self, name: str, module: str, *words: str, **variables: str) -> None:
         flags = [word for key, path in self.tls.items() for word in (FLAGS[key], path)]
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{module}", *words, *flags, "--no-dashboard"],
+                [sys.executable, "-m", f"distributed.cli.{module}", *words, *flags],
                 env=os.environ | variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

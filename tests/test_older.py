@@ -42,7 +42,7 @@ def test_a_configuration_of_0_1_becomes_todays(compose, model, compiled):
 
 
 LATER = ("frontend", "ensemble", "distributed", "launcher.boards", "launcher.ssh_config",
-         "launcher.dask", "hardware.engine", "dataset.annotations",
+         "launcher.dask", "launcher.srun", "hardware.engine", "dataset.annotations",
          "dataset.annotation_unit")  # fmt: skip
 
 

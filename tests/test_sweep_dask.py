@@ -1,8 +1,6 @@
-"""Sweeps at Dask's workers: a real scheduler and workers. Those that take long: make test-boards."""
+"""Sweeps at Dask's workers: with a real scheduler and workers, by make test-boards."""
 
-import csv
 import io
-import json
 import os
 import random
 import signal
@@ -11,21 +9,20 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import wait_for
 from dask_cluster import DaskCluster, make_certificates
 from test_sweep_boards import DONE
-from test_sweep_boards_sshd import JOBS, SAME
+from test_sweep_boards_sshd import check_same, finish, on_one_host, rows, start  # noqa: F401
 from test_sweep_jobs import LAUNCHER, make_jobs, recorded
 
 from raspitrain.errors import InputError
-from raspitrain.sweep import places
 from raspitrain.sweep.places import check_places
 from raspitrain.sweep.record import SweepRecord
 from raspitrain.sweep.sweep import SweepRun
 
 
+@pytest.mark.boards
 def test_the_jobs_of_a_sweep_go_to_a_worker(tmp_path):
     """By plain TCP, on this machine alone; the worker's Python is one that does jobs in no time."""
     (tmp_path / "worker").mkdir()
@@ -85,3 +82,108 @@ asyncio.run(cluster())
 def test_addresses_that_will_not_do(launcher, says):
     with pytest.raises(InputError, match=says):
         check_places(LAUNCHER | launcher)
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """cluster("a", "b") with TLS; this process, and what it starts, are known to it."""
+    made = []
+
+    def make(*workers, tls=True):
+        made.append(DaskCluster(tmp_path, *workers, tls=tls))
+        for name, value in made[-1].variables.items():
+            monkeypatch.setenv(name, value)
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.boards
+def test_figures_are_those_of_one_host_and_the_data_go_over_once(tmp_path, cluster, on_one_host):  # noqa: F811
+    made = cluster("a", "b")
+    assert made.address.startswith("tls://")
+    process = start(tmp_path, "sweep_name=over", f"launcher.dask={made.address}")
+    assert wait_for(lambda: len(made.jobs()) == 2)
+    said = finish(process)
+    check_same(tmp_path, on_one_host)
+    assert {row["host"] for row in rows(tmp_path, "over")} == {"127.0.0.1", "127.0.0.1#2"}, said
+    assert sorted(made.ends()) == [f"seed={k}" for k in range(4)]
+    assert made.left("a") == made.left("b") == []
+
+
+@pytest.mark.boards
+@pytest.mark.parametrize("what", ["coordinator", "worker", "machine", "scheduler"])
+def test_kill_9_at_any_moment(tmp_path, cluster, on_one_host, what):  # noqa: F811
+    made = cluster("a", "b")
+    words = ("sweep_name=over", f"launcher.dask={made.address}")
+    moment = random.Random(os.environ.get("RASPITRAIN_SEED", what)).uniform(2, 15)
+    process = start(tmp_path, *words)
+    assert wait_for(made.jobs)
+    time.sleep(moment)
+    if what == "coordinator":
+        process.kill()
+        process.wait()
+        process = start(tmp_path, *words)
+    elif what == "worker":  # its nanny starts another
+        for each in made.workers("a"):
+            each.kill()
+    elif what == "machine":
+        made.power_cut("a")
+        made.start("c")
+    else:
+        made.processes["scheduler"].kill()
+        made.processes["scheduler"].wait()
+        made.start_scheduler()
+        for name in "ab":  # as systemd would: workers end with their scheduler
+            made.power_cut(name)
+            made.start(name)
+    finish(process)
+    check_same(tmp_path, on_one_host)
+    ends = made.ends()
+    assert sorted(ends) == sorted(set(ends)), f"{what} at {moment:.1f} s: run twice to its end"
+
+
+@pytest.mark.boards
+def test_ctrl_c_leaves_nothing_running(tmp_path, cluster):
+    made = cluster("a")
+    words = ("sweep_name=over", f"launcher.dask={made.address}", "seed=0,1")
+    process = start(tmp_path, *words)
+    assert wait_for(made.jobs)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    assert wait_for(lambda: not made.jobs())
+    finish(start(tmp_path, *words))
+    assert sorted(made.ends()) == ["seed=0", "seed=1"]
+
+
+def refused(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain", "--multirun", "seed=0,1", *words],
+        cwd=folder, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "outputs").exists()
+    return done.stderr
+
+
+@pytest.mark.boards
+def test_a_cluster_that_will_not_do_is_one_sentence(tmp_path, cluster, monkeypatch):
+    (tmp_path / "tried").mkdir()
+    made = cluster()
+    address = f"launcher.dask={made.address}"
+    assert "the scheduler has no workers: start some" in refused(tmp_path / "tried", address)
+    (tmp_path / "other").mkdir()
+    other = make_certificates(tmp_path / "other")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", other["ca"])
+    assert "the certificates do not fit" in refused(tmp_path / "tried", address)
+    monkeypatch.delenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE")
+    assert "names no certificates for a client" in refused(tmp_path / "tried", address)
+    made.close()
+    assert "the scheduler does not answer" in refused(
+        tmp_path / "tried", address.replace("tls", "tcp")
+    )

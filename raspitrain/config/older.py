@@ -76,6 +76,7 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
             "boards": None,
             "ssh_config": None,
             "dask": None,
+            "srun": False,
             **config["launcher"],
         }
     hardware = config.get("hardware")

@@ -61,6 +61,7 @@ RULES: dict[str, Rule] = {
     "launcher.boards": either(list_of(text()), NULL),
     "launcher.ssh_config": either(text(), NULL),
     "launcher.dask": either(text(), NULL),
+    "launcher.srun": SWITCH,
     "distributed.sync": either(one_of("auto", "every_step", "none"), whole(2, most=10_000)),
     "distributed.timeout_seconds": number(least=1, most=86_400),
     "distributed.public_address": SWITCH,

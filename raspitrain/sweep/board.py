@@ -42,7 +42,8 @@ def home() -> Path:
 
 def node() -> str:
     """This machine among those that share its home folder."""
-    return re.sub(r"[^\w.-]", "_", platform.node()) or "board"
+    name = os.environ.get("SLURMD_NODENAME") or platform.node()
+    return re.sub(r"[^\w.-]", "_", name) or "board"
 
 
 def jobs_folder() -> Path:

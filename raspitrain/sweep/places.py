@@ -1,5 +1,5 @@
-"""Where the jobs of a sweep run: here, on boards that ssh reaches (launcher.boards), or at Dask's
-workers (launcher.dask).
+"""Where the jobs of a sweep run: here, on boards that ssh reaches (launcher.boards), at workers of
+Dask's (launcher.dask), or on the nodes of an allocation of SLURM's (launcher.srun).
 
 A place says when it is ready and which process on this machine stands for a job: job.py itself, or
 there.py, which sends the job, starts, follows and stops it, and fetches what it leaves. That is all
@@ -24,6 +24,7 @@ from raspitrain.sweep.dask import Relay, Worker, check_address
 from raspitrain.sweep.data import digest, stamp
 from raspitrain.sweep.machine import Machine, words_of
 from raspitrain.sweep.process import own_python, share_cores
+from raspitrain.sweep.srun import nodes
 from raspitrain.sweep.ssh import NAME, Host
 from raspitrain.sweep.there import Task
 from raspitrain.sweep.transfer import LostError, fetch
@@ -35,7 +36,7 @@ MOST_FAULTS = 3  # of a board's own, such as a full card
 MOST_CLOCK_SECONDS = 600.0
 LEAST_DISK_MB = 300
 PYTHONS = ("raspitrain/.venv/bin/python", sys.executable, "python3")  # from the home folder there
-SPREADING = ("boards", "dask")  # keys of launcher that name places
+SPREADING = ("boards", "dask", "srun")  # keys of launcher that name places
 READ_KEYS = ("dataset.path", "init")  # what a job reads from this machine's disk
 MANY_LINES = "its shell prints something at every login: see that ssh {host} true prints nothing"
 
@@ -271,7 +272,7 @@ class There:
                 f"{self.name} has {found['disk_free_mb']} MB of disk left: make room, "
                 f"{LEAST_DISK_MB} MB at least."
             )
-        if found["cores"] < self.num_parallel:
+        if found["cores" if self.threads is None else "shares"] < self.num_parallel:
             return (
                 f"{self.name} has {found['cores']} cores for launcher.num_parallel="
                 f"{self.num_parallel} jobs at a time: use {found['cores']} at most."
@@ -423,12 +424,19 @@ def check_places(launcher: Mapping[str, Any]) -> bool:
                 "launcher.num_parallel is for boards; a worker of Dask's takes one job at a time: "
                 f"start dask worker with --nworkers {launcher['num_parallel']} instead."
             )
+    if launcher.get("srun"):
+        for node in nodes():
+            if node.cores < launcher["num_parallel"]:
+                raise InputError(
+                    f"launcher.num_parallel={launcher['num_parallel']} is more than the "
+                    f"{node.cores} cores that are allocated on {node.name}."
+                )
     return bool(given)
 
 
 def make_places(
     boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
-    control: str, folder: Path,
+    control: str, folder: Path, *, srun: bool = False,
 ) -> list[Place]:  # fmt: skip
     """The places of a sweep, in the order given; boards are being asked when this returns.
 
@@ -437,6 +445,15 @@ def make_places(
     InputError
         As `check_boards`; or more jobs at a time than cores here.
     """
+    if srun:
+        own, cleared = facts(), Cleared()
+        return [
+            There(
+                node, None, num_parallel, sweep, own, owner(folder), node.cores // num_parallel,
+                cleared,
+            )
+            for node in nodes()
+        ]  # fmt: skip
     if boards is None:
         return [Here(num_parallel)]
     names = check_boards(boards, ssh_config)

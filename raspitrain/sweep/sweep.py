@@ -285,6 +285,7 @@ class SweepRun:
             self.places = make_places(
                 self.launcher.get("boards"), self.launcher["num_parallel"],
                 self.launcher.get("ssh_config"), sweep, self.control, folder,
+                srun=self.launcher.get("srun", False),
             )  # fmt: skip
             for place in self.places:
                 self._open.callback(place.close)

@@ -29,6 +29,7 @@ from raspitrain.sweep.job import end_with
 from raspitrain.sweep.lease import STOP
 from raspitrain.sweep.machine import Machine, words_of
 from raspitrain.sweep.process import LOST, OUT_OF_MEMORY
+from raspitrain.sweep.srun import Node
 from raspitrain.sweep.ssh import Host
 from raspitrain.sweep.transfer import LostError, check, fetch, send_data, send_folder
 
@@ -38,7 +39,7 @@ FETCH_SECONDS, REST_SECONDS = 5.0, 30.0
 SOON = ("last.pt", "best.pt", "metrics.csv")
 TRIES, BETWEEN_SECONDS = 3, 3.0  # at the last fetch
 KILLED = 128 + signal.SIGKILL
-WAYS: dict[str, type[Machine]] = {kind.way: kind for kind in (Host, Worker)}
+WAYS: dict[str, type[Machine]] = {kind.way: kind for kind in (Host, Worker, Node)}
 
 
 @dataclass(frozen=True)
