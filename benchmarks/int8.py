@@ -10,7 +10,9 @@ difference over that of the logits. Nothing is chosen here.
 """
 
 import argparse
+import contextlib
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +62,8 @@ def tried(model: str, name: str, seed: int, epochs: str) -> tuple[int, float, fl
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
-        run(compose(*words), folder)
+        with contextlib.redirect_stdout(sys.stderr):  # the table alone is the answer
+            run(compose(*words), folder)
         trained = trained_from(StoredRun.of_checkpoint(folder / "best.pt"))
         found = own_windows(trained)
     figures = compare(trained, found.signals, found.labels, part=found.part).figures

@@ -95,6 +95,11 @@ def printable(text: str) -> str:
     return shown
 
 
+def counted(number: int, noun: str) -> str:
+    """As "1 core" and "3 cores"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 FORMULA = tuple("=+-@\t\r")  # how one begins
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from itertools import islice
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
     """The nearest known words, compared whole and by their last part: "; did you mean ...?", or
-    nothing where none is near."""
+    nothing where none is near. `most` of them are named."""
     known = list(known)
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     last = word.rsplit(".", 1)[-1]
@@ -15,7 +15,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if not near:
         tails = {k.rsplit(".", 1)[-1]: k for k in known}
         near = [tails[t] for t in difflib.get_close_matches(last, tails, n=3)]
-    near = list(dict.fromkeys(near))[:3]
+    near = list(dict.fromkeys(near))[:most]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

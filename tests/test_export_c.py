@@ -32,6 +32,17 @@ int main(void) {
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
 
 
+def built(folder, source):
+    """A program that prints class and scores of the windows that it is given."""
+    (folder / "main.c").write_text(MAIN)
+    program = folder / "main"
+    command = ["cc", *STRICT, "-O1", "-fno-sanitize-recover=all", "-o", str(program)]
+    files = [str(folder / "main.c"), str(source), "-lm"]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return program
+
+
 def compiled(folder, model, given, length, precision):
     """The program, and what the engine gives."""
     how = {"length": length, "precision": precision, "normalise": given.normalise}
@@ -42,13 +53,7 @@ def compiled(folder, model, given, length, precision):
     names = [f"class {k}" for k in range(network["classes"])]
     source, header = emit_c(folder / "model.c", network, arrays, given, Answer(names))
     assert {source.name, header.name} == {"model.c", "model.h"}
-    (folder / "main.c").write_text(MAIN)
-    program = folder / "main"
-    command = ["cc", *STRICT, "-O1", "-fno-sanitize-recover=all", "-o", str(program)]
-    files = [str(folder / "main.c"), str(source), "-lm"]
-    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return program, lambda windows: run_packed(network, arrays, given, windows)
+    return built(folder, source), lambda windows: run_packed(network, arrays, given, windows)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

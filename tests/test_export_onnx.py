@@ -55,12 +55,23 @@ def check(result, X, *words):
     return session
 
 
-@pytest.mark.parametrize("kind", ["both", pytest.param("case", marks=pytest.mark.long)])
-def test_a_network_of_the_users_own_with_what_normalises_it(tmp_path, capsys, kind):
+SPECTRA = {"frontend": "spectrum", "frontend__window": 8, "frontend__hop": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [
+        ("both", SPECTRA),
+        pytest.param("both", {}, marks=pytest.mark.long),
+        pytest.param("case", {}, marks=pytest.mark.long),
+    ],
+)
+def test_a_network_of_the_users_own_with_what_normalises_it(tmp_path, capsys, kind, seen):
     own = f"{Own.__module__}.Own"
     result, X = trained(
-        tmp_path / "run", model={"_target_": own}, allowed_targets=[own], dataset__normalise=kind
-    )
+        tmp_path / "run", model={"_target_": own}, allowed_targets=[own], dataset__normalise=kind,
+        **seen,
+    )  # fmt: skip
     X = np.concatenate([X, np.full_like(X[:1], 3.0)])  # a flat one too
     assert export([str(result.folder), "--format", "onnx"]) == 2
     assert "not allowed" in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import subprocess
 import wave
 
 import numpy as np
 import pytest
 from conftest import defaults, process_as_it_was
 from scipy import signal
+from test_export_c import built
 from test_use_commands import predicted
 from test_use_stream import of, streamed
 
@@ -17,6 +19,7 @@ from raspitrain.data.bands import bands_of, fft_size
 from raspitrain.data.frontend import Frontend, logmel, measured, spectrum
 from raspitrain.errors import InputError
 from raspitrain.evaluate import main as evaluate
+from raspitrain.export import onnx_file
 from raspitrain.export.__main__ import main as export
 from raspitrain.run.stored import StoredRun
 from raspitrain.training.answers import logits_of
@@ -67,6 +70,12 @@ def heard(tmp_path_factory):
     words = (*WORDS, f"dataset.path={folder / 'data'}", f"hydra.run.dir={folder / 'run'}")
     assert not run(*words, "epochs=10", "schedule=constant")
     return folder
+
+
+def windows_of(sound):
+    """float32 (7, 1, 1000), as predict takes them."""
+    windows = np.stack([sound[k : k + 1000] for k in range(0, 3001, 500)])[:, None] / 32768
+    return windows.astype(np.float32)
 
 
 # ---------------------------------------------------------------- what is computed
@@ -150,8 +159,7 @@ def test_a_run_keeps_it_and_says_it(heard):
 def test_use_gives_what_training_gives_and_a_stream_the_same_bits(heard, capsys):
     stored, model = StoredRun.open(heard / "run"), load(heard / "run" / "model.rpt")
     sound = tone(500, 1)
-    windows = np.stack([sound[k : k + 1000] for k in range(0, 3001, 500)])[:, None] / 32768
-    windows = windows.astype(np.float32)
+    windows = windows_of(sound)
     wanted = logits_of(stored.model(), stored.normalisation, windows)
     found = np.array([model.logits(window) for window in windows])
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.ptp(wanted))
@@ -201,8 +209,23 @@ def test_a_look_at_the_data_tells_of_it(heard, capsys):
     assert "needs to know how many samples a second" in capsys.readouterr().err
 
 
-def test_c_source_has_none_yet(heard, tmp_path, capsys):
-    words = [str(heard / "run"), "--format", "c", "--output", str(tmp_path / "model.c")]
+def test_c_source_gives_the_bits_of_the_model_file(heard, tmp_path):
+    """And so does predict, which a test above compares with it."""
+    words = ["--format", "c", "--precision", "fp32", "--output", str(tmp_path / "model.c")]
+    assert export([str(heard / "run"), *words]) == 0
+    program = built(tmp_path, tmp_path / "model.c")
+    model, windows = load(heard / "run" / "model.rpt"), windows_of(tone(500, 1))
+    windows = np.concatenate([windows, np.full_like(windows[:1], np.nan)])
+    done = subprocess.run([program], input=windows.tobytes(), capture_output=True, timeout=120)
+    *lines, missing = done.stdout.decode().splitlines()
+    assert missing.split()[0] == "-1"
+    for line, window in zip(lines, windows[:-1], strict=True):
+        assert [float.fromhex(score) for score in line.split()[1:3]] == model.logits(window)
+
+
+def test_onnx_says_where_spectra_are_too_large_for_it(heard, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(onnx_file, "MOST_BYTES", 1000)
+    words = [str(heard / "run"), "--format", "onnx", "--output", str(tmp_path / "model.onnx")]
     assert export(words) == 2
-    assert "--format c has no front end yet" in capsys.readouterr().err
+    assert "makes spectra by a matrix" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())

@@ -13,7 +13,8 @@ from test_use_engine import contract, expected_logits, raw_windows
 from test_use_model_file import fuzz, header_of, refusal, sealed
 from torch import nn
 
-from raspitrain.export.pack_graph import NotCoveredError, pack_graph
+from raspitrain.export.graph import NotCoveredError
+from raspitrain.export.pack_graph import pack_graph
 from raspitrain.export.write import Answer, run_packed, write_model
 from raspitrain.model.layers import Add, ChannelGate, Concat, Shuffle, conv, conv_norm
 from raspitrain.use import engine, load
@@ -192,7 +193,7 @@ def small(tmp_path_factory):
         ("mean", "positions", 0),
         ("mean", "positions", 2**22),
         ("add", "other", 0),
-        ("gate", "other", 1),
+        ("gate", "other", 0),
         ("join", "runs", []),
         ("join", "runs", [[1, 0]]),
         ("join", "runs", [[1, 0, 9]]),

@@ -9,7 +9,6 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
@@ -27,6 +26,7 @@ from raspitrain.errors import CAN_PASS, InputError, input_error, reason, remedy
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
+from raspitrain.results.configuration import plain
 
 
 def mistake(error: Exception, arguments: list[str]) -> InputError | None:
@@ -162,9 +162,7 @@ def known_keys(arguments: list[str]) -> list[str]:
             composed = hydra.compose("config", overrides=choices + search_path)
         except Exception:  # the choices hold another mistake
             composed = hydra.compose("config")
-    container = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(container, dict)
-    keys = [key for key, _ in leaves({str(k): v for k, v in container.items()})]
+    keys = [key for key, _ in leaves(plain(composed, resolve=False))]
     keys += ["hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"]
     return groups + [key for key in keys if not key.split(".")[-1].startswith("_")]
 

@@ -4,7 +4,6 @@ The keys with underscores are those of Hydra's instantiate, which is not used it
 takes a while, and it wraps every call of a partial. What may be named stands in targets.py.
 """
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +16,7 @@ from raspitrain.config.targets import check_names, resolve_target
 from raspitrain.config.watch import unwatched, watched
 from raspitrain.errors import InputError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def _fit_signature(
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for name in given:
         if name not in parameters and not takes_any:
-            near = difflib.get_close_matches(name, parameters, n=3)
-            hint = f"; the nearest it takes: {', '.join(near)}." if near else "."
+            hint = did_you_mean(name, parameters) or "."
             raise InputError(f"{key}.{name} is not a parameter of {values['_target_']}{hint}")
     supplied = {k: v for k, v in available.items() if k in parameters and k not in given}
     if not values.get("_partial_", False):

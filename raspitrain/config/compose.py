@@ -16,6 +16,7 @@ from raspitrain.config.rules import COMPONENTS, OPTIONAL, leaves
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
+from raspitrain.results.configuration import plain
 
 OF_HYDRA = ("hydra", "sweep")  # no part of one run
 AT_THE_TOP = "# @package _global_"
@@ -75,9 +76,9 @@ def _check_option(group: str, option: str | None) -> None:
 
 
 def _load(name: str) -> dict[str, Any]:
-    own = OmegaConf.to_container(OmegaConf.load(config_folder() / f"{name}.yaml"))
-    assert isinstance(own, dict)
-    return {str(key): value for key, value in own.items()}
+    own = OmegaConf.load(config_folder() / f"{name}.yaml")
+    assert isinstance(own, DictConfig)
+    return plain(own, resolve=False)
 
 
 def _overridden(group: str, option: str) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _set(cfg: DictConfig, key: str, value: Any) -> None:
     parent = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
     name = key.rpartition(".")[2]
     if not is_component and not (isinstance(parent, DictConfig) and name in list(parent)):
-        known = [known for known, _ in leaves(_plain(cfg))]
+        known = [known for known, _ in leaves(plain(cfg, resolve=False))]
         known = [known for known in known if not known.split(".")[-1].startswith("_")]
         raise InputError(
             f"{key} is not a key of this configuration{did_you_mean(key, known) or '.'}"
@@ -122,9 +123,3 @@ def _set(cfg: DictConfig, key: str, value: Any) -> None:
     except OmegaConfBaseException as error:
         first = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{key}: {first}.") from None
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    container = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.rules import leaves
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_cores, machine_model, read_text
 from raspitrain.hardware.readings import find_sensors
 from raspitrain.paths import config_folder
@@ -113,14 +113,14 @@ def resolve_profile(hardware: DictConfig, typed: Collection[str] = ()) -> Profil
     if threads != "auto" and threads > cores:
         if f"hardware.{MEASURED}" in typed:
             notes.append(
-                f"hardware.num_threads={threads} is more than the {_count(cores, 'core')} that "
+                f"hardware.num_threads={threads} is more than the {counted(cores, 'core')} that "
                 "this process may use: threads will wait for one another."
             )
         else:
             filled[MEASURED] = cores
             notes.append(
                 f"hardware={name} asks for {threads} threads and this process may use "
-                f"{_count(cores, 'core')}: hardware.num_threads={cores} is taken."
+                f"{counted(cores, 'core')}: hardware.num_threads={cores} is taken."
             )
     return Profile(name, recognised, machine_model(root), filled, tuple(notes))
 
@@ -215,7 +215,3 @@ def _without_effect(given: Mapping[str, Any], typed: Collection[str], root: Path
                     "processor only prepares its batches."
                 )
     return notes
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

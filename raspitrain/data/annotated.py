@@ -19,7 +19,7 @@ from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, counted_a
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.time_names import SECONDS
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 
 Asked = str | bool | None
 UNIT_KEY = "dataset.annotation_unit"
@@ -222,12 +222,11 @@ def notes_of(placed: Placed, rows: Sequence[tuple[Path, list[Annotation]]]) -> l
     files = {path for path, own in rows if own}
     count = sum(len(own) for _, own in rows)
     what = next(iter(files)).name if len(files) == 1 else f"{len(files)} files"
-    counted = counted_as(placed.unit, [row for _, own in rows for row in own])
-    some = f" ({counted})" if counted else ""
+    unit = counted_as(placed.unit, [row for _, own in rows for row in own])
+    some = f" ({unit})" if unit else ""
     notes = [f"classes from {count} annotations in {what}{some}"]
     if placed.num_points:
-        some = f"{placed.num_points} annotation{'' if placed.num_points == 1 else 's'}"
-        notes.append(f"{some} of no length left out")
+        notes.append(f"{counted(placed.num_points, 'annotation')} of no length left out")
     return notes
 
 

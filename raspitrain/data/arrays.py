@@ -19,7 +19,7 @@ from raspitrain.data.npy_file import (
     user_path,
 )
 from raspitrain.data.taken import Taken
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 from raspitrain.nearest import nearest
 
 # Names of arrays that say whose a case is, or which part it belongs to.
@@ -106,8 +106,8 @@ def _check_there(folder: Path, data: str) -> None:
         "says how other files become arrays"
     )  # fmt: skip
     raise InputError(
-        f"{folder / data} does not exist; the folder holds {count} {kind} "
-        f"file{'' if count == 1 else 's'}: {hint}."
+        f"{folder / data} does not exist; the folder holds "
+        f"{counted(count, f'{kind} file')}: {hint}."
     )
 
 

@@ -3,22 +3,33 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from raspitrain.data.clock import Clock, read_clock
-from raspitrain.data.columns import Facts, is_time_name, judge, look_at, units_of
+from raspitrain.data.clock_parts import join_clock
+from raspitrain.data.columns import (
+    NO_PLAIN_NUMBERS,
+    Facts,
+    is_time_name,
+    judge,
+    look_at,
+    units_of,
+)
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import position_name
 from raspitrain.data.missing import is_missing
+from raspitrain.data.row_order import in_order_of_time
 from raspitrain.data.time_names import unit_by_name
 from raspitrain.errors import InputError
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 LEAST_STEPS = 1000
+OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
 
 @dataclass(frozen=True)
@@ -105,11 +116,20 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
     label = _place(table, asked.label_column, "label_column")
     group = _place(table, asked.group_column, "group_column")
+    join_clock(table)
+    if asked.time_column is not False and group is None:
+        told = asked.time_column if not isinstance(asked.time_column, bool) else None
+        table = in_order_of_time(table, _place(table, told, "time_column"))
     if label is not None and len(table.columns[label].words) > 1000:
         raise InputError(
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
+    return examine(table, label, group)
+
+
+def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
+    """See how the columns of a table behave, and hold them in as few bytes as will do."""
     changes = np.empty(0, np.int64)
     if label is not None:
         changes = np.flatnonzero(np.diff(table.columns[label].values)) + 1
@@ -185,12 +205,19 @@ def choose(
         for name, why in left_out
         if why.startswith("named like")
     ]
+    warnings += [
+        f"'{name}' is left out, as it holds {why}; if it is a signal, write plain numbers"
+        for name, why in left_out
+        if why.startswith(NO_PLAIN_NUMBERS)
+    ]
     for name in names:
         if asked.columns is not None and (why := reasons.get(name)) not in (None, "time"):
             warnings.append(f"channel '{name}', asked for in dataset.columns: {why}")
     for file, own in zip(files, places, strict=True):
         _check_numbers(file, own)
     warnings += _large_offsets(files, places, names)
+    if asked.columns is None:
+        warnings += _own_ranges(files, places, names)
     return Chosen(names, units_of(units, names), places, clocks, left_out, warnings)
 
 
@@ -238,10 +265,10 @@ def _by_judgement(
             why = ", ".join(
                 f"'{name}' ({reason})" for name in file.table.names if (reason := reasons[name])
             )
-            raise InputError(
-                f"{file.path} has no column of signals, only {why}; name the signals in "
-                "dataset.columns."
-            )
+            remedy = "name the signals in dataset.columns"
+            if NO_PLAIN_NUMBERS in why:
+                remedy = "write plain numbers, one a cell"
+            raise InputError(f"{file.path} has no column of signals, only {why}; {remedy}.")
         for name in names:
             if names.count(name) > 1:
                 same = [str(k) for k in own if file.table.columns[k].name == name]
@@ -297,6 +324,25 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         )
 
 
+def _own_ranges(
+    files: Sequence[SensorFile], places: Sequence[Sequence[int]], names: Sequence[str]
+) -> list[str]:
+    """A word on channels whose values lie in a range of its own in each recording."""
+    warnings = []
+    for k, name in enumerate(names):
+        facts = [file.facts[own[k]] for file, own in zip(files, places, strict=True)]
+        ranges = sorted({(fact.low, fact.high) for fact in facts if fact.low == fact.low})
+        apart = sum(before[1] < after[0] for before, after in pairwise(ranges))
+        if len(ranges) >= OWN_RANGES and apart >= 0.9 * (len(ranges) - 1):
+            warnings.append(
+                f"channel '{name}' has values of its own in each recording ({ranges[0][0]:.6g} to "
+                f"{ranges[0][1]:.6g} in one, {ranges[-1][0]:.6g} to {ranges[-1][1]:.6g} in "
+                "another), as a place, a battery or a slow drift has: it tells recordings apart "
+                "and not classes; leave it out with dataset.columns"
+            )
+    return warnings
+
+
 def _large_offsets(
     files: Sequence[SensorFile], places: Sequence[Sequence[int]], names: Sequence[str]
 ) -> list[str]:
@@ -321,6 +367,8 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
     """Where the column of time is in each file; None where there is none."""
     if asked.time_column is False:
         return None
+    if asked.time_column is None and None not in (own := [file.table.clock for file in files]):
+        return [place for place in own if place is not None]
     if asked.time_column is not None and asked.time_column is not True:
         places = []
         for file in files:
@@ -375,8 +423,10 @@ def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarr
     if rows is not None:
         values = values[rows]
     unit = time_unit or ("s" if column.kind == "time" else unit_by_name(column.name, column.unit))
-    known = values[np.isfinite(values)]
-    of_day = column.kind == "time" and len(known) > 0 and float(known.max()) <= DAY + 1
+    of_day = False
+    if column.kind == "time":
+        known = values[np.isfinite(values)]
+        of_day = len(known) > 0 and float(known.max()) <= DAY + 1
     return read_clock(values, unit=unit, is_time_of_day=of_day)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from raspitrain.data.cases import Cases, iterate_blocks
 from raspitrain.data.split import Split
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 
 LOOK_BYTES = 32 << 20  # of the cases that are looked at
 LOOK_SAMPLES = 1 << 20  # of them, in each channel
@@ -175,7 +175,7 @@ def _spikes(name: str, values: np.ndarray, used: np.ndarray, own: np.ndarray) ->
     case, sample = (int(k) for k in np.argwhere(far)[0])
     worst = float(values[far][np.argmax(np.abs(values[far]))])
     return [
-        f"channel '{name}' has {count} value{'' if count == 1 else 's'} more than {FAR} times as "
+        f"channel '{name}' has {counted(count, 'value')} more than {FAR} times as "
         f"far from the middle ({middle:.4g}) as half of all are ({spread:.3g}), such as "
         f"{worst:.4g}, the first in case {int(used[case])}, sample {sample}: an error mark or "
         "a spike, which hides the signal once the channel is normalised; fix it"
@@ -195,17 +195,10 @@ def _amplitudes(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -
         return []
     return [
         f"channel '{name}': amplitudes of cases lie {ratio:.0f} times apart (standard deviation "
-        f"{spreads[small]:.3g} in {_where(cases, int(used[small]))}, {spreads[large]:.3g} in "
-        f"{_where(cases, int(used[large]))}); look whether all are in one unit; "
+        f"{spreads[small]:.3g} in {cases.taken.where(int(used[small]))}, {spreads[large]:.3g} in "
+        f"{cases.taken.where(int(used[large]))}); look whether all are in one unit; "
         "dataset.normalise=both or case sees small and large ones alike"
     ]
-
-
-def _where(cases: Cases, case: int) -> str:
-    taken = cases.taken
-    if taken.origin_of is None or not taken.origins:
-        return f"case {case}"
-    return taken.origins[int(taken.origin_of[case])].name
 
 
 def _overlaps(cases: Cases, used: np.ndarray, seen: np.ndarray, parts: np.ndarray) -> list[str]:
@@ -234,7 +227,7 @@ def _overlaps(cases: Cases, used: np.ndarray, seen: np.ndarray, parts: np.ndarra
             )
         warnings.append(
             f"{count} of {len(own)} cases of the {part} part that were looked at share {size} or "
-            f"more samples in a row with a training case (such as {_where(cases, case)}), so "
+            f"more samples in a row with a training case (such as {cases.taken.where(case)}), so "
             f"that the {part} part asks for what was learnt; {remedy}"
         )
     return warnings

@@ -8,8 +8,12 @@ import numpy as np
 from raspitrain.data.time_names import SECONDS
 
 GAP = 3.0  # steps; what is longer is a gap
-# Since 1970, from 2001 to 2096 in each unit; the smaller ones are no plausible time in another.
-EPOCHS = (("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9))
+# Since 1970, but for the last two, from 2001 to 2096; the smaller ones are no plausible time in
+# another unit.
+EPOCHS = (
+    ("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9),
+    ("100ns", 6.31e17, 6.62e17), ("100ns", 1.26e17, 1.57e17),  # since the year 1, and 1601: Windows
+)  # fmt: skip
 SPREADSHEET_DAYS = (36_500.0, 55_000.0)  # since 1900, from 2000 to 2050
 
 
@@ -79,8 +83,9 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         Whether the values, in seconds, begin anew at midnight.
     """
     values = values.astype(np.float64, copy=False)
-    known = np.flatnonzero(np.isfinite(values))
-    if len(known) < len(values):
+    is_known = np.isfinite(values)
+    if not is_known.all():
+        known = np.flatnonzero(is_known)
         places = np.arange(len(values))
         values = np.interp(places, known, values[known]) if len(known) else np.zeros(len(values))
     start = float(values[0])
@@ -89,6 +94,8 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         midnight = steps < -SECONDS["h"] * 12
         values = values + np.concatenate([[0], np.cumsum(midnight)]) * SECONDS["d"]
         steps = np.diff(values)
+    if len(steps) and steps.min() > 0 and steps.max() <= GAP * steps.min():
+        return _even_clock_of(values, steps, unit)
     forward = np.flatnonzero(steps > 0)
     back = np.flatnonzero(steps < 0)
     moves = np.flatnonzero(steps != 0)
@@ -117,6 +124,24 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         num_gaps=len(too_long),
         num_back=len(back),
         longest_gap=float(steps[too_long].max() * scale) if len(too_long) else 0.0,
+    )
+
+
+def _even_clock_of(values: np.ndarray, steps: np.ndarray, unit: str | None) -> Clock:
+    """Of stamps that rise without a gap, as most do: there is less to look at."""
+    if unit is None:
+        unit = unit_by_values(values, float(np.median(steps)))
+    scale, mean = SECONDS[unit] if unit is not None else 1.0, float(steps.sum() / len(steps))
+    return Clock(
+        start=float(values[0]) * scale,
+        seconds=Seconds(values, float(values[0]), scale),
+        rate=None if unit is None else 1 / (mean * scale),
+        step=mean,
+        unit=unit,
+        cuts=np.empty(0, np.int64),
+        num_gaps=0,
+        num_back=0,
+        longest_gap=0.0,
     )
 
 
@@ -152,7 +177,7 @@ class EvenSeconds:
         return (index + self._length if index < 0 else index) / self._rate
 
 
-def even_clock(length: int, rate: float) -> Clock:
+def even_clock(length: int, rate: float, start: float = 0.0) -> Clock:
     """The clock of a recording whose file says the rate alone."""
     seconds = EvenSeconds(length, rate)
-    return Clock(0.0, seconds, rate, 1 / rate, "s", np.empty(0, np.int64), 0, 0, 0.0)
+    return Clock(start, seconds, rate, 1 / rate, "s", np.empty(0, np.int64), 0, 0, 0.0)

@@ -17,6 +17,7 @@ from raspitrain.data.time_names import is_time_name, plain_name
 LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still by chance
 FEW_VALUES = 32
 SELDOM = 0.05  # of the rows
+NO_PLAIN_NUMBERS = "words: cells such as"
 FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
 
 LABEL_NAME = re.compile(
@@ -33,6 +34,10 @@ COUNT_NAME = re.compile(
     r"|sequence(_?(no|nr|num|number|id))?|sample(_?(no|nr|num|number|index|id|n))?|counter|count|frame"
     r"|frame_?(no|nr|num|number|id)|tick|ticks|packet(_?(no|nr|num|number|id|counter))?|line"
     r"|logging_?sample(_n)?|record|entry)"
+)
+ODD_NUMBER = re.compile(
+    r"0x[0-9a-f]+|[^\w\[]*[+-]?\d+[.,]?\d*\s*(?:e[+-]?\d+)?\s*[^\d\s].{0,20}|[\[({]\s*[+-]?[\d.].*",
+    re.I,
 )
 PART_NAME = re.compile(r"(split|part|fold|set|subset|partition|usage|is_(train|test|training))")
 
@@ -66,6 +71,10 @@ class Facts:
         Whether nearly all steps ahead are alike.
     unit_step : bool
         Whether it goes up by 1.
+    low, high : float
+        Least and greatest value.
+    odd : str
+        A cell of a column of words that is a number and something else, where most are so.
     """
 
     kind: str
@@ -81,6 +90,9 @@ class Facts:
     moves: float = 0.0
     even: bool = False
     unit_step: bool = False
+    low: float = float("nan")
+    high: float = float("nan")
+    odd: str = ""
 
 
 def look_at(column: Column, label_changes: np.ndarray) -> Facts:
@@ -94,7 +106,7 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
     if column.kind == "text":
         constant = bool((column.values == column.values[0]).all())
         first = column.words[column.values[0]] if column.values[0] < len(column.words) else ""
-        return Facts("text", len(column.values), 0, constant, first)
+        return Facts("text", len(column.values), 0, constant, first, odd=_odd_number(column.words))
     values = column.values
     known = np.isfinite(values)
     num_missing = len(values) - int(known.sum())
@@ -129,7 +141,16 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         moves=num_moves / len(steps),
         even=even,
         unit_step=even and float(np.median(ahead)) == 1,
+        low=float(kept.min()),
+        high=float(kept.max()),
     )
+
+
+def _odd_number(words: Sequence[str]) -> str:
+    """A cell such as 0.12 g, 0x1F or [0.1, 0.2], if most different ones are of that kind."""
+    some = [word for word in words[:FEW_STEPS] if word]
+    odd = [word for word in some if ODD_NUMBER.fullmatch(word[:200])]
+    return odd[0] if len(odd) > max(FEW_VALUES, len(some) / 2) else ""
 
 
 def _even(ahead: np.ndarray) -> bool:
@@ -219,6 +240,8 @@ def judge(
         for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person")):
             if pattern.fullmatch(plain):
                 return what
+        if odd := next((fact.odd for fact in facts if fact.odd), ""):
+            return f"{NO_PLAIN_NUMBERS} '{odd[:20]}{'…' if len(odd) > 20 else ''}'"
         return "words"
     if any(fact.kind == "text" for fact in facts):
         return None  # refused where its cells are read as numbers

@@ -11,7 +11,7 @@ import io
 import os
 from array import array
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from raspitrain.data import csv_rows, dates, layout
 from raspitrain.data.layout import Layout, NoTableError
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import open_file
-from raspitrain.errors import InputError, input_error
+from raspitrain.errors import InputError, counted, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
@@ -76,7 +76,15 @@ class Table:
     notes : list of str
         What was passed over, each a clause such as "4 lines before the table".
     rate : float or None
-        Samples a second, where the file says it and has no column of time.
+        Samples a second, where the file says it; a column of time says it better.
+    start : float
+        When the first sample was taken, in seconds, where `rate` stands for a column of time.
+    clock : int or None
+        The column that was made the time, of several that say it together.
+    changes : list of str
+        What was done to the rows, each a clause such as "rows put in order of time".
+    rows : np.ndarray or None
+        int64 (T,): which row of the file each is, where not all are here in their order.
     """
 
     path: Path
@@ -85,6 +93,10 @@ class Table:
     breaks: list[tuple[int, int]]
     notes: list[str] = field(default_factory=list)
     rate: float | None = None
+    start: float = 0.0
+    clock: int | None = None
+    changes: list[str] = field(default_factory=list)
+    rows: np.ndarray | None = None
 
     @property
     def num_rows(self) -> int:
@@ -96,16 +108,27 @@ class Table:
 
     def line(self, row: int) -> int:
         """The line of the file, counted from 1, in which a row stands."""
-        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
-        return number + row - start
+        return _line_of(row if self.rows is None else int(self.rows[row]), self.breaks)
 
     def lines(self) -> np.ndarray:
         """int64 (T,): the line of each row."""
-        lines = np.arange(self.num_rows, dtype=np.int64)
-        ends = [start for start, _ in self.breaks[1:]] + [self.num_rows]
+        num_rows = self.num_rows if self.rows is None else int(self.rows.max()) + 1
+        lines = np.arange(num_rows, dtype=np.int64)
+        ends = [start for start, _ in self.breaks[1:]] + [num_rows]
         for (start, number), end in zip(self.breaks, ends, strict=True):
             lines[start:end] += number - start
-        return lines
+        return lines if self.rows is None else lines[self.rows]
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """A table of some of the rows, or of all in another order."""
+        columns = [replace(column, values=column.values[rows]) for column in self.columns]
+        own = rows if self.rows is None else self.rows[rows]
+        return replace(self, columns=columns, changes=[*self.changes], rows=own)
+
+
+def _line_of(row: int, breaks: list[tuple[int, int]]) -> int:
+    start, number = next(pair for pair in reversed(breaks) if pair[0] <= row)
+    return number + row - start
 
 
 def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: int = 0) -> Table:
@@ -278,8 +301,8 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
     if found.passed_over:
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
-        many = "" if rows.num_comments == 1 else "s"
-        table.notes.append(f"{rows.num_comments} comment{many}")
+        table.notes.append(counted(rows.num_comments, "comment"))
+    table.rate, table.start = found.rate, found.start or 0.0
     if blocks.num_blank:
         cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
         table.notes.append(f"{blocks.num_blank} NUL or erased bytes at the end{cut}")
@@ -438,7 +461,7 @@ class _Rows:
             start = self.num_rows - len(written)
             for k in np.flatnonzero(np.isnan(seconds)).tolist():
                 if not is_missing(written[k]):
-                    self._note_wrong(position, self._line(start + k), written[k].strip())
+                    self._note_wrong(position, _line_of(start + k, self.breaks), written[k].strip())
             written.clear()
 
     def _take_words(self, cells: Sequence[str]) -> None:
@@ -535,10 +558,6 @@ class _Rows:
     def _note_wrong(self, position: int, line: int, text: str) -> None:
         count, line, first = self.wrong.get(position, (0, line, text))
         self.wrong[position] = (count + 1, line, first)
-
-    def _line(self, row: int) -> int:
-        start, number = next(pair for pair in reversed(self.breaks) if pair[0] <= row)
-        return number + row - start
 
     def finish(self) -> Table:
         if not self.num_rows:

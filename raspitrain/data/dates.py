@@ -121,7 +121,7 @@ def _read_shape(letters: np.ndarray, found: re.Match[str], day_comes_first: bool
         year = year + (2000 if found["end"] == "00" else 0)
         date = (year, second, first) if day_comes_first else (year, first, second)
     if date is not None:
-        seconds = seconds + DAY * _days(*map(np.asarray, date))
+        seconds = seconds + DAY * days(*map(np.asarray, date))
     part, hour, minute, second = "fraction", *fields("hour", "minute", "seconds")
     if found["together"]:
         at = found.start("together")
@@ -145,7 +145,7 @@ def _read_shape(letters: np.ndarray, found: re.Match[str], day_comes_first: bool
     return np.where(wrong, np.nan, seconds)
 
 
-def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
+def days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
     """Days since 1970-01-01; NaN for a day that there is not."""
     good = (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
     months = (np.where(good, 12 * (year - 1970) + month - 1, 0)).astype(np.int64)

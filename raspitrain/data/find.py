@@ -10,9 +10,16 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES
-from raspitrain.errors import InputError, input_error
+from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
+SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
+PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
+PACKED = {
+    ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
+    ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
+}  # fmt: skip
 MOST_FILES = 200_000
 PART_NAMES = {
     **dict.fromkeys(("train", "training", "tr"), 0),
@@ -22,15 +29,22 @@ PART_NAMES = {
 # Written beside recordings by phone apps, and no recordings themselves.
 ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
 PERSON = re.compile(
-    r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|vp|p|s)[-_ ]?\d+",
+    r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
+    r"|rider|athlete|vp|p|s)[-_ ]?\d+",
     re.I,
 )
 # What is recorded again and again, with the same classes in each.
 OCCASION = re.compile(
     r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|group|visit)"
-    r"[-_ ]?\d+",
+    r"[-_ ]?\d+|(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[-_ T.]?\d.*)?"
+    r"|[0-3]\d[-_.][01]\d[-_.](?:19|20)\d\d",
     re.I,
 )
+# What systems, archives and editors leave beside files.
+LEFT_BEHIND = frozenset(
+    ("__MACOSX", "__pycache__", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir")
+)
+BEATS = frozenset(("ibi.csv", "tags.csv"))  # moments and no samples, beside an E4's BVP.csv
 SENSOR = re.compile(
     r"(?:total|linear|user|body|raw|uncalibrated)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
     r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
@@ -116,8 +130,7 @@ def find_recordings(
         others = [path for path in others if path not in annotated.files]
         if annotations is None and (has_labels or class_level is not None):
             key = "dataset.label_column" if has_labels else "dataset.class_level"
-            count = len(annotated.files)
-            some = f"{count} file{'' if count == 1 else 's'}"
+            some = counted(len(annotated.files), "file")
             unused = [f"not taken: {some} of annotations, as {key} says the class"]
             annotated = None
         else:
@@ -175,7 +188,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(here) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
+                    if entry.name.startswith((".", "~$")) or entry.name in LEFT_BEHIND:
                         continue
                     if entry.is_dir():
                         to_read.append(Path(entry.path))
@@ -233,6 +246,8 @@ def _choose(
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
+    of_beats = {path.parent for path in paths if path.name.lower() == "bvp.csv"}
+    about += [p for p in paths if p.name.lower() in BEATS and p.parent in of_beats]
     if not about or len(about) == len(paths):
         return paths, beside
     names = sorted({path.name for path in about})
@@ -254,15 +269,36 @@ def _fits(relative: str, patterns: Sequence[str]) -> bool:
 def _instead(others: Sequence[Path]) -> str:
     """What to do with the files that are there."""
     kinds = Counter(path.suffix.lower() for path in others if path.suffix)
+    if not kinds and others:
+        return (
+            f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): "
+            "if they are text, take them with dataset.files='*'"
+        )
     if not kinds:
         return "; dataset.path is the folder of the recordings"
     kind, count = kinds.most_common(1)[0]
-    there = f", but {count} {kind} file{'' if count == 1 else 's'}"
+    there = f", but {counted(count, f'{kind} file')}"
+    if kind == ".npz" and count > 2:
+        return f"{there}: if each is a recording, save it as .npy, (samples, channels)"
     if kind in (".npy", ".npz"):
         return f"{there}: use dataset={kind[1:]} for arrays of cases"
+    if kind in PACKED:
+        return f"{there}: unpack {'it' if count == 1 else 'them'} first ({PACKED[kind]})"
+    if kind in SOUND:
+        return f"{there}: convert to WAV, as with: ffmpeg -i IN{kind} OUT.wav"
+    if kind in PICKLED:
+        return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     if kind in (".ts", ".arff"):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
-    if kind in (".txt", ".dat", ".log", ".asc", ".data"):
+    if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
+        return (
+            f"{there}, a channel a file and a case a row with labels in y_train.txt: docs/data.md, "
+            "under Arrays, shows the few lines that turn them into data.npy"
+        )
+    if re.fullmatch(r"\.\d+", kind):
+        named = next(path.name for path in others if path.suffix == kind)
+        return f"{there} (such as {named}): if they are text, take them with dataset.files='*'"
+    if kind in TEXT:
         return (
             f"{there}: take them with dataset.files='*{kind}' if each is a recording, a column a "
             "channel, or with dataset=rows if each row is a case"
@@ -471,6 +507,20 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
     return "", relative
 
 
+def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str, Source]]:
+    """A file beside those of sensors, such as WristMotion.csv, is of their recording as well."""
+    known = {rest for rest, sensors in joined.items() if "" not in sensors}
+    out: dict[str, dict[str, Source]] = {}
+    for rest, sensors in joined.items():
+        folder, _, name = rest.rpartition("/")
+        stem = name.rsplit(".", 1)[0]
+        if "" in sensors and folder in known and not re.search(r"\d", stem):
+            out.setdefault(folder, {})[stem] = sensors[""]
+        else:
+            out.setdefault(rest, {}).update(sensors)
+    return out
+
+
 def _join_sensors(sources: list[Source], first_level: int) -> tuple[list[Source], list[str]]:
     """Put the files of one recording together, where sensors have one each."""
     joined: dict[str, dict[str, Source]] = {}
@@ -479,19 +529,26 @@ def _join_sensors(sources: list[Source], first_level: int) -> tuple[list[Source]
         if sensor in joined.get(rest, {}):
             return sources, []
         joined.setdefault(rest, {})[sensor] = source
+    joined = _with_companions(joined)
     several = [sensors for sensors in joined.values() if len(sensors) > 1 and "" not in sensors]
     if 2 * len(several) < len(joined) or not several:
         return sources, []
     common = set.intersection(*(set(sensors) for sensors in joined.values()))
+    empty = {
+        sensor for sensor in common
+        if any(s[sensor].files[""].stat().st_size == 0 for s in joined.values())
+    }  # fmt: skip
+    common -= empty
     if not common:
         kinds = sorted({sensor for sensors in joined.values() for sensor in sensors})
         raise InputError(
-            f"recordings have a file for each sensor ({', '.join(kinds)}), but no sensor is in all "
-            "of them; choose the files of one with dataset.files, such as "
-            f"dataset.files='*{kinds[0]}*'."
+            f"recordings have a file for each sensor ({', '.join(filter(None, kinds))}), but no "
+            "sensor is in all of them; choose the files of one with dataset.files, such as "
+            f"dataset.files='*{max(kinds)}*'."
         )
     notes = [f"sensors {', '.join(sorted(common))} of a recording joined by time"]
     missing = sorted({s for sensors in joined.values() for s in sensors if s not in common})
+    missing = [name or "others" for name in missing]
     if missing:
         notes.append(f"not taken: {', '.join(missing)}, which not every recording has")
     out = []

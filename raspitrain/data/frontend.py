@@ -83,6 +83,11 @@ class Frontend:
         return weights
 
     @cached_property
+    def used(self) -> np.ndarray:
+        """The frequencies that are in any band."""
+        return np.flatnonzero(self._weights.any(axis=1))
+
+    @cached_property
     def _hann(self) -> np.ndarray:
         return np.array(hann(self.window))
 
@@ -106,6 +111,14 @@ class Frontend:
         spectra = np.fft.rfft(frames * self._hann, fft_size(self.window), axis=3)
         powers: np.ndarray = (spectra.real**2 + spectra.imag**2) @ self._weights
         return powers
+
+    def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same as products, float64: weighted cosines and sines (window, frequencies), and the
+        bands' weights (frequencies, bands), of the frequencies that are `used`."""
+        used = self.used
+        angles = 2 * np.pi / fft_size(self.window) * np.outer(np.arange(self.window), used)
+        weighted = self._hann[:, None]
+        return weighted * np.cos(angles), weighted * np.sin(angles), self._weights[used]
 
     def apply(self, signals: np.ndarray) -> np.ndarray:
         """What a network sees, before normalisation: float32 (N, C x bands, F) of (N, C, L)."""

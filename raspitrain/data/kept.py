@@ -89,7 +89,7 @@ class Kept:
         if place is None:
             return file
         try:
-            if time.time() - path.stat().st_mtime < TOO_YOUNG:
+            if file.table.rows is not None or time.time() - path.stat().st_mtime < TOO_YOUNG:
                 return file
         except OSError:
             return file
@@ -129,7 +129,8 @@ class Kept:
                 return None
             key = [
                 os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino,
-                asked.label_column, asked.group_column, asked.skip_lines, _code(),
+                asked.label_column, asked.group_column, asked.time_column, asked.skip_lines,
+                _code(),
             ]  # fmt: skip
         except OSError:
             return None
@@ -198,7 +199,8 @@ def _parts(file: SensorFile) -> list[bytes]:
             summed = zlib.crc32(part, summed)
     head = {
         "columns": entries, "order": order, "named": table.named, "breaks": table.breaks,
-        "notes": table.notes, "rate": table.rate, "label": file.label, "group": file.group,
+        "notes": table.notes, "rate": table.rate, "start": table.start,
+        "clock": table.clock, "label": file.label, "group": file.group,
         "rows": table.num_rows, "bytes": total, "crc32": summed,
     }  # fmt: skip
     text = json.dumps(head).encode()
@@ -237,6 +239,8 @@ def _load(place: Path, path: Path) -> SensorFile:
         [(row, line) for row, line in head["breaks"]],
         head["notes"],
         head["rate"],
+        head["start"],
+        head["clock"],
     )
     facts = [_facts(entry["facts"]) for entry in head["columns"]]
     digests = [bytes.fromhex(entry["digest"]) for entry in head["columns"]]

@@ -42,7 +42,15 @@ UNITS = frozenset((
     "utc", "unix",
 ))
 # fmt: on
-TIME_FORM = re.compile(r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+", re.IGNORECASE)  # hh:mm:ss.mmm
+TIME_FORM = re.compile(
+    r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
+)  # hh:mm:ss.000
+RATE = re.compile(
+    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
+    r"(?P<unit>[^\d\n]{0,16}?)"
+    r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?hz|samples (?:a|per) second|sps)?\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,10 @@ class Layout:
         Columns of dates or times of day, and whether the day comes before the month.
     stamped, paired, ended : bool
         Rows begin with the serial monitor's clock; cells are name:value; rows end with ";".
+    rate : float or None
+        Samples a second, where a line above the table says it.
+    start : float or None
+        When the first was taken, in seconds since 1970, where rows of start and rate come first.
     """
 
     separator: str
@@ -80,6 +92,8 @@ class Layout:
     stamped: bool = False
     paired: bool = False
     ended: bool = False
+    rate: float | None = None
+    start: float | None = None
 
 
 class NoTableError(ValueError):
@@ -184,6 +198,12 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         width -= 1
         rows = [(k, cells[:width] if len(cells) == width + 1 else cells) for k, cells in rows]
         table = [cells[:width] for cells in table]
+    if (begun := _start_and_rate(rows)) is not None:
+        numbered = tuple(position_name(position) for position in range(width))
+        return Layout(
+            separator, numbered, ("",) * width, False, rows[2][0], 0, frozenset(), {},
+            ended=ended, start=begun[0], rate=begun[1],
+        )  # fmt: skip
     first = _first_row(rows, table, width)
     above = [cells for _, cells in rows[:first]]
     _refuse_cut_lines(rows, first, width)
@@ -208,7 +228,34 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         times=times,
         stamped=stamped,
         ended=ended,
+        rate=_said_rate([line for _, line in kept if line not in body] + comments),
     )
+
+
+def _said_rate(lines: Sequence[str]) -> float | None:
+    """Samples a second, where the lines about the recording say one rate and no other."""
+    rates = set()
+    for line in lines:
+        for found in RATE.finditer(line):
+            unit = (found["after"] or "").lower() or found["unit"].lower()
+            if "hz" in unit or "samples" in unit or "sps" in unit:
+                rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
+    return rates.pop() if len(rates) == 1 and 0 not in rates else None
+
+
+def _start_and_rate(rows: Sequence[tuple[int, list[str]]]) -> tuple[float, float] | None:
+    """Start and rate, where rows of them come first: as Empatica's E4 writes each sensor."""
+    if len(rows) < 3:
+        return None
+    first, second = rows[0][1], rows[1][1]
+    if len(set(first)) > 1 or len(set(second)) > 1 or not (first and second):
+        return None
+    if not (is_number(first[0]) and is_number(second[0]) and len(first) == len(second)):
+        return None
+    start, rate = (float(cells[0].replace(",", ".")) for cells in (first, second))
+    later = rows[2][1]
+    near = is_number(later[0]) and abs(float(later[0].replace(",", ".")) - start) < 0.5 * start
+    return (start, rate) if 1e9 <= start < 4e9 and 0 < rate <= 1e4 and not near else None
 
 
 def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
@@ -335,13 +382,14 @@ def _find_names(
             break
         block.insert(0, cells)
     units, used = None, 0
-    if len(block) > 1 and all(map(_is_unit, block[-1])):
+    if len(block) > 1 and _are_units(block[-1], block[-2]):
         units, used = [_bare_unit(cell) for cell in block.pop()], 1
         while len(block) > 1 and len(set(block[-1])) < len(set(block[-2])):
             block.pop()  # such as RAW or CAL below each name
             used += 1
     if block:
-        return [cell.strip("'\"") for cell in block[-1]], units, used + 1
+        names, more = _levels([[cell.strip("'\"") for cell in cells] for cells in block])
+        return names, units, used + more
     for comment in reversed(comments):
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):
@@ -349,6 +397,36 @@ def _find_names(
             if len(cells) == width and not any(map(is_value, cells)) and any(cells):
                 return cells, None, 0
     return None, None, 0
+
+
+def _are_units(cells: Sequence[str], above: Sequence[str]) -> bool:
+    """All are, or most with names above them that differ more."""
+    if all(map(_is_unit, cells)):
+        return True
+    known = sum(cell != "" and _is_unit(cell) for cell in cells)
+    return 2 <= 0.6 * len(cells) <= known and len(set(cells)) < len(set(above))
+
+
+def _levels(block: Sequence[list[str]]) -> tuple[list[str], int]:
+    """Names from one row, or from several levels: a sensor above its axes; and how many rows."""
+    used, index = 1, ""
+    names = block[-1]
+    if len(block) > 1 and names[0] and not any(names[1:]):  # pandas: the name of the index
+        index, names, used = names[0], block[-2], 2
+    level = len(block) - used - 1
+    while level >= 0 and len(set(filter(None, names))) < len(list(filter(None, names))):
+        above = block[level]
+        for k in range(1, len(above)):  # a merged cell is written once
+            above[k] = above[k] or above[k - 1]
+        twice = {name for name in names if name and names.count(name) > 1}
+        if not any(above) or len(set(above)) == 1:
+            break
+        names = [
+            f"{top}_{name}" if name in twice and top else name
+            for name, top in zip(names, above, strict=True)
+        ]
+        level, used = level - 1, used + 1
+    return [index or names[0], *names[1:]], used
 
 
 def _bare_unit(cell: str) -> str:

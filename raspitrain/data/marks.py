@@ -15,7 +15,10 @@ from raspitrain.errors import InputError
 DAY = 86_400.0
 BASES = ("s", "clock", "samples")  # what numbers may count that do not say it
 TOLERANCE = 0.01  # seconds, or one sample: what a mark set by hand may be off at a recording's end
-NAMES = ("days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds")
+NAMES = (
+    "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "tenths of microseconds",
+    "nanoseconds",
+)  # fmt: skip
 WORDS_FOR = {
     "samples": "sample numbers",
     "clock": "times of the recordings' own column",

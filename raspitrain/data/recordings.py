@@ -33,12 +33,13 @@ from raspitrain.data.columns import LEAST_ROWS, is_person_name
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.formats import READERS
 from raspitrain.data.kept import Kept, rows_as_one
+from raspitrain.data.long_format import split_sensors
 from raspitrain.data.marks import Stretch
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.resample import resample
 from raspitrain.data.span import Span
 from raspitrain.data.taken import Origin, Taken
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
@@ -160,6 +161,7 @@ def recordings(
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and len(found.sources) == 1:
         asked, read = _with_person_column(found.sources, read, asked, kept)
+    read, of_rows = split_sensors(read, asked)
     if marks is not None:
         classes = [classes_of(rows) for _, rows in marks]
     else:
@@ -170,7 +172,7 @@ def recordings(
         streams.append(_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
     names, units = _all_channels(chosen)
-    notes, warnings = [*found.notes], [*found.warnings]
+    notes, warnings = [*found.notes, *of_rows], [*found.warnings]
     if marks is not None:
         more = _mark(streams, marks, annotation_unit, names)
         notes, warnings = notes + more[0], warnings + more[1]
@@ -293,6 +295,8 @@ class _Stream:
         What is annotated, where annotations say the class.
     rows : np.ndarray or None
         The row of each sample where they were put into another order.
+    joined : bool
+        Whether it was put together of several sensors.
     """
 
     source: Source
@@ -307,6 +311,7 @@ class _Stream:
     num_missing: int = 0
     digest: bytes = b""
     stretches: list[Stretch] | None = None
+    joined: bool = False
 
 
 def _stream(
@@ -334,17 +339,19 @@ def _sensor_stream(
     if chosen.clocks is not None:
         clock = clock_of(file, chosen.clocks[index], asked.time_unit, rows)
     elif file.table.rate is not None and asked.time_column is not False:
-        clock = even_clock(file.table.num_rows, file.table.rate)
+        clock = even_clock(file.table.num_rows, file.table.rate, file.table.start)
+        if file.path.suffix.lower() not in READERS:
+            file.table.changes.append(f"{file.table.rate:g} Hz as the lines above the table say")
     signals = rows_as_one([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
     if rows is not None:
         signals = np.ascontiguousarray(signals[:, rows])
         labels = None if labels is None else [labels[row] for row in rows.tolist()]
         groups = [groups[row] for row in rows.tolist()] if groups else groups
-    bad = ~np.isfinite(signals)
+    known = np.isfinite(signals)
     stream = _Stream(
         source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
-        num_missing=int(bad.sum()),
+        num_missing=0 if known.all() else int((~known).sum()),
     )  # fmt: skip
     stream.digest = _digest(b"".join(file.digests[place] for place in chosen.places[index]))
     if rows is not None:
@@ -428,6 +435,7 @@ def _join(source: Source, parts: Sequence[_Stream]) -> _Stream:
     else:
         one = _join_by_time(source, parts)
     one.num_missing = sum(part.num_missing for part in parts)
+    one.joined = True
     one.digest = _digest(one.signals.tobytes())
     one.notes = list(dict.fromkeys(note for part in parts for note in part.notes))
     return one
@@ -507,10 +515,10 @@ def _people_left_out(left_out: Sequence[tuple[str, str]]) -> list[str]:
 def _file_notes(streams: Sequence[_Stream]) -> list[str]:
     """What was passed over in the files, each kind once."""
     kinds = Counter(note for stream in streams for note in dict.fromkeys(stream.notes))
+    changes = Counter(change for stream in streams for change in stream.file.table.changes)
     return [
-        f"passed over in {count} file{'' if count == 1 else 's'}: {note}"
-        for note, count in kinds.most_common(5)
-    ]
+        f"passed over in {counted(count, 'file')}: {note}" for note, count in kinds.most_common(5)
+    ] + [f"{change} in {counted(count, 'file')}" for change, count in changes.most_common(5)]
 
 
 def _left_out_note(no_label: int, streams: Sequence[_Stream]) -> str:
@@ -901,7 +909,7 @@ def _refuse_missing(folder: Path, streams: Sequence[_Stream], names: Sequence[st
     channel = names[int(np.flatnonzero(bad[:, sample])[0])]
     row = sample if stream.rows is None else int(stream.rows[sample])
     where = "line" if stream.file.path.suffix.lower() not in READERS else "row"
-    line = f", {where} {stream.file.table.line(row)}" if len(stream.source.files) == 1 else ""
+    line = "" if stream.joined else f", {where} {stream.file.table.line(row)}"
     raise InputError(
         f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "
         f"too large for float32 (3.4e38), the first in {stream.file.path}{line}, column "

@@ -158,6 +158,11 @@ def read_rows(
                     f"{file}, line {line}, column '{column.name}': {word[:40]!r} is not a number; "
                     "fix it, or name the column of the label in dataset.label_column."
                 )
+            if odd := look_at(column, np.empty(0)).odd:
+                raise InputError(
+                    f"{file}, column '{column.name}' has cells such as {odd[:20]!r}, which are no "
+                    "plain numbers: write one number a cell, as many columns as a case has samples."
+                )
             left_out[column.name] = "time" if column.kind == "time" else "words"
         elif counts or (table.named and is_count_name(column.name)):
             left_out[column.name] = "counts the rows"

@@ -13,7 +13,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.checks import QUANTILES, Look, look_at_cases
 from raspitrain.data.split import Split
 from raspitrain.data.taken import Taken
-from raspitrain.errors import no_formula
+from raspitrain.errors import counted, no_formula
 
 PARTS = ("train", "validation", "test")
 MOST_NAMED = 12  # in the line on the screen
@@ -64,8 +64,7 @@ def _line(cases: Cases, split: Split) -> str:
         counts = _origins_by_class(cases)
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         shown = f" ({shown})" if len(counts) <= MOST_NAMED else ""
-        count = len(taken.origins)
-        what = f"{count} {taken.what}{'' if count == 1 else 's'} of {len(names)} classes{shown}"
+        what = f"{counted(len(taken.origins), taken.what)} of {len(names)} classes{shown}"
     else:
         shown = f" ({', '.join(names)})" if len(names) <= MOST_NAMED else ""
         what = f"{len(names)} classes{shown}"

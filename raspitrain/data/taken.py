@@ -78,3 +78,9 @@ class Taken:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     keeps: str = "group"
+
+    def where(self, case: int) -> str:
+        """The recording that a case comes from, or its number where there are none."""
+        if self.origin_of is None or not self.origins:
+            return f"case {case}"
+        return self.origins[int(self.origin_of[case])].name

@@ -9,18 +9,23 @@ TIME_NAME = re.compile(
         (time|date|clock|seconds|millis|milliseconds|micros|microseconds|nanos|epoc|elapsed|uptime|t|ts
         |zeit|datum|uhrzeit|zeitstempel|temps|heure|tiempo|fecha|hora|tempo)
         _?(s|sec|seconds|ms|msec|millis|us|ns|utc|iso|unix|local|elapsed|txt|of_day)?
-        |year|month|day|hours?|minutes?|seconds?|ms|ns|hh|yyyy_mo_dd_hh_mi_ss_sss)""",
+        |year|month|day|hours?|minutes?|seconds?|ms|ns|hh|yyyy_mo_dd_hh_mi_ss_sss
+        |(?:.*stamp_)?(?:m|u|n|milli|micro|nano)?secs?|milliseconds?)""",
     re.VERBOSE,
 )
-SECONDS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+SECONDS = {
+    "d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "100ns": 1e-7,
+    "ns": 1e-9,
+}  # fmt: skip
 WORDS = {
     "d": "d|day|days",
     "h": "h|hour|hours|hr|hrs|stunden",
     "min": "min|minute|minutes|minuten",
     "s": "s|sec|secs|second|seconds|sekunden",
     "ms": "ms|msec|msecs|milli|millis|millisecond|milliseconds|millisekunden",
-    "us": "us|µs|μs|usec|micro|micros|microsecond|microseconds",
-    "ns": "ns|nsec|nano|nanos|nanosecond|nanoseconds",
+    "us": "us|µs|μs|usec|usecs|micro|micros|microsecond|microseconds",
+    "100ns": "100ns",
+    "ns": "ns|nsec|nsecs|nano|nanos|nanosecond|nanoseconds",
 }
 UNITS = {word: unit for unit, words in WORDS.items() for word in words.split("|")}
 

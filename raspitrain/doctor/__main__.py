@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raspitrain.errors import InputError, printable, visible
+from raspitrain.errors import InputError, counted, printable, visible
 from raspitrain.stop import say
 
 try:
@@ -103,10 +103,10 @@ def as_text(machine: Machine, torch: TorchBuild, findings: Sequence[Finding]) ->
     if not findings:
         lines.append("Nothing found that would hurt a run.")
     if errors:
-        also = f", {_count(warnings, 'warning')}" if warnings else ""
-        lines.append(f"raspitrain will not work here: {_count(errors, 'error')}{also}.")
+        also = f", {counted(warnings, 'warning')}" if warnings else ""
+        lines.append(f"raspitrain will not work here: {counted(errors, 'error')}{also}.")
     elif warnings:
-        lines.append(f"{_count(warnings, 'warning')}:")
+        lines.append(f"{counted(warnings, 'warning')}:")
     for number, finding in enumerate(findings, start=1):
         mark = "ERROR " if finding.level == ERROR else ""
         lines.append("")
@@ -167,10 +167,6 @@ def _torch(torch: TorchBuild) -> str:
     if torch.capability and torch.capability != "DEFAULT":
         words.append(torch.capability)
     return f"{', '.join(words)}; loaded and took a step in {torch.seconds or 0:.1f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         default=(),
         metavar="NAME",
-        help="with onnx, code of your own that the run's network may call",
+        help="code of your own that the run's network may call",
     )
     given = parser.parse_args(arguments)
     return exit_code_of(

@@ -6,16 +6,18 @@ those of model.rpt.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from raspitrain.data.bands import fft_size
 from raspitrain.export.write import Answer, Contract
 from raspitrain.results.atomic import write_atomic
 from raspitrain.use import graph
 from raspitrain.use.engine import plain_floats
+from raspitrain.use.frontend import Tables
 from raspitrain.use.kinds import GRAPH, tensors
 from raspitrain.use.library import FOLDER
 from raspitrain.use.network import (
@@ -27,8 +29,8 @@ from raspitrain.use.network import (
     strided,
 )
 
-MOBILENETV3_SOURCES = ("layers.h", "roots.h", "window.h", "network.h", "plain.h")
-GRAPH_SOURCES = ("layers.h", "roots.h", "window.h", "graph.h", "plain.h", "graph_plain.h")
+MOBILENETV3_SOURCES = ("network.h", "plain.h")
+GRAPH_SOURCES = ("graph.h", "plain.h", "graph_plain.h")
 PER_LINE = 16
 
 
@@ -52,27 +54,31 @@ def emit_c(
     header = source.with_suffix(".h")
     is_graph = network["kind"] == GRAPH
     num_floats = graph.plan(network)[2] if is_graph else plain_floats(network)
-    write_atomic(header, _header(network, contract, num_floats).encode())
+    seen = contract.frontend
+    num_bytes = 4 * num_floats + (0 if seen is None else 8 * _work(seen) + 4 * _values(network))
+    write_atomic(header, _header(network, contract, num_bytes).encode())
     model = _graph if is_graph else _mobilenetv3
+    before = ("layers.h", "roots.h", "window.h", *(() if seen is None else ("spectra.h",)))
     lines = (
-        *_start(header.name, GRAPH_SOURCES if is_graph else MOBILENETV3_SOURCES),
+        *_start(header.name, before + (GRAPH_SOURCES if is_graph else MOBILENETV3_SOURCES)),
         *_tensors(network, arrays, contract, num_floats),
+        *([] if seen is None else _frontend(network, seen, len(contract.channels))),
         *model(network, contract),
-        *_end(contract, answer, "run_graph" if is_graph else "run"),
+        *_end(network, contract, answer, "run_graph" if is_graph else "run"),
     )
     write_atomic(source, ("\n".join(lines) + "\n").encode())
     return source, header
 
 
-def _header(network: dict[str, Any], contract: Contract, num_floats: int) -> str:
+def _header(network: dict[str, Any], contract: Contract, num_bytes: int) -> str:
     rate = "" if contract.rate is None else f"#define MODEL_RATE {contract.rate!r} /* Hz */\n"
     return f"""\
-/* A model of raspitrain, {network["precision"]}: {4 * num_floats} bytes of static memory. */
+/* A model of raspitrain, {network["precision"]}: {num_bytes} bytes of static memory. */
 #ifndef MODEL_H
 #define MODEL_H
 
-#define MODEL_CHANNELS {num_inputs(network)}
-#define MODEL_LENGTH {network["length"]} /* samples of a window */
+#define MODEL_CHANNELS {len(contract.channels)}
+#define MODEL_LENGTH {(contract.frontend or network)["length"]} /* samples of a window */
 #define MODEL_CLASSES {network["classes"]}
 {rate}
 extern const char *const model_channels[MODEL_CHANNELS];
@@ -197,13 +203,47 @@ def _graph(network: dict[str, Any], contract: Contract) -> Iterator[str]:
     yield "static int fits(void) { return 1; } /* as planned */"
 
 
-def _end(contract: Contract, answer: Answer, run: str) -> Iterator[str]:
+def _work(frontend: dict[str, Any]) -> int:
+    """Doubles that a front end works in."""
+    return 2 * fft_size(frontend["window"])
+
+
+def _values(network: dict[str, Any]) -> int:
+    """Floats that a front end makes of a window."""
+    return int(num_inputs(network) * network["length"])
+
+
+def _frontend(
+    network: dict[str, Any], frontend: dict[str, Any], num_channels: int
+) -> Iterator[str]:
+    tables = Tables(frontend)
+    for name in ("hann", "twiddles", "weights"):
+        texts = [value.hex() for value in getattr(tables, name)]
+        yield from _numbers("const double", f"band_{name}", texts)
+    for name in ("first", "count"):
+        yield from _numbers("const int64_t", f"band_{name}", map(str, getattr(tables, name)))
+    yield f"static double band_work[{_work(frontend)}];"
+    yield f"static float seen[{_values(network)}];"
+    numbers = (
+        num_channels, network["length"], frontend["window"], frontend["hop"], tables.points,
+        len(tables.first),
+    )  # fmt: skip
+    names = [f"band_{name}" for name in ("hann", "twiddles", "first", "count", "weights")]
+    values = [*map(str, numbers), *names, float(frontend["floor"]).hex(), "band_work"]
+    yield f"static const Frontend frontend = {{{', '.join(values)}}};"
+
+
+def _end(network: dict[str, Any], contract: Contract, answer: Answer, run: str) -> Iterator[str]:
     yield from _texts("model_channels[MODEL_CHANNELS]", contract.channels)
     yield from _texts("model_classes[MODEL_CLASSES]", answer.classes)
+    given, spectra = "window, MODEL_LENGTH", ""
+    if contract.frontend is not None:
+        spectra = "\n    spectra_of(&frontend, window, MODEL_LENGTH, 1, seen);"
+        given = f"seen, {network['length']}"
     yield f"""
 int model_run(const float *window, float *scores) {{
-    int best = 0;
-    if (!fits() || !{run}(&network, window, MODEL_LENGTH, 1, scores)) return -1;
+    int best = 0;{spectra}
+    if (!fits() || !{run}(&network, {given}, 1, scores)) return -1;
     for (int k = 0; k < MODEL_CLASSES; k++) {{
         if (scores[k] - scores[k] != 0) return -1;
         if (scores[k] > scores[best]) best = k;
@@ -224,7 +264,12 @@ def _array(name: str, array: np.ndarray) -> Iterator[str]:
     values = array.reshape(-1)
     # Nine digits are enough for every float32; a point makes each of them one.
     texts = [str(v) if kind == "int8_t" else f"{v:.8e}f" for v in values.tolist()]
-    yield f"static const {kind} {name}[{len(texts)}] = {{"
+    yield from _numbers(f"const {kind}", name, texts)
+
+
+def _numbers(kind: str, name: str, texts: Iterable[str]) -> Iterator[str]:
+    texts = list(texts)
+    yield f"static {kind} {name}[{len(texts)}] = {{"
     for start in range(0, len(texts), PER_LINE):
         yield "    " + ",".join(texts[start : start + PER_LINE]) + ","
     yield "};"

@@ -37,12 +37,6 @@ def check_wanted(trained: Trained, precision: str, form: str = "raspitrain") -> 
             "--format c is for a single network: write an ensemble as model.rpt, or with --format "
             "onnx."
         )
-    if form == "c" and trained.contract.frontend is not None:
-        raise InputError(
-            "--format c has no front end yet: this model was trained with frontend="
-            f"{trained.contract.frontend['kind']}; write it as model.rpt, or train with "
-            "frontend=none."
-        )
     if form == "c" and not is_network:
         raise InputError(
             "--format c is for networks: write this model, features with a linear head, as "

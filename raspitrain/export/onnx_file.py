@@ -23,22 +23,63 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from raspitrain.config.rules import check
+from raspitrain.data.frontend import Frontend
 from raspitrain.data.normalise import Normalisation
 from raspitrain.errors import InputError
 from raspitrain.export.trained import Stored, what_is_stored
+from raspitrain.export.write import Contract, middle_and_spread
 from raspitrain.model.engine.choose import set_engine
 from raspitrain.model.ensemble import members_of
 from raspitrain.results.atomic import atomic_path
+from raspitrain.training.answers import logits_of, softmax
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 BATCHES = (1, 2, 7)  # that are compared
 MOST_APART = 1e-3  # of a probability
+MOST_BYTES = 64_000_000  # of the matrix that makes spectra
 METADATA = "raspitrain"  # the key under which the contract lies, as JSON
 
 
+class Spectra(nn.Module):
+    """What `Frontend.apply` does, in float64 as there, by products of matrices: (N, C, L) to
+    (N, C x bands, F).
+
+    Raises
+    ------
+    InputError
+        The matrix of cosines and sines is more than a file should hold.
+    """
+
+    index: Tensor
+    waves: Tensor
+    weights: Tensor
+
+    def __init__(self, frontend: Frontend, length: int) -> None:
+        super().__init__()
+        num_bytes = 16 * frontend.window * len(frontend.used)
+        if num_bytes > MOST_BYTES:
+            raise InputError(
+                f"--format onnx makes spectra by a matrix, which has {num_bytes / 1e6:.0f} MB for "
+                f"frontend.window={frontend.window}, more than {MOST_BYTES / 1e6:.0f}: train with "
+                "a shorter one, or write the model as model.rpt."
+            )
+        cosines, sines, weights = frontend.matrices()
+        starts = frontend.hop * np.arange(frontend.num_frames(length))[:, None]
+        self.floor = frontend.floor
+        self.register_buffer("index", torch.from_numpy(starts + np.arange(frontend.window)))
+        self.register_buffer("waves", torch.from_numpy(np.concatenate([cosines, sines], axis=1)))
+        self.register_buffer("weights", torch.from_numpy(np.concatenate([weights, weights])))
+
+    def forward(self, signals: Tensor) -> Tensor:
+        parts = signals.double()[:, :, self.index] @ self.waves  # (N, C, F, 2 frequencies)
+        powers = (parts * parts) @ self.weights + self.floor
+        return powers.log().float().transpose(2, 3).flatten(1, 2)
+
+
 class Whole(nn.Module):
-    """Normalisation, network and softmax: signals (N, C, L), float32, to probabilities (N, K).
+    """Front end, normalisation, network and softmax: signals (N, C, L), float32, to probabilities
+    (N, K).
 
     What `Normalisation.apply` does, in float64 as there.
     """
@@ -51,8 +92,10 @@ class Whole(nn.Module):
     spread_std: Tensor
     spread_least: Tensor
 
-    def __init__(self, network: nn.Module, normalisation: Normalisation) -> None:
+    def __init__(self, network: nn.Module, normalisation: Normalisation, length: int) -> None:
         super().__init__()
+        frontend = normalisation.frontend
+        self.seen = nn.Identity() if frontend is None else Spectra(frontend, length)
         self.network, self.kind = network, normalisation.kind
         figures = {"mean": normalisation.mean, "std": normalisation.std}
         if normalisation.amplitudes is not None:
@@ -61,7 +104,7 @@ class Whole(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.asarray(values, np.float64))[:, None])
 
     def forward(self, signals: Tensor) -> Tensor:
-        return self.network(self._normalised(signals).float()).softmax(dim=1)
+        return self.network(self._normalised(self.seen(signals)).float()).softmax(dim=1)
 
     def _normalised(self, signals: Tensor) -> Tensor:
         x = signals.double()
@@ -110,15 +153,11 @@ def write_onnx(path: str | os.PathLike[str], stored: Stored) -> float:
     config: Any = OmegaConf.to_container(stored.config)
     check(config)
     contract, answer, provenance = what_is_stored(stored, config)
-    if contract.frontend is not None:
-        raise InputError(
-            "--format onnx has no front end yet: this model was trained with frontend="
-            f"{contract.frontend['kind']}; write it as model.rpt, or train with frontend=none."
-        )
     network = stored.model()
     for member in members_of(network):
         set_engine(member, "plain")  # ordinary operations, which can be traced
-    whole = Whole(network, stored.normalisation).eval()
+    normalisation = stored.normalisation
+    whole = Whole(network, normalisation, stored.length).eval()
     shape = (len(contract.channels), stored.length)
     program = _traced(whole, shape, config["model"]["_target_"])
     record = {
@@ -129,7 +168,7 @@ def write_onnx(path: str | os.PathLike[str], stored: Stored) -> float:
     program.model.metadata_props[METADATA] = json.dumps(record, ensure_ascii=False)
     with atomic_path(path) as partial:
         program.save(partial)
-        largest = _compared(partial, whole, contract.mean, contract.std, stored.length)
+        largest = _compared(partial, network, normalisation, contract, stored.length)
         if not largest <= MOST_APART:  # also where it is no number
             raise InputError(
                 f"ONNX Runtime's probabilities differ from torch's by up to {largest:.2g}: the "
@@ -177,20 +216,19 @@ def _quiet() -> Iterator[None]:
 
 
 def _compared(
-    path: Path, whole: nn.Module, mean: list[float], std: list[float], length: int
+    path: Path, network: nn.Module, normalisation: Normalisation, contract: Contract, length: int
 ) -> float:
-    """The largest difference between ONNX Runtime's probabilities and torch's."""
+    """The largest difference between ONNX Runtime's probabilities and those of training's code."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes())
     random = np.random.default_rng(0)
-    middle, spread = (np.asarray(values)[:, None] for values in (mean, std))
+    middle, spread = middle_and_spread(contract)
     largest = 0.0
     for num_cases in BATCHES:
-        noise = random.normal(size=(num_cases, len(mean), length))
+        noise = random.normal(size=(num_cases, len(middle), length))
         signals = (middle + spread * noise).astype(np.float32)
-        with torch.inference_mode():
-            expected = whole(torch.from_numpy(signals)).numpy()
+        expected = softmax(logits_of(network, normalisation, signals))
         (found,) = session.run(None, {"signals": signals})
         largest = max(largest, float(np.abs(found - expected).max()))
     return largest

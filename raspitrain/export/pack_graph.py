@@ -1,60 +1,40 @@
 """From a trained network of ordinary layers to what the engine reads.
 
-The network's modules are gone through in the order of its forward pass, each by its type. Batch
-normalisation goes into the convolution before it where nothing else reads that. Joining, parting
-and shuffling channels moves no data: a signal is a list of where each of its channels lies, and is
-brought together only for a layer that must have it so.
-
-Shapes: a convolution's weight is (out, in, kernel), a depthwise one's (channels, kernel).
+torch.fx writes down what the network's forward does in evaluation, as for the training kernels
+(raspitrain/model/engine/traced.py); each step of it, a layer or a function of torch's, is then said
+in layers of the engine (graph.py). What holds no signal, such as a parameter's factor, is computed
+here and now.
 """
 
+import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
 
-from raspitrain.errors import InputError
-from raspitrain.export.pack import float64, pack_linear, padded
-from raspitrain.model.layers import Add, ChannelGate, Concat, Shuffle
-from raspitrain.model.shufflenetv2 import Unit
-from raspitrain.use.graph import is_int8, tensors
+from raspitrain.export.graph import Graph, NotCoveredError, Signal
+from raspitrain.export.pack import float64
+from raspitrain.model.engine import traced
+from raspitrain.use.graph import tensors
 from raspitrain.use.kinds import GRAPH
-from raspitrain.use.network import PACK, pad
-
-
-@dataclass
-class Layer:
-    """A layer to be packed: what the header says of it, and weights of its own channels.
-
-    in_columns : where each of the weight's inputs lies in the source
-    width : channels of what it makes
-    """
-
-    header: dict[str, Any]
-    width: int
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    in_columns: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Signal:
-    """Where each channel lies, as (value, column); its positions; zeros still to be put around it;
-    whether channels and positions have become one axis."""
+class Groups:
+    """A signal whose channels are parted into groups; turned: to be dealt out over them."""
 
-    channels: tuple[tuple[int, int], ...]
-    length: int
-    padding: tuple[int, int] = (0, 0)
-    flat: bool = False
-
-    def part(self, channels: Any) -> "Signal":
-        return Signal(tuple(channels), self.length, self.padding, self.flat)
+    x: Signal
+    groups: int
+    turned: bool = False
 
 
-class NotCoveredError(InputError):
-    """A layer, or a use of one, that the engine does not have."""
+class Cases:
+    """How many windows there are, as a shape has it."""
 
 
 def pack_graph(
@@ -65,12 +45,12 @@ def pack_graph(
     Raises
     ------
     NotCoveredError
-        The engine lacks a layer; names it.
+        The engine lacks a layer, or forward cannot be written down; names it.
     """
     graph = Graph(num_channels)
     given = Signal(tuple((0, channel) for channel in range(num_channels)), length)
-    logits = graph.visit(model, given)
-    if logits.length != 1 or logits.padding != (0, 0):
+    logits = _read(graph, model, given)
+    if not isinstance(logits, Signal) or logits.length != 1 or logits.padding != (0, 0):
         raise NotCoveredError("it does not end with a number for each class")
     classes = len(logits.channels)
     value, columns = graph.together(logits)
@@ -92,418 +72,505 @@ def pack_graph(
     return network, arrays
 
 
-class Graph:
-    """Layers so far. Value i is what layer i - 1 makes, value 0 the window.
+# ---------------------------------------------------------------- step by step
 
-    `kept` are the values that something else reads, or will: nothing more goes into their layers.
+
+def _read(graph: Graph, network: nn.Module, window: Signal) -> Any:
+    """What forward gives for a window."""
+    try:
+        model, forward = traced.evaluation(network)
+    except traced.RefusedError as error:
+        raise NotCoveredError(str(error)) from error
+    found: dict[fx.Node, Any] = {}
+    for node in forward.nodes:
+        if node.op == "placeholder":
+            if found:
+                raise NotCoveredError(f"its forward takes {node.target} beside the signals")
+            made: Any = window
+        elif node.op == "output":
+            return fx.node.map_arg(node.args[0], found.__getitem__)
+        elif not node.users and node.op in ("call_module", "get_attr"):
+            continue  # which training alone asks for
+        else:
+            made = _step(graph, model, node, found)
+        if isinstance(made, Signal) and len(node.users) > 1:
+            if len(graph.by_value(made)) > 1:
+                made = graph.join(made)  # once, and not for each
+            graph.keep(made)
+        found[node] = made
+    raise AssertionError("a tracing without an output")
+
+
+def _step(graph: Graph, model: nn.Module, node: fx.Node, found: dict[fx.Node, Any]) -> Any:
+    """What a step of forward makes of signals, or a value of torch's where it meets none.
+
+    Raises
+    ------
+    NotCoveredError
+        The engine has nothing that does it.
     """
-
-    def __init__(self, num_channels: int) -> None:
-        self.num_channels = num_channels
-        self.layers: list[Layer] = []
-        self.kept: set[int] = {0}
-
-    def visit(self, module: nn.Module, x: Signal) -> Signal:
-        """What a module makes of a signal."""
-        visit = VISITS.get(type(module))
-        if visit is None and isinstance(module, nn.Sequential):
-            visit = _sequential  # a network of ours is one; what else it did is found by comparing
-        if visit is None:
-            raise NotCoveredError(f"the inference engine has no {type(module).__name__}")
-        if x.padding != (0, 0) and visit not in (_sequential, _nothing, _zeros, _conv):
-            raise NotCoveredError("the inference engine has ConstantPad1d before Conv1d only")
-        return visit(self, module, x)
-
-    # ------------------------------------------------------------ values
-
-    def width(self, value: int) -> int:
-        """Channels of a value."""
-        return self.layers[value - 1].width if value else self.num_channels
-
-    def columns(self, value: int) -> int:
-        """Those and the zeros that fill them up."""
-        return pad(self.width(value)) if value else self.num_channels
-
-    def add(self, layer: Layer, length: int) -> Signal:
-        """The signal that one more layer makes."""
-        header = layer.header
-        if header["layer"] == "join":
-            self.kept.update(run[0] for run in header["runs"])
-        else:
-            self.kept.update({header["source"], header.get("other", header["source"])})
-        self.layers.append(layer)
-        value = len(self.layers)
-        return Signal(tuple((value, column) for column in range(layer.width)), length)
-
-    def by_value(self, x: Signal) -> dict[int, list[int]]:
-        """Which of a signal's channels lie in which value."""
-        found: dict[int, list[int]] = {}
-        for channel, (value, _) in enumerate(x.channels):
-            found.setdefault(value, []).append(channel)
-        return found
-
-    def is_whole(self, x: Signal) -> bool:
-        """Whether a signal is all of one value, in any order."""
-        values = {value for value, _ in x.channels}
-        columns = {column for _, column in x.channels}
-        return (
-            len(values) == 1
-            and values != {0}
-            and len(columns) == len(x.channels) == self.width(min(values))
-        )
-
-    def can_take(self, x: Signal, kinds: tuple[str, ...]) -> bool:
-        """Whether the layer that makes this signal is of these, and may be changed."""
-        value = x.channels[0][0]
-        if value in self.kept or not self.is_whole(x):
-            return False
-        header = self.layers[value - 1].header
-        return header["layer"] in kinds and header["activation"] == "identity"
-
-    def join(self, x: Signal) -> Signal:
-        """A signal as a value of its own, its channels in order."""
-        runs: list[list[int]] = []
-        for value, column in x.channels:
-            if runs and runs[-1][0] == value and sum(runs[-1][1:]) == column:
-                runs[-1][2] += 1
-            else:
-                runs.append([value, column, 1])
-        joined = self.add(Layer({"layer": "join", "runs": runs}, len(x.channels)), x.length)
-        return Signal(joined.channels, x.length, x.padding, x.flat)
-
-    def together(self, x: Signal) -> tuple[int, list[int]]:
-        """The value that a signal lies in, which need not be a whole one, and its columns there.
-
-        The window itself is none of a layer's but a dense convolution's.
-        """
-        values = {value for value, _ in x.channels}
-        if len(values) > 1 or 3 * len(set(x.channels)) < 2 * self.columns(min(values)):
-            x = self.join(x)
-        return x.channels[0][0], [column for _, column in x.channels]
-
-    def whole(self, x: Signal) -> Signal:
-        """The same signal, all of a value that any layer takes."""
-        return x if self.is_whole(x) else self.join(x)
-
-    def keep(self, x: Signal) -> None:
-        """Something else will read this signal as it is now."""
-        self.kept.update(value for value, _ in x.channels)
-
-    # ------------------------------------------------------------ layers
-
-    def slide(
-        self, kind: str, x: Signal, of: Any, padding: tuple[int, int] = (0, 0), **more: Any
-    ) -> tuple[dict[str, Any], int]:
-        """The header of a layer that slides over positions, and how many it makes."""
-        kernel, stride = _one(of.kernel_size), _one(of.stride)
-        left, right = (a + b for a, b in zip(padding, x.padding, strict=True))
-        reach = more.get("dilation", 1) * (kernel - 1) + 1
-        length = (x.length + left + right - reach) // stride + 1
-        header = {"layer": kind, "kernel": kernel, "stride": stride, "padding": [left, right]}
-        return header | more | {"activation": "identity"}, length
-
-    def affine(self, x: Signal, scale: np.ndarray, shift: np.ndarray) -> Signal:
-        """x times a number of its channel, and another added."""
-        made = []
-        for channels in self.by_value(x).values():
-            part = x.part(x.channels[channel] for channel in channels)
-            by, more = scale[channels], shift[channels]
-            if self.can_take(part, ("convolution", "depthwise")):
-                self._into(part, by, more)
-            else:
-                part = self._scaled(self.whole(part), by, more)
-            made.append((channels, part))
-        return _reordered(x, made)
-
-    def _into(self, x: Signal, scale: np.ndarray, shift: np.ndarray) -> None:
-        layer = self.layers[x.channels[0][0] - 1]
-        assert layer.weight is not None
-        assert layer.bias is not None
-        columns = [column for _, column in x.channels]
-        layer.weight[columns] *= scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
-        layer.bias[columns] = layer.bias[columns] * scale + shift
-
-    def _scaled(self, x: Signal, scale: np.ndarray, shift: np.ndarray) -> Signal:
-        """By a depthwise convolution of one position."""
-        columns = [column for _, column in x.channels]
-        weight, bias = np.empty((len(columns), 1)), np.empty(len(columns))
-        weight[columns, 0], bias[columns] = scale, shift
-        header = {
-            "layer": "depthwise", "source": x.channels[0][0], "kernel": 1, "stride": 1,
-            "dilation": 1, "padding": [0, 0], "activation": "identity",
-        }  # fmt: skip
-        made = self.add(Layer(header, len(columns), weight, bias), x.length)
-        return Signal(tuple(made.channels[c] for c in columns), x.length, x.padding, x.flat)
-
-    def activate(self, x: Signal, activation: str) -> Signal:
-        made = []
-        for channels in self.by_value(x).values():
-            part = x.part(x.channels[channel] for channel in channels)
-            if not self.can_take(part, TAKING):
-                count = len(channels)
-                part = self._scaled(self.whole(part), np.ones(count), np.zeros(count))
-            self.layers[part.channels[0][0] - 1].header["activation"] = activation
-            made.append((channels, part))
-        return _reordered(x, made)
-
-    def dense(
-        self, x: Signal, header: dict[str, Any], length: int, weight: np.ndarray, bias: np.ndarray
-    ) -> Signal:
-        value, columns = self.together(x)
-        header = header | {"source": value, "out": pad(len(weight))}
-        return self.add(Layer(header, len(weight), weight, bias, columns), length)
-
-    def convolution(self, conv: nn.Conv1d, x: Signal) -> Signal:
-        weight, bias = float64(conv.weight), bias_of(conv)
-        reach = _one(conv.dilation) * (_one(conv.kernel_size) - 1)
-        if conv.padding_mode != "zeros":
-            raise NotCoveredError(f"the inference engine pads with zeros, not {conv.padding_mode}")
-        if conv.padding == "same":
-            padding = reach // 2, reach - reach // 2
-        else:
-            side = 0 if conv.padding == "valid" else _one(conv.padding)
-            padding = side, side
-        given = {"dilation": _one(conv.dilation)}
-        per_group, groups = weight.shape[1], conv.groups
-        if groups > 1 and per_group == 1:
-            header, length = self.slide("depthwise", x, conv, padding, **given)
-            return self._depthwise(x, header, length, weight[:, 0], bias)
-        header, length = self.slide("convolution", x, conv, padding, **given)
-        if groups == 1:
-            return self.dense(x, header, length, weight, bias)
-        made: list[tuple[int, int]] = []
-        for group in range(groups):
-            part = x.part(x.channels[group * per_group : (group + 1) * per_group])
-            outs = slice(group * len(weight) // groups, (group + 1) * len(weight) // groups)
-            made += self.dense(part, header, length, weight[outs], bias[outs]).channels
-        return Signal(tuple(made), length)
-
-    def _depthwise(
-        self, x: Signal, header: dict[str, Any], length: int, weight: np.ndarray, bias: np.ndarray
-    ) -> Signal:
-        times = len(weight) // len(x.channels)
-        if times > 1:  # each channel several times, by several kernels
-            x = x.part(channel for channel in x.channels for _ in range(times))
-        x = self.whole(x)
-        columns = [column for _, column in x.channels]
-        placed, placed_bias = np.empty_like(weight), np.empty_like(bias)
-        placed[columns], placed_bias[columns] = weight, bias
-        header = header | {"source": x.channels[0][0]}
-        made = self.add(Layer(header, len(columns), placed, placed_bias), length)
-        return Signal(tuple(made.channels[column] for column in columns), length)
-
-    def over_positions(self, x: Signal, header: dict[str, Any], length: int, width: int) -> Signal:
-        """By a layer that leaves every channel where it is."""
-        x = self.whole(x)
-        made = self.add(Layer(header | {"source": x.channels[0][0]}, width), length)
-        return Signal(tuple(made.channels[column] for _, column in x.channels), length)
-
-    def of_two(self, kind: str, x: Signal, y: Signal, **more: Any) -> Signal:
-        """Of two signals of the same channels."""
-        if len(x.channels) != len(y.channels):
-            raise NotCoveredError(f"{len(x.channels)} channels meet {len(y.channels)}")
-        x, y = self.whole(x), self.whole(y)
-        columns = [column for _, column in x.channels]
-        if columns != [column for _, column in y.channels]:
-            x, y = self.join(x), self.join(y)
-            columns = list(range(len(columns)))
-        header = {"layer": kind, "source": x.channels[0][0], "other": y.channels[0][0]} | more
-        made = self.add(Layer(header, len(columns)), x.length)
-        return Signal(tuple(made.channels[column] for column in columns), x.length)
-
-    # ------------------------------------------------------------ at the end
-
-    def packed(self, network: dict[str, Any], layer: Layer) -> list[np.ndarray]:
-        """A layer's tensors."""
-        weight, bias = layer.weight, layer.bias
-        if weight is None or bias is None:
-            return []
-        if layer.header["layer"] == "depthwise":
-            return [padded(weight.T, 1, PACK), padded(bias, 0, PACK)]
-        out, _, kernel = weight.shape
-        placed = np.zeros((out, kernel, self.columns(layer.header["source"])))
-        for position, column in enumerate(layer.in_columns):
-            placed[:, :, column] += weight[:, position]
-        int8 = is_int8(network, layer.header)
-        return pack_linear(placed.reshape(out, -1), bias, int8=int8, multiple=4)
+    args: Any = fx.node.map_arg(node.args, found.__getitem__)
+    kwargs: Any = fx.node.map_arg(node.kwargs, found.__getitem__)
+    target: Any = node.target
+    if node.op == "get_attr":
+        return operator.attrgetter(target)(model)
+    layer = model.get_submodule(target) if node.op == "call_module" else None
+    if not any(isinstance(found[of], Signal | Groups | tuple) for of in node.all_input_nodes):
+        do = layer if layer is not None else target
+        do = operator.methodcaller(target, *args[1:], **kwargs) if node.op == "call_method" else do
+        with torch.no_grad():
+            return do(args[0]) if node.op == "call_method" else do(*args, **kwargs)
+    if layer is not None:
+        visit = _visit_of(layer)
+        name, where, args = type(layer).__name__, target, (layer, *args)
+    else:
+        visit, where = FUNCTIONS.get(target), traced.place_of(node)
+        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+    if visit is None:
+        raise NotCoveredError(f"the inference engine has no {name} ({where})")
+    try:
+        if traced.is_in_place(layer, node) and len(node.all_input_nodes[0].users) > 1:
+            raise NotCoveredError("it changes in place what others read")
+        if visit not in PADDED:  # the zeros are there before anything else is done
+            args, kwargs = fx.node.map_aggregate((args, kwargs), lambda a: _with_zeros(graph, a))
+        return visit(graph, *args, **kwargs)
+    except NotCoveredError as error:
+        raise NotCoveredError(f"{error} ({where})") from error
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise NotCoveredError(f"the inference engine has no such {name} ({where})") from error
 
 
-def _reordered(x: Signal, made: list[tuple[list[int], Signal]]) -> Signal:
-    channels = list(x.channels)
-    for places, part in made:
-        for place, channel in zip(places, part.channels, strict=True):
-            channels[place] = channel
-    return x.part(channels)
+def _visit_of(layer: nn.Module) -> "Visit | None":
+    """Of a layer of torch's, or a class derived from one that does the same."""
+    kinds = (kind for kind in type(layer).__mro__ if kind in VISITS)
+    return next((VISITS[kind] for kind in kinds if kind.forward is type(layer).forward), None)
+
+
+def _with_zeros(graph: Graph, value: Any) -> Any:
+    if not isinstance(value, Signal) or value.padding == (0, 0):
+        return value
+    left, right = value.padding
+    x = replace(value, padding=(0, 0))
+    return graph.placed(x, -left, left + x.length + right)
+
+
+def _need(condition: bool, why: str = "") -> None:
+    if not condition:
+        raise NotCoveredError(why) if why else ValueError
 
 
 def _one(value: Any) -> int:
     """Of a kernel's size, a stride, …: a number or a tuple of one."""
-    return int(value[0]) if isinstance(value, tuple) else int(value)
+    return int(value[0]) if isinstance(value, tuple | list) else int(value)
 
 
-def bias_of(layer: nn.Conv1d | nn.Linear) -> np.ndarray:
-    return np.zeros(len(layer.weight)) if layer.bias is None else float64(layer.bias)
+# ---------------------------------------------------------------- layers with weights
 
 
-# ---------------------------------------------------------------- module by module
+def _conv_layer(graph: Graph, layer: nn.Conv1d, x: Signal) -> Signal:
+    mode = layer.padding_mode
+    _need(mode == "zeros", f"the inference engine pads with zeros, not {mode}")
+    return _conv(graph, x, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation,
+                 layer.groups)  # fmt: skip
 
 
-def _sequential(graph: Graph, module: nn.Sequential, x: Signal) -> Signal:
-    for each in module:
-        x = graph.visit(each, x)
-    return x
+def _conv(
+    graph: Graph, x: Signal, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
+    padding: Any = 0, dilation: Any = 1, groups: int = 1,
+) -> Signal:  # fmt: skip
+    _need(not x.flat and len(x.channels) == groups * weight.shape[1])
+    reach = _one(dilation) * (weight.shape[2] - 1)
+    if padding == "same":
+        sides = reach // 2, reach - reach // 2
+    else:
+        side = 0 if padding == "valid" else _one(padding)
+        sides = side, side
+    return graph.convolution(
+        x, float64(weight), _bias(bias, len(weight)), stride=_one(stride), padding=sides,
+        dilation=_one(dilation), groups=groups,
+    )  # fmt: skip
 
 
-def _nothing(graph: Graph, module: nn.Module, x: Signal) -> Signal:
-    return x
+def _bias(bias: Tensor | None, width: int) -> np.ndarray:
+    return np.zeros(width) if bias is None else float64(bias)
 
 
-def _conv(graph: Graph, module: nn.Conv1d, x: Signal) -> Signal:
-    return graph.convolution(module, x)
-
-
-def _linear(graph: Graph, module: nn.Linear, x: Signal) -> Signal:
+def _linear(graph: Graph, x: Signal, weight: Tensor, bias: Tensor | None = None) -> Signal:
     """A convolution over all positions."""
-    if not x.flat:
-        raise NotCoveredError("the inference engine has nn.Linear behind nn.Flatten only")
-    weight = float64(module.weight).reshape(module.out_features, len(x.channels), x.length)
+    _need(x.flat, "the inference engine has nn.Linear behind nn.Flatten only")
+    parted = float64(weight).reshape(len(weight), len(x.channels), x.length)
     header = {
         "layer": "convolution", "kernel": x.length, "stride": 1, "dilation": 1, "padding": [0, 0],
         "activation": "identity",
     }  # fmt: skip
-    made = graph.dense(x, header, 1, weight, bias_of(module))
+    made = graph.dense(x, header, 1, parted, _bias(bias, len(weight)))
     return Signal(made.channels, 1, flat=True)
 
 
-def _norm(graph: Graph, module: nn.BatchNorm1d, x: Signal) -> Signal:
-    if module.running_mean is None or module.running_var is None:
+def _norm_layer(graph: Graph, layer: nn.BatchNorm1d, x: Signal) -> Signal:
+    return _norm(graph, x, layer.running_mean, layer.running_var, layer.weight, layer.bias,
+                 eps=layer.eps)  # fmt: skip
+
+
+def _norm(
+    graph: Graph, x: Signal, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Signal:  # fmt: skip
+    if running_mean is None or running_var is None or training:
         raise NotCoveredError("BatchNorm1d without running statistics depends on the batch")
-    if x.flat and x.length > 1:
-        raise NotCoveredError("the inference engine has no BatchNorm1d behind nn.Flatten")
-    scale = 1 / np.sqrt(float64(module.running_var) + module.eps)
-    shift = np.zeros(len(scale))
-    if module.affine:
-        scale, shift = scale * float64(module.weight), float64(module.bias)
-    return graph.affine(x, scale, shift - float64(module.running_mean) * scale)
+    _need(not x.flat or x.length == 1, "the inference engine has no BatchNorm1d behind nn.Flatten")
+    scale = 1 / np.sqrt(float64(running_var) + eps)
+    if weight is not None:
+        scale = scale * float64(weight)
+    shift = -float64(running_mean) * scale
+    return graph.affine(x, scale, shift if bias is None else shift + float64(bias))
 
 
-def _activation(name: str) -> Callable[[Graph, Any, Signal], Signal]:
-    def visit(graph: Graph, module: nn.Module, x: Signal) -> Signal:
+# ---------------------------------------------------------------- layers without
+
+
+def _nothing(graph: Graph, x: Any) -> Any:
+    return x
+
+
+def _as_it_is(graph: Graph, layer: nn.Module, x: Any) -> Any:
+    return x
+
+
+def _dropped(graph: Graph, x: Signal, p: float, training: bool, inplace: bool) -> Signal:
+    _need(not training or p == 0, "it drops values in evaluation too")
+    return x
+
+
+def _gelu(graph: Graph, x: Signal, approximate: str = "none") -> Signal:
+    _need(
+        approximate == "none", f"the inference engine has GELU itself, not its {approximate} form"
+    )
+    return graph.activate(x, "gelu")
+
+
+def _zeros_layer(graph: Graph, layer: nn.ConstantPad1d, x: Signal) -> Signal:
+    return _zeros(graph, x, layer.padding, value=layer.value)
+
+
+def _zeros(
+    graph: Graph, x: Signal, padding: Any, mode: str = "constant", value: float | None = None
+) -> Signal:
+    left, right = padding
+    if mode != "constant" or value not in (None, 0) or x.flat:
+        raise NotCoveredError("the inference engine pads signals with zeros only")
+    sides = x.padding[0] + left, x.padding[1] + right
+    if min(sides) < 0:
+        x = replace(x, padding=(0, 0))
+        return graph.placed(x, -sides[0], sides[0] + x.length + sides[1])
+    return replace(x, padding=sides)
+
+
+def _pool(
+    graph: Graph, x: Signal, kind: str, kernel: int, stride: Any, padding: int, ceil_mode: bool
+) -> Signal:
+    _need(not x.flat)
+    stride = kernel if stride is None else _one(stride)
+    span = x.length + 2 * padding - kernel
+    length = (-(-span // stride) if ceil_mode else span // stride) + 1
+    if ceil_mode and (length - 1) * stride >= x.length + padding:
+        length -= 1  # torch's: the last one begins on the signal
+    right = max(0, (length - 1) * stride + kernel - x.length - padding)
+    header, also = graph.slide(kind, x, kernel, stride, (padding, right))
+    assert also == length
+    return graph.over_positions(x, header, length, len(x.channels))
+
+
+def _max_pool(
+    graph: Graph, x: Signal, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False,
+) -> Signal:  # fmt: skip
+    plain = _one(dilation) == 1 and not return_indices
+    _need(plain, "the inference engine has MaxPool1d without dilation and indices only")
+    return _pool(graph, x, "max_pool", _one(kernel_size), stride, _one(padding), ceil_mode)
+
+
+def _mean_pool(
+    graph: Graph, x: Signal, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True,
+) -> Signal:  # fmt: skip
+    _need(count_include_pad, "the inference engine has AvgPool1d with count_include_pad=True only")
+    return _pool(graph, x, "mean_pool", _one(kernel_size), stride, _one(padding), ceil_mode)
+
+
+def _means(graph: Graph, x: Signal, output_size: Any) -> Signal:
+    _need(not x.flat)
+    positions = _one(output_size)
+    header = {"layer": "mean", "positions": positions, "activation": "identity"}
+    return graph.over_positions(x, header, positions, len(x.channels))
+
+
+def _largest(graph: Graph, x: Signal, output_size: Any, return_indices: bool = False) -> Signal:
+    kernel, rest = divmod(x.length, _one(output_size))
+    _need(not rest and not return_indices)
+    return _max_pool(graph, x, kernel)
+
+
+def _mean(graph: Graph, x: Signal, dim: Any, keepdim: bool = False) -> Signal:
+    _need(not x.flat and (dim if isinstance(dim, int) else _one(dim)) in (2, -1))
+    return replace(_means(graph, x, 1), flat=not keepdim)
+
+
+def _greatest(graph: Graph, x: Signal, dim: Any, keepdim: bool = False) -> Signal:
+    _need(not x.flat and _one(dim) in (2, -1))
+    return replace(_largest(graph, x, 1), flat=not keepdim)
+
+
+def _greatest_and_where(
+    graph: Graph, x: Signal, dim: Any, keepdim: bool = False
+) -> tuple[Signal, None]:
+    return _greatest(graph, x, dim, keepdim), None
+
+
+# ---------------------------------------------------------------- of two
+
+
+def _per_channel(x: Signal, value: Any) -> np.ndarray:
+    """A number, or a tensor that has one for each channel, as float64 (C,)."""
+    array = float64(value) if isinstance(value, Tensor) else np.float64(value)
+    shape = (1, len(x.channels)) if x.flat and x.length == 1 else (1, len(x.channels), 1)
+    _need(not x.flat or x.length == 1 or array.size == 1)
+    return np.broadcast_to(array, shape).reshape(-1)
+
+
+def _add(graph: Graph, x: Any, y: Any) -> Signal:
+    if not isinstance(x, Signal):
+        x, y = y, x
+    if not isinstance(y, Signal):
+        return graph.affine(x, np.ones(len(x.channels)), _per_channel(x, y))
+    _need(x.length == y.length, f"{x.length} positions meet {y.length}")
+    _need(x.flat == y.flat)
+    return graph.of_two("add", x, y, activation="identity")
+
+
+def _negated(graph: Graph, x: Signal) -> Signal:
+    return graph.affine(x, -np.ones(len(x.channels)), np.zeros(len(x.channels)))
+
+
+def _subtract(graph: Graph, x: Any, y: Any) -> Signal:
+    return _add(graph, x, _negated(graph, y) if isinstance(y, Signal) else -y)
+
+
+def _multiply(graph: Graph, x: Any, y: Any) -> Signal:
+    if not isinstance(x, Signal) or (isinstance(y, Signal) and x.length < y.length):
+        x, y = y, x
+    if not isinstance(y, Signal):
+        return graph.affine(x, _per_channel(x, y), np.zeros(len(x.channels)))
+    _need(y.length in (1, x.length), f"{x.length} positions meet {y.length}")
+    _need(x.flat == y.flat)
+    return graph.of_two("gate", x, y)
+
+
+def _divide(graph: Graph, x: Signal, y: Any) -> Signal:
+    return graph.affine(x, 1 / _per_channel(x, y), np.zeros(len(x.channels)))
+
+
+def _joined(graph: Graph, parts: Any, dim: int = 0) -> Signal:
+    first = parts[0]
+    _need(dim in (1, -1 if first.flat else -2))
+    _need(
+        all((part.length, part.flat) == (first.length, first.flat) for part in parts),
+        "the inference engine joins branches of the same length only",
+    )
+    return first.part(channel for part in parts for channel in part.channels)
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def _flattened(graph: Graph, x: Any, start_dim: int = 0, end_dim: int = -1) -> Signal:
+    if isinstance(x, Groups):
+        _need((start_dim, end_dim) == (1, 2))
+        return _dealt(x)
+    _need(
+        (start_dim, end_dim) in ((1, -1), (1, 1 if x.flat else 2)),
+        "the inference engine has nn.Flatten of channels and positions only",
+    )
+    return replace(x, flat=True)
+
+
+def _dealt(parted: Groups) -> Signal:
+    channels, groups = parted.x.channels, parted.groups
+    if not parted.turned:
+        return parted.x
+    per_group = len(channels) // groups
+    order = [g * per_group + k for k in range(per_group) for g in range(groups)]
+    return parted.x.part(channels[channel] for channel in order)
+
+
+def _viewed(graph: Graph, x: Any, *shape: Any) -> Any:
+    cases, *rest = shape if len(shape) > 1 else shape[0]
+    plain = x.x if isinstance(x, Groups) else x
+    channels, length = len(plain.channels), plain.length
+    _need(cases == -1 or isinstance(cases, Cases))
+
+    def are(*wanted: int) -> bool:
+        pairs = zip(rest, wanted, strict=False)
+        return len(rest) == len(wanted) and all(r in (-1, w) for r, w in pairs)
+
+    if isinstance(x, Groups):
+        _need(are(channels, length))
+        return _dealt(x)
+    if are(channels * length):
+        return replace(x, flat=True)
+    if are(channels, length):
+        return replace(x, flat=False)
+    groups = rest[0] if rest[0] != -1 else channels // rest[1]
+    _need(not x.flat and are(groups, channels // groups, length) and channels % groups == 0)
+    return Groups(x, groups)
+
+
+def _unflattened(graph: Graph, x: Signal, dim: int, sizes: Any) -> Groups:
+    groups, rest = sizes
+    _need(dim == 1 and not x.flat and len(x.channels) % groups == 0)
+    _need(rest in (-1, len(x.channels) // groups))
+    return Groups(x, groups)
+
+
+def _transposed(graph: Graph, x: Groups, *dims: int) -> Groups:
+    _need(isinstance(x, Groups) and dims in ((1, 2), (2, 1), (0, 2, 1, 3)))
+    return replace(x, turned=not x.turned)
+
+
+def _squeezed(graph: Graph, x: Signal, dim: int) -> Signal:
+    _need(not x.flat and x.length == 1 and dim in (2, -1))
+    return replace(x, flat=True)
+
+
+def _unsqueezed(graph: Graph, x: Signal, dim: int) -> Signal:
+    _need(x.flat and x.length == 1 and dim in (2, -1))
+    return replace(x, flat=False)
+
+
+def _shape(graph: Graph, x: Signal, dim: int | None = None) -> Any:
+    rest = (len(x.channels) * x.length,) if x.flat else (len(x.channels), x.length)
+    shape = (Cases(), *rest)
+    return shape if dim is None else shape[dim]
+
+
+def _attribute(graph: Graph, x: Any, name: str) -> Any:
+    if name == "values":  # of a maximum
+        return x[0]
+    if name == "ndim":
+        return len(_shape(graph, x))
+    _need(name == "shape")
+    return _shape(graph, x)
+
+
+def _chunks(graph: Graph, x: Signal, chunks: int, dim: int = 0) -> tuple[Signal, ...]:
+    return _parts(graph, x, -(-len(x.channels) // chunks), dim)
+
+
+def _parts(graph: Graph, x: Signal, sizes: Any, dim: int = 0) -> tuple[Signal, ...]:
+    _need(dim == 1 and not (x.flat and x.length > 1))
+    count = len(x.channels)
+    if isinstance(sizes, int):
+        sizes = [min(sizes, count - first) for first in range(0, count, sizes)]
+    starts = np.cumsum([0, *sizes])
+    _need(starts[-1] == count)
+    pairs = pairwise(starts.tolist())
+    return tuple(x.part(x.channels[first:end]) for first, end in pairs)
+
+
+def _item(graph: Graph, x: Any, key: Any) -> Any:
+    """Of a signal [:, channels, positions]; None behind is a position again."""
+    if isinstance(x, tuple):
+        return x[key]
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in keys:
+        at = keys.index(Ellipsis)
+        missing = (2 if x.flat else 3) - sum(k is not None for k in keys) + 1
+        keys[at : at + 1] = [slice(None)] * missing
+    if x.flat and keys == [slice(None), slice(None), None]:
+        return _unsqueezed(graph, x, 2)
+    keys += [slice(None)] * (3 - len(keys))
+    cases, channels, positions = keys
+    _need(cases == slice(None) and isinstance(channels, slice))
+    _need(not x.flat or (x.length == 1 and positions == slice(None)))
+    x = x.part(x.channels[channels])
+    if positions == slice(None):
+        return x
+    if isinstance(positions, int):
+        first = range(x.length)[positions]
+        return replace(graph.placed(x, first, 1), flat=True)
+    first, end, step = positions.indices(x.length)
+    wanted = range(first, end, step)
+    return graph.placed(x, first, len(wanted), step)
+
+
+Visit = Callable[..., Any]
+
+
+def _activation(name: str) -> Visit:
+    def visit(graph: Graph, x: Signal, inplace: bool = False) -> Signal:
         return graph.activate(x, name)
 
     return visit
 
 
-def _gelu(graph: Graph, module: nn.GELU, x: Signal) -> Signal:
-    if module.approximate != "none":
-        raise NotCoveredError(
-            f"the inference engine has GELU itself, not its {module.approximate} form"
-        )
-    return graph.activate(x, "gelu")
+def _of_layer(visit: Visit, *names: str) -> Visit:
+    """The same for a layer that has what follows x as attributes."""
+    return lambda graph, layer, x: visit(graph, x, *(getattr(layer, name) for name in names))
 
 
-def _zeros(graph: Graph, module: nn.ConstantPad1d, x: Signal) -> Signal:
-    left, right = module.padding
-    if module.value != 0 or left < 0 or right < 0 or x.flat:
-        raise NotCoveredError("the inference engine pads signals with zeros only")
-    return Signal(x.channels, x.length, (x.padding[0] + left, x.padding[1] + right))
-
-
-def _pool(graph: Graph, module: nn.MaxPool1d | nn.AvgPool1d, x: Signal) -> Signal:
-    name, side = type(module).__name__, _one(module.padding)
-    if isinstance(module, nn.MaxPool1d):
-        refused = _one(module.dilation) != 1 or module.return_indices
-    else:
-        refused = not module.count_include_pad
-    if refused:
-        raise NotCoveredError(
-            f"the inference engine has {name} without these settings only: {module}"
-        )
-    kernel, stride = _one(module.kernel_size), _one(module.stride)
-    span = x.length + 2 * side - kernel
-    length = (-(-span // stride) if module.ceil_mode else span // stride) + 1
-    if module.ceil_mode and (length - 1) * stride >= x.length + side:
-        length -= 1  # torch's: the last one begins on the signal
-    right = max(0, (length - 1) * stride + kernel - x.length - side)
-    kind = "max_pool" if isinstance(module, nn.MaxPool1d) else "mean_pool"
-    header, also = graph.slide(kind, x, module, (side, right))
-    assert also == length
-    return graph.over_positions(x, header, length, len(x.channels))
-
-
-def _mean(graph: Graph, module: nn.AdaptiveAvgPool1d, x: Signal) -> Signal:
-    positions = _one(module.output_size)
-    header = {"layer": "mean", "positions": positions, "activation": "identity"}
-    return graph.over_positions(x, header, positions, len(x.channels))
-
-
-def _flatten(graph: Graph, module: nn.Flatten, x: Signal) -> Signal:
-    if (module.start_dim, module.end_dim) not in ((1, -1), (1, 2)):
-        raise NotCoveredError("the inference engine has nn.Flatten of channels and positions only")
-    return Signal(x.channels, x.length, x.padding, flat=True)
-
-
-def _add(graph: Graph, module: Add, x: Signal) -> Signal:
-    graph.keep(x)
-    body, shortcut = graph.visit(module.body, x), graph.visit(module.shortcut, x)
-    made = graph.of_two("add", body, shortcut, activation="identity")
-    return graph.visit(module.activation, made)
-
-
-def _concat(graph: Graph, module: Concat, x: Signal) -> Signal:
-    if len(graph.by_value(x)) > 1:
-        x = graph.join(x)
-    graph.keep(x)
-    made = [graph.visit(branch, x) for branch in module]
-    if len({(part.length, part.padding, part.flat) for part in made}) > 1:
-        raise NotCoveredError("the inference engine joins branches of the same length only")
-    return made[0].part(channel for part in made for channel in part.channels)
-
-
-def _channel_gate(graph: Graph, module: ChannelGate, x: Signal) -> Signal:
-    x = graph.whole(x)
-    graph.keep(x)
-    return graph.of_two("gate", x, graph.visit(module.gate, x))
-
-
-def _shuffle(graph: Graph, module: Shuffle, x: Signal) -> Signal:
-    per_group = len(x.channels) // module.groups
-    order = [g * per_group + k for k in range(per_group) for g in range(module.groups)]
-    return x.part(x.channels[channel] for channel in order)
-
-
-def _unit(graph: Graph, module: Unit, x: Signal) -> Signal:
-    graph.keep(x)
-    half = len(x.channels) // 2
-    worked = graph.visit(module.body, x.part(x.channels[half:]))
-    return graph.visit(module.shuffle, worked.part((*x.channels[:half], *worked.channels)))
-
-
-TAKING = ("convolution", "depthwise", "max_pool", "mean_pool", "mean", "add")  # an activation
-VISITS: dict[type[nn.Module], Callable[[Graph, Any, Signal], Signal]] = {
-    nn.Sequential: _sequential,
-    nn.Identity: _nothing,
-    nn.Dropout: _nothing,
-    nn.Dropout1d: _nothing,
-    nn.Conv1d: _conv,
-    nn.Linear: _linear,
-    nn.BatchNorm1d: _norm,
-    nn.ReLU: _activation("relu"),
-    nn.ReLU6: _activation("relu6"),
-    nn.Hardswish: _activation("hardswish"),
-    nn.Hardsigmoid: _activation("hard_sigmoid"),
-    nn.Sigmoid: _activation("sigmoid"),
-    nn.Tanh: _activation("tanh"),
-    nn.SiLU: _activation("silu"),
-    nn.GELU: _gelu,
-    nn.ConstantPad1d: _zeros,
-    nn.MaxPool1d: _pool,
-    nn.AvgPool1d: _pool,
-    nn.AdaptiveAvgPool1d: _mean,
-    nn.Flatten: _flatten,
-    Add: _add,
-    Concat: _concat,
-    ChannelGate: _channel_gate,
-    Shuffle: _shuffle,
-    Unit: _unit,
+POOL = ("kernel_size", "stride", "padding")
+ACTIVATIONS = traced.MODULES | {nn.Hardsigmoid: "hard_sigmoid", nn.Tanh: "tanh"}
+VISITS: dict[type[nn.Module], Visit] = {
+    **{kind: _of_layer(_activation(name)) for kind, name in ACTIVATIONS.items()},
+    nn.GELU: _of_layer(_gelu, "approximate"),
+    nn.Identity: _as_it_is,
+    nn.Dropout: _as_it_is,
+    nn.Dropout1d: _as_it_is,
+    nn.Conv1d: _conv_layer,
+    nn.Linear: _of_layer(_linear, "weight", "bias"),
+    nn.BatchNorm1d: _norm_layer,
+    nn.ConstantPad1d: _zeros_layer,
+    nn.MaxPool1d: _of_layer(_max_pool, *POOL, "dilation", "ceil_mode", "return_indices"),
+    nn.AvgPool1d: _of_layer(_mean_pool, *POOL, "ceil_mode", "count_include_pad"),
+    nn.AdaptiveAvgPool1d: _of_layer(_means, "output_size"),
+    nn.AdaptiveMaxPool1d: _of_layer(_largest, "output_size", "return_indices"),
+    nn.Flatten: _of_layer(_flattened, "start_dim", "end_dim"),
 }
+FUNCTIONS: dict[Any, Visit] = {
+    **{target: _activation(name) for target, name in traced.FUNCTIONS.items()},
+    **dict.fromkeys((F.hardsigmoid,), _activation("hard_sigmoid")),
+    **dict.fromkeys((torch.tanh, "tanh"), _activation("tanh")),
+    F.gelu: _gelu,
+    **dict.fromkeys((F.dropout, F.dropout1d), _dropped),
+    **dict.fromkeys(("contiguous", "float", "clone", "detach", torch.clone), _nothing),
+    F.conv1d: _conv,
+    F.linear: _linear,
+    F.batch_norm: _norm,
+    F.pad: _zeros,
+    F.max_pool1d: _max_pool,
+    F.avg_pool1d: _mean_pool,
+    F.adaptive_avg_pool1d: _means,
+    F.adaptive_max_pool1d: _largest,
+    **dict.fromkeys(("mean", torch.mean), _mean),
+    **dict.fromkeys(("amax", torch.amax), _greatest),
+    **dict.fromkeys(("max", torch.max), _greatest_and_where),
+    **dict.fromkeys(traced.ADDITIONS, _add),
+    **dict.fromkeys(traced.PRODUCTS, _multiply),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub, "sub"), _subtract),
+    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, "div"), _divide),
+    **dict.fromkeys((operator.neg, torch.neg, "neg"), _negated),
+    **dict.fromkeys((torch.cat, torch.concat), _joined),
+    **dict.fromkeys((torch.flatten, "flatten"), _flattened),
+    **dict.fromkeys(("view", "reshape", torch.reshape), _viewed),
+    **dict.fromkeys(("unflatten", torch.unflatten), _unflattened),
+    **dict.fromkeys(("transpose", "permute", torch.transpose), _transposed),
+    **dict.fromkeys(("squeeze", torch.squeeze), _squeezed),
+    **dict.fromkeys(("unsqueeze", torch.unsqueeze), _unsqueezed),
+    **dict.fromkeys(("chunk", torch.chunk), _chunks),
+    **dict.fromkeys(("split", torch.split), _parts),
+    "size": _shape,
+    getattr: _attribute,
+    operator.getitem: _item,
+}
+PADDED = (_as_it_is, _nothing, _conv_layer, _conv, _zeros_layer, _zeros)  # take zeros to be added

@@ -15,8 +15,9 @@ from raspitrain.config.rules import check
 from raspitrain.data.normalise import Normalisation
 from raspitrain.data.span import Span
 from raspitrain.errors import InputError
+from raspitrain.export.graph import NotCoveredError
 from raspitrain.export.pack import pack, pack_ensemble
-from raspitrain.export.pack_graph import NotCoveredError, pack_graph
+from raspitrain.export.pack_graph import pack_graph
 from raspitrain.export.pack_rocket import pack_rocket
 from raspitrain.export.write import Answer, Contract, run_packed
 from raspitrain.model.engine.choose import set_engine
@@ -103,6 +104,8 @@ class Stored(Protocol):
     def length(self) -> int: ...
     @property
     def normalisation(self) -> Normalisation: ...
+    @property
+    def allowed_targets(self) -> Sequence[str]: ...
     def model(self) -> nn.Module: ...
 
 
@@ -136,14 +139,15 @@ def trained_from(stored: Stored) -> Trained:
     try:
         return _compared_once(trained)
     except NotCoveredError as error:
+        allowed = " ".join(("", "--allowed-targets", *stored.allowed_targets))
         raise InputError(
             f"{run}: the network is {target}, and {error}: write it with raspitrain export RUN "
-            "--format onnx."
+            f"--format onnx{allowed if stored.allowed_targets else ''}."
         ) from error
 
 
 def _compared_once(trained: Trained) -> Trained:
-    """Refuse a network that does what its layers do not say: a forward pass of its own."""
+    """Refuse a network that does what its tracing does not say."""
     channels, length = trained.normalisation.num_channels, trained.length
     network, arrays = trained.packed("fp32")
     windows = np.random.default_rng(0).normal(size=(2, channels, length)).astype(np.float32)
@@ -156,7 +160,7 @@ def _compared_once(trained: Trained) -> Trained:
         found.shape != expected.shape
         or not np.abs(found - expected).max() <= MOST_APART * np.abs(expected).max()
     ):
-        raise NotCoveredError("its forward pass does more than its layers, one after another")
+        raise NotCoveredError("the inference engine makes something else of its forward than torch")
     of_a_window = sum(map(operations, network.get("members", [network])))
     most = max(FEWEST_COMPARED, COMPARED_OPERATIONS // of_a_window)
     return replace(trained, most_compared=min(MOST_COMPARED, most))

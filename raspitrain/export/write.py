@@ -160,11 +160,18 @@ def proof_windows(network: dict[str, Any], contract: Contract) -> np.ndarray:
     cycles = random.uniform(1, 8, (NUM_PROOFS, channels, 1))
     waves = np.sin(2 * np.pi * (cycles * time + random.uniform(size=cycles.shape)))
     noise = random.normal(size=(NUM_PROOFS, channels, length))
-    mean, std = (np.asarray(values)[:, None] for values in (contract.mean, contract.std))
-    if contract.frontend is not None:  # these are of its bands
-        low, mean, high = np.array(contract.quantiles or [[-1, 0, 1]] * channels).T[:, :, None]
-        std = (high - low) / 4
+    mean, std = middle_and_spread(contract)
     return (mean + std * (waves + 0.5 * noise)).astype(np.float32)
+
+
+def middle_and_spread(contract: Contract) -> tuple[np.ndarray, np.ndarray]:
+    """Of each channel of raw windows, (C, 1)."""
+    if contract.frontend is None:
+        return np.asarray(contract.mean)[:, None], np.asarray(contract.std)[:, None]
+    # Mean and deviation are of its bands.
+    seen = contract.quantiles or [[-1, 0, 1]] * len(contract.channels)
+    low, middle, high = np.array(seen, np.float64).T[:, :, None]
+    return middle, (high - low) / 4
 
 
 def run_packed(

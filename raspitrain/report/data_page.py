@@ -63,7 +63,7 @@ def _signals(cases: Cases, split: Split) -> list[Html]:
             for k, case in enumerate(picked)
         ]
         charts.append(_chart(f"{name}{_in(cases, c)}", x, lines, unit))
-    names = ", ".join(f"{cases.class_names[int(cases.labels[case])]}: {_where(cases, case)}"
+    names = ", ".join(f"{cases.class_names[int(cases.labels[case])]}: {cases.taken.where(case)}"
                       for case in picked)  # fmt: skip
     return [
         tag("h2", "A window of each class, as stored"),
@@ -103,13 +103,6 @@ def _spectra(cases: Cases, split: Split) -> list[Html]:
 def _in(cases: Cases, channel: int) -> str:
     unit = cases.units[channel] if channel < len(cases.units) else ""
     return f", {unit}" if unit else ""
-
-
-def _where(cases: Cases, case: int) -> str:
-    taken = cases.taken
-    if taken.origin_of is None or not taken.origins:
-        return f"case {case}"
-    return taken.origins[int(taken.origin_of[case])].name
 
 
 def _more(cases: Cases) -> list[Html]:

@@ -94,6 +94,46 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     fsync_folder(path.parent)
 
 
+def append_lines(path: Path, text: str, *, header: str, sync: bool) -> None:
+    """Add whole lines to a file in one write, below a header where it is new; what a power cut left
+    of an unfinished line is removed first. With `sync`, wait until they are on the card.
+
+    Raises
+    ------
+    OSError
+        The card is full, read-only or broken; none of the lines is in the file, as far as the card
+        lets them be taken out again.
+    """
+    on_write("append", path)
+    with open(path, "a+b", buffering=0, opener=open_own) as file:
+        end = end_of_last_line(file.fileno())
+        file.truncate(end)
+        left = (text if end else f"{header}\n{text}").encode()
+        try:
+            while left:  # a card that fills up takes the beginning
+                left = left[file.write(left) :]
+            if sync:
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
+    if sync and end == 0:
+        fsync_folder(path.parent)
+
+
+def end_of_last_line(descriptor: int, block: int = 4096) -> int:
+    """Where the last whole line ends; looked for from the back, so long files cost nothing."""
+    end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - block)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
 def keep_previous(path: Path, previous: Path) -> None:
     """Give the file `path` the second name `previous`, for as long as `path` is being replaced.
 

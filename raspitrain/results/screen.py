@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from raspitrain.errors import printable, visible
 from raspitrain.results.figures import FIGURE, FIGURES
 from raspitrain.results.values import number
+from raspitrain.stop import write_nowhere
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -248,11 +249,7 @@ class Screen:
                 raise
             stream, self.stream = self.stream, None
             self.close()
-            # What is still buffered would fail again, loudly, when the interpreter ends.
-            with suppress(OSError, ValueError):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, stream.fileno())
-                os.close(nowhere)
+            write_nowhere(stream)
             log.info("nothing more is shown, as the output is gone: %s", error)
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,22 +149,7 @@ def append_row(path: str | os.PathLike[str], row: Mapping[str, int | float | Non
         The card is full, read-only or broken; the next call starts from the last whole row.
     """
     _check_columns(row)
-    path = Path(path)
-    atomic.on_write("append", path)
-    with open(path, "a+b", buffering=0, opener=atomic.open_own) as file:
-        end = end_of_last_line(file.fileno())
-        file.truncate(end)
-        left = (_format(row) if end else f"{HEADER}\n{_format(row)}").encode()
-        try:
-            while left:  # a card that fills up takes the beginning
-                left = left[file.write(left) :]
-            os.fsync(file.fileno())
-        except OSError:
-            with suppress(OSError):
-                file.truncate(end)
-            raise
-    if end == 0:
-        atomic.fsync_folder(path.parent)
+    atomic.append_lines(Path(path), _format(row), header=HEADER, sync=True)
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[Row]:
@@ -234,15 +218,3 @@ def _parse(line: str, columns: Sequence[str] = COLUMNS) -> Row | None:
         }
     except ValueError:
         return None
-
-
-def end_of_last_line(descriptor: int, block: int = 4096) -> int:
-    """Where the last whole line ends; looked for from the back, so long files cost nothing."""
-    end = os.fstat(descriptor).st_size
-    while end > 0:
-        start = max(0, end - block)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0

@@ -6,11 +6,9 @@ become one, so that a week takes as much of the card as an hour.
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from raspitrain.results import atomic
-from raspitrain.results.table import end_of_last_line
 
 # How two neighbours become one row: "last", "sum", "most", or "mean" over their seconds.
 MERGED = {
@@ -66,19 +64,7 @@ def append_telemetry(path: Path, rows: Iterable[Mapping[str, float | None]]) -> 
     OSError
         The card is full, read-only or broken; none of the rows is in the file.
     """
-    text = "".join(map(_format, rows))
-    atomic.on_write("append", path)
-    with open(path, "a+b", buffering=0, opener=atomic.open_own) as file:
-        end = end_of_last_line(file.fileno())
-        file.truncate(end)
-        left = (text if end else f"{HEADER}\n{text}").encode()
-        try:
-            while left:  # a card that fills up takes the beginning
-                left = left[file.write(left) :]
-        except OSError:
-            with suppress(OSError):
-                file.truncate(end)
-            raise
+    atomic.append_lines(path, "".join(map(_format, rows)), header=HEADER, sync=False)
 
 
 def write_telemetry(path: Path, rows: Iterable[Mapping[str, float | None]]) -> None:

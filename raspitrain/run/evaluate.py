@@ -23,6 +23,7 @@ from raspitrain.data.fingerprint import fingerprint
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError, no_formula
+from raspitrain.results.configuration import plain
 from raspitrain.run.stored import StoredRun
 from raspitrain.training.answers import Answers, answers_of, batch_size_of
 from raspitrain.training.metrics import (
@@ -210,13 +211,12 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
 
 
 def _config(stored: StoredRun) -> dict[str, Any]:
-    config = OmegaConf.to_container(stored.config)
-    assert isinstance(config, dict)
-    plain = {str(key): value for key, value in config.items()}
+    config = plain(stored.config, resolve=False)
     # What a checkpoint allows itself counts for nothing: it may come from a stranger.
-    plain["allowed_targets"] = list(stored.allowed_targets)
-    check(plain)
-    return plain
+    config["allowed_targets"] = list(stored.allowed_targets)
+    config["dataset"] = stored.dataset_here(config["dataset"])
+    check(config)
+    return config
 
 
 def _check_fits(stored: StoredRun, cases: Cases, path: str = "the data set") -> None:

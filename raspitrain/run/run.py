@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from raspitrain.config.overrides import allowing_words, given_keys
 from raspitrain.config.profile import Profile, with_profile
@@ -16,7 +16,7 @@ from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.results.atomic import sweep_partial
-from raspitrain.results.configuration import write_config, write_overrides
+from raspitrain.results.configuration import plain, write_config, write_overrides
 from raspitrain.results.files import LAST
 from raspitrain.results.folder import all_or_nothing, claim_run_folder, release_claim
 from raspitrain.results.log import logging_to
@@ -34,6 +34,7 @@ from raspitrain.run.outcome import (
 )
 from raspitrain.run.prepare import prepare, tune_prepared
 from raspitrain.run.state import Checkpoints, RunState, make_job
+from raspitrain.run.strength import settle_strength
 from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError
@@ -171,6 +172,8 @@ def carry_on(job: RunState, stop: StopSignals, *, show: bool = True) -> dict[str
                 with stop.deferred(False):
                     job.tuned = tune_prepared(job.prepared, job.cfg, job.before)
                 attempt(job.unwritten, "environment.json", lambda: write_environment(job))
+                if prepared.strength_is_open:
+                    _settle_strength(job, screen, stop, monitor)
                 whole = False
                 observers = _observers(job, screen, stop, monitor)
                 _train(job, observers, stop, screen)
@@ -201,6 +204,24 @@ def carry_on(job: RunState, stop: StopSignals, *, show: bool = True) -> dict[str
     if stopped is not None:
         raise stopped
     return summary
+
+
+def _settle_strength(job: RunState, screen: Screen, stop: StopSignals, monitor: Monitor) -> None:
+    guard = _guard(job, stop, monitor)
+
+    def on_step() -> None:
+        guard.check()
+        stop.check()
+
+    screen.say("augment.strength=auto: trials on folds of the training part come first")
+    screen.say(settle_strength(job.prepared, job.cfg, on_step=on_step, on_batch=stop.check))
+    job.save()  # a run that is resumed does not choose again
+
+
+def _guard(job: RunState, stop: StopSignals, monitor: Monitor) -> ThermalGuard:
+    return ThermalGuard(
+        job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
+    )
 
 
 def _what_happened(error: BaseException) -> tuple[str, str]:
@@ -246,9 +267,7 @@ def _last_observers(job: RunState, stop: StopSignals, monitor: Monitor) -> Seque
         from raspitrain.run.together import shared_observers
 
         return shared_observers(job.prepared, job.cfg, stop, monitor, job)
-    guard = ThermalGuard(
-        job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
-    )
+    guard = _guard(job, stop, monitor)
     return (
         Calls(step=lambda step: guard.check()),
         Calls(step=lambda step: stop.check()),
@@ -259,10 +278,9 @@ def _last_observers(job: RunState, stop: StopSignals, monitor: Monitor) -> Seque
 def _train(job: RunState, observers: Sequence[Observer], stop: StopSignals, screen: Screen) -> None:
     prepared = job.prepared
     assert job.tuned is not None
-    config = OmegaConf.to_container(job.cfg, resolve=True)
-    assert isinstance(config, dict)
+    config = plain(job.cfg)
     for observer in observers:
-        observer.begin(job.folder, {str(key): value for key, value in config.items()})
+        observer.begin(job.folder, dict(config))
 
     def say(words: str) -> None:
         screen.epochs = prepared.epochs

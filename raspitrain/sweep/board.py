@@ -89,6 +89,13 @@ def facts(python: str = sys.executable, threads: int | None = None) -> dict[str,
     }
 
 
+def connection() -> dict[str, str | None]:
+    """The address by which ssh has reached this board, and the coordinator's as it is seen here."""
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    coordinator, board = (words[0], words[2]) if len(words) == 4 else (None, None)
+    return {"board": board, "coordinator": coordinator}
+
+
 def has_data(key: str) -> bool:
     """Whether data of that digest are here, and as they were when they came."""
     folder = home() / "data" / key
@@ -186,6 +193,7 @@ def _take(descriptor: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What a sweep asks of a board.")
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("connection")
     of_facts = commands.add_parser("facts")
     of_facts.add_argument("--python", default=sys.executable)
     of_facts.add_argument("--threads", type=int)
@@ -196,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answer: Any
     if given.command == "facts":
         answer = facts(given.python, given.threads)
+    elif given.command == "connection":
+        answer = connection()
     elif given.command == "stop":
         answer = stop_jobs(given.key, given.names)
     else:

@@ -16,8 +16,7 @@ from raspitrain.sweep.machine import Machine, last_line
 ALIVE_SECONDS, ALIVE_COUNT = 5, 3  # a cable that is out is noticed after their product
 OPTIONS = (
     "-T", "-a", "-x", "-oBatchMode=yes", "-oConnectTimeout=10", "-oClearAllForwardings=yes",
-    f"-oServerAliveInterval={ALIVE_SECONDS}", f"-oServerAliveCountMax={ALIVE_COUNT}",
-    "-oControlMaster=auto", "-oControlPersist=20",
+    f"-oServerAliveCountMax={ALIVE_COUNT}", "-oControlMaster=auto", "-oControlPersist=20",
 )  # fmt: skip
 NAME = re.compile(
     r"(?P<host>(?!-)(\w[\w.+-]*@)?\w[\w.-]*)(:(?P<python>(?!//|\d+$)[\w./][\w./+@ =-]*))?", re.A
@@ -33,10 +32,13 @@ class Host(Machine):
     name : as for ssh: pi@pi5a, or a name of ~/.ssh/config
     config : a file in the place of ~/.ssh/config, or None
     control : folder of this sweep's own for the sockets of shared connections
+    alive : seconds between questions whether it is there; with ALIVE_COUNT of them unanswered it
+        is lost
     """
 
     config: str | None
     control: str
+    alive: int = ALIVE_SECONDS
 
     way: ClassVar[str] = "ssh"
     needs: ClassVar[str] = "sudo apt install openssh-client"
@@ -46,7 +48,8 @@ class Host(Machine):
     def words(self) -> list[str]:
         """ssh and its options, without the host."""
         own = [] if self.config is None else ["-F", self.config]
-        return ["ssh", *own, *OPTIONS, f"-oControlPath={self.control}/%C"]
+        alive = f"-oServerAliveInterval={self.alive}"
+        return ["ssh", *own, *OPTIONS, alive, f"-oControlPath={self.control}/%C"]
 
     def command(self, script: str) -> list[str]:
         # Whatever the user's shell there is.

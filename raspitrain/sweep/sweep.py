@@ -65,6 +65,7 @@ from raspitrain.sweep.screen import SweepScreen, figures
 ALONE_SECONDS = 600.0  # that a sweep waits for a board where it has no other place
 MOST_LOST = 3  # times that a job may be lost with its place
 GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
+BY_CHANCE = {"seed", "split.fold"}  # keys whose values no refusal of the data depends on
 LOOK_SECONDS = 0.5  # between looks at the running jobs
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -422,6 +423,8 @@ class SweepRun:
         """A job has ended, and what it came to is known."""
         self.sweep.write()
         screen.ended(job, figures(read_summary(job.folder) or {}))
+        if self.tell is None and not self.gave_up and self._others_would_be_refused(job):
+            self.gave_up = f"one refusal of two jobs, which the others would meet ({job.reason})"
         twins = [twin for other, twin in self.twins if other is job]
         self.twins = [pair for pair in self.twins if pair[0] is not job]
         if self.tell is None or self.stopped_by or self.gave_up:
@@ -430,6 +433,16 @@ class SweepRun:
             each.status, each.reason = job.status, job.reason
             self.tell(each)
         screen.to_run -= len(twins)
+
+    def _others_would_be_refused(self, job: SweepJob) -> bool:
+        """Whether jobs that differ in what is drawn by chance alone are refused for the same words,
+        and none has finished."""
+        jobs = self.sweep.jobs
+        if job.status != "refused" or not set(self.sweep.swept) <= BY_CHANCE:
+            return False
+        alike = sum(other.status == "refused" and other.reason == job.reason for other in jobs)
+        left = any(other.status != "refused" for other in jobs)
+        return alike > 1 and left and not any(other.finished for other in jobs)
 
     def _start(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
         for slot, (place, k) in enumerate(self.slots):

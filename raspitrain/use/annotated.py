@@ -20,7 +20,7 @@ from raspitrain.data.annotations import (
     read_annotations,
 )
 from raspitrain.data.marks import WORDS_FOR, Marked, Timeline, counted_as, place
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import InputError, counted, printable
 from raspitrain.stop import say
 from raspitrain.use.columns import LineError, moment
 from raspitrain.use.recording import Recording
@@ -133,7 +133,7 @@ class Annotations:
         if not self._num_windows:
             return
         taken = f" (numbers taken as {', '.join(self._counted)})" if self._counted else ""
-        windows = f"{self._num_windows} window{'' if self._num_windows == 1 else 's'}"
+        windows = counted(self._num_windows, "window")
         if self._num_labelled:
             print(f"annotations: {self._num_labelled} of {windows} have a label{taken}", file=to)
             return

@@ -14,7 +14,10 @@ from raspitrain.use.model import Model
 
 # Where several columns are called as time is.
 FIRST_NAMES = ("time", "timestamp", "t", "seconds", "elapsed", "seconds_elapsed", "time_s")
-PARTS_OF_A_DATE = ("year", "month", "day", "hour", "hours", "minute", "minutes")
+PARTS_OF_A_DATE = (
+    "year", "month", "day", "hour", "hours", "minute", "minutes", "msec", "usec", "usecs", "nsec",
+    "nsecs",
+)  # fmt: skip
 SEPARATORS = ",;\t|"
 LONGEST_LINE = 1 << 20
 
@@ -98,10 +101,9 @@ class Columns:
         places = [_place_of(name, names) for name in model.channels]
         missing = [n for n, place in zip(model.channels, places, strict=True) if place is None]
         if missing:
-            import difflib
+            from raspitrain.nearest import did_you_mean
 
-            near = [n for name in missing for n in difflib.get_close_matches(name, names, n=1)]
-            hint = f"; did you mean its {near[0]!r}?" if near else "."
+            hint = next(filter(None, (did_you_mean(name, names, 1) for name in missing)), ".")
             raise InputError(
                 f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "
                 f"was trained on; its columns are {', '.join(names[:12])}{hint}"

@@ -228,12 +228,10 @@ def _shares(model: Model, given: Sequence[str], option: str) -> dict[str, float]
 
 def _known(model: Model, name: str, option: str) -> str:
     if name not in model.classes:
-        import difflib
+        from raspitrain.nearest import did_you_mean
 
-        near = difflib.get_close_matches(name, model.classes, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
         raise InputError(
             f"{option} names {name!r}, which is none of the model's classes: "
-            f"{', '.join(model.classes[:20])}{hint}"
+            f"{', '.join(model.classes[:20])}{did_you_mean(name, model.classes, 1) or '.'}"
         )
     return name

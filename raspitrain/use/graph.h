@@ -128,6 +128,13 @@ static void pool(const Graph *graph, const Layer *layer, const Value *in, const 
     if (layer->act != IDENTITY) graph->graph->activate(y, out->length * W, layer->act);
 }
 
+/* Rows times those of the other value, which has as many or one for all. */
+static void gate(const Graph *graph, const Layer *layer, const Value *out, float *y) {
+    const long W = out->width, other = graph->values[layer->other].length, by = out->length / other;
+    const float *factors = rows_of(graph, layer->other);
+    for (long l = 0; l < other; l++) graph->kernels->scale(y + l * by * W, W, by, W, factors + l * W);
+}
+
 static void join(const Graph *graph, const Layer *layer, const Value *out, float *y) {
     long column = 0;
     for (long r = 0; r < layer->num_runs; r++) {
@@ -166,8 +173,7 @@ static int run_graph(const Graph *graph, const float *window, long channel_strid
                 break;
             case GATE:
                 copy(x, count, y);
-                graph->kernels->scale(y, out->width, out->length, out->width,
-                                      rows_of(graph, layer->other));
+                gate(graph, layer, out, y);
                 break;
             case JOIN: join(graph, layer, out, y); break;
             default: pool(graph, layer, in, x, out, y);

@@ -282,8 +282,8 @@ def _check_layer(layer: object, name: str, found: list[Value]) -> None:
     if "other" in given:
         check_number(given["other"], f"{name}.other", 0, len(found) - 1)
         other = found[given["other"]]
-        length = source.length if kind == "add" else 1
-        if (other.length, other.width) != (length, source.width):
+        lengths = (source.length,) if kind == "add" else (1, source.length)
+        if other.length not in lengths or other.width != source.width:
             raise InputError(f"{name}.other is a value of another shape")
     if "positions" in given:
         check_number(given["positions"], f"{name}.positions", 1, MOST_LENGTH)

@@ -8,7 +8,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 COMPILED = ("infer.c", "rocket.c", "frontend.c")
 FEATURES = ("responses.h", "minirocket.h", "multirocket.h", "hydra.h")  # as in training
 SOURCES = (
-    *COMPILED, "layers.h", "roots.h", "window.h", "network.h", "graph.h", "plain.h",
+    *COMPILED, "layers.h", "roots.h", "window.h", "spectra.h", "network.h", "graph.h", "plain.h",
     "graph_plain.h", "vectors.h", "graph_vectors.h", "int8.h", "sha256.h",
     *(os.path.join("..", "model", "rocket", name) for name in FEATURES),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TextIO
 
-from raspitrain.errors import InputError, no_formula, printable
+from raspitrain.errors import InputError, counted, no_formula, printable
 from raspitrain.stop import exit_code_of
 from raspitrain.use.annotated import Annotations, add_options
 from raspitrain.use.arrays import (
@@ -221,10 +221,9 @@ def _recording_rows(
     if len(recording) < length:
         _warn(f"{recording.name} is left out: {len(recording)} samples, and a window has {length}")
     elif recording.cuts:
-        count = len(recording.cuts)
         _warn(
-            f"{recording.name}: its clock has a gap or goes back {count} time"
-            f"{'s' if count != 1 else ''}, and no window reaches across"
+            f"{recording.name}: its clock has a gap or goes back "
+            f"{counted(len(recording.cuts), 'time')}, and no window reaches across"
         )
     outside, windows_outside = OutOfRange(model), Counter[int]()
     for index, (start, true) in enumerate(zip(starts, labels, strict=True)):
@@ -337,7 +336,7 @@ def _as_record(row: Row) -> dict:
 def _summary(counts: dict[str, int]) -> str:
     total = sum(counts.values())
     named = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f"{total} window{'s' if total != 1 else ''}: {named}"
+    return f"{counted(total, 'window')}: {named}"
 
 
 def _warn(text: str) -> None:

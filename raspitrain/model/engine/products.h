@@ -3,10 +3,19 @@
 #pragma once
 
 #include "vectors.h"
+#include "neon.h"
 
 /* c[rows][panel] = sum over k of a[rows][k] * packed[k][panel], from first (or zero). */
 INLINE void tile(const int rows, const int panel, Streams a, long num_k, const vec *packed,
                  Streams first, Streams c, long row) {
+#ifdef HAND_WRITTEN
+    if (rows == 6 && panel == 4) {
+        tile_6_by_4(a.data + row, BYTES(a.stride), num_k, 1, 0, packed,
+                    first.data ? first.data + row : 0, BYTES(first.stride), c.data + row,
+                    BYTES(c.stride));
+        return;
+    }
+#endif
     vec sum[MAX_ROWS][MAX_PANEL];
     if (first.data) {
         UNROLL for (int j = 0; j < panel; j++)
@@ -142,11 +151,23 @@ static void multiply_rows(Team team, Streams x, long num_k, const vec *packed, l
 /* dw[p][q] (+)= sum over rows of g[row][p] * x[row][q]: `tall` streams p, `across` streams q. */
 INLINE void weight_tile(const int tall, const int across, Streams g, Streams x, long begin, long end,
                         int add, real *dw, long num_q) {
-    vec sum[TALL * LANES][WIDE];
+#ifdef HAND_WRITTEN
+    if (tall == 2 && across == 3) {
+        weight_tile_2_by_3(g.data + begin, BYTES(g.stride), x.data + begin, BYTES(x.stride),
+                           end - begin, add, dw, num_q * REAL_BYTES);
+        return;
+    }
+    if (tall == 3 && across == 2) {
+        weight_tile_3_by_2(g.data + begin, BYTES(g.stride), x.data + begin, BYTES(x.stride),
+                           end - begin, add, dw, num_q * REAL_BYTES);
+        return;
+    }
+#endif
+    vec sum[MAX_TALL * LANES][WIDE];
     UNROLL for (int i = 0; i < tall * LANES; i++)
         UNROLL for (int j = 0; j < across; j++)
             sum[i][j] = add ? load(dw + i * num_q + j * LANES) : splat(0);
-    const vec *at_g[TALL], *at_x[WIDE];
+    const vec *at_g[MAX_TALL], *at_x[WIDE];
     UNROLL for (int i = 0; i < tall; i++) at_g[i] = stream(g, i) + begin;
     UNROLL for (int j = 0; j < across; j++) at_x[j] = stream(x, j) + begin;
 #if defined(__aarch64__)
@@ -176,13 +197,21 @@ INLINE void weight_tile(const int tall, const int across, Streams g, Streams x, 
         UNROLL for (int j = 0; j < across; j++) store(dw + i * num_q + j * LANES, sum[i][j]);
 }
 
+/* Tiles that are as tall as the next: 4 = 2 + 2. */
 INLINE void weight_strip(const int across, Streams g, long num_g, Streams x, long begin, long end,
                          int add, real *dw, long num_q) {
-    long p = 0;
-    for (; p + TALL <= num_g; p += TALL)
-        weight_tile(TALL, across, from(g, p), x, begin, end, add, dw + p * LANES * num_q, num_q);
-    for (; p < num_g; p++)
-        weight_tile(1, across, from(g, p), x, begin, end, add, dw + p * LANES * num_q, num_q);
+    const long tiles = ceil_div(num_g, TALL(across));
+    for (long i = 0; i < tiles; i++) {
+        const long p = i * num_g / tiles, tall = (i + 1) * num_g / tiles - p;
+        real *at = dw + p * LANES * num_q;
+        if (tall == 1) weight_tile(1, across, from(g, p), x, begin, end, add, at, num_q);
+#if MAX_TALL >= 2
+        if (tall == 2) weight_tile(2, across, from(g, p), x, begin, end, add, at, num_q);
+#endif
+#if MAX_TALL >= 3
+        if (tall == 3) weight_tile(3, across, from(g, p), x, begin, end, add, at, num_q);
+#endif
+    }
 }
 
 /* dw = g' x: (num_g streams, num_x streams) in a row-major array num_q wide. */

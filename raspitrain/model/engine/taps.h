@@ -71,7 +71,16 @@ INLINE void tap_panel(const int panel, const vec *x, long x_stride, long num_k, 
                       const int32_t *written, int add, long count) {
     const int rows = ROWS(panel);
     for (long row = 0; row < count; row += rows) { /* behind the last row comes the last row again */
-        if (row + rows <= count && read[row + rows - 1] - read[row] == rows - 1)
+        const int close = row + rows <= count && read[row + rows - 1] - read[row] == rows - 1;
+#ifdef HAND_WRITTEN
+        if (panel == 4 && close && written[row + rows - 1] - written[row] == rows - 1) {
+            vec *at = to.data + written[row];
+            tile_6_by_4(x + read[row], BYTES(x_stride), num_k, num_taps, BYTES(tap_step), packed,
+                        add ? at : 0, BYTES(to.stride), at, BYTES(to.stride));
+            continue;
+        }
+#endif
+        if (close)
             tap_tile(rows, panel, 1, x, x_stride, num_k, num_taps, tap_step, packed, read + row, to,
                      written + row, add);
         else
@@ -188,13 +197,22 @@ static long packed_before(const Weights *w, long panel_begin, long num_taps) {
 /* dw[p][q] (+)= sum over rows of g[row][p] * x[row * step][q]; see weight_tile. */
 INLINE void tap_weight_tile(const int tall, const int across, const int close, Rows g, Rows x,
                             long begin, long end, long length, int add, real *dw, long num_q) {
-    vec sum[TALL * LANES][WIDE];
+#ifdef HAND_WRITTEN
+    if (close && tall + across == 5) {
+        for (long n = begin; n < end; n++)
+            (tall == 2 ? weight_tile_2_by_3 : weight_tile_3_by_2)(
+                case_of(g, 0, n), BYTES(g.at.stride), case_of(x, 0, n), BYTES(x.at.stride), length,
+                add || n > begin, dw, num_q * REAL_BYTES);
+        return;
+    }
+#endif
+    vec sum[MAX_TALL * LANES][WIDE];
     UNROLL for (int i = 0; i < tall * LANES; i++)
         UNROLL for (int j = 0; j < across; j++)
             sum[i][j] = add ? load(dw + i * num_q + j * LANES) : splat(0);
     const long step = close ? 1 : x.step;
     for (long n = begin; n < end; n++) {
-        const vec *at_g[TALL], *at_x[WIDE];
+        const vec *at_g[MAX_TALL], *at_x[WIDE];
         UNROLL for (int i = 0; i < tall; i++) at_g[i] = case_of(g, i, n);
         UNROLL for (int j = 0; j < across; j++) at_x[j] = case_of(x, j, n);
 #if defined(__aarch64__)
@@ -245,10 +263,12 @@ static void tap_weights(int tall, int across, Rows g, Rows x, long begin, long e
 #if WIDE >= 3
     TILE(1, 3)
 #endif
-#if TALL >= 2
+#if MAX_TALL >= 3
     TILE(2, 1)
     TILE(2, 2)
     TILE(2, 3)
+    TILE(3, 1)
+    TILE(3, 2)
 #endif
 #undef TILE
 }
@@ -258,27 +278,34 @@ static void tap_weights(int tall, int across, Rows g, Rows x, long begin, long e
 static void tap_weight_gradient(Team team, const Weights *w, Rows g, Rows x, long tap_step,
                                 long cases, long length, real *dw) {
     const long num_p = ceil_div(w->out, LANES), num_q = ceil_div(w->in, LANES);
-    const long strips = ceil_div(num_q, WIDE), tiles = ceil_div(num_p, TALL);
-    const long chunk = max2(1, CHUNK / length), each_tap = num_p * num_q * LANES * LANES;
-    long first, last;
-    share(team, w->taps * strips * tiles, &first, &last);
+    const long strips = ceil_div(num_q, WIDE), each_tap = num_p * num_q * LANES * LANES;
+    const long chunk = max2(1, CHUNK / length);
+    long items = 0, first, last;
+    for (long s = 0; s < strips; s++)
+        items += ceil_div(num_p, TALL((s + 1) * num_q / strips - s * num_q / strips));
+    share(team, w->taps * items, &first, &last);
     for (long begin = 0; begin < cases; begin += chunk) {
         const long end = begin + chunk < cases ? begin + chunk : cases;
-        for (long item = first; item < last; item++) {
-            const long tap = item / (strips * tiles), s = item / tiles % strips, i = item % tiles;
-            /* as even as they can be: 4 = 2 + 2 */
-            const long q = s * num_q / strips, across = (s + 1) * num_q / strips - q;
-            const long p = i * num_p / tiles, tall = (i + 1) * num_p / tiles - p;
-            long k, last_k;
-            streams_read(w, p, (int)tall, &k, &last_k);
-            if (q >= last_k || q + across <= k) continue; /* of other groups */
-            Rows at_g = g, at_x = x;
-            at_g.at = from(g.at, p);
-            at_x.at = from(x.at, q);
-            at_x.first += tap * tap_step;
-            tap_weights((int)tall, (int)across, at_g, at_x, begin, end, length, begin > 0,
-                        dw + tap * each_tap + (p * num_q * LANES + q) * LANES, num_q * LANES);
-        }
+        for (long tap = first / items, item = tap * items; item < last; tap++)
+            for (long s = 0; s < strips; s++) {
+                /* as even as they can be: 4 = 2 + 2 */
+                const long q = s * num_q / strips, across = (s + 1) * num_q / strips - q;
+                const long tiles = ceil_div(num_p, TALL(across));
+                for (long i = 0; i < tiles; i++, item++) {
+                    if (item < first || item >= last) continue;
+                    const long p = i * num_p / tiles, tall = (i + 1) * num_p / tiles - p;
+                    long k, last_k;
+                    streams_read(w, p, (int)tall, &k, &last_k);
+                    if (q >= last_k || q + across <= k) continue; /* of other groups */
+                    Rows at_g = g, at_x = x;
+                    at_g.at = from(g.at, p);
+                    at_x.at = from(x.at, q);
+                    at_x.first += tap * tap_step;
+                    tap_weights((int)tall, (int)across, at_g, at_x, begin, end, length, begin > 0,
+                                dw + tap * each_tap + (p * num_q * LANES + q) * LANES,
+                                num_q * LANES);
+                }
+            }
     }
 }
 

@@ -56,9 +56,9 @@ FUNCTIONS: dict[Callable[..., Any] | str, Activation] = {
     F.silu: "silu",
     F.gelu: "gelu",
 }
-IN_PLACE = (operator.iadd, operator.imul)
+IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 ADDITIONS = (operator.add, torch.add, "add", *IN_PLACE[:1])
-PRODUCTS = (operator.mul, torch.mul, "mul", *IN_PLACE[1:])
+PRODUCTS = (operator.mul, torch.mul, "mul", *IN_PLACE[1:2])
 
 
 Computed = Callable[[Tensor], Tensor]
@@ -151,7 +151,7 @@ def trace(network: nn.Module, num_channels: int, computed_by: Callable[[Run], Co
     """
     try:
         model = copied(network)
-        evaluating, training = _tracings(model)
+        evaluating, training = _tracings(model, (False, True))
     except RefusedError as error:
         return Traced(refused=str(error))
     graphs = evaluating, training
@@ -307,8 +307,21 @@ class _Tracer(fx.Tracer):
             raise
 
 
-def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
-    """What a network does in evaluation and in training.
+def evaluation(network: nn.Module) -> tuple[nn.Module, fx.Graph]:
+    """What a network does in evaluation, and a copy of it that has what the tracing names.
+
+    Raises
+    ------
+    RefusedError
+        Its forward cannot be written down, or does not always do the same.
+    """
+    model = copied(network)
+    (graph,) = _tracings(model, (False,))
+    return model, graph
+
+
+def _tracings(model: nn.Module, modes: tuple[bool, ...]) -> list[fx.Graph]:
+    """What a network does in evaluation (False) and in training.
 
     Raises
     ------
@@ -324,12 +337,12 @@ def _tracings(model: nn.Module) -> tuple[fx.Graph, fx.Graph]:
     ):
         while True:
             known = len(opaque)
-            graphs = [_tracing(model.train(training), opaque) for training in (False, True)]
+            graphs = [_tracing(model.train(training), opaque) for training in modes]
             if len(opaque) == known:  # else another call for what training alone made one
                 break
         if drawn():
             raise RefusedError("its forward draws random numbers")
-    return graphs[0], graphs[1]
+    return graphs
 
 
 def _tracing(model: nn.Module, opaque: list[nn.Module]) -> fx.Graph:
@@ -433,6 +446,20 @@ def _name(network: nn.Module, node: fx.Node, why: str = "") -> str:
     if node.op == "call_module":
         name, kind = str(node.target), type(network.get_submodule(str(node.target))).__name__
     return f"{name} ({kind}{', ' if why else ''}{why})"
+
+
+def place_of(node: fx.Node) -> str:
+    """Which module of a network a step of its tracing belongs to, for a sentence."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack), "")
+    return f"in {path}.forward" if path else "in forward"
+
+
+def is_in_place(layer: nn.Module | None, node: fx.Node) -> bool:
+    """Whether a step changes what it takes; `layer` is its module, if it is one."""
+    return bool(
+        getattr(layer, "inplace", False) or node.kwargs.get("inplace") or node.target in IN_PLACE
+    )
 
 
 def _alone(network: nn.Module, nodes: Sequence[fx.Node], source: fx.Node) -> fx.GraphModule:

@@ -16,30 +16,35 @@ typedef float real;
 #endif
 
 /* Tiles of the matrix products: as many sums as the registers hold.
-   ROWS(panel) rows by `panel` streams; weight gradients: TALL by WIDE streams. */
+   ROWS(panel) rows by `panel` streams; weight gradients: TALL(across) by `across` streams, WIDE of
+   them at most. */
 #if defined(__AVX512VL__)
 #define VECTOR_BYTES 32
 #define MAX_PANEL 3
 #define ROWS(panel) ((panel) == 3 ? 8 : 12)
-#define TALL 1
+#define MAX_TALL 1
+#define TALL(across) 1
 #define WIDE 3
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
 #define MAX_PANEL 3
 #define ROWS(panel) ((panel) == 3 ? 4 : (panel) == 2 ? 6 : 8)
-#define TALL 1
+#define MAX_TALL 1
+#define TALL(across) 1
 #define WIDE 1
 #elif defined(__aarch64__)
 #define VECTOR_BYTES 16
 #define MAX_PANEL 4
 #define ROWS(panel) ((panel) == 4 ? 6 : (panel) == 3 ? 7 : 8)
-#define TALL 2
+#define MAX_TALL 3
+#define TALL(across) ((across) == 3 ? 2 : 3)
 #define WIDE 3
 #else
 #define VECTOR_BYTES 16
 #define MAX_PANEL 2
 #define ROWS(panel) ((panel) == 2 ? 4 : 6)
-#define TALL 1
+#define MAX_TALL 1
+#define TALL(across) 1
 #define WIDE 2
 #endif
 

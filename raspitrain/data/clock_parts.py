@@ -1,0 +1,105 @@
+"""A clock that stands in several columns, put together: date and time of day, seconds and
+microseconds, or year, month, day, hour, minute and second."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.dates import DAY, days
+from raspitrain.data.time_names import plain_name
+
+WHOLE = re.compile(r"(?:.*stamp_)?(?:secs?|seconds?)")
+FRACTION = re.compile(
+    r"(?:.*stamp_)?(?:(?P<ms>m(?:illi)?s(?:ec(?:ond)?s?)?|millis)"
+    r"|(?P<us>u(?:s|secs?)|micro(?:s|secs?|seconds?))|(?P<ns>n(?:s|secs?)|nano(?:s|secs?|seconds?)))"
+)
+IN_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
+DATE_PARTS = ("year", "month", "day")
+DAY_PARTS = ("hour", "minute", "second")
+
+
+def join_clock(table: Table) -> None:
+    """Put a clock of several columns into the one of its seconds, and say which that is."""
+    plain = [plain_name(column.name) for column in table.columns]
+    _join_date_and_time(table)
+    if table.clock is None:
+        _join_fields(table, plain)
+    if table.clock is None:
+        _join_seconds(table, plain)
+
+
+def _join_date_and_time(table: Table) -> None:
+    """2024-05-01 beside 10:00:00.020."""
+    stamps = [(k, c) for k, c in enumerate(table.columns) if c.kind == "time"]
+    if len(stamps) != 2 or any(column.wrong is not None for _, column in stamps):
+        return
+    dates = [column for _, column in stamps if _between(column, DAY + 1, np.inf, DAY)]
+    times = [(k, column) for k, column in stamps if _between(column, 0, DAY + 1, 0)]
+    if len(dates) == 1 and len(times) == 1:
+        place, time = times[0]
+        _put(table, place, dates[0].values + time.values, "time")
+
+
+def _join_fields(table: Table, plain: Sequence[str]) -> None:
+    """Columns year, month … second; a day and a month are not needed where a recording is short."""
+    found = {
+        name: [k for k, own in enumerate(plain) if own in (name, f"{name}s")]
+        for name in (*DATE_PARTS, *DAY_PARTS)
+    }
+    if any(len(found[name]) != 1 for name in DAY_PARTS):
+        return
+    limits = {"hour": 24, "minute": 60, "second": 61}
+    hour, minute, second = (table.columns[found[name][0]] for name in DAY_PARTS)
+    for column, name in zip((hour, minute, second), DAY_PARTS, strict=True):
+        if not _between(column, 0, limits[name], 0 if name == "second" else 1):
+            return
+    values = 3600.0 * hour.values + 60.0 * minute.values + second.values
+    if all(len(found[name]) == 1 for name in DATE_PARTS):
+        date = [table.columns[found[name][0]] for name in DATE_PARTS]
+        bounds = ((1970, 2200), (1, 13), (1, 32))
+        if all(_between(column, *both, 1) for column, both in zip(date, bounds, strict=True)):
+            values = values + DAY * days(*(column.values for column in date))
+    if _between(second, 0, 61, 1):
+        values = values + _fraction(table, plain)
+    _put(table, found["second"][0], values, "time")
+
+
+def _join_seconds(table: Table, plain: Sequence[str]) -> None:
+    """sec beside usec."""
+    wholes = [k for k, name in enumerate(plain) if WHOLE.fullmatch(name)]
+    if len(wholes) != 1 or not _between(table.columns[wholes[0]], 0, 1e11, 1):
+        return
+    fraction = _fraction(table, plain)
+    if np.any(fraction):
+        whole = table.columns[wholes[0]]
+        _put(table, wholes[0], whole.values + fraction, whole.kind)
+
+
+def _fraction(table: Table, plain: Sequence[str]) -> np.ndarray | float:
+    """The part of a second that a column of its own counts; 0 without one."""
+    for place, name in enumerate(plain):
+        found = FRACTION.fullmatch(name)
+        if found is None or found.lastgroup is None:
+            continue
+        column, most = table.columns[place], IN_A_SECOND[found.lastgroup]
+        if _between(column, 0, most, 1) and np.ptp(column.values) > 0.5 * most:
+            return column.values / most
+    return 0.0
+
+
+def _between(column: Column, low: float, below: float, step: float) -> bool:
+    """Whether it holds nothing but numbers in a range, multiples of `step` unless that is 0."""
+    values = column.values
+    if column.kind == "text" or column.wrong is not None or not np.isfinite(values).all():
+        return False
+    if not ((values >= low) & (values < below)).all():
+        return False
+    return not step or bool((values % step == 0).all())
+
+
+def _put(table: Table, place: int, values: np.ndarray, kind: str) -> None:
+    column = table.columns[place]
+    table.columns[place] = Column(column.name, "s", kind, values)
+    table.clock = place

@@ -1,0 +1,45 @@
+"""Rows that stand in no order of time: newest first, or mixed as where packets overtook."""
+
+import numpy as np
+
+from raspitrain.data.columns import LEAST_ROWS
+from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.time_names import is_time_name
+
+MANY_BACK = 0.1  # of the steps, from which it is no clock that is set back
+DIFFERENT = 0.99  # of the stamps: what begins anew again and again is several recordings
+ALIKE = 0.9  # of the steps, once the rows are in order
+
+
+def in_order_of_time(table: Table, time_column: int | None) -> Table:
+    """The table with its rows in order of time, if they are not and that makes an even clock of it.
+
+    Parameters
+    ----------
+    time_column : int or None
+        Which it is; None for the first that is called as time is, or holds dates.
+    """
+    place = table.clock if time_column is None else time_column
+    if place is None:
+        place = next((k for k, column in enumerate(table.columns) if _is_time(column)), None)
+    if place is None or table.num_rows < LEAST_ROWS or table.columns[place].kind == "text":
+        return table
+    values = table.columns[place].values
+    steps = np.diff(values)
+    if np.count_nonzero(steps < 0) <= MANY_BACK * len(steps) or not np.isfinite(values).all():
+        return table
+    order = np.argsort(values, kind="stable")
+    if (values[:-1] >= values[1:]).all():
+        order = np.arange(len(values))[::-1]  # those of one stamp are newest first as well
+    ahead = np.diff(values[order])
+    usual = np.median(ahead[ahead > 0]) if (ahead > 0).any() else 0.0
+    alike = np.mean(np.abs(ahead - usual) <= 0.5 * usual)
+    if np.count_nonzero(ahead) < DIFFERENT * len(ahead) or alike < ALIKE:
+        return table
+    ordered = table.take(order)
+    ordered.changes.append(f"rows put in order of '{table.columns[place].name}'")
+    return ordered
+
+
+def _is_time(column: Column) -> bool:
+    return column.kind == "time" or (column.kind == "number" and is_time_name(column.name))

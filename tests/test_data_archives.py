@@ -1,0 +1,261 @@
+"""Layouts of public archives, phone apps, wearables and loggers: read right, or one sentence.
+
+Each row is one example of its kind; what is taken is held against what was written.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_data_field import COUNTS, LENGTH, csv_text, left_out, load, make, noise, put, refusal
+
+from raspitrain.data.dates import to_seconds
+
+SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
+TWO = ("x", "y")
+
+
+def signals_of(cases) -> np.ndarray:
+    """The first window of the first recording, run/r0."""
+    return cases.signals[np.array([0])][0]
+
+
+def first(count: int = 2) -> np.ndarray:
+    return np.array([[float(f"{v:.4f}") for v in row[:64]] for row in noise(10, count)], np.float32)
+
+
+# Clocks that stand in several columns
+
+FIELDS = [[2024, 5, 1, 10 + (59 * 60 + 58 + j // 50) // 3600, (59 + (58 + j // 50) // 60) % 60,
+           (58 + j // 50) % 60, 20 * (j % 50)] for j in COUNTS]  # fmt: skip
+CLOCKS = {
+    "sec,usec": [[1_700_000_000 + j // 50 for j in COUNTS], [20_000 * (j % 50) for j in COUNTS]],
+    "header.stamp.secs,header.stamp.nsecs": [
+        [1_700_000_000 + j // 50 for j in COUNTS], [20_000_000 * (j % 50) for j in COUNTS],
+    ],
+    "year,month,day,hour,minute,second,millisecond": list(zip(*FIELDS, strict=True)),
+    "Date,Time": [
+        ["2024-05-01"] * LENGTH, [f"10:59:{50 + j // 50}.{20 * (j % 50):03d}" for j in COUNTS],
+    ],
+    "Ticks": [[638_500_000_000_000_000 + 200_000 * j for j in COUNTS]],
+    "FileTime": [[133_500_000_000_000_000 + 200_000 * j for j in COUNTS]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("names", CLOCKS)
+def test_a_clock_of_any_number_of_columns_gives_the_rate_and_is_no_channel(names, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(f"{names},x,y", *CLOCKS[names], *x[:2]))
+    cases = load(tmp_path)
+    assert cases.channel_names == TWO
+    assert cases.rate == 50
+    assert sorted(left_out(cases)) == sorted(names.split(","))
+    assert len(cases.labels) == 6 * 3  # no minute, second or hour cuts a recording
+
+
+@pytest.mark.parametrize("order", ["newest first", "mixed"])
+def test_rows_in_no_order_are_put_in_order_of_time(order, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = np.arange(LENGTH)[::-1]
+        if order == "mixed":
+            rows = np.random.default_rng(k + i).permutation(LENGTH)
+        return csv_text("time,x,y", *([own[row] for row in rows] for own in (SECONDS, *x[:2])))
+
+    cases = load(make(tmp_path, text_of))
+    assert np.array_equal(signals_of(cases), first())
+    assert "rows put in order of 'time' in 6 files" in cases.taken.notes
+    lines = (tmp_path / "walk/r1.csv").read_text().splitlines()
+    lines[7] = lines[7].rsplit(",", 1)[0] + ","
+    put(tmp_path, "walk/r1.csv", "\n".join(lines))
+    assert "r1.csv, line 8, column 'y'" in refusal(load, tmp_path)
+
+
+def test_a_clock_that_begins_anew_with_each_trial_is_not_put_in_order(tmp_path):
+    seconds = [f"{(j % 8) / 50:.2f}" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("time,x,y", seconds, *x[:2]))
+    assert np.array_equal(signals_of(load(tmp_path, time_column=False)), first())
+    assert "24 samples" not in refusal(load, tmp_path)
+
+
+# One row of one sensor
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("sensor", ("acc", "gyro")),
+        ("source", ("Accelerometer", "Gyroscope")),
+        ("sensor_type", (1, 4)),
+    ],
+)
+def test_rows_of_several_sensors_are_taken_apart_and_joined_by_time(column, words, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = []
+        for j in COUNTS:
+            rows.append((SECONDS[j], words[0], f"{x[0][j]:.4f}"))
+            if j % 2 == 0:
+                rows.append((SECONDS[j], words[1], f"{x[1][j]:.4f}"))
+        return csv_text(f"time,{column},value", *zip(*rows, strict=True))
+
+    cases = load(make(tmp_path, text_of))
+    name = [f"{word}_value" if isinstance(word, str) else f"{column}{word}_value" for word in words]
+    assert cases.channel_names == tuple(name)
+    assert cases.rate == 50
+    window = signals_of(cases)
+    assert np.array_equal(window[0], first(1)[0])
+    assert np.allclose(window[1, ::2], first()[1, ::2])
+    assert np.allclose(window[1, 1:-1:2], (window[1, :-2:2] + window[1, 2::2]) / 2)
+    assert any(f"taken apart by column '{column}'" in note for note in cases.taken.notes)
+
+
+def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("time,sensor,value", SECONDS, [f"s{k}{j % 2}" for j in COUNTS], x[0])
+
+    assert "no sensor is in all recordings" in refusal(load, make(tmp_path, text_of))
+
+
+# Heads of files
+
+
+def test_names_on_several_levels_are_put_together(tmp_path):
+    for number, (head, names) in enumerate(
+        (
+            ("sensor,acc,gyr\naxis,x,x\ntime,,\n", ("acc_x", "gyr_x")),
+            (",Acc,Gyro\ntime,x,x\n", ("Acc_x", "Gyro_x")),
+            ("time,a,b\ns,m/s^2,m/s^2\n", ("a", "b")),
+            ("time,a,b\nhh:mm:ss.000,mV,uS\n", ("a", "b")),
+        )
+    ):
+        folder = tmp_path / str(number)
+        make(folder, lambda k, i, x, head=head: head + csv_text("", SECONDS, *x[:2]))
+        cases = load(folder)
+        assert cases.channel_names == names
+        assert list(left_out(cases)) == ["time"]
+        assert np.array_equal(signals_of(cases), first())
+
+
+@pytest.mark.parametrize(
+    ("head", "rate"),
+    [
+        ("--- Created By ActiGraph GT3X+ date format M/d/yyyy at 30 Hz  Filter Normal ---\n", 30),
+        ("Sampling frequency (Hz): 512\n", 512),
+        ("% Sample Rate = 250.0 Hz\n", 250),
+        ("Cutoff at 4 m\nSample rate unknown\n", None),
+    ],
+)
+def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):
+    make(tmp_path, lambda k, i, x: f"{head}Serial: N1\nx,y\n" + csv_text("", *x[:2]))
+    cases = load(tmp_path)
+    assert cases.rate == rate
+    said = f"{rate:g} Hz as the lines above the table say in 6 files" if rate else ""
+    assert (said in cases.taken.notes) == (rate is not None)
+
+
+def empatica(folder: Path) -> None:
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            x, place = noise(10 * k + i), f"{label}/rec{i}"
+            for name, rate, rows in (("ACC", 32, x[:2]), ("BVP", 64, np.repeat(x[:1], 2, axis=1))):
+                lines = [["1544027337.000000"] * len(rows), [f"{rate}.000000"] * len(rows)]
+                lines += [[f"{v:.4f}" for v in row] for row in rows.T]
+                put(folder, f"{place}/{name}.csv", "\n".join(", ".join(line) for line in lines))
+            put(folder, f"{place}/IBI.csv", "1544027337.0, IBI\n1.5,0.8\n2.3,0.79\n")
+            put(folder, f"{place}/tags.csv", "")
+
+
+def test_rows_of_start_and_rate_are_no_samples(tmp_path):
+    empatica(tmp_path)
+    cases = load(tmp_path, files="ACC.csv")
+    assert cases.rate == 32
+    assert np.array_equal(signals_of(cases), first())
+    both = load(tmp_path)
+    assert both.channel_names == ("ACC_channel_0", "ACC_channel_1", "BVP_channel_0")
+    assert both.rate == 64
+    assert np.array_equal(signals_of(both)[2, ::2], first()[0, :32])
+    assert any("IBI.csv, tags.csv" in note for note in both.taken.notes)
+
+
+# Files and folders
+
+
+def test_files_beside_those_of_sensors_are_of_the_same_recording(tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            x = noise(10 * k + i).tolist()
+            for name in ("Accelerometer", "WristMotion"):
+                put(tmp_path, f"{label}/r{i}/{name}.csv", csv_text("time,x,y", SECONDS, *x[:2]))
+    cases = load(tmp_path)
+    assert cases.channel_names[::2] == ("Accelerometer_x", "WristMotion_x")
+    assert len(cases.taken.origins) == 6
+
+
+def test_what_systems_leave_behind_is_no_recording(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("time,x,y", SECONDS, *x[:2]))
+    for name in ("__MACOSX/walk/r0.csv", "walk/~$r0.csv", "walk/@eaDir/r0.csv", "run/._r0.csv"):
+        put(tmp_path, name, b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert load(tmp_path).class_names == ("run", "walk")
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (("walk/a.zip", "run/a.zip"), "2 .zip files: unpack them first (unzip)"),
+        (("walk/a.csv.gz",), "unpack it first (gunzip"),
+        (("walk/a.mp3",), "ffmpeg -i IN.mp3 OUT.wav"),
+        (("walk/a.pkl",), "are never read"),
+        (("walk/a.jsonl",), "dataset.files='*.jsonl'"),
+        (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
+        (("walk/LOG1",), "1 file without an ending"),
+        (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),
+        (("2024-05-01/walk/a.csv", "2024-05-01/run/a.csv", "2024-05-02/walk/a.csv",
+          "2024-05-02/run/a.csv"), "look like occasions"),
+    ],
+)  # fmt: skip
+def test_other_files_are_refused_with_what_helps(names, part, tmp_path):
+    for seed, name in enumerate(names):
+        put(tmp_path, name, csv_text("x,y", *noise(seed, 2).tolist()))
+    assert part in refusal(load, tmp_path)
+
+
+# Columns
+
+
+@pytest.mark.parametrize("cell", ["{:.2f} g", "{:.2f}*3A", "[{:.2f}, 1]"])
+def test_cells_that_are_no_plain_numbers_are_said(cell, tmp_path):
+    odd = [cell.format(v) for v in noise(3, 1)[0]]
+    make(tmp_path, lambda k, i, x: csv_text("time;x;y", SECONDS, x[0], odd, separator=";"))
+    cases = load(tmp_path)
+    (warning,) = cases.taken.warnings
+    assert "'y' is left out, as it holds words: cells such as" in warning
+    assert "write plain numbers" in warning
+    make(tmp_path / "b", lambda k, i, x: csv_text("time;x;y", SECONDS, odd, odd, separator=";"))
+    assert "write plain numbers, one a cell" in refusal(load, tmp_path / "b")
+
+
+def test_words_with_digits_are_words(tmp_path):
+    rooms = [f"room {j % 7}" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("time,x,room", SECONDS, x[0], rooms))
+    assert left_out(load(tmp_path))["room"] == "words"
+
+
+def test_a_channel_that_tells_recordings_apart_is_said(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        place = [f"{48 + 0.1 * k + 0.01 * i + 1e-3 * abs(v):.5f}" for v in x[1]]
+        return csv_text("time,x,lon", SECONDS, x[0], place)
+
+    cases = load(make(tmp_path, text_of))
+    assert "channel 'lon' has values of its own in each recording" in cases.taken.warnings[-1]
+    assert load(tmp_path, columns=["x"]).taken.warnings == ()
+
+
+def test_a_year_that_there_is_not_is_no_date():
+    assert np.isnan(to_seconds(["2024-13-01"], day_comes_first=False)).all()
+
+
+@pytest.mark.parametrize("high", [29, 31])  # on either side of three times the least step
+def test_stamps_that_shake_are_no_gaps(high, tmp_path):
+    stamps = np.cumsum([10, 20, high, 20] * (LENGTH // 4)).tolist()
+    make(tmp_path, lambda k, i, x: csv_text("ms,x,y", stamps, *x[:2]))
+    cases = load(tmp_path)
+    assert cases.rate == pytest.approx(1000 * (LENGTH - 1) / (stamps[-1] - stamps[0]), rel=5e-3)
+    assert len(cases.labels) == 6 * 3
