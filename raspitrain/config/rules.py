@@ -60,6 +60,9 @@ RULES: dict[str, Rule] = {
     "launcher.repeat_first": either(SWITCH, AUTO),
     "launcher.boards": either(list_of(text()), NULL),
     "launcher.ssh_config": either(text(), NULL),
+    "distributed.boards": either(list_of(text()), NULL),
+    "distributed.ssh_config": either(text(), NULL),
+    "distributed.any_number": SWITCH,
     "distributed.sync": either(one_of("auto", "every_step", "none"), whole(2, most=10_000)),
     "distributed.timeout_seconds": number(least=1, most=86_400),
     "distributed.public_address": SWITCH,
@@ -245,6 +248,7 @@ HARMLESS = {
     "checkpoint_epochs",
     "checkpoint_share",
     "dataset.path",  # the data themselves are compared
+    "distributed.any_number",
     "distributed.timeout_seconds",
     "distributed.public_address",
     "allowed_targets",

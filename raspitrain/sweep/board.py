@@ -74,6 +74,13 @@ def facts(python: str = sys.executable) -> dict[str, Any]:
     }
 
 
+def connection() -> dict[str, str | None]:
+    """The address by which ssh has reached this board, and the coordinator's as it is seen here."""
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    coordinator, board = (words[0], words[2]) if len(words) == 4 else (None, None)
+    return {"board": board, "coordinator": coordinator}
+
+
 def has_data(key: str) -> bool:
     """Whether data of that digest are here, and as they were when they came."""
     folder = home() / "data" / key
@@ -171,6 +178,7 @@ def _take(descriptor: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What a sweep asks of a board.")
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("connection")
     commands.add_parser("facts").add_argument("--python", default=sys.executable)
     for name in ("has-data", "take-data", "stop"):
         commands.add_parser(name).add_argument("key")
@@ -179,6 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answer: Any
     if given.command == "facts":
         answer = facts(given.python)
+    elif given.command == "connection":
+        answer = connection()
     elif given.command == "stop":
         answer = stop_jobs(given.key, given.names)
     else:

@@ -3,14 +3,16 @@
 The coordinator's ssh is the job's standard input and output. A line comes in every few seconds;
 where none has come for `seconds`, or the input ends, the job ends as at a Ctrl-C, and is ended
 where that takes too long: whoever runs it elsewhere afterwards can be sure that it does not run
-here. Out go the names of files that have changed.
+here. Out go the names of files that have changed and, where somebody is to see it, what it prints.
 """
 
+import atexit
 import fcntl
 import json
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -20,6 +22,8 @@ from raspitrain.errors import TemporaryError
 from raspitrain.sweep.board import LOCK, home
 
 STOP = b"stop"  # the line that asks for an end
+GIVE_UP = b"give up"  # and for one at once: it waits for others that are gone
+GAVE_UP = 76  # the exit code of a rank that has lost another; EX_PROTOCOL of sysexits.h
 STOP_SECONDS = 30.0  # from the end of the lease to the end of the process
 LOOK_SECONDS = 2.0  # between looks at the folder
 OTHER_SECONDS = 20.0  # for another job of this board that is just ending
@@ -50,21 +54,46 @@ def _take(path: Path, owner: str, what: str) -> None:
                 other = os.pread(descriptor, 500, 0).decode("utf-8", "replace").partition("\n")[2]
                 raise TemporaryError(
                     f"{what} is in use by another sweep ({other.strip() or 'unknown'}): wait for "
-                    "it, or leave this board out of launcher.boards."
+                    "it, or leave this board out."
                 ) from error
             time.sleep(0.2)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n{owner}\n".encode("utf-8", "replace"), 0)
 
 
-def keep(folder: Path, seconds: float) -> None:
-    """Watch the lease from now on, in a thread; what the job prints goes nowhere."""
+def keep(folder: Path, seconds: float, *, says: bool = False) -> None:
+    """Watch the lease from now on, in a thread.
+
+    Parameters
+    ----------
+    says : whether what the job prints goes to the coordinator; else it goes nowhere
+    """
     out = os.dup(1)
     os.set_inheritable(out, False)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
+    if says:
+        read, printed = os.pipe()
+        passing_on = threading.Thread(target=_pass_on, args=(read, out), daemon=True)
+        passing_on.start()
+        atexit.register(_end_of_words, passing_on)
+    else:
+        printed = os.open(os.devnull, os.O_RDWR)
+    os.dup2(printed, 1)
+    os.close(printed)
     threading.Thread(target=_watch, args=(folder, seconds, out), daemon=True).start()
+
+
+def _end_of_words(passing_on: threading.Thread) -> None:
+    """The last of them, too, before the process goes."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os.dup2(2, 1)  # which closes the pipe
+    passing_on.join(STOP_SECONDS)
+
+
+def _pass_on(read: int, out: int) -> None:
+    with open(read, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            _say(out, {"says": line.rstrip("\n")})
 
 
 def _watch(folder: Path, seconds: float, out: int) -> None:
@@ -80,6 +109,8 @@ def _watch(folder: Path, seconds: float, out: int) -> None:
                 heard = time.monotonic()
                 with suppress(OSError):
                     os.utime(folder / LOCK)
+            if GIVE_UP in said:
+                os._exit(GAVE_UP)
             if STOP in said:
                 os.kill(os.getpid(), signal.SIGTERM)
             if said and STOP not in said:
@@ -110,6 +141,9 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+_one_at_a_time = threading.Lock()
+
+
 def _say(out: int, message: dict[str, object]) -> None:
-    with suppress(OSError):  # nobody is there to read it
+    with _one_at_a_time, suppress(OSError):  # nobody is there to read it
         os.write(out, json.dumps(message).encode() + b"\n")

@@ -22,11 +22,11 @@ from raspitrain.errors import InputError
 from raspitrain.sweep.board import facts
 from raspitrain.sweep.data import digest, stamp
 from raspitrain.sweep.process import own_python, share_cores
-from raspitrain.sweep.ssh import NAME, Host, why_unreached, words_of
+from raspitrain.sweep.ssh import ALIVE_SECONDS, NAME, Host, why_unreached, words_of
 from raspitrain.sweep.there import Task
 from raspitrain.sweep.transfer import LostError, fetch
 
-HERE = "here"
+HERE, KEY = "here", "launcher.boards"
 LEASE_SECONDS = 30.0  # without a sign of life a job on a board ends
 AGAIN_SECONDS = 20.0  # between questions to a board that does not answer
 MOST_FAULTS = 3  # of a board's own, such as a full card
@@ -146,10 +146,11 @@ class There:
 
     def command(
         self, folder: Path, slot: int, memory_mb: float | None, resume: bool,
-        data: Mapping[str, tuple[str, str]],
+        data: Mapping[str, tuple[str, str]], words_of_job: Sequence[str] = (),
     ) -> list[str]:  # fmt: skip
         task = Task(
             host=self.host.name, config=self.host.config, control=self.host.control,
+            alive=self.host.alive, words_of_job=list(words_of_job),
             python=self.facts["python"], home=self.facts["home"], sweep=self.sweep,
             share=f"{slot}/{self.num_parallel}", owner=self.owner, lease=LEASE_SECONDS,
             data=dict(data), rsync=self.facts["rsync"] and self.own["rsync"],
@@ -159,6 +160,14 @@ class There:
         if memory_mb is not None:
             words += ["--memory-limit-mb", str(memory_mb)]
         return [*words, "--resume"] if resume else words
+
+    def asked(self, *words: str) -> Any:
+        """What board.py answers there; LostError where nothing does."""
+        script = words_of(self.facts["python"], "raspitrain.sweep.board", words)
+        answer = self.host.ask(script, seconds=180)
+        if not answer.reached:
+            raise LostError(why_unreached(self.name, answer.error)[0])
+        return json.loads(answer.out)
 
     def close(self) -> None:
         """End the shared connection."""
@@ -195,13 +204,7 @@ class There:
         """End and fetch what the board owes, and the first time, when none of our own runs there,
         end all else of this sweep. Why that may not be, if so."""
         names = [] if self._first else list(owed)
-        answer = self.host.ask(
-            words_of(found["python"], "raspitrain.sweep.board", ["stop", self.sweep, *names]),
-            seconds=180,
-        )
-        if not answer.reached:
-            raise LostError(why_unreached(self.name, answer.error)[0])
-        stopped = json.loads(answer.out)
+        stopped = self.asked("stop", self.sweep, *names)
         if stopped["busy"]:
             return (
                 f"{self.name} is at work for this very sweep, and for another coordinator "
@@ -285,36 +288,37 @@ def ask_facts(host: Host, pythons: Sequence[str]) -> tuple[dict[str, Any] | None
     return found, "", False
 
 
-def split_name(word: str) -> tuple[str, str | None]:
-    """The host and the Python of a word of launcher.boards."""
+def split_name(word: str, key: str = KEY) -> tuple[str, str | None]:
+    """The host and the Python of a word of launcher.boards, or of another `key`."""
     found = NAME.fullmatch(word)
     if found is None or (found["host"] == HERE and found["python"]):
         raise InputError(
-            f"launcher.boards: {word!r} must be here, a host as for ssh, such as pi@pi5a, or "
+            f"{key}: {word!r} must be here, a host as for ssh, such as pi@pi5a, or "
             "pi@pi5a:/path/to/python (a port stands in ~/.ssh/config)."
         )
     return found["host"], found["python"]
 
 
-def check_boards(boards: Sequence[str], ssh_config: str | None) -> list[tuple[str, str | None]]:
+def check_boards(
+    boards: Sequence[str], ssh_config: str | None, key: str = KEY
+) -> list[tuple[str, str | None]]:
     """Hosts and their Pythons, or InputError: a word is no place, or stands there twice."""
-    names = [split_name(word) for word in boards]
+    names = [split_name(word, key) for word in boards]
     hosts = [host for host, _ in names]
     for host in hosts:
         if hosts.count(host) > 1:
-            raise InputError(
-                f"launcher.boards names {host} {hosts.count(host)} times: once will do."
-            )
+            raise InputError(f"{key} names {host} {hosts.count(host)} times: once will do.")
     if not hosts:
-        raise InputError("launcher.boards names no place: give one, or null for this machine.")
+        raise InputError(f"{key} names no place: give one, or null for this machine.")
     if ssh_config is not None and not Path(ssh_config).expanduser().is_file():
-        raise InputError(f"launcher.ssh_config={ssh_config}: there is no such file.")
+        section = key.split(".")[0]
+        raise InputError(f"{section}.ssh_config={ssh_config}: there is no such file.")
     return names
 
 
 def make_places(
     boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
-    control: str, folder: Path,
+    control: str, folder: Path, *, key: str = KEY, alive: int = ALIVE_SECONDS,
 ) -> list[Place]:  # fmt: skip
     """The places of a sweep, in the order given; boards are being asked when this returns.
 
@@ -325,7 +329,7 @@ def make_places(
     """
     if boards is None:
         return [Here(num_parallel)]
-    names = check_boards(boards, ssh_config)
+    names = check_boards(boards, ssh_config, key)
     config = None if ssh_config is None else str(Path(ssh_config).expanduser().absolute())
     own = facts()
     owner = f"process {os.getpid()} on {platform.node()}, {folder}"
@@ -334,7 +338,8 @@ def make_places(
         if host == HERE:
             places.append(Here(num_parallel, among_boards=True))
             continue
-        places.append(There(Host(host, config, control), python, num_parallel, sweep, own, owner))
+        reached = Host(host, config, control, alive)
+        places.append(There(reached, python, num_parallel, sweep, own, owner))
     return places
 
 

@@ -15,8 +15,7 @@ NO_SSH = "ssh is not installed here"
 UNREACHED = 255  # ssh's own exit code, for whatever goes wrong on the way
 OPTIONS = (
     "-T", "-a", "-x", "-oBatchMode=yes", "-oConnectTimeout=10", "-oClearAllForwardings=yes",
-    f"-oServerAliveInterval={ALIVE_SECONDS}", f"-oServerAliveCountMax={ALIVE_COUNT}",
-    "-oControlMaster=auto", "-oControlPersist=20",
+    f"-oServerAliveCountMax={ALIVE_COUNT}", "-oControlMaster=auto", "-oControlPersist=20",
 )  # fmt: skip
 NAME = re.compile(
     r"(?P<host>(?!-)(\w[\w.+-]*@)?\w[\w.-]*)(:(?P<python>(?!//|\d+$)[\w./][\w./+@ =-]*))?", re.A
@@ -43,17 +42,21 @@ class Host:
     name : as for ssh: pi@pi5a, or a name of ~/.ssh/config
     config : a file in the place of ~/.ssh/config, or None
     control : folder of this sweep's own for the sockets of shared connections
+    alive : seconds between questions whether it is there; with ALIVE_COUNT of them unanswered it
+        is lost
     """
 
     name: str
     config: str | None
     control: str
+    alive: int = ALIVE_SECONDS
 
     @property
     def words(self) -> list[str]:
         """ssh and its options, without the host."""
         own = [] if self.config is None else ["-F", self.config]
-        return ["ssh", *own, *OPTIONS, f"-oControlPath={self.control}/%C"]
+        alive = f"-oServerAliveInterval={self.alive}"
+        return ["ssh", *own, *OPTIONS, alive, f"-oControlPath={self.control}/%C"]
 
     def command(self, script: str) -> list[str]:
         """The words that run a script of sh's on the host, whatever the user's shell there is."""

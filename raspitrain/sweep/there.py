@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import PARTIAL, sweep_partial
 from raspitrain.sweep.job import end_with
-from raspitrain.sweep.lease import STOP
+from raspitrain.sweep.lease import GAVE_UP, GIVE_UP, STOP
 from raspitrain.sweep.process import LOST, OUT_OF_MEMORY
 from raspitrain.sweep.ssh import Host, words_of
 from raspitrain.sweep.transfer import LostError, check, fetch, send_data, send_folder
@@ -44,7 +44,7 @@ class Task:
 
     Attributes
     ----------
-    host, config, control : as Host's
+    host, config, control, alive : as Host's
     python : the board's
     home : the board's folder for such work
     sweep : the name of the sweep's folder there
@@ -53,11 +53,13 @@ class Task:
     lease : seconds without a sign of life after which the job ends
     data : configuration key → (digest, path here), of what the job reads
     rsync : whether both sides have it
+    words_of_job : more of them for the job's command
     """
 
     host: str
     config: str | None
     control: str
+    alive: int
     python: str
     home: str
     sweep: str
@@ -66,10 +68,11 @@ class Task:
     lease: float
     data: dict[str, tuple[str, str]]
     rsync: bool
+    words_of_job: list[str] = field(default_factory=list)
 
     @property
     def reached_by(self) -> Host:
-        return Host(self.host, self.config, self.control)
+        return Host(self.host, self.config, self.control, self.alive)
 
     def folder(self, name: str) -> str:
         return f"{self.home}/jobs/{self.sweep}/{name}"
@@ -103,6 +106,11 @@ class Job:
             sys.exit(128 + number)  # nothing runs there yet
         self._tell(STOP + b"\n")
 
+    def on_give_up(self, number: int, frame: FrameType | None) -> None:
+        if self.session is None:
+            sys.exit(GAVE_UP)
+        self._tell(GIVE_UP + b"\n")
+
     def bring_data(self) -> list[str]:
         """See that what the job reads is on the board; where it is there, as KEY=PATH."""
         found = []
@@ -130,7 +138,7 @@ class Job:
             task.python,
             "raspitrain.sweep.job",
             [self.there, "--lease", str(task.lease), "--owner", task.owner, "--share", task.share,
-             *arguments],
+             *task.words_of_job, *arguments],
         )  # fmt: skip
         # The code of a process that was killed comes through a shell alone, and ssh's own 255 is
         # then never the job's.
@@ -173,6 +181,9 @@ class Job:
                     self.out_of_memory = self.code == KILLED and message["memory"] is True
                 elif "lease" in message:
                     self.lost = True
+                elif "says" in message:
+                    # Its folder is here for whoever reads it.
+                    print(str(message["says"]).replace(self.there, str(self.folder)), flush=True)
                 else:
                     self.changed |= {str(name) for name in message["changed"]}
 
@@ -220,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = Job(Task(**given.task), given.folder)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, job.on_signal)
+    signal.signal(signal.SIGUSR1, job.on_give_up)
     end_with(given.parent)
     words = ["--resume"] if given.resume else []
     if given.memory_limit_mb is not None:
