@@ -44,8 +44,9 @@ bench: .venv/installed-bench ## our speed beside the plain loop, Lightning, skor
 		start_up; do \
 		$(BIN)/python -m benchmarks.$$name || exit; done
 
-bench-a76: ## instructions a training step takes on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
+bench-a76: ## instructions, bytes and milliseconds of a step on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
 	bash benchmarks/a76/run.sh
+	bash benchmarks/a76/memory.sh
 	bash benchmarks/a76/inference.sh
 
 clean: ## remove what was installed and built; outputs/ stays
