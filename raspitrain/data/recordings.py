@@ -48,6 +48,7 @@ RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
 RATES_NOTED = 1.05
 EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as they are
 LEAST_ASKED = 1 << 24  # bytes of a file, below which nobody asks whether it fits into memory
+EDGE_ROWS = 128  # at a recording's begin and end, by which one that was cut from another is found
 MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
 
 
@@ -590,8 +591,10 @@ class _Cut:
             self.notes.append(f"classes left out: {', '.join(leave_out)}")
 
     def _merge_copies(self) -> None:
-        """Recordings with the same samples are one group; of two classes they are refused."""
+        """Recordings with the same samples, or of which one is the begin or the end of another,
+        are one group; of two classes they are refused."""
         first_of: dict[bytes, int] = {}
+        edges: dict[bytes, list[int]] = {}
         self.copy_of = [""] * len(self.streams)
         for k, stream in enumerate(self.streams):
             samples = stream.signals
@@ -599,10 +602,16 @@ class _Cut:
                 continue  # alike by chance
             first = first_of.setdefault(stream.digest, k)
             if first == k:
-                continue
+                own = _edges(samples)
+                near = [j for edge in own for j in edges.get(edge, ()) if self._cut_from(k, j)]
+                for edge in own:
+                    edges.setdefault(edge, []).append(k)
+                if not near:
+                    continue
+                first = near[0]
             other = self.streams[first]
             here, there = (self._classes_of(index) for index in (k, first))
-            if here != there:
+            if set(here).isdisjoint(there) or (other.digest == stream.digest and here != there):
                 raise InputError(
                     f"{self.folder}: {other.source.name} ({', '.join(there)}) and "
                     f"{stream.source.name} ({', '.join(here)}) hold the same samples under two "
@@ -615,9 +624,9 @@ class _Cut:
                     "one."
                 )
             self.copy_of[k] = other.source.name
-            own, original = self.pieces[k], self.pieces[first]
-            for at, piece in enumerate(own):
-                piece.group = original[at if len(own) == len(original) else 0].group
+            pieces, original = self.pieces[k], self.pieces[first]
+            for at, piece in enumerate(pieces):
+                piece.group = original[at if len(pieces) == len(original) else 0].group
         if num_copies := sum(map(bool, self.copy_of)):
             k = next(k for k, name in enumerate(self.copy_of) if name)
             self.warnings.append(
@@ -625,6 +634,17 @@ class _Cut:
                 f"({self.streams[k].source.name} of {self.copy_of[k]}); they stay on one side of "
                 "the split, but count twice"
             )
+
+    def _cut_from(self, one: int, other: int) -> bool:
+        """Whether the shorter of two recordings is the begin or the end of the longer."""
+        short, long = sorted(
+            (self.streams[k].signals for k in (one, other)), key=lambda own: own.shape[1]
+        )
+        length = short.shape[1]
+        return any(
+            np.array_equal(short, part, equal_nan=True)
+            for part in (long[:, :length], long[:, long.shape[1] - length :])
+        )
 
     def _classes_of(self, index: int) -> tuple[str, ...]:
         return tuple(dict.fromkeys(piece.label for piece in self.pieces[index]))
@@ -847,6 +867,18 @@ class _Cut:
             copy_of=self.copy_of[k],
             num_unlabelled=self.no_label[k],
         )
+
+
+def _edges(samples: np.ndarray) -> list[bytes]:
+    """What a recording begins and ends with, where that is more than chance."""
+    if samples.shape[1] < EDGE_ROWS:
+        return []
+    parts = (samples[:, :EDGE_ROWS], samples[:, -EDGE_ROWS:])
+    return [
+        side + part.astype(np.float32).tobytes()
+        for side, part in zip((b"<", b">"), parts, strict=True)
+        if max(len(set(row.tolist())) for row in part) > EDGE_ROWS // 4
+    ]
 
 
 def _own_rate(stream: _Stream) -> float | None:
