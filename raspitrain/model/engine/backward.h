@@ -184,6 +184,16 @@ static void squeeze_backward(Team team, const Network *net, const Block *block) 
         for (long n = 0; n < N; n++) dh[n] *= slope(hidden[n], RELU);
         store(block->reduce.dbias + b * LANES, narrow(sum_rows(dh, N)));
     }
+}
+
+/* Last in a block: they read little and fill the cache with what nobody comes back to. */
+static void squeeze_weight_gradients(Team team, const Network *net, const Block *block) {
+    const long N = block->dw.cases, num_e = block->expanded / LANES, num_s = block->squeezed / LANES;
+    long begin, end;
+    share(team, num_e, &begin, &end);
+    weight_gradient(from(net->dv, begin), end - begin, block->hidden, num_s, N,
+                    block->excite.dweight + begin * LANES * block->squeezed, block->squeezed);
+    share(team, num_s, &begin, &end);
     weight_gradient(from(net->dh, begin), end - begin, block->squeeze, num_e, N,
                     block->reduce.dweight + begin * LANES * block->expanded, block->expanded);
 }
@@ -215,8 +225,6 @@ static void block_backward(Team team, const Network *net, const Block *block, St
             project_backward(team, net, block, dz3, b0, panel_at(b0, end), 0, 0);
         for (long b = begin; b < end; b++)
             store(block->excite.dbias + b * LANES, narrow(sum_rows(stream(net->dv, b), N)));
-        weight_gradient(from(net->dv, begin), end - begin, block->hidden, block->squeezed / LANES, N,
-                        block->excite.dweight + begin * LANES * block->squeezed, block->squeezed);
         BARRIER
         squeeze_backward(team, net, block);
         BARRIER
@@ -247,6 +255,7 @@ static void block_backward(Team team, const Network *net, const Block *block, St
         BARRIER
         multiply_rows(team, dz1, num_e, net->packed, num_in, block->residual ? dout : NONE, dx, rows_in);
     }
+    if (block->squeezed) squeeze_weight_gradients(team, net, block);
     BARRIER
 }
 
