@@ -79,7 +79,13 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config.get("split"), Mapping):
         config["split"] = {"folds": None, "fold": None, **config["split"]}
     if isinstance(config.get("launcher"), Mapping):
-        config["launcher"] = {"boards": None, "ssh_config": None, **config["launcher"]}
+        config["launcher"] = {
+            "boards": None,
+            "ssh_config": None,
+            "dask": None,
+            "srun": False,
+            **config["launcher"],
+        }
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:

@@ -60,6 +60,8 @@ RULES: dict[str, Rule] = {
     "launcher.repeat_first": either(SWITCH, AUTO),
     "launcher.boards": either(list_of(text()), NULL),
     "launcher.ssh_config": either(text(), NULL),
+    "launcher.dask": either(text(), NULL),
+    "launcher.srun": SWITCH,
     "distributed.boards": either(list_of(text()), NULL),
     "distributed.ssh_config": either(text(), NULL),
     "distributed.any_number": SWITCH,
