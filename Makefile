@@ -39,12 +39,14 @@ lint: .venv/installed-dev ## style, format and types
 wheels: .venv/bin/python ## dist/raspitrain_use-…whl: models used without torch, numpy, compiler (PC and Pi)
 	$(BIN)/python packaging/use_wheel.py $(ARGS)
 
-bench: .venv/installed-bench ## our speed beside the plain loop, Lightning and skorch; see benchmarks/README.md
-	for name in step_time frameworks busy_neighbour time_to_accuracy data_size start_up; do \
+bench: .venv/installed-bench ## our speed beside the plain loop, Lightning, skorch, LiteRT, ONNX Runtime; see benchmarks/README.md
+	for name in step_time frameworks busy_neighbour time_to_accuracy data_size inference \
+		start_up; do \
 		$(BIN)/python -m benchmarks.$$name || exit; done
 
-bench-a76: ## instructions a training step takes on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
+bench-a76: ## instructions, bytes and milliseconds of a step on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
 	bash benchmarks/a76/run.sh
+	bash benchmarks/a76/memory.sh
 	bash benchmarks/a76/inference.sh
 
 clean: ## remove what was installed and built; outputs/ stays

@@ -82,22 +82,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def ours(model: str, name: str) -> Callable[[int], Result]:
     """A turn of a model of ours with the default recipe."""
+    from raspitrain.run.loop import train_to_the_end
     from raspitrain.run.prepare import prepare
 
     def turn(seed: int) -> Result:
-        job = prepare(
-            compose(
-                "dataset=ucr",
-                f"dataset.name={name}",
-                "dataset.unequal=pad",
-                "dataset.missing=interpolate",
-                f"model={model}",
-                f"seed={seed}",
-                "hardware.num_threads=1",
-            )
+        cfg = compose(
+            "dataset=ucr",
+            f"dataset.name={name}",
+            "dataset.unequal=pad",
+            "dataset.missing=interpolate",
+            f"model={model}",
+            f"seed={seed}",
+            "hardware.num_threads=1",
         )
+        job = prepare(cfg)
         began = time.process_time()
-        last = job.train_to_the_end()
+        last = train_to_the_end(job, cfg)
         return float(last.row["test_accuracy"]), time.process_time() - began
 
     return turn

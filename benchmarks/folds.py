@@ -65,6 +65,7 @@ def over_folds(
 ) -> tuple[float, float, float, float]:
     """Share of the training part that was answered rightly, accuracy on the cases trained on, steps
     and seconds of a fold's training."""
+    from raspitrain.run.loop import train_to_the_end
     from raspitrain.run.prepare import prepare
 
     assert cases.part is not None, "a carried set has a split of its own"
@@ -78,14 +79,13 @@ def over_folds(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "cases.npz")
             np.savez(path, data=signals, label=labels, part=part)
-            job = prepare(
-                compose(
-                    "dataset=npz", f"dataset.path={path}", "dataset.part=part",
-                    "dataset.channels=first", f"seed={seed}", "hardware.num_threads=1", *words,
-                )
+            cfg = compose(
+                "dataset=npz", f"dataset.path={path}", "dataset.part=part",
+                "dataset.channels=first", f"seed={seed}", "hardware.num_threads=1", *words,
             )  # fmt: skip
+            job = prepare(cfg)
         began = time.process_time()
-        last = job.train_to_the_end()
+        last = train_to_the_end(job, cfg)
         seconds += time.process_time() - began
         correct += last.row["test_accuracy"] * int((part == 2).sum())
         trained += last.row["train_accuracy"]

@@ -1,11 +1,12 @@
-"""One window, one thread: our engine in fp32 and int8 beside ONNX Runtime and torch.
+"""One window, one thread: our engine in fp32 and int8 beside LiteRT, ONNX Runtime and torch.
 
-    python -m benchmarks.inference             # a minute; needs the extra onnx
+    python -m benchmarks.inference             # a minute; needs the extra bench
     python -m benchmarks.inference --models mobilenetv3_large --length 512
 
 Random weights, as speed does not depend on them; a window of 3 channels, normalised and answered
-with logits. All take turns in one process; times are medians over the turns. LiteRT is not here:
-see README.md. Instructions on an emulated A76: `make bench-a76`.
+with logits. All take turns in one process; times are medians over the turns; each must first give
+torch's logits. LiteRT's file is written by litert_model.py, as README.md says. Instructions on an
+emulated A76: `make bench-a76`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +50,7 @@ def contenders(name: str, length: int) -> dict[str, Callable[[], object]]:
     """Turns of some windows each; the same answers to what their arithmetic can."""
     import onnxruntime
 
+    from benchmarks.litert_model import litert_model
     from raspitrain.config.build import build
     from raspitrain.export.trained import packed
     from raspitrain.export.write import Contract, packed_engine
@@ -75,6 +78,17 @@ def contenders(name: str, length: int) -> dict[str, Callable[[], object]]:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     turns["ONNX Runtime, fp32"] = repeated(lambda: session.run(None, {given.name: batch.numpy()}))
+    (logits,) = session.run(None, {given.name: batch.numpy()})
+    expect(name, "ONNX Runtime", logits, model, batch, 1e-4)
+    for precision, error in (("fp32", 1e-4), ("int8", 0.1)):
+        try:
+            content = litert_model(program.model_proto, int8=precision == "int8")
+        except NotImplementedError as reason:
+            print(f"{name}: without LiteRT: {reason}.")
+            break
+        by_litert = litert(content, window)
+        expect(name, f"LiteRT, {precision}", by_litert(), model, batch, error)
+        turns[f"LiteRT, {precision}"] = repeated(by_litert)
 
     def by_torch() -> None:
         with torch.inference_mode():
@@ -82,6 +96,33 @@ def contenders(name: str, length: int) -> dict[str, Callable[[], object]]:
 
     turns["torch, fp32"] = repeated(by_torch)
     return turns
+
+
+def litert(content: bytes, window: np.ndarray) -> Callable[[], np.ndarray]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    signal = np.ascontiguousarray(window.T[None, None])
+
+    def run() -> np.ndarray:
+        interpreter.set_tensor(given["index"], signal)
+        interpreter.invoke()
+        logits: np.ndarray = interpreter.get_tensor(answer["index"])
+        return logits
+
+    return run
+
+
+def expect(
+    name: str, by: str, logits: Any, model: torch.nn.Module, batch: torch.Tensor, error: float
+) -> None:
+    """Stop where somebody else's file is not the network that torch runs."""
+    with torch.inference_mode():
+        wanted = model(batch).numpy()
+    if (off := np.abs(logits - wanted).max() / np.abs(wanted).max()) > error:
+        raise SystemExit(f"{name}: {by} is {off:.2g} off torch's logits: nothing is compared.")
 
 
 def repeated(work: Callable[[], object]) -> Callable[[], object]:

@@ -33,6 +33,7 @@ from benchmarks.turns import (
 from raspitrain.cli.main import config_folder
 from raspitrain.data.cases import Cases
 from raspitrain.data.ucr import ucr
+from raspitrain.run.loop import train_to_the_end
 from raspitrain.run.prepare import prepare
 
 # What is fitted in one step has no training steps to time: benchmarks/accuracy.py.
@@ -148,7 +149,7 @@ def accuracy(
     fold_of_set = {"name": data, "fold": fold, "num_folds": num_folds}
     cfg.dataset = {"_target_": "benchmarks.networks.training_fold", **fold_of_set}
     job = prepare(cfg)
-    last = job.train_to_the_end()
+    last = train_to_the_end(job, cfg)
     return float(last.row["test_accuracy"])
 
 

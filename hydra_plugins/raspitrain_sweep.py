@@ -30,6 +30,7 @@ from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, 
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
+from raspitrain.sweep.places import check_places
 from raspitrain.sweep.process import check_threads, read_summary
 from raspitrain.sweep.record import SweepJob, SweepRecord
 from raspitrain.sweep.sweep import (
@@ -180,6 +181,7 @@ class ProcessLauncher(Launcher):
         words = [[str(word) for word in overrides] for overrides in job_overrides]
         swept = differing(words) if self.swept is None else self.swept
         configs = [self.compose(overrides) for overrides in words]
+        check_data_there(configs)
         jobs = make_jobs(self.folder, words, configs, swept, first_number=initial_job_idx)
         self._open(configs[0], swept)
         assert self.sweep_run is not None
@@ -245,6 +247,7 @@ class ProcessLauncher(Launcher):
         assert self.config is not None
         assert self.swept is not None
         _check_folder(self.config, self.folder)
+        check_data_there([cfg])
         self._open(cfg, self.swept)
         assert self.sweep_run is not None
         self.sweep_run.num_jobs = num_jobs
@@ -288,7 +291,7 @@ class ProcessLauncher(Launcher):
             del cfg["hydra"]
         check_composition(cfg, overrides)
         num_parallel = cfg.launcher.num_parallel
-        if cfg.launcher.boards is not None:
+        if check_places(cfg.launcher):
             return cfg  # each board has cores of its own
         if "hardware.num_threads" in given_keys(overrides):
             num_threads = cfg.hardware.num_threads
@@ -310,6 +313,22 @@ class ProcessLauncher(Launcher):
             f"again; to resume: {resume_command(sweep)}"
         )
         raise SweepEnd(1 if number is None else 128 + number)
+
+
+def check_data_there(configs: Sequence[DictConfig]) -> None:
+    """Refuse once what every job would refuse: data that are not there.
+
+    Raises
+    ------
+    InputError
+        No job's data are there.
+    """
+    paths = [OmegaConf.select(cfg, "dataset.path", default=None) for cfg in configs]
+    if any(path is None or os.path.exists(os.path.expanduser(str(path))) for path in paths):
+        return
+    from raspitrain.data.npy_file import check_folder, user_path
+
+    check_folder(user_path(str(paths[0]), "dataset.path"), "dataset.path")
 
 
 def make_jobs(

@@ -13,6 +13,7 @@ from typing import Any
 import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from processes import finish
 
 from raspitrain.cli.main import config_folder
 from raspitrain.config.build import FOR_OTHERS
@@ -26,6 +27,9 @@ TINY = (
     "epochs=2",
     "hardware.num_threads=1",
 )
+
+# A command is started hundreds of times: what Python compiles for the first one is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How many times longer than on an ordinary machine a command may take: emulated ones are slow.
 PATIENCE = float(os.environ.get("RASPITRAIN_TEST_PATIENCE", "1"))
@@ -92,8 +96,11 @@ def compose() -> Callable[..., DictConfig]:
     return composed
 
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def command(tmp_path: Path) -> Command:
     """command("epochs=3", …) runs python -m raspitrain in an empty folder."""
 
     def run(
@@ -108,6 +115,19 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             timeout=120 * PATIENCE,
         )
+
+    return run
+
+
+@pytest.fixture
+def forked_command(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The same where starting Python is not what is tested: see processes.py."""
+    output = tmp_path_factory.mktemp("output")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = finish(*arguments, cwd=tmp_path, output=output)
+        stdout, stderr = (output / f"{name}.txt" for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
 
     return run
 

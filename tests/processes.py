@@ -90,11 +90,11 @@ def write_fails(fault: AtWrite | AtFile) -> Iterator[None]:
         atomic.on_write = before
 
 
-def _main(arguments: Sequence[str], cwd: str, fault: Fault | None) -> None:
-    os.chdir(cwd)
+def _main(arguments: Sequence[str], cwd: str, output: str, fault: Fault | None) -> None:
     for name, descriptor in (("stdout.txt", 1), ("stderr.txt", 2)):
-        file = os.open(name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
-        os.dup2(file, descriptor)
+        path = os.path.join(output, name)
+        os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666), descriptor)
+    os.chdir(cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
     sys.argv = ["raspitrain", *arguments]
     if fault is not None:
@@ -108,16 +108,22 @@ def _main(arguments: Sequence[str], cwd: str, fault: Fault | None) -> None:
     os._exit(code)
 
 
-def start(*arguments: str, cwd: Path, fault: Fault | None = None) -> BaseProcess:
-    """Start the command in a process of its own; its output goes to stdout.txt and stderr.txt."""
-    process = SERVER.Process(target=_main, args=(arguments, str(cwd), fault))
+def start(
+    *arguments: str, cwd: Path, output: Path | None = None, fault: Fault | None = None
+) -> BaseProcess:
+    """Start the command in a process of its own; its output goes to stdout.txt and stderr.txt, in
+    `output` or else in `cwd`."""
+    places = str(cwd), str(output or cwd)
+    process = SERVER.Process(target=_main, args=(arguments, *places, fault))
     process.start()
     return process
 
 
-def finish(*arguments: str, cwd: Path, fault: Fault | None = None) -> int:
+def finish(
+    *arguments: str, cwd: Path, output: Path | None = None, fault: Fault | None = None
+) -> int:
     """Start the command and wait for its exit code."""
-    process = start(*arguments, cwd=cwd, fault=fault)
+    process = start(*arguments, cwd=cwd, output=output, fault=fault)
     process.join(120)
     assert process.exitcode is not None, "the run does not end"
     return process.exitcode

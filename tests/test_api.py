@@ -51,11 +51,11 @@ def test_a_result_is_used_and_saved(trained, tmp_path, capsys):
     assert np.array_equal(again.probabilities(X), probabilities)
 
 
-def test_the_run_is_one_of_the_commands(trained, command, tmp_path):
-    """Trained from the arrays that it left, by the command, it gives the same figures."""
+def test_the_run_is_one_of_the_commands(trained, forked_command, tmp_path):
+    """Trained from the arrays that it left, by the forked_command, it gives the same figures."""
     words = (trained.folder / "overrides.yaml").read_text()
     given = [line.removeprefix("- ").strip("'\"") for line in words.splitlines()]
-    done = command(
+    done = forked_command(
         "dataset=npy", f"dataset.path={trained.folder}/data", "dataset.channel_names=[ax,ay]",
         "dataset.rate=50", "hydra.run.dir=again", *given,
     )  # fmt: skip
@@ -66,7 +66,7 @@ def test_the_run_is_one_of_the_commands(trained, command, tmp_path):
             return [(r["train_loss"], r["test_loss"]) for r in csv.DictReader(file)]
 
     assert losses(tmp_path / "again" / "metrics.csv") == losses(trained.folder / "metrics.csv")
-    assert command("export", str(trained.folder)).returncode == 0
+    assert forked_command("export", str(trained.folder)).returncode == 0
 
 
 def test_nothing_is_shown_and_integers_come_back(tmp_path, capfd):

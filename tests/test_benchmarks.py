@@ -47,6 +47,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
         "accuracy",
         "inference",
         "int8",
+        "stream",
         "boards",
     ],
 )
@@ -224,7 +225,8 @@ def test_accuracy(
 def test_inference(table: Callable[..., Rows]) -> None:
     rows = table("inference", "--models", "mobilenetv3_small", "--length", "32", "--seconds", "0")
     assert [row["by"] for row in rows] == [
-        "ours, fp32", "ours, int8", "ONNX Runtime, fp32", "torch, fp32",
+        "ours, fp32", "ours, int8", "ONNX Runtime, fp32", "LiteRT, fp32", "LiteRT, int8",
+        "torch, fp32",
     ]  # fmt: skip
     assert all(float(row["µs a window"]) > 0 for row in rows)
 

@@ -27,9 +27,9 @@ QUICK = (
 
 
 @pytest.mark.parametrize("model", ["minirocket", "multirocket_hydra"])
-def test_command_fits_a_real_set_in_one_step(command, tmp_path, model):
+def test_command_fits_a_real_set_in_one_step(forked_command, tmp_path, model):
     folder = tmp_path / "run"
-    done = command(
+    done = forked_command(
         f"model={model}", "dataset=ucr", "dataset.name=GunPoint", "hardware.num_threads=1",
         f"hydra.run.dir={folder}",
     )  # fmt: skip
@@ -83,8 +83,8 @@ def test_a_finished_fit_has_no_more_epochs(compose, tmp_path):
         resume(tmp_path / "run", ["epochs=7"])
 
 
-def test_there_are_no_steps_to_time(command, tmp_path):
-    done = command(*QUICK, "task=throughput", f"hydra.run.dir={tmp_path / 'run'}")
+def test_there_are_no_steps_to_time(forked_command, tmp_path):
+    done = forked_command(*QUICK, "task=throughput", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 2
     assert "is fitted to so few cases in a single one" in done.stderr
     assert not (tmp_path / "run").exists()
@@ -108,7 +108,9 @@ def test_many_cases_are_learnt_by_gradients(compose, tmp_path):
     assert weights["scalings.0.mean"].any()
 
 
-def test_signals_that_are_too_short_end_with_a_sentence(command, tmp_path):
-    done = command("model=minirocket", "dataset.length=8", f"hydra.run.dir={tmp_path / 'run'}")
+def test_signals_that_are_too_short_end_with_a_sentence(forked_command, tmp_path):
+    done = forked_command(
+        "model=minirocket", "dataset.length=8", f"hydra.run.dir={tmp_path / 'run'}"
+    )
     assert done.returncode == 2
     assert "signals of length 8 are too short for this model: it takes 9" in done.stderr

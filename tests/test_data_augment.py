@@ -6,14 +6,15 @@ import torch
 from raspitrain.data.augment import none, standard
 from raspitrain.errors import InputError
 
-NOTHING = {"scale": 0.0, "jitter": 0.0, "shift": 0.0}
+NOTHING = {"strength": 1.0, "scale": 0.0, "jitter": 0.0, "shift": 0.0}
+ALL = {"strength": 1.0, "scale": 0.1, "jitter": 0.03, "shift": 0.1}
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("settings", [NOTHING, {"scale": 0.1, "jitter": 0.03, "shift": 0.1}])
+@pytest.mark.parametrize("settings", [NOTHING, ALL])
 def test_the_signals_given_stay_as_they_are_and_the_seed_decides(settings):
     signals = torch.randn(5, 3, 40, generator=generator(9))
     before = signals.clone()
@@ -63,7 +64,17 @@ def test_shift_moves_all_channels_of_a_case_alike_and_repeats_the_edge(length, f
     assert seen == set(range(-furthest, furthest + 1))
 
 
-@pytest.mark.parametrize("wrong", [{"scale": -0.1}, {"jitter": -1.0}, {"shift": 1.0}])
+def test_strength_is_a_factor_on_all_of_it():
+    signals = torch.randn(5, 3, 40, generator=generator(9))
+    half = {"strength": 1.0, "scale": 0.05, "jitter": 0.015, "shift": 0.05}
+    found, expected = (standard(signals, generator(), **s) for s in (ALL | {"strength": 0.5}, half))
+    assert torch.equal(found, expected)
+    assert standard(signals, generator(), **ALL | {"strength": 0.0}) is signals
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scale": -0.1}, {"jitter": -1.0}, {"shift": 1.0}, {"strength": -1.0}]
+)
 def test_impossible_values_are_refused(wrong):
     with pytest.raises(InputError, match="augment"):
         standard(torch.zeros(1, 1, 8), generator(), **NOTHING | wrong)

@@ -675,9 +675,9 @@ def test_one_line_a_record_and_a_table_say_what_was_taken(tmp_path):
     assert sorted(line[3] for line in lines) == ["test"] * 2 + ["train"] * 4
 
 
-def test_the_run_keeps_what_was_taken(tmp_path, command):
+def test_the_run_keeps_what_was_taken(tmp_path, forked_command):
     make(tmp_path / "data", lambda k, i, x: csv_text("time,ax,ay,no.", MS, *x[:2], COUNTS))
-    done = command(
+    done = forked_command(
         "dataset=recordings", "dataset.path=data", "dataset.length=1.28s", "dataset.stride=1.28s",
         "model.width_mult=0.25", "epochs=1", "hardware.num_threads=1", "hydra.run.dir=run",
     )  # fmt: skip
@@ -689,14 +689,14 @@ def test_the_run_keeps_what_was_taken(tmp_path, command):
     assert "counts the samples" in page
 
 
-def test_the_command_data_shows_what_is_taken_and_leaves_nothing(tmp_path, command):
+def test_the_command_data_shows_what_is_taken_and_leaves_nothing(tmp_path, forked_command):
     make(tmp_path / "data", lambda k, i, x: csv_text("time,ax,activity", MS, x[0], [k] * LENGTH))
-    done = command("data", "dataset=recordings", "dataset.path=data")
+    done = forked_command("data", "dataset=recordings", "dataset.path=data")
     assert done.returncode == 0, done.stderr
     assert "activity constant in each recording" in " ".join(done.stdout.split())
     assert "nothing suspicious was found" in done.stdout
     two_rates(tmp_path / "rates")
-    refused = command("data", "dataset=recordings", "dataset.path=rates")
+    refused = forked_command("data", "dataset=recordings", "dataset.path=rates")
     assert refused.returncode == 2
     assert "recordings have different rates" in refused.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "rates"]
@@ -712,12 +712,12 @@ def test_the_command_data_shows_what_is_taken_and_leaves_nothing(tmp_path, comma
     ],
 )
 def test_words_that_yaml_reads_in_its_own_way_are_refused_with_the_remedy(
-    words, part, command, tmp_path
+    words, part, forked_command, tmp_path
 ):
     for name, path in (("number", "2024"), ("switch", "true")):
         text = f"# @package _global_\ndataset: {{path: {path}}}\n"
         put(tmp_path / "mine", f"experiment/{name}.yaml", text)
-    done = command("data", "dataset=recordings", *words)
+    done = forked_command("data", "dataset=recordings", *words)
     assert done.returncode == 2
     assert part in done.stderr
 

@@ -17,6 +17,7 @@ from raspitrain.export.__main__ import main as export
 from raspitrain.export.trained import trained_from
 from raspitrain.model.ensemble import Ensemble, members_of, together
 from raspitrain.results.checkpoint import load_checkpoint
+from raspitrain.run.loop import train_to_the_end
 from raspitrain.run.prepare import prepare
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
@@ -57,7 +58,7 @@ def test_each_member_is_trained_as_if_it_were_alone(compose):
     words = (*TINY, "augment=none", "model.dropout=0", "hardware.flush_denormals=false")
     alone, three = (prepare(compose(*words, f"ensemble={n}")) for n in (1, 3))
     for prepared in (alone, three):
-        prepared.train_to_the_end()
+        train_to_the_end(prepared, compose(*words))
     members = members_of(three.training.model)
     expected = alone.training.model.state_dict()
     for name, weight in members[0].state_dict().items():

@@ -335,7 +335,11 @@ def test_training_goes_on_without_kernels(missing, fresh_choice, monkeypatch, ca
     assert len(caplog.records) == 1
 
 
-def test_kernels_are_compiled_once_into_a_private_folder(fresh_choice, caplog):
+def test_kernels_are_compiled_once_into_a_private_folder(fresh_choice, monkeypatch, caplog):
+    compiler = fresh_choice / "quick"
+    compiler.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
     caplog.set_level(logging.INFO)
     assert kernels.load_kernels(torch.float32) is not None
     folder = fresh_choice / "raspitrain"

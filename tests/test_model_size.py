@@ -39,7 +39,7 @@ class TableOfNumbers(nn.Module):
         self.register_buffer("table", torch.zeros(100, 1_000_000))
 
 
-def test_a_yaml_of_eight_large_layers_is_refused_with_its_size(command, tmp_path):
+def test_a_yaml_of_eight_large_layers_is_refused_with_its_size(forked_command, tmp_path):
     """The issue's own: some 500 GB."""
     (tmp_path / "conf/model").mkdir(parents=True)
     layer = "  - {_target_: torch.nn.Linear, in_features: %d, out_features: %d}\n"
@@ -48,7 +48,7 @@ def test_a_yaml_of_eight_large_layers_is_refused_with_its_size(command, tmp_path
         "  - {_target_: torch.nn.Flatten}\n" + layer % (96, 130_000)
         + 8 * (layer % (130_000, 130_000)) + layer % (130_000, 2)
     )  # fmt: skip
-    done = command(
+    done = forked_command(
         "--config-dir", "conf", "model=large", "dataset.length=32", "dataset.num_cases=40"
     )
     assert done.returncode == 2, done.stderr

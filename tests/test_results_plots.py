@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -31,15 +32,16 @@ def rows(num_evaluations, every=1, **values):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that were saved, to look into."""
+    """The figures that were drawn, to look into."""
     figures = []
-    savefig = Figure.savefig
+    draw = Figure.draw
 
-    def keep(figure, *arguments, **options):
-        figures.append(figure)
-        savefig(figure, *arguments, **options)
+    def keep(figure, renderer):
+        if figure not in figures:
+            figures.append(figure)
+        draw(figure, renderer)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(Figure, "draw", keep)
     return figures
 
 
@@ -248,11 +250,11 @@ def test_the_same_figures_give_the_same_bytes_whatever_the_users_style(tmp_path)
 def test_a_failed_plot_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"old")
 
-    def half(figure, path, **options):
+    def half(canvas, path, **options):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Figure, "savefig", half)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", half)
     with pytest.raises(OSError, match="No space left"):
         plot_accuracy([], tmp_path / "a.png")
     assert os.listdir(tmp_path) == ["a.png"]

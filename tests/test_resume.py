@@ -21,8 +21,10 @@ from raspitrain.results import checkpoint
 from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
 from raspitrain.results.screen import final_lines
 from raspitrain.results.table import read_rows
+from raspitrain.run.evaluate import evaluate_part
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
+from raspitrain.run.stored import StoredRun
 from raspitrain.stop import Stopped
 from raspitrain.sweep import job
 
@@ -696,3 +698,26 @@ def test_no_time_is_left_to_go_on(compose, tmp_path, monkeypatch):
     words = (*words, "min_steps=auto", "batch_size=14", "max_minutes=1e-9")
     summary = run(compose(*words), tmp_path / "run")
     assert summary["epochs"] == 2
+
+
+def test_a_relative_path_of_data_counts_from_where_the_run_began(tmp_path, compose, monkeypatch):
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    (tmp_path / "away").mkdir()
+    np.save(tmp_path / "home/data/data.npy", np.random.default_rng(0).standard_normal((40, 2, 32)))
+    np.save(tmp_path / "home/data/label.npy", np.arange(40) % 2)
+    monkeypatch.chdir(tmp_path / "home")
+    words = (
+        "dataset=npy", "dataset.path=data", "epochs=1", "model.width_mult=0.25", "export=none",
+        "hardware.num_threads=1",
+    )  # fmt: skip
+    folder = tmp_path / "run"
+    run(compose(*words), folder, overrides=words)
+    monkeypatch.chdir(tmp_path / "away")
+    for epochs in (2, 3):
+        assert resume(folder, [f"epochs={epochs}"], show=False)["status"] == "completed"
+    assert len(evaluate_part(StoredRun.open(folder), "test").pieces[0].indices) > 0
+    (tmp_path / "home").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="data does not exist"):
+        resume(folder, ["epochs=4"], show=False)
+    monkeypatch.chdir(tmp_path / "elsewhere")  # as ever, from here on
+    assert resume(folder, ["epochs=4"], show=False)["status"] == "completed"

@@ -174,7 +174,7 @@ def test_automatic_settings_follow_the_size_of_the_set(compose):
 
 
 def test_a_small_signal_on_a_large_offset_is_learnt_and_a_constant_channel_is_named(
-    command, tmp_path
+    forked_command, tmp_path
 ):
     """The issue's own: 1e8 ± 1 in float64, which float32 rounds to steps of 8."""
     labels = np.arange(80) % 2
@@ -182,7 +182,7 @@ def test_a_small_signal_on_a_large_offset_is_learnt_and_a_constant_channel_is_na
     (tmp_path / "set").mkdir()
     np.save(tmp_path / "set/data.npy", np.stack([1e8 + wave, np.full_like(wave, 7.3)], axis=1))
     np.save(tmp_path / "set/label.npy", labels)
-    done = command(
+    done = forked_command(
         "dataset=npy", "dataset.path=set", "epochs=20", "model.width_mult=0.25",
         "hardware.num_threads=1", "hydra.run.dir=run",
     )  # fmt: skip

@@ -309,3 +309,23 @@ def test_a_sweep_killed_at_any_moment_comes_to_the_same(tmp_path):
 
     assert rows(folder) == rows(whole)
     assert len(rows(whole)) == 4
+
+
+def test_data_that_are_not_there_are_refused_once_and_before_anything_is_made(
+    multirun, tmp_path, capsys
+):
+    words = ("sweep=folds", "dataset=recordings", "dataset.path=nothing")
+    assert multirun(*words) == 2
+    assert capsys.readouterr().err.count("nothing does not exist") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folds_that_are_refused_for_the_same_words_end_the_sweep(multirun, tmp_path, capsys):
+    script = "echo 'error: the data will not do.' >&2; exit 2"
+    assert multirun("sweep=folds", "sweep_name=bad", script=script) == 1
+    statuses = [job["status"] for job in jobs_of(tmp_path / "outputs/sweeps/bad")["jobs"]]
+    assert sorted(statuses) == ["pending"] * 3 + ["refused"] * 2
+    assert "which the others would meet (the data will not do.)" in capsys.readouterr().err
+    assert multirun("batch_size=8,16,32", "sweep_name=sizes", script=script) == 1
+    statuses = [job["status"] for job in jobs_of(tmp_path / "outputs/sweeps/sizes")["jobs"]]
+    assert statuses == ["refused"] * 3

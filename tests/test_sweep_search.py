@@ -346,17 +346,17 @@ VALIDATION = "split.validation=0.2"
         (["batch_size=8,16", "hydra.sweeper.n_trial=4"], "did you mean hydra.sweeper.n_trials"),
     ],
 )
-def test_a_mistake_is_said_before_the_first_job(command, tmp_path, words, says):
-    done = command(*SEARCH, *words, *TINY)
+def test_a_mistake_is_said_before_the_first_job(forked_command, tmp_path, words, says):
+    done = forked_command(*SEARCH, *words, *TINY)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_search_without_multirun_and_its_keys_without_a_search(command):
-    assert "add --multirun" in command("hydra/sweeper=optuna").stderr
-    done = command("--multirun", "hydra.sweeper.n_trials=4", "batch_size=8,16")
+def test_a_search_without_multirun_and_its_keys_without_a_search(forked_command):
+    assert "add --multirun" in forked_command("hydra/sweeper=optuna").stderr
+    done = forked_command("--multirun", "hydra.sweeper.n_trials=4", "batch_size=8,16")
     assert "add hydra/sweeper=optuna" in done.stderr
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from raspitrain.errors import InputError
 
+STANDARD_AUGMENT = "raspitrain.data.augment.standard"
 MOBILENETV3 = "raspitrain.model.mobilenetv3.mobilenetv3"
 # Of a data set, since 0.1, with what does nothing.
 _OF_ARRAYS: dict[str, Any] = {
@@ -66,13 +67,25 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         "distributed": {"sync": "none", "timeout_seconds": 25, "public_address": False},
         **config,
     }
+    if isinstance(config["distributed"], Mapping):
+        new = {"boards": None, "ssh_config": None, "any_number": False}
+        config["distributed"] = {**new, **config["distributed"]}
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}
+    augment = config.get("augment")
+    if isinstance(augment, Mapping) and augment.get("_target_") == STANDARD_AUGMENT:
+        config["augment"] = {"strength": 1.0, **augment}
     if isinstance(config.get("split"), Mapping):
         config["split"] = {"folds": None, "fold": None, **config["split"]}
     if isinstance(config.get("launcher"), Mapping):
-        config["launcher"] = {"boards": None, "ssh_config": None, **config["launcher"]}
+        config["launcher"] = {
+            "boards": None,
+            "ssh_config": None,
+            "dask": None,
+            "srun": False,
+            **config["launcher"],
+        }
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:

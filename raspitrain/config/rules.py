@@ -60,6 +60,11 @@ RULES: dict[str, Rule] = {
     "launcher.repeat_first": either(SWITCH, AUTO),
     "launcher.boards": either(list_of(text()), NULL),
     "launcher.ssh_config": either(text(), NULL),
+    "launcher.dask": either(text(), NULL),
+    "launcher.srun": SWITCH,
+    "distributed.boards": either(list_of(text()), NULL),
+    "distributed.ssh_config": either(text(), NULL),
+    "distributed.any_number": SWITCH,
     "distributed.sync": either(one_of("auto", "every_step", "none"), whole(2, most=10_000)),
     "distributed.timeout_seconds": number(least=1, most=86_400),
     "distributed.public_address": SWITCH,
@@ -203,6 +208,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "bands": either(whole(1, most=1024), AUTO),
     },
     "raspitrain.data.augment.standard": {
+        "strength": either(number(least=0, most=100), AUTO),
         "scale": number(least=0),
         "jitter": number(least=0),
         "shift": FRACTION,
@@ -244,6 +250,7 @@ HARMLESS = {
     "checkpoint_epochs",
     "checkpoint_share",
     "dataset.path",  # the data themselves are compared
+    "distributed.any_number",
     "distributed.timeout_seconds",
     "distributed.public_address",
     "allowed_targets",

@@ -14,6 +14,7 @@ def standard(
     signals: torch.Tensor,
     generator: torch.Generator,
     *,
+    strength: float,
     scale: float,
     jitter: float,
     shift: float,
@@ -26,6 +27,8 @@ def standard(
         float (N, C, L), normalised; not changed.
     generator : torch.Generator
         The only source of chance here.
+    strength : float
+        Multiplies the three that follow; at 0 the signals stay as they are.
     scale : float
         Each channel of each case is multiplied by a draw from N(1, scale).
     jitter : float
@@ -37,13 +40,16 @@ def standard(
     Returns
     -------
     torch.Tensor
-        A new tensor (N, C, L).
+        A new tensor (N, C, L), or at strength 0 `signals`.
     """
-    if scale < 0 or jitter < 0 or not 0 <= shift < 1:
+    if min(strength, scale, jitter, shift) < 0 or not strength * shift < 1:
         raise InputError(
-            f"augment: scale={scale}, jitter={jitter} and shift={shift} must not be negative, "
-            "and shift must be below 1."
+            f"augment: strength={strength}, scale={scale}, jitter={jitter} and shift={shift} must "
+            "not be negative, and shift times strength must be below 1."
         )
+    if strength == 0:
+        return signals
+    scale, jitter, shift = strength * scale, strength * jitter, strength * shift
     num_cases, num_channels, length = signals.shape
     max_shift = round(shift * length)
 

@@ -83,8 +83,9 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         Whether the values, in seconds, begin anew at midnight.
     """
     values = values.astype(np.float64, copy=False)
-    known = np.flatnonzero(np.isfinite(values))
-    if len(known) < len(values):
+    is_known = np.isfinite(values)
+    if not is_known.all():
+        known = np.flatnonzero(is_known)
         places = np.arange(len(values))
         values = np.interp(places, known, values[known]) if len(known) else np.zeros(len(values))
     start = float(values[0])
@@ -93,6 +94,8 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         midnight = steps < -SECONDS["h"] * 12
         values = values + np.concatenate([[0], np.cumsum(midnight)]) * SECONDS["d"]
         steps = np.diff(values)
+    if len(steps) and steps.min() > 0 and steps.max() <= GAP * steps.min():
+        return _even_clock_of(values, steps, unit)
     forward = np.flatnonzero(steps > 0)
     back = np.flatnonzero(steps < 0)
     moves = np.flatnonzero(steps != 0)
@@ -121,6 +124,24 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         num_gaps=len(too_long),
         num_back=len(back),
         longest_gap=float(steps[too_long].max() * scale) if len(too_long) else 0.0,
+    )
+
+
+def _even_clock_of(values: np.ndarray, steps: np.ndarray, unit: str | None) -> Clock:
+    """Of stamps that rise without a gap, as most do: there is less to look at."""
+    if unit is None:
+        unit = unit_by_values(values, float(np.median(steps)))
+    scale, mean = SECONDS[unit] if unit is not None else 1.0, float(steps.sum() / len(steps))
+    return Clock(
+        start=float(values[0]) * scale,
+        seconds=Seconds(values, float(values[0]), scale),
+        rate=None if unit is None else 1 / (mean * scale),
+        step=mean,
+        unit=unit,
+        cuts=np.empty(0, np.int64),
+        num_gaps=0,
+        num_back=0,
+        longest_gap=0.0,
     )
 
 

@@ -1,6 +1,6 @@
 """Splitting cases into a training, a validation and a test part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,31 @@ class Split:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+
+
+def folds_within(
+    cases: Cases, indices: np.ndarray, count: Folds, *, stratify: bool, seed: int
+) -> list[Split]:
+    """Some of the cases in folds: each split tests on one of them and trains on the others.
+
+    Groups stay whole, as in `fold_of_cases`.
+
+    Raises
+    ------
+    InputError
+        There are fewer cases, or groups, than folds.
+    """
+    part = np.full(len(cases.labels), 2, dtype=np.int8)
+    part[indices] = 0
+    rng = np.random.default_rng(seed)
+    fold_of = fold_of_cases(
+        replace(cases, part=part), count, predefined=True, stratify=stratify, rng=rng
+    )
+    none = np.zeros(0, dtype=np.int64)
+    return [
+        Split(np.flatnonzero((fold_of >= 0) & (fold_of != k)), none, np.flatnonzero(fold_of == k))
+        for k in range(int(fold_of.max()) + 1)
+    ]
 
 
 def split_cases(

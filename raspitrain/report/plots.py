@@ -434,17 +434,21 @@ def figure_to(
 
         with warnings.catch_warnings(), matplotlib.style.context(["default", STYLE]):
             warnings.filterwarnings("ignore", module="matplotlib")
-            figure = Figure(figsize=figsize)
-            FigureCanvasAgg(figure)
+            figure = Figure(figsize=figsize, dpi=dpi)
+            canvas = FigureCanvasAgg(figure)
             if not tight:
                 figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
             yield figure
-            save: dict[str, Any] = {"dpi": dpi}
-            if tight:
-                save |= {"bbox_inches": "tight", "pad_inches": 0.15}
             with atomic_path(path) as partial:
                 # Without matplotlib's version in it, the same figures give the same bytes.
-                figure.savefig(partial, format="png", metadata={"Software": None}, **save)
+                known = {"Software": None}
+                if tight:
+                    figure.savefig(
+                        partial, format="png", metadata=known, dpi=dpi,
+                        bbox_inches="tight", pad_inches=0.15,
+                    )  # fmt: skip
+                else:
+                    canvas.print_png(partial, metadata=known)  # savefig lays out in a draw before
     finally:
         log.setLevel(level)
         if backend is not None:

@@ -155,6 +155,9 @@ def _setting(
             pairs.append((figure.title, figure.words(value)))
     if members := members_in_words(summary):
         pairs.append(("members", members))
+    augmentation = summary.get("augmentation")
+    if isinstance(augmentation, Mapping) and isinstance(augmentation.get("sentence"), str):
+        pairs.append(("augmentation", text(augmentation["sentence"], 1000)))
     resumed = summary.get("resumed")
     if isinstance(resumed, list) and resumed:
         pairs.append(("resumed", f"{len(resumed)} times" if len(resumed) > 1 else "once"))

@@ -6,11 +6,10 @@
 The test part is never looked at: it stays for the run that trains the choice.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.build import build_cases
 from raspitrain.data.cases import Cases
-from raspitrain.data.folds import fold_of_cases
-from raspitrain.data.split import Split, split_cases
+from raspitrain.data.split import Split, folds_within, split_cases
 from raspitrain.errors import InputError
 from raspitrain.hardware.threads import hardware_as_it_was
+from raspitrain.run.loop import train_to_the_end
 from raspitrain.run.prepare import Prepared, prepare
+from raspitrain.training.metrics import standard_error
 
 WINDOWS_TIMED = 30
 
@@ -62,9 +62,7 @@ class Rival:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy; two right and two wrong are added, so that none is never certain."""
-        share = (self.hits + 2) / (self.cases + 4)
-        return math.sqrt(share * (1 - share) / (self.cases + 4))
+        return standard_error(self.hits, self.cases)
 
 
 def compare(
@@ -127,17 +125,8 @@ def compare(
 def folds_of_training(cases: Cases, cfg: DictConfig, num_folds: int) -> list[Split]:
     """Folds of what a run with this configuration would train and validate on."""
     whole = split_cases(cases, seed=cfg.seed, **cfg.split)
-    part = np.full(len(cases.labels), 2, dtype=np.int8)
-    part[whole.train] = part[whole.validation] = 0
-    fold_of = fold_of_cases(
-        replace(cases, part=part), num_folds, predefined=True, stratify=cfg.split.stratify,
-        rng=np.random.default_rng(cfg.seed),
-    )  # fmt: skip
-    none = np.zeros(0, dtype=np.int64)
-    return [
-        Split(np.flatnonzero((fold_of >= 0) & (fold_of != k)), none, np.flatnonzero(fold_of == k))
-        for k in range(num_folds)
-    ]
+    trained = np.concatenate([whole.train, whole.validation])
+    return folds_within(cases, trained, num_folds, stratify=cfg.split.stratify, seed=cfg.seed)
 
 
 def _one_fold(
@@ -145,11 +134,12 @@ def _one_fold(
 ) -> None:
     prepared = prepare(cfg, data=(cases, split))
     training = prepared.training
-    last = prepared.train_to_the_end(on_step=lambda step: check_time(), on_batch=check_time)
+    last = train_to_the_end(prepared, cfg, on_step=check_time, on_batch=check_time)
     assert last.test_confusion is not None
     rival.hits += int(last.test_confusion.hits.sum())
     rival.cases += last.test_confusion.num_cases
-    rival.seconds.append(training.position.seconds)
+    trials = 0.0 if prepared.augmentation is None else prepared.augmentation["seconds"]
+    rival.seconds.append(trials + training.position.seconds)
     if rival.latency_ms is None:
         rival.latency_ms = _latency_ms(prepared)
         rival.num_bytes = sum(

@@ -214,6 +214,7 @@ def _config(stored: StoredRun) -> dict[str, Any]:
     config = plain(stored.config, resolve=False)
     # What a checkpoint allows itself counts for nothing: it may come from a stranger.
     config["allowed_targets"] = list(stored.allowed_targets)
+    config["dataset"] = stored.dataset_here(config["dataset"])
     check(config)
     return config
 

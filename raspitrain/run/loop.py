@@ -1,10 +1,13 @@
-"""The run's way through its evaluations: until its epochs are done, or patience is at its end."""
+"""A run's way through its evaluations: until its epochs are done, or patience is at its end."""
 
 from collections.abc import Callable, Sequence
 
+from omegaconf import DictConfig
+
 from raspitrain.run.observers import Observer
 from raspitrain.run.prepare import Prepared
-from raspitrain.training.training import Step
+from raspitrain.run.strength import settle_strength
+from raspitrain.training.training import Evaluation, Step
 
 
 def train(
@@ -40,3 +43,32 @@ def train(
         if not has_patience() or not should_go_on():
             break
         say(prepared.go_on())
+
+
+def train_to_the_end(
+    prepared: Prepared,
+    cfg: DictConfig,
+    *,
+    on_step: Callable[[], None] = lambda: None,
+    on_batch: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """All of a training without a folder: trials beforehand, and cycles that follow, included; the
+    evaluation at its end is the only one looked at.
+
+    Parameters
+    ----------
+    cfg : that was prepared
+    on_step, on_batch : called after every step and before every batch of an evaluation
+    """
+    if prepared.strength_is_open:
+        settle_strength(prepared, cfg, on_step=on_step, on_batch=on_batch)
+    while True:
+        *_, last = prepared.training.evaluations(
+            prepared.epochs,
+            eval_every=prepared.epochs,
+            on_step=lambda _: on_step(),
+            on_batch=on_batch,
+        )
+        if not prepared.should_go_on:
+            return last
+        prepared.go_on()

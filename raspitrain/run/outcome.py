@@ -13,7 +13,7 @@ import torch
 
 from raspitrain.config.overrides import allowing_words
 from raspitrain.data.summary import data_table
-from raspitrain.errors import reason, remedy
+from raspitrain.errors import InputError, reason, remedy
 from raspitrain.model.engine.choose import release
 from raspitrain.model.ensemble import members_of
 from raspitrain.report.plots import (
@@ -95,6 +95,9 @@ def draw(unwritten: dict[str, Exception], pictures: Mapping[str, Callable[[], ob
     for name, make in pictures.items():
         try:
             attempt(unwritten, name, make)
+        except InputError as error:  # best.pt was refused before: said there already
+            log.warning("%s cannot be made: %s", name, error)
+            unwritten[name] = error.with_traceback(None)
         except Exception as error:
             log.warning("%s cannot be made", name, exc_info=True)
             unwritten[name] = error.with_traceback(None)
@@ -247,6 +250,7 @@ def _summary(job: RunState, monitor: Monitor) -> dict[str, Any]:
         "batch_size": prepared.training.batch_size,
         "seed": cfg.seed,
         **({} if prepared.init is None else {"init": prepared.init}),
+        **({} if prepared.augmentation is None else {"augmentation": prepared.augmentation}),
         "num_parameters": sum(p.numel() for p in prepared.training.model.parameters()),
         "num_threads": torch.get_num_threads(),
         "device": str(prepared.training.device),
@@ -349,8 +353,15 @@ def _verdict(job: RunState) -> dict[str, Any]:
             kind=job.prepared.normalisation.kind,
             epochs=job.prepared.epochs,
             in_one_step=in_one_step,
+            is_augmented=_is_augmented(job),
         ),
     }
+
+
+def _is_augmented(job: RunState) -> bool:
+    chosen, augment = job.prepared.augmentation, job.cfg.augment
+    strength = augment.get("strength") if chosen is None else chosen["strength"]
+    return not str(augment._target_).endswith(".none") and strength != 0
 
 
 def unwritten_sentence(folder: Path, unwritten: Mapping[str, Exception], then: str) -> str:

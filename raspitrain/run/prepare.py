@@ -48,8 +48,6 @@ from raspitrain.training.eager import without_compiler
 from raspitrain.training.randomness import same_random_numbers
 from raspitrain.training.training import (
     Augment,
-    Evaluation,
-    Step,
     Training,
     is_evaluated,
     parameter_groups,
@@ -85,30 +83,12 @@ class Prepared:
     tracker: Observer | None  # of the user's own
     init: dict[str, Any] | None  # for summary.json, where the run starts from trained weights
     notes: list[str]  # what was settled, where it is not as one would think
+    strength_is_open: bool  # whether run/strength.py has still to choose how to augment
+    augmentation: dict[str, Any] | None = None  # what it has found, for summary.json
     group: "Group | None" = None  # the ranks that train together, where there are several
 
     def is_evaluated(self, epoch: int) -> bool:
         return is_evaluated(epoch, self.epochs, self.eval_every)
-
-    def train_to_the_end(
-        self,
-        *,
-        on_step: Callable[[Step], None] | None = None,
-        on_batch: Callable[[], None] | None = None,
-    ) -> Evaluation:
-        """All of the training, with `go_on`; the evaluation at its end is the only one looked at.
-
-        Parameters
-        ----------
-        on_step, on_batch : as for `Training.evaluations`
-        """
-        while True:
-            *_, last = self.training.evaluations(
-                self.epochs, eval_every=self.epochs, on_step=on_step, on_batch=on_batch
-            )
-            if not self.should_go_on:
-                return last
-            self.go_on()
 
     @property
     def should_go_on(self) -> bool:
@@ -118,11 +98,12 @@ class Prepared:
         What is decided depends on the training state alone, but for the seconds.
         """
         position, train = self.training.position, self.training.parts["train"]
+        before = 0.0 if self.augmentation is None else self.augmentation["seconds"]
         after = self.epochs + 2 * self.schedule_epochs
         return (
             position.epochs_done == self.epochs
             and after <= self.most_epochs
-            and position.seconds * after / self.epochs <= self.max_seconds
+            and before + position.seconds * after / self.epochs <= self.max_seconds
             and is_underfitted(self._train_accuracy, train.labels.numpy())
         )
 
@@ -149,6 +130,7 @@ def prepare(
     normalisation: Normalisation | None = None,
     data: tuple[Cases, Split] | None = None,
     group: "Group | None" = None,
+    num_shares: int | None = None,
 ) -> Prepared:
     """Build every component that `cfg` names, the data loaded and split.
 
@@ -159,6 +141,7 @@ def prepare(
         and kept theirs
     data : in place of those that `cfg` names
     group : the ranks that train together, of which this process is one
+    num_shares : how many there were when the run began; as many as now if None
     """
     if not is_settled(cfg.hardware):
         cfg, _ = with_profile(cfg)
@@ -207,6 +190,7 @@ def prepare(
     }
     num_train = len(parts["train"])
     num_ranks = 1 if group is None else group.num_ranks
+    num_shares = num_shares or num_ranks
     batch_size = cfg.batch_size
     if batch_size == "auto":
         batch_size = 32 if num_train >= LARGE_SET else 16
@@ -255,14 +239,18 @@ def prepare(
     def make_schedule(epochs: int) -> LRScheduler | None:
         if "total_steps" not in takes:
             return None
-        num_steps = epochs * math.ceil(num_train / (batch_size * num_ranks))
+        num_steps = epochs * math.ceil(num_train / (batch_size * num_shares))
         schedule = _made("schedule", schedule_of, optimizer, total_steps=num_steps)
         return cast(LRScheduler, expect("schedule", schedule, LRScheduler))
 
     schedule = make_schedule(schedule_epochs) or expect(
         "schedule", _made("schedule", schedule_of, optimizer), LRScheduler
     )
-    augment = build("augment", cfg.augment, allowed)
+    strength_is_open = has_open_strength(cfg, num_train) and not has_closed_form(model, num_train)
+    if strength_is_open and group is not None:
+        strength_is_open = False
+        notes = [*notes, "augment.strength=auto: 1 is taken, as several processes train together"]
+    augment = augment_of(cfg)
     _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
     estimate = partial(
         check_memory,
@@ -272,7 +260,7 @@ def prepare(
         optimizer=optimizer,
         parts=parts,
         num_classes=len(cases.class_names),
-        batch_size=batch_size,
+        batch_size=math.ceil(batch_size * num_shares / num_ranks),
         in_memory=in_memory,
         export_bytes=_export_bytes(cfg, model, parts, facts),
         budget_mb=budget_mb,
@@ -309,7 +297,7 @@ def prepare(
     if group is not None:
         from raspitrain.training.shared import SharedTraining
 
-        training = SharedTraining.of(training, group, cfg.seed)
+        training = SharedTraining.of(training, group, cfg.seed, num_shares)
     tracker = None
     if cfg.get("tracker") is not None:
         with same_random_numbers():
@@ -330,8 +318,28 @@ def prepare(
         tracker=tracker,
         init=None if start is None else start.record | frozen_record(model, cfg.freeze),
         notes=notes,
+        strength_is_open=strength_is_open,
         group=group,
     )
+
+
+def has_open_strength(cfg: DictConfig, num_train: int) -> bool:
+    """Whether the strength of augmentation is to be chosen for so many training cases."""
+    return is_standard_augment(cfg) and cfg.augment.strength == "auto" and num_train < LARGE_SET
+
+
+def is_standard_augment(cfg: DictConfig) -> bool:
+    return str(cfg.augment._target_) == "raspitrain.data.augment.standard"
+
+
+def augment_of(cfg: DictConfig, strength: float = 1.0) -> Augment:
+    """The augmentation that `cfg` names; `strength` in the place of auto."""
+    node = cfg.augment
+    if is_standard_augment(cfg) and node.strength == "auto":
+        node = node.copy()
+        node.strength = strength
+    augment: Augment = build("augment", node, list(cfg.allowed_targets))
+    return augment
 
 
 def settle_normalisation(

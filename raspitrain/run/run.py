@@ -34,6 +34,7 @@ from raspitrain.run.outcome import (
 )
 from raspitrain.run.prepare import prepare, tune_prepared
 from raspitrain.run.state import Checkpoints, RunState, make_job
+from raspitrain.run.strength import settle_strength
 from raspitrain.run.thermal import ThermalGuard
 from raspitrain.stop import Stopped, StopSignals, tidy
 from raspitrain.training.training import NonFiniteLossError
@@ -171,6 +172,8 @@ def carry_on(job: RunState, stop: StopSignals, *, show: bool = True) -> dict[str
                 with stop.deferred(False):
                     job.tuned = tune_prepared(job.prepared, job.cfg, job.before)
                 attempt(job.unwritten, "environment.json", lambda: write_environment(job))
+                if prepared.strength_is_open:
+                    _settle_strength(job, screen, stop, monitor)
                 whole = False
                 observers = _observers(job, screen, stop, monitor)
                 _train(job, observers, stop, screen)
@@ -201,6 +204,24 @@ def carry_on(job: RunState, stop: StopSignals, *, show: bool = True) -> dict[str
     if stopped is not None:
         raise stopped
     return summary
+
+
+def _settle_strength(job: RunState, screen: Screen, stop: StopSignals, monitor: Monitor) -> None:
+    guard = _guard(job, stop, monitor)
+
+    def on_step() -> None:
+        guard.check()
+        stop.check()
+
+    screen.say("augment.strength=auto: trials on folds of the training part come first")
+    screen.say(settle_strength(job.prepared, job.cfg, on_step=on_step, on_batch=stop.check))
+    job.save()  # a run that is resumed does not choose again
+
+
+def _guard(job: RunState, stop: StopSignals, monitor: Monitor) -> ThermalGuard:
+    return ThermalGuard(
+        job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
+    )
 
 
 def _what_happened(error: BaseException) -> tuple[str, str]:
@@ -246,9 +267,7 @@ def _last_observers(job: RunState, stop: StopSignals, monitor: Monitor) -> Seque
         from raspitrain.run.together import shared_observers
 
         return shared_observers(job.prepared, job.cfg, stop, monitor, job)
-    guard = ThermalGuard(
-        job.cfg.hardware.thermal, monitor, should_stop=lambda: stop.number is not None
-    )
+    guard = _guard(job, stop, monitor)
     return (
         Calls(step=lambda step: guard.check()),
         Calls(step=lambda step: stop.check()),

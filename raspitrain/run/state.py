@@ -1,5 +1,6 @@
 """A run under way, and what a checkpoint keeps of it."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class RunState:
     before : what `tune` needs of an earlier part of this run
     seconds_before, peak_before : of earlier parts
     environment : what environment.json says of the machine, found out once
+    data_from : the folder that a relative dataset.path counts from, as the run began
     ranks : how several ranks share the work; None where there is one process alone
     resumed : when and where the run was resumed
     notes : sentences for the log, as soon as there is one
@@ -57,6 +59,7 @@ class RunState:
     evaluations_since_best: int = 0
     status: str = "completed"
     reason: str | None = None
+    data_from: str = ""
     before: dict[str, Any] | None = None
     tuned: Tuned | None = None
     ranks: dict[str, Any] | None = None
@@ -141,8 +144,19 @@ def make_job(
         data=fingerprint(prepared.cases),
         made_by=arithmetic(prepared.training.model, prepared.training.device),
         started=started,
+        data_from=_data_from(cfg),
         notes=[*_constant_note(constant_channels(prepared)), *prepared.notes],
     )
+
+
+def _data_from(cfg: DictConfig) -> str:
+    path = cfg.dataset.get("path")
+    if not isinstance(path, str) or os.path.isabs(os.path.expanduser(path)):
+        return ""
+    try:
+        return os.getcwd()
+    except OSError:  # it has been deleted
+        return ""
 
 
 def _constant_note(names: Sequence[str]) -> list[str]:
@@ -189,6 +203,7 @@ def _last_state(job: RunState) -> dict[str, Any]:
         "run": {
             "data": job.data,
             "init": prepared.init,
+            "augmentation": prepared.augmentation,
             "made_by": job.made_by,
             "epochs": prepared.epochs,
             "schedule_epochs": prepared.schedule_epochs,
@@ -226,6 +241,7 @@ def _model_state(job: RunState) -> dict[str, Any]:
     return {
         "class_names": prepared.cases.class_names,
         "data": job.data,
+        "data_from": job.data_from,
         "integer_labels": prepared.cases.integer_labels,
         "channel_names": prepared.cases.channel_names,
         "length": prepared.cases.signals.shape[2],

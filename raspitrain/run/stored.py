@@ -8,6 +8,7 @@ What a checkpoint allows itself counts for nothing: code of the user's own is al
 opens it.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,19 @@ class StoredRun:
     def integer_labels(self) -> bool:
         """Whether the labels were integers, and not text."""
         return self.state.get("integer_labels") is True
+
+    def dataset_here(self, dataset: Mapping[str, Any]) -> Any:
+        """The configuration of a data set, its relative path from where the run was started if
+        there is nothing from here on; whether the data are the run's own is another question."""
+        path, base = dataset.get("path"), self.state.get("data_from")
+        if not isinstance(path, str) or not isinstance(base, str) or os.path.exists(path):
+            return dataset
+        there = os.path.join(base, os.path.expanduser(path))
+        if not os.path.exists(there):
+            return dataset
+        found = dict(dataset) if not isinstance(dataset, DictConfig) else dataset.copy()
+        found["path"] = there
+        return found
 
     @property
     def normalisation(self) -> "Normalisation":

@@ -4,6 +4,7 @@ In plain numpy: importing scikit-learn takes longer than many an epoch on a Pi. 
 classes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -93,6 +94,12 @@ def confusion_of(matrix: np.ndarray | Confusion) -> Confusion:
         raise ValueError(f"a confusion matrix is square, not {matrix.shape}")
     true, predicted = np.nonzero(matrix)
     return Confusion(len(matrix), true, predicted, matrix[true, predicted])
+
+
+def standard_error(correct: int, cases: int) -> float:
+    """Of an accuracy; two right and two wrong are added, so that none is never certain."""
+    share = (correct + 2) / (cases + 4)
+    return math.sqrt(share * (1 - share) / (cases + 4))
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> Confusion:
