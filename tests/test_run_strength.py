@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from raspitrain.data.cases import make_cases
 from raspitrain.data.split import Split
 from raspitrain.run.prepare import prepare
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
-from raspitrain.run.strength import Tried, choose, folds_of_training, settle_strength
+from raspitrain.run.strength import Tried, choose, folds_of_training, keep_strength, settle_strength
 from tests.conftest import TINY
 
 NONE = np.zeros(0, np.int64)
@@ -70,4 +71,9 @@ def test_where_cases_are_many_or_nothing_is_augmented_there_is_nothing_to_choose
     words = ("augment.strength=auto", "dataset.length=32", "model.width_mult=0.25")
     assert not prepare(compose(*words, "dataset.num_cases=400")).strength_is_open
     assert not prepare(compose(*words[:2], "model=minirocket")).strength_is_open
-    assert prepare(compose(*words, "dataset.num_cases=200")).strength_is_open
+    prepared = prepare(compose(*words, "dataset.num_cases=200"))
+    assert prepared.strength_is_open
+    keep_strength(prepared, compose(*words), {"strength": 0.0, "seconds": 1.0})
+    assert not prepared.strength_is_open
+    signals = torch.randn(4, 3, 32)
+    assert prepared.training.augment(signals, torch.Generator()) is signals
