@@ -47,6 +47,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
         "accuracy",
         "inference",
         "int8",
+        "stream",
         "boards",
     ],
 )

@@ -33,9 +33,20 @@ BLIND = confusion_of(np.array([[0, 20], [0, 25]]))
 def test_what_is_said(compose, train_accuracy, test, in_one_step, said):
     found = warnings_of(
         compose(), {"train_accuracy": train_accuracy}, LABELS, test, kind="channel", epochs=20,
-        in_one_step=in_one_step,
+        in_one_step=in_one_step, is_augmented=True,
     )  # fmt: skip
     assert [said in sentence for sentence in found] == ([True] if said else [])
+
+
+def test_nobody_is_told_to_leave_out_what_is_not_there(compose):
+    told = [
+        warnings_of(
+            compose(), {"train_accuracy": 0.6}, LABELS, None, kind="both", epochs=20,
+            in_one_step=False, is_augmented=is_augmented,
+        )[0]
+        for is_augmented in (True, False)
+    ]  # fmt: skip
+    assert ["augment=none" in sentence for sentence in told] == [True, False]
 
 
 def test_a_rare_class_that_is_found_is_no_chance(compose):
@@ -49,6 +60,7 @@ def test_a_rare_class_that_is_found_is_no_chance(compose):
         kind="both",
         epochs=20,
         in_one_step=False,
+        is_augmented=True,
     )
 
 

@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import tty
 import urllib.error
@@ -30,6 +29,7 @@ from test_use_commands import LENGTH, answers, as_csv, model_file, predicted
 from test_use_engine import contract, trained
 from test_use_model_file import write
 
+from benchmarks.stream import replay
 from raspitrain.errors import InputError, TemporaryError
 from raspitrain.use import load
 from raspitrain.use.clock import Clock
@@ -633,41 +633,13 @@ def test_memory_is_flat_over_a_day(tmp_path):
     network = trained("mobilenetv3_small", width_mult=0.25, length=100, num_channels=6)
     given = replace(contract(6), channels=names, rate=100.0, quantiles=[[-3.0, 0.0, 3.0]] * 6)
     path = write(tmp_path / "model.rpt", network, given, 100)
-    random = np.random.default_rng(0)
-    minute = [",".join(f"{value:.4f}" for value in row) for row in random.normal(size=(6000, 6))]
-    minute[1000] = "1,2,3"
-    minute[3000:3006] = ["noise"] * 6
-    minute[4000] = "99,99,99,99,99,99"
-    text = ("\n".join(minute) + "\n").encode()
-    process = subprocess.Popen(
-        [*COMMAND, str(path), "--rate", "100", "--hop", "10", "--threshold", "0.3"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
-    )  # fmt: skip
-    told = [0, b""]
-
-    def drain():
-        for line in process.stdout:
-            told[0] += 1
-            told[1] = line
-
-    reader = threading.Thread(target=drain)
-    reader.start()
-    resident = []
-    process.stdin.write((",".join(names) + "\n").encode())
-    for number in range(24 * 60):
-        process.stdin.write(text)
-        process.stdin.flush()
-        if number % 60 == 59:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            resident.append(int(status.split("VmRSS:")[1].split()[0]))
-    process.stdin.close()
-    reader.join()
-    assert process.wait() == 0
-    finished = json.loads(told[1])
-    print(f"resident memory by the hour, kB: {resident}; {told[0]} lines told")
-    assert finished["samples"] == 24 * 60 * (6000 - 3)  # of six bad lines in a row three count
-    assert finished["gap"] == 24 * 60
-    assert max(resident) - resident[0] < 1000
+    found = replay(path, 24)
+    print(f"resident memory by the hour, kB: {found.resident}; {found.told} lines told")
+    assert found.finished["samples"] == 24 * 60 * (
+        6000 - 3
+    )  # of six bad lines in a row three count
+    assert found.finished["gap"] == 24 * 60
+    assert max(found.resident) - found.resident[0] < 1000
 
 
 # ---------------------------------------------------------------- any bytes

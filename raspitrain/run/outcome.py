@@ -353,8 +353,15 @@ def _verdict(job: RunState) -> dict[str, Any]:
             kind=job.prepared.normalisation.kind,
             epochs=job.prepared.epochs,
             in_one_step=in_one_step,
+            is_augmented=_is_augmented(job),
         ),
     }
+
+
+def _is_augmented(job: RunState) -> bool:
+    chosen, augment = job.prepared.augmentation, job.cfg.augment
+    strength = augment.get("strength") if chosen is None else chosen["strength"]
+    return not str(augment._target_).endswith(".none") and strength != 0
 
 
 def unwritten_sentence(folder: Path, unwritten: Mapping[str, Exception], then: str) -> str:

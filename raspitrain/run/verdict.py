@@ -59,6 +59,7 @@ def warnings_of(
     kind: str,
     epochs: int,
     in_one_step: bool,
+    is_augmented: bool,
 ) -> list[str]:
     """What is to be said of a run that ended as it should.
 
@@ -72,18 +73,19 @@ def warnings_of(
     """
     blind, accuracy = blind_accuracy(labels), row["train_accuracy"]
     beside = f"always naming the most frequent class gives {100 * blind:.1f} %"
+    remedies = _remedies(cfg, kind, epochs, in_one_step=in_one_step, is_augmented=is_augmented)
     found = []
     if accuracy <= _by_luck(blind, len(labels)):
         found.append(
             f"nothing was learnt: {100 * accuracy:.1f} % of the training cases are answered "
             f"rightly, and {beside}; look whether labels and signals go together, or try "
-            f"{_remedies(cfg, kind, epochs, in_one_step=in_one_step)}"
+            f"{remedies}"
         )
     elif not in_one_step and ended_underfitted(accuracy, labels, test):
         found.append(
             f"the run ends underfitted: {100 * accuracy:.1f} % of its own training cases are "
             f"answered rightly ({beside}); try "
-            f"{_remedies(cfg, kind, epochs, in_one_step=in_one_step)}"
+            f"{remedies}"
         )
     if test is not None and not found and _is_blind(test):
         hits, largest = test.hits.sum(), test.support.max()
@@ -111,7 +113,9 @@ def _is_blind(confusion: Confusion) -> bool:
     )
 
 
-def _remedies(cfg: DictConfig, kind: str, epochs: int, *, in_one_step: bool) -> str:
+def _remedies(
+    cfg: DictConfig, kind: str, epochs: int, *, in_one_step: bool, is_augmented: bool
+) -> str:
     words = []
     if not in_one_step:
         auto = cfg.epochs == "auto" and cfg.min_steps != "auto"
@@ -121,7 +125,7 @@ def _remedies(cfg: DictConfig, kind: str, epochs: int, *, in_one_step: bool) -> 
         words.append("dataset.normalise=both")
     if not in_one_step:
         words.append("model=minirocket")
-        if not str(cfg.augment._target_).endswith(".none"):
+        if is_augmented:
             words.append("augment=none")
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or (
         "a network, such as model=resnet"

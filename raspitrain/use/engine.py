@@ -6,22 +6,31 @@ source, its own check sum at its end: which kernels do the work is decided when 
 serves every processor of its kind.
 """
 
-import ctypes
 import os
 import zlib
 
 from raspitrain.errors import InputError
+from raspitrain.use.foreign import (
+    PyDLL,
+    addressof,
+    c_char_p,
+    c_float,
+    c_int,
+    c_int64,
+    c_uint8,
+    c_void_p,
+)
 from raspitrain.use.library import FLAGS, FOLDER, LIBRARIES, SOURCES, content_of, is_intact
 from raspitrain.use.network import description
 
 ALIGNMENT = 64
 MOST_BYTES = 1 << 30  # of memory that a network may work in
 
-_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
-_library: ctypes.PyDLL | None = None
+_POINTER, _NUMBER = c_void_p, c_int64
+_library: PyDLL | None = None
 
 
-def library() -> ctypes.PyDLL:
+def library() -> PyDLL:
     """The compiled engine. Calls into it hold Python's lock: a prepared network has one caller.
 
     Raises
@@ -31,7 +40,7 @@ def library() -> ctypes.PyDLL:
     """
     global _library
     if _library is None:
-        _library = _declare(ctypes.PyDLL(_find()))
+        _library = _declare(PyDLL(_find()))
     return _library
 
 
@@ -56,10 +65,10 @@ def cache_folder() -> str:
     return os.path.join(base, "raspitrain")
 
 
-def _declare(engine: ctypes.PyDLL) -> ctypes.PyDLL:
+def _declare(engine: PyDLL) -> PyDLL:
     for name, result, *arguments in (
-        ("kernels", ctypes.c_char_p, ctypes.c_int),
-        ("floats", _NUMBER, _POINTER, ctypes.c_int),
+        ("kernels", c_char_p, c_int),
+        ("floats", _NUMBER, _POINTER, c_int),
         ("sha256", None, _POINTER, _NUMBER, _POINTER),
         ("frontend", None, _POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER),
     ):
@@ -79,12 +88,12 @@ def kernels() -> list[str]:
 def plain_floats(network: dict) -> int:
     """Floats that a network works in where the kernels are those in plain C."""
     numbers = description(network)
-    described = (ctypes.c_int64 * len(numbers))(*numbers)
+    described = (c_int64 * len(numbers))(*numbers)
     return int(library().raspitrain_floats(described, len(kernels()) - 1))
 
 
 def sha256(address: int, size: int) -> bytes:
-    digest = (ctypes.c_uint8 * 32)()
+    digest = (c_uint8 * 32)()
     library().raspitrain_sha256(address, size, digest)
     return bytes(digest)
 
@@ -114,20 +123,20 @@ class Engine:
 
     def __init__(self, network: dict, addresses: list[int], keep: object, rank: int = 0) -> None:
         numbers = self.describe(network)
-        described = (ctypes.c_int64 * len(numbers))(*numbers)
+        described = (c_int64 * len(numbers))(*numbers)
         bytes_of, prepare, self._run = (
             getattr(library(), f"{self.prefix}{name}") for name in ("bytes", "prepare", "run")
         )
-        bytes_of.restype, bytes_of.argtypes = _NUMBER, (_POINTER, ctypes.c_int)
-        prepare.argtypes = (_POINTER, _POINTER, _POINTER, ctypes.c_int)
+        bytes_of.restype, bytes_of.argtypes = _NUMBER, (_POINTER, c_int)
+        prepare.argtypes = (_POINTER, _POINTER, _POINTER, c_int)
         self._run.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER)
         num_bytes = most_memory(bytes_of(described, rank))
         self._keep = keep
-        self._memory = (ctypes.c_uint8 * (num_bytes + ALIGNMENT))()
-        address = ctypes.addressof(self._memory)
+        self._memory = (c_uint8 * (num_bytes + ALIGNMENT))()
+        address = addressof(self._memory)
         self._prepared = address + -address % ALIGNMENT
-        prepare(self._prepared, described, (ctypes.c_void_p * len(addresses))(*addresses), rank)
-        self._logits = (ctypes.c_float * network["classes"])()
+        prepare(self._prepared, described, (c_void_p * len(addresses))(*addresses), rank)
+        self._logits = (c_float * network["classes"])()
         self.num_bytes = num_bytes
         self.num_classes: int = network["classes"]
         self.kernels: str = library().raspitrain_kernels(rank).decode()

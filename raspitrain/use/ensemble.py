@@ -7,11 +7,11 @@ Its tensors are those of the members, one after another. Its logits are the loga
 of the members' probabilities.
 """
 
-import ctypes
 from math import exp, log
 
 from raspitrain.errors import InputError
 from raspitrain.use.engine import Engine
+from raspitrain.use.foreign import c_float
 from raspitrain.use.network import check_keys
 
 MOST_MEMBERS = 100
@@ -38,7 +38,7 @@ class EnsembleEngine(Engine):
 
     def __init__(self, members: list[Engine]) -> None:
         self._members = members
-        self._logits = (ctypes.c_float * members[0].num_classes)()
+        self._logits = (c_float * members[0].num_classes)()
         self.num_bytes = sum(member.num_bytes for member in members)
         self.num_classes = members[0].num_classes
         self.kernels = members[0].kernels

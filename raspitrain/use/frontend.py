@@ -1,6 +1,5 @@
 """A front end before an engine: spectra of raw windows in place of the windows themselves."""
 
-import ctypes
 import math
 
 from raspitrain.data.bands import (
@@ -14,6 +13,16 @@ from raspitrain.data.bands import (
 )
 from raspitrain.errors import InputError
 from raspitrain.use.engine import Engine, library
+from raspitrain.use.foreign import (
+    Array,
+    Structure,
+    addressof,
+    c_double,
+    c_float,
+    c_int64,
+    c_void_p,
+    sizeof,
+)
 from raspitrain.use.network import (
     MOST_LENGTH,
     MOST_VALUES,
@@ -88,15 +97,15 @@ class Tables:
         self.weights = [weight for _, own in bands for weight in own]
 
 
-class _Prepared(ctypes.Structure):
+class _Prepared(Structure):
     """As in spectra.h."""
 
     _fields_ = (
-        *((name, ctypes.c_int64)
+        *((name, c_int64)
           for name in ("channels", "frames", "window", "hop", "points", "bands")),
-        *((name, ctypes.c_void_p) for name in ("hann", "twiddles", "first", "count", "weights")),
-        ("floor", ctypes.c_double),
-        ("work", ctypes.c_void_p),
+        *((name, c_void_p) for name in ("hann", "twiddles", "first", "count", "weights")),
+        ("floor", c_double),
+        ("work", c_void_p),
     )  # fmt: skip
 
 
@@ -112,22 +121,22 @@ class FrontendEngine(Engine):
             _integers(tables.first),
             _integers(tables.count),
             _doubles(tables.weights),
-            (ctypes.c_double * (2 * tables.points))(),
-            (ctypes.c_float * (channels * bands * frames))(),
+            (c_double * (2 * tables.points))(),
+            (c_float * (channels * bands * frames))(),
         ]
-        *addresses, work, seen = map(ctypes.addressof, held)
+        *addresses, work, seen = map(addressof, held)
         self._keep = held
         self._described = _Prepared(
             channels, frames, f["window"], f["hop"], tables.points, bands,
             *addresses, f["floor"], work,
         )  # fmt: skip
-        self._address, self._seen = ctypes.addressof(self._described), seen
+        self._address, self._seen = addressof(self._described), seen
         self._frames = frames
         self._compute = library().raspitrain_frontend
         self._engine = engine
         self.kernels: str = engine.kernels
         self.num_classes: int = engine.num_classes
-        self.num_bytes: int = engine.num_bytes + sum(map(ctypes.sizeof, held))
+        self.num_bytes: int = engine.num_bytes + sum(map(sizeof, held))
 
     def run(self, window: int, channel_stride: int, sample_stride: int) -> list[float] | None:
         """As `Engine.run`, of a raw window."""
@@ -135,9 +144,9 @@ class FrontendEngine(Engine):
         return self._engine.run(self._seen, self._frames, 1)
 
 
-def _doubles(values: list[float]) -> ctypes.Array:
-    return (ctypes.c_double * len(values))(*values)
+def _doubles(values: list[float]) -> Array:
+    return (c_double * len(values))(*values)
 
 
-def _integers(values: list[int]) -> ctypes.Array:
-    return (ctypes.c_int64 * len(values))(*values)
+def _integers(values: list[int]) -> Array:
+    return (c_int64 * len(values))(*values)

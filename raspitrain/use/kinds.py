@@ -1,11 +1,13 @@
 """What goes by the kind of a model file's network: what it may say, its tensors, its engine."""
 
-import ctypes
-from types import ModuleType
-
 import raspitrain.use.network as mobilenetv3
 from raspitrain.errors import InputError
 from raspitrain.use.engine import Engine
+from raspitrain.use.foreign import addressof, c_float
+
+TYPE_CHECKING = False  # the modules typing and types take more of a start than this one
+if TYPE_CHECKING:
+    from types import ModuleType
 
 GRAPH = "graph"
 ROCKETS = ("minirocket", "multirocket_hydra")
@@ -50,7 +52,7 @@ def _check_one(network: dict) -> dict:
     return checked
 
 
-def _described(network: dict) -> ModuleType:
+def _described(network: dict) -> "ModuleType":
     """Where its kind is described; imported only where it is needed: a start is short."""
     if network["kind"] == GRAPH:
         import raspitrain.use.graph as graph
@@ -109,8 +111,8 @@ def _engine_of(network: dict, given: dict, addresses: list[int], keep: object, r
     figures = [given["mean"], [1 / std for std in given["std"]]]
     if network.get("normalise") == "both":
         figures.append(mobilenetv3.amplitude_floats(given["amplitudes"]))
-    floats = [(ctypes.c_float * len(values))(*values) for values in figures]
-    places = [*map(ctypes.addressof, floats), *addresses]
+    floats = [(c_float * len(values))(*values) for values in figures]
+    places = [*map(addressof, floats), *addresses]
     if network["kind"] == GRAPH:
         from raspitrain.use.graph import GraphEngine
 

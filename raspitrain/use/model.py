@@ -1,10 +1,10 @@
 """A model at work: windows in, classes out."""
 
-import ctypes
 import os
 from math import exp
 
 from raspitrain.errors import InputError
+from raspitrain.use.foreign import addressof, c_float
 from raspitrain.use.kinds import engine_of
 from raspitrain.use.model_file import NAME, NUM_PROOFS, ModelFile
 
@@ -75,8 +75,9 @@ class Model:
         self.hop: int = given.get("hop") or self.length
         self.temperature: float = self.header["output"]["temperature"]
         self._size = len(self.channels) * self.length
-        self._window = (ctypes.c_float * self._size)()
-        self.window_address = ctypes.addressof(self._window)
+        self._bytes = bytearray(4 * self._size)
+        self._window = (c_float * self._size).from_buffer(self._bytes)
+        self.window_address = addressof(self._window)
         *weights, windows, logits = file.addresses
         try:
             self.engine = engine_of(network, given, weights, file, rank)
@@ -93,7 +94,7 @@ class Model:
             The logits differ: a wrong build of the engine, a fault of processor or memory.
         """
         num_classes = len(self.classes)
-        expected = (ctypes.c_float * (NUM_PROOFS * num_classes)).from_address(logits)
+        expected = (c_float * (NUM_PROOFS * num_classes)).from_address(logits)
         spread = max(0, *expected) - min(0, *expected)
         allowed = self.header["proof"]["tolerance"] * spread
         for k in range(NUM_PROOFS):
@@ -146,7 +147,7 @@ class Model:
         if shape not in ((channels, length), (self._size,)):
             raise self._misfit(shape)
         if view.format in ("f", "<f", "=f") and view.c_contiguous:
-            ctypes.memmove(self._window, view.tobytes(), 4 * self._size)
+            self._bytes[:] = view.tobytes()
         else:
             if view.format not in ("d", "<d", "=d", "f", "<f", "=f", *"bBhHiIlLqQ"):
                 raise InputError(

@@ -10,13 +10,13 @@ Data only: nothing in it is run, and nothing is imported on its word. docs/model
 the header's keys.
 """
 
-import ctypes
 import mmap
 import os
 import stat
 
 from raspitrain.errors import InputError
 from raspitrain.use.engine import sha256
+from raspitrain.use.foreign import addressof, c_char
 from raspitrain.use.kinds import check_network, tensors
 from raspitrain.use.network import AMPLITUDES, Tensor, is_number, num_inputs
 
@@ -83,7 +83,7 @@ class ModelFile:
         self._map = _map(path)
         self.num_bytes = len(self._map)
         # Copied on a write, of which there is none: ctypes takes no memory that forbids it.
-        start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        start = addressof(c_char.from_buffer(self._map))
         content = self.num_bytes - DIGEST_BYTES
         length = _header_length(path, self._map)
         digest = sha256(start, content)

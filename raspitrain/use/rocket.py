@@ -14,10 +14,9 @@ A network of this kind is a dict, as it stands in a model file's header:
                                  window or what it changes by from sample to sample
 """
 
-import ctypes
-
 from raspitrain.errors import InputError
 from raspitrain.use.engine import ALIGNMENT, Engine, library, most_memory
+from raspitrain.use.foreign import addressof, c_double, c_float, c_int64, c_uint8, c_void_p
 from raspitrain.use.network import (
     AMPLITUDES,
     MOST_WIDTH,
@@ -153,10 +152,10 @@ class RocketEngine(Engine):
         if network.get("normalise") == "both":
             rows = [given["amplitudes"][name] for name in AMPLITUDES]
             figures.append([value for row in rows for value in row])
-        doubles = [(ctypes.c_double * len(values))(*values) for values in figures]
+        doubles = [(c_double * len(values))(*values) for values in figures]
         numbers = _description(network)
-        described = (ctypes.c_int64 * len(numbers))(*numbers)
-        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        described = (c_int64 * len(numbers))(*numbers)
+        pointer, number = c_void_p, c_int64
         bytes_of, prepare, self._run = (
             getattr(library(), f"raspitrain_rocket_{name}") for name in ("bytes", "prepare", "run")
         )
@@ -165,13 +164,13 @@ class RocketEngine(Engine):
         self._run.argtypes = (pointer, pointer, number, number, pointer)
         num_bytes = most_memory(bytes_of(described))
         self._keep = (keep, doubles, described)
-        self._memory = (ctypes.c_uint8 * (num_bytes + ALIGNMENT))()
-        address = ctypes.addressof(self._memory)
+        self._memory = (c_uint8 * (num_bytes + ALIGNMENT))()
+        address = addressof(self._memory)
         self._prepared = address + -address % ALIGNMENT
-        places = [*map(ctypes.addressof, doubles), *addresses]
-        if not prepare(self._prepared, described, (ctypes.c_void_p * len(places))(*places)):
+        places = [*map(addressof, doubles), *addresses]
+        if not prepare(self._prepared, described, (c_void_p * len(places))(*places)):
             raise InputError("it adds up channels that are not there")
-        self._logits = (ctypes.c_float * network["classes"])()
+        self._logits = (c_float * network["classes"])()
         self.num_bytes = num_bytes
         self.num_classes: int = network["classes"]
         self.kernels = "vectors of 16 bytes"
