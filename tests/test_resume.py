@@ -542,6 +542,7 @@ def _set(state, path, value):
         ("run.tuned", {"threads": {"num_threads": "rm"}}),
         ("run.data", 0),
         ("run.resumed", 5),
+        ("run.augmentation", {"strength": "strong", "seconds": 1.0}),
         ("mean", _set),
         ("epoch", _set),
     ],
