@@ -7,9 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_data_field import COUNTS, LENGTH, csv_text, left_out, load, make, noise, put, refusal
+from conftest import defaults
+from test_data_field import (
+    COUNTS,
+    LENGTH,
+    csv_text,
+    left_out,
+    load,
+    load_npy,
+    make,
+    noise,
+    put,
+    refusal,
+)
 
+from raspitrain.data.arrays import npz
 from raspitrain.data.dates import to_seconds
+from raspitrain.data.formats import _without_numbers
 
 SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
 TWO = ("x", "y")
@@ -259,3 +273,97 @@ def test_stamps_that_shake_are_no_gaps(high, tmp_path):
     cases = load(tmp_path)
     assert cases.rate == pytest.approx(1000 * (LENGTH - 1) / (stamps[-1] - stamps[0]), rel=5e-3)
     assert len(cases.labels) == 6 * 3
+
+
+# Copies, and files that are not what they are called
+
+
+@pytest.mark.parametrize("rows", [slice(0, 150), slice(40, None)])
+def test_a_recording_that_was_cut_from_another_is_a_copy_of_it(rows, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("time,x,y", SECONDS, *x[:2]))
+    lines = (tmp_path / "walk/r1.csv").read_text().splitlines()
+    cut = "\n".join([lines[0], *lines[1:][rows]])
+    put(tmp_path, "walk/r1 (cut).csv", cut)
+    cases = load(tmp_path)
+    assert len(set(cases.groups)) == 6
+    assert "1 of 7 recordings are copies of others" in cases.taken.warnings[0]
+    put(tmp_path, "run/cut.csv", cut)
+    assert "hold the same samples under two classes" in refusal(load, tmp_path)
+
+
+def test_recordings_that_begin_alike_are_no_copies(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("time,x", SECONDS, [0.5] * 140 + x[0][140:]))
+    assert len(set(load(tmp_path, length=32, stride=32).groups)) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"\x1f\x8b\x08\x00abc", "compressed by gzip"),
+        (b"PK\x03\x04" + bytes(range(99)), "a zip archive or a spreadsheet"),
+        (b"<!DOCTYPE html>\n<html></html>\n", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "git lfs pull"),
+        ("Zeit;X\n0,5;1\n1,5;2\n".encode("utf-16-le"), "UTF-16 without its mark"),
+        ("Zeit;X [m/s²]\n0,5;1\n".encode("latin-1"), "iconv -f WINDOWS-1252 -t UTF-8"),
+    ],
+)
+def test_what_a_file_really_is_is_said(content, part, tmp_path):
+    put(tmp_path, "walk/a.csv", content)
+    assert part in refusal(load, tmp_path)
+
+
+def test_names_that_differ_in_case_and_signs_are_one(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(
+        "Time,ACC_Y,ACC_X" if i == 1 else "time,acc.x,acc.y", SECONDS,
+        *(x[1::-1] if i == 1 else x[:2]),
+    ))  # fmt: skip
+    cases = load(tmp_path)
+    assert cases.channel_names == ("acc.x", "acc.y")
+    assert left_out(cases) == {"time": "time", "Time": "time"}
+    assert cases.rate == 50
+    second = cases.signals[np.flatnonzero(cases.taken.origin_of == 1)[:1]][0]
+    expected = [[float(f"{v:.4f}") for v in row[:64]] for row in noise(11, 2)]
+    assert np.array_equal(second, np.array(expected, np.float32))
+
+
+def test_channels_that_differ_are_refused_with_what_all_have(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("t,x,y,z" if k else "t,x,y", SECONDS, *x[: 2 + k]))
+    assert "dataset.columns=[x,y]" in refusal(load, tmp_path)
+
+
+# Arrays
+
+
+SIGNALS = np.random.default_rng(1).standard_normal((30, 2, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "part"),
+    [
+        ({"X": SIGNALS, "y": np.arange(30) % 2}, "such as dataset.data=X.npy dataset.label=y.npy"),
+        ({"X_train": SIGNALS, "y_train": SIGNALS, "X_test": SIGNALS}, "numpy.concatenate"),
+        ({"data": SIGNALS.swapaxes(0, 1), "label": np.arange(30) % 2}, "moveaxis(data, 1, 0)"),
+        ({"data": SIGNALS, "labels": np.arange(30) % 2}, "there is: labels.npy"),
+    ],
+)  # fmt: skip
+def test_arrays_of_other_names_and_axes_are_refused_with_the_words_that_help(
+    arrays, part, tmp_path
+):
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    assert part in refusal(load_npy, tmp_path)
+
+
+def test_a_folder_of_archives_is_refused_with_their_names(tmp_path):
+    np.savez(tmp_path / "all.npz", x=SIGNALS, y=np.arange(30))
+    words = defaults("npz", path=str(tmp_path))
+    assert f"such as {tmp_path / 'all.npz'}" in refusal(npz, **words)
+    words["path"] = str(tmp_path / "all.npz")
+    assert "dataset.data=x dataset.label=y" in refusal(npz, **words)
+
+
+def test_bearings_of_two_files_in_one_are_told_by_its_name():
+    names = ["X098_DE_time", "X099_DE_time", "X099RPM"]
+    assert _without_numbers(names[1:], "99") == {"X099_DE_time": "DE_time", "X099RPM": "RPM"}
+    assert _without_numbers(names, "99") == {"X099_DE_time": "DE_time", "X099RPM": "RPM"}
+    assert _without_numbers(names, "normal")["X098_DE_time"] == "X098_DE_time"

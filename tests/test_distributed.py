@@ -93,6 +93,37 @@ def test_summed_gradients_are_those_of_one_process_with_the_whole_batch(shares):
                 assert own[key] == pytest.approx(row[key], abs=1e-9)
 
 
+@pytest.mark.parametrize(("every", "survivors"), [(1, (0.3, 0.7)), (1, (1.0,)), (2, (1.0,))])
+def test_fewer_ranks_go_on_with_the_batch_of_all_who_began(every, survivors):
+    kept: dict[str, Any] = {}
+
+    def begin(group: Group) -> None:
+        training = SharedTraining.of(linear_training(4), group, seed=0)
+        training.plan = plan(every, (0.2, 0.3, 0.5))
+        list(training.evaluations(2))
+        training.collect()
+        if group.is_first:
+            kept["state"] = copy.deepcopy(training.state())
+        group.first_says()
+
+    def go_on(group: Group) -> Any:
+        training = SharedTraining.of(linear_training(4), group, seed=0, num_shares=3)
+        training.plan = plan(every, survivors)
+        training.restore(copy.deepcopy(kept["state"]))
+        training.state()  # can be kept before the next step, too
+        rows = [evaluation.row for evaluation in training.evaluations(4)]
+        return training.model.state_dict(), [row["step"] for row in rows]
+
+    assert as_threads(3, begin) == [None] * 3
+    alone = linear_training(12)
+    steps = [evaluation.row["step"] for evaluation in alone.evaluations(4)]
+    for weights, own_steps in as_threads(len(survivors), go_on):
+        assert own_steps == steps[2:]
+        for name, tensor in alone.model.state_dict().items():
+            # Averaged weights are another way to learn the same, summed gradients are not.
+            assert (weights[name] - tensor).abs().max() < (1e-9 if every == 1 else 0.5)
+
+
 def test_averaged_weights_are_the_same_on_all_ranks_and_are_resumed_to_the_bit():
     def work(group: Group) -> tuple[Any, ...]:
         def make() -> SharedTraining:

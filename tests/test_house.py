@@ -25,6 +25,7 @@ FLOORS = (
     ("track",),
     ("predict", "check", "sign", "stream", "calibrate", "api", "evaluate", "export.__main__"),
     ("sweep",),
+    ("boards",),
     ("doctor",),
     ("cli",),
     ("__main__", "compare"),

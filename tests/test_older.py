@@ -42,7 +42,8 @@ def test_a_configuration_of_0_1_becomes_todays(compose, model, compiled):
 
 
 LATER = ("frontend", "ensemble", "distributed", "launcher.boards", "launcher.ssh_config",
-         "hardware.engine", "dataset.annotations", "dataset.annotation_unit")  # fmt: skip
+         "launcher.dask", "launcher.srun", "hardware.engine", "dataset.annotations",
+         "dataset.annotation_unit")  # fmt: skip
 
 
 @pytest.mark.parametrize("key", LATER)

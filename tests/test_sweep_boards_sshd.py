@@ -1,15 +1,9 @@
-"""Sweeps over boards with a real sshd for each: make test-boards, as root, with Debian's
-openssh-server and rsync (RASPITRAIN_SSHD names another sshd).
-
-Each board is an sshd on a port of its own of 127.0.0.1, in a mount namespace where root's home is
-another folder. Everything lies in the test's folder; nothing of the machine's own ssh is touched.
-"""
+"""Sweeps over boards with a real sshd for each: make test-boards, as root (sshd.py)."""
 
 import csv
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import wait_for
-from fake_ssh import FakeBoards
+from sshd import Boards
 
 pytestmark = pytest.mark.boards
 
-SSHD = os.environ.get("RASPITRAIN_SSHD", "/usr/sbin/sshd")
 JOBS = (
     "dataset.num_cases=200", "dataset.length=64", "dataset.num_classes=2", "model.width_mult=0.25",
     "epochs=25", "batch_size=16", "hardware.num_threads=1", "checkpoint_minutes=0.01",
@@ -32,109 +25,8 @@ JOBS = (
 SAME = ("test_accuracy", "test_loss", "final.train_loss", "best.train_loss", "epochs", "steps")
 
 
-class Boards:
-    """Two of them, known to ssh as board_a and board_b; each notes the jobs that run to their end.
-
-    Attributes
-    ----------
-    words : what a sweep's command needs to reach them
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.daemons: dict[str, subprocess.Popen] = {}
-        self._keygen(folder / "key")
-        config = ""
-        for name in ("board_a", "board_b"):
-            home = folder / name
-            (home / ".ssh").mkdir(parents=True)
-            FakeBoards.fill_cache(home)
-            shutil.copy(folder / "key.pub", home / ".ssh" / "authorized_keys")
-            self._keygen(home / "host_key")
-            port = random.randrange(20_000, 60_000)
-            (home / "sshd_config").write_text(
-                f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host_key\nUsePAM no\n"
-                f"PidFile {home}/sshd.pid\nStrictModes no\nPasswordAuthentication no\n"
-                f"AuthorizedKeysFile {home}/.ssh/authorized_keys\n"
-            )
-            users = Path("/etc/passwd").read_text().splitlines()
-            users = [line for line in users if not line.startswith(("root:", "sshd:"))]
-            users += [f"root:x:0:0:root:{home}:/bin/sh", "sshd:x:100:65534::/run:/bin/false"]
-            (home / "passwd").write_text("\n".join(users) + "\n")
-            config += (
-                f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n"
-                f"  IdentityFile {folder}/key\n  IdentitiesOnly yes\n"
-                f"  UserKnownHostsFile {folder}/known\n  StrictHostKeyChecking accept-new\n"
-            )
-            (home / "python").write_text(
-                f'#!/bin/sh\n[ "$3" = raspitrain.sweep.job ] || exec {sys.executable} "$@"\n'
-                f'{sys.executable} "$@"; code=$?\n'
-                f'[ $code = 0 ] && basename "$4" >> {home}/ends\nexit $code\n'
-            )
-            (home / "python").chmod(0o755)
-            self.start(name)
-        (folder / "config").write_text(config)
-        self.words = [
-            "launcher.boards=[board_a:./python,board_b:./python]",
-            f"launcher.ssh_config={folder}/config",
-        ]
-
-    def _keygen(self, path: Path) -> None:
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
-
-    def start(self, name: str) -> None:
-        home = self.folder / name
-        script = (
-            f"mount --make-rprivate / && mount --bind {home}/passwd /etc/passwd && "
-            f"mount -t tmpfs none /run && mkdir /run/sshd && "
-            f"exec {SSHD} -D -f {home}/sshd_config -E {home}/log"
-        )
-        self.daemons[name] = subprocess.Popen(["unshare", "-m", "sh", "-c", script])
-        assert wait_for((home / "sshd.pid").exists)
-
-    def power_cut(self, name: str) -> None:
-        """Kill the daemon and all that it has started, and what that has started."""
-        for process in self.processes(name):
-            process.kill()
-        self.daemons[name].wait()
-        (self.folder / name / "sshd.pid").unlink()
-
-    def processes(self, name: str) -> list[psutil.Process]:
-        daemon = psutil.Process(self.daemons[name].pid)
-        return [daemon, *daemon.children(recursive=True)]
-
-    def jobs(self) -> list[psutil.Process]:
-        return [
-            p for name in self.daemons if self.daemons[name].poll() is None
-            for p in self.processes(name)
-            if p.is_running() and "raspitrain.sweep.job" in " ".join(_words(p))
-            and "python" in _words(p)[0] and "./python" not in " ".join(_words(p)[:3])
-        ]  # fmt: skip
-
-    def ends(self) -> list[str]:
-        found = []
-        for name in self.daemons:
-            path = self.folder / name / "ends"
-            found += path.read_text().split() if path.exists() else []
-        return found
-
-    def close(self) -> None:
-        for name, daemon in self.daemons.items():
-            if daemon.poll() is None:
-                self.power_cut(name)
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline() or [""]
-    except psutil.Error:
-        return [""]
-
-
 @pytest.fixture
 def boards(tmp_path):
-    assert os.geteuid() == 0, "make test-boards must be run as root: it makes mount namespaces"
-    assert Path(SSHD).exists(), f"there is no {SSHD}: apt install openssh-server"
     made = Boards(tmp_path)
     yield made
     made.close()

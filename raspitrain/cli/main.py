@@ -24,6 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from raspitrain.boards import BoardsEnd
 from raspitrain.cli.mistakes import known_keys, mistake
 from raspitrain.cli.ranks import is_one_of_several, join, words_for_hydra, words_of_rank
 from raspitrain.cli.resume import (
@@ -137,7 +138,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         )
         with _shown_safely() if shows_only(sys.argv[1:]) else nullcontext():
             command()
-    except SweepEnd as end:
+    except (SweepEnd, BoardsEnd) as end:
         return int(end.code or 0)
     except Stopped as stopped:
         say("interrupted")
@@ -232,6 +233,11 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
         raise InputError(
             "hydra.run.dir must name a folder of its own for the run, not the one you are in."
         )
+    if cfg.distributed.boards is not None:
+        from raspitrain.boards import begin
+
+        begin(cfg, output_dir, overrides)
+        return
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
     cfg, profile = with_profile(cfg, given_keys(overrides))
     num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
@@ -261,6 +267,8 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
         ("sweep", choices.get("sweep")),
         ("sweep_name", cfg.get("sweep_name")),
         ("launcher.boards", cfg.launcher.get("boards")),
+        ("launcher.dask", cfg.launcher.get("dask")),
+        ("launcher.srun", cfg.launcher.get("srun") or None),
     ):
         if given is not None:
             raise InputError(f"{key}={given} is for sweeps: add --multirun.")

@@ -30,10 +30,15 @@ def words_of_rank(words: Sequence[str]) -> list[str]:
     What torchrun has started again resumes in its folder. Another rank than 0 has no folder of its
     own in the end: what Hydra makes lies among temporary files.
     """
+    is_sweep = bool({"--multirun", "-m"} & set(words))
+    if is_sweep and any(word.startswith(f"{SECTION}.boards=") for word in words):
+        raise InputError(
+            "distributed.boards is for one model: the jobs of a sweep go to launcher.boards."
+        )
     launch = launched(os.environ)
     if launch is None or f"{SECTION}.sync=none" in words:
         return list(words)
-    if {"--multirun", "-m"} & set(words):
+    if is_sweep:
         raise InputError(
             f"this is one of {launch.num_ranks} processes, and each would run the whole sweep: "
             "start a sweep once, without torchrun, srun or mpirun, or add distributed.sync=none."

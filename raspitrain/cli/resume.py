@@ -13,7 +13,13 @@ from omegaconf import OmegaConf
 
 from raspitrain.cli.ranks import join_for
 from raspitrain.config.composition import check_growth
-from raspitrain.config.overrides import ALLOWING, check_given_once, split_override
+from raspitrain.config.overrides import (
+    ALLOWING,
+    SENDING,
+    check_given_once,
+    given_keys,
+    split_override,
+)
 from raspitrain.config.yaml_file import check_file
 from raspitrain.distributed.launch import launched
 from raspitrain.errors import InputError, visible
@@ -62,6 +68,11 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
     if not folder:
         raise InputError("resume= must name the folder of a run.")
     path = Path(folder).expanduser()  # no shell expands what stands behind a =
+    if "distributed.boards" in given_keys(others):
+        from raspitrain.boards import go_on
+
+        go_on(path, others)
+        return
     _set_environment(path, others)
     group = join_for(others)
     resume(path, others, tell=lambda sentence: print(visible(sentence)), group=group)
@@ -98,7 +109,8 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
     started_with = _started_with(folder)
     new = [word for word in others if not word.startswith(FOLDER) and word not in started_with]
     # What a folder allows itself counts for nothing; what the command allows does, every time.
-    new += [word for word in others if split_override(word).key in ALLOWING and word not in new]
+    again = (*ALLOWING, *SENDING)
+    new += [word for word in others if split_override(word).key in again and word not in new]
     resume_as_asked([f"{KEY}{folder}", *new])
     return None
 

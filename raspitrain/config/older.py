@@ -67,6 +67,9 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
         "distributed": {"sync": "none", "timeout_seconds": 25, "public_address": False},
         **config,
     }
+    if isinstance(config["distributed"], Mapping):
+        new = {"boards": None, "ssh_config": None, "any_number": False}
+        config["distributed"] = {**new, **config["distributed"]}
     dataset = config.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("_target_") in NEW_KEYS:
         config["dataset"] = {**NEW_KEYS[dataset["_target_"]], **dataset}
@@ -76,7 +79,13 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config.get("split"), Mapping):
         config["split"] = {"folds": None, "fold": None, **config["split"]}
     if isinstance(config.get("launcher"), Mapping):
-        config["launcher"] = {"boards": None, "ssh_config": None, **config["launcher"]}
+        config["launcher"] = {
+            "boards": None,
+            "ssh_config": None,
+            "dask": None,
+            "srun": False,
+            **config["launcher"],
+        }
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:

@@ -278,8 +278,11 @@ def _instead(others: Sequence[Path]) -> str:
         return "; dataset.path is the folder of the recordings"
     kind, count = kinds.most_common(1)[0]
     there = f", but {counted(count, f'{kind} file')}"
-    if kind == ".npz" and count > 2:
-        return f"{there}: if each is a recording, save it as .npy, (samples, channels)"
+    if kind in (".npy", ".npz") and count > 6:
+        return (
+            f"{there}: if each is a recording, write it as CSV, as with numpy.savetxt(NAME, array, "
+            "delimiter=','), or put windows of all into data.npy and label.npy for dataset=npy"
+        )
     if kind in (".npy", ".npz"):
         return f"{there}: use dataset={kind[1:]} for arrays of cases"
     if kind in PACKED:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Boards read their data at their own pace before the first step.
 LONGEST_START = timedelta(minutes=30)
+MEETING = timedelta(minutes=1)  # of ranks that a coordinator has started at the same moment
 NAME_BYTES = 64  # of a host's name
 
 
@@ -51,7 +52,9 @@ class Group:
         self.timeout_seconds = timeout_seconds
         self.resume_words: Sequence[str] = ()
         self.hosts = [f"board {rank}" for rank in range(self.num_ranks)]
-        say(f"rank {self.rank} of {self.num_ranks} meets the others at {launch.place}")
+        meeting = MEETING if launch.is_followed else LONGEST_START
+        if not launch.is_followed:
+            say(f"rank {self.rank} of {self.num_ranks} meets the others at {launch.place}")
         interface = _interface(own_address(launch))
         if interface is not None:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
@@ -62,7 +65,7 @@ class Group:
                 launch.port,
                 world_size=launch.num_ranks,
                 is_master=self.rank == 0 and not launch.is_hosted,
-                timeout=LONGEST_START,
+                timeout=meeting,
             )
             dist.init_process_group(
                 "gloo",
@@ -70,17 +73,17 @@ class Group:
                 store=dist.PrefixStore(f"start {launch.restarts}", store),
                 rank=self.rank,
                 world_size=self.num_ranks,
-                timeout=LONGEST_START,
+                timeout=meeting,
             )
+            self._in_use: Any = dist.new_group(timeout=LONGEST_START)
             # Of the steps: another answer within seconds is the rule, and a cable may be out.
             self._steps = dist.new_group(timeout=timedelta(seconds=timeout_seconds))
         except (RuntimeError, ValueError) as error:
-            raise TemporaryError(
+            raise LostRankError(
                 f"rank {self.rank} of {self.num_ranks} cannot meet the others at "
                 f"{launch.place} ({_first_line(error)}): see that all of them are "
                 "started, and that no firewall is between them."
             ) from error
-        self._in_use: Any = dist.group.WORLD
         self.hosts = self._gather_names()
 
     @property

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from raspitrain.errors import InputError
 
 PORT = 29500  # where MASTER_PORT says nothing; torch's own choice
-# Of a job of SLURM, so that two on one board do not meet each other.
+# Of a job of SLURM, or a start over boards, so that two on one board do not meet each other.
 FIRST_PORT, NUM_PORTS = 20_000, 10_000
 
 
@@ -29,9 +29,11 @@ class Launch:
     local_ranks : how many of them are on this board; None where nobody said
     address, port : where rank 0 waits for the others
     command : words that start the same processes again, before `-m raspitrain`
+    words : and what that command says besides
     restarts : how often torchrun has started them again
     may_restart : whether it would
     is_hosted : whether torchrun, and not rank 0, waits there
+    is_followed : whether a coordinator has started all ranks, and sees to what becomes of them
     """
 
     rank: int
@@ -43,6 +45,8 @@ class Launch:
     restarts: int = 0
     may_restart: bool = False
     is_hosted: bool = False
+    words: Sequence[str] = ()
+    is_followed: bool = False
 
     @property
     def place(self) -> str:
@@ -50,7 +54,7 @@ class Launch:
 
     def again(self, words: Sequence[str]) -> str:
         """What to type on each board for the same processes with other words."""
-        return shlex.join([*self.command, "-m", "raspitrain", *words])
+        return shlex.join([*self.command, "-m", "raspitrain", *words, *self.words])
 
 
 def launched(environment: Mapping[str, str]) -> Launch | None:

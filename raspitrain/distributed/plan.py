@@ -60,6 +60,8 @@ class Plan:
         return 8 * self.megabytes * 2 * (ranks - 1) / ranks / (1e-3 * self.sync_ms)
 
     def words(self) -> str:
+        if len(self.shares) == 1:
+            return f"1 rank, which takes the whole batch; a step takes {self.step_ms:.1f} ms"
         how = (
             "gradients are summed at each step"
             if self.sync_every == 1
@@ -168,6 +170,8 @@ def make_plan(
     if sync != "auto":
         chosen = plan(1 if sync == "every_step" else int(sync))
         warning = ""
+        if len(shares) == 1:
+            return chosen, warning
         if chosen.gain < LEAST_GAIN:
             warning = (
                 f"training together will not be faster than the fastest board ({_why(chosen)})"

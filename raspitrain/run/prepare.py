@@ -130,6 +130,7 @@ def prepare(
     normalisation: Normalisation | None = None,
     data: tuple[Cases, Split] | None = None,
     group: "Group | None" = None,
+    num_shares: int | None = None,
 ) -> Prepared:
     """Build every component that `cfg` names, the data loaded and split.
 
@@ -140,6 +141,7 @@ def prepare(
         and kept theirs
     data : in place of those that `cfg` names
     group : the ranks that train together, of which this process is one
+    num_shares : how many there were when the run began; as many as now if None
     """
     if not is_settled(cfg.hardware):
         cfg, _ = with_profile(cfg)
@@ -188,6 +190,7 @@ def prepare(
     }
     num_train = len(parts["train"])
     num_ranks = 1 if group is None else group.num_ranks
+    num_shares = num_shares or num_ranks
     batch_size = cfg.batch_size
     if batch_size == "auto":
         batch_size = 32 if num_train >= LARGE_SET else 16
@@ -236,7 +239,7 @@ def prepare(
     def make_schedule(epochs: int) -> LRScheduler | None:
         if "total_steps" not in takes:
             return None
-        num_steps = epochs * math.ceil(num_train / (batch_size * num_ranks))
+        num_steps = epochs * math.ceil(num_train / (batch_size * num_shares))
         schedule = _made("schedule", schedule_of, optimizer, total_steps=num_steps)
         return cast(LRScheduler, expect("schedule", schedule, LRScheduler))
 
@@ -257,7 +260,7 @@ def prepare(
         optimizer=optimizer,
         parts=parts,
         num_classes=len(cases.class_names),
-        batch_size=batch_size,
+        batch_size=math.ceil(batch_size * num_shares / num_ranks),
         in_memory=in_memory,
         export_bytes=_export_bytes(cfg, model, parts, facts),
         budget_mb=budget_mb,
@@ -294,7 +297,7 @@ def prepare(
     if group is not None:
         from raspitrain.training.shared import SharedTraining
 
-        training = SharedTraining.of(training, group, cfg.seed)
+        training = SharedTraining.of(training, group, cfg.seed, num_shares)
     tracker = None
     if cfg.get("tracker") is not None:
         with same_random_numbers():

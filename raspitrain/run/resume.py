@@ -41,6 +41,7 @@ def resume(
     tell: Callable[[str], None] = log.info,
     show: bool = True,
     group: "Group | None" = None,
+    why: str = "",
 ) -> dict[str, Any]:
     """Resume the run in `folder`; a run that is complete already is left as it is.
 
@@ -50,6 +51,7 @@ def resume(
         how often checkpoints come; allowed_targets, where the run uses code of the user's own
     tell : takes a sentence about a run that is complete already
     show, group : as for `raspitrain.run.run.run`
+    why : what has happened, for the log and the summary
 
     Returns
     -------
@@ -91,6 +93,9 @@ def resume(
                 return summary
             job = _restored(stored, cfg, changed, started, stop, group)
             job.notes[:0] = [stored.note] if stored.note else []
+            if why:
+                job.notes.append(why)
+                job.resumed[-1]["why"] = why
             with stop.deferred():
                 return carry_on(job, stop, show=show)
         finally:
@@ -233,7 +238,7 @@ def _restored(
     try:
         run, training = state["run"], dict(state["training"], model=state["model"])
         ranks = run.get("ranks")
-        _check_ranks(ranks, group)
+        others = _are_others(ranks, group, cfg)
         epochs = _epochs(run["epochs"], changed.get("epochs"))
         built = cfg.copy()
         # What was settled when the run began, by the machine or by the size of the data.
@@ -245,7 +250,7 @@ def _restored(
         # A run of before there were compiled kernels for its network says None.
         general = "native" if run["made_by"]["engine"] == "native" else "plain"
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
-        if "hardware.num_threads" not in changed and run["tuned"] is not None:
+        if "hardware.num_threads" not in changed and run["tuned"] is not None and not others:
             built.hardware.num_threads = _num_threads(run, group)
         OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
         check(plain(built) | {"epochs": epochs})
@@ -256,8 +261,9 @@ def _restored(
     built, profile = with_profile(built)
     kept = None if built.init is None else stored.normalisation
     prepared = prepare(
-        built, schedule_epochs=run["schedule_epochs"], normalisation=kept, group=group
-    )
+        built, schedule_epochs=run["schedule_epochs"], normalisation=kept, group=group,
+        num_shares=None if ranks is None else ranks.get("begun_with", ranks["num_ranks"]),
+    )  # fmt: skip
     prepared.init = run.get("init")
     prepared.epochs = epochs  # of auto, with the cycles that it has come to
     if prepared.training.in_one_step and epochs > run["epochs"]:
@@ -269,7 +275,7 @@ def _restored(
     _compare_data(job, state)
     job.data_from = str(state.get("data_from") or job.data_from)
     try:
-        if ranks is not None:
+        if ranks is not None and not others:
             from raspitrain.run.together import restore_plan
 
             restore_plan(prepared, ranks)
@@ -279,8 +285,11 @@ def _restored(
         prepared.training.restore(training)
         job.table.restore(run["table"])
         _restore_progress(job, state)
-        job.before = _tuned_before(run, changed, group)
         not_exact = _differences(job, run["made_by"], changed)
+        if others:
+            not_exact.append(_share_anew(job, built, ranks))
+        else:
+            job.before = _tuned_before(run, changed, group)
         if epochs > run["epochs"]:
             _say_longer(job, run["epochs"])
         job.resumed = [
@@ -316,16 +325,38 @@ def _epochs(before: int, given: Any) -> int:
     return int(given)
 
 
-def _check_ranks(ranks: Mapping[str, Any] | None, group: "Group | None") -> None:
-    """InputError where a run is resumed by another number of ranks than it was begun with."""
+def _are_others(ranks: Mapping[str, Any] | None, group: "Group | None", cfg: DictConfig) -> bool:
+    """Whether a run is resumed by other boards than its checkpoint is of; InputError where their
+    number is another and they may not be."""
     before = 1 if ranks is None else int(ranks["num_ranks"])
     here = 1 if group is None else group.num_ranks
+    if ranks is not None and group is not None and cfg.distributed.any_number:
+        from raspitrain.run.together import is_another
+
+        return is_another(dict(ranks), group)
     if before != here:
         raise InputError(
             f"the run is trained by {before} process{'es' if before > 1 else ''}, and {here} "
-            f"{'were' if here > 1 else 'was'} started to resume it: start as many, or begin a new "
-            "run from its weights with init=FOLDER."
+            f"{'were' if here > 1 else 'was'} started to resume it: start as many, allow another "
+            "number with distributed.any_number=true, or begin a new run from its weights with "
+            "init=FOLDER."
         )
+    return False
+
+
+def _share_anew(job: "RunState", cfg: DictConfig, before: Mapping[str, Any]) -> str:
+    """Have these boards share what others did; how that differs, in words."""
+    from raspitrain.run.together import share_anew
+
+    begun = share_anew(job.prepared, cfg, dict(before))
+    job.before, job.ranks = begun.tuned, begun.ranks
+    job.notes += begun.warnings
+    hosts = job.ranks["hosts"]
+    return (
+        f"{len(hosts)} of {job.ranks['begun_with']} boards ({', '.join(hosts)}) after "
+        f"{before['num_ranks']} ({', '.join(map(str, before['hosts']))}): shares are new, and the "
+        "batch of all together is as before"
+    )
 
 
 def _num_threads(run: Mapping[str, Any], group: "Group | None") -> int:

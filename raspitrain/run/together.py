@@ -64,10 +64,29 @@ def begin(prepared: Prepared, cfg: DictConfig, group: Group) -> Begun:
     """
     check_alike(prepared, cfg, group)
     tuned = tune_prepared(prepared, cfg)
-    warnings = make_shared_plan(prepared, cfg)
+    warnings = make_shared_plan(prepared, cfg.distributed.sync)
     if cfg.hardware.adapt_threads:
         warnings.append("hardware.adapt_threads=true has no effect: several ranks train together")
     return Begun(tuned.state(), plan_state(prepared), warnings)
+
+
+def share_anew(prepared: Prepared, cfg: DictConfig, kept: dict[str, Any]) -> Begun:
+    """Settle how other ranks than before share the work; what a step takes, and how often they
+    agree, stays.
+
+    Parameters
+    ----------
+    kept : what `plan_state` gave before
+    """
+    tuned = tune_prepared(prepared, cfg)
+    every = int(kept["sync_every"])
+    warnings = make_shared_plan(prepared, "every_step" if every == 1 else every)
+    return Begun(tuned.state(), plan_state(prepared), warnings)
+
+
+def is_another(kept: dict[str, Any], group: Group) -> bool:
+    """Whether these are other boards than those that a checkpoint is of."""
+    return int(kept["num_ranks"]) != group.num_ranks or list(kept["hosts"]) != group.hosts
 
 
 def check_alike(prepared: Prepared, cfg: DictConfig, group: Group) -> None:
@@ -89,8 +108,12 @@ def check_alike(prepared: Prepared, cfg: DictConfig, group: Group) -> None:
     )
 
 
-def make_shared_plan(prepared: Prepared, cfg: DictConfig) -> list[str]:
+def make_shared_plan(prepared: Prepared, sync: str | int) -> list[str]:
     """Measure the boards and the network between them, and settle how the ranks share the work.
+
+    Parameters
+    ----------
+    sync : as distributed.sync
 
     Returns
     -------
@@ -105,11 +128,11 @@ def make_shared_plan(prepared: Prepared, cfg: DictConfig) -> list[str]:
     speeds = training.measure_speed()
     group = training.group
     slow = too_slow(speeds, [group.name(rank) for rank in range(group.num_ranks)])
-    if slow and cfg.distributed.sync == "auto":
+    if slow and sync == "auto":
         raise InputError(f"{slow}; distributed.sync=every_step does it all the same.")
     shares = shares_of(speeds, num_train // num_steps, LEAST_CASES if has_norm else 1)
     training.plan, warning = make_plan(
-        cfg.distributed.sync,
+        sync,
         shares=shares,
         speeds=speeds,
         batch=min(num_train, training.step_cases),
@@ -134,6 +157,7 @@ def plan_state(prepared: Prepared) -> dict[str, Any]:
     threads = training.group.all(torch.tensor(torch.get_num_threads()))
     return {
         "num_ranks": training.group.num_ranks,
+        "begun_with": training.num_shares,
         "hosts": list(training.group.hosts),
         "threads": [int(each) for each in threads],
         **training.plan.state(),
@@ -143,7 +167,7 @@ def plan_state(prepared: Prepared) -> dict[str, Any]:
 def restore_plan(prepared: Prepared, kept: dict[str, Any]) -> None:
     training = shared(prepared)
     assert training is not None
-    others = ("num_ranks", "hosts", "threads")
+    others = ("num_ranks", "begun_with", "hosts", "threads")
     training.plan = Plan.restored({k: v for k, v in kept.items() if k not in others})
 
 

@@ -21,11 +21,13 @@ from raspitrain.errors import CAN_PASS, InputError, TemporaryError, UnwrittenErr
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
 from raspitrain.stop import leave, leave_at_once_on_signals
-from raspitrain.sweep.lease import hold, keep
+from raspitrain.sweep.lease import GAVE_UP, hold, keep
 from raspitrain.sweep.process import OUT_OF_MEMORY, share_cores
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from raspitrain.distributed.launch import Launch
 
 FILE, OVERRIDES = "job.yaml", "job_overrides.yaml"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -40,8 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="resume from its checkpoint")
     parser.add_argument("--lease", type=float, help="on a board: silent seconds that end it")
     parser.add_argument("--owner", default="", help="whose job it is, for others on the board")
-    parser.add_argument("--share", default="0/1", help="its place among so many on the board")
+    parser.add_argument("--share", default="0/1", help="its place, or any, of so many on the board")
     parser.add_argument("--where", action="append", default=[], help="KEY=PATH on this machine")
+    parser.add_argument("--rank", help="K/N, of a job that several boards train together")
+    parser.add_argument("--meet", help="ADDRESS:PORT where its ranks do")
+    parser.add_argument("--given", action="append", default=[], help="with --resume, KEY=VALUE")
+    parser.add_argument("--again", default="[]", help="words that start all ranks again, as JSON")
+    parser.add_argument("--why", default="", help="why it is resumed, for its log")
     args = parser.parse_args(arguments)
 
     leave_at_once_on_signals()  # until there is something to keep
@@ -55,13 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         where = dict(word.split("=", 1) for word in args.where)
+        launch = None if args.rank is None else launch_of(args.rank, args.meet, args.again)
         if args.lease is not None:
-            slot, of = map(int, args.share.split("/"))
-            hold(args.folder, slot, args.owner)
-            keep(args.folder, args.lease)
-            if (cores := share_cores(of)[slot]) is not None:
+            slot, _, of = args.share.partition("/")
+            held = hold(args.folder, None if slot == "any" else int(slot), int(of), args.owner)
+            keep(args.folder, args.lease, says=launch is not None and launch.rank == 0)
+            if (cores := share_cores(int(of))[held]) is not None:
                 os.sched_setaffinity(0, cores)
-        return _run(args.folder, where, resume=args.resume, settle=args.lease is not None)
+        settle = args.lease is not None or launch is not None
+        cfg, overrides = configuration(args.folder, where, settle=settle)
+        if launch is not None:
+            return _run_rank(launch, args, cfg, overrides)
+        return _run(args.folder, cfg, overrides, resume=args.resume)
     except KeyboardInterrupt as error:
         return getattr(error, "exit_code", 130)
     except UnwrittenError as error:
@@ -86,7 +98,16 @@ def _say(sentence: object, exit_code: int) -> int:
     return exit_code
 
 
-def _run(folder: Path, where: Mapping[str, str], *, resume: bool, settle: bool) -> int:
+def configuration(
+    folder: Path, where: Mapping[str, str], *, settle: bool
+) -> "tuple[DictConfig, list[str]]":
+    """The job's configuration and the words that it was given with.
+
+    Parameters
+    ----------
+    where : key → path of what it reads, on this machine
+    settle : whether what torch reads at import is set here
+    """
     from omegaconf import DictConfig, OmegaConf
 
     cfg = OmegaConf.load(folder / FILE)
@@ -96,6 +117,10 @@ def _run(folder: Path, where: Mapping[str, str], *, resume: bool, settle: bool) 
     overrides = [str(word) for word in OmegaConf.load(folder / OVERRIDES)]
     if settle:
         os.environ.update(environment_here(cfg, overrides))
+    return cfg, overrides
+
+
+def _run(folder: Path, cfg: "DictConfig", overrides: Sequence[str], *, resume: bool) -> int:
     if resume:
         from raspitrain.run.resume import resume as resume_run
 
@@ -105,6 +130,40 @@ def _run(folder: Path, where: Mapping[str, str], *, resume: bool, settle: bool) 
     with quick_imports():
         from raspitrain.run.run import run
     run(cfg, folder, overrides=overrides)
+    return 0
+
+
+def launch_of(rank: str, meet: str, again: str) -> "Launch":
+    """Which rank this is, of those that a coordinator starts (raspitrain/boards.py)."""
+    from raspitrain.distributed.launch import Launch
+
+    number, _, of = rank.partition("/")
+    address, _, port = meet.rpartition(":")
+    return Launch(
+        int(number), int(of), None, address, int(port), ("python",),
+        words=json.loads(again), is_followed=True,
+    )  # fmt: skip
+
+
+def _run_rank(
+    launch: "Launch", args: argparse.Namespace, cfg: "DictConfig", overrides: Sequence[str]
+) -> int:
+    from raspitrain.distributed.group import LostRankError, join
+    from raspitrain.distributed.launch import check_address
+
+    try:
+        check_address(launch, public=cfg.distributed.public_address)
+        with quick_imports():
+            group = join(launch, timeout_seconds=cfg.distributed.timeout_seconds)
+            from raspitrain.run.resume import resume
+            from raspitrain.run.run import run
+        if args.resume:
+            words = [*trusted(cfg), *data_here(cfg), *args.given]
+            resume(args.folder, words, tell=print, group=group, why=args.why)
+        else:
+            run(cfg, args.folder, overrides=overrides, group=group)
+    except LostRankError as error:
+        return _say(error, GAVE_UP)
     return 0
 
 

@@ -22,10 +22,16 @@ NAME = ".raspitrain-sweep"
 
 
 @contextmanager
-def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
+def lock(
+    folder: Path, *, wait_seconds: float, what: str = "sweep", key: str = "sweep_name"
+) -> Iterator[int]:
     """Hold `folder` for the block; give a descriptor that jobs are to inherit.
 
     Where the sweep that held it is gone and only its job is still ending, wait for that.
+
+    Parameters
+    ----------
+    what, key : what is to run there, and the key that gives it another folder
 
     Raises
     ------
@@ -44,11 +50,11 @@ def lock(folder: Path, *, wait_seconds: float) -> Iterator[int]:
             other = owner(descriptor)
             if is_alive(other) or time.monotonic() > until:
                 raise TemporaryError(
-                    f"{folder} is in use by another sweep ({other or 'process unknown'}): wait for "
-                    "it, or give another sweep_name."
+                    f"{folder} is in use by another {what} ({other or 'process unknown'}): wait "
+                    f"for it, or give another {key}."
                 )
             if not waits:
-                log.warning("The sweep in %s was killed: its last job is still ending.", folder)
+                log.warning("The %s in %s was killed: its last job is still ending.", what, folder)
             waits = True
             time.sleep(0.1)
         sign(descriptor)

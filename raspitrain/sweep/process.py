@@ -102,7 +102,7 @@ class JobProcess:
     """A job that runs.
 
     Its messages go to its run.log, as every run's do, and what else it prints on standard error to
-    stderr.log; standard output says the same again and goes nowhere.
+    stderr.log; standard output says the same again, and goes nowhere unless `shows`.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class JobProcess:
         timeout: float | None,
         grace_seconds: float,
         inherit: Sequence[int] = (),
+        shows: bool = False,
     ) -> None:
         self.folder = folder
         self.grace_seconds = grace_seconds
@@ -135,7 +136,7 @@ class JobProcess:
                 command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=None if shows else subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
                 pass_fds=inherit,

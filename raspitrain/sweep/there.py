@@ -17,17 +17,20 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import PARTIAL, sweep_partial
+from raspitrain.sweep.dask import Worker
 from raspitrain.sweep.job import end_with
-from raspitrain.sweep.lease import STOP
+from raspitrain.sweep.lease import GAVE_UP, GIVE_UP, STOP
+from raspitrain.sweep.machine import Machine, words_of
 from raspitrain.sweep.process import LOST, OUT_OF_MEMORY
-from raspitrain.sweep.ssh import Host, words_of
+from raspitrain.sweep.srun import Node
+from raspitrain.sweep.ssh import Host
 from raspitrain.sweep.transfer import LostError, check, fetch, send_data, send_folder
 
 SIGN_SECONDS = 5.0  # between signs of life to the job
@@ -36,6 +39,7 @@ FETCH_SECONDS, REST_SECONDS = 5.0, 30.0
 SOON = ("last.pt", "best.pt", "metrics.csv")
 TRIES, BETWEEN_SECONDS = 3, 3.0  # at the last fetch
 KILLED = 128 + signal.SIGKILL
+WAYS: dict[str, type[Machine]] = {kind.way: kind for kind in (Host, Worker, Node)}
 
 
 @dataclass(frozen=True)
@@ -44,35 +48,36 @@ class Task:
 
     Attributes
     ----------
-    host, config, control : as Host's
+    host : what Machine.as_values gives
     python : the board's
     home : the board's folder for such work
-    sweep : the name of the sweep's folder there
-    share : "0/2" for the first of two jobs at a time
+    jobs : that of this sweep's jobs
+    share : "0/2" for the first of two jobs at a time, "any/2" for whichever of them is free
     owner : who the coordinator is, for people
     lease : seconds without a sign of life after which the job ends
     data : configuration key → (digest, path here), of what the job reads
     rsync : whether both sides have it
+    words_of_job : more of them for the job's command
     """
 
-    host: str
-    config: str | None
-    control: str
+    host: dict[str, Any]
     python: str
     home: str
-    sweep: str
+    jobs: str
     share: str
     owner: str
     lease: float
     data: dict[str, tuple[str, str]]
     rsync: bool
+    words_of_job: list[str] = field(default_factory=list)
 
     @property
-    def reached_by(self) -> Host:
-        return Host(self.host, self.config, self.control)
+    def machine(self) -> Machine:
+        values = dict(self.host)
+        return WAYS[values.pop("way")](**values)
 
     def folder(self, name: str) -> str:
-        return f"{self.home}/jobs/{self.sweep}/{name}"
+        return f"{self.jobs}/{name}"
 
     def words(self) -> str:
         return json.dumps(asdict(self))
@@ -88,7 +93,7 @@ class Job:
     """
 
     def __init__(self, task: Task, folder: Path) -> None:
-        self.task, self.folder, self.host = task, folder, task.reached_by
+        self.task, self.folder, self.host = task, folder, task.machine
         self.there = task.folder(folder.name)
         self.session: subprocess.Popen[bytes] | None = None
         self.asked: int | None = None
@@ -102,6 +107,11 @@ class Job:
         if self.session is None:
             sys.exit(128 + number)  # nothing runs there yet
         self._tell(STOP + b"\n")
+
+    def on_give_up(self, number: int, frame: FrameType | None) -> None:
+        if self.session is None:
+            sys.exit(GAVE_UP)
+        self._tell(GIVE_UP + b"\n")
 
     def bring_data(self) -> list[str]:
         """See that what the job reads is on the board; where it is there, as KEY=PATH."""
@@ -130,7 +140,7 @@ class Job:
             task.python,
             "raspitrain.sweep.job",
             [self.there, "--lease", str(task.lease), "--owner", task.owner, "--share", task.share,
-             *arguments],
+             *task.words_of_job, *arguments],
         )  # fmt: skip
         # The code of a process that was killed comes through a shell alone, and ssh's own 255 is
         # then never the job's.
@@ -141,7 +151,7 @@ class Job:
             """echo "{\\"ended\\": $c, \\"memory\\": $m}\""""
         )
         self.session = subprocess.Popen(
-            self.host.command(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            self.host.job_command(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         threading.Thread(target=self._live, daemon=True).start()
         if self.asked is not None:
@@ -173,6 +183,9 @@ class Job:
                     self.out_of_memory = self.code == KILLED and message["memory"] is True
                 elif "lease" in message:
                     self.lost = True
+                elif "says" in message:
+                    # Its folder is here for whoever reads it.
+                    print(str(message["says"]).replace(self.there, str(self.folder)), flush=True)
                 else:
                     self.changed |= {str(name) for name in message["changed"]}
 
@@ -220,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = Job(Task(**given.task), given.folder)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, job.on_signal)
+    signal.signal(signal.SIGUSR1, job.on_give_up)
     end_with(given.parent)
     words = ["--resume"] if given.resume else []
     if given.memory_limit_mb is not None:

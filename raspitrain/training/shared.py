@@ -108,12 +108,15 @@ class SharedTraining(Training):
     group : the ranks
     seed : from which the random numbers of each step and rank come
     plan : how they share the work; set before the first step
+    num_shares : batches of `batch_size` that a step takes, all ranks together: one for each rank
+        with which the run began
     wishes : asked before the ranks agree, what this one wishes
     agreed : what they agreed on after the latest step; None between two agreements
     """
 
     group: Group = field(kw_only=True)
     seed: int = field(kw_only=True)
+    num_shares: int = field(kw_only=True)
     plan: Plan = field(init=False)
     wishes: Callable[[], Wishes] = Wishes
     agreed: Wishes | None = None
@@ -127,14 +130,15 @@ class SharedTraining(Training):
         self._optimizers: tuple[int, list[Tensor]] | None = None
 
     @classmethod
-    def of(cls, training: Training, group: Group, seed: int) -> Self:
+    def of(cls, training: Training, group: Group, seed: int, num_shares: int | None = None) -> Self:
         same = {each.name: getattr(training, each.name) for each in fields(Training)}
-        return cls(**same, group=group, seed=seed)
+        return cls(**same, group=group, seed=seed, num_shares=num_shares or group.num_ranks)
 
     @property
     def step_cases(self) -> int:
-        """A batch of `batch_size` for each rank, on average."""
-        return self.batch_size * self.group.num_ranks
+        """A batch of `batch_size` for each rank that the run began with: fewer take larger ones,
+        so that steps and schedule stay what they are."""
+        return self.batch_size * self.num_shares
 
     @property
     def num_bytes(self) -> int:
@@ -203,7 +207,8 @@ class SharedTraining(Training):
         if not of_all:
             return
         if len(of_all) != self.group.num_ranks:
-            raise ValueError("another number of ranks")
+            # Nobody's own any more; weights are averaged in the same way.
+            of_all = [torch.stack(of_all).mean(0)] * self.group.num_ranks
         self._optimizers = (self.position.step, of_all)
         own, done = of_all[self.group.rank], 0
         for tensor in _optimizer_tensors(self.optimizer):
