@@ -25,7 +25,7 @@ test-browser: .venv/installed-dev ## report.html in a real browser (needs Debian
 	@$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
-test-boards: .venv/installed-dev ## several boards, by a real sshd or in network namespaces (as root; needs Debian's openssh-server, rsync, iproute2)
+test-boards: .venv/installed-dev ## several boards, by a real sshd or in network namespaces (as root; needs Debian's openssh-server, rsync, iproute2, slurmctld, slurmd, slurm-client, munge)
 	$(BIN)/python -m pytest -m boards $(ARGS)
 
 test-pi: ## the tests and short runs on an emulated Pi 5 (as root on an x86-64 Debian; under an hour; SUITE=trixie)

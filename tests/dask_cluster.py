@@ -1,15 +1,18 @@
-"""A Dask scheduler and workers of this machine's own, each worker with a home folder.
+"""A Dask scheduler and workers of this machine's own, as docs/boards.md sets them up, with TLS.
 
-cluster = DaskCluster(tmp_path, "a", "b", tls=True)
+Each worker has a home folder:
+
+
+cluster = DaskCluster(tmp_path, "a", "b")
 subprocess.run([...], env=os.environ | cluster.variables)
 """
 
-import json
 import os
+import random
+import shlex
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 from conftest import wait_for
@@ -24,21 +27,12 @@ class DaskCluster:
     variables : what a client needs in its environment
     """
 
-    def __init__(self, folder: Path, *workers: str, tls: bool) -> None:
+    def __init__(self, folder: Path, *workers: str) -> None:
         self.folder = folder / "dask"
-        self.folder.mkdir()
         self.processes: dict[str, subprocess.Popen] = {}
-        self.tls = make_certificates(self.folder) if tls else {}
-        self.variables = {
-            f"DASK_DISTRIBUTED__COMM__TLS__{name}": path
-            for name, path in (
-                ("CA_FILE", self.tls.get("ca")),
-                ("CLIENT__CERT", self.tls.get("cert")),
-                ("CLIENT__KEY", self.tls.get("key")),
-            )
-            if path is not None
-        }
-        self.address = ""
+        self.port = random.randrange(20_000, 60_000)
+        self.address = f"tls://127.0.0.1:{self.port}"
+        self.variables = certify(self.folder)
         self.start_scheduler()
         for name in workers:
             self.start(name)
@@ -47,16 +41,7 @@ class DaskCluster:
         return self.folder / name
 
     def start_scheduler(self) -> None:
-        file = self.folder / "scheduler.json"
-        file.unlink(missing_ok=True)
-        self._start(
-            "scheduler", "dask_scheduler", "--no-dashboard", "--host", "127.0.0.1",
-            "--scheduler-file", str(file),
-            "--protocol", "tls" if self.tls else "tcp",
-            "--port", str(urlsplit(self.address).port or 0),  # started anew, it is where it was
-        )  # fmt: skip
-        assert wait_for(lambda: file.exists() and file.read_text().endswith("}"))
-        self.address = json.loads(file.read_text())["address"]
+        self._start("scheduler", "dask scheduler", until="Scheduler at:")
 
     def start(self, name: str) -> None:
         """Start a worker, anew perhaps; its Python notes the jobs that run to their end."""
@@ -74,8 +59,7 @@ class DaskCluster:
             (home / "python").chmod(0o755)
         path = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
         self._start(
-            name, "dask_worker", self.address, "--no-dashboard", "--nthreads", "1",
-            "--local-directory", str(home),
+            name, "dask worker", "--local-directory", str(home), until="Registered to:",
             HOME=str(home), XDG_CACHE_HOME=str(home / ".cache"), PYTHONPATH=path,
         )  # fmt: skip
 
@@ -96,13 +80,20 @@ class DaskCluster:
         nanny = psutil.Process(self.processes[name].pid)
         return [p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline())]
 
-    def _start(self, name: str, module: str, *words: str, **variables: str) -> None:
-        flags = [word for key, path in self.tls.items() for word in (FLAGS[key], path)]
-        with open(self.folder / f"{name}.log", "ab") as log:
+    def _start(self, name: str, command: str, *more: str, until: str, **variables: str) -> None:
+        """Start it, and wait until its log says so once more."""
+        (line,) = (line for line in SECTION if f"bin/{command}" in line)
+        line = line.replace("pi5a", "127.0.0.1").replace("8786", str(self.port))
+        words = shlex.split(line.replace("--nthreads 4", "--nthreads 1"))[1:]
+        path = self.folder / f"{name}.log"
+        with open(path, "ab") as log:
+            before = path.read_text().count(until)
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{module}", *words, *flags],
-                env=os.environ | variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [sys.executable, "-m", "dask", *words, "--no-dashboard", *more],
+                env=os.environ | self.variables | variables,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+        assert wait_for(lambda: path.read_text().count(until) > before)
 
     def power_cut(self, name: str) -> None:
         """Kill a worker and all that it has started, as far as it still belongs to it."""
@@ -122,15 +113,19 @@ class DaskCluster:
                 self.power_cut(name)
 
 
-FLAGS = {"ca": "--tls-ca-file", "cert": "--tls-cert", "key": "--tls-key"}
+PAGE = Path(__file__).parents[1] / "docs" / "boards.md"
+_, _, _rest = PAGE.read_text().partition("## At the workers of a Dask cluster\n")
+SECTION = [line[4:] for line in _rest.partition("\n## ")[0].splitlines() if line[:4] == "    "]
 
 
-def make_certificates(folder: Path) -> dict[str, str]:
-    """An authority, and a certificate of its that scheduler, workers and client share."""
-    for words in (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=cluster -keyout ca.key -out ca.pem",
-        "req -newkey rsa:2048 -nodes -subj /CN=host -keyout key.pem -out host.csr",
-        "x509 -req -in host.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out cert.pem",
-    ):
-        subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)
-    return {name: str(folder / f"{name}.pem") for name in ("ca", "cert", "key")}
+def certify(folder: Path) -> dict[str, str]:
+    """What the page says of certificates, done in a folder; the variables that point Dask there."""
+    folder.mkdir()
+    commands = [line for line in SECTION if line.startswith("openssl ")]
+    assert len(commands) == 3
+    for command in commands:
+        subprocess.run(shlex.split(command), cwd=folder, check=True, capture_output=True)
+    text = "\n".join(SECTION[SECTION.index("distributed:") :]).partition("\n.venv")[0]
+    path = folder / "distributed.yaml"
+    path.write_text(text.replace("/home/pi/.config/dask", str(folder)) + "\n")
+    return {"DASK_CONFIG": str(path)}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_for
-from dask_cluster import DaskCluster, make_certificates
+from dask_cluster import DaskCluster, certify
 from test_sweep_boards import DONE
 from test_sweep_boards_sshd import check_same, finish, on_one_host, rows, start  # noqa: F401
 from test_sweep_jobs import LAUNCHER, make_jobs, recorded
@@ -86,11 +86,11 @@ def test_addresses_that_will_not_do(launcher, says):
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    """cluster("a", "b") with TLS; this process, and what it starts, are known to it."""
+    """cluster("a", "b"); this process, and what it starts, are known to it."""
     made = []
 
-    def make(*workers, tls=True):
-        made.append(DaskCluster(tmp_path, *workers, tls=tls))
+    def make(*workers):
+        made.append(DaskCluster(tmp_path, *workers))
         for name, value in made[-1].variables.items():
             monkeypatch.setenv(name, value)
         return made[-1]
@@ -177,11 +177,10 @@ def test_a_cluster_that_will_not_do_is_one_sentence(tmp_path, cluster, monkeypat
     made = cluster()
     address = f"launcher.dask={made.address}"
     assert "the scheduler has no workers: start some" in refused(tmp_path / "tried", address)
-    (tmp_path / "other").mkdir()
-    other = make_certificates(tmp_path / "other")
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", other["ca"])
+    other = certify(tmp_path / "other")
+    monkeypatch.setenv("DASK_CONFIG", other["DASK_CONFIG"])
     assert "the certificates do not fit" in refused(tmp_path / "tried", address)
-    monkeypatch.delenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE")
+    monkeypatch.delenv("DASK_CONFIG")
     assert "names no certificates for a client" in refused(tmp_path / "tried", address)
     made.close()
     assert "the scheduler does not answer" in refused(

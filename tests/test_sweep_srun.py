@@ -2,12 +2,14 @@
 
 import os
 import random
+import shlex
 import subprocess
 import sys
 import time
 
 import pytest
 from conftest import wait_for
+from dask_cluster import PAGE
 from slurm import Slurm
 from test_sweep_boards_sshd import JOBS, check_same, on_one_host, rows  # noqa: F401
 from test_sweep_jobs import LAUNCHER
@@ -24,12 +26,15 @@ def slurm():
     made.close()
 
 
-def allocated(slurm, folder, *words):
+def allocated(slurm, folder):
+    """The page's own command, on two nodes and with the tests' jobs."""
+    (line,) = (line for line in PAGE.read_text().splitlines() if line.startswith("    salloc"))
+    words = shlex.split(line.replace("--nodes=4", "--nodes=2").replace("sweep_name=lr", ""))
+    words[words.index("python")] = sys.executable
+    jobs = [word for word in JOBS if word not in words]
     return subprocess.Popen(
-        ["salloc", "--nodes=2", "--exclusive", "--quiet", "--no-kill", sys.executable, "-m",
-         "raspitrain", "--multirun", *JOBS, "sweep_name=over", "launcher.srun=true", *words],
-        cwd=folder, env=os.environ | slurm.variables, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*words, *jobs, "sweep_name=over"], cwd=folder, env=os.environ | slurm.variables,
+        text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
