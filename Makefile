@@ -25,7 +25,7 @@ test-browser: .venv/installed-dev ## report.html in a real browser (needs Debian
 	@$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
-test-boards: .venv/installed-dev ## several boards, by a real sshd or in network namespaces (as root; needs Debian's openssh-server, rsync, iproute2)
+test-boards: .venv/installed-dev ## several boards, by a real sshd or in network namespaces (as root; needs Debian's openssh-server, rsync, iproute2, slurmctld, slurmd, slurm-client, munge)
 	$(BIN)/python -m pytest -m boards $(ARGS)
 
 test-pi: ## the tests and short runs on an emulated Pi 5 (as root on an x86-64 Debian; under an hour; SUITE=trixie)
@@ -44,8 +44,9 @@ bench: .venv/installed-bench ## our speed beside the plain loop, Lightning, skor
 		start_up; do \
 		$(BIN)/python -m benchmarks.$$name || exit; done
 
-bench-a76: ## instructions a training step takes on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
+bench-a76: ## instructions, bytes and milliseconds of a step on an emulated Pi 5 (Debian or Ubuntu on x86-64, as root)
 	bash benchmarks/a76/run.sh
+	bash benchmarks/a76/memory.sh
 	bash benchmarks/a76/inference.sh
 
 clean: ## remove what was installed and built; outputs/ stays

@@ -90,7 +90,7 @@ class FakeBoards:
     def left(self, host: str) -> list[str]:
         """Jobs' folders that lie on the board."""
         jobs = self.home(host) / ".cache" / "raspitrain" / "boards" / "jobs"
-        return sorted(str(path.relative_to(jobs)) for path in jobs.glob("*/*"))
+        return sorted(str(path.relative_to(jobs)) for path in jobs.glob("*/*/*"))
 
     def python(self, host: str, script: str) -> str:
         """A Python of the board's that takes a job for the lines of a shell script, in its folder;

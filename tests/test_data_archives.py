@@ -7,9 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_data_field import COUNTS, LENGTH, csv_text, left_out, load, make, noise, put, refusal
+from conftest import defaults
+from test_data_field import (
+    COUNTS,
+    LENGTH,
+    csv_text,
+    left_out,
+    load,
+    load_npy,
+    make,
+    noise,
+    put,
+    refusal,
+)
+from test_data_formats import pcm
 
+from raspitrain.data.arrays import npz
 from raspitrain.data.dates import to_seconds
+from raspitrain.data.formats import _without_numbers
 
 SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
 TWO = ("x", "y")
@@ -259,3 +274,171 @@ def test_stamps_that_shake_are_no_gaps(high, tmp_path):
     cases = load(tmp_path)
     assert cases.rate == pytest.approx(1000 * (LENGTH - 1) / (stamps[-1] - stamps[0]), rel=5e-3)
     assert len(cases.labels) == 6 * 3
+
+
+# Copies, and files that are not what they are called
+
+
+@pytest.mark.parametrize("rows", [slice(0, 150), slice(40, None)])
+def test_a_recording_that_was_cut_from_another_is_a_copy_of_it(rows, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("time,x,y", SECONDS, *x[:2]))
+    lines = (tmp_path / "walk/r1.csv").read_text().splitlines()
+    cut = "\n".join([lines[0], *lines[1:][rows]])
+    put(tmp_path, "walk/r1 (cut).csv", cut)
+    cases = load(tmp_path)
+    assert len(set(cases.groups)) == 6
+    assert "1 of 7 recordings are copies of others" in cases.taken.warnings[0]
+    put(tmp_path, "run/cut.csv", cut)
+    assert "hold the same samples under two classes" in refusal(load, tmp_path)
+
+
+def test_recordings_that_begin_alike_are_no_copies(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("time,x", SECONDS, [0.5] * 140 + x[0][140:]))
+    assert len(set(load(tmp_path, length=32, stride=32).groups)) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"\x1f\x8b\x08\x00abc", "compressed by gzip"),
+        (b"PK\x03\x04" + bytes(range(99)), "a zip archive or a spreadsheet"),
+        (b"<!DOCTYPE html>\n<html></html>\n", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "git lfs pull"),
+        ("Zeit;X\n0,5;1\n1,5;2\n".encode("utf-16-le"), "UTF-16 without its mark"),
+        ("Zeit;X [m/s²]\n0,5;1\n".encode("latin-1"), "iconv -f WINDOWS-1252 -t UTF-8"),
+    ],
+)
+def test_what_a_file_really_is_is_said(content, part, tmp_path):
+    put(tmp_path, "walk/a.csv", content)
+    assert part in refusal(load, tmp_path)
+
+
+def test_names_that_differ_in_case_and_signs_are_one(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(
+        "Time,ACC_Y,ACC_X" if i == 1 else "time,acc.x,acc.y", SECONDS,
+        *(x[1::-1] if i == 1 else x[:2]),
+    ))  # fmt: skip
+    cases = load(tmp_path)
+    assert cases.channel_names == ("acc.x", "acc.y")
+    assert left_out(cases) == {"time": "time", "Time": "time"}
+    assert cases.rate == 50
+    second = cases.signals[np.flatnonzero(cases.taken.origin_of == 1)[:1]][0]
+    expected = [[float(f"{v:.4f}") for v in row[:64]] for row in noise(11, 2)]
+    assert np.array_equal(second, np.array(expected, np.float32))
+
+
+def test_channels_that_differ_are_refused_with_what_all_have(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("t,x,y,z" if k else "t,x,y", SECONDS, *x[: 2 + k]))
+    assert "dataset.columns=[x,y]" in refusal(load, tmp_path)
+
+
+# Arrays
+
+
+SIGNALS = np.random.default_rng(1).standard_normal((30, 2, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "part"),
+    [
+        ({"X": SIGNALS, "y": np.arange(30) % 2}, "such as dataset.data=X.npy dataset.label=y.npy"),
+        ({"X_train": SIGNALS, "y_train": SIGNALS, "X_test": SIGNALS}, "numpy.concatenate"),
+        ({"data": SIGNALS.swapaxes(0, 1), "label": np.arange(30) % 2}, "moveaxis(data, 1, 0)"),
+        ({"data": SIGNALS, "labels": np.arange(30) % 2}, "there is: labels.npy"),
+    ],
+)  # fmt: skip
+def test_arrays_of_other_names_and_axes_are_refused_with_the_words_that_help(
+    arrays, part, tmp_path
+):
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    assert part in refusal(load_npy, tmp_path)
+
+
+def test_a_folder_of_archives_is_refused_with_their_names(tmp_path):
+    np.savez(tmp_path / "all.npz", x=SIGNALS, y=np.arange(30))
+    words = defaults("npz", path=str(tmp_path))
+    assert f"such as {tmp_path / 'all.npz'}" in refusal(npz, **words)
+    words["path"] = str(tmp_path / "all.npz")
+    assert "dataset.data=x dataset.label=y" in refusal(npz, **words)
+
+
+def test_bearings_of_two_files_in_one_are_told_by_its_name():
+    names = ["X098_DE_time", "X099_DE_time", "X099RPM"]
+    assert _without_numbers(names[1:], "99") == {"X099_DE_time": "DE_time", "X099RPM": "RPM"}
+    assert _without_numbers(names, "99") == {"X099_DE_time": "DE_time", "X099RPM": "RPM"}
+    assert _without_numbers(names, "normal")["X098_DE_time"] == "X098_DE_time"
+
+
+# Where the class and the split stand
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (("Actor_01", "Actor_02", "Actor_03"), "look like people"),
+        (("2024-05-01", "2024-05-02"), "look like occasions"),
+        (("dws_1", "dws_2", "wlk_7", "wlk_8"), "differ only in a number"),
+        (("a01", "a02", "a03"), None),
+        (("walk", "run"), None),
+    ],
+)
+def test_folders_that_are_hardly_classes_are_said(names, part, tmp_path):
+    for seed, name in enumerate(names):
+        put(tmp_path, f"{name}/x.csv", csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist()))
+    warnings = load(tmp_path).taken.warnings
+    assert any(part in warning for warning in warnings) if part else not warnings
+
+
+def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
+    for seed in range(12):
+        person, label = seed // 4, ("walk", "run")[seed % 2]
+        text = csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist())
+        put(tmp_path, f"s{person}_{label}_{seed}.csv", text)
+    warning = load(tmp_path, class_level=0).taken.warnings[-1]
+    assert "parts 1 (s0, s1, s2) and 2 (run, walk) of the files' names" in warning
+    cases = load(tmp_path, class_part=2, groups="s?")
+    assert cases.class_names == ("run", "walk")
+    assert len(set(cases.groups)) == 3
+    assert "its name has 3 parts (s0, run, 1)" in refusal(load, tmp_path, class_part=4)
+    assert "leave dataset.class_level out" in refusal(load, tmp_path, class_part=2, class_level=1)
+
+
+def sounds(folder: Path, names: list[str]) -> None:
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pcm(folder / name, 2, np.random.default_rng(seed).uniform(-0.9, 0.9, (200, 1)))
+
+
+def test_lists_of_files_are_the_split(tmp_path):
+    sounds(tmp_path, [f"{label}/{k}.wav" for label in ("yes", "no") for k in range(4)])
+    put(tmp_path, "testing_list.txt", "yes/0.wav\nno/0.wav\n")
+    put(tmp_path, "validation_list.txt", "./yes/1\n./no/1\n")
+    put(tmp_path, "notes.txt", "yes/2.wav\n")
+    cases = load(tmp_path)
+    assert "parts as testing_list.txt and validation_list.txt say" in cases.taken.notes
+    parts = {o.name: cases.part[cases.taken.origin_of == k][0] for k, o in enumerate(
+        cases.taken.origins)}  # fmt: skip
+    assert [parts[f"yes/{k}.wav"] for k in range(4)] == [2, 1, 0, 0]
+    put(tmp_path, "train.txt", "yes/2.wav\n")
+    cases = load(tmp_path)
+    assert cases.part is None
+    assert any("3 recordings are in none" in note for note in cases.taken.notes)
+
+
+@pytest.mark.parametrize(
+    ("place", "head", "row"),
+    [
+        ("meta/esc50.csv", "filename,fold,target,category", "{name},1,{k},{label}"),
+        ("metadata/UrbanSound8K.csv", "slice_file_name,fsID,start,end,fold,class",
+         "{name},7,0.5,4.0,1,{label}"),
+    ],
+)  # fmt: skip
+def test_a_table_apart_from_the_recordings_names_their_classes(place, head, row, tmp_path):
+    names = [f"1-{k}.wav" for k in range(6)]
+    sounds(tmp_path, [f"audio/{name}" for name in names])
+    rows = [row.format(name=n, k=k % 2, label=("dog", "cat")[k % 2]) for k, n in enumerate(names)]
+    put(tmp_path, place, "\n".join([head, *rows]))
+    cases = load(tmp_path)
+    assert cases.class_names == ("cat", "dog")
+    assert [origin.classes for origin in cases.taken.origins] == [("dog",), ("cat",)] * 3

@@ -18,7 +18,7 @@ from test_sweep_jobs import LAUNCHER, make_jobs, recorded
 from raspitrain.errors import InputError
 from raspitrain.report import report_sweep
 from raspitrain.sweep import places
-from raspitrain.sweep.board import kind_of
+from raspitrain.sweep.board import kind_of, node
 from raspitrain.sweep.places import Data, make_places, split_name
 from raspitrain.sweep.record import SweepRecord
 from raspitrain.sweep.ssh import Host, why_unreached
@@ -252,7 +252,7 @@ def test_what_a_board_has_left_is_fetched_for_jobs_that_come_later_too(boards, s
     sweep(where, count=2)
     record, _ = recorded(sweep.folder)
     number = (sweep.folder / ".raspitrain-boards").read_text().strip()
-    there = made.home("pi@a") / ".cache/raspitrain/boards/jobs" / number / "x=1"
+    there = made.home("pi@a") / ".cache/raspitrain/boards/jobs" / node() / number / "x=1"
     there.mkdir(parents=True)
     (sweep.folder / "x=1" / "summary.json").rename(there / "summary.json")
     record["jobs"][1]["status"] = "running"

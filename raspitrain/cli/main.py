@@ -267,6 +267,8 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
         ("sweep", choices.get("sweep")),
         ("sweep_name", cfg.get("sweep_name")),
         ("launcher.boards", cfg.launcher.get("boards")),
+        ("launcher.dask", cfg.launcher.get("dask")),
+        ("launcher.srun", cfg.launcher.get("srun") or None),
     ):
         if given is not None:
             raise InputError(f"{key}={given} is for sweeps: add --multirun.")

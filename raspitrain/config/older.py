@@ -21,6 +21,7 @@ NEW_KEYS = {
         "cache_gb": 0,
         "annotations": False,
         "annotation_unit": None,
+        "class_part": None,
     },
 }
 # What 0.1 had in place of model.variant.
@@ -79,7 +80,13 @@ def from_older(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config.get("split"), Mapping):
         config["split"] = {"folds": None, "fold": None, **config["split"]}
     if isinstance(config.get("launcher"), Mapping):
-        config["launcher"] = {"boards": None, "ssh_config": None, **config["launcher"]}
+        config["launcher"] = {
+            "boards": None,
+            "ssh_config": None,
+            "dask": None,
+            "srun": False,
+            **config["launcher"],
+        }
     hardware = config.get("hardware")
     if isinstance(hardware, Mapping) and "compile" in hardware:
         if hardware["compile"] is True:

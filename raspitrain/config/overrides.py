@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 ALLOWING = ("allowed_targets", "hardware.readings.vcgencmd")
 # Keys that say to whom data and work are sent: no file from elsewhere decides that.
 SENDING = (
-    "launcher.boards", "launcher.ssh_config", "distributed.boards", "distributed.ssh_config",
+    "launcher.boards", "launcher.ssh_config", "launcher.dask",
+    "distributed.boards", "distributed.ssh_config",
 )  # fmt: skip
 # Keys that count on the command line alone: those, and what decides where results land.
 COMMAND_LINE_ONLY = (*ALLOWING, *SENDING, "resume", "hydra")

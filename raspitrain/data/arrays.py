@@ -68,7 +68,7 @@ def npy(
     """
     folder = user_path(path, "dataset.path")
     check_folder(folder, "dataset.path")
-    _check_there(folder, data)
+    _check_there(folder, data, label)
     return cases_of_arrays(
         StoredSignals(_inside(folder, data, "dataset.data")),
         load_npy(_inside(folder, label, "dataset.label")),
@@ -87,15 +87,21 @@ def npy(
     )
 
 
-def _check_there(folder: Path, data: str) -> None:
+def _check_there(folder: Path, data: str, label: str) -> None:
     """Say what to do with a folder that holds something else than arrays."""
     if _inside(folder, data, "dataset.data").exists():
+        if not (own := _inside(folder, label, "dataset.label")).exists():
+            there = sorted(path.name for path in folder.iterdir() if path.name != data)
+            raise InputError(
+                f"{own} does not exist; dataset.label names the array of labels, saved with "
+                f"numpy.save, and beside the signals there is: {', '.join(there[:8]) or 'nothing'}."
+            )
         return
     arrays = sorted(path.name for path in folder.glob("*.npy"))
     if arrays:
         raise InputError(
             f"{folder / data} does not exist; there are: {', '.join(arrays[:8])}. Name the signals "
-            "with dataset.data and the labels with dataset.label."
+            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}."
         )
     held = Counter(path.suffix.lower() for path in folder.rglob("*.*") if path.is_file())
     if not held:
@@ -109,6 +115,23 @@ def _check_there(folder: Path, data: str) -> None:
         f"{folder / data} does not exist; the folder holds "
         f"{counted(count, f'{kind} file')}: {hint}."
     )
+
+
+def _such_as(names: Sequence[str]) -> str:
+    """The arrays that are signals and labels, as far as their names tell."""
+    for x, y in (("X", "y"), ("x", "y"), ("data", "labels"), ("signals", "labels")):
+        for part in ("", "_train", "_all"):
+            for ending in (".npy", ""):
+                if x + part + ending in names and y + part + ending in names:
+                    key = f"dataset.data={x}{part}{ending} dataset.label={y}{part}{ending}"
+                    more = ""
+                    if part == "_train":
+                        more = (
+                            "; join what is for testing with numpy.concatenate, and say in an "
+                            "array part (0 train, 2 test) which is which"
+                        )
+                    return f", such as {key}{more}"
+    return ""
 
 
 def _inside(folder: Path, name: str, key: str) -> Path:
@@ -145,6 +168,12 @@ def npz(
         What becomes of NaN and infinite values.
     """
     file = user_path(path, "dataset.path")
+    if file.is_dir():
+        found = sorted(each.name for each in file.glob("*.npz"))
+        hint = f"such as {file / found[0]}" if found else f"and there is none in {file}"
+        raise InputError(
+            f"dataset.path: {file} is a folder, and dataset=npz reads one .npz file, {hint}."
+        )
     with open_file(file) as raw:
         try:
             archive = zipfile.ZipFile(raw)
@@ -200,6 +229,7 @@ def cases_of_arrays(
     """Cases of arrays as they were stored; `names` of all that lie there, by their bare names."""
     names = names or {}
     if len(signals.shape) == 3 and 0 not in signals.shape:
+        _check_cases_first(signals.shape, labels.shape, source)
         signals = _in_order(signals, channels, source)
     if labels.dtype.kind in "US":
         labels = np.char.strip(labels)
@@ -234,6 +264,18 @@ def cases_of_arrays(
         groups_source=groups_source,
         part_source=part_source,
         taken=Taken(notes=tuple(notes), warnings=tuple(warnings)),
+    )
+
+
+def _check_cases_first(shape: tuple[int, ...], labels: tuple[int, ...], source: str) -> None:
+    """Refuse signals whose cases lie along another axis, as far as the labels tell."""
+    if len(labels) != 1 or labels[0] == shape[0] or labels[0] not in shape[1:]:
+        return
+    axis = shape.index(labels[0], 1)
+    raise InputError(
+        f"{source}: the shape {tuple(shape)} should begin with the cases, and there are "
+        f"{labels[0]} labels: they seem to lie along axis {axis}; save "
+        f"numpy.moveaxis(data, {axis}, 0), as (cases, channels, length)."
     )
 
 
@@ -304,9 +346,10 @@ def _read_member(archive: zipfile.ZipFile, file: Path, name: str, key: str) -> n
     members = {info.filename: info for info in archive.infolist()}
     info = members.get(f"{name}.npy")
     if info is None:
-        names = (member.removesuffix(".npy") for member in members)
+        names = [member.removesuffix(".npy") for member in members]
         raise InputError(
-            f"{file} has no array '{name}', which {key} asks for; {nearest(name, names)}."
+            f"{file} has no array '{name}', which {key} asks for; {nearest(name, names)}"
+            f"{_such_as(names)}."
         )
     source = f"{file}, array '{name}',"
     try:

@@ -1,6 +1,7 @@
 """From the files of recordings to their channels: which columns are signals, which one is time."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -190,12 +191,13 @@ def choose(
         name if name and plain.count(name) == 1 else position_name(place)
         for name, place in zip(plain, places[0], strict=True)
     )
+    alike = set(map(bare, plain)) if asked.columns is None else set()
     units = {column.name: column.unit for column in first.table.columns}
     clocks = _find_clock(files, asked)
     clock_name = None if clocks is None else first.table.columns[clocks[0]].name
     left_out = []
     for name, why in reasons.items():
-        if name in plain:
+        if name in plain or (bare(name) in alike and reasons[name] is None):
             continue
         why = "time" if name == clock_name else why
         left_out.append((name or "a column without a name", why or "not asked for"))
@@ -280,15 +282,35 @@ def _by_judgement(
         if not places:
             wanted = names
         if names != wanted:
+            if sorted(map(bare, names)) == sorted(map(bare, wanted)):
+                others = dict(zip(map(bare, names), names, strict=True))
+                own = [own[names.index(others[bare(name)])] for name in wanted]
+                places.append(own)
+                continue
             if sorted(names) != sorted(wanted):
                 raise InputError(
                     f"{file.path} has the channels {', '.join(names)}, but the first recording "
-                    f"({first.path.name}) has {', '.join(wanted)}; name those that all have in "
-                    "dataset.columns."
+                    f"({first.path.name}) has {', '.join(wanted)}; {_common(files, reasons)}."
                 )
             own = [own[names.index(name)] for name in wanted]
         places.append(own)
     return places
+
+
+def bare(name: str) -> str:
+    """A name without its case and the signs between its words."""
+    return re.sub(r"[\W_]+", "", name).casefold() or name
+
+
+def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
+    """What helps where files have different channels."""
+    common = [
+        name for name in files[0].table.names
+        if reasons[name] is None and all(name in file.table.names for file in files)
+    ]  # fmt: skip
+    if common:
+        return f"take those that all have with dataset.columns=[{','.join(common[:20])}]"
+    return "none is in all of them: name positions (from 0), such as dataset.columns=[0]"
 
 
 def _by_name(file: SensorFile, columns: Sequence[str | int]) -> list[int]:
@@ -383,10 +405,11 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
             places.append(place)
         return places
     best: tuple[tuple[float, ...], list[int]] | None = None
+    bared = [[*map(bare, file.table.names)] for file in files]
     for name in dict.fromkeys(files[0].table.names):
-        if not all(file.table.names.count(name) == 1 for file in files):
+        if not all(names.count(bare(name)) == 1 for names in bared):
             continue
-        places = [file.table.names.index(name) for file in files]
+        places = [names.index(bare(name)) for names in bared]
         facts = [file.facts[place] for file, place in zip(files, places, strict=True)]
         named = is_time_name(name)
         if not _may_be_time(facts, named):

@@ -33,6 +33,21 @@ HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
 HEAD_BYTES = 4 << 20
 MOST_COLUMNS = 10_000
 MOST_WORDS = 10_000  # different ones in a column
+KINDS = (
+    (b"\x1f\x8b", "compressed by gzip, whatever its name says; unpack it: gunzip -c OLD > NEW"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet, not text; unpack it, or save as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel sheet, whatever its name says; save it as CSV"),
+    (b"PAR1", "Parquet, whatever its name says; name it .parquet"),
+    (b"\x89HDF", "HDF5, which is not read; save it as CSV or as .npy"),
+    (b"RIFF", "a WAV file, whatever its name says; name it .wav"),
+    (b"%PDF", "a PDF, and no table"),
+    (b"\x89PNG", "a picture, and no table"),
+    (b"\xff\xd8\xff", "a picture, and no table"),
+    (b"SQLite format", "a database of SQLite; export its tables as CSV"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: git lfs pull"),
+    (b"<!doctype html", "a web page, as a download leaves that needs a login; get the file again"),
+    (b"<html", "a web page, as a download leaves that needs a login; get the file again"),
+)  # fmt: skip
 BLANK = b"\0\xff"  # what flash and file systems hold where nothing was written
 
 PLAIN, COMMA_3, COMMA_OTHER, DOT_3, DOT_OTHER = 1, 2, 4, 8, 16  # how the cells of a column look
@@ -151,10 +166,13 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
         with open_file(path) as raw:
             return _read(path, _Blocks(raw, path), as_text, skip_lines)
     except UnicodeError as error:
+        _refuse_other_kind(path)
         raise InputError(
-            f"{path} is not a text file in UTF-8 ({error}); export it as CSV in UTF-8."
+            f"{path} is not a text file in UTF-8 ({error}); export it as CSV in UTF-8, or if it is "
+            "of a Windows program: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
         ) from None
     except NoTableError as error:
+        _refuse_other_kind(path)
         raise InputError(
             f"{path}: {error}." if str(error)[:4] == "line" else f"{path} {error}."
         ) from None
@@ -162,6 +180,18 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
         raise InputError(f"{path} cannot be read as CSV: {error}.") from None
     except OSError as error:
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
+
+
+def _refuse_other_kind(path: Path) -> None:
+    """Say what a file is that is called as a table is and holds something else."""
+    with open_file(path) as raw:
+        start = raw.read(512)
+    for begins, what in KINDS:
+        if start.lstrip(b" \t\r\n")[:64].lower().startswith(begins.lower()):
+            raise InputError(f"{path} is {what}.")
+    odd, even = start[1::2], start[::2]
+    if len(odd) > 8 and any(odd[:64]) != any(even[:64]):
+        raise InputError(f"{path} is text in UTF-16 without its mark; save it in UTF-8.")
 
 
 def locate(names: Sequence[str], wanted: str | int, path: Path, key: str) -> int:

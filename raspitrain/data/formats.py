@@ -164,16 +164,33 @@ def read_matlab(path: Path) -> Table:
         raise InputError(f"{path} holds no arrays of numbers, but {names}.")
     length = max(len(np.atleast_1d(value)) for value in arrays.values())
     columns, notes = [], []
+    bare_names = _without_numbers(list(arrays), path.stem)
     for name, value in arrays.items():
+        if name not in bare_names:
+            notes.append(f"{name}, whose number is another file's")
+            continue
         if value.ndim == 0 or len(value) != length:
             notes.append(f"{name} {value.shape}, which has another length")
             continue
-        bare = re.sub(r"^X\d+_?", "", name) or name  # X097_DE_time, as in bearing data sets
+        bare = bare_names[name]
         table = value.reshape(length, -1)
         for k in range(table.shape[1]):
             full = bare if table.shape[1] == 1 else f"{bare}_{k}"
             columns.append(Column(full, "", "number", table[:, k].astype(np.float64)))
     return Table(path, columns, True, [(0, 1)], notes)
+
+
+def _without_numbers(names: list[str], stem: str) -> dict[str, str]:
+    """Names such as X097_DE_time, as bearing data sets have them, without the number of the file;
+    of several numbers, that of the file's own name counts."""
+    bare = {name: re.sub(r"^X\d+_?", "", name) or name for name in names}
+    if len(set(bare.values())) == len(bare):
+        return bare
+    own = {
+        name: short for name, short in bare.items()
+        if (found := re.match(r"X0*(\d+)", name)) and found[1] == stem.lstrip("0")
+    }  # fmt: skip
+    return own or {name: name for name in names}
 
 
 def read_edge_impulse(path: Path) -> Table:

@@ -1,13 +1,14 @@
 """What a sweep asks of a board, by ssh: python -m raspitrain.sweep.board COMMAND …
 
 Everything of a board's lies in boards/ of its cache folder (cache.py): data/ by content, jobs/ by
-sweep. Answers are one line of JSON.
+board, as boards may share their home folders, and by sweep. Answers are one line of JSON.
 """
 
 import argparse
 import fcntl
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -39,24 +40,36 @@ def home() -> Path:
     return cache_folder() / "boards"
 
 
+def node() -> str:
+    """This machine among those that share its home folder."""
+    name = os.environ.get("SLURMD_NODENAME") or platform.node()
+    return re.sub(r"[^\w.-]", "_", name) or "board"
+
+
+def jobs_folder() -> Path:
+    return home() / "jobs" / node()
+
+
 def kind_of(model: str | None, cores: int, torch: str | None) -> str:
     """What boards must have in common for their speeds to be compared."""
     name = re.sub(r"\s+Rev\s+[\d.]+$", "", model or "unknown machine")
     return f"{name} ({cores} {'core' if cores == 1 else 'cores'}, torch {torch or 'none'})"
 
 
-def facts(python: str = sys.executable) -> dict[str, Any]:
+def facts(python: str = sys.executable, threads: int | None = None) -> dict[str, Any]:
     """What a coordinator must know of a machine before it sends work there.
 
     Parameters
     ----------
     python : by which name jobs are to be started
+    threads : how many of its cores a job may have, where others have the rest
     """
     try:
         torch: str | None = metadata.version("torch").partition("+")[0]
     except metadata.PackageNotFoundError:
         torch = None
-    model, cores = machine_model(), available_cores()
+    model, there = machine_model(), available_cores()
+    cores = min(there, threads or there)
     existing = next(f for f in (home(), *home().parents) if f.exists())
     return {
         "version": raspitrain.__version__,
@@ -65,11 +78,13 @@ def facts(python: str = sys.executable) -> dict[str, Any]:
         "torch": torch,
         "model": model,
         "cores": cores,
+        "shares": there // cores,
         "kind": kind_of(model, cores, torch),
         "memory_free_mb": round(memory_mb()[1]),
         "disk_free_mb": round(shutil.disk_usage(existing).free / 1e6),
         "clock": time.time(),
         "home": str(home()),
+        "jobs": str(jobs_folder()),
         "rsync": shutil.which("rsync") is not None,
     }
 
@@ -126,7 +141,7 @@ def stop_jobs(sweep: str, names: Sequence[str]) -> dict[str, Any]:
         work for this very sweep, and alive: nothing has been ended then.
     """
     left = []
-    folder = home() / "jobs" / sweep
+    folder = jobs_folder() / sweep
     for job in sorted(folder.iterdir()) if folder.is_dir() else ():
         if job.name.endswith(".coming") or (names and job.name not in names):
             continue
@@ -179,14 +194,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What a sweep asks of a board.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("connection")
-    commands.add_parser("facts").add_argument("--python", default=sys.executable)
+    of_facts = commands.add_parser("facts")
+    of_facts.add_argument("--python", default=sys.executable)
+    of_facts.add_argument("--threads", type=int)
     for name in ("has-data", "take-data", "stop"):
         commands.add_parser(name).add_argument("key")
     commands.choices["stop"].add_argument("names", nargs="*")
     given = parser.parse_args(arguments)
     answer: Any
     if given.command == "facts":
-        answer = facts(given.python)
+        answer = facts(given.python, given.threads)
     elif given.command == "connection":
         answer = connection()
     elif given.command == "stop":

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="resume from its checkpoint")
     parser.add_argument("--lease", type=float, help="on a board: silent seconds that end it")
     parser.add_argument("--owner", default="", help="whose job it is, for others on the board")
-    parser.add_argument("--share", default="0/1", help="its place among so many on the board")
+    parser.add_argument("--share", default="0/1", help="its place, or any, of so many on the board")
     parser.add_argument("--where", action="append", default=[], help="KEY=PATH on this machine")
     parser.add_argument("--rank", help="K/N, of a job that several boards train together")
     parser.add_argument("--meet", help="ADDRESS:PORT where its ranks do")
@@ -64,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = dict(word.split("=", 1) for word in args.where)
         launch = None if args.rank is None else launch_of(args.rank, args.meet, args.again)
         if args.lease is not None:
-            slot, of = map(int, args.share.split("/"))
-            hold(args.folder, slot, args.owner)
+            slot, _, of = args.share.partition("/")
+            held = hold(args.folder, None if slot == "any" else int(slot), int(of), args.owner)
             keep(args.folder, args.lease, says=launch is not None and launch.rank == 0)
-            if (cores := share_cores(of)[slot]) is not None:
+            if (cores := share_cores(int(of))[held]) is not None:
                 os.sched_setaffinity(0, cores)
         settle = args.lease is not None or launch is not None
         cfg, overrides = configuration(args.folder, where, settle=settle)

@@ -1,9 +1,10 @@
 """A job on a board, which works only as long as its coordinator lives.
 
-The coordinator's ssh is the job's standard input and output. A line comes in every few seconds;
-where none has come for `seconds`, or the input ends, the job ends as at a Ctrl-C, and is ended
-where that takes too long: whoever runs it elsewhere afterwards can be sure that it does not run
-here. Out go the names of files that have changed and, where somebody is to see it, what it prints.
+The coordinator is at the job's standard input and output, by ssh for example. A line comes in every
+few seconds; where none has come for `seconds`, or the input ends, the job ends as at a Ctrl-C, and
+is ended where that takes too long: whoever runs it elsewhere afterwards can be sure that it does
+not run here. Out go the names of files that have changed and, where somebody is to see it, what it
+prints.
 """
 
 import atexit
@@ -15,11 +16,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from raspitrain.errors import TemporaryError
-from raspitrain.sweep.board import LOCK, home
+from raspitrain.sweep.board import LOCK, home, node
 
 STOP = b"stop"  # the line that asks for an end
 GIVE_UP = b"give up"  # and for one at once: it waits for others that are gone
@@ -29,36 +31,52 @@ LOOK_SECONDS = 2.0  # between looks at the folder
 OTHER_SECONDS = 20.0  # for another job of this board that is just ending
 
 
-def hold(folder: Path, slot: int, owner: str) -> None:
-    """Be the one process at this job, and the one job in this place of the board, to the end.
+def hold(folder: Path, slot: int | None, num_slots: int, owner: str) -> int:
+    """Be the one process at this job, and the one job in a place of the board, to the end.
+
+    Parameters
+    ----------
+    slot : which of its `num_slots` places; None for whichever is free
+
+    Returns
+    -------
+    int
+        The place.
 
     Raises
     ------
     TemporaryError
         Another sweep's job is at work here.
     """
-    _take(folder / LOCK, owner, "this job")
-    _take(home() / f"at_work.{slot}", owner, "this board")
+    _take([folder / LOCK], owner, "this job")
+    slots = range(num_slots) if slot is None else [slot]
+    paths = [home() / f"at_work.{node()}.{number}" for number in slots]
+    return slots[_take(paths, owner, "this board")]
 
 
-def _take(path: Path, owner: str, what: str) -> None:
-    # Close-on-exec: nothing that the job starts may outlive it and hold the lock.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _take(paths: Sequence[Path], owner: str, what: str) -> int:
+    """Lock the first of these that is free; its index."""
     until = time.monotonic() + OTHER_SECONDS
     while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except OSError as error:
-            if time.monotonic() > until:
+        for index, path in enumerate(paths):
+            # Close-on-exec: nothing that the job starts may outlive it and hold the lock.
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
                 other = os.pread(descriptor, 500, 0).decode("utf-8", "replace").partition("\n")[2]
-                raise TemporaryError(
-                    f"{what} is in use by another sweep ({other.strip() or 'unknown'}): wait for "
-                    "it, or leave this board out."
-                ) from error
-            time.sleep(0.2)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n{owner}\n".encode("utf-8", "replace"), 0)
+                os.close(descriptor)
+                if time.monotonic() > until:
+                    raise TemporaryError(
+                        f"{what} is in use by another sweep ({other.strip() or 'unknown'}): wait "
+                        "for it, or leave this board out."
+                    ) from error
+                continue
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n{owner}\n".encode("utf-8", "replace"), 0)
+            return index
+        time.sleep(0.2)
 
 
 def keep(folder: Path, seconds: float, *, says: bool = False) -> None:

@@ -1,4 +1,5 @@
-"""Where the jobs of a sweep run: here, or on boards that ssh reaches (launcher.boards).
+"""Where the jobs of a sweep run: here, on boards that ssh reaches (launcher.boards), at workers of
+Dask's (launcher.dask), or on the nodes of an allocation of SLURM's (launcher.srun).
 
 A place says when it is ready and which process on this machine stands for a job: job.py itself, or
 there.py, which sends the job, starts, follows and stops it, and fetches what it leaves. That is all
@@ -9,20 +10,22 @@ import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from raspitrain.errors import InputError
 from raspitrain.sweep.board import facts
+from raspitrain.sweep.dask import Relay, Worker, check_address
 from raspitrain.sweep.data import digest, stamp
+from raspitrain.sweep.machine import Machine, words_of
 from raspitrain.sweep.process import own_python, share_cores
-from raspitrain.sweep.ssh import ALIVE_SECONDS, NAME, Host, why_unreached, words_of
+from raspitrain.sweep.srun import nodes
+from raspitrain.sweep.ssh import ALIVE_SECONDS, NAME, Host
 from raspitrain.sweep.there import Task
 from raspitrain.sweep.transfer import LostError, fetch
 
@@ -33,6 +36,7 @@ MOST_FAULTS = 3  # of a board's own, such as a full card
 MOST_CLOCK_SECONDS = 600.0
 LEAST_DISK_MB = 300
 PYTHONS = ("raspitrain/.venv/bin/python", sys.executable, "python3")  # from the home folder there
+SPREADING = ("boards", "dask", "srun")  # keys of launcher that name places
 READ_KEYS = ("dataset.path", "init")  # what a job reads from this machine's disk
 MANY_LINES = "its shell prints something at every login: see that ssh {host} true prints nothing"
 
@@ -73,16 +77,20 @@ class There:
     settled : it has answered, or failed to, once
     reason : why it is not ready, a sentence
     owed : jobs by name, and their folders here, of which it may have more than we
+    threads : of those it has, how many a job may have; None for its share by num_parallel
     """
 
     extra_seconds = 60.0  # to fetch what a job leaves, beside what the job takes to end
 
     def __init__(
-        self, host: Host, python: str | None, num_parallel: int, sweep: str,
-        own: Mapping[str, Any], owner: str,
+        self, host: Machine, python: str | None, num_parallel: int, sweep: str,
+        own: Mapping[str, Any], owner: str, threads: int | None = None,
+        cleared: "Cleared | None" = None,
     ) -> None:  # fmt: skip
         self.host, self.name, self.num_parallel, self.sweep = host, host.name, num_parallel, sweep
         self.pythons = [python] if python else list(PYTHONS)
+        self.threads = threads
+        self.cleared = cleared or Cleared()
         self.own, self.owner = own, owner
         self.facts: dict[str, Any] = {}
         self.kind: str | None = None
@@ -97,11 +105,25 @@ class There:
         self._asked: dict[str, Path] = {}
         self._answer: tuple[State, list[str]] | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it is known not to do."""
+        return self.state == "out" or (self._answer or ("",))[0] == "out"
+
+    @property
+    def computer(self) -> str:
+        """The one that it is a place on, beside others perhaps."""
+        return computer_of(self.name)
+
     def ask(self) -> None:
         """Ask it anew whether it will do, without waiting."""
         self.state, self._answer, self._asked = "asking", None, dict(self.owed)
         self._thread = threading.Thread(target=self._prepare, args=(self._asked,), daemon=True)
         self._thread.start()
+
+    def refuse(self, reason: str) -> None:
+        """It is known not to do; the next look says so."""
+        self.state, self._answer = "asking", ("out", [reason])
 
     def lose(self, name: str, folder: Path, reason: str) -> None:
         """A job of its has been lost; what it has of it is fetched when it answers."""
@@ -149,11 +171,14 @@ class There:
         data: Mapping[str, tuple[str, str]], words_of_job: Sequence[str] = (),
     ) -> list[str]:  # fmt: skip
         task = Task(
-            host=self.host.name, config=self.host.config, control=self.host.control,
-            alive=self.host.alive, words_of_job=list(words_of_job),
-            python=self.facts["python"], home=self.facts["home"], sweep=self.sweep,
-            share=f"{slot}/{self.num_parallel}", owner=self.owner, lease=LEASE_SECONDS,
-            data=dict(data), rsync=self.facts["rsync"] and self.own["rsync"],
+            host=self.host.as_values(), python=self.facts["python"], home=self.facts["home"],
+            jobs=f"{self.facts['jobs']}/{self.sweep}",
+            share=f"{slot}/{self.num_parallel}"
+            if self.threads is None
+            else f"any/{self.facts['shares']}",
+            owner=self.owner, lease=LEASE_SECONDS, data=dict(data),
+            rsync=self.host.has_rsync and self.facts["rsync"] and self.own["rsync"],
+            words_of_job=list(words_of_job),
         )  # fmt: skip
         words = [*own_python(), "-m", "raspitrain.sweep.there", task.words(), str(folder)]
         words += ["--parent", str(os.getpid())]
@@ -166,16 +191,11 @@ class There:
         script = words_of(self.facts["python"], "raspitrain.sweep.board", words)
         answer = self.host.ask(script, seconds=180)
         if not answer.reached:
-            raise LostError(why_unreached(self.name, answer.error)[0])
+            raise LostError(self.host.why_unreached(answer.error)[0])
         return json.loads(answer.out)
 
     def close(self) -> None:
-        """End the shared connection."""
-        with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                [*self.host.words, "-O", "exit", "--", self.host.name],
-                stdin=subprocess.DEVNULL, capture_output=True, timeout=5,
-            )  # fmt: skip
+        self.host.close()
 
     def _prepare(self, owed: Mapping[str, Path]) -> None:
         try:
@@ -187,30 +207,37 @@ class There:
 
     def _find_out(self, owed: Mapping[str, Path]) -> tuple[State, list[str]]:
         """Look at the board, end what is left running there, fetch what is owed."""
-        found, sentence, may_pass = ask_facts(self.host, self.pythons)
+        found, sentence, may_pass = ask_facts(self.host, self.pythons, self.threads)
         if found is None:
             return "away" if may_pass else "out", [sentence]
         self.facts, self.kind = found, found["kind"]
         if wrong := self.unfit(found):
             return "out", [wrong]
-        if self._first or owed:
-            if (reason := self._clear(found, owed)) is not None:
-                return "out", [reason]
+        if self._first:
+            with self.cleared.locks[self.computer]:
+                if self.computer not in self.cleared.computers:
+                    if (reason := self._clear(found, owed, everything=True)) is not None:
+                        return "out", [reason]
+                    self.cleared.computers.add(self.computer)
             self._first = False
+        elif owed and (reason := self._clear(found, owed, everything=False)) is not None:
+            return "out", [reason]
         note = None if self.reason else self.torch_note(found)
         return "ready", [] if note is None else [note]
 
-    def _clear(self, found: Mapping[str, Any], owed: Mapping[str, Path]) -> str | None:
+    def _clear(
+        self, found: Mapping[str, Any], owed: Mapping[str, Path], *, everything: bool
+    ) -> str | None:
         """End and fetch what the board owes, and the first time, when none of our own runs there,
         end all else of this sweep. Why that may not be, if so."""
-        names = [] if self._first else list(owed)
+        names = [] if everything else list(owed)
         stopped = self.asked("stop", self.sweep, *names)
         if stopped["busy"]:
             return (
                 f"{self.name} is at work for this very sweep, and for another coordinator "
                 f"({stopped['busy']}): end one of the two."
             )
-        jobs = f"{found['home']}/jobs/{self.sweep}"
+        jobs = f"{found['jobs']}/{self.sweep}"
         for name in stopped["left"]:
             if name in owed:
                 fetch(self.host, f"{jobs}/{name}", owed[name])
@@ -248,7 +275,7 @@ class There:
                 f"{self.name} has {found['disk_free_mb']} MB of disk left: make room, "
                 f"{LEAST_DISK_MB} MB at least."
             )
-        if found["cores"] < self.num_parallel:
+        if found["cores" if self.threads is None else "shares"] < self.num_parallel:
             return (
                 f"{self.name} has {found['cores']} cores for launcher.num_parallel="
                 f"{self.num_parallel} jobs at a time: use {found['cores']} at most."
@@ -259,18 +286,86 @@ class There:
 Place = Here | There
 
 
-def ask_facts(host: Host, pythons: Sequence[str]) -> tuple[dict[str, Any] | None, str, bool]:
+class Cleared:
+    """Which computers have been cleared of what an earlier start had left there: once each."""
+
+    def __init__(self) -> None:
+        self.computers: set[str] = set()
+        self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+
+def computer_of(name: str | None) -> str:
+    """Of a place's name: a worker's has #2 behind it where it is the second one there."""
+    return (name or "").partition("#")[0]
+
+
+class Cluster:
+    """Places at Dask's workers, which come and go.
+
+    Raises
+    ------
+    InputError
+        As dask.Relay.
+    """
+
+    def __init__(self, address: str, control: str) -> None:
+        self.relay = Relay(address, control)
+        self.known: dict[str, Mapping[str, Any]] = {}
+        self.cleared = Cleared()
+        self.own = facts()
+        self.again_at = 0.0
+
+    def look(self, places: Sequence[Place], sweep: str, folder: Path) -> list[There]:
+        """Workers that have come since the last look, as places; others are told of theirs."""
+        if not self.relay.is_running and time.monotonic() > self.again_at:
+            self.again_at = time.monotonic() + AGAIN_SECONDS
+            self.relay.restart()
+        by_name = {place.name: place for place in places if isinstance(place, There)}
+        if not self.relay.is_running:
+            for known_place in by_name.values():
+                if known_place.state == "ready":
+                    known_place.leave("Dask's scheduler has gone.")
+        found, known = dict(self.relay.places), self.known
+        self.known = found
+        came = []
+        for name, worker in found.items():
+            if worker == known.get(name):
+                continue
+            if (place := by_name.get(name)) is None:
+                place = There(
+                    Worker(name, self.relay.socket), None, 1, sweep, self.own, owner(folder),
+                    cleared=self.cleared,
+                )  # fmt: skip
+                came.append(place)
+            if not worker["address"]:
+                place.leave(f"{name} has left the cluster.")
+            elif worker["wrong"]:
+                place.refuse(f"{name} {worker['wrong']}.")
+            else:
+                place.pythons, place.threads = [worker["python"]], worker["threads"]
+                if place.state in ("out", "away"):
+                    place.leave(place.reason, again_after=0.0)
+        return came
+
+    def close(self) -> None:
+        self.relay.close()
+
+
+def ask_facts(
+    host: Machine, pythons: Sequence[str], threads: int | None = None
+) -> tuple[dict[str, Any] | None, str, bool]:
     """What board.facts says there; or None, the reason, and whether waiting may help."""
     tries = " ".join(map(shlex.quote, pythons))
     script = (
         f"for p in {tries}; do "
         'case "$p" in /*) ;; */*) p="$PWD/$p";; esac; '
         'if "$p" -P -c "import raspitrain.sweep.board" >/dev/null 2>&1; '
-        'then exec "$p" -P -m raspitrain.sweep.board facts --python "$p"; fi; done; exit 127'
+        'then exec "$p" -P -m raspitrain.sweep.board facts --python "$p"'
+        f"{'' if threads is None else f' --threads {threads}'}; fi; done; exit 127"
     )
     answer = host.ask(script, seconds=90)
     if not answer.reached:
-        return None, *why_unreached(host.name, answer.error)
+        return None, *host.why_unreached(answer.error)
     if answer.code == 127:
         known = f"of {', '.join(pythons)}" if len(pythons) > 1 else f"of {pythons[0]}"
         sentence = (
@@ -316,9 +411,38 @@ def check_boards(
     return names
 
 
+def is_spread(launcher: Mapping[str, Any]) -> bool:
+    """Whether a sweep goes to places other than this machine."""
+    return any(launcher.get(key) not in (None, False) for key in SPREADING)
+
+
+def check_places(launcher: Mapping[str, Any]) -> None:
+    """InputError: what the launcher says of them cannot be, or there is more than one answer."""
+    given = [key for key in SPREADING if launcher.get(key)]
+    if len(given) > 1:
+        names = " and ".join(f"launcher.{key}" for key in given)
+        raise InputError(f"{names} say both who does the work: give one of them.")
+    if launcher.get("boards") is not None:
+        check_boards(launcher["boards"], launcher.get("ssh_config"))
+    if launcher.get("dask") is not None:
+        check_address(launcher["dask"])
+        if launcher["num_parallel"] != 1:
+            raise InputError(
+                "launcher.num_parallel is for boards; a worker of Dask's takes one job at a time: "
+                f"start dask worker with --nworkers {launcher['num_parallel']} instead."
+            )
+    if launcher.get("srun"):
+        for node in nodes():
+            if node.cores < launcher["num_parallel"]:
+                raise InputError(
+                    f"launcher.num_parallel={launcher['num_parallel']} is more than the "
+                    f"{node.cores} cores that are allocated on {node.name}."
+                )
+
+
 def make_places(
     boards: Sequence[str] | None, num_parallel: int, ssh_config: str | None, sweep: str,
-    control: str, folder: Path, *, key: str = KEY, alive: int = ALIVE_SECONDS,
+    control: str, folder: Path, *, key: str = KEY, alive: int = ALIVE_SECONDS, srun: bool = False,
 ) -> list[Place]:  # fmt: skip
     """The places of a sweep, in the order given; boards are being asked when this returns.
 
@@ -327,20 +451,33 @@ def make_places(
     InputError
         As `check_boards`; or more jobs at a time than cores here.
     """
+    if srun:
+        own, cleared = facts(), Cleared()
+        return [
+            There(
+                node, None, num_parallel, sweep, own, owner(folder), node.cores // num_parallel,
+                cleared,
+            )
+            for node in nodes()
+        ]  # fmt: skip
     if boards is None:
         return [Here(num_parallel)]
     names = check_boards(boards, ssh_config, key)
     config = None if ssh_config is None else str(Path(ssh_config).expanduser().absolute())
     own = facts()
-    owner = f"process {os.getpid()} on {platform.node()}, {folder}"
     places: list[Place] = []
     for host, python in names:
         if host == HERE:
             places.append(Here(num_parallel, among_boards=True))
             continue
         reached = Host(host, config, control, alive)
-        places.append(There(reached, python, num_parallel, sweep, own, owner))
+        places.append(There(reached, python, num_parallel, sweep, own, owner(folder)))
     return places
+
+
+def owner(folder: Path) -> str:
+    """Whose jobs these are, for others on a board."""
+    return f"process {os.getpid()} on {platform.node()}, {folder}"
 
 
 class Data:

@@ -7,12 +7,13 @@ of ours listens anywhere, nothing asks for a password, and no agent is lent to a
 import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
+
+from raspitrain.sweep.machine import Machine, last_line
 
 ALIVE_SECONDS, ALIVE_COUNT = 5, 3  # a cable that is out is noticed after their product
-NO_SSH = "ssh is not installed here"
-UNREACHED = 255  # ssh's own exit code, for whatever goes wrong on the way
 OPTIONS = (
     "-T", "-a", "-x", "-oBatchMode=yes", "-oConnectTimeout=10", "-oClearAllForwardings=yes",
     f"-oServerAliveCountMax={ALIVE_COUNT}", "-oControlMaster=auto", "-oControlPersist=20",
@@ -23,18 +24,7 @@ NAME = re.compile(
 
 
 @dataclass(frozen=True)
-class Answer:
-    code: int
-    out: bytes
-    error: str
-
-    @property
-    def reached(self) -> bool:
-        return self.code != UNREACHED
-
-
-@dataclass(frozen=True)
-class Host:
+class Host(Machine):
     """A host that ssh knows how to reach.
 
     Attributes
@@ -46,10 +36,13 @@ class Host:
         is lost
     """
 
-    name: str
     config: str | None
     control: str
     alive: int = ALIVE_SECONDS
+
+    way: ClassVar[str] = "ssh"
+    needs: ClassVar[str] = "sudo apt install openssh-client"
+    has_rsync: ClassVar[bool] = True
 
     @property
     def words(self) -> list[str]:
@@ -59,26 +52,23 @@ class Host:
         return ["ssh", *own, *OPTIONS, alive, f"-oControlPath={self.control}/%C"]
 
     def command(self, script: str) -> list[str]:
-        """The words that run a script of sh's on the host, whatever the user's shell there is."""
+        # Whatever the user's shell there is.
         return [*self.words, "--", self.name, f"exec sh -c {shlex.quote(script)}"]
 
-    def ask(self, script: str, *, seconds: float, data: bytes = b"") -> Answer:
-        """Run a script there and wait for it."""
-        try:
-            done = subprocess.run(
-                self.command(script), input=data, capture_output=True, timeout=seconds
-            )
-        except subprocess.TimeoutExpired:
-            return Answer(UNREACHED, b"", f"no answer within {seconds:g} seconds")
-        except FileNotFoundError:
-            return Answer(UNREACHED, b"", f"{NO_SSH}: sudo apt install openssh-client")
-        return Answer(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
+    def why_unreached(self, said: str) -> tuple[str, bool]:
+        return why_unreached(self.name, said)
+
+    def close(self) -> None:
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [*self.words, "-O", "exit", "--", self.name],
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=5,
+            )  # fmt: skip
 
 
 def why_unreached(host: str, said: str) -> tuple[str, bool]:
     """What ssh said, as a sentence with a remedy; and whether waiting may help."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    last = lines[-1].removeprefix("ssh: ").rstrip(".") if lines else "ssh gives no reason"
+    last = last_line(said, "ssh gives no reason").removeprefix("ssh: ").rstrip(".")
     if "Permission denied" in said or "Too many authentication failures" in said:
         return f"{host} refuses the key: ssh-copy-id {host}, then try ssh {host} true.", False
     if "host key" in said.lower() or "HOST IDENTIFICATION" in said:
@@ -89,14 +79,9 @@ def why_unreached(host: str, said: str) -> tuple[str, bool]:
         )
     if "Could not resolve" in said:
         return f"{host} is not found: {last}; look at the name, or give it in ~/.ssh/config.", False
-    if NO_SSH in said or "configuration" in said or "Can't open user config" in said:
+    if "ssh is not installed here" in said or "configuration" in said or "user config" in said:
         return f"{host} cannot be asked: {last}.", False
     return (
         f"{host} does not answer ({last}): see that it is on, and that ssh {host} true works.",
         True,
     )
-
-
-def words_of(python: str, module: str, arguments: Sequence[str]) -> str:
-    """A command of ours for a shell on a board: -P, as the folder it starts in may hold a clone."""
-    return shlex.join([python, "-P", "-m", module, *arguments])

@@ -29,7 +29,17 @@ from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.table import last_row
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
-from raspitrain.sweep.places import Data, Here, Place, There, check_boards, make_places
+from raspitrain.sweep.places import (
+    Cluster,
+    Data,
+    Here,
+    Place,
+    There,
+    check_places,
+    computer_of,
+    is_spread,
+    make_places,
+)
 from raspitrain.sweep.process import (
     JobProcess,
     Limits,
@@ -112,6 +122,9 @@ class SweepRun:
         self.twins: list[tuple[SweepJob, SweepJob]] = []  # of a running job, one with its values
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
+        self.is_spread = False  # over places other than this machine
+        self.control = ""  # folder for the sockets of shared connections
+        self.cluster: Cluster | None = None
         self.places: list[Place] = []
         self.slots: list[tuple[Place, int]] = []  # a place, and which of its jobs at a time
         self.data = Data()
@@ -154,11 +167,6 @@ class SweepRun:
         UnwrittenError
             The card is full or broken; the jobs that ran have been ended.
         """
-        boards = self.launcher.get("boards")  # a mistake is said before all else
-        if boards is None:
-            share_cores(self.launcher["num_parallel"])
-        else:
-            check_boards(boards, self.launcher.get("ssh_config"))
         self.claim()
         self._open_places()
         self.ask, self.tell = ask, tell
@@ -187,12 +195,9 @@ class SweepRun:
         for job in waiting:
             if isinstance(self._place_named(job.host), There):
                 self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
-        if self.launcher.get("boards") is not None and not self.boards_asked:
+        if not self.boards_asked:
             self.boards_asked = True
-            for place in self.places:
-                if isinstance(place, There):
-                    place.owed = self._owed(place)
-                    place.ask()
+            self._ask(self.places)
         there = {job.name for job in self.sweep.jobs}
         there |= {str(row.get("name")) for row in self.sweep.earlier}
         num_jobs = max(len(there), self.num_jobs)
@@ -233,9 +238,22 @@ class SweepRun:
         self.sweep.write()
 
     def claim(self) -> None:
-        """The folder is ours from now on; the first call makes it."""
+        """The folder is ours from now on; the first call makes it, once it is known that there is
+        somebody to do the work."""
         if self.lock is not None:
             return
+        check_places(self.launcher)
+        self.is_spread = is_spread(self.launcher)
+        if self.is_spread:
+            # Not in the sweep's folder: a socket's path has room for a hundred letters.
+            self.control = self._open.enter_context(
+                tempfile.TemporaryDirectory(prefix="raspitrain-", ignore_cleanup_errors=True)
+            )
+        else:
+            share_cores(self.launcher["num_parallel"])
+        if (scheduler := self.launcher.get("dask")) is not None:
+            self.cluster = Cluster(scheduler, self.control)
+            self._open.callback(self.cluster.close)
         folder = self.sweep.folder
         check_same_keys(read_record(folder), self.sweep.swept, folder)
         try:
@@ -264,26 +282,29 @@ class SweepRun:
         """Once a sweep: who is to do the work."""
         if self.places:
             return
-        folder, control = self.sweep.folder, ""
-        if self.launcher.get("boards") is not None:
-            # Not in the sweep's folder: a socket's path has room for a hundred letters.
-            control = self._open.enter_context(
-                tempfile.TemporaryDirectory(prefix="raspitrain-", ignore_cleanup_errors=True)
-            )
-        self.places = make_places(
-            self.launcher.get("boards"),
-            self.launcher["num_parallel"],
-            self.launcher.get("ssh_config"),
-            sweep_id(folder) if control else "",
-            control,
-            folder,
-        )
-        for place in self.places:
-            self._open.callback(place.close)
+        folder = self.sweep.folder
+        sweep = sweep_id(folder) if self.is_spread else ""
+        if self.cluster is None:
+            self.places = make_places(
+                self.launcher.get("boards"), self.launcher["num_parallel"],
+                self.launcher.get("ssh_config"), sweep, self.control, folder,
+                srun=self.launcher.get("srun", False),
+            )  # fmt: skip
+            for place in self.places:
+                self._open.callback(place.close)
+        else:
+            self.places = [*self.cluster.look([], sweep, folder)]
         self.slots = slots(self.places, self.launcher["num_parallel"])
 
     def _place_named(self, name: str | None) -> Place | None:
         return next((place for place in self.places if place.name == name), None)
+
+    def _ask(self, places: Sequence[Place]) -> None:
+        """Whether they will do; what they know more of comes with the answer."""
+        for place in places:
+            if isinstance(place, There) and not place.is_refused:
+                place.owed = self._owed(place)
+                place.ask()
 
     def _owed(self, place: There) -> dict[str, Path]:
         """Jobs of an earlier start that a board may know more of, whether or not they have been
@@ -292,13 +313,19 @@ class SweepRun:
         for row in earlier_rows(self.record or {}):
             name, status = str(row.get("name")), row.get("status")
             folder = self.sweep.folder / name
-            if row.get("host") != place.name or status in (*FINISHED, PRUNED):
+            is_there = computer_of(row.get("host")) == place.computer
+            if not is_there or status in (*FINISHED, PRUNED):
                 continue
             if Path(name).name == name and folder.is_dir() and not folder.is_symlink():
                 owed[name] = folder
         return owed
 
     def _look_at_places(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
+        if self.cluster is not None:
+            came = self.cluster.look(self.places, sweep_id(self.sweep.folder), self.sweep.folder)
+            self.places += came
+            self.slots += slots(came, 1)
+            self._ask(came)
         for place in self.places:
             for sentence in place.look():
                 screen.say(sentence)
@@ -330,7 +357,7 @@ class SweepRun:
     def _keep_to_one_kind(self, screen: SweepScreen) -> None:
         """A sweep of speeds runs on boards of one kind: that of its earlier jobs, or else of the
         first board that will do."""
-        if self.sweep.task != "throughput" or self.launcher.get("boards") is None:
+        if self.sweep.task != "throughput" or not self.is_spread:
             return
         kinds = [job.kind for job in self.sweep.jobs if job.kind is not None and job.started]
         if not kinds:
@@ -435,6 +462,9 @@ class SweepRun:
                 where = aside.relative_to(self.sweep.folder)
                 screen.say(f"{job.name}: what was there is of another setting and now in {where}")
             job.status, job.started = "running", now()
+            for other in self.places:  # it is no longer owed by another worker there
+                if isinstance(other, There) and other.computer == computer_of(place.name):
+                    other.owed.pop(job.name, None)
             job.host, job.kind = place.name, place.kind
             job.reason, job.exit_code, job.seconds, job.log_tail = None, None, None, []
             try:

@@ -24,10 +24,13 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import PARTIAL, sweep_partial
+from raspitrain.sweep.dask import Worker
 from raspitrain.sweep.job import end_with
 from raspitrain.sweep.lease import GAVE_UP, GIVE_UP, STOP
+from raspitrain.sweep.machine import Machine, words_of
 from raspitrain.sweep.process import LOST, OUT_OF_MEMORY
-from raspitrain.sweep.ssh import Host, words_of
+from raspitrain.sweep.srun import Node
+from raspitrain.sweep.ssh import Host
 from raspitrain.sweep.transfer import LostError, check, fetch, send_data, send_folder
 
 SIGN_SECONDS = 5.0  # between signs of life to the job
@@ -36,6 +39,7 @@ FETCH_SECONDS, REST_SECONDS = 5.0, 30.0
 SOON = ("last.pt", "best.pt", "metrics.csv")
 TRIES, BETWEEN_SECONDS = 3, 3.0  # at the last fetch
 KILLED = 128 + signal.SIGKILL
+WAYS: dict[str, type[Machine]] = {kind.way: kind for kind in (Host, Worker, Node)}
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,11 @@ class Task:
 
     Attributes
     ----------
-    host, config, control, alive : as Host's
+    host : what Machine.as_values gives
     python : the board's
     home : the board's folder for such work
-    sweep : the name of the sweep's folder there
-    share : "0/2" for the first of two jobs at a time
+    jobs : that of this sweep's jobs
+    share : "0/2" for the first of two jobs at a time, "any/2" for whichever of them is free
     owner : who the coordinator is, for people
     lease : seconds without a sign of life after which the job ends
     data : configuration key → (digest, path here), of what the job reads
@@ -56,13 +60,10 @@ class Task:
     words_of_job : more of them for the job's command
     """
 
-    host: str
-    config: str | None
-    control: str
-    alive: int
+    host: dict[str, Any]
     python: str
     home: str
-    sweep: str
+    jobs: str
     share: str
     owner: str
     lease: float
@@ -71,11 +72,12 @@ class Task:
     words_of_job: list[str] = field(default_factory=list)
 
     @property
-    def reached_by(self) -> Host:
-        return Host(self.host, self.config, self.control, self.alive)
+    def machine(self) -> Machine:
+        values = dict(self.host)
+        return WAYS[values.pop("way")](**values)
 
     def folder(self, name: str) -> str:
-        return f"{self.home}/jobs/{self.sweep}/{name}"
+        return f"{self.jobs}/{name}"
 
     def words(self) -> str:
         return json.dumps(asdict(self))
@@ -91,7 +93,7 @@ class Job:
     """
 
     def __init__(self, task: Task, folder: Path) -> None:
-        self.task, self.folder, self.host = task, folder, task.reached_by
+        self.task, self.folder, self.host = task, folder, task.machine
         self.there = task.folder(folder.name)
         self.session: subprocess.Popen[bytes] | None = None
         self.asked: int | None = None
@@ -149,7 +151,7 @@ class Job:
             """echo "{\\"ended\\": $c, \\"memory\\": $m}\""""
         )
         self.session = subprocess.Popen(
-            self.host.command(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            self.host.job_command(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         threading.Thread(target=self._live, daemon=True).start()
         if self.asked is not None:

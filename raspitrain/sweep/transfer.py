@@ -1,4 +1,4 @@
-"""Files of a job's folder to a board and back: tar over ssh, checked name by name on this side.
+"""Files of a job's folder to a board and back: a stream of tar, checked name by name on this side.
 
 What comes is written whole before it takes its name, and the checkpoint and the summary take theirs
 last: whenever this is cut off, the folder can be resumed from.
@@ -17,11 +17,13 @@ from pathlib import Path, PurePosixPath
 from raspitrain.errors import TemporaryError
 from raspitrain.results.atomic import PARTIAL, fsync_folder
 from raspitrain.results.files import LAST, PREVIOUS, SUMMARY
-from raspitrain.sweep.ssh import UNREACHED, Answer, Host, why_unreached
+from raspitrain.sweep.machine import UNREACHED, Answer, Machine, last_line
+from raspitrain.sweep.ssh import Host
 
 OURS = ("job.yaml", "job_overrides.yaml", "stderr.log")  # written by the coordinator alone
 LAST_OF_ALL = ("best.pt", PREVIOUS, LAST, SUMMARY)
 NO_SPACE = "No space left on device"
+NO_REASON = "no reason is given"
 MOST_SECONDS = 3600.0
 
 
@@ -29,7 +31,7 @@ class LostError(Exception):
     """The board has gone; its text is a sentence."""
 
 
-def send_folder(host: Host, folder: Path, there: str, names: Sequence[str]) -> None:
+def send_folder(host: Machine, folder: Path, there: str, names: Sequence[str]) -> None:
     """Make the folder `there` with these files and nothing else; it appears whole or not at all.
 
     Raises
@@ -51,7 +53,7 @@ def send_folder(host: Host, folder: Path, there: str, names: Sequence[str]) -> N
     check(host, host.ask(script, seconds=MOST_SECONDS, data=content.getvalue()))
 
 
-def fetch(host: Host, there: str, folder: Path, names: Collection[str] | None = None) -> None:
+def fetch(host: Machine, there: str, folder: Path, names: Collection[str] | None = None) -> None:
     """Take over files of the folder `there`: those named, or all.
 
     Raises
@@ -82,10 +84,12 @@ def fetch(host: Host, there: str, folder: Path, names: Collection[str] | None = 
         process.stdout.read()
         error = process.stderr.read().decode("utf-8", "replace")
         code = process.wait()
-        if code == UNREACHED:
-            raise LostError(why_unreached(host.name, error)[0])
+        if not host.answer(code, b"", error).reached:
+            raise LostError(host.why_unreached(error)[0])
         if not whole:
-            raise LostError(f"{host.name} does not give the job's files: {_last_line(error)}")
+            raise LostError(
+                f"{host.name} does not give the job's files: {last_line(error, NO_REASON)}"
+            )
         came.sort(key=lambda pair: _rank(pair[1].name))
         for partial, path in came:
             path.parent.mkdir(exist_ok=True)
@@ -125,7 +129,7 @@ def _rank(name: str) -> int:
     return LAST_OF_ALL.index(name) if name in LAST_OF_ALL else -1
 
 
-def send_data(host: Host, path: Path, there: str, *, rsync: bool) -> None:
+def send_data(host: Machine, path: Path, there: str, *, rsync: bool) -> None:
     """Bring a file or folder into the folder `there`, by rsync where both sides have it: that goes
     on where it was cut off.
 
@@ -135,7 +139,7 @@ def send_data(host: Host, path: Path, there: str, *, rsync: bool) -> None:
         As `send_folder`.
     """
     folder = shlex.quote(there)
-    if rsync:
+    if rsync and isinstance(host, Host):
         check(host, host.ask(f"umask 077; mkdir -p {folder}", seconds=60))
         done = subprocess.run(
             ["rsync", "-rtL", "--partial", "-e", shlex.join(host.words), str(path),
@@ -153,20 +157,17 @@ def send_data(host: Host, path: Path, there: str, *, rsync: bool) -> None:
     assert tar.stdout is not None
     tar.stdout.close()
     tar.wait()
-    check(host, Answer(done.returncode, b"", done.stderr.decode("utf-8", "replace")))
+    check(host, host.answer(done.returncode, b"", done.stderr.decode("utf-8", "replace")))
 
 
-def check(host: Host, answer: Answer) -> Answer:
+def check(host: Machine, answer: Answer) -> Answer:
     """The answer, if it is one; else the error that fits."""
     if NO_SPACE in answer.error:
         raise TemporaryError(f"{host.name} has no space left: make room on its card.")
     if not answer.reached:
-        raise LostError(why_unreached(host.name, answer.error)[0])
+        raise LostError(host.why_unreached(answer.error)[0])
     if answer.code != 0:
-        raise TemporaryError(f"{host.name} cannot take the job: {_last_line(answer.error)}")
+        raise TemporaryError(
+            f"{host.name} cannot take the job: {last_line(answer.error, NO_REASON)}"
+        )
     return answer
-
-
-def _last_line(said: str) -> str:
-    lines = said.strip().splitlines()
-    return lines[-1] if lines else "no reason is given"

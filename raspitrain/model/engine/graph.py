@@ -6,7 +6,7 @@ memory with what others need.
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -360,23 +360,25 @@ class Placed:
     ) -> None:
         shapes, num_ops = steps.shapes, len(steps.steps)
         read, made = _uses(steps)
+        inside, done = _made_inside(steps, kernels.lanes)
+        for v, (whole, _) in inside.items():
+            made[whole] = min(made[whole], made[v])
         keep, work = Shelf(), Shelf()
 
         def kept(size: int, first: int, last: int) -> int:
             return keep.place(size, first, last) if trained is None else keep.place(size, 0, 0)
 
-        values = [
-            Value(
-                channels=shape.channels,
-                length=shape.length,
-                left=shape.left,
-                pitch=shape.pitch,
-                data=kept(
-                    kernels.streams_bytes(shape.channels, cases * shape.pitch), made[v], read[v]
-                ),
-            )
-            for v, shape in enumerate(shapes)
-        ]
+        values = []
+        for v, shape in enumerate(shapes):
+            around = shapes[inside[v][0]] if v in inside else shape
+            value = Value(shape.channels, shape.length, around.left, around.pitch)
+            if v not in inside:
+                size = kernels.streams_bytes(shape.channels, cases * shape.pitch)
+                value.data = kept(size, made[v], read[v])
+            values.append(value)
+        for v, (whole, first) in inside.items():
+            before = kernels.streams_bytes(first, cases * values[v].pitch)
+            values[v].data = values[whole].data + before
         ops, num_bytes = [], kernels.lanes * kernels.bytes_of
         packed = dweight = dz = scratch = 0
         for number, step in enumerate(steps.steps):
@@ -417,14 +419,15 @@ class Placed:
                 setattr(op, name, value)
             ops.append(op)
         if trained is not None:
-            self._place_gradients(ops, values, kernels, work, cases, read, made, asked_for)
+            self._place_gradients(ops, values, kernels, work, cases, read, made, asked_for, inside)
+        ops = [op for number, op in enumerate(ops) if number not in done]
         scratch = -(-scratch // LINE) * LINE
         sizes = (packed, dweight, dz, scratch * num_threads)
         places = [work.place(size, -1, num_ops) for size in sizes]
         self.values = (Value * len(values))(*values)
-        self.ops = (Op * num_ops)(*ops)
+        self.ops = (Op * len(ops))(*ops)
         self.header = Header(
-            cases, len(values), num_ops, *places[:3], scratch=places[3], scratch_size=scratch
+            cases, len(values), len(ops), *places[:3], scratch=places[3], scratch_size=scratch
         )
         self.keep_bytes, self.work_bytes = keep.size, work.size
         self.out = (cases, shapes[-1].channels, shapes[-1].length)
@@ -440,6 +443,7 @@ class Placed:
         read: Sequence[int],
         made: Sequence[int],
         asked_for: bool,
+        inside: Mapping[int, tuple[int, int]],
     ) -> None:
         wanted = [asked_for, *[False] * (len(values) - 1)]
         for op in ops:
@@ -447,8 +451,11 @@ class Placed:
             wanted[op.y] |= bool(op.trained) or wanted[op.x] or (two and wanted[op.other])
         for v, value in enumerate(values):
             size = kernels.streams_bytes(value.channels, cases * value.length)
-            if wanted[v] or v == len(values) - 1:
+            if v not in inside and (wanted[v] or v == len(values) - 1):
                 value.gradient = work.place(size, made[v], read[v])
+        for v, (whole, first) in inside.items():
+            before = kernels.streams_bytes(first, cases * values[v].length)
+            values[v].gradient = values[whole].gradient + before
         met = [False] * len(values)
         for op in reversed(ops):
             # That of x before that of the other, which may be the same value.
@@ -463,6 +470,37 @@ class Placed:
 def _biasless(step: Step, shape: Shape) -> bool:
     """Whether nothing is left to do behind the product; a bias is added as values are copied."""
     return step.layer is not None and step.layer.bias is None
+
+
+def _made_inside(steps: Steps, lanes: int) -> tuple[dict[int, tuple[int, int]], set[int]]:
+    """Values that can be made where a concatenation wants them: for each that one's value and their
+    first channel there. And the operations that have nothing left to copy then."""
+    copies: dict[int, list[int]] = {}
+    readers = [0] * len(steps.shapes)
+    for number, step in enumerate(steps.steps):
+        fields = step.fields
+        readers[fields["x"]] += 1
+        if fields["kind"] in (ADD, MULTIPLY):
+            readers[fields["other"]] += 1
+        if fields["kind"] == COPY:
+            copies.setdefault(fields["y"], []).append(number)
+    inside: dict[int, tuple[int, int]] = {}
+    done: set[int] = set()
+    for whole, numbers in copies.items():
+        parts = [steps.steps[number].fields for number in numbers]
+        if all(
+            part["x"] > 0
+            and readers[part["x"]] == 1
+            and part["x"] not in copies
+            and part["spread"] == 1
+            and part["begin"] == 0
+            and part["count"] == steps.shapes[part["x"]].channels
+            and part["to"] % lanes == 0
+            for part in parts
+        ):
+            inside |= {part["x"]: (whole, part["to"]) for part in parts}
+            done.update(numbers)
+    return inside, done
 
 
 def _uses(steps: Steps) -> tuple[list[int], list[int]]:

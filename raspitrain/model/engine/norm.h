@@ -122,13 +122,28 @@ static Gradient settle_gradient(const Layer *layer, long b, wide sum_dy, wide su
                       narrow(-wide_scale * sum_dy / (double)rows)};
 }
 
+/* Four rows at once, then the rest one by one: what is loaded before anything is stored comes two
+   vectors to a load. The body does EACH `u` of `fours` rows. */
+#define EACH UNROLL for (int u = 0; u < fours; u++)
+#define IN_FOURS(r, rows, ...)                                   \
+    {                                                            \
+        long r = 0;                                              \
+        for (; r + 4 <= (rows); r += 4) {                        \
+            enum { fours = 4 };                                  \
+            __VA_ARGS__                                          \
+        }                                                        \
+        for (; r < (rows); r++) {                                \
+            enum { fours = 1 };                                  \
+            __VA_ARGS__                                          \
+        }                                                        \
+    }
+
 /* a = act(y) + residual */
 INLINE void normalise_body(const vec *z, Affine f, const vec *residual, vec *a, long rows, int act) {
-    if (residual)
-        for (long r = 0; r < rows; r++)
-            a[r] = activate((z[r] - f.mean) * f.scale + f.shift, act) + residual[r];
-    else
-        for (long r = 0; r < rows; r++) a[r] = activate((z[r] - f.mean) * f.scale + f.shift, act);
+    IN_FOURS(r, rows, vec y[4];
+             EACH y[u] = activate((z[r + u] - f.mean) * f.scale + f.shift, act);
+             if (residual) EACH y[u] += residual[r + u];
+             EACH a[r + u] = y[u];)
 }
 
 static void normalise(int act, const vec *z, Affine f, const vec *residual, vec *a, long rows) {
@@ -168,15 +183,17 @@ INLINE void activation_gradient_body(const vec *da, const vec *z, Affine f, vec 
     for (long begin = 0; begin < rows; begin += CHUNK) {
         long end = begin + CHUNK < rows ? begin + CHUNK : rows;
         vec s = {0}, s_z = {0};
-        for (long r = begin; r < end; r++) {
-            vec d = z[r] - f.mean, y = d * f.scale + f.shift;
-            vec g = da[r];
-            if (act != IDENTITY) g *= slope(y, act);
-            if (a) a[r] = activate(y, act);
-            dy[r] = g;
-            s += g;
-            s_z += g * d;
-        }
+        const vec *from_da = da + begin, *from_z = z + begin;
+        vec *to_dy = dy + begin, *to_a = a ? a + begin : 0;
+        IN_FOURS(r, end - begin, vec d[4]; vec g[4]; vec y[4];
+                 EACH d[u] = from_z[r + u] - f.mean;
+                 EACH y[u] = d[u] * f.scale + f.shift;
+                 EACH g[u] = from_da[r + u];
+                 if (act != IDENTITY) EACH g[u] *= slope(y[u], act);
+                 if (a) EACH to_a[r + u] = activate(y[u], act);
+                 EACH to_dy[r + u] = g[u];
+                 EACH s += g[u];
+                 EACH s_z += g[u] * d[u];)
         total += widen(s);
         total_z += widen(s_z);
     }
@@ -193,5 +210,7 @@ static void activation_gradient(int act, const vec *da, const vec *z, Affine f, 
 }
 
 static void apply_gradient(vec *dz, const vec *dy, const vec *z, vec mean, Gradient g, long rows) {
-    for (long r = 0; r < rows; r++) dz[r] = dy[r] * g.a + ((z[r] - mean) * g.b + g.c);
+    IN_FOURS(r, rows, vec each[4];
+             EACH each[u] = dy[r + u] * g.a + ((z[r + u] - mean) * g.b + g.c);
+             EACH dz[r + u] = each[u];)
 }

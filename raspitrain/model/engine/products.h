@@ -90,21 +90,12 @@ static void pack_out(vec *packed, const real *weight, long num_in, long b, int p
     for (int j = 0; j < panel; j++) {
         const real *rows = weight + (b + j) * LANES * num_in;
         long k = 0;
-#if VECTOR_BYTES == 16 && REAL_BYTES == 4 && defined(__GNUC__) && !defined(__clang__)
-        typedef int32_t picks __attribute__((vector_size(16)));
-        const picks low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
-        for (; k + 4 <= num_in; k += 4) { /* four by four, transposed in registers */
-            const vec r0 = load(rows + k), r1 = load(rows + num_in + k);
-            const vec r2 = load(rows + 2 * num_in + k), r3 = load(rows + 3 * num_in + k);
-            const vec low0 = __builtin_shuffle(r0, r2, low);
-            const vec low1 = __builtin_shuffle(r1, r3, low);
-            const vec high0 = __builtin_shuffle(r0, r2, high);
-            const vec high1 = __builtin_shuffle(r1, r3, high);
-            vec *at = packed + k * panel + j;
-            at[0] = __builtin_shuffle(low0, low1, low);
-            at[panel] = __builtin_shuffle(low0, low1, high);
-            at[2 * panel] = __builtin_shuffle(high0, high1, low);
-            at[3 * panel] = __builtin_shuffle(high0, high1, high);
+#ifdef HAS_TRANSPOSE
+        for (; k + 4 <= num_in; k += 4) {
+            vec r[4];
+            UNROLL for (int i = 0; i < 4; i++) r[i] = load(rows + i * num_in + k);
+            transpose(r);
+            UNROLL for (int i = 0; i < 4; i++) packed[(k + i) * panel + j] = r[i];
         }
 #endif
         for (; k < padded; k++) {

@@ -10,7 +10,9 @@ INLINE void add_body(const Graph *g, const Op *op, long b, int act) {
     for (long n = 0; n < g->header->cases; n++) {
         const vec *first = case_of(x, b, n), *second = case_of(other, b, n);
         vec *sum = case_of(at_y, b, n);
-        for (long l = 0; l < y->length; l++) sum[l] = activate(first[l] + second[l], act);
+        IN_FOURS(l, y->length, vec each[4];
+                 EACH each[u] = activate(first[l + u] + second[l + u], act);
+                 EACH sum[l + u] = each[u];)
     }
 }
 
@@ -36,12 +38,11 @@ INLINE void add_gradient_body(const Graph *g, const Op *op, long b, int act) {
     for (long n = 0; n < g->header->cases; n++) {
         const vec *first = case_of(x, b, n), *second = case_of(other, b, n), *d = case_of(dy, b, n);
         vec *to_x = case_of(dx, b, n), *to_other = case_of(dother, b, n);
-        for (long l = 0; l < y->length; l++) {
-            vec each = d[l];
-            if (act != IDENTITY) each *= slope(first[l] + second[l], act);
-            receive(to_x + l, each, op->dx);
-            receive(to_other + l, each, op->dother);
-        }
+        IN_FOURS(l, y->length, vec each[4];
+                 EACH each[u] = d[l + u];
+                 if (act != IDENTITY) EACH each[u] *= slope(first[l + u] + second[l + u], act);
+                 EACH receive(to_x + l + u, each[u], op->dx);
+                 EACH receive(to_other + l + u, each[u], op->dother);)
     }
 }
 
@@ -199,16 +200,58 @@ INLINE real window_share(const Op *op, long length, long o, long first, long las
     return (real)(1.0 / (double)((end < padded ? end : padded) - begin));
 }
 
+/* Outputs whose whole window lies inside of the signal, begin to end. */
+INLINE void inner_outputs(const Op *op, long length, long outputs, long *begin, long *end) {
+    const long reach = length + op->pad - ((op->kernel - 1) * op->dilation + 1);
+    *begin = ceil_div(op->pad, op->stride);
+    *end = reach < 0 ? 0 : reach / op->stride + 1;
+    if (*end > outputs) *end = outputs;
+    if (*begin > *end) *begin = *end;
+}
+
+INLINE void greatest_inside(const int kernel, const vec *a, long stride, vec *to, long rows) {
+    for (long o = 0; o < rows; o++, a += stride) {
+        vec most = a[0];
+        UNROLL for (int t = 1; t < kernel; t++) most = greater(most, a[t]);
+        to[o] = most;
+    }
+}
+
+/* Gives each gradient to the first position that is the greatest. */
+INLINE void greatest_gradient(const int kernel, const vec *a, long stride, const vec *d, vec *to,
+                              long rows) {
+    for (long o = 0; o < rows; o++, a += stride, to += stride) {
+        vec most = a[0];
+        UNROLL for (int t = 1; t < kernel; t++) most = greater(most, a[t]);
+        mask open = (vec){0} == (vec){0};
+        UNROLL for (int t = 0; t < kernel - 1; t++) {
+            const mask hit = (a[t] == most) & open;
+            to[t] += (vec)(hit & (mask)d[o]);
+            open &= ~hit;
+        }
+        to[kernel - 1] += (vec)(open & (mask)d[o]);
+    }
+}
+
 static void pool_forward(Team team, const Graph *g, const Op *op) {
     const Value *x = &g->values[op->x], *y = &g->values[op->y];
     const Rows at_x = rows_at(g, op->x), at_y = rows_at(g, op->y);
-    long begin, end, first, last;
+    long begin, end, first, last, inner, outer;
     share(team, streams_of(y), &begin, &end);
+    inner_outputs(op, x->length, y->length, &inner, &outer);
+    const int quick = op->kind == MAXIMUM && op->dilation == 1 && (op->kernel == 2 || op->kernel == 3);
     for (long b = begin; b < end; b++) {
         for (long n = 0; n < g->header->cases; n++) {
             const vec *a = case_of(at_x, b, n);
             vec *to = case_of(at_y, b, n);
             for (long o = 0; o < y->length; o++) {
+                if (quick && o == inner && inner < outer) {
+                    const vec *from_a = a + o * op->stride - op->pad;
+                    if (op->kernel == 2) greatest_inside(2, from_a, op->stride, to + o, outer - o);
+                    else greatest_inside(3, from_a, op->stride, to + o, outer - o);
+                    o = outer - 1;
+                    continue;
+                }
                 window(op, x->length, o, &first, &last);
                 if (op->kind == MAXIMUM) {
                     vec where;
@@ -227,15 +270,26 @@ static void pool_forward(Team team, const Graph *g, const Op *op) {
 static void pool_backward(Team team, const Graph *g, const Op *op) {
     const Value *x = &g->values[op->x], *y = &g->values[op->y];
     const Rows at_x = rows_at(g, op->x), dx = gradient_at(g, op->x), dy = gradient_at(g, op->y);
-    long begin, end, first, last;
+    long begin, end, first, last, inner, outer;
     if (op->dx == NOT_WANTED) return;
     share(team, streams_of(y), &begin, &end);
+    inner_outputs(op, x->length, y->length, &inner, &outer);
+    const int quick = op->kind == MAXIMUM && op->dilation == 1 && (op->kernel == 2 || op->kernel == 3);
     for (long b = begin; b < end; b++)
         for (long n = 0; n < g->header->cases; n++) {
             const vec *a = case_of(at_x, b, n), *d = case_of(dy, b, n);
             vec *to = case_of(dx, b, n);
             if (op->dx == SET) memset(to, 0, (size_t)x->length * sizeof(vec));
             for (long o = 0; o < y->length; o++) {
+                if (quick && o == inner && inner < outer) {
+                    const long at = o * op->stride - op->pad, rows = outer - o;
+                    if (op->kernel == 2)
+                        greatest_gradient(2, a + at, op->stride, d + o, to + at, rows);
+                    else
+                        greatest_gradient(3, a + at, op->stride, d + o, to + at, rows);
+                    o = outer - 1;
+                    continue;
+                }
                 window(op, x->length, o, &first, &last);
                 if (op->kind == MAXIMUM) {
                     vec where;

@@ -130,26 +130,73 @@ static void streams_read(const Weights *w, long b, int panel, long *begin, long 
     *end = ceil_div(((last - 1) / to + 1) * of, LANES);
 }
 
+#ifdef HAS_TRANSPOSE
+/* Four columns at once: to[tap][k], which lie tap_step and k_step apart. */
+static void pack_four(vec *to, long tap_step, long k_step, const real *const column[4], long of,
+                      long along_k, long num_taps) {
+    long k = 0;
+    if (num_taps == 1 && along_k == 1)
+        for (; k + 4 <= of; k += 4) {
+            vec r[4];
+            UNROLL for (int i = 0; i < 4; i++) r[i] = load(column[i] + k);
+            transpose(r);
+            UNROLL for (int i = 0; i < 4; i++) to[(k + i) * k_step] = r[i];
+        }
+    for (; k < of; k++) {
+        const long from = k * along_k;
+        vec *at = to + k * k_step;
+        long t = 0;
+        for (; t + 4 <= num_taps; t += 4, at += 4 * tap_step) {
+            vec r[4];
+            UNROLL for (int i = 0; i < 4; i++) r[i] = load(column[i] + from + t);
+            transpose(r);
+            UNROLL for (int i = 0; i < 4; i++) at[i * tap_step] = r[i];
+        }
+        for (; t < num_taps; t++, at += tap_step)
+            *at = (vec){column[0][from + t], column[1][from + t], column[2][from + t],
+                        column[3][from + t]};
+    }
+}
+#endif
+
+/* Where the numbers of column c begin; each further channel of its group is along_k further. */
+INLINE const real *column_of(const Weights *w, long c) {
+    const long each_out = w->in / w->groups * w->taps; /* numbers of an output channel */
+    const long to = w->in / w->groups, group = c / to;
+    if (!w->transposed) return w->weight + c * each_out;
+    return w->weight + group * (w->out / w->groups) * each_out + c % to * w->taps;
+}
+
 /* Packs [tap][k][panel] for the streams that are read. */
 static void pack_taps(vec *packed, const Weights *w, long b, int panel, long tap, long every,
                       long num_taps) {
     const long to = channels_of(w) / w->groups, of = channels_from(w) / w->groups;
-    const long each_out = w->in / w->groups * w->taps; /* numbers of an output channel */
-    const long along_k = w->transposed ? each_out : w->taps;
+    const long along_k = w->transposed ? w->in / w->groups * w->taps : w->taps;
     long begin, end;
     streams_read(w, b, panel, &begin, &end);
-    const long num_k = (end - begin) * LANES;
-    memset(packed, 0, (size_t)(num_taps * num_k * panel) * sizeof(vec));
-    for (long c = b * LANES; c < (b + panel) * LANES && c < channels_of(w); c++) {
+    const long num_k = (end - begin) * LANES, first = b * LANES;
+    const long last = first + panel * LANES < channels_of(w) ? first + panel * LANES : channels_of(w);
+    if (of < num_k || last < first + panel * LANES)
+        memset(packed, 0, (size_t)(num_taps * num_k * panel) * sizeof(vec));
+    for (long c = first; c < last;) {
         const long group = c / to, first_k = group * of - begin * LANES;
-        const real *column = w->transposed
-                                 ? w->weight + group * of * each_out + c % to * w->taps
-                                 : w->weight + c * each_out;
+#ifdef HAS_TRANSPOSE
+        if (every == 1 && c % 4 == 0 && c + 4 <= last && (c + 3) / to == group) {
+            const real *column[4];
+            for (int i = 0; i < 4; i++) column[i] = column_of(w, c + i) + tap;
+            pack_four(packed + first_k * panel + (c - first) / LANES, num_k * panel, panel, column, of,
+                      along_k, num_taps);
+            c += 4;
+            continue;
+        }
+#endif
+        const real *column = column_of(w, c);
         for (long t = 0; t < num_taps; t++) {
             const real *number = column + tap + t * every;
-            real *at = (real *)(packed + (t * num_k + first_k) * panel) + (c - b * LANES);
+            real *at = (real *)(packed + (t * num_k + first_k) * panel) + (c - first);
             for (long k = 0; k < of; k++, at += panel * LANES, number += along_k) *at = *number;
         }
+        c++;
     }
 }
 
@@ -312,10 +359,32 @@ static void tap_weight_gradient(Team team, const Weights *w, Rows g, Rows x, lon
 /* From there to the weights' own order, (out, in / groups, taps), for channels begin to end. */
 static void store_tap_weights(const Weights *w, const real *dw, real *dweight, long begin, long end) {
     const long num_p = ceil_div(w->out, LANES) * LANES, num_q = ceil_div(w->in, LANES) * LANES;
-    const long of = w->in / w->groups, to = w->out / w->groups;
-    for (long p = begin; p < end; p++)
-        for (long q = 0; q < of; q++)
-            for (long tap = 0; tap < w->taps; tap++)
-                dweight[(p * of + q) * w->taps + tap] =
-                    dw[(tap * num_p + p) * num_q + p / to * of + q];
+    const long of = w->in / w->groups, to = w->out / w->groups, each_tap = num_p * num_q;
+    for (long p = begin; p < end; p++) {
+        const real *from_p = dw + p * num_q + p / to * of;
+        real *at = dweight + p * of * w->taps;
+        long q = 0;
+        if (w->taps == 1) {
+            memcpy(at, from_p, (size_t)of * sizeof(real));
+            continue;
+        }
+#ifdef HAS_TRANSPOSE
+        for (; q + 4 <= of; q += 4, at += 4 * w->taps) {
+            const real *from_q = from_p + q;
+            long tap = 0;
+            for (; tap + 4 <= w->taps; tap += 4, from_q += 4 * each_tap) {
+                vec r[4];
+                UNROLL for (int i = 0; i < 4; i++) r[i] = load(from_q + i * each_tap);
+                transpose(r);
+                UNROLL for (int i = 0; i < 4; i++) store(at + i * w->taps + tap, r[i]);
+            }
+            for (; tap < w->taps; tap++, from_q += each_tap) {
+                const vec r = load(from_q);
+                UNROLL for (int i = 0; i < 4; i++) at[i * w->taps + tap] = r[i];
+            }
+        }
+#endif
+        for (; q < of; q++)
+            for (long tap = 0; tap < w->taps; tap++) *at++ = from_p[tap * each_tap + q];
+    }
 }

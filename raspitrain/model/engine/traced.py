@@ -187,11 +187,16 @@ def _outside(
     )
     between = []
     for numbers in before:
-        modules = [n for n in numbers if nodes[n].op == "call_module"]
-        between += [_name(network, nodes[n]) for n in modules or numbers[:1]]
+        layers = [n for n in numbers if _is_layer(nodes[n])]
+        between += [_name(network, nodes[n]) for n in layers or numbers[:1]]
     left = [failed[n] for n in behind if n in failed]
     left += [_name(network, nodes[n]) for n in behind]
     return between, left[0] if left else None
+
+
+def _is_layer(node: fx.Node) -> bool:
+    """Whether it is a module, or an autograd function (`_functions_written_down`)."""
+    return node.op == "call_module" or getattr(node.target, "__module__", None) == __name__
 
 
 def _run_from(

@@ -79,6 +79,22 @@ INLINE vec load(const real *p) { return *(const loose *)p; }
 INLINE void store(real *p, vec v) { *(loose *)p = v; }
 INLINE vec choose(mask m, vec a, vec b) { return (vec)((m & (mask)a) | (~m & (mask)b)); }
 
+/* Four vectors of four numbers as rows become columns. */
+#if VECTOR_BYTES == 16 && REAL_BYTES == 4 && defined(__GNUC__) && !defined(__clang__)
+#define HAS_TRANSPOSE
+INLINE void transpose(vec r[4]) {
+    typedef int32_t picks __attribute__((vector_size(16)));
+    const picks low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
+    const vec low0 = __builtin_shuffle(r[0], r[2], low), low1 = __builtin_shuffle(r[1], r[3], low);
+    const vec high0 = __builtin_shuffle(r[0], r[2], high);
+    const vec high1 = __builtin_shuffle(r[1], r[3], high);
+    r[0] = __builtin_shuffle(low0, low1, low);
+    r[1] = __builtin_shuffle(low0, low1, high);
+    r[2] = __builtin_shuffle(high0, high1, low);
+    r[3] = __builtin_shuffle(high0, high1, high);
+}
+#endif
+
 /* Where y is not a number, it stays: a diverged run must show. */
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -101,6 +117,13 @@ INLINE vec at_most(vec y, vec high) { return (vec)_mm256_min_ps((__m256)high, (_
 #else
 INLINE vec at_least(vec y, vec low) { return choose(y < low, low, y); }
 INLINE vec at_most(vec y, vec high) { return choose(y > high, high, y); }
+#endif
+
+/* Where one of them is not a number, neither is the greater. */
+#if defined(__aarch64__)
+INLINE vec greater(vec a, vec b) { return at_least(a, b); }
+#else
+INLINE vec greater(vec a, vec b) { return choose((b > a) | (b != b), b, a); }
 #endif
 
 INLINE vec hard_sigmoid(vec y) {

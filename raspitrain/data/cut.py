@@ -1,0 +1,398 @@
+"""From recordings to windows: cut where the class, the person or the clock breaks off."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from raspitrain.data.cases import Cases, fill_missing, make_cases
+from raspitrain.data.copies import find_copies
+from raspitrain.data.formats import READERS
+from raspitrain.data.resample import resample
+from raspitrain.data.span import Span
+from raspitrain.data.streams import Stream, own_rate
+from raspitrain.data.taken import Origin, Taken
+from raspitrain.data.windows import Windows
+from raspitrain.errors import InputError
+from raspitrain.nearest import nearest
+
+RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
+RATES_NOTED = 1.05
+EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as they are
+
+
+@dataclass
+class Piece:
+    """A stretch of one class and group without a gap."""
+
+    start: int
+    stop: int
+    label: str
+    group: str
+    began: float | None = None  # in seconds of its recording, of one that is resampled
+
+
+class Cut:
+    """From streams to windows, step by step, noting what is dropped."""
+
+    def __init__(
+        self,
+        folder: Path,
+        streams: list[Stream],
+        names: Sequence[str],
+        *,
+        missing: str,
+        leave_out: Sequence[str],
+    ) -> None:
+        self.folder = folder
+        self.streams = streams
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.rate: float | None = None
+        if missing == "error":
+            _refuse_missing(folder, streams, names)
+        no_label = no_group = 0
+        self.no_label: list[int] = []
+        self.pieces: list[list[Piece]] = []
+        for stream in streams:
+            pieces = _pieces(stream)
+            self.no_label.append(sum(p.stop - p.start for p in pieces if p.label == ""))
+            no_label += self.no_label[-1]
+            no_group += sum(p.stop - p.start for p in pieces if p.group == "")
+            pieces = [p for p in pieces if p.label and p.group and p.label not in leave_out]
+            if missing != "error":
+                for piece in pieces:
+                    fill_missing(stream.signals[:, piece.start : piece.stop], missing)
+            self.pieces.append(pieces)
+        if no_label:
+            self.notes.append(_left_out_note(no_label, streams))
+        if no_group:
+            self.notes.append(f"{no_group} rows without a group left out")
+        self._check_left_out(leave_out)
+        self._merge_copies()
+
+    def _check_left_out(self, leave_out: Sequence[str]) -> None:
+        every = sorted({label for stream in self.streams for label in _labels(stream)} - {""})
+        for name in leave_out:
+            if name not in every:
+                raise InputError(
+                    f"dataset.leave_out names '{name}', which is no class of {self.folder}; "
+                    f"{nearest(name, every)}."
+                )
+        if leave_out:
+            self.notes.append(f"classes left out: {', '.join(leave_out)}")
+
+    def _merge_copies(self) -> None:
+        """Copies are one group with what they are copies of."""
+        self.copy_of = [""] * len(self.streams)
+        classes = [self._classes_of(k) for k in range(len(self.streams))]
+        for k, first in find_copies(self.folder, self.streams, classes).items():
+            self.copy_of[k] = self.streams[first].source.name
+            pieces, original = self.pieces[k], self.pieces[first]
+            for at, piece in enumerate(pieces):
+                piece.group = original[at if len(pieces) == len(original) else 0].group
+        if num_copies := sum(map(bool, self.copy_of)):
+            k = next(k for k, name in enumerate(self.copy_of) if name)
+            self.warnings.append(
+                f"{num_copies} of {len(self.streams)} recordings are copies of others "
+                f"({self.streams[k].source.name} of {self.copy_of[k]}); they stay on one side of "
+                "the split, but count twice"
+            )
+
+    def _classes_of(self, index: int) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(piece.label for piece in self.pieces[index]))
+
+    def use_rate(self, wanted: float | None) -> None:
+        """Hold the rates against each other, or bring all to one."""
+        rates = [own_rate(stream) for stream in self.streams]
+        known = [k for k, rate in enumerate(rates) if rate is not None]
+        clocks = [stream.clock for stream in self.streams if stream.clock is not None]
+        num_gaps, num_back = self._count_gaps()
+        if num_gaps or num_back:
+            where = sum(bool(s.clock and len(s.cuts)) for s in self.streams)
+            self.notes.append(
+                f"cut at {num_gaps} gap{'' if num_gaps == 1 else 's'} and {num_back} "
+                f"step{'' if num_back == 1 else 's'} back of the clock, in {where} of "
+                f"{len(self.streams)} recordings"
+            )
+        if wanted is not None:
+            self._resample(wanted)
+            return
+        if not known:
+            return
+        steps = {k: clock.step for k, s in enumerate(self.streams)
+                 if (clock := s.clock) is not None and clock.step > 0}  # fmt: skip
+        in_hertz = len(known) == len(steps)
+        values = {k: rates[k] for k in known} if in_hertz else {k: 1 / v for k, v in steps.items()}
+        self._compare_rates({k: v for k, v in values.items() if v is not None}, in_hertz)
+        if in_hertz and clocks:
+            self.rate = _tidy(float(np.median([rates[k] for k in known])))
+
+    def _compare_rates(self, rates: dict[int, float], in_hertz: bool) -> None:
+        slow, fast = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+        ratio = rates[fast] / rates[slow]
+        if ratio <= RATES_NOTED:
+            return
+        names = [self.streams[k].source.name for k in (slow, fast)]
+        figures = [f"{_tidy(rates[k]):g}{' Hz' if in_hertz else ' samples a unit of time'}"
+                   for k in (slow, fast)]  # fmt: skip
+        middle = (rates[slow] * rates[fast]) ** 0.5
+        num_slow = sum(rate < middle for rate in rates.values())
+        sentence = (
+            f"recordings have different rates: {names[0]} has {figures[0]}, {names[1]} has "
+            f"{figures[1]} ({num_slow} nearer the first, {len(rates) - num_slow} nearer the second)"
+        )
+        remedy = f"bring all to one with dataset.rate={_tidy(rates[slow]):g}"
+        if ratio > RATES_APART:
+            raise InputError(
+                f"{self.folder}: {sentence}, so that a window is not the same time in each; "
+                f"{remedy}, or do without time with dataset.time_column=false."
+            )
+        self.warnings.append(f"{sentence}; {remedy}")
+
+    def _count_gaps(self) -> tuple[int, int]:
+        """Gaps and steps back within what is one class and group."""
+        gaps = back = 0
+        for stream, pieces in zip(self.streams, self.pieces, strict=True):
+            if stream.clock is None:
+                continue
+            seconds = stream.clock.seconds
+            for before, after in pairwise(pieces):
+                if (before.label, before.group) != (after.label, after.group):
+                    continue
+                if before.stop == after.start:
+                    if seconds[after.start] < seconds[before.stop - 1]:
+                        back += 1
+                    else:
+                        gaps += 1
+        return gaps, back
+
+    def _resample(self, wanted: float) -> None:
+        changed = 0
+        for k, stream in enumerate(self.streams):
+            clock, pieces = stream.clock, self.pieces[k]
+            if clock is None or clock.rate is None:
+                raise InputError(
+                    f"dataset.rate={wanted:g}: {stream.source.name} does not say how many samples "
+                    "a second it has; name its column of time and the unit with "
+                    "dataset.time_column and dataset.time_unit."
+                )
+            if abs(clock.rate / wanted - 1) <= EVEN_ENOUGH:
+                continue
+            changed += 1
+            signals, start = [], 0
+            for piece in pieces:
+                inside = slice(piece.start, piece.stop)
+                new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
+                signals.append(new)
+                piece.began = float(clock.seconds[piece.start])
+                piece.start, piece.stop = start, start + new.shape[1]
+                start = piece.stop
+            stream.signals = np.concatenate(signals, axis=1) if signals else stream.signals[:, :0]
+        self.rate = float(wanted)
+        if changed:
+            self.notes.append(
+                f"{changed} of {len(self.streams)} recordings resampled to {wanted:g} Hz"
+            )
+
+    def windows(self, length: Span, stride: Span | None) -> None:
+        """Say where the windows begin."""
+        self.length = length.samples(self.rate)
+        step = self.length // 2 if stride is None else stride.samples(self.rate)
+        if step > self.length:
+            self.notes.append(
+                f"dataset.stride={step} is longer than a window: {step - self.length} samples "
+                "between one and the next are in none"
+            )
+        self.starts = [
+            [np.arange(p.start, p.stop - self.length + 1, step) for p in pieces]
+            for pieces in self.pieces
+        ]
+        longest: Counter[str] = Counter()
+        number: Counter[str] = Counter()
+        for pieces, starts in zip(self.pieces, self.starts, strict=True):
+            for piece, own in zip(pieces, starts, strict=True):
+                longest[piece.label] = max(longest[piece.label], piece.stop - piece.start)
+                number[piece.label] += len(own)
+        if not any(number.values()):
+            raise InputError(
+                f"{self.folder}: no recording has {self.length} samples of one class in a row"
+                f"{self._broken()}, the longest has {max(longest.values(), default=0)}; choose a "
+                "smaller dataset.length."
+            )
+        for label, count in number.items():
+            if not count:
+                raise InputError(
+                    f"{self.folder}: the class '{label}' would vanish, as it has at most "
+                    f"{longest[label]} samples in a row{self._broken()} and a window is "
+                    f"{self.length}; choose a smaller dataset.length, or leave it out with "
+                    f"dataset.leave_out=[{label}]."
+                )
+        empty = [
+            stream.source.name
+            for stream, starts in zip(self.streams, self.starts, strict=True)
+            if not sum(map(len, starts)) and stream.stretches != []
+        ]
+        if empty:
+            self.warnings.append(
+                f"{len(empty)} of {len(self.streams)} recordings in {self.folder} are shorter than "
+                f"one window and left out ({', '.join(empty[:3])}{', …' if len(empty) > 3 else ''})"
+            )
+
+    def _broken(self) -> str:
+        gaps, back = self._count_gaps()
+        if not gaps + back:
+            return ""
+        return (
+            f" (the clock has {gaps} gaps and {back} steps back; dataset.time_column=false does "
+            "without it)"
+        )
+
+    def cases(
+        self,
+        names: Sequence[str],
+        units: Sequence[str],
+        *,
+        left_out: tuple[tuple[str, str], ...],
+        notes: tuple[str, ...],
+        warnings: tuple[str, ...],
+        keeps: str,
+    ) -> Cases:
+        places = [
+            (k, piece, own)
+            for k, (pieces, starts) in enumerate(zip(self.pieces, self.starts, strict=True))
+            for piece, own in zip(pieces, starts, strict=True)
+        ]
+        counts = [len(own) for _, _, own in places]
+        recording_of = np.repeat([k for k, _, _ in places], counts)
+        start = np.concatenate([own for _, _, own in places])
+        labels = np.repeat(np.array([piece.label for _, piece, _ in places]), counts)
+        groups = np.repeat(np.array([piece.group for _, piece, _ in places]), counts)
+        parts = [stream.source.part for stream in self.streams]
+        taken = Taken(
+            what="recording",
+            origins=tuple(self._origin(k) for k in range(len(self.streams))),
+            origin_of=recording_of,
+            starts=start,
+            seconds=np.concatenate([self._seconds(*place) for place in places]),
+            left_out=left_out,
+            notes=(*notes, *self.notes),
+            warnings=(*warnings, *self.warnings),
+            keeps=keeps,
+        )
+        return make_cases(
+            Windows([s.signals for s in self.streams], recording_of, start, self.length),
+            labels,
+            source=str(self.folder),
+            missing="error",
+            channel_names=names,
+            groups=groups,
+            part=None if None in parts else np.array(parts, dtype=np.int8)[recording_of],
+            rate=self.rate,
+            units=units,
+            taken=taken,
+        )
+
+    def _seconds(self, k: int, piece: Piece, starts: np.ndarray) -> np.ndarray:
+        clock = self.streams[k].clock
+        if clock is None or clock.rate is None:
+            return np.full(len(starts), np.nan)
+        if piece.began is None:
+            return clock.seconds[starts]
+        assert self.rate is not None
+        return piece.began + (starts - piece.start) / self.rate
+
+    def _origin(self, k: int) -> Origin:
+        stream, pieces = self.streams[k], self.pieces[k]
+        groups = dict.fromkeys(piece.group for piece in pieces)
+        clock = stream.clock
+        gaps = 0 if clock is None else clock.num_gaps
+        return Origin(
+            name=stream.source.name,
+            classes=self._classes_of(k),
+            group=", ".join(groups),
+            num_samples=stream.signals.shape[1],
+            seconds=None if clock is None or clock.rate is None else float(clock.seconds[-1]),
+            rate=None if clock is None else clock.rate,
+            num_missing=stream.num_missing,
+            num_gaps=gaps,
+            num_back=0 if clock is None else clock.num_back,
+            copy_of=self.copy_of[k],
+            num_unlabelled=self.no_label[k],
+        )
+
+
+def _tidy(rate: float) -> float:
+    """A rate without the digits that stamps do not carry."""
+    whole = round(rate)
+    return float(whole) if whole and abs(rate / whole - 1) < 0.005 else float(f"{rate:.4g}")
+
+
+def _labels(stream: Stream) -> set[str]:
+    if stream.stretches is not None:
+        return {stretch.label for stretch in stream.stretches}
+    return {stream.source.class_name or ""} if stream.labels is None else set(stream.labels)
+
+
+def _pieces(stream: Stream) -> list[Piece]:
+    """The stretches of one class and group that no cut of the clock goes through."""
+    num_samples = stream.signals.shape[1]
+    breaks = {0, num_samples, *stream.cuts.tolist()}
+    for values in (stream.labels, stream.groups):
+        if values is not None:
+            breaks |= {k for k in range(1, num_samples) if values[k] != values[k - 1]}
+    named = {}
+    for stretch in stream.stretches or ():
+        breaks |= {stretch.first, stretch.last + 1}
+    edges = sorted(breaks)
+    for stretch in stream.stretches or ():
+        at = bisect_left(edges, stretch.first)
+        while edges[at] <= stretch.last:
+            named[edges[at]] = stretch.label
+            at += 1
+    own = stream.source.group or stream.source.name
+    return [
+        Piece(
+            start,
+            stop,
+            _label_at(stream, start, named),
+            own if stream.groups is None else stream.groups[start],
+        )
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _label_at(stream: Stream, start: int, annotated: dict[int, str]) -> str:
+    if stream.stretches is not None:
+        return annotated.get(start, "")
+    return (stream.source.class_name or "") if stream.labels is None else stream.labels[start]
+
+
+def _left_out_note(no_label: int, streams: Sequence[Stream]) -> str:
+    if all(stream.stretches is None for stream in streams):
+        return f"{no_label} rows without a label left out"
+    share = no_label / sum(stream.signals.shape[1] for stream in streams)
+    return f"{no_label} samples without a label left out ({100 * share:.3g} %)"
+
+
+def _refuse_missing(folder: Path, streams: Sequence[Stream], names: Sequence[str]) -> None:
+    count = sum(stream.num_missing for stream in streams)
+    if not count:
+        return
+    stream = next(stream for stream in streams if stream.num_missing)
+    bad = ~np.isfinite(stream.signals)
+    sample = int(np.flatnonzero(bad.any(axis=0))[0])
+    channel = names[int(np.flatnonzero(bad[:, sample])[0])]
+    row = sample if stream.rows is None else int(stream.rows[sample])
+    where = "line" if stream.file.path.suffix.lower() not in READERS else "row"
+    line = "" if stream.joined else f", {where} {stream.file.table.line(row)}"
+    raise InputError(
+        f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "
+        f"too large for float32 (3.4e38), the first in {stream.file.path}{line}, column "
+        f"'{channel}'; fix the data, or accept them with dataset.missing=interpolate or "
+        "dataset.missing=zero."
+    )
