@@ -301,7 +301,7 @@ class OverBoards:
             None will do, or not all.
         """
         began = time.monotonic()
-        needs_all = first and not self._can_be_resumed()
+        needs_all = not self._can_be_resumed()
         patience = START_SECONDS if first else BACK_SECONDS
         while self.stopped_by is None:
             self._look()
