@@ -85,6 +85,23 @@ def defaults(dataset: str, **given: object) -> dict[str, Any]:
     return {str(name): value for name, value in own.items() if name not in others}
 
 
+def touch_page(folder: Path, **_: bool) -> None:
+    (folder / "report.html").touch()
+
+
+def leave_out_what_takes_longer_than_the_run(patch: pytest.MonkeyPatch) -> None:
+    for name in ("accuracy", "loss", "telemetry", "confusion"):
+        patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given, **_: given[-1].touch())
+    patch.setattr("raspitrain.report.report_run", touch_page)
+    patch.setattr("raspitrain.run.outcome.environment_record", dict)
+
+
+@pytest.fixture
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at no picture, page or environment: empty ones."""
+    leave_out_what_takes_longer_than_the_run(monkeypatch)
+
+
 @pytest.fixture
 def compose() -> Callable[..., DictConfig]:
     """compose("epochs=3", …) -> the configuration that the command would run."""

@@ -379,6 +379,13 @@ static void on_system_call(plugin_id id, unsigned cpu, int64_t number, uint64_t 
     pthread_mutex_unlock(&mutex);
 }
 
+/* The clock of whoever woke it, where that is later. */
+static void take_over_clock(Thread *me) {
+    const unsigned at = woken_at(me->waits_at);
+    const uint64_t clock = woken[at].address ? woken[at].clock : last_exit;
+    if (clock > me->clock) me->clock = clock;
+}
+
 static void on_system_return(plugin_id id, unsigned cpu, int64_t number, int64_t result) {
     (void)id;
     const int index = checked(cpu);
@@ -387,12 +394,17 @@ static void on_system_return(plugin_id id, unsigned cpu, int64_t number, int64_t
     if (me->wakes && result > 0) coming += (int)result;
     if (me->state == ABSENT && number == FUTEX && result == 0) coming--; /* waited since the start-up */
     if (me->waits_at && result == 0) {
-        const unsigned at = woken_at(me->waits_at);
-        const uint64_t clock = woken[at].address ? woken[at].clock : last_exit;
-        if (clock > me->clock) me->clock = clock;
-        if (woken[at].address) coming--;
+        if (woken[woken_at(me->waits_at)].address) coming--;
+        take_over_clock(me);
     }
     wait_for_turn(index);
+    if (me->waits_at && result == -EAGAIN) {
+        /* It was about to sleep, and this machine let the other thread run so far before it did that
+           there was nothing left to wait for. The other one's call to wake it has come by now. */
+        take_over_clock(me);
+        hand_over(index);
+        wait_for_turn(index);
+    }
     pthread_mutex_unlock(&mutex);
 }
 

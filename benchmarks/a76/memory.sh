@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Count the bytes that a training step moves on a Raspberry Pi 5, without one, and predict its time:
 #     bash benchmarks/a76/memory.sh                           the tables of README.md
-#     bash benchmarks/a76/memory.sh --model resnet --batch-size 16      other steps, as step.py takes them
-#     THREADS=4 bash benchmarks/a76/memory.sh                 not with 1, 2 and 4 threads, as without
-#     bash benchmarks/a76/memory.sh --check                   only hold the model to known traffic
+#     bash benchmarks/a76/memory.sh --model resnet --batch-size 16       other steps, see step.py
+#     THREADS="1 3" bash benchmarks/a76/memory.sh             other numbers of threads than 1, 2, 4
+#     bash benchmarks/a76/memory.sh --check                   the model beside known traffic, no step
 # Needs what README.md here says, and llvm-mca: apt-get install llvm-19.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,6 +22,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#models[@]} -gt 0 ] || models=(mobilenetv3_small_blog mobilenetv3_large_blog)
 
+[ -n "$check" ] || python3 "$here/pipeline.py" --tools
 bash "$here/root.sh" $check
 folder=$(mktemp -d "$root/run/memory.XXXXXX")
 trap 'rm -rf "$folder"' EXIT

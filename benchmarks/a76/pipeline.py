@@ -27,7 +27,8 @@ def llvm_tools() -> tuple[str, str]:
         tools = [shutil.which(f"{name}-{version}") for name in ("llvm-mc", "llvm-mca")]
         if tools[0] and tools[1]:
             return tools[0], tools[1]
-    sys.exit("There is no llvm-mca of LLVM 19 or newer here: apt-get install llvm-19")
+    print("There is no llvm-mca of LLVM 19 or newer here: apt-get install llvm-19", file=sys.stderr)
+    sys.exit(2)
 
 
 def read_blocks(paths: list[pathlib.Path]) -> tuple[collections.Counter[str], dict[str, list[str]]]:
@@ -91,6 +92,9 @@ def cycles_of(analyser: str, blocks: dict[str, list[str]]) -> dict[str, float]:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--tools"]:  # are they there?
+        llvm_tools()
+        return
     costs_path, *folders = (pathlib.Path(argument) for argument in sys.argv[1:])
     assembler, analyser = llvm_tools()
     instructions, code = read_blocks([folder / "laps.1.json" for folder in folders])

@@ -24,9 +24,9 @@ static void head_backward(Team team, const Network *net, Streams x, const real *
             dh[n] = load(dfeatures + n * net->hidden + b * LANES) * slope(z[n], HARDSWISH);
         store(net->hidden_layer.dbias + b * LANES, narrow(sum_rows(dh, N)));
     }
-    weight_gradient(from(net->dpooled, begin), end - begin, net->pooled, num_last, N,
-                    net->hidden_layer.dweight + begin * LANES * net->last, net->last);
     BARRIER
+    /* The input's gradient before the weights': forward ended with these, some are still in the
+       cache. */
     share(team, num_last, &begin, &end);
     for (long b0 = begin; b0 < end; b0 += MAX_PANEL) {
         const int panel = panel_at(b0, end);
@@ -49,6 +49,9 @@ static void head_backward(Team team, const Network *net, Streams x, const real *
     }
     weight_gradient(from(dz, begin), end - begin, x, num_x, rows,
                     net->head.conv.dweight + begin * LANES * net->last_in, net->last_in);
+    share(team, num_hidden, &begin, &end);
+    weight_gradient(from(net->dpooled, begin), end - begin, net->pooled, num_last, N,
+                    net->hidden_layer.dweight + begin * LANES * net->last, net->last);
     for (long b = 0, i = 0; b < num_x; b += MAX_PANEL, i++)
         if (i % team.size == team.rank)
             pack_in(net->packed + b * net->last, net->head.conv.weight, net->last, net->last_in, b,
@@ -77,12 +80,20 @@ static void gate_gradient(int act, const vec *da, const vec *z, Affine f, const 
     WITH_ACTIVATION(act, gate_gradient_body, da, z, f, gate, a, dv, cases, length)
 }
 
+/* A stream of da lies at the end of the one that dz1 is written to. depthwise_backward has read it
+   up to wherever it writes, so the same lines of the cache serve for both. */
+static Streams da_of(const Network *net, const Block *block) {
+    const Depthwise *dw = &block->dw;
+    const long rows_in = dw->cases * dw->length_in, rows = dw->cases * dw->length_out;
+    return (Streams){net->dz_in.data + (rows_in - rows), stride_of(rows_in)};
+}
+
 /* From dz3 and one panel of expanded channels to its da, the projection's weight gradient, and what
    squeeze-excite needs. Returns the panel's scratch in a. */
 static void project_backward(Team team, const Network *net, const Block *block, Streams dz3, long b0,
                              int panel, wide *sum_dy, wide *sum_dy_z) {
     const long rows = block->dw.cases * block->dw.length_out, num_out = block->out / LANES;
-    const Streams da = {net->da.data, stride_of(rows)};
+    const Streams da = da_of(net, block);
     const Streams a = {team.scratch + panel * block->out, stride_of(rows)};
     pack_in(team.scratch, block->pwl.conv.weight, block->out, block->expanded, b0, panel);
     multiply(panel, dz3, num_out, team.scratch, NONE, from(da, b0), 0, rows);
@@ -133,7 +144,7 @@ static void expand_backward(Team team, const Network *net, const Block *block, S
                             long b0, int panel, const wide *sum_dy, const wide *sum_dy_z) {
     const Depthwise *dw = &block->dw;
     const long rows_in = dw->cases * dw->length_in, rows = dw->cases * dw->length_out;
-    const Streams da = {net->da.data, stride_of(rows)}, dz1 = {net->dz_in.data, stride_of(rows_in)};
+    const Streams da = da_of(net, block), dz1 = {net->dz_in.data, stride_of(rows_in)};
     for (int j = 0; j < panel; j++) {
         const long b = b0 + j;
         const Affine f1 = affine(&block->pw, b);
@@ -173,6 +184,16 @@ static void squeeze_backward(Team team, const Network *net, const Block *block) 
         for (long n = 0; n < N; n++) dh[n] *= slope(hidden[n], RELU);
         store(block->reduce.dbias + b * LANES, narrow(sum_rows(dh, N)));
     }
+}
+
+/* Last in a block: they read little and fill the cache with what nobody comes back to. */
+static void squeeze_weight_gradients(Team team, const Network *net, const Block *block) {
+    const long N = block->dw.cases, num_e = block->expanded / LANES, num_s = block->squeezed / LANES;
+    long begin, end;
+    share(team, num_e, &begin, &end);
+    weight_gradient(from(net->dv, begin), end - begin, block->hidden, num_s, N,
+                    block->excite.dweight + begin * LANES * block->squeezed, block->squeezed);
+    share(team, num_s, &begin, &end);
     weight_gradient(from(net->dh, begin), end - begin, block->squeeze, num_e, N,
                     block->reduce.dweight + begin * LANES * block->expanded, block->expanded);
 }
@@ -181,7 +202,9 @@ static void block_backward(Team team, const Network *net, const Block *block, St
     const Depthwise *dw = &block->dw;
     const long N = dw->cases, rows_in = N * dw->length_in, rows = N * dw->length_out;
     const long num_e = block->expanded / LANES, num_out = block->out / LANES, num_in = block->in / LANES;
-    const Streams dz3 = {net->dz_out.data, stride_of(rows)}, dz1 = {net->dz_in.data, stride_of(rows_in)};
+    /* dout is wanted once more where there is a way around the block, else it makes room for dz3 */
+    const Streams dz3 = {block->residual ? net->dz_out.data : dout.data, stride_of(rows)};
+    const Streams dz1 = {net->dz_in.data, stride_of(rows_in)};
     long begin, end;
     wide sum_dy[MAX_PANEL], sum_dy_z[MAX_PANEL];
 
@@ -202,17 +225,17 @@ static void block_backward(Team team, const Network *net, const Block *block, St
             project_backward(team, net, block, dz3, b0, panel_at(b0, end), 0, 0);
         for (long b = begin; b < end; b++)
             store(block->excite.dbias + b * LANES, narrow(sum_rows(stream(net->dv, b), N)));
-        weight_gradient(from(net->dv, begin), end - begin, block->hidden, block->squeezed / LANES, N,
-                        block->excite.dweight + begin * LANES * block->squeezed, block->squeezed);
         BARRIER
         squeeze_backward(team, net, block);
         BARRIER
         share(team, num_e, &begin, &end);
     }
-    for (long b0 = begin; b0 < end; b0 += MAX_PANEL) {
+    /* From the last panel to the first: what the pass before wrote last is still in the cache. */
+    for (long i = ceil_div(end - begin, MAX_PANEL) - 1; i >= 0; i--) {
+        const long b0 = begin + i * MAX_PANEL;
         const int panel = panel_at(b0, end);
         if (block->squeezed) {
-            const Streams da = {net->da.data, stride_of(rows)};
+            const Streams da = da_of(net, block);
             const Streams dsqueeze = {team.scratch + panel * block->squeezed, stride_of(N)};
             pack_in(team.scratch, block->reduce.weight, block->squeezed, block->expanded, b0, panel);
             multiply(panel, net->dh, block->squeezed / LANES, team.scratch, NONE, dsqueeze, 0, N);
@@ -232,6 +255,7 @@ static void block_backward(Team team, const Network *net, const Block *block, St
         BARRIER
         multiply_rows(team, dz1, num_e, net->packed, num_in, block->residual ? dout : NONE, dx, rows_in);
     }
+    if (block->squeezed) squeeze_weight_gradients(team, net, block);
     BARRIER
 }
 

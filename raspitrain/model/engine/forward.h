@@ -56,7 +56,7 @@ static void squeeze_excite(Team team, const Block *block, Streams a) {
     share(team, block->expanded / LANES, &begin, &end);
     multiply_columns(team, block->hidden, block->squeezed, block->excite.weight, block->gate, N,
                      begin, end);
-    for (long b = begin; b < end; b++) {
+    for (long b = end - 1; b >= begin; b--) { /* the last ones are still in the cache */
         vec *gate = stream(block->gate, b), *at = stream(a, b);
         add_bias_body(gate, block->excite.bias + b * LANES, N, 1);
         for (long n = 0; n < N; n++, at += length)

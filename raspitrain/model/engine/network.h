@@ -25,7 +25,7 @@ typedef struct {
     Block blocks[MAX_BLOCKS];
     Streams column, stem_z, stem_y, head_z, pooled, hidden_z;
     /* passing use */
-    Streams a, da, dz_in, dz_out, dx[2], dv, dh, dpooled;
+    Streams a, dz_in, dz_out, dx[2], dv, dh, dpooled;
     vec *packed;
     real *stem_dweight;
     vec *scratch;
@@ -183,11 +183,9 @@ static void lay_out(Network *net, const Header *header, const Row *rows, void *c
     net->hidden_z = take_streams(keep, header->hidden, N);
 
     most_y = max2(most_y, most_x);
-    net->a.data = take(work, most_a * REAL_BYTES);
     packed = max2(packed, channels * header->last);
     most_z = max2(most_z, header->last * stride_of(N * length));
-    net->dz_in.data = take(work, most_z * REAL_BYTES); /* forward: z1 of an inference */
-    net->da.data = take(work, most_a * REAL_BYTES);    /* forward: z2 of an inference */
+    net->dz_in.data = net->a.data = take(work, most_z * REAL_BYTES); /* forward: a */
     net->dz_out.data = take(work, most_y * REAL_BYTES);
     net->dx[0].data = take(work, most_y * REAL_BYTES);
     net->dx[1].data = take(work, most_y * REAL_BYTES);
@@ -198,13 +196,14 @@ static void lay_out(Network *net, const Header *header, const Row *rows, void *c
         net->dpooled = take_streams(work, header->hidden, N);
         net->stem_dweight = take(work, net->stem_width * (column + LANES) * REAL_BYTES);
     } else { /* nothing is kept: blocks take turns in the same memory */
+        vec *z1 = take(work, most_z * REAL_BYTES), *z2 = take(work, most_a * REAL_BYTES);
         Streams current = net->stem_y;
         for (long i = 0; i < net->num_blocks; i++) {
             Block *block = &net->blocks[i];
             const long in = stride_of(N * block->dw.length_in), out = stride_of(N * block->dw.length_out);
             block->x = current;
-            block->z1 = (Streams){net->dz_in.data, in};
-            block->z2 = (Streams){net->da.data, out};
+            block->z1 = (Streams){z1, in};
+            block->z2 = (Streams){z2, out};
             block->z3 = (Streams){net->dz_out.data, out};
             block->y = current = (Streams){net->dx[i % 2].data, out};
         }
