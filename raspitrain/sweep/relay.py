@@ -167,7 +167,8 @@ class Relay:
 
 
 async def _say(writer: asyncio.StreamWriter, kind: bytes, content: bytes) -> None:
-    for k in range(0, len(content), CHUNK):
+    """One message at least, be it empty: writing is how it shows that nobody reads any more."""
+    for k in range(0, max(1, len(content)), CHUNK):
         part = content[k : k + CHUNK]
         writer.write(HEAD.pack(kind, len(part)) + part)
         await writer.drain()
