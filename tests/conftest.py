@@ -13,7 +13,7 @@ from typing import Any
 import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from processes import finish
+from processes import PATIENCE, finish
 
 from raspitrain.cli.main import config_folder
 from raspitrain.config.build import FOR_OTHERS
@@ -30,9 +30,6 @@ TINY = (
 
 # A command is started hundreds of times: what Python compiles for the first one is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-# How many times longer than on an ordinary machine a command may take: emulated ones are slow.
-PATIENCE = float(os.environ.get("RASPITRAIN_TEST_PATIENCE", "1"))
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
@@ -138,7 +135,8 @@ def command(tmp_path: Path) -> Command:
 
 @pytest.fixture
 def forked_command(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The same where starting Python is not what is tested: see processes.py."""
+    """The same where starting Python is not what is tested: see processes.py. No variable that a
+    test sets reaches it."""
     output = tmp_path_factory.mktemp("output")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

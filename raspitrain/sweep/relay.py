@@ -41,6 +41,8 @@ LOOK_SECONDS = 3.0  # between looks for workers that have come or gone
 CHUNK = 4 << 20
 OUT, ERROR, CODE = b"o", b"e", b"c"
 HEAD = struct.Struct("!cI")
+# Named by Dask's own exception where a worker cannot import what it is to call.
+LACKING = ("ModuleNotFoundError", "ImportError", "AttributeError")
 NO_CERTIFICATES = (
     "Dask's own configuration names no certificates for a client (distributed.comm.tls.ca-file, "
     "client.cert and client.key in ~/.config/dask/distributed.yaml)"
@@ -89,6 +91,8 @@ class Relay:
                 try:
                     found |= await self.call(address, worker.describe, seconds=CALL_SECONDS)
                 except Exception as error:
+                    if not any(name in repr(error) for name in LACKING):
+                        continue  # it may have been busy: the next look asks again
                     found["wrong"] = (
                         f"has no raspitrain for sweeps over Dask ({_reason(error)}): install this "
                         "version in its environment"
