@@ -50,11 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", nargs="+", metavar="NAME")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--words", nargs="+", default=[], help="of our runs, such as augment.strength=auto"
+    )
     args = parser.parse_args(arguments)
 
     warnings.simplefilter("ignore")  # aeon's, of numba
     torch.set_num_threads(1)
-    print(f"{describe_machine()}, 1 thread\n")
+    print(f"{describe_machine()}, 1 thread; ours with {' '.join(args.words) or 'the defaults'}\n")
     heads = []
     for model in args.models:
         heads += [f"`{model}`, %", f"`{model}`, s"]
@@ -67,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cases = ucr(name=name, path=None, unequal="pad", length=None, missing="interpolate")
             contenders: list[Callable[[int], Result]] = []
             for model in args.models:
-                contenders.append(ours(model, name))
+                contenders.append(ours(model, name, args.words))
                 if model in RIVALS:
                     contenders.append(aeons(RIVALS[model], cases))
             results: list[list[Result]] = [[] for _ in contenders]
@@ -80,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ours(model: str, name: str) -> Callable[[int], Result]:
-    """A turn of a model of ours with the default recipe."""
+def ours(model: str, name: str, words: Sequence[str]) -> Callable[[int], Result]:
+    """A turn of a model of ours with the default recipe, but for what `words` say."""
     from raspitrain.run.loop import train_to_the_end
     from raspitrain.run.prepare import prepare
 
@@ -94,6 +97,7 @@ def ours(model: str, name: str) -> Callable[[int], Result]:
             f"model={model}",
             f"seed={seed}",
             "hardware.num_threads=1",
+            *words,
         )
         job = prepare(cfg)
         began = time.process_time()
