@@ -14,7 +14,7 @@ Defaults are figures that commands print, so give your own boards':
                                takes beyond the wire's own time, here and with four boards
     --start-seconds            python -m benchmarks.start_up (first step of a sweep's job)
     --coordinator-seconds      `time python -c "import raspitrain.sweep.there"`
-    --restart-seconds          tests/test_distributed_sshd.py, a board lost
+    --restart-seconds          tests/test_distributed_sshd.py with -s, on a machine of two cores
     --job-minutes              conf/config.yaml (max_minutes)
 
 How often boards are lost, for how long, how unlike jobs are and how uneven steps no command can
@@ -66,7 +66,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--job-minutes", type=float, default=_configured("max_minutes"))
     add("--job-spread", type=float, default=0.3, help="of the logarithm of a job's minutes")
     add("--start-seconds", type=float, default=1.33, help="of a job, before its first step")
-    add("--coordinator-seconds", type=float, default=0.2, help="its processor's, for each job")
+    add("--coordinator-seconds", type=float, default=0.12, help="its processor's, for each job")
     add("--coordinator-cores", type=int, default=4)
     add("--data-mb", type=float, default=50, help="that a sweep sends to each board once")
     add("--mbit", type=float, default=940, help="of the network, a second")
@@ -77,7 +77,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--megabytes", type=float, default=5.94, help="that boards sum at a time")
     add("--cases", type=int, default=100_000, help="to train on")
     add("--days", type=float, default=7, help="that the model takes on the fastest board alone")
-    add("--restart-seconds", type=float, default=15, help="from a loss that is noticed to a step")
+    add("--restart-seconds", type=float, default=20, help="from a loss that is noticed to a step")
     return parser.parse_args(arguments)
 
 

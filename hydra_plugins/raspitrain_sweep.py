@@ -30,7 +30,7 @@ from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, 
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
-from raspitrain.sweep.places import check_places
+from raspitrain.sweep.places import is_spread
 from raspitrain.sweep.process import check_threads, read_summary
 from raspitrain.sweep.record import SweepJob, SweepRecord
 from raspitrain.sweep.sweep import (
@@ -291,7 +291,7 @@ class ProcessLauncher(Launcher):
             del cfg["hydra"]
         check_composition(cfg, overrides)
         num_parallel = cfg.launcher.num_parallel
-        if check_places(cfg.launcher):
+        if is_spread(cfg.launcher):
             return cfg  # each board has cores of its own
         if "hardware.num_threads" in given_keys(overrides):
             num_threads = cfg.hardware.num_threads

@@ -233,7 +233,8 @@ class OverBoards:
         self.num_lost: dict[str | None, int] = {}  # by place
         self.addresses: dict[str | None, str] = {}  # by place
         self.shown = 0  # bytes of what rank 0 has printed on standard error
-        self.lock = -1
+        self.takes_owed = True  # whether nobody has gone on since boards were lost
+        self.lock: int | None = None
 
     def to_the_end(self) -> None:
         """Start ranks, and start them again, until the run has ended."""
@@ -259,10 +260,14 @@ class OverBoards:
             raise BoardsEnd(128 + self.stopped_by)
 
     def _open(self, stack: ExitStack) -> None:
-        name = {"prefix": "raspitrain-", "ignore_cleanup_errors": True}
         # A socket's path has room for a hundred letters.
-        control = stack.enter_context(tempfile.TemporaryDirectory(**name))  # type: ignore[call-overload]
-        self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(**name)))  # type: ignore[call-overload]
+        control, scratch = (
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="raspitrain-", ignore_cleanup_errors=True)
+            )
+            for _ in range(2)
+        )
+        self.scratch = Path(scratch)
         places = make_places(
             self.boards, 1, self.ssh_config, "", control, self.folder, key=KEY, alive=ALIVE_SECONDS
         )
@@ -296,7 +301,7 @@ class OverBoards:
             None will do, or not all.
         """
         began = time.monotonic()
-        needs_all = first and not self._can_be_resumed()
+        needs_all = not self._can_be_resumed()
         patience = START_SECONDS if first else BACK_SECONDS
         while self.stopped_by is None:
             self._look()
@@ -341,7 +346,9 @@ class OverBoards:
 
     def _start(self) -> None:
         """A rank on each board that is ready, in the order given."""
-        self._take_what_is_owed()
+        if self.takes_owed:
+            self._take_what_is_owed()
+        self.takes_owed = False
         places = [place for place in self.places if place.state == "ready"]
         resumes = self._can_be_resumed()
         try:
@@ -377,7 +384,7 @@ class OverBoards:
                 os.environ | {"TERM": "dumb"},
                 timeout=None,
                 grace_seconds=GRACE_SECONDS + place.extra_seconds,
-                inherit=(self.lock,),
+                inherit=() if self.lock is None else (self.lock,),
                 shows=number == 0,
             )
             self.ranks.append(Rank(place, folder, process))
@@ -398,8 +405,7 @@ class OverBoards:
         return folder
 
     def _take_what_is_owed(self) -> None:
-        """A checkpoint that a board has written and we have not seen, where nobody has gone on
-        from an earlier one."""
+        """A checkpoint that a board has written and we have not seen."""
         for place in self.places:
             beside = self.scratch / f"owed{self.places.index(place)}"
             if not isinstance(place, There) or not (beside / LAST).is_file():
@@ -496,6 +502,7 @@ class OverBoards:
                     say(line)
                 raise BoardsEnd(1)
         if ranks:
+            self.takes_owed = all(rank.code == LOST for rank in ranks)
             whys = [self._why(rank) for rank in ranks]
             self.why = "; ".join(why.rstrip(".") for why in whys if why)
             if self.rejoins:
@@ -543,7 +550,9 @@ class OverBoards:
             wait_any(running, LOOK_SECONDS)
 
     def _leave_nothing_of_a_run_that_never_began(self) -> None:
-        if not any(os.path.lexists(self.folder / name) for name in OF_A_RUN):
+        if self.lock is not None and not any(
+            os.path.lexists(self.folder / name) for name in OF_A_RUN
+        ):
             for name in OURS:
                 with suppress(OSError):
                     (self.folder / name).unlink()

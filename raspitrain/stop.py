@@ -140,6 +140,8 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
     writes : what the command writes, named where the error names no file
     lost : what there is not then, for the sentence, such as "the model is not written"
     """
+    if sys.stdout is None:  # closed: what would be printed goes nowhere
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
     try:
         work()
     except InputError as error:
@@ -149,10 +151,20 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
         # Whoever reads what is printed has had enough; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        parts = f"{error.filename or writes}: {error.strerror}", lost, remedy(error)
+        name = error.filename or ("standard output" if _is_stdout_stuck() else writes)
+        parts = f"{name}: {error.strerror}", lost, remedy(error)
         say(f"error: {printable('; '.join(filter(None, parts)))}")
         return 74 if error.errno in CAN_PASS else 2
     return 0
+
+
+def _is_stdout_stuck() -> bool:
+    """Whether it still holds what it could not write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def let_go_of_dead_streams() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from processes import finish
+from processes import PATIENCE, finish
 
 from raspitrain.cli.main import config_folder
 from raspitrain.config.build import FOR_OTHERS
@@ -30,9 +30,6 @@ TINY = (
 
 # A command is started hundreds of times: what Python compiles for the first one is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-# How many times longer than on an ordinary machine a command may take: emulated ones are slow.
-PATIENCE = float(os.environ.get("RASPITRAIN_TEST_PATIENCE", "1"))
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
@@ -85,6 +82,23 @@ def defaults(dataset: str, **given: object) -> dict[str, Any]:
     return {str(name): value for name, value in own.items() if name not in others}
 
 
+def touch_page(folder: Path, **_: bool) -> None:
+    (folder / "report.html").touch()
+
+
+def leave_out_what_takes_longer_than_the_run(patch: pytest.MonkeyPatch) -> None:
+    for name in ("accuracy", "loss", "telemetry", "confusion"):
+        patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given, **_: given[-1].touch())
+    patch.setattr("raspitrain.report.report_run", touch_page)
+    patch.setattr("raspitrain.run.outcome.environment_record", dict)
+
+
+@pytest.fixture
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at no picture, page or environment: empty ones."""
+    leave_out_what_takes_longer_than_the_run(monkeypatch)
+
+
 @pytest.fixture
 def compose() -> Callable[..., DictConfig]:
     """compose("epochs=3", …) -> the configuration that the command would run."""
@@ -121,7 +135,8 @@ def command(tmp_path: Path) -> Command:
 
 @pytest.fixture
 def forked_command(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The same where starting Python is not what is tested: see processes.py."""
+    """The same where starting Python is not what is tested: see processes.py. No variable that a
+    test sets reaches it."""
     output = tmp_path_factory.mktemp("output")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -41,9 +41,7 @@ class DaskCluster:
         return self.folder / name
 
     def start_scheduler(self) -> None:
-        self._start("scheduler", "dask scheduler")
-        log = self.folder / "scheduler.log"
-        assert wait_for(lambda: "Scheduler at:" in log.read_text())
+        self._start("scheduler", "dask scheduler", until="Scheduler at:")
 
     def start(self, name: str) -> None:
         """Start a worker, anew perhaps; its Python notes the jobs that run to their end."""
@@ -61,7 +59,7 @@ class DaskCluster:
             (home / "python").chmod(0o755)
         path = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
         self._start(
-            name, "dask worker", "--local-directory", str(home),
+            name, "dask worker", "--local-directory", str(home), until="Registered to:",
             HOME=str(home), XDG_CACHE_HOME=str(home / ".cache"), PYTHONPATH=path,
         )  # fmt: skip
 
@@ -82,16 +80,20 @@ class DaskCluster:
         nanny = psutil.Process(self.processes[name].pid)
         return [p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline())]
 
-    def _start(self, name: str, command: str, *more: str, **variables: str) -> None:
+    def _start(self, name: str, command: str, *more: str, until: str, **variables: str) -> None:
+        """Start it, and wait until its log says so once more."""
         (line,) = (line for line in SECTION if f"bin/{command}" in line)
         line = line.replace("pi5a", "127.0.0.1").replace("8786", str(self.port))
         words = shlex.split(line.replace("--nthreads 4", "--nthreads 1"))[1:]
-        with open(self.folder / f"{name}.log", "ab") as log:
+        path = self.folder / f"{name}.log"
+        with open(path, "ab") as log:
+            before = path.read_text().count(until)
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "dask", *words, "--no-dashboard", *more],
                 env=os.environ | self.variables | variables,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+        assert wait_for(lambda: path.read_text().count(until) > before)
 
     def power_cut(self, name: str) -> None:
         """Kill a worker and all that it has started, as far as it still belongs to it."""

@@ -22,6 +22,10 @@ SERVER.set_forkserver_preload(
 )
 
 
+# How many times longer than on an ordinary machine a command may take: emulated ones are slow.
+PATIENCE = float(os.environ.get("RASPITRAIN_TEST_PATIENCE", "1"))
+
+
 @dataclass(frozen=True)
 class AtWrite:
     """What happens at one step of a write, counted from 0, and maybe at all that come after it."""
@@ -33,10 +37,14 @@ class AtWrite:
 
     def on_write(self) -> Callable[[str, Path], None]:
         """A hook for raspitrain.results.atomic."""
-        seen = 0
+        from raspitrain.cache import cache_folder
+
+        seen, kept = 0, cache_folder()
 
         def at_write(stage: str, path: Path) -> None:
             nonlocal seen
+            if kept in path.parents:  # code compiled on the way: only where it was not before
+                return
             if seen == 0 and self.since not in (None, stage):
                 return
             number, seen = seen, seen + 1
@@ -124,7 +132,7 @@ def finish(
 ) -> int:
     """Start the command and wait for its exit code."""
     process = start(*arguments, cwd=cwd, output=output, fault=fault)
-    process.join(120)
+    process.join(120 * PATIENCE)
     assert process.exitcode is not None, "the run does not end"
     return process.exitcode
 

@@ -119,8 +119,7 @@ class Slurm:
                 each.kill()
         for name in (*self.nodes, "slurmctld", "munge"):
             path = self.folder / f"{name}.pid"
-            if path.exists():
-                process = psutil.Process(int(path.read_text()))
-                process.send_signal(signal.SIGTERM)
-                assert wait_for(lambda process=process: not process.is_running())
+            if path.exists() and psutil.pid_exists(number := int(path.read_text())):
+                os.kill(number, signal.SIGTERM)
+                assert wait_for(lambda number=number: not psutil.pid_exists(number))
         shutil.rmtree(self.folder)

@@ -6,7 +6,7 @@ from raspitrain.hardware.board import available_cores
 
 def test_it_prints_both_tables_and_every_setting(capsys):
     command = "--model mobilenetv3_small_blog --batch-size 4 --waits null --rounds 1 --seconds 1"
-    assert busy_neighbour.main([*command.split(), "--phases", "1", "1", "1"]) == 0
+    assert busy_neighbour.main([*command.split(), "--phases", "0.5", "0.5", "0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "torch " in lines[0]
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]

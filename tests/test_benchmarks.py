@@ -49,6 +49,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
         "int8",
         "stream",
         "boards",
+        "ranks",
     ],
 )
 def test_the_docstring_opens_with_the_command(name: str) -> None:

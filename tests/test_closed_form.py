@@ -47,6 +47,7 @@ def test_command_fits_a_real_set_in_one_step(forked_command, tmp_path, model):
     assert "fitted in one step: optimizer, schedule, augment" in (folder / "run.log").read_text()
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_a_run_is_repeated_to_the_bit_and_needs_no_numba(compose, tmp_path):
     loaded = set(sys.modules)
     for name in ("one", "two"):
@@ -77,6 +78,7 @@ def test_a_fit_that_was_stopped_begins_again_and_ends_the_same(compose):
     assert row["train_loss"] == expected["train_loss"]
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_a_finished_fit_has_no_more_epochs(compose, tmp_path):
     run(compose(*QUICK), tmp_path / "run")
     with pytest.raises(InputError, match="epochs=7 has no effect on this run: its model is fitted"):
@@ -98,6 +100,7 @@ def test_a_fit_too_large_for_the_memory_is_refused_with_the_way_out(compose):
     check_fit_memory(model, 4001, 10**8, None)  # trained in batches
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_many_cases_are_learnt_by_gradients(compose, tmp_path):
     cfg = compose(*QUICK, "model.max_ridge_cases=10", "epochs=8")
     summary = run(cfg, tmp_path / "run")

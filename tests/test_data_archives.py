@@ -20,6 +20,7 @@ from test_data_field import (
     put,
     refusal,
 )
+from test_data_formats import pcm
 
 from raspitrain.data.arrays import npz
 from raspitrain.data.dates import to_seconds
@@ -367,3 +368,77 @@ def test_bearings_of_two_files_in_one_are_told_by_its_name():
     assert _without_numbers(names[1:], "99") == {"X099_DE_time": "DE_time", "X099RPM": "RPM"}
     assert _without_numbers(names, "99") == {"X099_DE_time": "DE_time", "X099RPM": "RPM"}
     assert _without_numbers(names, "normal")["X098_DE_time"] == "X098_DE_time"
+
+
+# Where the class and the split stand
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (("Actor_01", "Actor_02", "Actor_03"), "look like people"),
+        (("2024-05-01", "2024-05-02"), "look like occasions"),
+        (("dws_1", "dws_2", "wlk_7", "wlk_8"), "differ only in a number"),
+        (("a01", "a02", "a03"), None),
+        (("walk", "run"), None),
+    ],
+)
+def test_folders_that_are_hardly_classes_are_said(names, part, tmp_path):
+    for seed, name in enumerate(names):
+        put(tmp_path, f"{name}/x.csv", csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist()))
+    warnings = load(tmp_path).taken.warnings
+    assert any(part in warning for warning in warnings) if part else not warnings
+
+
+def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
+    for seed in range(12):
+        person, label = seed // 4, ("walk", "run")[seed % 2]
+        text = csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist())
+        put(tmp_path, f"s{person}_{label}_{seed}.csv", text)
+    warning = load(tmp_path, class_level=0).taken.warnings[-1]
+    assert "parts 1 (s0, s1, s2) and 2 (run, walk) of the files' names" in warning
+    cases = load(tmp_path, class_part=2, groups="s?")
+    assert cases.class_names == ("run", "walk")
+    assert len(set(cases.groups)) == 3
+    assert "its name has 3 parts (s0, run, 1)" in refusal(load, tmp_path, class_part=4)
+    assert "leave dataset.class_level out" in refusal(load, tmp_path, class_part=2, class_level=1)
+
+
+def sounds(folder: Path, names: list[str]) -> None:
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pcm(folder / name, 2, np.random.default_rng(seed).uniform(-0.9, 0.9, (200, 1)))
+
+
+def test_lists_of_files_are_the_split(tmp_path):
+    sounds(tmp_path, [f"{label}/{k}.wav" for label in ("yes", "no") for k in range(4)])
+    put(tmp_path, "testing_list.txt", "yes/0.wav\nno/0.wav\n")
+    put(tmp_path, "validation_list.txt", "./yes/1\n./no/1\n")
+    put(tmp_path, "notes.txt", "yes/2.wav\n")
+    cases = load(tmp_path)
+    assert "parts as testing_list.txt and validation_list.txt say" in cases.taken.notes
+    parts = {o.name: cases.part[cases.taken.origin_of == k][0] for k, o in enumerate(
+        cases.taken.origins)}  # fmt: skip
+    assert [parts[f"yes/{k}.wav"] for k in range(4)] == [2, 1, 0, 0]
+    put(tmp_path, "train.txt", "yes/2.wav\n")
+    cases = load(tmp_path)
+    assert cases.part is None
+    assert any("3 recordings are in none" in note for note in cases.taken.notes)
+
+
+@pytest.mark.parametrize(
+    ("place", "head", "row"),
+    [
+        ("meta/esc50.csv", "filename,fold,target,category", "{name},1,{k},{label}"),
+        ("metadata/UrbanSound8K.csv", "slice_file_name,fsID,start,end,fold,class",
+         "{name},7,0.5,4.0,1,{label}"),
+    ],
+)  # fmt: skip
+def test_a_table_apart_from_the_recordings_names_their_classes(place, head, row, tmp_path):
+    names = [f"1-{k}.wav" for k in range(6)]
+    sounds(tmp_path, [f"audio/{name}" for name in names])
+    rows = [row.format(name=n, k=k % 2, label=("dog", "cat")[k % 2]) for k, n in enumerate(names)]
+    put(tmp_path, place, "\n".join([head, *rows]))
+    cases = load(tmp_path)
+    assert cases.class_names == ("cat", "dog")
+    assert [origin.classes for origin in cases.taken.origins] == [("dog",), ("cat",)] * 3

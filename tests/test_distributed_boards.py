@@ -5,63 +5,30 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import TINY, wait_for
+from hosts import Network, hosts
 from ranks import ends
 
 from raspitrain.results.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.boards
 
-SWITCH, HOSTS = "rptswitch", ("rpthost0", "rpthost1")
+HOSTS = ("rpthost0", "rpthost1")
 WORDS = (
     *(word for word in TINY if not word.startswith(("epochs", "dataset.num_cases"))),
     "dataset.num_cases=100", "batch_size=10", "export=none",
 )  # fmt: skip
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)
-
-
-def limit(namespace: str, device: str, megabits: int) -> None:
-    shape = f"tbf rate {megabits}mbit burst 256kb latency 100ms"
-    words = f"netns exec {namespace} tc qdisc replace dev {device} root {shape}"
-    ip(*words.split())
-
-
 @pytest.fixture
-def network() -> Iterator[Callable[[int], None]]:
-    """network(megabits) sets the speed of two hosts, 10.77.9.1 and 10.77.9.2, on a switch."""
-    made = []
-    try:
-        for name in (SWITCH, *HOSTS):
-            ip("netns", "add", name)
-            made.append(name)
-        ip("-n", SWITCH, "link", "add", "br0", "type", "bridge")
-        ip("-n", SWITCH, "link", "set", "br0", "up")
-        for number, host in enumerate(HOSTS):
-            port = f"port{number}"
-            pair = f"link add eth0 netns {host} type veth peer name {port} netns {SWITCH}"
-            ip(*pair.split())
-            ip("-n", host, "link", "set", "lo", "up")
-            ip("-n", host, "addr", "add", f"10.77.9.{number + 1}/24", "dev", "eth0")
-            ip("-n", host, "link", "set", "eth0", "up")
-            ip("-n", SWITCH, "link", "set", port, "master", "br0")
-            ip("-n", SWITCH, "link", "set", port, "up")
-
-        def at(megabits: int) -> None:
-            for number, host in enumerate(HOSTS):
-                limit(host, "eth0", megabits)
-                limit(SWITCH, f"port{number}", megabits)
-
-        yield at
-    finally:
-        for name in made:
-            ip("netns", "del", name)
+def network() -> Iterator[Network]:
+    with hosts(2) as made:
+        yield made
 
 
 def start(folder: Path, *words: str, torchrun: bool = False) -> list[subprocess.Popen[str]]:
@@ -95,7 +62,7 @@ def start(folder: Path, *words: str, torchrun: bool = False) -> list[subprocess.
 
 
 def test_a_cable_pulled_ends_both_and_the_same_command_goes_on(network, tmp_path):
-    network(940)
+    network.set_speed(940)
     words = [
         *WORDS, "epochs=60", "distributed.sync=every_step", "distributed.timeout_seconds=8",
         "checkpoint_minutes=0", "checkpoint_share=1", "hydra.run.dir=run", "resume=auto",
@@ -103,7 +70,7 @@ def test_a_cable_pulled_ends_both_and_the_same_command_goes_on(network, tmp_path
     ranks = start(tmp_path, *words)
     folder = tmp_path / HOSTS[0] / "run"
     assert wait_for((folder / "metrics.csv").exists)
-    ip("-n", SWITCH, "link", "set", "port1", "down")
+    network.pull_cable(1)
     began = time.monotonic()
     ended = ends(ranks)
     assert [code for code, _ in ended] == [75, 75], ended
@@ -111,7 +78,7 @@ def test_a_cable_pulled_ends_both_and_the_same_command_goes_on(network, tmp_path
     assert all("has not answered for 8 s" in said for _, said in ended)
     stopped = load_checkpoint(folder / "last.pt")["step"]
     assert stopped > 0
-    ip("-n", SWITCH, "link", "set", "port1", "up")
+    network.plug_in(1)
     resumed = ends(start(tmp_path, *words, torchrun=True))
     assert [code for code, _ in resumed] == [0, 0], resumed
     summary = json.loads((folder / "summary.json").read_text())
@@ -122,9 +89,19 @@ def test_a_cable_pulled_ends_both_and_the_same_command_goes_on(network, tmp_path
 
 
 def test_a_slow_network_is_told_before_training_with_what_it_would_cost(network, tmp_path):
-    network(20)
+    network.set_speed(20)
     ended = ends(start(tmp_path, *WORDS, "epochs=100"))
     assert [code for code, _ in ended] == [2, 2], ended
     assert "as fast as the fastest alone" in ended[0][1]
     assert "Mbit/s): train on one board" in ended[0][1]
     assert not list((tmp_path / HOSTS[0]).iterdir())
+
+
+def test_shares_are_those_of_speeds_that_differ():
+    from benchmarks.ranks import train
+
+    args = Namespace(batch_size=50, mbit=940, steps=70)
+    ranks = train([2.0, 4.8], "every_step", args)["ranks"]
+    fast, slow = ranks["shares"]
+    assert fast / slow == pytest.approx(2.4, rel=0.15)
+    assert ranks["step_ms"] == pytest.approx(2.0 * 100 * fast, rel=0.2)

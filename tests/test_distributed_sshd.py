@@ -197,6 +197,9 @@ def test_data_go_over_once_and_this_machine_trains_along(tmp_path, boards):
         tmp_path, "resume=run", "epochs=5", "distributed.boards=[board_b:./python]", config
     ).ends()
     assert "1 of 2 boards" in longer
+    found = summary_of(tmp_path)
+    # 140 cases to train on: the batch is that of two boards still.
+    assert (found["ranks"]["num_ranks"], found["steps"]) == (1, 5 * 7)
     assert "epoch 5/5" in longer
 
 

@@ -10,7 +10,7 @@ from torch import nn
 import raspitrain
 from raspitrain.export.__main__ import main as export
 
-LENGTH = 32
+LENGTH = 53  # halved with one left over
 NETWORKS = [
     "mobilenetv3_small", "mobilenetv3_large_blog", "resnet", "fcn", "inceptiontime", "lite",
     "mobilenetv1", "mobilenetv2", "mnasnet", "shufflenetv1", "shufflenetv2", "lenet", "alexnet",

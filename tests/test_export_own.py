@@ -185,6 +185,9 @@ def test_each_function(name):
         (lambda m, x: x if x.sum() > 0 else -x, "cannot be traced"),
         (lambda m, x: x + torch.rand(1).item(), "draws random numbers"),
         (lambda m, x: x.view(-1, 4), "no such view"),
+        (lambda m, x: x * (x.size(0) + 1), "no such add"),
+        (lambda m, x: x.new_zeros(3) + x, "no new_zeros"),
+        (lambda m, x: x * x.size(0), "no such mul"),
     ],
 )
 def test_what_is_not_covered_is_named(step, says):

@@ -157,6 +157,7 @@ def test_steps_of_seconds_are_followed_too():
     assert world.share_of_best(160, 200) > 0.9
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_a_run_that_adapts_says_so(compose, tmp_path, monkeypatch):
     """Made to look again and again: the summary lists what it did and claims no exact repeat."""
     monkeypatch.setattr(tune, "available_cores", lambda: 2)
@@ -179,6 +180,7 @@ def test_a_run_that_adapts_says_so(compose, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.usefixtures("quick_end")
 def test_one_core_leaves_nothing_to_adapt(compose, tmp_path, monkeypatch, caplog, cores):
     monkeypatch.setattr(tune, "available_cores", lambda: cores)
     num_threads = torch.get_num_threads()

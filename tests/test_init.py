@@ -5,14 +5,16 @@ import shutil
 
 import pytest
 import torch
-from conftest import TINY
-from test_resume import StopAfter, assert_same, leave_out_what_takes_longer_than_the_run
+from conftest import TINY, leave_out_what_takes_longer_than_the_run
+from test_resume import StopAfter, assert_same
 
 from raspitrain.errors import InputError
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
 from raspitrain.stop import Stopped
+
+pytestmark = pytest.mark.usefixtures("quick_end")
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +30,6 @@ def base(tmp_path_factory):
         leave_out_what_takes_longer_than_the_run(patch)
         run(cfg, folder)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    leave_out_what_takes_longer_than_the_run(monkeypatch)
 
 
 def weights(folder):

@@ -139,10 +139,10 @@ def exported_to_onnx(model, folder, length):
     return lambda x: torch.from_numpy(session.run(None, {signals.name: x.numpy()})[0])
 
 
-# LeNet has what is rarest: means of two positions with one left over, and stretches that overlap.
-@pytest.mark.parametrize(
-    "name", [n if n == "lenet" else pytest.param(n, marks=pytest.mark.long) for n in NETWORKS]
-)
+# By default test_export_onnx.py has LeNet, where what is rarest is found: means of two positions
+# with one left over, and stretches that overlap.
+@pytest.mark.long
+@pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_runtime_gives_the_same_for_any_number_of_cases(name, tmp_path):
     model = spread_batchnorm(build(name, narrow=True, length=53)).eval()
     run = exported_to_onnx(model, tmp_path, 53)

@@ -80,6 +80,7 @@ class Breaks(Observer):
 
 
 @pytest.mark.parametrize("method", ["begin", "step", "evaluation", "end"])
+@pytest.mark.usefixtures("quick_end")
 def test_a_tracker_that_fails_costs_no_run(compose, tmp_path, method):
     cfg = compose(*JOB, "allowed_targets=[test_observers.Breaks]")
     with open_dict(cfg):
@@ -104,6 +105,7 @@ def test_what_is_no_tracker_is_refused(compose, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_a_run_of_a_version_without_trackers_is_resumed(compose, tmp_path):
     """Its configuration has no such key."""
     run(compose(*JOB), tmp_path / "run")

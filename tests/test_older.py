@@ -74,6 +74,7 @@ def test_what_there_is_no_more_names_the_version_that_has_it(compose, section, c
     assert named in str(caught.value)
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_a_run_of_0_1_is_resumed(compose, tmp_path):
     settings = (*(t for t in TINY if not t.startswith("epochs=")), "model=mobilenetv3_small_blog")
     folder = tmp_path / "run"
@@ -91,6 +92,7 @@ def test_a_run_of_0_1_is_resumed(compose, tmp_path):
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_a_run_of_0_1_that_was_compiled_says_so(compose, tmp_path):
     folder = tmp_path / "run"
     run(compose(*TINY), folder)

@@ -57,6 +57,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert os.listdir(tmp_path) == ["summary.json"]
 
 
+@pytest.mark.parametrize("name", ["pipe", "null", "stdout"])
+def test_no_file_takes_the_place_of_a_device_or_pipe(tmp_path, name):
+    path = tmp_path / name
+    if name == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"null": "/dev/null", "stdout": "/proc/self/fd/1"}[name])
+    before = path.lstat()
+    with pytest.raises(OSError, match="no file may take"):
+        write_atomic(path, b"new")
+    assert path.lstat() == before
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_an_exception_in_the_block_leaves_the_old_file(tmp_path):
     path = tmp_path / "plot.png"
     write_atomic(path, b"old")

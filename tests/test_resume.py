@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, leave_out_what_takes_longer_than_the_run
 from processes import AtWrite, finish, log_lines, start, wait_until
 
 from raspitrain.config.overrides import allowing_words
@@ -39,20 +39,7 @@ JOB = (
 )  # fmt: skip
 
 
-def touch_page(folder: Path, **_: bool) -> None:
-    (folder / "report.html").touch()
-
-
-def leave_out_what_takes_longer_than_the_run(patch) -> None:
-    for name in ("accuracy", "loss", "telemetry", "confusion"):
-        patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given, **_: given[-1].touch())
-    patch.setattr("raspitrain.report.report_run", touch_page)
-    patch.setattr("raspitrain.run.outcome.environment_record", dict)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    leave_out_what_takes_longer_than_the_run(monkeypatch)
+pytestmark = pytest.mark.usefixtures("quick_end")
 
 
 def result(folder: Path) -> tuple[list[dict], dict, dict]:

@@ -64,6 +64,7 @@ def test_the_blog_run_shortened_leaves_everything(compose, tmp_path):
     assert {p.name for p in folder.iterdir() if not p.name.startswith(".")} == FILES
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_the_same_seed_gives_the_same_rows_and_weights(compose, tmp_path):
     settings = (*TINY, "split.validation=0.2", "eval_every=1")
     for name, seed in (("first", 1), ("again", 1), ("other", 2)):
@@ -77,6 +78,7 @@ def test_the_same_seed_gives_the_same_rows_and_weights(compose, tmp_path):
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_the_checkpoint_is_the_trained_model(compose, tmp_path):
     """What last.pt holds gives the test accuracy that the summary reports."""
     cfg = compose(*TINY)
@@ -93,6 +95,7 @@ def test_the_checkpoint_is_the_trained_model(compose, tmp_path):
     assert state["mean"].shape == (3,)
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_best_is_chosen_on_the_validation_part(compose, tmp_path):
     folder = tmp_path / "run"
     summary = run(compose(*TINY, "split.validation=0.2", "epochs=6", "eval_every=1"), folder)
@@ -105,6 +108,7 @@ def test_best_is_chosen_on_the_validation_part(compose, tmp_path):
     assert load_checkpoint(folder / "last.pt")["epoch"] == 6
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_patience_stops_early(compose, tmp_path):
     settings = (*TINY, "dataset=random", "split.validation=0.2", "epochs=200", "eval_every=1")
     summary = run(compose(*settings, "patience=2", "model.dropout=0"), tmp_path / "run")
@@ -112,6 +116,7 @@ def test_patience_stops_early(compose, tmp_path):
     assert summary["final"]["epoch"] == summary["chosen_epoch"] + 2 < 200
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_what_was_learnt_before_the_loss_broke_stays(compose, tmp_path):
     """Rate 1e27 from the second step on, which is the second epoch: the first one's figures and
     weights are kept."""

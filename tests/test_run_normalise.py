@@ -32,6 +32,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["case", "both"])
+@pytest.mark.usefixtures("quick_end")
 def test_it_holds_in_training_and_in_the_model_file(compose, tmp_path, data, kind):
     words = (*TINY, f"dataset.path={data}", f"dataset.normalise={kind}")
     whole = run(compose(*words), tmp_path / "whole")
@@ -46,6 +47,7 @@ def test_it_holds_in_training_and_in_the_model_file(compose, tmp_path, data, kin
         assert error < 0.05 * np.abs(expected).max()  # int8 is allowed to be off
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_auto_says_what_it_found_and_a_run_goes_on_with_it(compose, tmp_path, data):
     words = (*TINY, f"dataset.path={data}", "dataset.normalise=auto")
     assert run(compose(*words), tmp_path / "run")["normalise"] == "both"
@@ -54,6 +56,7 @@ def test_auto_says_what_it_found_and_a_run_goes_on_with_it(compose, tmp_path, da
     assert json.loads((tmp_path / "run/summary.json").read_text())["normalise"] == "both"
 
 
+@pytest.mark.usefixtures("quick_end")
 def test_a_run_of_before_was_normalised_by_channel(compose, tmp_path):
     folder = tmp_path / "run"
     run(compose("dataset.num_cases=40", "dataset.length=32", *TINY[1:]), folder)

@@ -160,6 +160,19 @@ def test_ctrl_c_leaves_nothing_running(tmp_path, cluster):
     assert sorted(made.ends()) == ["seed=0", "seed=1"]
 
 
+@pytest.mark.boards
+def test_a_worker_without_raspitrain_is_named(tmp_path, cluster):
+    made = cluster()
+    made.home("a").mkdir()
+    (made.home("a") / "sitecustomize.py").write_text("import sys; sys.modules['raspitrain'] = None")
+    made.start("a")
+    process = start(tmp_path, "sweep_name=over", f"launcher.dask={made.address}")
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert said.startswith("127.0.0.1 has no raspitrain for sweeps over Dask"), said
+    assert "install this version in its environment" in said
+
+
 def refused(folder: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "raspitrain", "--multirun", "seed=0,1", *words],

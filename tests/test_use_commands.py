@@ -340,6 +340,10 @@ def refused(capsys, command, *arguments):
         ("x,y\n1,hello\n", "'hello' is not a number"),
         ("", "is empty"),
         ("x,y\n1,2\n", "as long as a window"),
+        ("time_s,x,y\n", "as long as a window"),
+        ("x,Y,y\n1,2,3\n", "no recording is as long"),
+        ("x,y,y\n1,2,3\n", "2 columns 'y', and the model takes one"),
+        ("x\0,y\n1,2\n", "is not text"),
         ("x,y\n" + "1,\n" * 50, "missing or infinite values in y"),
         ("x,y\n" + "1," + "1" * 2_000_000, "longer than a million"),
     ],
@@ -361,8 +365,30 @@ def test_what_is_no_text_is_refused(model, tmp_path, capsys):
     assert "no recordings" in refused(capsys, predict, model, tmp_path / "empty")
     assert "--hop" in refused(capsys, predict, model, tmp_path / "a.csv", "--hop", "0")
     assert "--rate" in refused(capsys, predict, model, tmp_path / "a.csv", "--rate", "nan")
-    (tmp_path / "c.npy").write_bytes(b"no array")
-    assert "cannot be read" in refused(capsys, predict, model, tmp_path / "c.npy")
+    np.save(tmp_path / "d.npy", np.zeros(3))
+    shape = (tmp_path / "d.npy").read_bytes().replace(b"(3,)", b"(((,")
+    for name, content in (("c.npy", b"no array"), ("c.npz", b"PK\3\4"), ("d.npy", shape)):
+        (tmp_path / name).write_bytes(content)
+        assert "cannot be read" in refused(capsys, predict, model, tmp_path / name)
+    np.savez(tmp_path / "e.npz", x=np.zeros(3))
+    assert "no array data" in refused(capsys, predict, model, tmp_path / "e.npz")
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [
+        (">&-", 0, ""),
+        (">/dev/full", 74, "error: standard output: No space left on device; make room\n"),
+        ("- <&-", 2, "error: standard input is closed.\n"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_no_traceback(
+    model, recording, tmp_path, closed, code, said
+):
+    (tmp_path / "a.csv").write_text(as_csv(recording))
+    words = f"{sys.executable} -m raspitrain.use predict {model} {tmp_path}/a.csv {closed}"
+    done = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 def test_a_label_that_the_model_does_not_know_is_refused(model, recording, tmp_path, capsys):

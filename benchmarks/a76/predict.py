@@ -7,6 +7,7 @@ caches.c wrote for a step with so many threads, and in `printed` what step.py sa
 import json
 import pathlib
 import sys
+import textwrap
 from typing import Any
 
 CLOCK = 2.4e9
@@ -16,13 +17,13 @@ PIPES = 2  # multiply-adds of four floats that a core begins in a cycle
 ASSUMPTIONS = f"""\
 Assumed: {CLOCK / 1e9:g} GHz, never throttled. Lines of 64 bytes; 64 KB, 4 ways, and 512 KB, 8 ways,
 a core; 2 MB, 16 ways, for all; the line unused for longest makes way; a write fetches its line.
-Memory moves {" or ".join(f"{each / 1e9:g}" for each in BANDWIDTHS)} GB/s in all, both directions
+Memory moves {" or ".join(f"{each / 1e9:g}" for each in BANDWIDTHS)} GB/s in both directions
 together; levels 2 and 3 move what they are asked for. Cycles are llvm-mca's, all data in level 1;
 threads wait for each other, and wake up in no time.
-hidden: in each slice of the step the cores compute while memory moves, and the slower one decides.
-in turn: nothing is hidden; a board lies between both.
-bound: the multiply-adds, {PIPES} a cycle and core, or the bytes at {BANDWIDTHS[0] / 1e9:g} GB/s,
-whichever takes longer."""
+
+hidden: in each slice of the step the cores compute while memory moves, and the slower one decides;
+in turn: nothing is hidden; a board lies between both. bound: the multiply-adds, {PIPES} a cycle and
+core, or the bytes at {BANDWIDTHS[0] / 1e9:g} GB/s, whichever takes longer."""
 
 
 def memory_bytes(levels: list[list[int]]) -> int:
@@ -89,7 +90,8 @@ def print_times(model: str, runs: dict[int, dict[str, Any]]) -> None:
 
 def main() -> None:
     if sys.argv[1:] == ["--assumptions"]:
-        print(f"\n{ASSUMPTIONS}")
+        for paragraph in ASSUMPTIONS.split("\n\n"):
+            print("\n" + textwrap.fill(" ".join(paragraph.split()), 100))
         return
     folder, model = pathlib.Path(sys.argv[1]), sys.argv[2]
     runs = {int(threads): read_lap(folder / f"{model}.{threads}") for threads in sys.argv[3:]}

@@ -21,6 +21,7 @@ NEW_KEYS = {
         "cache_gb": 0,
         "annotations": False,
         "annotation_unit": None,
+        "class_part": None,
     },
 }
 # What 0.1 had in place of model.variant.

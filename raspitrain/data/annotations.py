@@ -49,7 +49,7 @@ LABELS = (
 FILES = (
     "file", "filename", "file_name", "recording", "audio_filename", "begin_file", "sound_file",
     "sound_files", "audio_file", "wav_file", "fname", "wav", "file_path", "filepath", "begin_path",
-    "path", "audio",
+    "path", "audio", "slice_file_name",
 )  # fmt: skip
 UNITS = (*SECONDS, "samples", "clock")
 SEPARATORS = {"\t": "a tab", ";": "a semicolon", ",": "a comma", "|": "a bar", "": "a space"}
@@ -281,6 +281,8 @@ def _named(path: str, cells: Sequence[str]) -> _Columns | None:
     file = next((plain.index(name) for name in FILES if name in plain), None)
     if label is None or label == file:
         return None
+    if file is not None and plain[file].startswith("slice_"):  # times are of what it was cut from
+        starts, ends = [], []
     if not starts and not ends:
         return None if file is None else _Columns(None, None, False, label, file, None)
     pairs = [(start, end, False) for start in starts for end in ends]

@@ -1,6 +1,7 @@
 """Which files are recordings, and what the folders around them say: class, part, person, sensor."""
 
 import fnmatch
+import math
 import os
 import re
 from collections import Counter
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations
+from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
@@ -21,6 +23,13 @@ PACKED = {
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
 MOST_FILES = 200_000
+MOST_TABLES = 20  # about recordings
+LARGEST_LIST = 64 << 20
+LIST_NAME = re.compile(
+    r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
+    r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
+    re.I,
+)
 PART_NAMES = {
     **dict.fromkeys(("train", "training", "tr"), 0),
     **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
@@ -96,6 +105,7 @@ def find_recordings(
     groups: str | int | None,
     has_labels: bool,
     joins: bool = True,
+    class_part: int | None = None,
     annotations: str | bool | None = False,
 ) -> Found:
     """Find the recordings of a folder.
@@ -110,6 +120,9 @@ def find_recordings(
         find out.
     groups : str, int or None
         Whose a recording is: a folder's level, or the part of the path that a pattern fits.
+    class_part : int or None
+        Which part of the file's name is the class, where that is not what is left of it without
+        its last number.
     has_labels : bool
         Whether the class comes from elsewhere, so that folders need not name one.
     joins : bool
@@ -122,8 +135,17 @@ def find_recordings(
     InputError
         If there is none, or the folders can be read in two ways.
     """
+    if class_part is not None:
+        if class_level not in (None, 0) or class_part == 0:
+            raise InputError(
+                f"dataset.class_part={class_part} takes the class from the files' names, 1 the "
+                "first part, -1 the last; leave dataset.class_level out."
+            )
+        class_level = 0
     paths, others = _walk(folder)
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
+    if annotated is None and annotations is None and files is None:
+        annotated = _table_of(folder, paths, others)
     unused = []
     if annotated is not None:
         paths = [path for path in paths if path not in annotated.files]
@@ -147,15 +169,20 @@ def find_recordings(
     by_name = has_labels or class_level == 0
     part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
+    listed, note = _listed_parts(folder, others, list(places.values()))
+    notes += note if part_level is None else []
     sources = [
-        Source("/".join(place), {"": path}, None, None, _part(place, part_level))
+        Source(
+            "/".join(place), {"": path}, None, None,
+            listed.get(place) if part_level is None else _part(place, part_level),
+        )
         for path, place in places.items()
-    ]
+    ]  # fmt: skip
     first_level = 0
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
         sources = [
-            replace(source, class_name=_class_name(folder, place, level))
+            replace(source, class_name=_class_name(folder, place, level, class_part))
             for source, place in zip(sources, places.values(), strict=True)
         ]
         first_level = max(level, 0)
@@ -164,6 +191,8 @@ def find_recordings(
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
     warnings = [] if groups is not None else _people(sources, first_level)
+    if not has_labels and class_part is None:
+        warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
     return Found(sources, notes + note, warnings, annotated)
 
@@ -228,7 +257,11 @@ def _choose(
             )
         return taken, []
     kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() in OTHER_SUFFIXES)
-    if paths and kinds:
+    if _are_about(paths, others):
+        shown = ", ".join(path.name for path in paths[:3])
+        kind = kinds.most_common(1)[0][0]
+        beside, paths = [f"not taken: {shown}, which lie apart from the {kind} files"], []
+    elif paths and kinds:
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         remedy = f"dataset.files='*{kinds.most_common(1)[0][0]}' takes them"
         beside = [f"not taken beside CSV: {shown} ({remedy})"]
@@ -242,7 +275,7 @@ def _choose(
                 f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
                 f"with dataset.files, such as '*{min(kinds)}'."
             )
-        return [path for path in others if path.suffix.lower() in kinds], []
+        return [path for path in others if path.suffix.lower() in kinds], beside
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
@@ -255,6 +288,66 @@ def _choose(
         f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
         *beside,
     ]
+
+
+def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
+    """Whether CSV files are tables about recordings of another kind: few, in folders apart."""
+    recordings = [path for path in others if path.suffix.lower() in OTHER_SUFFIXES]
+    apart = {path.parent for path in paths}.isdisjoint(path.parent for path in recordings)
+    return bool(paths) and len(paths) <= MOST_TABLES and len(paths) < len(recordings) and apart
+
+
+def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> Annotated | None:
+    """A table such as meta/esc50.csv that names the class of each recording; None without."""
+    if not _are_about(paths, others):
+        return None
+    names = [p.relative_to(folder).as_posix() for p in others if p.suffix in OTHER_SUFFIXES]
+    for path in paths:
+        try:
+            rows = read_annotations(str(path))
+            if "" not in rows and match(str(path), rows, names, str(folder)):
+                return Annotated(folder, {}, path, tuple(names))
+        except InputError:
+            continue  # about something else
+    return None
+
+
+def _listed_parts(
+    folder: Path, others: Sequence[Path], places: Sequence[tuple[str, ...]]
+) -> tuple[dict[tuple[str, ...], int], list[str]]:
+    """The part of each recording as lists such as testing_list.txt say; none without them."""
+    found: dict[tuple[str, ...], int] = {}
+    by_name = {name: place for place in places for name in _names_of(place)}
+    lists = []
+    for path in others:
+        named = LIST_NAME.fullmatch(path.name)
+        part = None if named is None else _part_of(named["part"])
+        if path.parent != folder or part is None or path.stat().st_size > LARGEST_LIST:
+            continue
+        lines = path.read_text(errors="replace").splitlines()
+        own = [
+            by_name[name] for line in lines if (name := line.strip().removeprefix("./")) in by_name
+        ]
+        if own:
+            lists.append(path.name)
+            found |= dict.fromkeys(own, part)
+    if not set(found.values()) & {1, 2}:
+        return {}, []
+    left = None if 0 in found.values() else 0  # what stands in no list is for training
+    for place in places:
+        if place not in found and left is not None:
+            found[place] = left
+    if len(found) < len(places):
+        missing = len(places) - len(found)
+        return {}, [
+            f"{', '.join(lists)} are not used as the split: {missing} recordings are in none"
+        ]
+    return found, [f"parts as {' and '.join(lists)} say"]
+
+
+def _names_of(place: tuple[str, ...]) -> tuple[str, str]:
+    name = "/".join(place)
+    return name, name.rsplit(".", 1)[0]
 
 
 def _fits(relative: str, patterns: Sequence[str]) -> bool:
@@ -409,7 +502,23 @@ def _class_level(
     return level
 
 
-def _class_name(folder: Path, place: tuple[str, ...], level: int) -> str:
+def _parts_of(name: str) -> list[str]:
+    """Of a file's name or a class's: what hyphens, underscores and blanks set apart."""
+    return [part for part in re.split(r"[-_ ]+", name) if part]
+
+
+def _class_name(
+    folder: Path, place: tuple[str, ...], level: int, class_part: int | None = None
+) -> str:
+    if class_part is not None:
+        parts = _parts_of(place[-1].rsplit(".", 1)[0])
+        index = class_part - 1 if class_part > 0 else len(parts) + class_part
+        if not 0 <= index < len(parts):
+            raise InputError(
+                f"{folder.joinpath(*place)}: its name has {counted(len(parts), 'part')} "
+                f"({', '.join(parts)}), and dataset.class_part={class_part} asks for another."
+            )
+        return parts[index]
     if level == -1:  # walk_01.csv, walk.4f2a.csv
         stem = place[-1].split(".")[0]
         return re.sub(r"[-_ ]*\(?\d*\)?$", "", stem) or stem
@@ -469,7 +578,9 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
         if len(classes) > 1 and len(classes) < len(sources) and len(shared) > 1:
             return [
                 f"folders such as {_some(shared)} occur in several classes; if they are people, "
-                f"keep each on one side of the split with dataset.groups={first_level + 2}"
+                f"keep each on one side of the split with dataset.groups={first_level + 2}; if "
+                f"they are the classes, dataset.class_level={first_level + 2} "
+                f"dataset.groups={first_level + 1} says so"
             ]
     found = []
     for place in places:
@@ -488,6 +599,38 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
     return []
 
 
+def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
+    """A word on classes that are likely to be something else, or several things at once."""
+    names = sorted({source.class_name or "" for source in sources})
+    if len(names) < 2:
+        return []
+    elsewhere = "say where the class stands with dataset.class_level or dataset.class_part"
+    if all(map(PERSON.fullmatch, names)):
+        return [f"the classes ({_some(names)}) look like people; if they are, {elsewhere}"]
+    if all(map(OCCASION.fullmatch, names)):
+        return [f"the classes ({_some(names)}) look like occasions; if they are, {elsewhere}"]
+    fields = [_parts_of(name) for name in names]
+    if len({len(own) for own in fields}) == 1 and not by_folder:
+        values = [sorted(set(own)) for own in zip(*fields, strict=True)]
+        several = [k for k, own in enumerate(values) if len(own) > 1]
+        if len(several) > 1 and len(names) == math.prod(len(values[k]) for k in several):
+            told = " and ".join(f"{k + 1} ({_some(values[k])})" for k in several)
+            return [
+                f"the classes ({_some(names)}) put together parts {told} of the files' names; take "
+                "one of them with dataset.class_part"
+            ]
+    stems: dict[str, list[str]] = {}
+    for name in names:
+        stem = re.sub(r"[-_ ]*\d+$", "", name)
+        stems.setdefault(stem, []).append(name)
+    if by_folder and len(stems) > 1 and all(stems) and min(map(len, stems.values())) > 1:
+        return [
+            f"classes such as {' and '.join(next(iter(stems.values()))[:2])} differ only in a "
+            "number; if they are one class, put their recordings into one folder"
+        ]
+    return []
+
+
 def _some(names: Sequence[str] | set[str] | dict[str, int] | Counter[str]) -> str:
     shown = sorted(names)
     return ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
@@ -501,10 +644,10 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
         kept, inner = place[:-1], place[-1:]
     text = "/".join(inner)
     stem, _, _ = text.rpartition(".")
-    for match in re.finditer(r"[A-Za-z]+(?:_?[A-Za-z]+)*", stem):
-        for word in (match[0], *WORD.findall(match[0])):
+    for run in re.finditer(r"[A-Za-z]+(?:_?[A-Za-z]+)*", stem):
+        for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
-                at = match.start() + match[0].index(word)
+                at = run.start() + run[0].index(word)
                 rest = stem[:at] + stem[at + len(word) :]
                 return word, "/".join([*kept, re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")])
     return "", relative

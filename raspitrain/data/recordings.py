@@ -46,6 +46,7 @@ def recordings(
     time_unit: str | None,
     rate: float | None,
     class_level: int | None,
+    class_part: int | None,
     label_column: str | int | None,
     annotations: str | bool | None,
     annotation_unit: str | None,
@@ -87,6 +88,9 @@ def recordings(
     class_level : int or None
         The folder that names the class: 1 the first below `path`, -1 the innermost, 0 the file's
         own name; None to find out.
+    class_part : int or None
+        The part of the file's name that is the class: 1 is the first of those that hyphens,
+        underscores and blanks set apart, -1 the last.
     label_column : str, int or None
         The column that holds the class. It may change within a recording; rows without a label
         are left out.
@@ -125,6 +129,7 @@ def recordings(
         folder,
         files=[only] if only else [files] if isinstance(files, str) else files,
         class_level=class_level,
+        class_part=class_part,
         groups=groups,
         has_labels=label_column is not None,
         annotations=annotations,

@@ -115,17 +115,21 @@ def _step(graph: Graph, model: nn.Module, node: fx.Node, found: dict[fx.Node, An
     if node.op == "get_attr":
         return operator.attrgetter(target)(model)
     layer = model.get_submodule(target) if node.op == "call_module" else None
+    where = target if layer is not None else traced.place_of(node)
     if not any(isinstance(found[of], Signal | Groups | tuple) for of in node.all_input_nodes):
         do = layer if layer is not None else target
-        do = operator.methodcaller(target, *args[1:], **kwargs) if node.op == "call_method" else do
-        with torch.no_grad():
-            return do(args[0]) if node.op == "call_method" else do(*args, **kwargs)
+        try:
+            if node.op == "call_method":
+                do, args = getattr(args[0], target), args[1:]
+            with torch.no_grad():
+                return do(*args, **kwargs)
+        except Exception as error:  # of torch's many, as with a tensor for each case
+            name = _name(target)
+            raise NotCoveredError(f"the inference engine has no such {name} ({where})") from error
     if layer is not None:
-        visit = _visit_of(layer)
-        name, where, args = type(layer).__name__, target, (layer, *args)
+        visit, name, args = _visit_of(layer), type(layer).__name__, (layer, *args)
     else:
-        visit, where = FUNCTIONS.get(target), traced.place_of(node)
-        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        visit, name = FUNCTIONS.get(target), _name(target)
     if visit is None:
         raise NotCoveredError(f"the inference engine has no {name} ({where})")
     try:
@@ -136,8 +140,12 @@ def _step(graph: Graph, model: nn.Module, node: fx.Node, found: dict[fx.Node, An
         return visit(graph, *args, **kwargs)
     except NotCoveredError as error:
         raise NotCoveredError(f"{error} ({where})") from error
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
         raise NotCoveredError(f"the inference engine has no such {name} ({where})") from error
+
+
+def _name(target: Any) -> str:
+    return target if isinstance(target, str) else getattr(target, "__name__", str(target))
 
 
 def _visit_of(layer: nn.Module) -> "Visit | None":

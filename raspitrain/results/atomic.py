@@ -16,6 +16,8 @@ from pathlib import Path
 PARTIAL = ".partial-"  # how every unfinished file's name begins
 NOT_ITS_OWN = "a link, or no file of its own: what is written would land elsewhere"
 
+NO_FILE = "a device or pipe, whose name no file may take"
+
 
 def _carry_on(stage: str, path: Path) -> None:
     """Do nothing: no test is asking for a failure."""
@@ -72,9 +74,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     OSError
-        As `write_atomic`; also when the block wrote no file.
+        As `write_atomic`; also when the block wrote no file, and where `path` is a device or pipe.
     """
     path = Path(path)
+    _check_is_no_device(path)
     partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}"
     try:
         on_write("write", path)
@@ -92,6 +95,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     on_write("fsync folder", path)
     fsync_folder(path.parent)
+
+
+def _check_is_no_device(path: Path) -> None:
+    """A file in place of /dev/null, /dev/stdout or a pipe would be in everybody's way."""
+    try:
+        mode = path.stat().st_mode
+        of_a_process = path.is_symlink() and path.readlink().is_relative_to("/proc")
+    except OSError:
+        return  # nothing there; what else is wrong is found by writing
+    if of_a_process or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, NO_FILE, os.fspath(path))
 
 
 def append_lines(path: Path, text: str, *, header: str, sync: bool) -> None:

@@ -321,6 +321,10 @@ class Cluster:
             self.again_at = time.monotonic() + AGAIN_SECONDS
             self.relay.restart()
         by_name = {place.name: place for place in places if isinstance(place, There)}
+        if not self.relay.is_running:
+            for known_place in by_name.values():
+                if known_place.state == "ready":
+                    known_place.leave("Dask's scheduler has gone.")
         found, known = dict(self.relay.places), self.known
         self.known = found
         came = []
@@ -407,14 +411,13 @@ def check_boards(
     return names
 
 
-def check_places(launcher: Mapping[str, Any]) -> bool:
-    """Whether a sweep goes to places other than this machine.
+def is_spread(launcher: Mapping[str, Any]) -> bool:
+    """Whether a sweep goes to places other than this machine."""
+    return any(launcher.get(key) not in (None, False) for key in SPREADING)
 
-    Raises
-    ------
-    InputError
-        As `check_boards` and `dask.check_address`; or there is more than one answer.
-    """
+
+def check_places(launcher: Mapping[str, Any]) -> None:
+    """InputError: what the launcher says of them cannot be, or there is more than one answer."""
     given = [key for key in SPREADING if launcher.get(key)]
     if len(given) > 1:
         names = " and ".join(f"launcher.{key}" for key in given)
@@ -435,7 +438,6 @@ def check_places(launcher: Mapping[str, Any]) -> bool:
                     f"launcher.num_parallel={launcher['num_parallel']} is more than the "
                     f"{node.cores} cores that are allocated on {node.name}."
                 )
-    return bool(given)
 
 
 def make_places(

@@ -41,6 +41,8 @@ LOOK_SECONDS = 3.0  # between looks for workers that have come or gone
 CHUNK = 4 << 20
 OUT, ERROR, CODE = b"o", b"e", b"c"
 HEAD = struct.Struct("!cI")
+# Named by Dask's own exception where a worker cannot import what it is to call.
+LACKING = ("ModuleNotFoundError", "ImportError", "AttributeError")
 NO_CERTIFICATES = (
     "Dask's own configuration names no certificates for a client (distributed.comm.tls.ca-file, "
     "client.cert and client.key in ~/.config/dask/distributed.yaml)"
@@ -89,6 +91,8 @@ class Relay:
                 try:
                     found |= await self.call(address, worker.describe, seconds=CALL_SECONDS)
                 except Exception as error:
+                    if not any(name in repr(error) for name in LACKING):
+                        continue  # it may have been busy: the next look asks again
                     found["wrong"] = (
                         f"has no raspitrain for sweeps over Dask ({_reason(error)}): install this "
                         "version in its environment"
@@ -167,7 +171,8 @@ class Relay:
 
 
 async def _say(writer: asyncio.StreamWriter, kind: bytes, content: bytes) -> None:
-    for k in range(0, len(content), CHUNK):
+    """One message at least, be it empty: writing is how it shows that nobody reads any more."""
+    for k in range(0, max(1, len(content)), CHUNK):
         part = content[k : k + CHUNK]
         writer.write(HEAD.pack(kind, len(part)) + part)
         await writer.drain()

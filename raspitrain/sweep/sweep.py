@@ -37,6 +37,7 @@ from raspitrain.sweep.places import (
     There,
     check_places,
     computer_of,
+    is_spread,
     make_places,
 )
 from raspitrain.sweep.process import (
@@ -241,7 +242,8 @@ class SweepRun:
         somebody to do the work."""
         if self.lock is not None:
             return
-        self.is_spread = check_places(self.launcher)
+        check_places(self.launcher)
+        self.is_spread = is_spread(self.launcher)
         if self.is_spread:
             # Not in the sweep's folder: a socket's path has room for a hundred letters.
             self.control = self._open.enter_context(

@@ -34,10 +34,18 @@ def read_arrays(model: Model, source: str, file: str | BinaryIO) -> Iterator[Cas
     try:
         stored = np.load(file, allow_pickle=False, mmap_mode=mapped)
         if not isinstance(stored, np.ndarray):
+            if "data" not in stored:
+                raise InputError(
+                    f"{source} holds no array data, the windows (and label, where known), but "
+                    f"{', '.join(stored) or 'none at all'}."
+                )
             labels = [str(label) for label in stored["label"]] if "label" in stored else None
             stored = stored["data"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{source} cannot be read: {error}.") from error
+    except InputError:
+        raise
+    except Exception as error:  # of numpy's many, where a file is not what its name says
+        why = str(error).rstrip(".")
+        raise InputError(f"{source} cannot be read: {why or type(error).__name__}.") from error
     windows = stored[None] if stored.ndim == 2 else stored
     shape = (len(model.channels), model.length)
     if windows.ndim != 3 or windows.shape[1:] != shape or windows.dtype.kind not in "iuf":

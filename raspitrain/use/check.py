@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args(arguments)
-    return exit_code_of(lambda: _check(given), writes=given.model)
+    return exit_code_of(lambda: _check(given), writes="standard output")
 
 
 def _check(given: argparse.Namespace) -> None:

@@ -103,6 +103,15 @@ class Columns:
         if missing:
             from raspitrain.nearest import did_you_mean
 
+            if any(not name.isprintable() or "\ufffd" in name for name in names):
+                raise InputError(f"{self.source} is not text in UTF-8.")
+            for name in missing:
+                count = sum(other.casefold() == name.casefold() for other in names)
+                if count > 1:
+                    raise InputError(
+                        f"{self.source} has {count} columns {name!r}, and the model takes one: "
+                        "give the others other names."
+                    )
             hint = next(filter(None, (did_you_mean(name, names, 1) for name in missing)), ".")
             raise InputError(
                 f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "

@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--misclassified", help="CSV file of the windows that are wrong, where labels are known"
     )
     given = parser.parse_args(arguments)
-    return exit_code_of(lambda: _predict(given), writes=given.output)
+    return exit_code_of(lambda: _predict(given), writes=given.output or "standard output")
 
 
 def _predict(given: argparse.Namespace) -> None:
@@ -193,6 +193,8 @@ def _standard_input(
     label_column: str | None,
     time_column: str | None,
 ) -> Iterator[Row]:
+    if sys.stdin is None:
+        raise InputError("standard input is closed.")
     name, raw = "standard input", sys.stdin.buffer
     head = raw.peek(6)[:6] if hasattr(raw, "peek") else b""
     if head.startswith(ARRAY_STARTS):

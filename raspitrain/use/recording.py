@@ -282,6 +282,8 @@ def look_at_time(model: Model, recording: Recording, given: float | None) -> Non
     if model.rate is None:
         return
     if recording.rate is None:
+        if recording.times is not None:
+            return  # too few samples to say, and so for any window
         raise InputError(
             f"{recording.name} has no time column, and the model was trained at {model.rate:g} Hz: "
             "say the recording's rate with --rate."

@@ -24,9 +24,9 @@ static void head_backward(Team team, const Network *net, Streams x, const real *
             dh[n] = load(dfeatures + n * net->hidden + b * LANES) * slope(z[n], HARDSWISH);
         store(net->hidden_layer.dbias + b * LANES, narrow(sum_rows(dh, N)));
     }
+    weight_gradient(from(net->dpooled, begin), end - begin, net->pooled, num_last, N,
+                    net->hidden_layer.dweight + begin * LANES * net->last, net->last);
     BARRIER
-    /* The input's gradient before the weights': forward ended with these, some are still in the
-       cache. */
     share(team, num_last, &begin, &end);
     for (long b0 = begin; b0 < end; b0 += MAX_PANEL) {
         const int panel = panel_at(b0, end);
@@ -49,9 +49,6 @@ static void head_backward(Team team, const Network *net, Streams x, const real *
     }
     weight_gradient(from(dz, begin), end - begin, x, num_x, rows,
                     net->head.conv.dweight + begin * LANES * net->last_in, net->last_in);
-    share(team, num_hidden, &begin, &end);
-    weight_gradient(from(net->dpooled, begin), end - begin, net->pooled, num_last, N,
-                    net->hidden_layer.dweight + begin * LANES * net->last, net->last);
     for (long b = 0, i = 0; b < num_x; b += MAX_PANEL, i++)
         if (i % team.size == team.rank)
             pack_in(net->packed + b * net->last, net->head.conv.weight, net->last, net->last_in, b,
@@ -184,16 +181,6 @@ static void squeeze_backward(Team team, const Network *net, const Block *block) 
         for (long n = 0; n < N; n++) dh[n] *= slope(hidden[n], RELU);
         store(block->reduce.dbias + b * LANES, narrow(sum_rows(dh, N)));
     }
-}
-
-/* Last in a block: they read little and fill the cache with what nobody comes back to. */
-static void squeeze_weight_gradients(Team team, const Network *net, const Block *block) {
-    const long N = block->dw.cases, num_e = block->expanded / LANES, num_s = block->squeezed / LANES;
-    long begin, end;
-    share(team, num_e, &begin, &end);
-    weight_gradient(from(net->dv, begin), end - begin, block->hidden, num_s, N,
-                    block->excite.dweight + begin * LANES * block->squeezed, block->squeezed);
-    share(team, num_s, &begin, &end);
     weight_gradient(from(net->dh, begin), end - begin, block->squeeze, num_e, N,
                     block->reduce.dweight + begin * LANES * block->expanded, block->expanded);
 }
@@ -225,6 +212,8 @@ static void block_backward(Team team, const Network *net, const Block *block, St
             project_backward(team, net, block, dz3, b0, panel_at(b0, end), 0, 0);
         for (long b = begin; b < end; b++)
             store(block->excite.dbias + b * LANES, narrow(sum_rows(stream(net->dv, b), N)));
+        weight_gradient(from(net->dv, begin), end - begin, block->hidden, block->squeezed / LANES, N,
+                        block->excite.dweight + begin * LANES * block->squeezed, block->squeezed);
         BARRIER
         squeeze_backward(team, net, block);
         BARRIER
@@ -255,7 +244,6 @@ static void block_backward(Team team, const Network *net, const Block *block, St
         BARRIER
         multiply_rows(team, dz1, num_e, net->packed, num_in, block->residual ? dout : NONE, dx, rows_in);
     }
-    if (block->squeezed) squeeze_weight_gradients(team, net, block);
     BARRIER
 }
 

@@ -1,0 +1,77 @@
+"""Hosts on a switch of a known speed: network namespaces, made by root.
+
+with hosts(4) as network:
+    network.set_speed(940)
+    subprocess.run([*network.inside(0), "hostname"])
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+SWITCH = "rptswitch"
+
+
+@dataclass(frozen=True)
+class Network:
+    """Attributes
+    ----------
+    names : of the hosts; the first has the address 10.77.9.1
+    """
+
+    names: tuple[str, ...]
+
+    def address(self, number: int) -> str:
+        return f"10.77.9.{number + 1}"
+
+    def inside(self, number: int) -> list[str]:
+        """Words before a command that is to run there."""
+        return ["ip", "netns", "exec", self.names[number]]
+
+    def set_speed(self, megabits: int) -> None:
+        """A second, both ways, of every host."""
+        for number, name in enumerate(self.names):
+            _limit(name, "eth0", megabits)
+            _limit(SWITCH, f"port{number}", megabits)
+
+    def pull_cable(self, number: int) -> None:
+        ip("-n", SWITCH, "link", "set", f"port{number}", "down")
+
+    def plug_in(self, number: int) -> None:
+        ip("-n", SWITCH, "link", "set", f"port{number}", "up")
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+def _limit(namespace: str, device: str, megabits: int) -> None:
+    shape = f"tbf rate {megabits}mbit burst 256kb latency 100ms"
+    words = f"netns exec {namespace} tc qdisc replace dev {device} root {shape}"
+    ip(*words.split())
+
+
+@contextmanager
+def hosts(number: int) -> Iterator[Network]:
+    network = Network(tuple(f"rpthost{k}" for k in range(number)))
+    made = []
+    try:
+        for name in (SWITCH, *network.names):
+            ip("netns", "add", name)
+            made.append(name)
+        ip("-n", SWITCH, "link", "add", "br0", "type", "bridge")
+        ip("-n", SWITCH, "link", "set", "br0", "up")
+        for k, host in enumerate(network.names):
+            port = f"port{k}"
+            pair = f"link add eth0 netns {host} type veth peer name {port} netns {SWITCH}"
+            ip(*pair.split())
+            ip("-n", host, "link", "set", "lo", "up")
+            ip("-n", host, "addr", "add", f"{network.address(k)}/24", "dev", "eth0")
+            ip("-n", host, "link", "set", "eth0", "up")
+            ip("-n", SWITCH, "link", "set", port, "master", "br0")
+            ip("-n", SWITCH, "link", "set", port, "up")
+        yield network
+    finally:
+        for name in made:
+            ip("netns", "del", name)
