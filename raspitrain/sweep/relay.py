@@ -196,7 +196,8 @@ async def serve(address: str, path: str) -> str | None:
     from distributed import Client, Security
 
     scheme = address.partition("://")[0]
-    security = Security(require_encryption=True) if scheme == "tls" else Security()
+    # It gives itself its attributes.
+    security: Any = Security(require_encryption=True) if scheme == "tls" else Security()
     if scheme == "tls" and not (security.tls_ca_file and security.tls_client_cert):
         return NO_CERTIFICATES
     try:
