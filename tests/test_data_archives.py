@@ -442,3 +442,39 @@ def test_a_table_apart_from_the_recordings_names_their_classes(place, head, row,
     cases = load(tmp_path)
     assert cases.class_names == ("cat", "dog")
     assert [origin.classes for origin in cases.taken.origins] == [("dog",), ("cat",)] * 3
+
+
+@pytest.mark.parametrize("other", ["m/s^2", "m/s²"])
+def test_a_channel_in_two_units_is_refused(other, tmp_path):
+    def text_of(k, i, x):
+        units = f"s,{'g' if k else other},V\n"
+        return csv_text("time,x,y", SECONDS, *x[:2]).replace("\n", "\n" + units, 1)
+
+    said = refusal(load, make(tmp_path, text_of))
+    assert f"channel 'x' is in g in {tmp_path / 'run/r0.csv'} and in {other} in" in said
+
+
+def test_two_writings_of_a_unit_are_one_and_words_in_brackets_are_none(tmp_path):
+    def text_of(k, i, x):
+        return csv_text(f"time,x [{'m/s²' if k else 'm/s^2'}],y ({i})", SECONDS, *x[:2])
+
+    cases = load(make(tmp_path, text_of), columns=[1, 2])
+    assert cases.units[0] == "m/s²"
+
+    def other(k, i, x):
+        return csv_text(f"time,x [{'g' if k else 'm/s^2'}],y", SECONDS, *x[:2])
+
+    assert "is in g in" in refusal(load, make(tmp_path, other), columns=[1, 2])
+
+
+def test_what_joining_sensors_leaves_out_is_told(tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for i in range(2):
+            folder = tmp_path / label / f"r{i}"
+            x = noise(10 * k + i)
+            put(folder, "Acc.csv", csv_text("time,x", SECONDS, x[0].tolist()))
+            part = slice(0, len(SECONDS) // 2)
+            put(folder, "Gyro.csv", csv_text("time,x", SECONDS[part], x[1, part].tolist()))
+    (said,) = [w for w in load(tmp_path).taken.warnings if "joined" in w]
+    assert "in 4 recordings" in said
+    assert "Gyro.csv covers no more" in said

@@ -80,7 +80,7 @@ def _refused(key: str, name: str) -> InputError:
     return InputError(
         f"{key}._target_={name} is not allowed: it may be what a file in conf/ names, or a public "
         "class of torch.nn or torch.optim; add others by their full names to allowed_targets on "
-        f"the command line.{hint}"
+        f"the command line (--allowed-targets of export and evaluate).{hint}"
     )
 
 

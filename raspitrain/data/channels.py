@@ -17,6 +17,8 @@ from raspitrain.data.columns import (
     is_time_name,
     judge,
     look_at,
+    plain_unit,
+    surely_in,
     units_of,
 )
 from raspitrain.data.csv_file import Column, Table, locate
@@ -147,6 +149,23 @@ def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
     return SensorFile(table, facts, label, group, digests)
 
 
+def _check_units(
+    files: Sequence[SensorFile], places: Sequence[Sequence[int]], names: Sequence[str]
+) -> None:
+    """Refuse a channel that one file has in another unit than the next, as the files say it."""
+    said: dict[str, tuple[str, Path]] = {}
+    for file, own in zip(files, places, strict=True):
+        for name, place in zip(names, own, strict=True):
+            if not (unit := surely_in(file.table.columns[place])):
+                continue
+            before, path = said.setdefault(name, (unit, file.path))
+            if plain_unit(before) != plain_unit(unit):
+                raise InputError(
+                    f"channel '{name}' is in {before} in {path} and in {unit} in {file.path}: "
+                    "bring both to one unit, or leave one of them out with dataset.files."
+                )
+
+
 def _place(table: Table, name: str | int | None, key: str) -> int | None:
     return None if name is None else locate(table.names, name, table.path, key)
 
@@ -215,6 +234,7 @@ def choose(
     for name in names:
         if asked.columns is not None and (why := reasons.get(name)) not in (None, "time"):
             warnings.append(f"channel '{name}', asked for in dataset.columns: {why}")
+    _check_units(files, places, names)
     for file, own in zip(files, places, strict=True):
         _check_numbers(file, own)
     warnings += _large_offsets(files, places, names)

@@ -19,6 +19,11 @@ FEW_VALUES = 32
 SELDOM = 0.05  # of the rows
 NO_PLAIN_NUMBERS = "words: cells such as"
 FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
+KNOWN_UNIT = re.compile(
+    r"m?g|[cm]?m/s2?|m?dps|(rad|deg|°)(/s)?|[munk]?(v|a|w|t|pa|m|s|n|hz)|hpa|m?bar|psi|m?gauss"
+    r"|rpm|°?[cfk]|%|lux|lx|dba?|ohm|bpm",
+    re.IGNORECASE,
+)
 
 LABEL_NAME = re.compile(
     r"(true_|class_|activity_|target_)?(label|labels|class|class_?name|class_?id|activity|activities"
@@ -304,8 +309,21 @@ def _tells_the_class(looked: Sequence[tuple[Facts, frozenset[str]]]) -> bool:
 
 def units_of(units: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
     """The unit of each channel: of a row of units, or in brackets in its name; "" if unknown."""
-    found = []
-    for name in names:
-        inside = re.findall(r"[(\[]\s*([^()\[\]]*(?:\([^()]*\))?[^()\[\]]*?)\s*[)\]]\s*$", name)
-        found.append(units.get(name) or (inside[0] if inside else ""))
-    return tuple(found)
+    return tuple(units.get(name) or _in_brackets(name) for name in names)
+
+
+def _in_brackets(name: str) -> str:
+    inside = re.findall(r"[(\[]\s*([^()\[\]]*(?:\([^()]*\))?[^()\[\]]*?)\s*[)\]]\s*$", name)
+    return inside[0] if inside else ""
+
+
+def surely_in(column: Column) -> str:
+    """The unit that a row of units says, or brackets that hold no other word; "" if unknown."""
+    inside = _in_brackets(column.name)
+    return column.unit or (inside if KNOWN_UNIT.fullmatch(plain_unit(inside)) else "")
+
+
+def plain_unit(unit: str) -> str:
+    """One writing of a unit: m/s² and m / s^2 are the same, mV and MV are not."""
+    plain = re.sub(r"[\s*^{}]", "", unit.replace("²", "2").replace("µ", "u").replace("μ", "u"))
+    return re.sub(r"/s/s$", "/s2", plain.replace("s-2", "/s2").replace("·", ""))

@@ -32,6 +32,7 @@ from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
+UNCOVERED = 0.1  # share of a recording, from which what joining leaves out is told
 LEAST_ASKED = 1 << 24  # bytes of a file, below which nobody asks whether it fits into memory
 
 
@@ -175,6 +176,7 @@ def recordings(
         for name, why in each.left_out
     ]
     warnings += [w for each in chosen.values() for w in each.warnings]
+    warnings += _uncovered(streams)
     if group_column is None and groups is None and asked.group_column is None:
         warnings += _people_left_out(left_out)
     return cut.cases(
@@ -283,6 +285,25 @@ def _people_left_out(left_out: Sequence[tuple[str, str]]) -> list[str]:
         f"dataset.group_column={name}"
         for name, why in left_out
         if is_person_name(name) and why == "person"
+    ]
+
+
+def _uncovered(streams: Sequence[Stream]) -> list[str]:
+    """What is lost where the sensors of a recording are joined, as only some of them ran."""
+    short = [
+        (lost / whole, lost, whole, least, stream.source.name)
+        for stream in streams
+        if stream.uncovered is not None
+        for lost, whole, least in [stream.uncovered]
+        if lost > UNCOVERED * whole
+    ]
+    if not short:
+        return []
+    _, lost, whole, least, name = max(short)
+    return [
+        f"sensors are joined where all of them ran, and in {counted(len(short), 'recording')} that "
+        f"leaves more than a tenth out, most in {name}: {lost:.3g} of {whole:.3g} s, as {least} "
+        "covers no more; dataset.files takes the files of fewer sensors"
     ]
 
 

@@ -36,6 +36,9 @@ class Stream:
         The row of each sample where they were put into another order.
     joined : bool
         Whether it was put together of several sensors.
+    uncovered : tuple of (float, float, str) or None
+        Of these: seconds of the longest that the others do not cover, its seconds, and the name of
+        the file that covers least.
     """
 
     source: Source
@@ -51,6 +54,7 @@ class Stream:
     digest: bytes = b""
     stretches: list[Stretch] | None = None
     joined: bool = False
+    uncovered: tuple[float, float, str] | None = None
 
 
 def make_stream(
@@ -173,8 +177,11 @@ def _join_by_time(source: Source, parts: Sequence[Stream]) -> Stream:
     cuts[one.cuts] = 1
     passed = np.cumsum(cuts)[places]  # how many cuts lie before each sample that is kept
     new = np.flatnonzero((np.diff(passed) > 0) | (np.diff(kept) > 1)) + 1
+    spans = [float(t[-1] - t[0]) for t in times]
+    least = parts[int(np.argmin(spans))].file.path.name
     return replace(
         one,
+        uncovered=(max(spans) - float(moments[-1] - moments[0]), max(spans), least),
         signals=np.concatenate(signals)[:, kept],
         clock=replace(one.clock, seconds=Seconds(one.clock.seconds[places], 0.0, 1.0)),
         cuts=new,

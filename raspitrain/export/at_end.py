@@ -46,7 +46,7 @@ def export_at_end(
         path = folder / NAME
         written = export(trained, comparison, precision=precision, path=path)
     except (InputError, ValueError) as error:
-        log.info("%s is not written: %s", NAME, printable(str(error)))
+        log.warning("%s is not written: %s", NAME, printable(str(error)))
         return
     size = path.stat().st_size / 1e6
     log.info("%s: %s (%s), %.2f MB", NAME, written.precision, written.why, size)

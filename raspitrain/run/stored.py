@@ -135,10 +135,10 @@ class StoredRun:
         return self.state.get("integer_labels") is True
 
     def dataset_here(self, dataset: Mapping[str, Any]) -> Any:
-        """The configuration of a data set, its relative path from where the run was started if
-        there is nothing from here on; whether the data are the run's own is another question."""
+        """The configuration of a data set, its relative path from where the run was started, or
+        from here if there is nothing; whether the data are the run's own is another question."""
         path, base = dataset.get("path"), self.state.get("data_from")
-        if not isinstance(path, str) or not isinstance(base, str) or os.path.exists(path):
+        if not isinstance(path, str) or not isinstance(base, str) or not base:
             return dataset
         there = os.path.join(base, os.path.expanduser(path))
         if not os.path.exists(there):

@@ -93,7 +93,8 @@ def warnings_of(
             f"of no use on other cases: {100 * hits / test.num_cases:.1f} % of the test part are "
             f"answered rightly, no more than chance gives ({100 * largest / test.num_cases:.1f} % "
             f"by always naming one class), though {100 * accuracy:.1f} % of the training part are: "
-            "bring more cases, or look whether both parts were recorded alike"
+            f"bring more cases, {'' if in_one_step else 'train for longer, '}or look whether both "
+            "parts were recorded alike"
         )
     return found
 
