@@ -440,7 +440,8 @@ def test_a_sweeps_job_goes_on_with_what_the_sweeps_command_allows(stopped, tmp_p
     save_checkpoint(stopped / "last.pt", state)
     (stopped / job.FILE).write_text(json.dumps(state["config"]))
     (stopped / job.OVERRIDES).write_text("[]")
-    assert job._run(stopped, {}, resume=True, settle=False) == 0
+    cfg, overrides = job.configuration(stopped, {}, settle=False)
+    assert job._run(stopped, cfg, overrides, resume=True) == 0
     assert json.loads((stopped / "summary.json").read_text())["status"] == "completed"
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from raspitrain.results.files import CLAIM
+
 PARTIAL = ".partial-"  # how every unfinished file's name begins
 NOT_ITS_OWN = "a link, or no file of its own: what is written would land elsewhere"
 
@@ -98,12 +100,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _check_is_no_device(path: Path) -> None:
-    """A file in place of /dev/null, /dev/stdout or a pipe would be in everybody's way."""
+    """A file in place of /dev/null, /dev/stdout or a pipe would be in everybody's way; in a run's
+    folder nobody waits at a pipe, and it gives way."""
     try:
         mode = path.stat().st_mode
         of_a_process = path.is_symlink() and path.readlink().is_relative_to("/proc")
     except OSError:
         return  # nothing there; what else is wrong is found by writing
+    if stat.S_ISFIFO(mode) and not of_a_process and (path.parent / CLAIM).exists():
+        return
     if of_a_process or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, NO_FILE, os.fspath(path))
 

@@ -1,5 +1,6 @@
 """What a run leaves in its folder, by name."""
 
+CLAIM = ".raspitrain-run"  # in the folder of every run
 LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
 METRICS, SUMMARY, CONFIG, REPORT = "metrics.csv", "summary.json", "config.yaml", "report.html"
 CONFUSION, DATA, MODEL = "confusion_matrix.png", "data.csv", "model.rpt"

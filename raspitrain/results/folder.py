@@ -7,9 +7,7 @@ from pathlib import Path
 
 from raspitrain.errors import InputError, TemporaryError, input_error, reason, remedy
 from raspitrain.results import atomic, lock
-from raspitrain.results.files import OF_A_RUN, OTHERS
-
-CLAIM = ".raspitrain-run"
+from raspitrain.results.files import CLAIM, OF_A_RUN, OTHERS
 
 
 def claim_run_folder(path: str | os.PathLike[str]) -> Path:

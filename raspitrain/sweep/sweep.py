@@ -22,8 +22,8 @@ from raspitrain.errors import (
     remedy,
 )
 from raspitrain.results.atomic import write_atomic
-from raspitrain.results.files import OF_A_RUN, OTHERS
-from raspitrain.results.folder import CLAIM, make_folder
+from raspitrain.results.files import CLAIM, OF_A_RUN, OTHERS
+from raspitrain.results.folder import make_folder
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.table import last_row
