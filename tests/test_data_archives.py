@@ -327,6 +327,19 @@ def test_names_that_differ_in_case_and_signs_are_one(tmp_path):
     assert np.array_equal(second, np.array(expected, np.float32))
 
 
+def test_channels_whose_names_differ_in_signs_alone_are_told_apart(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(
+        "time,a_x,ax" if i == 1 else "time,ax,a_x", SECONDS, *(x[1::-1] if i == 1 else x[:2]),
+    ))  # fmt: skip
+    cases = load(tmp_path)
+    assert cases.channel_names == ("ax", "a_x")
+    second = cases.signals[np.flatnonzero(cases.taken.origin_of == 1)[:1]][0]
+    expected = [[float(f"{v:.4f}") for v in row[:64]] for row in noise(11, 2)]
+    assert np.array_equal(second, np.array(expected, np.float32))
+    put(tmp_path, "walk/r1.csv", csv_text("time,A_X,AX", SECONDS, *noise(11, 2).tolist()))
+    assert "has the channels A_X, AX, but the first recording" in refusal(load, tmp_path)
+
+
 def test_channels_that_differ_are_refused_with_what_all_have(tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("t,x,y,z" if k else "t,x,y", SECONDS, *x[: 2 + k]))
     assert "dataset.columns=[x,y]" in refusal(load, tmp_path)

@@ -301,20 +301,24 @@ def _by_judgement(
                 )
         if not places:
             wanted = names
-        if names != wanted:
-            if sorted(map(bare, names)) == sorted(map(bare, wanted)):
-                others = dict(zip(map(bare, names), names, strict=True))
-                own = [own[names.index(others[bare(name)])] for name in wanted]
-                places.append(own)
-                continue
-            if sorted(names) != sorted(wanted):
-                raise InputError(
-                    f"{file.path} has the channels {', '.join(names)}, but the first recording "
-                    f"({first.path.name}) has {', '.join(wanted)}; {_common(files, reasons)}."
-                )
-            own = [own[names.index(name)] for name in wanted]
-        places.append(own)
+        order = _order(names, wanted)
+        if order is None:
+            raise InputError(
+                f"{file.path} has the channels {', '.join(names)}, but the first recording "
+                f"({first.path.name}) has {', '.join(wanted)}; {_common(files, reasons)}."
+            )
+        places.append([own[k] for k in order])
     return places
+
+
+def _order(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
+    """Where each wanted name stands, as it is written or else by its `bare` form; None where names
+    are others, or the bare form cannot tell them apart."""
+    for form in (str, bare):
+        own = [form(name) for name in names]
+        if len(set(own)) == len(own) and sorted(own) == sorted(map(form, wanted)):
+            return [own.index(form(name)) for name in wanted]
+    return None
 
 
 def bare(name: str) -> str:
