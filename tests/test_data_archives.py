@@ -25,6 +25,7 @@ from test_data_formats import pcm
 from raspitrain.data.arrays import npz
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.formats import _without_numbers
+from raspitrain.data.layout import find_layout
 
 SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
 TWO = ("x", "y")
@@ -164,6 +165,14 @@ def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):
     assert cases.rate == rate
     said = f"{rate:g} Hz as the lines above the table say in 6 files" if rate else ""
     assert (said in cases.taken.notes) == (rate is not None)
+
+
+@pytest.mark.parametrize("count", [3, 60, 300])
+def test_a_rate_above_a_table_of_any_length_is_found(count):
+    head, row = ("Sampling frequency (Hz): 512", "Serial: N1", "x,y"), "0.5,1.25"
+    assert find_layout([*head, *[row] * count]).rate == 512
+    ended = [row] * (count - 1) + ["at 50 Hz,1.25"]
+    assert find_layout([*head[1:], *ended]).rate is None
 
 
 def empatica(folder: Path) -> None:
