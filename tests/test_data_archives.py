@@ -497,6 +497,11 @@ def test_what_joining_sensors_leaves_out_is_told(tmp_path):
             put(folder, "Acc.csv", csv_text("time,x", SECONDS, x[0].tolist()))
             part = slice(0, len(SECONDS) // 2)
             put(folder, "Gyro.csv", csv_text("time,x", SECONDS[part], x[1, part].tolist()))
-    (said,) = [w for w in load(tmp_path).taken.warnings if "joined" in w]
+    taken = load(tmp_path).taken
+    assert not any("in order of" in note for note in taken.notes)
+    (said,) = [w for w in taken.warnings if "joined" in w]
     assert "in 4 recordings" in said
-    assert "Gyro.csv covers no more" in said
+    assert "50 %, as Gyro.csv covers no more" in said
+    text = (tmp_path / "run/r1/Gyro.csv").read_text().splitlines()
+    put(tmp_path, "run/r1/Gyro.csv", "\n".join([text[0], *text[:0:-1]]))
+    assert "rows put in order of 'time' in 1 file" in load(tmp_path).taken.notes
