@@ -457,7 +457,7 @@ def test_lists_of_files_are_the_split(tmp_path):
     ],
 )  # fmt: skip
 def test_a_table_apart_from_the_recordings_names_their_classes(place, head, row, tmp_path):
-    names = [f"1-{k}.wav" for k in range(6)]
+    names = [f"1-{k}.{'WAV' if k == 3 else 'wav'}" for k in range(6)]
     sounds(tmp_path, [f"audio/{name}" for name in names])
     rows = [row.format(name=n, k=k % 2, label=("dog", "cat")[k % 2]) for k, n in enumerate(names)]
     put(tmp_path, place, "\n".join([head, *rows]))
