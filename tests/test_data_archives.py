@@ -489,6 +489,11 @@ def test_two_writings_of_a_unit_are_one_and_words_in_brackets_are_none(tmp_path)
     assert "is in g in" in refusal(load, make(tmp_path, other), columns=[1, 2])
 
 
+def test_columns_of_one_name_keep_their_units(tmp_path):
+    make(tmp_path, lambda k, i, x: "time,x,x\n" + csv_text("s,g,V", SECONDS, *x[:2]))
+    assert load(tmp_path, columns=[1, 2]).units == ("g", "V")
+
+
 def test_what_joining_sensors_leaves_out_is_told(tmp_path):
     for k, label in enumerate(("walk", "run")):
         for i in range(2):

@@ -18,8 +18,8 @@ from raspitrain.data.columns import (
     judge,
     look_at,
     plain_unit,
-    surely_in,
-    units_of,
+    sure_unit_of,
+    unit_of,
 )
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.formats import read_recording_file
@@ -156,7 +156,7 @@ def _check_units(
     said: dict[str, tuple[str, Path]] = {}
     for file, own in zip(files, places, strict=True):
         for name, place in zip(names, own, strict=True):
-            if not (unit := surely_in(file.table.columns[place])):
+            if not (unit := sure_unit_of(file.table.columns[place])):
                 continue
             before, path = said.setdefault(name, (unit, file.path))
             if plain_unit(before) != plain_unit(unit):
@@ -211,7 +211,7 @@ def choose(
         for name, place in zip(plain, places[0], strict=True)
     )
     alike = set(map(bare, plain)) if asked.columns is None else set()
-    units = {column.name: column.unit for column in first.table.columns}
+    units = tuple(unit_of(first.table.columns[place]) for place in places[0])
     clocks = _find_clock(files, asked)
     clock_name = None if clocks is None else first.table.columns[clocks[0]].name
     left_out = []
@@ -240,7 +240,7 @@ def choose(
     warnings += _large_offsets(files, places, names)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
-    return Chosen(names, units_of(units, names), places, clocks, left_out, warnings)
+    return Chosen(names, units, places, clocks, left_out, warnings)
 
 
 def _judge_all(
@@ -377,7 +377,7 @@ def _own_ranges(
     warnings = []
     for k, name in enumerate(names):
         facts = [file.facts[own[k]] for file, own in zip(files, places, strict=True)]
-        ranges = sorted({(fact.low, fact.high) for fact in facts if fact.low == fact.low})
+        ranges = sorted({(fact.low, fact.high) for fact in facts if not np.isnan(fact.low)})
         apart = sum(before[1] < after[0] for before, after in pairwise(ranges))
         if len(ranges) >= OWN_RANGES and apart >= 0.9 * (len(ranges) - 1):
             warnings.append(
