@@ -333,7 +333,7 @@ def _are_others(ranks: Mapping[str, Any] | None, group: "Group | None", cfg: Dic
     if ranks is not None and group is not None and cfg.distributed.any_number:
         from raspitrain.run.together import is_another
 
-        return is_another(dict(ranks), group)
+        return is_another(ranks, group)
     if before != here:
         raise InputError(
             f"the run is trained by {before} process{'es' if before > 1 else ''}, and {here} "
@@ -348,7 +348,7 @@ def _share_anew(job: "RunState", cfg: DictConfig, before: Mapping[str, Any]) -> 
     """Have these boards share what others did; how that differs, in words."""
     from raspitrain.run.together import share_anew
 
-    begun = share_anew(job.prepared, cfg, dict(before))
+    begun = share_anew(job.prepared, cfg, before)
     job.before, job.ranks = begun.tuned, begun.ranks
     job.notes += begun.warnings
     hosts = job.ranks["hosts"]
