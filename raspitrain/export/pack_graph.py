@@ -321,7 +321,7 @@ def _largest(graph: Graph, x: Signal, output_size: Any, return_indices: bool = F
 
 
 def _mean(graph: Graph, x: Signal, dim: Any, keepdim: bool = False) -> Signal:
-    _need(not x.flat and (dim if isinstance(dim, int) else _one(dim)) in (2, -1))
+    _need(not x.flat and _one(dim) in (2, -1))
     return replace(_means(graph, x, 1), flat=not keepdim)
 
 
@@ -547,7 +547,7 @@ VISITS: dict[type[nn.Module], Visit] = {
 }
 FUNCTIONS: dict[Any, Visit] = {
     **{target: _activation(name) for target, name in traced.FUNCTIONS.items()},
-    **dict.fromkeys((F.hardsigmoid,), _activation("hard_sigmoid")),
+    F.hardsigmoid: _activation("hard_sigmoid"),
     **dict.fromkeys((torch.tanh, "tanh"), _activation("tanh")),
     F.gelu: _gelu,
     **dict.fromkeys((F.dropout, F.dropout1d), _dropped),

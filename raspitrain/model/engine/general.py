@@ -5,7 +5,6 @@ of its runs (traced.py) by itself. What of it is no row is computed between them
 """
 
 import ctypes
-import math
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -290,11 +289,8 @@ def memory_needed(
         asked_for=False,
         num_threads=torch.get_num_threads(),
     )
-    factors = sum(
-        math.prod((steps.shapes[step.fields["y"]].channels, steps.shapes[step.fields["y"]].length))
-        for step in steps.steps
-        if step.dropout is not None and training
-    )
+    dropped = [steps.shapes[step.fields["y"]] for step in steps.steps if step.dropout is not None]
+    factors = sum(shape.channels * shape.length for shape in dropped) if training else 0
     return placed.keep_bytes + cases * factors * dtype.itemsize, placed.work_bytes
 
 

@@ -60,7 +60,6 @@ IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add")
 PRODUCTS = (operator.mul, operator.imul, torch.mul, "mul")
 
-
 Computed = Callable[[Tensor], Tensor]
 
 
