@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from raspitrain.export.graph import Graph, NotCoveredError, Signal
 from raspitrain.export.pack import float64
 from raspitrain.model.engine import traced
+from raspitrain.model.engine.operations import pooled_length
 from raspitrain.use.graph import tensors
 from raspitrain.use.kinds import GRAPH
 
@@ -280,10 +281,7 @@ def _pool(
 ) -> Signal:
     _need(not x.flat)
     stride = kernel if stride is None else _one(stride)
-    span = x.length + 2 * padding - kernel
-    length = (-(-span // stride) if ceil_mode else span // stride) + 1
-    if ceil_mode and (length - 1) * stride >= x.length + padding:
-        length -= 1  # torch's: the last one begins on the signal
+    length = pooled_length(x.length, kernel, stride, padding, ceil_mode=ceil_mode)
     right = max(0, (length - 1) * stride + kernel - x.length - padding)
     header, also = graph.slide(kind, x, kernel, stride, (padding, right))
     assert also == length
