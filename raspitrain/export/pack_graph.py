@@ -170,7 +170,9 @@ def _need(condition: bool, why: str = "") -> None:
 
 def _one(value: Any) -> int:
     """Of a kernel's size, a stride, …: a number or a tuple of one."""
-    return int(value[0]) if isinstance(value, tuple | list) else int(value)
+    if isinstance(value, tuple | list):
+        (value,) = value
+    return int(value)
 
 
 # ---------------------------------------------------------------- layers with weights
