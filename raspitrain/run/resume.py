@@ -235,6 +235,7 @@ def _restored(
     from raspitrain.run.strength import keep_strength
 
     folder, state = stored.path.parent, stored.state
+    moved = "dataset.path" in changed
     try:
         run, training = state["run"], dict(state["training"], model=state["model"])
         ranks = run.get("ranks")
@@ -252,7 +253,8 @@ def _restored(
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None and not others:
             built.hardware.num_threads = _num_threads(run, group)
-        OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
+        if not moved:  # what is given now counts from here
+            OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
         check(plain(built) | {"epochs": epochs})
     except InputError:
         raise
@@ -273,7 +275,8 @@ def _restored(
     stop.check()
     job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
-    job.data_from = str(state.get("data_from") or job.data_from)
+    if not moved:
+        job.data_from = str(state.get("data_from") or job.data_from)
     try:
         if ranks is not None and not others:
             from raspitrain.run.together import restore_plan
