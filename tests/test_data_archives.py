@@ -31,13 +31,14 @@ SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
 TWO = ("x", "y")
 
 
-def signals_of(cases) -> np.ndarray:
-    """The first window of the first recording, run/r0."""
-    return cases.signals[np.array([0])][0]
+def signals_of(cases, recording: int = 0) -> np.ndarray:
+    """The first window of a recording; that of run/r0 is the first of all."""
+    return cases.signals[np.flatnonzero(cases.taken.origin_of == recording)[:1]][0]
 
 
-def first(count: int = 2) -> np.ndarray:
-    return np.array([[float(f"{v:.4f}") for v in row[:64]] for row in noise(10, count)], np.float32)
+def first(count: int = 2, seed: int = 10) -> np.ndarray:
+    rows = noise(seed, count)
+    return np.array([[float(f"{v:.4f}") for v in row[:64]] for row in rows], np.float32)
 
 
 # Clocks that stand in several columns
@@ -331,9 +332,7 @@ def test_names_that_differ_in_case_and_signs_are_one(tmp_path):
     assert cases.channel_names == ("acc.x", "acc.y")
     assert left_out(cases) == {"time": "time", "Time": "time"}
     assert cases.rate == 50
-    second = cases.signals[np.flatnonzero(cases.taken.origin_of == 1)[:1]][0]
-    expected = [[float(f"{v:.4f}") for v in row[:64]] for row in noise(11, 2)]
-    assert np.array_equal(second, np.array(expected, np.float32))
+    assert np.array_equal(signals_of(cases, 1), first(seed=11))
 
 
 def test_channels_whose_names_differ_in_signs_alone_are_told_apart(tmp_path):
@@ -342,9 +341,7 @@ def test_channels_whose_names_differ_in_signs_alone_are_told_apart(tmp_path):
     ))  # fmt: skip
     cases = load(tmp_path)
     assert cases.channel_names == ("ax", "a_x")
-    second = cases.signals[np.flatnonzero(cases.taken.origin_of == 1)[:1]][0]
-    expected = [[float(f"{v:.4f}") for v in row[:64]] for row in noise(11, 2)]
-    assert np.array_equal(second, np.array(expected, np.float32))
+    assert np.array_equal(signals_of(cases, 1), first(seed=11))
     put(tmp_path, "walk/r1.csv", csv_text("time,A_X,AX", SECONDS, *noise(11, 2).tolist()))
     assert "has the channels A_X, AX, but the first recording" in refusal(load, tmp_path)
 
