@@ -18,10 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from raspitrain.export.graph import Graph, NotCoveredError, Signal
-from raspitrain.export.pack import float64
+from raspitrain.export.pack import as_described, float64
 from raspitrain.model.engine import traced
 from raspitrain.model.engine.operations import pooled_length
-from raspitrain.use.graph import tensors
 from raspitrain.use.kinds import GRAPH
 
 
@@ -65,12 +64,8 @@ def pack_graph(
         "layers": [layer.header for layer in graph.layers],
         "precision": precision,
     }
-    if normalise != "channel":
-        network["normalise"] = normalise
     arrays = [array for layer in graph.layers for array in graph.packed(network, layer)]
-    for array, tensor in zip(arrays, tensors(network), strict=True):
-        assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype), tensor.name
-    return network, arrays
+    return as_described(network, arrays, normalise)
 
 
 # ---------------------------------------------------------------- step by step
