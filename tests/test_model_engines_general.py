@@ -469,9 +469,9 @@ def test_a_part_that_the_kernels_do_not_take_at_one_length_is_told_too():
     assert_same_step(model, signals, 1e-9, all_native=False)
     engage(model, "native", 3)
     assert settle_engine(model, signals) == (
-        "engine: torch computes middle (ByItsValues), head.0 (MaxPool1d) to head.5 (Linear) (as the "
-        "compiled kernels do not compute add_1 (add) for signals of length 45); compiled kernels "
-        "compute the rest"
+        "engine: torch computes middle (ByItsValues), head.0 (MaxPool1d) to head.5 (Linear) (as "
+        "the compiled kernels do not compute add_1 (add) for signals of length 45); compiled "
+        "kernels compute the rest"
     )
 
 
