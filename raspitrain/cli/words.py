@@ -5,6 +5,7 @@ something else is put right where that can be done without a guess, or refused w
 import functools
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
+from raspitrain.stop import say
 
 SWEEPING = ("--multirun", "-m")
 TAKE_A_WORD = (
@@ -88,6 +90,55 @@ def as_meant(words: Sequence[str]) -> list[str]:
             words[k] = _quoted(parser, word)
     _check_folders(words)
     return words
+
+
+def path_as_words(words: Sequence[str]) -> list[str]:
+    """For a command that looks at one data set: a file or folder that is named alone, as the words
+    that a run takes for it, which are told.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is not the only one that is named.
+    """
+    words = list(words)
+    lone = [
+        k
+        for k, word in enumerate(words)
+        if word and "=" not in word and word[0] not in "-+~"
+        if not k or words[k - 1] not in TAKE_A_WORD
+    ]
+    if not lone:
+        return words
+    path = words.pop(lone[0])
+    if not os.path.lexists(path):
+        sentence = key_alone(path, words[lone[0] :])
+        raise InputError(sentence or f"{path}: there is no such file or folder, nor is it a key.")
+    keys = {split_override(word).key for word in words}
+    if len(lone) > 1 or "dataset.path" in keys:
+        raise InputError(f"{path} is not the only data set that is named: give one.")
+    meant = [word for word in _words_for(Path(path)) if split_override(word).key not in keys]
+    say(f"{path} is taken as {shlex.join(meant)}")
+    return [*meant, *words]
+
+
+def _words_for(path: Path) -> list[str]:
+    """Of the data sets that are known by their files' names the one, else recordings."""
+    folder = path.parent if path.name == "data.npy" else path
+    if (folder / "data.npy").is_file():
+        return ["dataset=npy", _path_word(folder)]
+    if path.suffix == ".npz":
+        return ["dataset=npz", _path_word(path)]
+    archive = [path] if path.suffix == ".ts" else list(path.glob("*_TRAIN.ts"))
+    if len(archive) == 1:
+        name = re.sub("_(TRAIN|TEST)$", "", archive[0].stem)
+        return ["dataset=ucr", f"dataset.name={name}", _path_word(archive[0].parent)]
+    return ["dataset=recordings", _path_word(path)]
+
+
+def _path_word(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f"dataset.path={text}" if re.fullmatch(r"[\w./-]+", text) else f'dataset.path="{text}"'
 
 
 def _check_lone(words: Sequence[str], k: int) -> None:
