@@ -311,7 +311,7 @@ def train(
         if key.split(".")[0] == "dataset" and key not in OF_THE_DATA:
             raise InputError(f"{key}: the data are X and y; it may be {', '.join(OF_THE_DATA)}.")
     own = {"dataset.path": str(folder / DATA), "dataset.rate": _plain(rate)}
-    own |= {"dataset.channel_names": None if channel_names is None else list(channel_names)}
+    own |= {"dataset.channel_names": _names(channel_names)}
     own |= {} if groups is None else {"dataset.groups": "groups.npy"}
     own |= {} if X_test is None else {"dataset.part": "part.npy"}
     cfg = compose({"dataset": "npy"} | own | given)
@@ -455,7 +455,15 @@ def _copy(source: Path, path: Path) -> None:
         partial.write_bytes(content)
 
 
+def _names(names: Any) -> list[str] | None:
+    if isinstance(names, str):  # which a list would take apart into letters
+        raise InputError(f"channel_names must be a list of names, not {names!r}.")
+    return None if names is None else list(names)
+
+
 def _unwritten(path: Path, error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path} cannot be written: there is no folder {path.parent}.")
     return input_error(
         f"{path} cannot be written ({reason(error)}); {remedy(error, 'give another name')}", error
     )

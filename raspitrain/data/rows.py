@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.arrays import Subset
-from raspitrain.data.cases import Cases, FilledSignals, check_missing, make_cases
+from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
 from raspitrain.data.columns import LEAST_ROWS, is_count_name, look_at
 from raspitrain.data.csv_file import Table, locate
 from raspitrain.data.find import find_recordings
@@ -106,7 +106,9 @@ def rows(
         notes.append(f"classes left out: {', '.join(wanted)}")
     every = np.concatenate(signals)[:, None]
     if missing != "error":
-        every = FilledSignals(every, missing)[np.arange(len(every))]
+        count = int((~np.isfinite(every[kept])).sum())
+        notes += filled_note(count, missing)
+        every = FilledSignals(every, missing, count)[np.arange(len(every))]
     return make_cases(
         every[kept] if len(kept) == len(names) else Subset(every, kept),
         names[kept],
