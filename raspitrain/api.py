@@ -32,7 +32,7 @@ from raspitrain.hardware.threads import (
     resolve_num_threads,
     thread_environment,
 )
-from raspitrain.paths import absolute, config_folder
+from raspitrain.paths import absolute, config_folder, expanded
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
 from raspitrain.run.stored import StoredRun
@@ -121,7 +121,7 @@ class Model:
             The name ends with neither, the network is not one that the engine runs, or the card
             will not take the file.
         """
-        path = Path(path).expanduser()
+        path = expanded(path)
         if path.suffix not in (".rpt", ".pt", ".onnx"):
             raise InputError(
                 f"{path} must end with .rpt for a model file, .pt for a checkpoint or .onnx for "
@@ -303,7 +303,7 @@ def train(
     Stopped
         By Ctrl-C or a signal, after the results so far are written; a KeyboardInterrupt.
     """
-    folder = absolute(Path(_new_folder() if output_dir is None else output_dir).expanduser())
+    folder = absolute(expanded(_new_folder() if output_dir is None else output_dir))
     given = _dotted(overrides) | {"model": model}
     for key in given:
         if key.split(".")[0] in NOT_HERE:
@@ -366,7 +366,7 @@ def resume(folder: str | os.PathLike[str], *, show: bool = False, **overrides: A
 
     given = _dotted(overrides)
     words = [f"{key}={_word(value)}" for key, value in given.items()]
-    folder = absolute(Path(folder).expanduser())
+    folder = absolute(expanded(folder))
     summary = resume_run(folder, words, show=show)
     allowed = given.get("allowed_targets", ())
     return Result(folder, summary, load(folder, allowed_targets=allowed))
@@ -385,7 +385,7 @@ def load(path: str | os.PathLike[str], *, allowed_targets: Sequence[str] = ()) -
     InputError
         There is no model, it is damaged, or its code is not allowed.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.is_dir() and (path / MODEL).is_file() and not (path / BEST).exists():
         path = path / MODEL  # copied without the run's checkpoints
     if path.is_dir():

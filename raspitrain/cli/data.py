@@ -21,7 +21,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError, input_error, printable, reason
-from raspitrain.paths import config_folder
+from raspitrain.paths import config_folder, expanded
 from raspitrain.results.atomic import write_atomic
 from raspitrain.stop import say
 
@@ -85,7 +85,7 @@ def _page(words: list[str]) -> Path | None:
         if not value or value.startswith("-") or not value.lower().endswith((".html", ".htm")):
             raise InputError("--page needs the name of a file for it, as in --page data.html.")
         del words[k : k + taken]
-        return Path(value).expanduser()
+        return expanded(value)
     return None
 
 

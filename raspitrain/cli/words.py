@@ -17,7 +17,7 @@ from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
-from raspitrain.paths import config_folder
+from raspitrain.paths import config_folder, expanded
 from raspitrain.stop import say
 
 SWEEPING = ("--multirun", "-m")
@@ -57,6 +57,7 @@ OPTIONS_ELSEWHERE = {
         **{f"{name}{k}": f"raspberrypi{k}" for name in ("pi", "rpi") for k in (3, 4, 5)},
     },
 }  # fmt: skip
+FOLDERS_TO_BE = ("hydra.run.dir", "hydra.sweep.dir")
 TEXTS = ("dataset.path", "dataset.name", "hydra.run.dir", "hydra.sweep.dir")
 READ_OTHERWISE = re.compile(r"[\d_.e+-]+|true|false|nan|inf", re.IGNORECASE)
 TAKES_TEXT = re.compile(r"(?!.*,)(?!.*\$\{)[^\s\[{\"'].*")  # a value that can be meant in one way
@@ -279,6 +280,9 @@ def _check_decimal(word: str, sweeps: bool) -> None:
 def _quoted(parser: OverridesParser, word: str) -> str:
     """The word, with quotes around a value that can only be a text."""
     key, _, value = word.partition("=")
+    if key in FOLDERS_TO_BE and value.startswith("~"):
+        value = str(expanded(value))
+        word = f"{key}={value}"
     if key in TEXTS and READ_OTHERWISE.fullmatch(value):  # a folder 2024, 1_1 or true
         return f'{key}="{value}"'
     try:
@@ -309,6 +313,10 @@ def needs_quotes(word: str) -> str:
     key, equals, value = word.partition("=")
     if not equals:
         return "; a value with a blank in it needs quotes within those of the shell"
+    if not _is_text(value):
+        bad = next(sign for sign in value if not _is_text(sign))
+        named = "no UTF-8" if "\udc80" <= bad <= "\udcff" else f"not a sign of a text ({bad!r})"
+        return f"; what stands there is {named}: give the file or folder another name"
     listed = re.fullmatch(r"[\[(](.*)[\])]", value, re.S)
     if listed and "list" in getattr(every_key().get(key), "right", ""):
         entries = [entry.strip().strip("\"'") for entry in listed[1].split(",")]
