@@ -126,6 +126,38 @@ def test_rows_of_several_sensors_are_taken_apart_and_joined_by_time(column, word
     assert any(f"taken apart by column '{column}'" in note for note in cases.taken.notes)
 
 
+@pytest.mark.parametrize("words", [("A", "B"), (0, 7), (3, 1, 2)])
+@pytest.mark.parametrize("head", ["time,kind,x,y", "kind,x,y"])
+def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head, words, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        turn = len(words)
+        rows = [
+            (SECONDS[j], words[s], f"{x[0][j] + 30 * s:.4f}", f"{x[1][j] * 20**s:.4f}")
+            for j in COUNTS
+            for s in range(turn)
+        ]
+        return csv_text(head, *list(zip(*rows, strict=True))[4 - len(head.split(",")) :])
+
+    make(tmp_path, text_of)
+    sentence = refusal(load, tmp_path)
+    assert "dataset.sensor_column=kind" in sentence
+    assert "dataset.sensor_column=false" in sentence
+    cases = load(tmp_path, sensor_column="kind")
+    for s, word in enumerate(words):
+        name = f"{word}_x" if isinstance(word, str) else f"kind{word}_x"
+        own = signals_of(cases)[cases.channel_names.index(name)]
+        assert np.allclose(own, first(1)[0] + 30 * s, atol=1e-3)
+    assert len(load(tmp_path, sensor_column=False).channel_names) <= 2
+
+
+def test_a_column_that_alternates_by_itself_is_no_sensor(tmp_path):
+    make(
+        tmp_path,
+        lambda k, i, x: csv_text("foot,x,y", ["L" if j % 2 else "R" for j in COUNTS], *x[:2]),
+    )
+    assert load(tmp_path).channel_names == TWO
+
+
 def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return csv_text("time,sensor,value", SECONDS, [f"s{k}{j % 2}" for j in COUNTS], x[0])

@@ -46,6 +46,7 @@ class Asked:
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
+    sensor_column: str | int | bool | None = None
     annotated: bool = False  # whether files beside the recordings say the class
 
     @property

@@ -55,6 +55,7 @@ def recordings(
     leave_out: Sequence[str | int],
     groups: str | int | None,
     group_column: str | int | None,
+    sensor_column: str | int | bool | None,
     skip_lines: int,
     missing: str,
     cache_gb: float,
@@ -112,6 +113,9 @@ def recordings(
         that fits a part of the path, such as "subject*".
     group_column : str, int or None
         The column that says whose the rows are.
+    sensor_column : str, int, False or None
+        The column that says which sensor each row is of, where several share the other columns;
+        False for none; None to find one by its name or words.
     skip_lines : int
         Lines of each file before its table.
     missing : {"error", "interpolate", "zero"}
@@ -143,6 +147,7 @@ def recordings(
         group_column=group_column,
         time_column=time_column,
         time_unit=time_unit,
+        sensor_column=sensor_column,
         skip_lines=skip_lines,
         annotated=found.annotated is not None,
     )
