@@ -252,6 +252,7 @@ HARMLESS = {
     "checkpoint_epochs",
     "checkpoint_share",
     "dataset.path",  # the data themselves are compared
+    "dataset.annotations",
     "distributed.any_number",
     "distributed.timeout_seconds",
     "distributed.public_address",
