@@ -28,6 +28,7 @@ from raspitrain.data.csv_file import read_table
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.formats import _without_numbers
 from raspitrain.data.layout import find_layout
+from raspitrain.data.rows import rows as case_a_row
 
 SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
 TWO = ("x", "y")
@@ -156,6 +157,21 @@ def test_a_column_that_alternates_by_itself_is_no_sensor(tmp_path):
         lambda k, i, x: csv_text("foot,x,y", ["L" if j % 2 else "R" for j in COUNTS], *x[:2]),
     )
     assert load(tmp_path).channel_names == TWO
+
+
+@pytest.mark.parametrize("name", ["strat_fold", "split", "fold", "partition", "Subset"])
+def test_columns_of_a_split_are_said_with_the_key(name, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},x,y", [i % 3] * LENGTH, *x[:2]))
+    (warning,) = load(tmp_path).taken.warnings
+    assert f"dataset.group_column={name}" in warning
+    assert load(tmp_path, group_column=name).taken.warnings == ()
+    cells = [[f"{v:.3f}" for v in row] for row in noise(3, 4, LENGTH)]
+    put(
+        tmp_path, "rows.csv", csv_text(f"a,b,c,d,{name},y", *cells, COUNTS, [j % 2 for j in COUNTS])
+    )
+    cases = case_a_row(**defaults("rows", path=str(tmp_path / "rows.csv"), label_column="y"))
+    assert cases.signals.shape[2] == 4
+    assert f"dataset.group_column={name}" in cases.taken.warnings[0]
 
 
 def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from raspitrain.data.channels import Asked, SensorFile, examine
-from raspitrain.data.columns import LABEL_NAME
+from raspitrain.data.columns import LABEL_NAME, LEAST_ROWS, is_count_name
 from raspitrain.data.csv_file import Column, locate
 from raspitrain.data.find import SENSOR
 from raspitrain.data.time_names import is_time_name, plain_name
@@ -19,10 +19,11 @@ NAME = re.compile(
     r"|series)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
 )
 MOST_SENSORS = 32
+HEAD_ROWS = 2048
 RUNS = 4  # of each sensor, from which its rows count as mixed with the others'
 SHORT_RUN = 4  # rows, on average, up to which a column of any name may be that of the sensors
 IN_TURN = 0.8  # of the changes of such a column go from a number to the same next one
-APART = 4.0  # spreads between the levels of two sensors, or times that one spread is the other
+APART = 5.0  # spreads between the levels of two sensors, or times that one spread is the other
 
 
 def split_sensors(
@@ -107,23 +108,17 @@ def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
 def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
     """Columns that change every few rows, and most signals their level or spread with them."""
     for place, column in enumerate(file.table.columns):
-        words = _words(column, named=True)
-        if (
-            words is None
-            or not 2 <= len(words) <= MOST_SENSORS
-            or place in (file.label, file.group)
-        ):
+        plain, wanted = plain_name(column.name), asked.columns or ()
+        if place in (file.label, file.group, *wanted) or column.name in wanted:
             continue
-        wanted = asked.columns or ()
-        if (
-            place in wanted
-            or column.name in wanted
-            or LABEL_NAME.fullmatch(plain_name(column.name))
-        ):
+        if LABEL_NAME.fullmatch(plain) or is_count_name(column.name):
+            continue
+        words = _words(column, named=True)
+        if words is None or not 2 <= len(words) <= MOST_SENSORS:
             continue
         changes = np.flatnonzero(np.diff(column.values)) + 1
         num_runs = 1 + len(changes)
-        if num_runs < max(RUNS * len(words), file.table.num_rows / SHORT_RUN):
+        if num_runs < max(LEAST_ROWS * len(words), file.table.num_rows / SHORT_RUN):
             continue
         runs = column.values[np.append(0, changes)]
         if column.kind == "number" and _in_turn(runs) < IN_TURN:
@@ -166,6 +161,9 @@ def _words(column: Column, *, named: bool = False) -> list[str] | None:
         return None
     if not named and NAME.fullmatch(plain_name(column.name)) is None:
         return None
+    head = column.values[:HEAD_ROWS]
+    if (head % 1 != 0).any() or len(np.unique(head)) > MOST_SENSORS:
+        return None  # a signal, as nearly always
     if not np.isfinite(column.values).all() or not (column.values % 1 == 0).all():
         return None
     return [f"{value:g}" for value in np.unique(column.values).tolist()[: MOST_SENSORS + 1]]

@@ -19,7 +19,7 @@ from raspitrain.data.channels import (
     read_file,
 )
 from raspitrain.data.clock import Clock
-from raspitrain.data.columns import is_person_name
+from raspitrain.data.columns import is_person_name, unused_columns
 from raspitrain.data.cut import Cut
 from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source, find_recordings
@@ -186,7 +186,7 @@ def recordings(
     warnings += [w for each in chosen.values() for w in each.warnings]
     warnings += _uncovered(streams)
     if group_column is None and groups is None and asked.group_column is None:
-        warnings += _people_left_out(left_out)
+        warnings += unused_columns(left_out)
     return cut.cases(
         names,
         units,
@@ -285,15 +285,6 @@ def _all_channels(chosen: dict[str, Chosen]) -> tuple[list[str], list[str]]:
         for name in each.channels
     ]
     return names, [unit for each in chosen.values() for unit in each.units]
-
-
-def _people_left_out(left_out: Sequence[tuple[str, str]]) -> list[str]:
-    return [
-        f"column '{name}' says whose the rows are; keep each person on one side of the split with "
-        f"dataset.group_column={name}"
-        for name, why in left_out
-        if is_person_name(name) and why == "person"
-    ]
 
 
 def _uncovered(streams: Sequence[Stream]) -> list[str]:
