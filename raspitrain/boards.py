@@ -42,6 +42,7 @@ from raspitrain.sweep.process import (
     Limits,
     job_command,
     wait_any,
+    written,
 )
 from raspitrain.sweep.record import ID_FILE, sweep_id
 from raspitrain.sweep.transfer import LostError
@@ -392,7 +393,7 @@ class OverBoards:
                 process.end(self.stopped_by)
 
     def _count_start(self) -> None:
-        checkpoint = _written(self.folder / LAST)
+        checkpoint = written(self.folder / LAST)
         if checkpoint != self.checkpoint:
             self.starts = 0
             self.num_killed.clear()
@@ -576,13 +577,6 @@ class OverBoards:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-
-
-def _written(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
 
 
 def _step(folder: Path) -> int:

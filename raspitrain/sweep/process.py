@@ -126,10 +126,9 @@ class JobProcess:
         self.suspended = self.began
         self.oom_kills = _oom_kills()
         self.log_begins = _size(folder / LOG)
-        self.summary_before = _written(folder / SUMMARY)
-        (folder / STDERR).unlink(
-            missing_ok=True
-        )  # whatever stands there, what it may lead to stays
+        self.summary_before = written(folder / SUMMARY)
+        # Whatever stands there; what it may lead to stays.
+        (folder / STDERR).unlink(missing_ok=True)
         with open(folder / STDERR, "xb") as log:
             # A session of its own: a Ctrl-C at the terminal reaches it once, through us.
             self.process = subprocess.Popen(
@@ -206,7 +205,7 @@ class JobProcess:
     def verdict(self) -> tuple[str, str | None]:
         """Status and reason of a process that has ended, from all that it left."""
         # An earlier part of the job may have left one, too.
-        new = _written(self.folder / SUMMARY) != self.summary_before
+        new = written(self.folder / SUMMARY) != self.summary_before
         summary = read_summary(self.folder) if new or self.process.returncode == 0 else None
         code = self.process.returncode
         if self.stopped is not None and code != 0:
@@ -266,7 +265,8 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     return summary if isinstance(summary, dict) else None
 
 
-def _written(path: Path) -> int | None:
+def written(path: Path) -> int | None:
+    """When, in ns; None where there is no such file."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
