@@ -16,12 +16,12 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raspitrain.distributed.launch import FIRST_PORT, NUM_PORTS, Launch, check_address
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError, printable
@@ -29,7 +29,7 @@ from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import LAST, OF_A_RUN, OTHERS, PREVIOUS
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
-from raspitrain.stop import SIGNALS, say
+from raspitrain.stop import EXIT_CODES, SIGNALS, say, signals_go_to
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lease import GAVE_UP
 from raspitrain.sweep.lock import NAME as LOCK
@@ -61,7 +61,6 @@ ALONE_SECONDS = 600.0  # without any board at all
 MOST_STARTS = 5  # without a new checkpoint
 MOST_KILLED = 4  # ranks on one board without one, after which it is left out
 MOST_LOST = 5  # times that a board may go and come back
-STOPPED = tuple(128 + number for number in SIGNALS)
 OURS = (FILE, OVERRIDES, STDERR, LOCK, ID_FILE)
 
 
@@ -284,7 +283,7 @@ class OverBoards:
                 self._owes(place)
                 place.ask()
         self.data = Data().of(self.config)
-        stack.enter_context(self._signals())
+        stack.enter_context(self._passing_signals_on())
 
     def _owes(self, place: There) -> None:
         """When it answers, what it has of the run is fetched, beside what there is here."""
@@ -452,7 +451,7 @@ class OverBoards:
                 for rank in running:
                     rank.process.end(signal.SIGTERM)
             codes = {rank.code for rank in self.ranks if rank not in running} - {0}
-            codes -= set(STOPPED) if is_asked else set()
+            codes -= set(EXIT_CODES) if is_asked else set()
             if not codes or given_up:
                 continue
             failed_at = failed_at or time.monotonic()
@@ -521,10 +520,10 @@ class OverBoards:
         """Why a rank has ended, where that lies in it or its board; its place may be another
         afterwards."""
         place, code = rank.place, rank.code
-        if code in (0, GAVE_UP) or (self.rejoins and code in STOPPED):
+        if code in (0, GAVE_UP) or (self.rejoins and code in EXIT_CODES):
             return ""
         if isinstance(place, Here):
-            if code in STOPPED:
+            if code in EXIT_CODES:
                 raise BoardsEnd(code)  # somebody on this machine has asked for it
             if code == TemporaryError.exit_code:
                 raise TemporaryError(rank.reason)
@@ -558,8 +557,7 @@ class OverBoards:
                 with suppress(OSError):
                     (self.folder / name).unlink()
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _passing_signals_on(self) -> AbstractContextManager[None]:
         """A Ctrl-C ends all ranks, cleanly; a second one kills what stands for them here."""
 
         def pass_on(number: int, frame: FrameType | None) -> None:
@@ -568,15 +566,7 @@ class OverBoards:
             for rank in self.ranks:
                 rank.process.end(number)
 
-        before: dict[int, Any] = {}
-        try:
-            for number in SIGNALS:
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    before[number] = signal.signal(number, pass_on)
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        return signals_go_to(dict.fromkeys(SIGNALS, pass_on))
 
 
 def _step(folder: Path) -> int:

@@ -17,14 +17,14 @@ from typing import Any
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError
 from raspitrain.hardware.board import ROOT, available_cores, read_text
 from raspitrain.results.summary import status_of
+from raspitrain.stop import EXIT_CODES, SAME_PRESS_SECONDS
 
 LOG, STDERR, SUMMARY = "run.log", "stderr.log", "summary.json"
 TAIL_LINES, TAIL_BYTES = 15, 8_192
-SAME_PRESS_SECONDS = 0.25  # a Ctrl-C may arrive twice
 OUT_OF_MEMORY = 3  # the exit code by which job.py tells
 LOST = 69  # that of there.py, where a board has gone in mid-job; EX_UNAVAILABLE of sysexits.h
 # Codes that come with a sentence of their own.
-KNOWN = (InputError.exit_code, TemporaryError.exit_code, UnwrittenError.exit_code, 130, 143, 129)
+KNOWN = (InputError.exit_code, TemporaryError.exit_code, UnwrittenError.exit_code, *EXIT_CODES)
 NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|[Cc]an(?:no|')t allocate memory|not enough memory|out of memory"
     r"|Thread creation failed"
@@ -235,7 +235,7 @@ class JobProcess:
             return "refused", _sentence(last)
         if code == TemporaryError.exit_code:
             return "postponed", _sentence(last)
-        if code in (130, 143, 129):
+        if code in EXIT_CODES:
             return "interrupted", None
         return "failed", _sentence(last) or f"exit code {code}"
 

@@ -5,8 +5,8 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ from raspitrain.results.folder import make_folder
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.table import last_row
+from raspitrain.stop import SIGNALS, signals_go_to
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
 from raspitrain.sweep.places import (
@@ -68,7 +69,6 @@ MOST_LOST = 3  # times that a job may be lost with its place
 GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
 BY_CHANCE = {"seed", "split.fold"}  # keys whose values no refusal of the data depends on
 LOOK_SECONDS = 0.5  # between looks at the running jobs
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OnPoll = Callable[[SweepJob], str | None]
 Ask = Callable[[], SweepJob | None]
@@ -204,7 +204,7 @@ class SweepRun:
         to_run = num_jobs - self.num_told if ask else len(waiting) + num_jobs - len(there)
         with (
             SweepScreen(num_jobs, to_run, len(self.slots), self.stream) as screen,
-            self._passing_signals_on(screen),
+            self._passing_signals_on(),
         ):
             if len(waiting) < len(jobs):
                 done = len(jobs) - len(waiting)
@@ -562,8 +562,7 @@ class SweepRun:
         if not job.finished:
             job.log_tail = process.log_tail()
 
-    @contextmanager
-    def _passing_signals_on(self, screen: SweepScreen) -> Iterator[None]:
+    def _passing_signals_on(self) -> AbstractContextManager[None]:
         """A Ctrl-C ends the running jobs, cleanly, and no new one begins; a second one kills."""
 
         def pass_on(number: int, frame: FrameType | None) -> None:
@@ -580,20 +579,7 @@ class SweepRun:
             for _, process in self.running.values():
                 process.go_on()
 
-        before: dict[int, Any] = {}
-        try:
-            for number in (*SIGNALS, signal.SIGTSTP):
-                # Who started us may want it ignored: nohup does.
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    handler = suspend if number == signal.SIGTSTP else pass_on
-                    before[number] = signal.signal(number, handler)
-        except ValueError:  # not the main thread: whoever called us looks after signals
-            pass
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        return signals_go_to(dict.fromkeys(SIGNALS, pass_on) | {signal.SIGTSTP: suspend})
 
     def _end_all(self) -> None:
         for _, process in self.running.values():
