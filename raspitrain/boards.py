@@ -36,10 +36,12 @@ from raspitrain.sweep.lock import NAME as LOCK
 from raspitrain.sweep.lock import lock
 from raspitrain.sweep.places import Data, Here, Place, There, make_places
 from raspitrain.sweep.process import (
+    GRACE_SECONDS,
     LOST,
     STDERR,
     JobProcess,
     Limits,
+    end_all,
     job_command,
     wait_any,
     written,
@@ -54,7 +56,6 @@ KEY, CONFIG_KEY = "distributed.boards", "distributed.ssh_config"
 ALIVE_SECONDS = 3  # between ssh's questions: what is gone is to be noticed within ten seconds
 NOTICE_SECONDS = 3.0  # that ranks have to end by themselves once one of them has
 LOOK_SECONDS = 0.2
-GRACE_SECONDS = 60.0  # for ranks that are asked to end: a step and a checkpoint on a slow card
 BACK_SECONDS = 2.0  # that a start waits for a board whose connection alone may be gone
 START_SECONDS = 20.0  # and the first start of a run that goes on
 ALONE_SECONDS = 600.0  # without any board at all
@@ -253,7 +254,7 @@ class OverBoards:
                         break
                     self._gather()
             finally:
-                self._end_all()
+                end_all([rank.process for rank in self.ranks])
                 self._leave_nothing_of_a_run_that_never_began()
         if self.stopped_by is not None:
             say("interrupted")
@@ -542,12 +543,6 @@ class OverBoards:
             if self.num_killed[place.name] >= MOST_KILLED:
                 place.state, place.reason = "out", f"{place.name}: {rank.reason}"
         return f"{place.name}: {rank.reason}"
-
-    def _end_all(self) -> None:
-        for rank in self.ranks:
-            rank.process.end(signal.SIGTERM)
-        while running := [rank.process for rank in self.ranks if not rank.process.poll()]:
-            wait_any(running, LOOK_SECONDS)
 
     def _leave_nothing_of_a_run_that_never_began(self) -> None:
         if self.lock is not None and not any(

@@ -21,6 +21,7 @@ from raspitrain.stop import EXIT_CODES, SAME_PRESS_SECONDS
 
 LOG, STDERR, SUMMARY = "run.log", "stderr.log", "summary.json"
 TAIL_LINES, TAIL_BYTES = 15, 8_192
+GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
 OUT_OF_MEMORY = 3  # the exit code by which job.py tells
 LOST = 69  # that of there.py, where a board has gone in mid-job; EX_UNAVAILABLE of sysexits.h
 # Codes that come with a sentence of their own.
@@ -252,6 +253,14 @@ def wait_any(running: Iterable[JobProcess], seconds: float) -> None:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def end_all(processes: Sequence[JobProcess]) -> None:
+    """Have them end as at a Ctrl-C, and wait for that."""
+    for process in processes:
+        process.end(signal.SIGTERM)
+    while running := [process for process in processes if not process.poll()]:
+        wait_any(running, 0.5)  # one may have to be killed
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

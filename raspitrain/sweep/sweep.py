@@ -42,8 +42,10 @@ from raspitrain.sweep.places import (
     make_places,
 )
 from raspitrain.sweep.process import (
+    GRACE_SECONDS,
     JobProcess,
     Limits,
+    end_all,
     job_command,
     read_summary,
     share_cores,
@@ -66,7 +68,6 @@ from raspitrain.sweep.screen import SweepScreen, figures
 
 ALONE_SECONDS = 600.0  # that a sweep waits for a board where it has no other place
 MOST_LOST = 3  # times that a job may be lost with its place
-GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
 BY_CHANCE = {"seed", "split.fold"}  # keys whose values no refusal of the data depends on
 LOOK_SECONDS = 0.5  # between looks at the running jobs
 
@@ -582,11 +583,8 @@ class SweepRun:
         return signals_go_to(dict.fromkeys(SIGNALS, pass_on) | {signal.SIGTSTP: suspend})
 
     def _end_all(self) -> None:
-        for _, process in self.running.values():
-            process.end(signal.SIGTERM)
-        while self.running:
-            wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
-            self.running = {k: (j, p) for k, (j, p) in self.running.items() if not p.poll()}
+        end_all([process for _, process in self.running.values()])
+        self.running.clear()
 
 
 PENDING: dict[str, Any] = {
