@@ -124,6 +124,7 @@ class SweepRun:
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
         self.is_spread = False  # over places other than this machine
+        self.id = ""  # by which they know it
         self.control = ""  # folder for the sockets of shared connections
         self.cluster: Cluster | None = None
         self.places: list[Place] = []
@@ -284,17 +285,17 @@ class SweepRun:
         if self.places:
             return
         folder = self.sweep.folder
-        sweep = sweep_id(folder) if self.is_spread else ""
+        self.id = sweep_id(folder) if self.is_spread else ""
         if self.cluster is None:
             self.places = make_places(
                 self.launcher.get("boards"), self.launcher["num_parallel"],
-                self.launcher.get("ssh_config"), sweep, self.control, folder,
+                self.launcher.get("ssh_config"), self.id, self.control, folder,
                 srun=self.launcher.get("srun", False),
             )  # fmt: skip
             for place in self.places:
                 self._open.callback(place.close)
         else:
-            self.places = [*self.cluster.look([], sweep, folder)]
+            self.places = [*self.cluster.look([], self.id, folder)]
         self.slots = slots(self.places, self.launcher["num_parallel"])
 
     def _place_named(self, name: str | None) -> Place | None:
@@ -323,7 +324,7 @@ class SweepRun:
 
     def _look_at_places(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
         if self.cluster is not None:
-            came = self.cluster.look(self.places, sweep_id(self.sweep.folder), self.sweep.folder)
+            came = self.cluster.look(self.places, self.id, self.sweep.folder)
             self.places += came
             self.slots += slots(came, 1)
             self._ask(came)
