@@ -12,6 +12,7 @@ when it is back.
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import tempfile
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from raspitrain.distributed.launch import FIRST_PORT, NUM_PORTS, Launch, check_address
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError, printable
-from raspitrain.results.atomic import write_atomic
+from raspitrain.results.atomic import atomic_path, write_atomic
 from raspitrain.results.files import LAST, OF_A_RUN, OTHERS, PREVIOUS
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
@@ -288,10 +289,13 @@ class OverBoards:
 
     def _owes(self, place: There) -> None:
         """When it answers, what it has of the run is fetched, beside what there is here."""
-        beside = self.scratch / f"owed{self.places.index(place)}"
+        beside = self._beside(place)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         place.owed[self.folder.name] = beside
+
+    def _beside(self, place: Place) -> Path:
+        return self.scratch / f"owed{self.places.index(place)}"
 
     def _gather(self, *, first: bool = False) -> None:
         """Wait for boards that may do; all of them where a run is to begin.
@@ -337,9 +341,8 @@ class OverBoards:
     def _how_to_go_on(self) -> str:
         if not self._can_be_resumed():
             return "Give the same command again."
-        words = [f"resume={self.folder}", *self._again()]
-        command = Launch(0, 1, None, "", 1, ("python",)).again(words)
-        return f"The run goes on from its last checkpoint with: {command}"
+        words = ["python", "-m", "raspitrain", f"resume={self.folder}", *self._again()]
+        return f"The run goes on from its last checkpoint with: {shlex.join(words)}"
 
     def _again(self) -> list[str]:
         words = [f"{KEY}=[{','.join(self.boards)}]"]
@@ -408,7 +411,7 @@ class OverBoards:
     def _take_what_is_owed(self) -> None:
         """A checkpoint that a board has written and we have not seen."""
         for place in self.places:
-            beside = self.scratch / f"owed{self.places.index(place)}"
+            beside = self._beside(place)
             if not isinstance(place, There) or not (beside / LAST).is_file():
                 continue
             if _step(beside) > _step(self.folder):
@@ -417,8 +420,8 @@ class OverBoards:
                     key=lambda name: (name == LAST, name),
                 )
                 for name in names:
-                    shutil.copyfile(beside / name, self.folder / f"{name}.coming")
-                    os.replace(self.folder / f"{name}.coming", self.folder / name)
+                    with atomic_path(self.folder / name) as partial:
+                        shutil.copyfile(beside / name, partial)
             shutil.rmtree(beside)
             beside.mkdir()
 
@@ -530,6 +533,7 @@ class OverBoards:
                 raise TemporaryError(rank.reason)
             return f"{place.name}: {rank.reason}"
         if code == LOST or code < 0:
+            # Cleared there when it answers; nobody reads what that brings here, but for rank 0's.
             place.lose(rank.folder.name, self._scratch_of(-1), rank.reason)
             self._owes(place)
             self.num_lost[place.name] = self.num_lost.get(place.name, 0) + 1
