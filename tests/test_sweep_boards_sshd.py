@@ -1,6 +1,5 @@
 """Sweeps over boards with a real sshd for each: make test-boards, as root (sshd.py)."""
 
-import csv
 import json
 import os
 import random
@@ -8,21 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 from conftest import wait_for
+from same_sweep import JOBS, check_same, finish, rows, start
 from sshd import Boards
 
 pytestmark = pytest.mark.boards
-
-JOBS = (
-    "dataset.num_cases=200", "dataset.length=64", "dataset.num_classes=2", "model.width_mult=0.25",
-    "epochs=25", "batch_size=16", "hardware.num_threads=1", "checkpoint_minutes=0.01",
-    "checkpoint_share=1", "seed=0,1,2,3",
-)  # fmt: skip
-SAME = ("test_accuracy", "test_loss", "final.train_loss", "best.train_loss", "epochs", "steps")
 
 
 @pytest.fixture
@@ -30,45 +22,6 @@ def boards(tmp_path):
     made = Boards(tmp_path)
     yield made
     made.close()
-
-
-def start(folder: Path, *words: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "raspitrain", "--multirun", *_jobs(words), *words],
-        cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-
-
-def _jobs(words: tuple[str, ...]) -> list[str]:
-    """JOBS without what is given another value."""
-    given = {word.partition("=")[0] for word in words}
-    return [word for word in JOBS if word.partition("=")[0] not in given]
-
-
-def finish(process: subprocess.Popen) -> str:
-    said, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, said
-    return said
-
-
-def rows(folder: Path, name: str) -> list[dict[str, str]]:
-    with open(folder / "outputs/sweeps" / name / "sweep.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def on_one_host(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one")
-    finish(start(folder, "sweep_name=one"))
-    return rows(folder, "one")
-
-
-def check_same(folder: Path, on_one_host: list[dict[str, str]], name: str = "over") -> None:
-    found = rows(folder, name)
-    assert [row["status"] for row in found] == ["completed"] * len(on_one_host)
-    for here, there in zip(on_one_host, found, strict=True):
-        assert {f: here[f] for f in SAME} == {f: there[f] for f in SAME}
 
 
 def test_figures_are_those_of_one_host_and_nothing_listens(tmp_path, boards, on_one_host):
