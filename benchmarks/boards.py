@@ -26,14 +26,16 @@ import heapq
 import itertools
 import math
 import random
-import re
 import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from raspitrain.distributed.plan import make_plan, shares_of
+from omegaconf import OmegaConf
+
+from benchmarks.turns import print_head, print_row
+from raspitrain.distributed.plan import LEAST_CASES, make_plan, shares_of
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
 from raspitrain.sweep.queue import SURELY_OVER_SECONDS, in_order, may_run, slots
@@ -82,9 +84,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _configured(key: str) -> float:
-    found = re.search(rf"^{key}: ([\d.]+)", (config_folder() / "config.yaml").read_text(), re.M)
-    assert found is not None
-    return float(found[1])
+    return float(OmegaConf.select(OmegaConf.load(config_folder() / "config.yaml"), key))
 
 
 def _words(value: object) -> str:
@@ -202,9 +202,11 @@ def make_jobs(number: int, given: argparse.Namespace) -> list[Job]:
 
 
 def sweeps(given: argparse.Namespace) -> None:
-    print("\n| jobs of a sweep | boards | hours | times the fastest board | of the boards' speeds |"
-          " / best packing | longest first |")  # fmt: skip
-    print("|---" * 7 + "|")
+    print()
+    print_head(
+        "jobs of a sweep", "boards", "hours", "times the fastest board", "of the boards' speeds",
+        "/ best packing", "longest first",
+    )  # fmt: skip
     for number in given.jobs:
         alone = sum(job.work for job in make_jobs(number, given))
         for boards in given.boards:
@@ -216,9 +218,11 @@ def sweeps(given: argparse.Namespace) -> None:
             known = sorted(make_jobs(number, given), key=lambda job: -job.work)
             longest_first = sweep_seconds(known, speeds, given)
             gain = alone / taken
-            print(f"| {number} | {boards} | {taken / 3600:.2f} | {gain:.1f} | "
-                  f"{100 * gain / sum(speeds):.0f} % | {taken / best:.2f} | "
-                  f"{longest_first / best:.2f} |")  # fmt: skip
+            print_row(
+                number, boards, f"{taken / 3600:.2f}", f"{gain:.1f}",
+                f"{100 * gain / sum(speeds):.0f} %", f"{taken / best:.2f}",
+                f"{longest_first / best:.2f}",
+            )  # fmt: skip
 
 
 # --- one model ---
@@ -275,7 +279,7 @@ def train_together(
     steps_per_epoch = math.ceil(given.cases / batch)
     plan, _ = make_plan(
         sync,
-        shares=shares_of(cases_a_second, given.cases // steps_per_epoch, 8),
+        shares=shares_of(cases_a_second, given.cases // steps_per_epoch, LEAST_CASES),
         speeds=cases_a_second,
         batch=batch,
         sync_seconds=sync_seconds(num_boards, given),
@@ -291,7 +295,7 @@ def train_together(
         key = tuple(alive)
         if key not in rates:
             own = [cases_a_second[k] for k in alive]
-            shares = shares_of(own, batch, 8)
+            shares = shares_of(own, batch, LEAST_CASES)
             step = max(batch * share / speed for share, speed in zip(shares, own, strict=True))
             step *= slowest(len(own), every, given)
             rates[key] = batch / (step + (sync_seconds(len(own), given) / every))
@@ -333,12 +337,13 @@ def train_together(
 
 
 def one_model(given: argparse.Namespace) -> None:
-    print("| one model, boards | a sum, ms | gradients at each step | every 8 steps | auto |"
-          " auto, no losses | boards lost | steps |")  # fmt: skip
-    print("|---" * 8 + "|")
+    print_head(
+        "one model, boards", "a sum, ms", "gradients at each step", "every 8 steps", "auto",
+        "auto, no losses", "boards lost", "steps",
+    )  # fmt: skip
     alone = 86400 * given.days
     for boards in given.boards:
-        cells = [f"{boards}", f"{1e3 * sync_seconds(boards, given):.0f}"]
+        cells = []
         lost = steps = 0
         for sync, losses in (("every_step", True), (8, True), ("auto", True), ("auto", False)):
             try:
@@ -350,7 +355,7 @@ def one_model(given: argparse.Namespace) -> None:
             cells.append(f"{alone / found.seconds:.1f}{how}")
             lost = max(lost, found.num_losses)
         steps = round(alone / (1e-3 * given.step_ms) / boards)
-        print(f"| {' | '.join(cells)} | {lost} | {steps} |")
+        print_row(boards, f"{1e3 * sync_seconds(boards, given):.0f}", *cells, lost, steps)
     print(f"\n{_where_it_ends(given)}")
 
 

@@ -136,26 +136,34 @@ class Writer:
 
     # Operations
 
-    def operation(
-        self, code: int, inputs: list[int], shape: list[int], kind: int = 0, options: Any = None
-    ) -> int:
+    def operation(self, code: int, inputs: list[int], shape: list[int], options: Any = None) -> int:
         if code not in self.codes:
             self.codes.append(code)
         operator = schema.OperatorT()
         operator.opcodeIndex = self.codes.index(code)
         operator.inputs, operator.outputs = inputs, [self.tensor(shape)]
-        operator.builtinOptionsType, operator.builtinOptions = kind, options
+        if options is not None:
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = options
         self.operators.append(operator)
         return int(operator.outputs[0])
 
-    def made(self, node: Any, options: Any) -> list[str]:
-        """Names that a layer's result has: its ReLU's too, where nothing else reads the layer."""
+    def write(self, node: Any, code: int, inputs: list[int], options: Any = None) -> None:
+        """One operation for one node."""
+        (name,) = node.output
+        self.number[name] = self.operation(code, inputs, self.turned(name), options)
+
+    def layer(self, node: Any, code: int, inputs: list[int], options: Any) -> None:
+        """The same, with its ReLU inside, where nothing else reads the layer."""
         (name,) = node.output
         readers = self.readers.get(name, [])
-        if len(readers) == 1 and (activation := self.activation(readers[0])) is not None:
-            options.fusedActivationFunction = activation
-            return [name, *readers[0].output]
-        return [name]
+        fused = None if len(readers) != 1 else self.activation(readers[0])
+        if fused is not None:
+            options.fusedActivationFunction = fused
+        self.write(node, code, inputs, options)
+        if fused is not None:
+            self.number[readers[0].output[0]] = self.number[name]
 
     def activation(self, node: Any) -> int | None:
         if node.op_type == "Relu":
@@ -163,9 +171,6 @@ class Writer:
         if node.op_type == "Clip" and [float(self.constants[n]) for n in node.input[1:]] == [0, 6]:
             return int(RELU6)
         return None
-
-    def keep(self, names: list[str], number: int) -> None:
-        self.number.update(dict.fromkeys(names, number))
 
     def conv(self, node: Any) -> None:
         settings = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -183,81 +188,61 @@ class Writer:
         elif before or after:
             pads = np.array([[0, 0], [0, 0], [before, after], [0, 0]], np.int32)
             shape = [1, 1, shape[2] + before + after, shape[3]]
-            source = self.operation(
-                BUILTIN.PAD,
-                [source, self.constant(pads)],
-                shape,
-                schema.BuiltinOptions.PadOptions,
-                schema.PadOptionsT(),
-            )
+            padded = [source, self.constant(pads)]
+            source = self.operation(BUILTIN.PAD, padded, shape, schema.PadOptionsT())
         if depthwise:
             options = schema.DepthwiseConv2DOptionsT()
             options.depthMultiplier = 1
-            code, kind = BUILTIN.DEPTHWISE_CONV_2D, schema.BuiltinOptions.DepthwiseConv2DOptions
+            code = BUILTIN.DEPTHWISE_CONV_2D
             stored = self.weight(weight.transpose(1, 2, 0)[:, None].reshape(1, 1, kernel, out), 3)
         else:
             options = schema.Conv2DOptionsT()
-            code, kind = BUILTIN.CONV_2D, schema.BuiltinOptions.Conv2DOptions
+            code = BUILTIN.CONV_2D
             stored = self.weight(weight.transpose(0, 2, 1)[:, None], 0)
         options.padding = padding
         options.strideW, options.strideH = stride, 1
         options.dilationWFactor, options.dilationHFactor = dilation, 1
         bias = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(out)
-        names = self.made(node, options)
         inputs = [source, stored, self.constant(bias.astype(np.float32))]
-        self.keep(names, self.operation(code, inputs, self.turned(node.output[0]), kind, options))
+        self.layer(node, code, inputs, options)
 
     def gemm(self, node: Any) -> None:
-        options = schema.FullyConnectedOptionsT()
-        names = self.made(node, options)
         weight = self.constants[node.input[1]].astype(np.float32)
         inputs = [
             self.read(node.input[0]),
             self.weight(weight, 0),
             self.constant(self.constants[node.input[2]].astype(np.float32)),
         ]
-        kind = schema.BuiltinOptions.FullyConnectedOptions
-        shape = self.turned(node.output[0])
-        self.keep(names, self.operation(BUILTIN.FULLY_CONNECTED, inputs, shape, kind, options))
-
-    def simple(self, node: Any, code: int, inputs: list[int], kind: int, options: Any) -> None:
-        shape = self.turned(node.output[0])
-        self.keep(list(node.output), self.operation(code, inputs, shape, kind, options))
+        self.layer(node, BUILTIN.FULLY_CONNECTED, inputs, schema.FullyConnectedOptionsT())
 
     def add(self, node: Any) -> None:
-        kind, options = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
-        names = self.made(node, options)
-        inputs = [self.read(value) for value in node.input]
-        shape = self.turned(node.output[0])
-        self.keep(names, self.operation(BUILTIN.ADD, inputs, shape, kind, options))
+        inputs = [self.read(name) for name in node.input]
+        self.layer(node, BUILTIN.ADD, inputs, schema.AddOptionsT())
 
     def div(self, node: Any) -> None:
         inverse = self.constant(1 / self.constants[node.input[1]].astype(np.float32))
-        kind, options = schema.BuiltinOptions.MulOptions, schema.MulOptionsT()
-        self.simple(node, BUILTIN.MUL, [self.read(node.input[0]), inverse], kind, options)
+        self.write(node, BUILTIN.MUL, [self.read(node.input[0]), inverse], schema.MulOptionsT())
 
     def mul(self, node: Any) -> None:
-        kind, options = schema.BuiltinOptions.MulOptions, schema.MulOptionsT()
-        self.simple(node, BUILTIN.MUL, [self.read(name) for name in node.input], kind, options)
+        inputs = [self.read(name) for name in node.input]
+        self.write(node, BUILTIN.MUL, inputs, schema.MulOptionsT())
 
     def relu(self, node: Any) -> None:
-        self.simple(node, BUILTIN.RELU, [self.read(node.input[0])], 0, None)
+        self.write(node, BUILTIN.RELU, [self.read(node.input[0])])
 
     def hardswish(self, node: Any) -> None:
-        kind, options = schema.BuiltinOptions.HardSwishOptions, schema.HardSwishOptionsT()
-        self.simple(node, BUILTIN.HARD_SWISH, [self.read(node.input[0])], kind, options)
+        inputs = [self.read(node.input[0])]
+        self.write(node, BUILTIN.HARD_SWISH, inputs, schema.HardSwishOptionsT())
 
     def reducemean(self, node: Any) -> None:
         axes = self.constant(np.array([1, 2], np.int32))
-        options = schema.ReducerOptionsT()
-        kind = schema.BuiltinOptions.ReducerOptions
-        self.simple(node, BUILTIN.MEAN, [self.read(node.input[0]), axes], kind, options)
+        inputs = [self.read(node.input[0]), axes]
+        self.write(node, BUILTIN.MEAN, inputs, schema.ReducerOptionsT())
 
     def unsqueeze(self, node: Any) -> None:
         shape = self.constant(np.array(self.turned(node.output[0]), np.int32))
         options = schema.ReshapeOptionsT()
         options.newShape = self.turned(node.output[0])
-        kind = schema.BuiltinOptions.ReshapeOptions
-        self.simple(node, BUILTIN.RESHAPE, [self.read(node.input[0]), shape], kind, options)
+        self.write(node, BUILTIN.RESHAPE, [self.read(node.input[0]), shape], options)
 
     squeeze = unsqueeze

@@ -20,10 +20,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.a76.inference_model import (
+    STREAM_CHANNELS,
+    STREAM_HOP,
+    STREAM_RATE,
+    write_stream,
+)
 from benchmarks.turns import describe_machine
 
-RATE, HOP = 100, 10
-MINUTE = 60 * RATE
+MINUTE = 60 * STREAM_RATE
 
 
 class Replayed(NamedTuple):
@@ -38,12 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hours", type=int, default=24)
     given = parser.parse_args(arguments)
-    from benchmarks.a76.inference_model import CLASSES, write_stream
-    from raspitrain.export.write import Answer
-
     print(f"{describe_machine()}\n")
     with tempfile.TemporaryDirectory() as scratch:
-        write_stream(Path(scratch), Answer([f"class {k}" for k in range(CLASSES)]))
+        write_stream(Path(scratch))
         begin = time.monotonic()
         found = replay(Path(scratch) / "stream.rpt", given.hours)
         seconds = time.monotonic() - begin
@@ -57,16 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def replay(model: Path, hours: int, num_channels: int = 6) -> Replayed:
+def replay(model: Path, hours: int) -> Replayed:
     """So many hours through raspitrain stream, in a process of its own."""
     random = np.random.default_rng(0)
-    rows = random.normal(size=(MINUTE, num_channels))
+    rows = random.normal(size=(MINUTE, STREAM_CHANNELS))
     minute = [",".join(f"{value:.4f}" for value in row) for row in rows]
     minute[1000] = "1,2,3"
     minute[3000:3006] = ["noise"] * 6
-    minute[4000] = ",".join(["99"] * num_channels)
+    minute[4000] = ",".join(["99"] * STREAM_CHANNELS)
     text = ("\n".join(minute) + "\n").encode()
-    words = ["--rate", str(RATE), "--hop", str(HOP), "--threshold", "0.3"]
+    words = ["--rate", str(STREAM_RATE), "--hop", str(STREAM_HOP), "--threshold", "0.3"]
     process = subprocess.Popen(
         [sys.executable, "-m", "raspitrain.use", "stream", str(model), *words],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -52,7 +52,7 @@ def test_a_result_is_used_and_saved(trained, tmp_path, capsys):
 
 
 def test_the_run_is_one_of_the_commands(trained, forked_command, tmp_path):
-    """Trained from the arrays that it left, by the forked_command, it gives the same figures."""
+    """Trained from the arrays that it left, by the command, it gives the same figures."""
     words = (trained.folder / "overrides.yaml").read_text()
     given = [line.removeprefix("- ").strip("'\"") for line in words.splitlines()]
     done = forked_command(

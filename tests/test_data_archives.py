@@ -25,18 +25,20 @@ from test_data_formats import pcm
 from raspitrain.data.arrays import npz
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.formats import _without_numbers
+from raspitrain.data.layout import find_layout
 
 SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
 TWO = ("x", "y")
 
 
-def signals_of(cases) -> np.ndarray:
-    """The first window of the first recording, run/r0."""
-    return cases.signals[np.array([0])][0]
+def signals_of(cases, recording: int = 0) -> np.ndarray:
+    """The first window of a recording; that of run/r0 is the first of all."""
+    return cases.signals[np.flatnonzero(cases.taken.origin_of == recording)[:1]][0]
 
 
-def first(count: int = 2) -> np.ndarray:
-    return np.array([[float(f"{v:.4f}") for v in row[:64]] for row in noise(10, count)], np.float32)
+def first(count: int = 2, seed: int = 10) -> np.ndarray:
+    rows = noise(seed, count)
+    return np.array([[float(f"{v:.4f}") for v in row[:64]] for row in rows], np.float32)
 
 
 # Clocks that stand in several columns
@@ -164,6 +166,14 @@ def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):
     assert cases.rate == rate
     said = f"{rate:g} Hz as the lines above the table say in 6 files" if rate else ""
     assert (said in cases.taken.notes) == (rate is not None)
+
+
+@pytest.mark.parametrize("count", [3, 60, 300])
+def test_a_rate_above_a_table_of_any_length_is_found(count):
+    head, row = ("Sampling frequency (Hz): 512", "Serial: N1", "x,y"), "0.5,1.25"
+    assert find_layout([*head, *[row] * count]).rate == 512
+    ended = [row] * (count - 1) + ["at 50 Hz,1.25"]
+    assert find_layout([*head[1:], *ended]).rate is None
 
 
 def empatica(folder: Path) -> None:
@@ -322,9 +332,18 @@ def test_names_that_differ_in_case_and_signs_are_one(tmp_path):
     assert cases.channel_names == ("acc.x", "acc.y")
     assert left_out(cases) == {"time": "time", "Time": "time"}
     assert cases.rate == 50
-    second = cases.signals[np.flatnonzero(cases.taken.origin_of == 1)[:1]][0]
-    expected = [[float(f"{v:.4f}") for v in row[:64]] for row in noise(11, 2)]
-    assert np.array_equal(second, np.array(expected, np.float32))
+    assert np.array_equal(signals_of(cases, 1), first(seed=11))
+
+
+def test_channels_whose_names_differ_in_signs_alone_are_told_apart(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(
+        "time,a_x,ax" if i == 1 else "time,ax,a_x", SECONDS, *(x[1::-1] if i == 1 else x[:2]),
+    ))  # fmt: skip
+    cases = load(tmp_path)
+    assert cases.channel_names == ("ax", "a_x")
+    assert np.array_equal(signals_of(cases, 1), first(seed=11))
+    put(tmp_path, "walk/r1.csv", csv_text("time,A_X,AX", SECONDS, *noise(11, 2).tolist()))
+    assert "has the channels A_X, AX, but the first recording" in refusal(load, tmp_path)
 
 
 def test_channels_that_differ_are_refused_with_what_all_have(tmp_path):
@@ -435,7 +454,7 @@ def test_lists_of_files_are_the_split(tmp_path):
     ],
 )  # fmt: skip
 def test_a_table_apart_from_the_recordings_names_their_classes(place, head, row, tmp_path):
-    names = [f"1-{k}.wav" for k in range(6)]
+    names = [f"1-{k}.{'WAV' if k == 3 else 'wav'}" for k in range(6)]
     sounds(tmp_path, [f"audio/{name}" for name in names])
     rows = [row.format(name=n, k=k % 2, label=("dog", "cat")[k % 2]) for k, n in enumerate(names)]
     put(tmp_path, place, "\n".join([head, *rows]))
@@ -467,6 +486,11 @@ def test_two_writings_of_a_unit_are_one_and_words_in_brackets_are_none(tmp_path)
     assert "is in g in" in refusal(load, make(tmp_path, other), columns=[1, 2])
 
 
+def test_columns_of_one_name_keep_their_units(tmp_path):
+    make(tmp_path, lambda k, i, x: "time,x,x\n" + csv_text("s,g,V", SECONDS, *x[:2]))
+    assert load(tmp_path, columns=[1, 2]).units == ("g", "V")
+
+
 def test_what_joining_sensors_leaves_out_is_told(tmp_path):
     for k, label in enumerate(("walk", "run")):
         for i in range(2):
@@ -475,6 +499,11 @@ def test_what_joining_sensors_leaves_out_is_told(tmp_path):
             put(folder, "Acc.csv", csv_text("time,x", SECONDS, x[0].tolist()))
             part = slice(0, len(SECONDS) // 2)
             put(folder, "Gyro.csv", csv_text("time,x", SECONDS[part], x[1, part].tolist()))
-    (said,) = [w for w in load(tmp_path).taken.warnings if "joined" in w]
+    taken = load(tmp_path).taken
+    assert not any("in order of" in note for note in taken.notes)
+    (said,) = [w for w in taken.warnings if "joined" in w]
     assert "in 4 recordings" in said
-    assert "Gyro.csv covers no more" in said
+    assert "50 %, as Gyro.csv covers no more" in said
+    text = (tmp_path / "run/r1/Gyro.csv").read_text().splitlines()
+    put(tmp_path, "run/r1/Gyro.csv", "\n".join([text[0], *text[:0:-1]]))
+    assert "rows put in order of 'time' in 1 file" in load(tmp_path).taken.notes

@@ -175,6 +175,8 @@ def test_each_function(name):
         (lambda m, x: m.either(x), r"no Either \(either\)"),
         (lambda m, x: F.leaky_relu(x), "no leaky_relu"),
         (lambda m, x: x.mean(1, keepdim=True) * x, "no such mean"),
+        (lambda m, x: x.mean((2, 1), keepdim=True) * x, "no such mean"),
+        (lambda m, x: x.amax((-1, 1), keepdim=True) * x, "no such amax"),
         (lambda m, x: x + x[:, :, :1], "35 positions meet 1"),
         (lambda m, x: x + x[:, :1], "4 channels meet 1"),
         (lambda m, x: F.pad(x, (1, 1), "circular"), "zeros only"),

@@ -710,3 +710,8 @@ def test_a_relative_path_of_data_counts_from_where_the_run_began(tmp_path, compo
         resume(folder, ["epochs=4"], show=False)
     monkeypatch.chdir(tmp_path / "elsewhere")  # as ever, from here on
     assert resume(folder, ["epochs=4"], show=False)["status"] == "completed"
+    (tmp_path / "elsewhere/data").rename(tmp_path / "elsewhere/moved")
+    (tmp_path / "home/moved").mkdir(parents=True)  # where the run began, and not what is meant
+    assert resume(folder, ["epochs=5", "dataset.path=moved"], show=False)["status"] == "completed"
+    monkeypatch.chdir(tmp_path / "away")  # from where it was moved to
+    assert resume(folder, ["epochs=6"], show=False)["status"] == "completed"

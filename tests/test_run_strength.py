@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import TINY
 
 from raspitrain.data.cases import make_cases
 from raspitrain.data.split import Split
@@ -10,7 +11,6 @@ from raspitrain.run.prepare import prepare
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
 from raspitrain.run.strength import Tried, choose, folds_of_training, keep_strength, settle_strength
-from tests.conftest import TINY
 
 NONE = np.zeros(0, np.int64)
 WORDS = (*TINY[:-2], "hardware.num_threads=1", "min_steps=240", "augment.strength=auto")

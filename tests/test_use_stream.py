@@ -635,9 +635,8 @@ def test_memory_is_flat_over_a_day(tmp_path):
     path = write(tmp_path / "model.rpt", network, given, 100)
     found = replay(path, 24)
     print(f"resident memory by the hour, kB: {found.resident}; {found.told} lines told")
-    assert found.finished["samples"] == 24 * 60 * (
-        6000 - 3
-    )  # of six bad lines in a row three count
+    # Of six bad lines in a row three count.
+    assert found.finished["samples"] == 24 * 60 * (6000 - 3)
     assert found.finished["gap"] == 24 * 60
     assert max(found.resident) - found.resident[0] < 1000
 

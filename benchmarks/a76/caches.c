@@ -7,7 +7,7 @@
  * waiting for each other takes its time, and all figures repeat however busy the machine is.
  * Bytes move in no time here: predict.py puts both together.
  *
- * Laps are marked as for count.c; the start-up before the first mark runs unseen, and what comes
+ * Laps are marked as plugin.h says; the start-up before the first mark runs unseen, and what comes
  * next finds cold caches. At the end of each lap <laps>.<lap>.json has what the threads did, the
  * bytes that moved in every slice of SLICE cycles of the lap, and every block. With <blocks> the
  * caches stay out of it, which takes a tenth of the time.
@@ -17,35 +17,24 @@
  * Not seen: instruction fetches, tables of pages, and what DC ZVA zeroes (which is counted apart).
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "caches.h"
+#include "plugin.h"
 
-#define EXPORT __attribute__((visibility("default")))
-enum { EXIT = 93, FUTEX = 98, GETPPID = 173 }; /* of arm64 */
+enum { EXIT = 93, FUTEX = 98 }; /* of arm64, as GETPPID */
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10 };
 enum { MAX_BLOCKS = 1 << 20, MAX_SLICES = 1 << 16, NUM_WOKEN = 256 };
 enum { MILLI = 1000, TURN = 5000 * MILLI, SLICE = 100000 }; /* clocks count thousandths of cycles */
 
-typedef uint64_t plugin_id;
-struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 typedef uint32_t meminfo;
 typedef void (*on_cpu)(plugin_id, unsigned);
-typedef void (*translated)(plugin_id, struct qemu_plugin_tb *);
 typedef void (*executed)(unsigned, void *);
 typedef void (*accessed)(unsigned, meminfo, uint64_t, void *);
-typedef void (*system_call)(plugin_id, unsigned, int64_t, uint64_t, uint64_t, uint64_t, uint64_t,
-                            uint64_t, uint64_t, uint64_t, uint64_t);
 typedef void (*system_return)(plugin_id, unsigned, int64_t, int64_t);
 
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
-extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 extern unsigned qemu_plugin_mem_size_shift(meminfo);
@@ -53,15 +42,11 @@ extern _Bool qemu_plugin_mem_is_store(meminfo);
 extern void qemu_plugin_reset(plugin_id, void (*)(plugin_id));
 extern void qemu_plugin_register_vcpu_init_cb(plugin_id, on_cpu);
 extern void qemu_plugin_register_vcpu_exit_cb(plugin_id, on_cpu);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translated);
 extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, executed, int flags, void *);
 extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, accessed, int flags, int rw,
                                              void *);
-extern void qemu_plugin_register_vcpu_syscall_cb(plugin_id, system_call);
 extern void qemu_plugin_register_vcpu_syscall_ret_cb(plugin_id, system_return);
 enum { NO_REGISTERS = 0, READ_AND_WRITE = 3 };
-
-EXPORT int qemu_plugin_version = 1;
 
 typedef struct {
     uint64_t address, hash, cost; /* cost: thousandths of cycles, each time */
@@ -105,24 +90,8 @@ static struct {
 } woken[NUM_WOKEN];            /* when somebody was last woken there */
 static uint64_t last_exit; /* its clock: the kernel itself wakes who waits for a thread's end */
 
-static const char *laps_path;
 static int blocks_alone;
-static unsigned lap;
 static uint64_t lap_began;
-
-static void stop(const char *why) {
-    fprintf(stderr, "caches.c: %s\n", why);
-    exit(1);
-}
-
-static FILE *open_or_die(const char *path, const char *mode) {
-    FILE *file = fopen(path, mode);
-    if (!file) {
-        perror(path);
-        exit(1);
-    }
-    return file;
-}
 
 /* Turns. The mutex is held in all of these. */
 
@@ -338,9 +307,6 @@ static void end_lap(plugin_id plugin, Thread *caller) {
     uint64_t instructions = 0;
     for (int i = 0; i < caches.num_cores; i++) instructions += threads[i].instructions;
     if (lap) write_lap(caller); /* lap 0 is the start-up */
-    FILE *laps = open_or_die(laps_path, "a");
-    fprintf(laps, "%" PRIu64 "\n", instructions);
-    fclose(laps);
     for (int i = 0; i < MAX_CORES; i++) {
         threads[i].instructions = threads[i].cycles = threads[i].to_be_written = 0;
         threads[i].traffic = (Traffic){{0}, {0}};
@@ -350,7 +316,8 @@ static void end_lap(plugin_id plugin, Thread *caller) {
     lap_began = caller->clock;
     lost = 0;
     coming = 0;
-    if (!lap++) qemu_plugin_reset(plugin, look_on);
+    if (!lap) qemu_plugin_reset(plugin, look_on);
+    add_lap(instructions);
 }
 
 static void on_system_call(plugin_id id, unsigned cpu, int64_t number, uint64_t a1, uint64_t a2,
@@ -457,15 +424,14 @@ static void on_call_at_start(plugin_id id, unsigned cpu, int64_t number, uint64_
 
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv) {
     (void)info;
+    const char *costs_path = NULL;
     for (int i = 0; i < argc; i++) {
-        if (!strncmp(argv[i], "laps=", 5)) laps_path = strdup(argv[i] + 5);
-        if (!strncmp(argv[i], "costs=", 6)) read_costs(argv[i] + 6);
+        take(argv[i], "laps=", &laps_path);
+        take(argv[i], "costs=", &costs_path);
         if (!strcmp(argv[i], "blocks=yes")) blocks_alone = 1;
     }
-    if (!laps_path) {
-        fprintf(stderr, "caches.c: say laps=FILE\n");
-        return 1;
-    }
+    if (!laps_path) stop("say laps=FILE");
+    if (costs_path) read_costs(costs_path);
     qemu_plugin_register_vcpu_syscall_cb(id, on_call_at_start);
     return 0;
 }

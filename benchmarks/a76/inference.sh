@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # Count what using a model costs a Raspberry Pi 5, 4 and 3, without one: instructions of one window
-# (mobilenetv3_small and resnet, 3 × 224) in fp32 and int8, whether all boards give the same bits, instructions
-# from the start of Python to the first answer, and of one second of a stream.
+# (mobilenetv3_small and resnet, 3 × 224) in fp32 and int8, whether all boards give the same bits,
+# instructions from the start of Python to the first answer, and of one second of a stream.
 #     bash benchmarks/a76/inference.sh
 # Needs what README.md here says, and raspitrain installed (PYTHON, else .venv's) to make the models.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-cache=${RASPITRAIN_A76_ROOT:-$HOME/.cache/raspitrain-a76}
+# shellcheck source=benchmarks/a76/place.sh
+. "$here/place.sh"
 python=${PYTHON:-$repository/.venv/bin/python}
 
 bash "$here/root.sh" --without-packages
-folder=$(mktemp -d "$cache/root/run/inference.XXXXXX")
+folder=$(mktemp -d "$root/run/inference.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
-inside=${folder#"$cache/root"}
+inside=${folder#"$root"}
 cd "$repository"
 "$python" -m benchmarks.a76.inference_model "$folder"
-gcc -O2 -shared -fPIC -fvisibility=hidden "$here/count.c" -o "$folder/count.so"
+compile_plugin count "$folder"
 flags=$("$python" -c 'from raspitrain.use.engine import FLAGS; print(*FLAGS)')
 # shellcheck disable=SC2086
 bash "$here/enter.sh" gcc ${flags/-shared/-static} -o "$inside/inference" benchmarks/a76/inference.c -lm

@@ -1,7 +1,7 @@
 """Write what inference.sh counts: mobilenetv3_small for windows of 3 × 224 in both precisions,
 PRECISION.tensors, which inference.c reads, and PRECISION.rpt; of a network of layers, resnet,
-graph-PRECISION.tensors; and for a stream of 6 channels at
-100 Hz stream.rpt, with 10 and 20 seconds of samples, 10.csv and 20.csv.
+graph-PRECISION.tensors; and for a stream of 6 channels at 100 Hz stream.rpt, with 10 and 20 seconds
+of samples, 10.csv and 20.csv.
 
     python -m benchmarks.a76.inference_model FOLDER
 """
@@ -27,15 +27,15 @@ from raspitrain.use.network import description
 
 CHANNELS, LENGTH, CLASSES = 3, 224, 5
 STREAM_CHANNELS, STREAM_LENGTH, STREAM_RATE, STREAM_HOP = 6, 128, 100, 10
+ANSWER = Answer([f"class {k}" for k in range(CLASSES)])
 
 
 def main(folder: Path) -> None:
     model = network(CHANNELS, LENGTH)
     contract = contract_of(CHANNELS)
-    answer = Answer([f"class {k}" for k in range(CLASSES)])
     for precision in ("fp32", "int8"):
         described, arrays = pack(model, length=LENGTH, precision=precision)
-        write_model(folder / f"{precision}.rpt", described, arrays, contract, answer, {})
+        write_model(folder / f"{precision}.rpt", described, arrays, contract, ANSWER, {})
         tensors = [np.zeros(CHANNELS, np.float32), np.ones(CHANNELS, np.float32), *arrays]
         (folder / f"{precision}.tensors").write_bytes(as_tensors(description(described), tensors))
         described, arrays = pack_graph(
@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
         tensors = [np.zeros(CHANNELS, np.float32), np.ones(CHANNELS, np.float32), *arrays]
         content = as_tensors(graph.description(described), tensors)
         (folder / f"graph-{precision}.tensors").write_bytes(content)
-    write_stream(folder, answer)
+    write_stream(folder)
 
 
 def network(channels: int, length: int) -> MobileNetV3:
@@ -66,14 +66,14 @@ def contract_of(channels: int, **more: Any) -> Contract:
     return Contract(names, [0.0] * channels, [1.0] * channels, "error", **more)
 
 
-def write_stream(folder: Path, answer: Answer) -> None:
+def write_stream(folder: Path) -> None:
     model = network(STREAM_CHANNELS, STREAM_LENGTH)
     described, arrays = pack(model, length=STREAM_LENGTH, precision="int8")
     contract = contract_of(
         STREAM_CHANNELS, rate=float(STREAM_RATE), hop=STREAM_HOP,
         quantiles=[[-3.1, 0.0, 3.1]] * STREAM_CHANNELS,
     )  # fmt: skip
-    write_model(folder / "stream.rpt", described, arrays, contract, answer, {})
+    write_model(folder / "stream.rpt", described, arrays, contract, ANSWER, {})
     random = np.random.default_rng(0)
     for seconds in (10, 20):
         lines = [",".join(["time", *contract.channels])]

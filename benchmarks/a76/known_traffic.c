@@ -1,8 +1,8 @@
 /* Laps of known traffic, for caches.c to be held to (known_traffic.py).
 
-   A lap of reads walks an array again and again that was walked once before. Printed is a line a lap: its
-   number, its name, the bytes that should come into and go out of level 1, 2 and 3, and for some the
-   cycles, at one cycle an instruction. */
+   A lap of reads walks an array again and again that was walked once before. Printed is a line a
+   lap: its number, its name, the bytes that should come into and go out of level 1, 2 and 3, and for
+   some the cycles, at one cycle an instruction. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -57,6 +57,18 @@ static void *count_down(void *rounds) {
     return 0;
 }
 
+/* Two instructions a round; the shorter thread is waited for in no time. */
+static void count_beside(const char *name, long rounds, long others) {
+    pthread_t thread;
+    mark();
+    pthread_create(&thread, 0, count_down, &others);
+    count_down(&rounds);
+    pthread_join(thread, 0);
+    mark();
+    say(name, (long[6]){0});
+    printf(";%ld\n", 2 * (rounds > others ? rounds : others));
+}
+
 int main(void) {
     char *array = aligned_alloc(MB, 32 * MB);
     pthread_t thread;
@@ -88,22 +100,7 @@ int main(void) {
     say("read 256 KB that another core wrote", (long[]){256 * KB, 0, 256 * KB, 256 * KB, 0, 0});
     printf("\n");
 
-    /* Two instructions a round; the shorter thread is waited for in no time. */
-    long rounds = ROUNDS, half = ROUNDS / 2;
-    mark();
-    pthread_create(&thread, 0, count_down, &half);
-    count_down(&rounds);
-    pthread_join(thread, 0);
-    mark();
-    say("count down, beside a thread that counts half as far", (long[6]){0});
-    printf(";%ld\n", 2 * rounds);
-    rounds = half, half = ROUNDS;
-    mark();
-    pthread_create(&thread, 0, count_down, &half);
-    count_down(&rounds);
-    pthread_join(thread, 0);
-    mark();
-    say("count down, beside a thread that counts twice as far", (long[6]){0});
-    printf(";%ld\n", 2 * half);
+    count_beside("count down, beside a thread that counts half as far", ROUNDS, ROUNDS / 2);
+    count_beside("count down, beside a thread that counts twice as far", ROUNDS / 2, ROUNDS);
     return 0;
 }

@@ -27,7 +27,7 @@ bash "$here/root.sh" $check
 folder=$(mktemp -d "$root/run/memory.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 inside=${folder#"$root"}
-gcc -O2 -shared -fPIC -fvisibility=hidden "$here/caches.c" -o "$folder/caches.so"
+compile_plugin caches "$folder"
 
 look() { # folder, options of the plugin, command: what it prints goes into the folder's `printed`
     mkdir "$folder/$1"

@@ -1,6 +1,6 @@
 """Cycles of the hottest blocks of instructions, by llvm-mca's model of a Neoverse N1.
 
-python3 benchmarks/a76/pipeline.py COSTS FOLDER... reads what caches.c wrote and writes COSTS for
+python3 benchmarks/a76/pipeline.py COSTS FOLDER reads what caches.c wrote and writes COSTS for
 it: of each block the hash and the cycles. The Neoverse N1 is the server's sibling of the
 Cortex-A76, with the same pipeline. Each block is taken as the body of a loop whose data lie in the
 level 1 cache and whose jumps are foreseen.
@@ -31,15 +31,14 @@ def llvm_tools() -> tuple[str, str]:
     sys.exit(2)
 
 
-def read_blocks(paths: list[pathlib.Path]) -> tuple[collections.Counter[str], dict[str, list[str]]]:
+def read_blocks(path: pathlib.Path) -> tuple[collections.Counter[str], dict[str, list[str]]]:
     """Instructions that went to each block, and its code, one word of hexadecimals each."""
     instructions: collections.Counter[str] = collections.Counter()
     code: dict[str, list[str]] = {}
-    for path in paths:
-        for block in json.loads(path.read_text())["blocks"]:
-            words = re.findall("." * 8, block["code"])
-            code[block["hash"]] = words
-            instructions[block["hash"]] += block["times"] * len(words)
+    for block in json.loads(path.read_text())["blocks"]:
+        words = re.findall("." * 8, block["code"])
+        code[block["hash"]] = words
+        instructions[block["hash"]] += block["times"] * len(words)
     return instructions, code
 
 
@@ -95,9 +94,9 @@ def main() -> None:
     if sys.argv[1:] == ["--tools"]:  # are they there?
         llvm_tools()
         return
-    costs_path, *folders = (pathlib.Path(argument) for argument in sys.argv[1:])
+    costs_path, folder = (pathlib.Path(argument) for argument in sys.argv[1:])
     assembler, analyser = llvm_tools()
-    instructions, code = read_blocks([folder / "laps.1.json" for folder in folders])
+    instructions, code = read_blocks(folder / "laps.1.json")
     total, seen = instructions.total(), 0
     hot = []
     for name, count in instructions.most_common():

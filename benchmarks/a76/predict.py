@@ -49,10 +49,16 @@ def read_lap(folder: pathlib.Path) -> dict[str, Any]:
     return {**lap, "floor": float(last.split()[1])}
 
 
+def print_table(first: str, heads: list[str], rows: dict[int, list[str]]) -> None:
+    print(f"\n| {first} | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
+    for threads, cells in rows.items():
+        print(f"| {threads} thread{'s' * (threads > 1)} | " + " | ".join(cells) + " |")
+
+
 def print_traffic(model: str, runs: dict[int, dict[str, Any]]) -> None:
     heads = ["L1 in", "L1 out", "L2 in", "L2 out", "memory in", "memory out", "sum of both"]
     heads += ["in, to be written", "zeroed unseen"]
-    print(f"\n| {model}, MB | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
+    rows = {}
     for threads, lap in runs.items():
         moved = [
             sum(thread["bytes"][level][way] for thread in lap["threads"]) / 1e6
@@ -62,8 +68,8 @@ def print_traffic(model: str, runs: dict[int, dict[str, Any]]) -> None:
         moved += [moved[4] + moved[5]]
         moved.append(sum(thread["to_be_written"] for thread in lap["threads"]) / 1e6)
         moved.append(sum(block["zeroed"] * block["times"] for block in lap["blocks"]) / 1e6)
-        plural = "s" if threads > 1 else ""
-        print(f"| {threads} thread{plural} | " + " | ".join(f"{each:.1f}" for each in moved) + " |")
+        rows[threads] = [f"{each:.1f}" for each in moved]
+    print_table(f"{model}, MB", heads, rows)
 
 
 def print_times(model: str, runs: dict[int, dict[str, Any]]) -> None:
@@ -72,7 +78,7 @@ def print_times(model: str, runs: dict[int, dict[str, Any]]) -> None:
         at = f"{bandwidth / 1e9:g} GB/s"
         heads += [f"bytes, {at}", f"hidden, {at}", f"in turn, {at}"]
     heads += ["bound", "hidden / bound"]
-    print(f"\n| {model}, ms | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
+    rows = {}
     for threads, lap in runs.items():
         moved = sum(memory_bytes(thread["bytes"]) for thread in lap["threads"])
         busy = sum(thread["cycles"] for thread in lap["threads"]) / lap["cycles"]
@@ -84,8 +90,8 @@ def print_times(model: str, runs: dict[int, dict[str, Any]]) -> None:
         bound = max(lap["floor"] * 1e6 / PIPES / threads / CLOCK, moved / BANDWIDTHS[0])
         hidden = times(lap, BANDWIDTHS[0])[0]
         cells += [f"{bound * 1e3:.1f}", f"{hidden / bound:.2f}"]
-        plural = "s" if threads > 1 else ""
-        print(f"| {threads} thread{plural} | " + " | ".join(cells) + " |")
+        rows[threads] = cells
+    print_table(f"{model}, ms", heads, rows)
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ done
 
 bash "$here/root.sh"
 
-folder=$(mktemp -d "$cache/root/run/count.XXXXXX")
+folder=$(mktemp -d "$root/run/count.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
-gcc -O2 -shared -fPIC -fvisibility=hidden "$here/count.c" -o "$folder/count.so"
+compile_plugin count "$folder"
 
-inside=${folder#"$cache/root"}
+inside=${folder#"$root"}
 export A76_LAPS=$inside/laps A76_FOLDER
 A76_FOLDER=$(dirname "$script")
 QEMU_OPTIONS="-B 0 -plugin $inside/count.so,laps=$inside/laps${profile:+,profile=$inside/profile}" \
@@ -37,4 +37,4 @@ fi
 if [ ! -e "$folder/laps.names" ]; then
     awk 'NR > 1 { printf "lap %-36d %12.3f M instructions\n", NR - 1, $1 / 1e6 }' "$folder/laps"
 fi
-if [ -n "$profile" ]; then python3 "$here/functions.py" "$folder" "$cache/root"; fi
+if [ -n "$profile" ]; then python3 "$here/functions.py" "$folder" "$root"; fi

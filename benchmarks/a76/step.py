@@ -25,6 +25,7 @@ MODELS = (
 )
 TRACED = ("resnet", "fcn", "inceptiontime")  # whose plain statement is their modules
 NETWORKS = ("plain", "ours")
+RATIOS = (("plain", "ours"), ("ours", "floor"))
 
 
 def build(network: str, model: str, num_channels: int, length: int) -> nn.Module:
@@ -99,13 +100,18 @@ def main() -> None:
             row[network] = count_step(network, model, **sizes)
         rows.append((model, row))
 
-    print(f"\n{'M instructions':26}" + "".join(f"{name:>10}" for name in rows[0][1]), end="")
-    print("  plain/ours  ours/floor" if {"plain", "ours"} <= rows[0][1].keys() else "")
+    ratios = [pair for pair in RATIOS if rows[0][1].keys() >= set(pair)]
+    print(
+        f"\n{'M instructions':26}"
+        + "".join(f"{name:>10}" for name in rows[0][1])
+        + "".join(f"{'/'.join(pair):>12}" for pair in ratios)
+    )
     for model, row in rows:
-        print(f"{model:26}" + "".join(f"{value / 1e6:10.1f}" for value in row.values()), end="")
-        if {"plain", "ours"} <= row.keys():
-            print(f"{row['plain'] / row['ours']:12.2f}{row['ours'] / row['floor']:12.2f}", end="")
-        print()
+        print(
+            f"{model:26}"
+            + "".join(f"{value / 1e6:10.1f}" for value in row.values())
+            + "".join(f"{row[one] / row[other]:12.2f}" for one, other in ratios)
+        )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from raspitrain.data.columns import (
     judge,
     look_at,
     plain_unit,
-    surely_in,
-    units_of,
+    sure_unit_of,
+    unit_of,
 )
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.formats import read_recording_file
@@ -156,7 +156,7 @@ def _check_units(
     said: dict[str, tuple[str, Path]] = {}
     for file, own in zip(files, places, strict=True):
         for name, place in zip(names, own, strict=True):
-            if not (unit := surely_in(file.table.columns[place])):
+            if not (unit := sure_unit_of(file.table.columns[place])):
                 continue
             before, path = said.setdefault(name, (unit, file.path))
             if plain_unit(before) != plain_unit(unit):
@@ -211,7 +211,7 @@ def choose(
         for name, place in zip(plain, places[0], strict=True)
     )
     alike = set(map(bare, plain)) if asked.columns is None else set()
-    units = {column.name: column.unit for column in first.table.columns}
+    units = tuple(unit_of(first.table.columns[place]) for place in places[0])
     clocks = _find_clock(files, asked)
     clock_name = None if clocks is None else first.table.columns[clocks[0]].name
     left_out = []
@@ -240,7 +240,7 @@ def choose(
     warnings += _large_offsets(files, places, names)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
-    return Chosen(names, units_of(units, names), places, clocks, left_out, warnings)
+    return Chosen(names, units, places, clocks, left_out, warnings)
 
 
 def _judge_all(
@@ -301,20 +301,24 @@ def _by_judgement(
                 )
         if not places:
             wanted = names
-        if names != wanted:
-            if sorted(map(bare, names)) == sorted(map(bare, wanted)):
-                others = dict(zip(map(bare, names), names, strict=True))
-                own = [own[names.index(others[bare(name)])] for name in wanted]
-                places.append(own)
-                continue
-            if sorted(names) != sorted(wanted):
-                raise InputError(
-                    f"{file.path} has the channels {', '.join(names)}, but the first recording "
-                    f"({first.path.name}) has {', '.join(wanted)}; {_common(files, reasons)}."
-                )
-            own = [own[names.index(name)] for name in wanted]
-        places.append(own)
+        order = _order(names, wanted)
+        if order is None:
+            raise InputError(
+                f"{file.path} has the channels {', '.join(names)}, but the first recording "
+                f"({first.path.name}) has {', '.join(wanted)}; {_common(files, reasons)}."
+            )
+        places.append([own[k] for k in order])
     return places
+
+
+def _order(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
+    """Where each wanted name stands, as it is written or else by its `bare` form; None where names
+    are others, or the bare form cannot tell them apart."""
+    for form in (str, bare):
+        own = [form(name) for name in names]
+        if len(set(own)) == len(own) and sorted(own) == sorted(map(form, wanted)):
+            return [own.index(form(name)) for name in wanted]
+    return None
 
 
 def bare(name: str) -> str:
@@ -373,7 +377,7 @@ def _own_ranges(
     warnings = []
     for k, name in enumerate(names):
         facts = [file.facts[own[k]] for file, own in zip(files, places, strict=True)]
-        ranges = sorted({(fact.low, fact.high) for fact in facts if fact.low == fact.low})
+        ranges = sorted({(fact.low, fact.high) for fact in facts if not np.isnan(fact.low)})
         apart = sum(before[1] < after[0] for before, after in pairwise(ranges))
         if len(ranges) >= OWN_RANGES and apart >= 0.9 * (len(ranges) - 1):
             warnings.append(

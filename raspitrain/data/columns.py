@@ -6,7 +6,7 @@ and by how they behave in every recording, and what is left out is said.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -307,20 +307,16 @@ def _tells_the_class(looked: Sequence[tuple[Facts, frozenset[str]]]) -> bool:
     return alone and sum(bool(values) for values in left) >= len(left) - 1
 
 
-def units_of(units: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
-    """The unit of each channel: of a row of units, or in brackets in its name; "" if unknown."""
-    return tuple(units.get(name) or _in_brackets(name) for name in names)
+def unit_of(column: Column) -> str:
+    """What a row of units says, or the brackets in its name; "" if unknown."""
+    inside = re.findall(r"[(\[]\s*([^()\[\]]*(?:\([^()]*\))?[^()\[\]]*?)\s*[)\]]\s*$", column.name)
+    return column.unit or (inside[0] if inside else "")
 
 
-def _in_brackets(name: str) -> str:
-    inside = re.findall(r"[(\[]\s*([^()\[\]]*(?:\([^()]*\))?[^()\[\]]*?)\s*[)\]]\s*$", name)
-    return inside[0] if inside else ""
-
-
-def surely_in(column: Column) -> str:
-    """The unit that a row of units says, or brackets that hold no other word; "" if unknown."""
-    inside = _in_brackets(column.name)
-    return column.unit or (inside if KNOWN_UNIT.fullmatch(plain_unit(inside)) else "")
+def sure_unit_of(column: Column) -> str:
+    """The same where it is no guess: brackets may hold another word."""
+    unit = unit_of(column)
+    return unit if column.unit or KNOWN_UNIT.fullmatch(plain_unit(unit)) else ""
 
 
 def plain_unit(unit: str) -> str:

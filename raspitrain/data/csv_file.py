@@ -10,7 +10,7 @@ import csv
 import io
 import os
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
@@ -642,7 +642,7 @@ def _look(text: str) -> int:
     return DOT_3 if three else DOT_OTHER
 
 
-def _picker(positions: Sequence[int]):  # type: ignore[no-untyped-def]
+def _picker(positions: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
     if not positions:
         return lambda row: ()
     return itemgetter(*positions) if len(positions) > 1 else lambda row: (row[positions[0]],)

@@ -17,7 +17,7 @@ from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, own_rate
 from raspitrain.data.taken import Origin, Taken
 from raspitrain.data.windows import Windows
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 from raspitrain.nearest import nearest
 
 RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
@@ -115,9 +115,8 @@ class Cut:
         if num_gaps or num_back:
             where = sum(bool(s.clock and len(s.cuts)) for s in self.streams)
             self.notes.append(
-                f"cut at {num_gaps} gap{'' if num_gaps == 1 else 's'} and {num_back} "
-                f"step{'' if num_back == 1 else 's'} back of the clock, in {where} of "
-                f"{len(self.streams)} recordings"
+                f"cut at {counted(num_gaps, 'gap')} and {counted(num_back, 'step')} back of the "
+                f"clock, in {where} of {len(self.streams)} recordings"
             )
         if wanted is not None:
             self._resample(wanted)

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -169,15 +169,16 @@ def find_recordings(
     by_name = has_labels or class_level == 0
     part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
-    listed, note = _listed_parts(folder, others, list(places.values()))
-    notes += note if part_level is None else []
+    part_of: Mapping[tuple[str, ...], int | None]
+    if part_level is None:
+        part_of, note = _listed_parts(folder, others, list(places.values()))
+        notes += note
+    else:
+        part_of = {place: _part(place, part_level) for place in places.values()}
     sources = [
-        Source(
-            "/".join(place), {"": path}, None, None,
-            listed.get(place) if part_level is None else _part(place, part_level),
-        )
+        Source("/".join(place), {"": path}, None, None, part_of.get(place))
         for path, place in places.items()
-    ]  # fmt: skip
+    ]
     first_level = 0
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
@@ -256,7 +257,7 @@ def _choose(
                 "name and the path below the folder."
             )
         return taken, []
-    kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() in OTHER_SUFFIXES)
+    kinds = Counter(path.suffix.lower() for path in _of_other_kinds(others))
     if _are_about(paths, others):
         shown = ", ".join(path.name for path in paths[:3])
         kind = kinds.most_common(1)[0][0]
@@ -290,9 +291,13 @@ def _choose(
     ]
 
 
+def _of_other_kinds(others: Sequence[Path]) -> list[Path]:
+    return [path for path in others if path.suffix.lower() in OTHER_SUFFIXES]
+
+
 def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
     """Whether CSV files are tables about recordings of another kind: few, in folders apart."""
-    recordings = [path for path in others if path.suffix.lower() in OTHER_SUFFIXES]
+    recordings = _of_other_kinds(others)
     apart = {path.parent for path in paths}.isdisjoint(path.parent for path in recordings)
     return bool(paths) and len(paths) <= MOST_TABLES and len(paths) < len(recordings) and apart
 
@@ -301,7 +306,7 @@ def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> An
     """A table such as meta/esc50.csv that names the class of each recording; None without."""
     if not _are_about(paths, others):
         return None
-    names = [p.relative_to(folder).as_posix() for p in others if p.suffix in OTHER_SUFFIXES]
+    names = [path.relative_to(folder).as_posix() for path in _of_other_kinds(others)]
     for path in paths:
         try:
             rows = read_annotations(str(path))
@@ -407,9 +412,7 @@ def _part_of(name: str) -> int | None:
     return PART_NAMES.get(re.sub(r"(set|data|split|ing)$", "", bare), PART_NAMES.get(bare))
 
 
-def _part(place: Sequence[str], level: int | None) -> int | None:
-    if level is None:
-        return None
+def _part(place: Sequence[str], level: int) -> int | None:
     return _part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
 
 

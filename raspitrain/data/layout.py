@@ -228,7 +228,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         times=times,
         stamped=stamped,
         ended=ended,
-        rate=_said_rate([line for _, line in kept if line not in body] + comments),
+        rate=_said_rate([line for k, line in kept if k < rows[first][0]] + comments),
     )
 
 

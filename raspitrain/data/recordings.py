@@ -291,26 +291,24 @@ def _people_left_out(left_out: Sequence[tuple[str, str]]) -> list[str]:
 def _uncovered(streams: Sequence[Stream]) -> list[str]:
     """What is lost where the sensors of a recording are joined, as only some of them ran."""
     short = [
-        (lost / whole, lost, whole, least, stream.source.name)
+        (*stream.uncovered, stream.source.name)
         for stream in streams
-        if stream.uncovered is not None
-        for lost, whole, least in [stream.uncovered]
-        if lost > UNCOVERED * whole
+        if stream.uncovered is not None and stream.uncovered[0] > UNCOVERED
     ]
     if not short:
         return []
-    _, lost, whole, least, name = max(short)
+    share, least, name = max(short)
     return [
         f"sensors are joined where all of them ran, and in {counted(len(short), 'recording')} that "
-        f"leaves more than a tenth out, most in {name}: {lost:.3g} of {whole:.3g} s, as {least} "
-        "covers no more; dataset.files takes the files of fewer sensors"
+        f"leaves more than a tenth out, most in {name}: {100 * share:.0f} %, as {least} covers "
+        "no more; dataset.files takes the files of fewer sensors"
     ]
 
 
 def _file_notes(streams: Sequence[Stream]) -> list[str]:
     """What was passed over in the files, each kind once."""
     kinds = Counter(note for stream in streams for note in dict.fromkeys(stream.notes))
-    changes = Counter(change for stream in streams for change in stream.file.table.changes)
+    changes = Counter(change for stream in streams for change in dict.fromkeys(stream.changes))
     return [
         f"passed over in {counted(count, 'file')}: {note}" for note, count in kinds.most_common(5)
     ] + [f"{change} in {counted(count, 'file')}" for change, count in changes.most_common(5)]

@@ -150,7 +150,7 @@ def read_rows(
         if k in (label, group):
             left_out[column.name] = "the label" if k == label else "the group"
             continue
-        counts = table.num_rows >= LEAST_ROWS and look_at(column, np.empty(0)).counts
+        facts = look_at(column, np.empty(0))
         if column.kind != "number" or column.wrong is not None:
             if column.wrong is not None:
                 _, line, word = column.wrong
@@ -158,13 +158,14 @@ def read_rows(
                     f"{file}, line {line}, column '{column.name}': {word[:40]!r} is not a number; "
                     "fix it, or name the column of the label in dataset.label_column."
                 )
-            if odd := look_at(column, np.empty(0)).odd:
+            if facts.odd:
                 raise InputError(
-                    f"{file}, column '{column.name}' has cells such as {odd[:20]!r}, which are no "
-                    "plain numbers: write one number a cell, as many columns as a case has samples."
+                    f"{file}, column '{column.name}' has cells such as {facts.odd[:20]!r}, which "
+                    "are no plain numbers: write one number a cell, as many columns as a case has "
+                    "samples."
                 )
             left_out[column.name] = "time" if column.kind == "time" else "words"
-        elif counts or (table.named and is_count_name(column.name)):
+        elif facts.counts or (table.named and is_count_name(column.name)):
             left_out[column.name] = "counts the rows"
         else:
             samples.append(column.values)

@@ -6,7 +6,7 @@ import numpy as np
 
 from raspitrain.data.cases import Cases
 from raspitrain.data.folds import Folds, fold_of_cases, num_folds
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
@@ -308,6 +308,6 @@ def _refuse_small(name: str, has: int, unit: str, needs: int) -> None:
         if has > 1:
             otherwise = ", or use split.stratify=false"
     raise InputError(
-        f"split: {of_class} {has} {unit}{'' if has == 1 else 's'}, too small to split into "
+        f"split: {of_class} {counted(has, unit)}, too small to split into "
         f"{needs} parts{why}; {more}{fewer}{otherwise}."
     )

@@ -36,8 +36,10 @@ class Stream:
         The row of each sample where they were put into another order.
     joined : bool
         Whether it was put together of several sensors.
-    uncovered : tuple of (float, float, str) or None
-        Of these: seconds of the longest that the others do not cover, its seconds, and the name of
+    notes, changes : list of str
+        What was passed over in its files, and what was done to their rows.
+    uncovered : tuple of (float, str) or None
+        Of several sensors: the share of the longest that the others do not cover, and the name of
         the file that covers least.
     """
 
@@ -50,11 +52,12 @@ class Stream:
     groups: list[str] | None
     rows: np.ndarray | None
     notes: list[str]
+    changes: list[str]
     num_missing: int = 0
     digest: bytes = b""
     stretches: list[Stretch] | None = None
     joined: bool = False
-    uncovered: tuple[float, float, str] | None = None
+    uncovered: tuple[float, str] | None = None
 
 
 def make_stream(
@@ -78,13 +81,14 @@ def _sensor_stream(
     labels = None if file.label is None else file.words(file.label)
     groups = None if file.group is None else file.words(file.group)
     rows = None if groups is None else _order_by_group(file, groups)
+    changes = list(file.table.changes)
     clock = None
     if chosen.clocks is not None:
         clock = clock_of(file, chosen.clocks[index], asked.time_unit, rows)
     elif file.table.rate is not None and asked.time_column is not False:
         clock = even_clock(file.table.num_rows, file.table.rate, file.table.start)
         if file.path.suffix.lower() not in READERS:
-            file.table.changes.append(f"{file.table.rate:g} Hz as the lines above the table say")
+            changes.append(f"{file.table.rate:g} Hz as the lines above the table say")
     signals = rows_as_one([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
     if rows is not None:
@@ -94,7 +98,7 @@ def _sensor_stream(
     known = np.isfinite(signals)
     stream = Stream(
         source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
-        num_missing=0 if known.all() else int((~known).sum()),
+        changes, num_missing=0 if known.all() else int((~known).sum()),
     )  # fmt: skip
     stream.digest = _digest(b"".join(file.digests[place] for place in chosen.places[index]))
     if rows is not None:
@@ -133,6 +137,7 @@ def _join(source: Source, parts: Sequence[Stream]) -> Stream:
     one.joined = True
     one.digest = _digest(one.signals.tobytes())
     one.notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    one.changes = list(dict.fromkeys(change for part in parts for change in part.changes))
     return one
 
 
@@ -178,10 +183,11 @@ def _join_by_time(source: Source, parts: Sequence[Stream]) -> Stream:
     passed = np.cumsum(cuts)[places]  # how many cuts lie before each sample that is kept
     new = np.flatnonzero((np.diff(passed) > 0) | (np.diff(kept) > 1)) + 1
     spans = [float(t[-1] - t[0]) for t in times]
+    covered = float(moments[-1] - moments[0]) / max(spans) if any(spans) else 1.0
     least = parts[int(np.argmin(spans))].file.path.name
     return replace(
         one,
-        uncovered=(max(spans) - float(moments[-1] - moments[0]), max(spans), least),
+        uncovered=(1 - covered, least),
         signals=np.concatenate(signals)[:, kept],
         clock=replace(one.clock, seconds=Seconds(one.clock.seconds[places], 0.0, 1.0)),
         cuts=new,

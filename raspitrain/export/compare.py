@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from raspitrain.export.trained import MOST_COMPARED, Trained
-from raspitrain.export.write import Contract, packed_engine, run_engine
+from raspitrain.export.write import normalised_already, packed_engine, run_engine
 from raspitrain.hardware.threads import one_thread
 
 TIMED = 30
@@ -81,25 +81,22 @@ def compare(
     """
     kept = some(len(signals), trained.most_compared)
     signals, labels = signals[kept], None if labels is None else labels[kept]
-    count = signals.shape[1]
-    as_they_are = Contract([""] * count, [0.0] * count, [1.0] * count, "error")
     expected, seconds = _torch_logits(trained, signals)
     figures = {"torch": _figures(expected, expected, labels, _size(trained), seconds)}
     for precision in trained.precisions:
         network, arrays = trained.packed(precision)
-        engine = packed_engine(network, arrays, as_they_are)
+        engine = packed_engine(network, arrays, normalised_already(signals.shape[1]))
         logits = run_engine(engine, signals)
         one = np.ascontiguousarray(signals[0])
-        address, length = one.ctypes.data, trained.length
-        seconds = min(_timed(lambda: engine.run(address, length, 1)) for _ in range(TIMED))  # noqa: B023
+        seconds = min(_timed(engine.run, one.ctypes.data, trained.length, 1) for _ in range(TIMED))
         size = sum(array.nbytes for array in arrays)
         figures[precision] = _figures(logits, expected, labels, size, seconds)
     return Comparison(part, len(signals), figures)
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def _timed(work: Callable[..., Any], *given: Any) -> float:
     begin = time.perf_counter()
-    work()
+    work(*given)
     return time.perf_counter() - begin
 
 
@@ -109,7 +106,7 @@ def _torch_logits(trained: Trained, signals: np.ndarray) -> tuple[np.ndarray, fl
         blocks = [trained.model(block) for block in torch.from_numpy(signals).split(64)]
         one = torch.from_numpy(signals[:1])
         with one_thread():
-            seconds = min(_timed(lambda: trained.model(one)) for _ in range(5))
+            seconds = min(_timed(trained.model, one) for _ in range(5))
     return torch.cat(blocks).numpy(), seconds
 
 

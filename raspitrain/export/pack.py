@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from raspitrain.model.mobilenetv3 import Block as TorchBlock
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.tables import Variant
-from raspitrain.use.kinds import ENSEMBLE
-from raspitrain.use.network import KIND, PACK, pad, strided, tensors
+from raspitrain.use.kinds import ENSEMBLE, tensors
+from raspitrain.use.network import KIND, PACK, pad, strided
 
 LARGEST_INT8 = 127
 
@@ -75,6 +75,13 @@ def pack(
         "logits_activation": "hardswish" if variant.logits_activation else "identity",
         "precision": precision,
     }
+    return as_described(network, arrays, normalise)
+
+
+def as_described(
+    network: dict[str, Any], arrays: list[np.ndarray], normalise: str
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Both, where the arrays are what the engine expects of such a network."""
     if normalise != "channel":
         network["normalise"] = normalise
     for array, tensor in zip(arrays, tensors(network), strict=True):

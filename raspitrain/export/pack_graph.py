@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from raspitrain.export.graph import Graph, NotCoveredError, Signal
-from raspitrain.export.pack import float64
+from raspitrain.export.pack import as_described, float64
 from raspitrain.model.engine import traced
-from raspitrain.use.graph import tensors
+from raspitrain.model.engine.operations import pooled_length
 from raspitrain.use.kinds import GRAPH
 
 
@@ -64,12 +64,8 @@ def pack_graph(
         "layers": [layer.header for layer in graph.layers],
         "precision": precision,
     }
-    if normalise != "channel":
-        network["normalise"] = normalise
     arrays = [array for layer in graph.layers for array in graph.packed(network, layer)]
-    for array, tensor in zip(arrays, tensors(network), strict=True):
-        assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype), tensor.name
-    return network, arrays
+    return as_described(network, arrays, normalise)
 
 
 # ---------------------------------------------------------------- step by step
@@ -169,7 +165,9 @@ def _need(condition: bool, why: str = "") -> None:
 
 def _one(value: Any) -> int:
     """Of a kernel's size, a stride, …: a number or a tuple of one."""
-    return int(value[0]) if isinstance(value, tuple | list) else int(value)
+    if isinstance(value, tuple | list):
+        (value,) = value
+    return int(value)
 
 
 # ---------------------------------------------------------------- layers with weights
@@ -280,10 +278,7 @@ def _pool(
 ) -> Signal:
     _need(not x.flat)
     stride = kernel if stride is None else _one(stride)
-    span = x.length + 2 * padding - kernel
-    length = (-(-span // stride) if ceil_mode else span // stride) + 1
-    if ceil_mode and (length - 1) * stride >= x.length + padding:
-        length -= 1  # torch's: the last one begins on the signal
+    length = pooled_length(x.length, kernel, stride, padding, ceil_mode=ceil_mode)
     right = max(0, (length - 1) * stride + kernel - x.length - padding)
     header, also = graph.slide(kind, x, kernel, stride, (padding, right))
     assert also == length
@@ -321,7 +316,7 @@ def _largest(graph: Graph, x: Signal, output_size: Any, return_indices: bool = F
 
 
 def _mean(graph: Graph, x: Signal, dim: Any, keepdim: bool = False) -> Signal:
-    _need(not x.flat and (dim if isinstance(dim, int) else _one(dim)) in (2, -1))
+    _need(not x.flat and _one(dim) in (2, -1))
     return replace(_means(graph, x, 1), flat=not keepdim)
 
 
@@ -547,7 +542,7 @@ VISITS: dict[type[nn.Module], Visit] = {
 }
 FUNCTIONS: dict[Any, Visit] = {
     **{target: _activation(name) for target, name in traced.FUNCTIONS.items()},
-    **dict.fromkeys((F.hardsigmoid,), _activation("hard_sigmoid")),
+    F.hardsigmoid: _activation("hard_sigmoid"),
     **dict.fromkeys((torch.tanh, "tanh"), _activation("tanh")),
     F.gelu: _gelu,
     **dict.fromkeys((F.dropout, F.dropout1d), _dropped),

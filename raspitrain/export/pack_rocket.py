@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raspitrain.export.pack import as_described
 from raspitrain.model.rocket.classifier import RocketClassifier, Standardise
 from raspitrain.model.rocket.minirocket import MiniRocket
 from raspitrain.model.rocket.multirocket_hydra import Hydra, MultiRocket
-from raspitrain.use.kinds import tensors
 from raspitrain.use.rocket import ALIGNED, COMPETING, pad
 
 
@@ -52,11 +52,7 @@ def pack_rocket(
         "parts": parts,
         "precision": "fp32",
     }
-    if normalise != "channel":
-        network["normalise"] = normalise
-    for array, tensor in zip(arrays, tensors(network), strict=True):
-        assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype), tensor.name
-    return network, arrays
+    return as_described(network, arrays, normalise)
 
 
 def _parts(

@@ -74,6 +74,11 @@ class Contract:
     frontend: dict[str, Any] | None = None
 
 
+def normalised_already(num_channels: int) -> Contract:
+    """Of windows that the engine is to take as they are."""
+    return Contract([""] * num_channels, [0.0] * num_channels, [1.0] * num_channels, "error")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the logits mean.

@@ -3,16 +3,19 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raspitrain.errors import InputError
 from raspitrain.results import atomic
 from raspitrain.results.figures import type_of_column
 
+if TYPE_CHECKING:
+    import numpy as np
+
 COLUMNS = tuple(type_of_column)
 HEADER = ",".join(COLUMNS)
 
-MORE_ROWS = 1000  # that a `Table` grows by, 144 kB
+MORE_ROWS = 1000  # that a `Table` grows by, 144 kB, which stay where they are
 
 Row = dict[str, int | float | None]
 
@@ -33,11 +36,9 @@ class Table:
         self.num_written: int | None = 0  # None: the file is to be written anew
 
     def _clear(self) -> None:
-        import numpy as np  # a sweep reads tables, and keeps none
-
         self.num_rows = 0
-        self.values = np.zeros((0, len(COLUMNS)))
-        self.given = np.zeros((0, len(COLUMNS)), dtype=np.uint8)  # which cells are not empty
+        # Values, and which cells are not empty, of MORE_ROWS each.
+        self.blocks: list[tuple[np.ndarray, np.ndarray]] = []
 
     def __len__(self) -> int:
         return self.num_rows
@@ -52,28 +53,24 @@ class Table:
 
     def row(self, number: int) -> Row:
         """A row by its number, without the cells that are empty."""
-        number %= len(self)
-        cells = zip(
-            type_of_column.items(),
-            self.values[number].tolist(),
-            self.given[number].tolist(),
-            strict=True,
-        )
+        block, at = divmod(number % len(self), MORE_ROWS)
+        values, given = self.blocks[block]
+        cells = zip(type_of_column.items(), values[at].tolist(), given[at].tolist(), strict=True)
         return {column: kind(value) for (column, kind), value, given in cells if given}
 
     def append(self, row: Mapping[str, int | float | None]) -> None:
         """Add a row to the table, not yet to the file. ValueError: a key that is no column."""
-        import numpy as np
+        import numpy as np  # a sweep reads tables, and keeps none
 
         _check_columns(row)
-        if self.num_rows == len(self.values):
-            self.values, self.given = (
-                np.concatenate([cells, np.zeros((MORE_ROWS, len(COLUMNS)), cells.dtype)])
-                for cells in (self.values, self.given)
-            )
+        at = self.num_rows % MORE_ROWS
+        if at == 0:
+            shape = (MORE_ROWS, len(COLUMNS))
+            self.blocks.append((np.zeros(shape), np.zeros(shape, dtype=np.uint8)))
+        values, given = self.blocks[-1]
         cells = [row.get(column) for column in COLUMNS]
-        self.values[self.num_rows] = [0.0 if cell is None else cell for cell in cells]
-        self.given[self.num_rows] = [cell is not None for cell in cells]
+        values[at] = [0.0 if cell is None else cell for cell in cells]
+        given[at] = [cell is not None for cell in cells]
         self.num_rows += 1
 
     def write(self) -> None:
@@ -103,9 +100,12 @@ class Table:
         """
         import torch
 
-        used = (torch.from_numpy(a[: self.num_rows].reshape(-1)) for a in (self.values, self.given))
-        values, given = used
-        return {"columns": list(COLUMNS), "values": [values], "given": [given]}
+        parts: dict[str, Any] = {"values": [], "given": []}
+        for block, (values, given) in enumerate(self.blocks):
+            used = self.num_rows - block * MORE_ROWS  # more than all of it, of all but the last
+            parts["values"].append(torch.from_numpy(values[:used].reshape(-1)))
+            parts["given"].append(torch.from_numpy(given[:used].reshape(-1)))
+        return {"columns": list(COLUMNS), **parts}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take the rows of `state`; whatever the file holds, `write` makes it hold these.

@@ -138,8 +138,7 @@ def _one_fold(
     assert last.test_confusion is not None
     rival.hits += int(last.test_confusion.hits.sum())
     rival.cases += last.test_confusion.num_cases
-    trials = 0.0 if prepared.augmentation is None else prepared.augmentation["seconds"]
-    rival.seconds.append(trials + training.position.seconds)
+    rival.seconds.append(prepared.seconds_of_trials + training.position.seconds)
     if rival.latency_ms is None:
         rival.latency_ms = _latency_ms(prepared)
         rival.num_bytes = sum(

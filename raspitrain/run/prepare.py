@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from raspitrain.config.build import build, build_cases, expect, frontend_of
+from raspitrain.config.older import STANDARD_AUGMENT
 from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
@@ -91,6 +92,11 @@ class Prepared:
         return is_evaluated(epoch, self.epochs, self.eval_every)
 
     @property
+    def seconds_of_trials(self) -> float:
+        """What choosing the augmentation took, before training."""
+        return 0.0 if self.augmentation is None else float(self.augmentation["seconds"])
+
+    @property
     def should_go_on(self) -> bool:
         """Whether training has come to its end and too few of its cases are answered rightly, and
         there is room and time for another cycle of its schedule.
@@ -98,12 +104,11 @@ class Prepared:
         What is decided depends on the training state alone, but for the seconds.
         """
         position, train = self.training.position, self.training.parts["train"]
-        before = 0.0 if self.augmentation is None else self.augmentation["seconds"]
         after = self.epochs + 2 * self.schedule_epochs
         return (
             position.epochs_done == self.epochs
             and after <= self.most_epochs
-            and before + position.seconds * after / self.epochs <= self.max_seconds
+            and self.seconds_of_trials + position.seconds * after / self.epochs <= self.max_seconds
             and is_underfitted(self._train_accuracy, train.labels.numpy())
         )
 
@@ -246,7 +251,9 @@ def prepare(
     schedule = make_schedule(schedule_epochs) or expect(
         "schedule", _made("schedule", schedule_of, optimizer), LRScheduler
     )
-    strength_is_open = has_open_strength(cfg, num_train) and not has_closed_form(model, num_train)
+    strength_is_open = (
+        _has_auto_strength(cfg) and num_train < LARGE_SET and not has_closed_form(model, num_train)
+    )
     if strength_is_open and group is not None:
         strength_is_open = False
         notes = [*notes, "augment.strength=auto: 1 is taken, as several processes train together"]
@@ -323,19 +330,14 @@ def prepare(
     )
 
 
-def has_open_strength(cfg: DictConfig, num_train: int) -> bool:
-    """Whether the strength of augmentation is to be chosen for so many training cases."""
-    return is_standard_augment(cfg) and cfg.augment.strength == "auto" and num_train < LARGE_SET
-
-
-def is_standard_augment(cfg: DictConfig) -> bool:
-    return str(cfg.augment._target_) == "raspitrain.data.augment.standard"
+def _has_auto_strength(cfg: DictConfig) -> bool:
+    return str(cfg.augment._target_) == STANDARD_AUGMENT and cfg.augment.strength == "auto"
 
 
 def augment_of(cfg: DictConfig, strength: float = 1.0) -> Augment:
     """The augmentation that `cfg` names; `strength` in the place of auto."""
     node = cfg.augment
-    if is_standard_augment(cfg) and node.strength == "auto":
+    if _has_auto_strength(cfg):
         node = node.copy()
         node.strength = strength
     augment: Augment = build("augment", node, list(cfg.allowed_targets))

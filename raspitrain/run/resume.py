@@ -235,6 +235,7 @@ def _restored(
     from raspitrain.run.strength import keep_strength
 
     folder, state = stored.path.parent, stored.state
+    moved = "dataset.path" in changed
     try:
         run, training = state["run"], dict(state["training"], model=state["model"])
         ranks = run.get("ranks")
@@ -252,7 +253,8 @@ def _restored(
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None and not others:
             built.hardware.num_threads = _num_threads(run, group)
-        OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
+        if not moved:  # what is given now counts from here
+            OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
         check(plain(built) | {"epochs": epochs})
     except InputError:
         raise
@@ -273,7 +275,8 @@ def _restored(
     stop.check()
     job = make_job(prepared, cfg, profile, folder, started)
     _compare_data(job, state)
-    job.data_from = str(state.get("data_from") or job.data_from)
+    if not moved:
+        job.data_from = str(state.get("data_from") or job.data_from)
     try:
         if ranks is not None and not others:
             from raspitrain.run.together import restore_plan
@@ -333,7 +336,7 @@ def _are_others(ranks: Mapping[str, Any] | None, group: "Group | None", cfg: Dic
     if ranks is not None and group is not None and cfg.distributed.any_number:
         from raspitrain.run.together import is_another
 
-        return is_another(dict(ranks), group)
+        return is_another(ranks, group)
     if before != here:
         raise InputError(
             f"the run is trained by {before} process{'es' if before > 1 else ''}, and {here} "
@@ -348,7 +351,7 @@ def _share_anew(job: "RunState", cfg: DictConfig, before: Mapping[str, Any]) -> 
     """Have these boards share what others did; how that differs, in words."""
     from raspitrain.run.together import share_anew
 
-    begun = share_anew(job.prepared, cfg, dict(before))
+    begun = share_anew(job.prepared, cfg, before)
     job.before, job.ranks = begun.tuned, begun.ranks
     job.notes += begun.warnings
     hosts = job.ranks["hosts"]

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from raspitrain.config.profile import Profile
 from raspitrain.data.fingerprint import fingerprint
 from raspitrain.data.normalise import Normalisation
+from raspitrain.results.configuration import plain
 from raspitrain.results.keeper import Keeper
 from raspitrain.results.table import Table
 from raspitrain.run.arithmetic import arithmetic
@@ -251,7 +252,7 @@ def _model_state(job: RunState) -> dict[str, Any]:
         "std": torch.from_numpy(prepared.normalisation.std),
         "normalise": _normalise_state(prepared.normalisation),
         "frontend": None if frontend is None else frontend.record(),
-        "config": OmegaConf.to_container(job.cfg, resolve=True),
+        "config": plain(job.cfg),
     }
 
 

@@ -134,18 +134,15 @@ class StoredRun:
         """Whether the labels were integers, and not text."""
         return self.state.get("integer_labels") is True
 
-    def dataset_here(self, dataset: Mapping[str, Any]) -> Any:
+    def dataset_here(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration of a data set, its relative path from where the run was started, or
         from here if there is nothing; whether the data are the run's own is another question."""
         path, base = dataset.get("path"), self.state.get("data_from")
-        if not isinstance(path, str) or not isinstance(base, str) or not base:
-            return dataset
-        there = os.path.join(base, os.path.expanduser(path))
-        if not os.path.exists(there):
-            return dataset
-        found = dict(dataset) if not isinstance(dataset, DictConfig) else dataset.copy()
-        found["path"] = there
-        return found
+        if isinstance(path, str) and isinstance(base, str) and base:
+            there = os.path.join(base, os.path.expanduser(path))
+            if os.path.exists(there):
+                return {**dataset, "path": there}
+        return dict(dataset)
 
     @property
     def normalisation(self) -> "Normalisation":

@@ -8,12 +8,12 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch.nn.modules.batchnorm import _NormBase
 
 from raspitrain.config.overrides import allowing_words
@@ -22,6 +22,7 @@ from raspitrain.data.fingerprint import fingerprint
 from raspitrain.distributed.group import Group
 from raspitrain.distributed.plan import LEAST_CASES, Plan, make_plan, shares_of, too_slow
 from raspitrain.errors import InputError
+from raspitrain.results.configuration import plain
 from raspitrain.run.loop import train
 from raspitrain.run.monitor import Monitor
 from raspitrain.run.observers import Observer
@@ -70,7 +71,7 @@ def begin(prepared: Prepared, cfg: DictConfig, group: Group) -> Begun:
     return Begun(tuned.state(), plan_state(prepared), warnings)
 
 
-def share_anew(prepared: Prepared, cfg: DictConfig, kept: dict[str, Any]) -> Begun:
+def share_anew(prepared: Prepared, cfg: DictConfig, kept: Mapping[str, Any]) -> Begun:
     """Settle how other ranks than before share the work; what a step takes, and how often they
     agree, stays.
 
@@ -84,17 +85,16 @@ def share_anew(prepared: Prepared, cfg: DictConfig, kept: dict[str, Any]) -> Beg
     return Begun(tuned.state(), plan_state(prepared), warnings)
 
 
-def is_another(kept: dict[str, Any], group: Group) -> bool:
+def is_another(kept: Mapping[str, Any], group: Group) -> bool:
     """Whether these are other boards than those that a checkpoint is of."""
     return int(kept["num_ranks"]) != group.num_ranks or list(kept["hosts"]) != group.hosts
 
 
 def check_alike(prepared: Prepared, cfg: DictConfig, group: Group) -> None:
     """InputError, on all ranks, where one of them would train something else."""
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
     own = {
         key: value
-        for key, value in leaves(config)
+        for key, value in leaves(plain(cfg))
         if (key == "epochs" or not is_harmless(key)) and not key.startswith(OF_THIS_MACHINE)
     }
     split = prepared.split

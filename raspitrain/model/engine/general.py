@@ -5,7 +5,6 @@ of its runs (traced.py) by itself. What of it is no row is computed between them
 """
 
 import ctypes
-import math
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +29,14 @@ from raspitrain.model.engine.kernels import load_library
 from raspitrain.model.engine.layout import UncoveredError
 from raspitrain.model.engine.native import INFERENCE_CASES, has_hooks
 from raspitrain.model.engine.traced import Run, copied, trace
-from raspitrain.model.engine.workspace import Memory, Workspace, check_still_kept, pointers
+from raspitrain.model.engine.workspace import (
+    Memory,
+    Workspace,
+    are_signals,
+    check_still_kept,
+    lie_as_signals,
+    pointers,
+)
 
 SOURCE = Path(__file__).with_name("graph.c")
 MOST_LAYOUTS = 8  # that are kept: of batches, the last one of an epoch, and evaluation
@@ -62,8 +68,7 @@ class Part(Workspace):
 
     def why_uncovered(self, x: Tensor) -> str | None:
         """Why the kernels do not run this on these values, as a clause; None: they do."""
-        dtype = x.dtype
-        if not _is_ours(x) or x.shape[1] != self.run.num_channels:
+        if not are_signals(x) or x.shape[1] != self.run.num_channels:
             return "the compiled kernels do not take such signals"
         steps = self.steps_for(x.shape[2])
         if isinstance(steps, str):
@@ -75,11 +80,7 @@ class Part(Workspace):
             for step in steps.steps
         ):
             return "one value a channel has no variance"  # torch says so
-        if not all(
-            t is None
-            or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
-            for t in tensors_of(steps)
-        ):
+        if not lie_as_signals(tensors_of(steps), x.dtype):
             return "its weights do not lie in memory as the signals do"
         return None
 
@@ -207,7 +208,7 @@ def why_uncovered(network: nn.Module, num_channels: int, x: Tensor) -> str | Non
 
 
 def _why_not_now(network: nn.Module, plan: Plan, x: Tensor) -> str | None:
-    if not _is_ours(x) or x.shape[1] != plan.num_channels or torch.is_autocast_enabled("cpu"):
+    if not are_signals(x) or x.shape[1] != plan.num_channels or torch.is_autocast_enabled("cpu"):
         return "the compiled kernels do not take such signals"
     if plan.traced.refused is not None:
         return plan.traced.refused
@@ -224,16 +225,6 @@ def _why_not_now(network: nn.Module, plan: Plan, x: Tensor) -> str | None:
     ):
         return "some of its layers train and some do not"
     return None
-
-
-def _is_ours(x: Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
-        and type(x) is Tensor
-        and x.ndim == 3
-        and 0 not in x.shape
-    )
 
 
 def features(network: nn.Module, num_channels: int, x: Tensor) -> Tensor | None:
@@ -298,11 +289,8 @@ def memory_needed(
         asked_for=False,
         num_threads=torch.get_num_threads(),
     )
-    factors = sum(
-        math.prod((steps.shapes[step.fields["y"]].channels, steps.shapes[step.fields["y"]].length))
-        for step in steps.steps
-        if step.dropout is not None and training
-    )
+    dropped = [steps.shapes[step.fields["y"]] for step in steps.steps if step.dropout is not None]
+    factors = sum(shape.channels * shape.length for shape in dropped) if training else 0
     return placed.keep_bytes + cases * factors * dtype.itemsize, placed.work_bytes
 
 

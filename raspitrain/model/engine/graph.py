@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from raspitrain.model.engine.layout import UncoveredError
+from raspitrain.model.engine.operations import pooled_length
 from raspitrain.model.engine.rows import (
     BEFORE,
     Add,
@@ -274,13 +275,10 @@ def _add_pool(steps: Steps, pool: nn.MaxPool1d | nn.AvgPool1d, x: int) -> None:
     if isinstance(pool, nn.MaxPool1d):
         need(not pool.return_indices)
         dilation = _single(pool.dilation)
-    reach = of.length + 2 * pad - dilation * (kernel - 1) - 1
-    need(reach >= 0 and 2 * pad <= kernel)
-    length = reach // stride + 1
-    if pool.ceil_mode:
-        length = -(-reach // stride) + 1
-        if (length - 1) * stride >= of.length + pad:  # no window begins behind the signal
-            length -= 1
+    need(of.length + 2 * pad > dilation * (kernel - 1) and 2 * pad <= kernel)
+    length = pooled_length(
+        of.length, kernel, stride, pad, dilation=dilation, ceil_mode=pool.ceil_mode
+    )
     # Every window meets a position.
     need(dilation == 1 or (pad == 0 and not pool.ceil_mode))
     steps.add(

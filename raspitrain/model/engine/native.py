@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from raspitrain.model.engine.kernels import load_kernels
 from raspitrain.model.engine.layout import Header, Layout, UncoveredError
 from raspitrain.model.engine.rows import Network
-from raspitrain.model.engine.workspace import Memory, Workspace, check_still_kept, pointers
+from raspitrain.model.engine.workspace import (
+    Memory,
+    Workspace,
+    are_signals,
+    check_still_kept,
+    lie_as_signals,
+    pointers,
+)
 
 # An inference needs no more than the cache holds: larger batches go through in parts.
 INFERENCE_CASES = 64
@@ -75,15 +82,10 @@ def plan_of(network: Network) -> Plan | None:
 def covers(network: Network, x: Tensor) -> bool:
     """Whether the kernels run this network on these signals and give what its modules would."""
     plan = plan_of(network)
-    dtype = x.dtype
     if (
         plan is None
-        or x.device.type != "cpu"
-        or dtype not in (torch.float32, torch.float64)
-        or type(x) is not Tensor
-        or x.ndim != 3
+        or not are_signals(x)
         or x.shape[1] != plan.header["channels"]
-        or 0 in x.shape
         or torch.is_autocast_enabled("cpu")
     ):
         return False
@@ -98,13 +100,9 @@ def covers(network: Network, x: Tensor) -> bool:
     if has_hooks(plan.modules):
         return False
     # Looked at once: as long as every tensor lies where it lay, it is what it was.
-    seen = (dtype, bytes(pointers(tensors)))
+    seen = (x.dtype, bytes(pointers(tensors)))
     if plan.seen != seen:
-        if not all(
-            t is None
-            or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
-            for t in tensors
-        ):
+        if not lie_as_signals(tensors, x.dtype):
             return False
         plan.seen = seen
     return True

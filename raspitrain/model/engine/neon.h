@@ -86,7 +86,29 @@ static void tile_6_by_4(const vec *x, long x_stride, long num_k, long num_taps, 
         : ALL_VECTORS);
 }
 
-/* Weight gradients: 8 rows of dw by 3 vectors, or 12 by 2. */
+/* Weight gradients: 8 rows of dw by 3 vectors, or 12 by 2. They begin with dw or zeros, and take
+   eight rows of g and x a turn, two at once, then one by one. */
+#define WEIGHT_TILE(load_dw, two_rows, one_row, store_dw)  \
+    "cbz %w[add], 1f\n\t"                                  \
+    load_dw                                                \
+    "b 2f\n"                                               \
+    "1:\n\t" ZEROS                                         \
+    "2:\n\t"                                               \
+    "cbz %[eights], 4f\n\t"                                \
+    ".p2align 4\n"                                         \
+    "3:\n\t"                                               \
+    two_rows two_rows two_rows two_rows                    \
+    "subs %[eights], %[eights], #1\n\t"                    \
+    "b.ne 3b\n"                                            \
+    "4:\n\t"                                               \
+    "cbz %[rest], 6f\n"                                    \
+    "5:\n\t"                                               \
+    one_row                                                \
+    "subs %[rest], %[rest], #1\n\t"                        \
+    "b.ne 5b\n"                                            \
+    "6:\n\t"                                               \
+    store_dw
+
 #define THREE(a, b, c, x0, x1, x2, g, lane)                \
     "fmla v" #a ".4s, v" #x0 ".4s, v" #g ".s[" #lane "]\n\t" \
     "fmla v" #b ".4s, v" #x1 ".4s, v" #g ".s[" #lane "]\n\t" \
@@ -105,6 +127,13 @@ static void tile_6_by_4(const vec *x, long x_stride, long num_k, long num_taps, 
     UPPER_BY_3(24, 26, 28, 30) UPPER_BY_3(25, 27, 29, 31)  \
     "ldp q30, q31, [%[g1]], #32\n\t"                       \
     LOWER_BY_3(24, 26, 28, 30) LOWER_BY_3(25, 27, 29, 31)
+#define ONE_ROW_2_BY_3                                     \
+    "ldr q24, [%[x0]], #16\n\t"                            \
+    "ldr q26, [%[x1]], #16\n\t"                            \
+    "ldr q28, [%[x2]], #16\n\t"                            \
+    "ldr q30, [%[g0]], #16\n\t"                            \
+    "ldr q31, [%[g1]], #16\n\t"                            \
+    UPPER_BY_3(24, 26, 28, 30) LOWER_BY_3(24, 26, 28, 31)
 #define DW_BY_3(op, opp, a, b, c)                          \
     opp " q" #a ", q" #b ", [%[at]]\n\t"                   \
     op " q" #c ", [%[at], #32]\n\t"                        \
@@ -123,30 +152,8 @@ static void weight_tile_2_by_3(const vec *g0, long g_stride, const vec *x0, long
     long eights = rows / 8, rest = rows % 8;
     real *at;
     __asm__ volatile(
-        "cbz %w[add], 1f\n\t"
-        ALL_DW_BY_3("ldr", "ldp")
-        "b 2f\n"
-        "1:\n\t" ZEROS
-        "2:\n\t"
-        "cbz %[eights], 4f\n\t"
-        ".p2align 4\n"
-        "3:\n\t"
-        TWO_ROWS_2_BY_3 TWO_ROWS_2_BY_3 TWO_ROWS_2_BY_3 TWO_ROWS_2_BY_3
-        "subs %[eights], %[eights], #1\n\t"
-        "b.ne 3b\n"
-        "4:\n\t"
-        "cbz %[rest], 6f\n"
-        "5:\n\t"
-        "ldr q24, [%[x0]], #16\n\t"
-        "ldr q26, [%[x1]], #16\n\t"
-        "ldr q28, [%[x2]], #16\n\t"
-        "ldr q30, [%[g0]], #16\n\t"
-        "ldr q31, [%[g1]], #16\n\t"
-        UPPER_BY_3(24, 26, 28, 30) LOWER_BY_3(24, 26, 28, 31)
-        "subs %[rest], %[rest], #1\n\t"
-        "b.ne 5b\n"
-        "6:\n\t"
-        ALL_DW_BY_3("str", "stp")
+        WEIGHT_TILE(ALL_DW_BY_3("ldr", "ldp"), TWO_ROWS_2_BY_3, ONE_ROW_2_BY_3,
+                    ALL_DW_BY_3("str", "stp"))
         : [g0] "+&r"(g0), [g1] "+&r"(g1), [x0] "+&r"(x0), [x1] "+&r"(x1), [x2] "+&r"(x2),
           [eights] "+&r"(eights), [rest] "+&r"(rest), [at] "=&r"(at)
         : [add] "r"(add), [dw] "r"(dw), [dw_stride] "r"(dw_stride)
@@ -174,6 +181,13 @@ static void weight_tile_2_by_3(const vec *g0, long g_stride, const vec *x0, long
     MIDDLE_BY_2(24, 26, 30) MIDDLE_BY_2(25, 27, 31)        \
     "ldp q28, q29, [%[g2]], #32\n\t"                       \
     LOWER_BY_2(24, 26, 28) LOWER_BY_2(25, 27, 29)
+#define ONE_ROW_3_BY_2                                     \
+    "ldr q24, [%[x0]], #16\n\t"                            \
+    "ldr q26, [%[x1]], #16\n\t"                            \
+    "ldr q28, [%[g0]], #16\n\t"                            \
+    "ldr q29, [%[g1]], #16\n\t"                            \
+    "ldr q30, [%[g2]], #16\n\t"                            \
+    UPPER_BY_2(24, 26, 28) MIDDLE_BY_2(24, 26, 29) LOWER_BY_2(24, 26, 30)
 #define DW_BY_2(opp, a, b)                                 \
     opp " q" #a ", q" #b ", [%[at]]\n\t"                   \
     "add %[at], %[at], %[dw_stride]\n\t"
@@ -191,30 +205,7 @@ static void weight_tile_3_by_2(const vec *g0, long g_stride, const vec *x0, long
     long eights = rows / 8, rest = rows % 8;
     real *at;
     __asm__ volatile(
-        "cbz %w[add], 1f\n\t"
-        ALL_DW_BY_2("ldp")
-        "b 2f\n"
-        "1:\n\t" ZEROS
-        "2:\n\t"
-        "cbz %[eights], 4f\n\t"
-        ".p2align 4\n"
-        "3:\n\t"
-        TWO_ROWS_3_BY_2 TWO_ROWS_3_BY_2 TWO_ROWS_3_BY_2 TWO_ROWS_3_BY_2
-        "subs %[eights], %[eights], #1\n\t"
-        "b.ne 3b\n"
-        "4:\n\t"
-        "cbz %[rest], 6f\n"
-        "5:\n\t"
-        "ldr q24, [%[x0]], #16\n\t"
-        "ldr q26, [%[x1]], #16\n\t"
-        "ldr q28, [%[g0]], #16\n\t"
-        "ldr q29, [%[g1]], #16\n\t"
-        "ldr q30, [%[g2]], #16\n\t"
-        UPPER_BY_2(24, 26, 28) MIDDLE_BY_2(24, 26, 29) LOWER_BY_2(24, 26, 30)
-        "subs %[rest], %[rest], #1\n\t"
-        "b.ne 5b\n"
-        "6:\n\t"
-        ALL_DW_BY_2("stp")
+        WEIGHT_TILE(ALL_DW_BY_2("ldp"), TWO_ROWS_3_BY_2, ONE_ROW_3_BY_2, ALL_DW_BY_2("stp"))
         : [g0] "+&r"(g0), [g1] "+&r"(g1), [g2] "+&r"(g2), [x0] "+&r"(x0), [x1] "+&r"(x1),
           [eights] "+&r"(eights), [rest] "+&r"(rest), [at] "=&r"(at)
         : [add] "r"(add), [dw] "r"(dw), [dw_stride] "r"(dw_stride)

@@ -1,4 +1,4 @@
-"""Operations that modules and engines share."""
+"""What modules, engines and exports share."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -33,6 +33,18 @@ def gate(means: Tensor, reduce: nn.Linear, expand: nn.Linear) -> Tensor:
 def linear(x: Tensor, layer: nn.Conv1d | nn.Linear) -> Tensor:
     """A linear layer, or a convolution as one: x (..., in * k) -> (..., out)."""
     return F.linear(x, layer.weight.flatten(1), layer.bias)
+
+
+def pooled_length(
+    length: int, kernel: int, stride: int, padding: int, *, dilation: int = 1, ceil_mode: bool
+) -> int:
+    """How many positions torch's pooling makes of so many."""
+    span = length + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return span // stride + 1
+    last = -(-span // stride)
+    # No window begins behind the signal.
+    return last if last * stride >= length + padding else last + 1
 
 
 def normalise(x: Tensor, bn: nn.BatchNorm1d) -> Tensor:

@@ -57,9 +57,8 @@ FUNCTIONS: dict[Callable[..., Any] | str, Activation] = {
     F.gelu: "gelu",
 }
 IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
-ADDITIONS = (operator.add, torch.add, "add", *IN_PLACE[:1])
-PRODUCTS = (operator.mul, torch.mul, "mul", *IN_PLACE[1:2])
-
+ADDITIONS = (operator.add, operator.iadd, torch.add, "add")
+PRODUCTS = (operator.mul, operator.imul, torch.mul, "mul")
 
 Computed = Callable[[Tensor], Tensor]
 
@@ -365,15 +364,15 @@ def _tracing(model: nn.Module, opaque: list[nn.Module]) -> fx.Graph:
 @contextmanager
 def _functions_written_down() -> Iterator[None]:
     """Let torch.fx write down autograd functions, whose own `apply` takes tensors only."""
-    function = torch.autograd.Function
+    function: Any = torch.autograd.Function
     before = vars(function)["apply"]
     calls: dict[type, Callable[..., Any]] = {}
 
-    def call_of(kind: type) -> Callable[..., Any]:
+    def call_of(kind: Any) -> Callable[..., Any]:
         if kind not in calls:
 
             def call(*args: Any) -> Any:
-                return kind.apply(*args)  # type: ignore[attr-defined]
+                return kind.apply(*args)
 
             call.__name__ = kind.__name__
             calls[kind] = call
@@ -385,11 +384,11 @@ def _functions_written_down() -> Iterator[None]:
             return before.__get__(None, kind)(*args, **kwargs)
         return stand_in.tracer.create_proxy("call_function", call_of(kind), args, kwargs)
 
-    function.apply = classmethod(apply)  # type: ignore[assignment,method-assign]
+    function.apply = classmethod(apply)
     try:
         yield
     finally:
-        function.apply = before  # type: ignore[method-assign]
+        function.apply = before
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""The memory that compiled kernels work in, and that a forward keeps for its backward."""
+"""The memory that compiled kernels work in, and that a forward keeps for its backward; and what
+tensors they take."""
 
 import ctypes
 import threading
@@ -53,6 +54,27 @@ def check_still_kept(memory: Memory, number: int) -> None:
         raise RuntimeError(
             "backward a second time, after another forward: take engine='plain' for that"
         )
+
+
+def are_signals(x: Tensor) -> bool:
+    """Whether x is (N, C, L), not empty, of a kind that the kernels compute on."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and type(x) is Tensor
+        and x.ndim == 3
+        and 0 not in x.shape
+    )
+
+
+def lie_as_signals(tensors: Sequence[Tensor | None], dtype: torch.dtype) -> bool:
+    """Whether the kernels can read weights and statistics where they lie, beside signals of such a
+    dtype."""
+    return all(
+        t is None
+        or (t.device.type == "cpu" and t.is_contiguous() and t.dtype in (dtype, torch.int64))
+        for t in tensors
+    )
 
 
 def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array:
