@@ -89,9 +89,10 @@ class Boards:
         daemon = psutil.Process(self.daemons[name].pid)
         return [daemon, *daemon.children(recursive=True)]
 
-    def jobs(self) -> list[psutil.Process]:
+    def jobs(self, *names: str) -> list[psutil.Process]:
+        """Those that run now, on these boards or on all."""
         return [
-            p for name in self.daemons if self.daemons[name].poll() is None
+            p for name in names or self.daemons if self.daemons[name].poll() is None
             for p in self.processes(name)
             if p.is_running() and "raspitrain.sweep.job" in " ".join(_words(p))
             and "python" in _words(p)[0] and "./python" not in " ".join(_words(p)[:3])
