@@ -27,6 +27,7 @@ from raspitrain.config.profile import with_profile
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
 from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
+from raspitrain.paths import absolute
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
@@ -159,7 +160,7 @@ class ProcessLauncher(Launcher):
     ) -> None:
         self.hydra_context = hydra_context
         self.config = config
-        self.folder = Path(str(config.hydra.sweep.dir)).absolute()
+        self.folder = absolute(str(config.hydra.sweep.dir))
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from raspitrain.distributed.launch import FIRST_PORT, NUM_PORTS, Launch, check_address
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError, printable
+from raspitrain.paths import absolute
 from raspitrain.results.atomic import atomic_path, write_atomic
 from raspitrain.results.files import LAST, OF_A_RUN, OTHERS, PREVIOUS
 from raspitrain.results.folder import check_no_links
@@ -220,7 +221,7 @@ class OverBoards:
         self, folder: Path, config: str, overrides: Sequence[str], boards: Sequence[str],
         ssh_config: str | None, public: bool, given: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.folder, self.config, self.overrides = folder.absolute(), config, list(overrides)
+        self.folder, self.config, self.overrides = absolute(folder), config, list(overrides)
         self.boards, self.ssh_config, self.given = list(boards), ssh_config, list(given)
         self.public = public
         self.places: list[Place] = []

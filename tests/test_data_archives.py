@@ -22,7 +22,9 @@ from test_data_field import (
 )
 from test_data_formats import pcm
 
+from raspitrain.data import dates
 from raspitrain.data.arrays import npz
+from raspitrain.data.csv_file import read_table
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.formats import _without_numbers
 from raspitrain.data.layout import find_layout
@@ -507,3 +509,56 @@ def test_what_joining_sensors_leaves_out_is_told(tmp_path):
     text = (tmp_path / "run/r1/Gyro.csv").read_text().splitlines()
     put(tmp_path, "run/r1/Gyro.csv", "\n".join([text[0], *text[:0:-1]]))
     assert "rows put in order of 'time' in 1 file" in load(tmp_path).taken.notes
+
+
+def dated(day: str, hour: float = 10.0) -> list[str]:
+    """Stamps of 50 Hz on a day of a month, as 05/06/2024."""
+    ticks = [int(3600_000 * hour) + 20 * j for j in range(LENGTH)]
+    first, second = map(int, day.split("/"))
+    return [
+        f"{first + t // 86_400_000:02}/{second:02}/2024 "
+        f"{t // 3600_000 % 24:02}:{t // 60_000 % 60:02}:{t // 1000 % 60:02}.{t % 1000:03}"
+        for t in ticks
+    ]  # fmt: skip
+
+
+def test_one_date_above_12_tells_how_all_files_are_read(tmp_path):
+    days = {(0, 0): "05/06", (1, 2): "13/06"}
+    make(tmp_path, lambda k, i, x: csv_text("t,ax,ay,az", dated(days.get((k, i), "06/06")), *x))
+    cases = load(tmp_path, length="1.28s", stride="1.28s")
+    assert any("dates are read as day/month/year, as 1 file" in note for note in cases.taken.notes)
+    assert cases.rate == pytest.approx(50)
+    assert "dataset.time_unit=mdy says" in refusal(load, tmp_path, time_unit="mdy")
+
+
+def test_midnight_tells_which_number_is_the_day(tmp_path):
+    """Read as month/day, the two halves of a recording would lie a month apart."""
+    make(tmp_path, lambda k, i, x: csv_text("t,ax,ay,az", dated("05/06", 23.9994), *x))
+    cases = load(tmp_path)
+    assert not any("gap" in note for note in cases.taken.notes)
+    assert {origin.num_gaps for origin in cases.taken.origins} == {0}
+
+
+def test_dates_that_nothing_tells_are_said_with_the_key(tmp_path):
+    half = LENGTH // 2
+    make(
+        tmp_path,
+        lambda k, i, x: csv_text("t,ax,ay,az", dated("02/03")[:half] + dated("07/05")[half:], *x),
+    )
+    cases = load(tmp_path)
+    assert any("dataset.time_unit=dmy" in warning for warning in cases.taken.warnings)
+    assert not load(tmp_path, time_unit="dmy").taken.warnings
+    seconds = [
+        read_table(tmp_path / "walk" / "r0.csv").columns[0].values,
+        dates.swapped(read_table(tmp_path / "walk" / "r0.csv").columns[0].values),
+    ]
+    assert seconds[0][0] == to_seconds(["2024-02-03 10:00:00"], day_comes_first=False)[0]
+    assert seconds[1][0] == to_seconds(["2024-03-02 10:00:00"], day_comes_first=False)[0]
+
+
+def test_a_day_above_12_far_down_the_file_turns_what_was_read_before(tmp_path):
+    cells = [f"{1 + j // 4000:02}/02/2024 10:00:00" for j in range(60_000)]
+    put(tmp_path, "long.csv", csv_text("t,x", cells, [0.5] * 60_000))
+    read = read_table(tmp_path / "long.csv").columns[0]
+    assert (read.day_first, read.is_told) == (True, True)
+    assert (read.values == to_seconds(cells, day_comes_first=True)).all()

@@ -200,17 +200,22 @@ def place_rows(
     names: Sequence[str],
     timelines: Sequence[Timeline],
     unit: str | None,
+    day_first: bool | None,
 ) -> Placed:
-    """The samples that the rows of each recording mark; see `annotations.place`."""
+    """The samples that the rows of each recording mark; see `annotations.place`. `day_first` says
+    whether 1/5/2024 is the first of May, where the rows do not tell."""
+    cells = [c for _, own in rows for row in own for c in (row.start, row.end)]
+    own_order, is_told = dates.day_first([cell for cell in cells if isinstance(cell, str)])
+    day = own_order if is_told or day_first is None else day_first
+
+    def moment(cell: str) -> float:
+        return float(dates.to_seconds([cell], day_comes_first=bool(day))[0])
+
     marked = [
         Marked(name, str(path), own, line)
         for (path, own), name, line in zip(rows, names, timelines, strict=True)
     ]
-    return place(marked, unit, _moment, UNIT_KEY)
-
-
-def _moment(cell: str) -> float:
-    return float(dates.to_seconds([cell], day_comes_first=dates.day_first([cell]))[0])
+    return place(marked, unit, moment, UNIT_KEY)
 
 
 def classes_of(rows: Sequence[Annotation]) -> frozenset[str]:

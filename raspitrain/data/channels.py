@@ -22,6 +22,7 @@ from raspitrain.data.columns import (
     unit_of,
 )
 from raspitrain.data.csv_file import Column, Table, locate
+from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import position_name
 from raspitrain.data.missing import is_missing
@@ -120,6 +121,7 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     label = _place(table, asked.label_column, "label_column")
     group = _place(table, asked.group_column, "group_column")
     join_clock(table)
+    settle_table(table, asked.time_unit)
     if asked.time_column is not False and group is None:
         told = asked.time_column if not isinstance(asked.time_column, bool) else None
         table = in_order_of_time(table, _place(table, told, "time_column"))
@@ -469,7 +471,8 @@ def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarr
     values = column.values.astype(np.float64, copy=False)
     if rows is not None:
         values = values[rows]
-    unit = time_unit or ("s" if column.kind == "time" else unit_by_name(column.name, column.unit))
+    told = None if time_unit in ORDERS else time_unit
+    unit = told or ("s" if column.kind == "time" else unit_by_name(column.name, column.unit))
     of_day = False
     if column.kind == "time":
         known = values[np.isfinite(values)]

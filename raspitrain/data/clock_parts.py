@@ -40,6 +40,8 @@ def _join_date_and_time(table: Table) -> None:
     if len(dates) == 1 and len(times) == 1:
         place, time = times[0]
         _put(table, place, dates[0].values + time.values, "time")
+        table.columns[place].day_first = dates[0].day_first
+        table.columns[place].is_told = dates[0].is_told
 
 
 def _join_fields(table: Table, plain: Sequence[str]) -> None:

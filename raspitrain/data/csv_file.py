@@ -67,6 +67,10 @@ class Column:
         The different cells of a column of text, stripped.
     wrong : tuple or None
         Cells of a column of numbers that are none: how many, the first one's line and text.
+    day_first : bool or None
+        Whether its dates have the day before the month; None where none are written so.
+    is_told : bool
+        Whether a day above 12 tells that, and it is no guess.
     """
 
     name: str
@@ -75,6 +79,8 @@ class Column:
     values: np.ndarray
     words: tuple[str, ...] = ()
     wrong: tuple[int, int, str] | None = None
+    day_first: bool | None = None
+    is_told: bool = True
 
 
 @dataclass
@@ -379,6 +385,7 @@ class _Rows:
         self.texts = {position: array("i") for position in sorted(texts)}
         self.words: dict[int, dict[str, int]] = {position: {} for position in self.texts}
         self.times = {p: day for p, day in found.times.items() if p not in texts}
+        self.either = set(found.either)
         self.time_cells: dict[int, list[str]] = {position: [] for position in self.times}
         self.time_values: dict[int, list[np.ndarray]] = {position: [] for position in self.times}
         apart = {*self.texts, *self.times}
@@ -485,14 +492,33 @@ class _Rows:
 
     def _take_times(self) -> None:
         for position, written in self.time_cells.items():
-            day = self.times[position]
-            seconds = dates.to_seconds(written, day_comes_first=day)
+            seconds = dates.to_seconds(written, day_comes_first=bool(self.times[position]))
+            if position in self.either:
+                seconds = self._settle_order(position, written, seconds)
             self.time_values[position].append(seconds)
             start = self.num_rows - len(written)
             for k in np.flatnonzero(np.isnan(seconds)).tolist():
                 if not is_missing(written[k]):
                     self._note_wrong(position, _line_of(start + k, self.breaks), written[k].strip())
             written.clear()
+
+    def _settle_order(self, position: int, written: list[str], seconds: np.ndarray) -> np.ndarray:
+        """See whether these dates tell if the day comes first, which those before did not."""
+        known = seconds[np.isfinite(seconds)]
+        if np.isnan(dates.swapped(known)).any():
+            self.either.discard(position)
+            return seconds
+        rest = [
+            cell for cell, value in zip(written, seconds.tolist(), strict=True) if value != value
+        ]
+        other = not self.times[position]
+        if not np.isfinite(dates.to_seconds(rest, day_comes_first=other)).any():
+            return seconds
+        self.either.discard(position)
+        self.times[position] = other
+        before = self.time_values[position]
+        self.time_values[position] = [dates.swapped(values) for values in before]
+        return dates.to_seconds(written, day_comes_first=other)
 
     def _take_words(self, cells: Sequence[str]) -> None:
         """What is not a number in a row whose numbers have been taken."""
@@ -605,7 +631,8 @@ class _Rows:
             elif position in self.times:
                 values = np.concatenate(self.time_values[position])
                 wrong = self.wrong.get(position)
-                columns.append(Column(name, unit, "time", values, wrong=wrong))
+                day, told = self.times[position], position not in self.either
+                columns.append(Column(name, unit, "time", values, (), wrong, day, told))
             else:
                 values = numbers[self.numeric.index(position)]
                 wrong = self.wrong.get(position)

@@ -50,8 +50,9 @@ def _match(cell: str) -> re.Match[str] | None:
     return found if has_date or has_time else None
 
 
-def day_first(cells: Sequence[str]) -> bool:
-    """Whether 1/5/2024 is the first of May: as far as these cells tell, else as the sign tells."""
+def day_first(cells: Sequence[str]) -> tuple[bool | None, bool]:
+    """Whether 1/5/2024 is the first of May, None where no date is written so; and whether a day
+    above 12 tells that, or else only the sign, as it is mostly used."""
     sign = ""
     for cell in cells:
         found = _match(cell.strip())
@@ -60,8 +61,23 @@ def day_first(cells: Sequence[str]) -> bool:
         sign = found["sign"]
         first, second = (int(cell.strip()[slice(*found.span(k))]) for k in ("first", "second"))
         if first > 12 or second > 12:
-            return first > 12
-    return sign != "/"
+            return first > 12, True
+    return (sign != "/" if sign else None), not sign
+
+
+def swapped(seconds: np.ndarray) -> np.ndarray:
+    """What `to_seconds` gives with day and month the other way round; NaN for a day above 12."""
+    known = np.flatnonzero(np.isfinite(seconds))
+    day = np.floor(seconds[known] / DAY)
+    different, place = np.unique(day, return_inverse=True)
+    dates = different.astype(np.int64).astype("datetime64[D]")
+    month = dates.astype("datetime64[M]")
+    of_month = (dates - month.astype("datetime64[D]")).astype(np.float64) + 1
+    months = month.astype(np.int64)
+    new = days(1970.0 + months // 12, of_month, 1.0 + months % 12)
+    out = np.full(len(seconds), np.nan)
+    out[known] = seconds[known] + DAY * (new[place] - day)
+    return out
 
 
 def to_seconds(cells: Sequence[str], *, day_comes_first: bool) -> np.ndarray:

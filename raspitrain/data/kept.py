@@ -129,7 +129,8 @@ class Kept:
                 return None
             key = [
                 os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino,
-                asked.label_column, asked.group_column, asked.time_column, asked.skip_lines,
+                asked.label_column, asked.group_column, asked.time_column, asked.time_unit,
+                asked.skip_lines,
                 _code(),
             ]  # fmt: skip
         except OSError:
@@ -182,7 +183,8 @@ def _parts(file: SensorFile) -> list[bytes]:
     entries = [
         {
             "name": column.name, "unit": column.unit, "kind": column.kind,
-            "words": column.words, "wrong": column.wrong, "facts": asdict(file.facts[k]),
+            "words": column.words, "wrong": column.wrong, "day_first": column.day_first,
+            "is_told": column.is_told, "facts": asdict(file.facts[k]),
             "dtype": column.values.dtype.str, "digest": file.digests[k].hex(),
         }
         for k, column in enumerate(columns)
@@ -249,7 +251,10 @@ def _load(place: Path, path: Path) -> SensorFile:
 
 def _column(entry: Mapping[str, Any], values: np.ndarray) -> Column:
     wrong = entry["wrong"] and tuple(entry["wrong"])
-    return Column(entry["name"], entry["unit"], entry["kind"], values, tuple(entry["words"]), wrong)
+    return Column(
+        entry["name"], entry["unit"], entry["kind"], values, tuple(entry["words"]), wrong,
+        entry["day_first"], entry["is_told"],
+    )  # fmt: skip
 
 
 def _facts(held: Mapping[str, Any]) -> Facts:

@@ -72,7 +72,10 @@ class Layout:
     texts : frozenset of int
         Columns of words.
     times : dict
-        Columns of dates or times of day, and whether the day comes before the month.
+        Columns of dates or times of day, and whether the day comes before the month; None where
+        no date is written so.
+    either : frozenset of int
+        Of these, those whose first dates could have day and month the other way round.
     stamped, paired, ended : bool
         Rows begin with the serial monitor's clock; cells are name:value; rows end with ";".
     rate : float or None
@@ -88,12 +91,13 @@ class Layout:
     first: int
     passed_over: int
     texts: frozenset[int]
-    times: dict[int, bool]
+    times: dict[int, bool | None]
     stamped: bool = False
     paired: bool = False
     ended: bool = False
     rate: float | None = None
     start: float | None = None
+    either: frozenset[int] = frozenset()
 
 
 class NoTableError(ValueError):
@@ -212,11 +216,13 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     names = names or [position_name(position) for position in range(width)]
     units = units or [""] * width
     body_rows = [cells for _, cells in rows[first:] if len(cells) >= width][-BODY_LINES:]
-    texts, times = _find_kinds(body_rows, width)
+    texts, times, either = _find_kinds(body_rows, width)
     if stamped:
         names, units = ["time", *names], ["", *units]
         texts = frozenset(position + 1 for position in texts)
-        times = {0: False} | {position + 1: value for position, value in times.items()}
+        times = {position + 1: value for position, value in times.items()}
+        times[0] = None
+        either = frozenset(position + 1 for position in either)
     return Layout(
         separator=separator,
         names=tuple(names),
@@ -229,6 +235,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         stamped=stamped,
         ended=ended,
         rate=_said_rate([line for k, line in kept if k < rows[first][0]] + comments),
+        either=either,
     )
 
 
@@ -444,17 +451,21 @@ def _is_count(cells: Sequence[str]) -> bool:
     return counted == [str(k) for k in range(len(counted))]
 
 
-def _find_kinds(table: Sequence[list[str]], width: int) -> tuple[frozenset[int], dict[int, bool]]:
-    texts, times = set(), {}
+def _find_kinds(
+    table: Sequence[list[str]], width: int
+) -> tuple[frozenset[int], dict[int, bool | None], frozenset[int]]:
+    texts, times, either = set(), {}, set()
     for position in range(width):
         cells = [c for row in table if not is_missing(c := row[position])]
         if not cells or any(map(is_number, cells)):
             continue
         if 2 * sum(map(dates.is_time, cells)) > len(cells):
-            times[position] = dates.day_first(cells)
+            times[position], is_told = dates.day_first(cells)
+            if not is_told:
+                either.add(position)
         else:
             texts.add(position)
-    return frozenset(texts), times
+    return frozenset(texts), times, frozenset(either)
 
 
 def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
@@ -473,7 +484,7 @@ def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
         first=number,
         passed_over=sum(k < number for k, *_ in rows),
         texts=frozenset(),
-        times={0: False} if stamped else {},
+        times={0: None} if stamped else {},
         stamped=stamped,
         paired=True,
     )

@@ -25,8 +25,10 @@ def mark_stretches(
             "nobody's: store a file for each person."
         )
     sources = [stream.source.name for stream in streams]
+    written = (column.day_first for s in streams for column in s.file.table.columns)
+    day_first = next((day for day in written if day is not None), None)
     lines = [timeline(stream.signals.shape[1], stream.clock) for stream in streams]
-    placed = place_rows(marks, sources, lines, unit)
+    placed = place_rows(marks, sources, lines, unit, day_first)
     for stream, stretches in zip(streams, placed.stretches, strict=True):
         stream.stretches = stretches
         if stream.num_missing:  # outside they do not matter

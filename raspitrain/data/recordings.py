@@ -21,6 +21,7 @@ from raspitrain.data.channels import (
 from raspitrain.data.clock import Clock
 from raspitrain.data.columns import is_person_name
 from raspitrain.data.cut import Cut
+from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.kept import Kept
 from raspitrain.data.long_format import split_sensors
@@ -83,7 +84,8 @@ def recordings(
     time_column : str, int, bool or None
         The column of time; None to find it, False to do without.
     time_unit : str or None
-        Its unit, a key of `raspitrain.data.time_names.SECONDS`; None to tell by name and values.
+        Its unit, a key of `raspitrain.data.time_names.SECONDS`; of dates such as 5/6/2024 "dmy" or
+        "mdy"; None to tell by name and values.
     rate : float or None
         Samples a second that all recordings are brought to; None as recorded.
     class_level : int or None
@@ -151,6 +153,7 @@ def recordings(
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and len(found.sources) == 1:
         asked, read = _with_person_column(found.sources, read, asked, kept)
+    order = settle([file.table for files in read for file in files.values()], time_unit)
     read, of_rows = split_sensors(read, asked)
     if marks is not None:
         classes = [classes_of(rows) for _, rows in marks]
@@ -162,7 +165,7 @@ def recordings(
         streams.append(make_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
     names, units = _all_channels(chosen)
-    notes, warnings = [*found.notes, *of_rows], [*found.warnings]
+    notes, warnings = [*found.notes, *of_rows, *order[0]], [*found.warnings, *order[1]]
     if marks is not None:
         more = mark_stretches(streams, marks, annotation_unit, names)
         notes, warnings = notes + more[0], warnings + more[1]
