@@ -32,7 +32,7 @@ from raspitrain.hardware.threads import (
     resolve_num_threads,
     thread_environment,
 )
-from raspitrain.paths import config_folder
+from raspitrain.paths import absolute, config_folder
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
 from raspitrain.run.stored import StoredRun
@@ -303,7 +303,7 @@ def train(
     Stopped
         By Ctrl-C or a signal, after the results so far are written; a KeyboardInterrupt.
     """
-    folder = Path(output_dir if output_dir is not None else _new_folder()).expanduser().absolute()
+    folder = absolute(Path(_new_folder() if output_dir is None else output_dir).expanduser())
     given = _dotted(overrides) | {"model": model}
     for key in given:
         if key.split(".")[0] in NOT_HERE:
@@ -366,7 +366,7 @@ def resume(folder: str | os.PathLike[str], *, show: bool = False, **overrides: A
 
     given = _dotted(overrides)
     words = [f"{key}={_word(value)}" for key, value in given.items()]
-    folder = Path(folder).expanduser().absolute()
+    folder = absolute(Path(folder).expanduser())
     summary = resume_run(folder, words, show=show)
     allowed = given.get("allowed_targets", ())
     return Result(folder, summary, load(folder, allowed_targets=allowed))

@@ -202,6 +202,36 @@ def test_the_users_own_model_is_trained(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_users_own_model_that_fails_in_training_keeps_what_there_is(command, tmp_path):
+    (tmp_path / "tired.py").write_text(
+        "from torch import nn\n"
+        "class Tired(nn.Sequential):\n"
+        "    def __init__(self, num_channels, num_classes):\n"
+        "        super().__init__(nn.AdaptiveAvgPool1d(1), nn.Flatten(),\n"
+        "            nn.Linear(num_channels, num_classes))\n"
+        "        self.steps = 0\n"
+        "    def forward(self, x):\n"
+        "        self.steps += self.training\n"
+        "        return super().forward(x) if self.steps < 30 else {}[self.steps]\n"
+    )
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "tired.yaml").write_text("_target_: tired.Tired\n")
+    data = [t for t in TINY if not t.startswith(("model.", "epochs"))]
+    words = ["--config-dir", "conf", "model=tired", "allowed_targets=[tired.Tired]", *data]
+    done = command(*words, "epochs=90", "hydra.run.dir=aside/../run")
+    assert done.returncode == 2, done.stderr
+    says = f"model (tired.Tired) fails: KeyError: 30 (Tired.forward, {tmp_path}/tired.py, line 9)."
+    assert done.stderr.splitlines()[-1] == f"error: {says}"
+    assert sorted(p.name for p in tmp_path.iterdir() if "__" not in p.name) == [
+        "conf", "run", "tired.py",
+    ]  # fmt: skip
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["reason"]) == ("failed", says)
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert "in forward\n" in log
+    assert f"resume={tmp_path}/run " in log
+
+
 def test_the_profiles_threads_reach_the_process(command, tmp_path):
     rest = [t for t in ONE_EPOCH if not t.startswith("hardware.")]
     for threads, given, expected in (("2", "", 2), ("auto", "1", 1)):

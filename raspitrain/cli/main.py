@@ -22,7 +22,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from raspitrain.boards import BoardsEnd
 from raspitrain.cli.mistakes import known_keys, mistake
@@ -52,7 +52,7 @@ from raspitrain.hardware.threads import (
     thread_environment,
 )
 from raspitrain.nearest import did_you_mean
-from raspitrain.paths import config_folder
+from raspitrain.paths import absolute, config_folder
 from raspitrain.results.folder import make_folder
 from raspitrain.stop import Stopped, say, tidy
 from raspitrain.sweep.sweep import SweepEnd
@@ -283,7 +283,11 @@ class NoteFolders(Callback):
     own way fails where there are hundreds."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(str(config.hydra.run.dir)).absolute()
+        given = str(config.hydra.run.dir)
+        folder = absolute(given)
+        if ".." in Path(given).parts:  # Hydra would make the folders that it leads back out of
+            with read_write(config):
+                config.hydra.run.dir = str(folder)
         _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not os.path.lexists(f)]
         with suppress(OSError, ValueError):  # Hydra meets the same, and its error is told
             make_folder(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from raspitrain.errors import InputError, visible
+from raspitrain.paths import absolute
 from raspitrain.report.answer import (
     FOLD,
     REPETITIONS,
@@ -61,7 +62,7 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     from raspitrain.report.pictures import plot_pareto, plot_sweep  # numpy, which takes its time
 
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     sweep = load_sweep(folder)
     answer = find_answer(sweep)
     folded = bool(repeated(sweep.swept))

@@ -23,6 +23,7 @@ from raspitrain.config.overrides import given_keys, read_override
 from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import check, is_harmless, leaves
 from raspitrain.errors import InputError
+from raspitrain.paths import absolute
 from raspitrain.results.configuration import plain
 from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA, LAST
 from raspitrain.run.stored import StoredRun, check_holds_run, unfit
@@ -67,6 +68,7 @@ def resume(
     Stopped, UnwrittenError
         As `raspitrain.run.run.run`.
     """
+    from raspitrain.config.own_code import own_faults_told
     from raspitrain.hardware.threads import hardware_as_it_was
     from raspitrain.results.atomic import sweep_partial
     from raspitrain.results.folder import claim_to_resume, release_claim
@@ -76,7 +78,7 @@ def resume(
     started = time.perf_counter()
     if group is not None and not group.is_first:
         return _resume_along(group, overrides, started)
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     if folder.is_file():
         raise InputError(f"resume takes a run's folder, not a file in it: resume={folder.parent}")
     check_holds_run(folder)  # before it is claimed
@@ -92,7 +94,8 @@ def resume(
             if summary is not None:
                 tell(_nothing_to_do(folder, summary))
                 return summary
-            job = _restored(stored, cfg, changed, started, stop, group)
+            with own_faults_told(cfg):
+                job = _restored(stored, cfg, changed, started, stop, group)
             job.notes[:0] = [stored.note] if stored.note else []
             if why:
                 job.notes.append(why)

@@ -21,6 +21,7 @@ from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import Split
 from raspitrain.errors import InputError
 from raspitrain.model.engine.choose import engine_of, set_engine
+from raspitrain.paths import absolute
 from raspitrain.run.network import build_model
 from raspitrain.run.stored import StoredRun, unfit
 from raspitrain.training.closed_form import ClosedForm
@@ -156,7 +157,7 @@ def load_start(
             f"the last layer ({', '.join(head)}) begins anew"
         )
     record = {
-        "checkpoint": str(stored.path.absolute()),
+        "checkpoint": str(absolute(stored.path)),
         "epoch": epoch,
         "step": stored.state.get("step"),
         "new": [] if same_classes else list(head),

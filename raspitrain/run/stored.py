@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from raspitrain.config.older import from_older
 from raspitrain.config.rules import leaves
 from raspitrain.errors import InputError
+from raspitrain.paths import absolute
 from raspitrain.results.files import BEST, LAST, OF_A_RUN, PREVIOUS
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _config(path: Path, state: Mapping[str, Any]) -> DictConfig:
 
 def check_holds_run(path: str | Path) -> Path:
     """The absolute path of a folder that holds something of a run, or InputError."""
-    folder = Path(path).absolute()
+    folder = absolute(path)
     if folder.is_file():
         raise InputError(f"{folder} is a file: give the run's folder, {folder.parent}")
     if not folder.is_dir():
