@@ -11,14 +11,14 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations
 from raspitrain.data.annotations import match, read_annotations
-from raspitrain.data.endings import OTHER_SUFFIXES
+from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.errors import InputError, counted, input_error
 
-SUFFIXES = (".csv", ".tsv")
+SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
-PACKED = {
+UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
@@ -352,7 +352,7 @@ def _listed_parts(
 
 def _names_of(place: tuple[str, ...]) -> tuple[str, str]:
     name = "/".join(place)
-    return name, name.rsplit(".", 1)[0]
+    return name, stem_of(name)
 
 
 def _fits(relative: str, patterns: Sequence[str]) -> bool:
@@ -375,6 +375,9 @@ def _instead(others: Sequence[Path]) -> str:
     if not kinds:
         return "; dataset.path is the folder of the recordings"
     kind, count = kinds.most_common(1)[0]
+    if kind == PACKED:
+        inner = Counter(os.path.splitext(path.stem)[1].lower() for path in others)
+        kind = next((f"{own}{PACKED}" for own, _ in inner.most_common(1) if own in TEXT), kind)
     there = f", but {counted(count, f'{kind} file')}"
     if kind in (".npy", ".npz") and count > 6:
         return (
@@ -383,8 +386,8 @@ def _instead(others: Sequence[Path]) -> str:
         )
     if kind in (".npy", ".npz"):
         return f"{there}: use dataset={kind[1:]} for arrays of cases"
-    if kind in PACKED:
-        return f"{there}: unpack {'it' if count == 1 else 'them'} first ({PACKED[kind]})"
+    if kind in UNPACK:
+        return f"{there}: unpack {'it' if count == 1 else 'them'} first ({UNPACK[kind]})"
     if kind in SOUND:
         return f"{there}: convert to WAV, as with: ffmpeg -i IN{kind} OUT.wav"
     if kind in PICKLED:
@@ -399,7 +402,7 @@ def _instead(others: Sequence[Path]) -> str:
     if re.fullmatch(r"\.\d+", kind):
         named = next(path.name for path in others if path.suffix == kind)
         return f"{there} (such as {named}): if they are text, take them with dataset.files='*'"
-    if kind in TEXT:
+    if kind.removesuffix(PACKED) in TEXT:
         return (
             f"{there}: take them with dataset.files='*{kind}' if each is a recording, a column a "
             "channel, or with dataset=rows if each row is a case"
@@ -418,7 +421,7 @@ def _part(place: Sequence[str], level: int) -> int | None:
 
 def _part_of_stem(name: str) -> tuple[int | None, str]:
     """The part that a file's name ends or begins with, such as mitbih_train.csv, and the rest."""
-    stem = name.rsplit(".", 1)[0]
+    stem = stem_of(name)
     words = re.split(r"[_\-. ]+", stem)
     for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
         if (part := _part_of(word)) is not None:
@@ -514,7 +517,7 @@ def _class_name(
     folder: Path, place: tuple[str, ...], level: int, class_part: int | None = None
 ) -> str:
     if class_part is not None:
-        parts = _parts_of(place[-1].rsplit(".", 1)[0])
+        parts = _parts_of(stem_of(place[-1]))
         index = class_part - 1 if class_part > 0 else len(parts) + class_part
         if not 0 <= index < len(parts):
             raise InputError(
@@ -587,7 +590,7 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
             ]
     found = []
     for place in places:
-        stem = place[-1].rsplit(".", 1)[0]
+        stem = stem_of(place[-1])
         match = re.search(rf"(?:^|(?<=[^A-Za-z0-9]))({PERSON.pattern})", stem, re.I)
         if match is None or (match[1] == stem and stem[1:2].isdigit()):
             return []  # s1.csv may be any sample
@@ -646,7 +649,7 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
     if len(place) <= first_level + 1:
         kept, inner = place[:-1], place[-1:]
     text = "/".join(inner)
-    stem, _, _ = text.rpartition(".")
+    stem = stem_of(text)
     for run in re.finditer(r"[A-Za-z]+(?:_?[A-Za-z]+)*", stem):
         for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
@@ -662,7 +665,7 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
     out: dict[str, dict[str, Source]] = {}
     for rest, sensors in joined.items():
         folder, _, name = rest.rpartition("/")
-        stem = name.rsplit(".", 1)[0]
+        stem = stem_of(name)
         if "" in sensors and folder in known and not re.search(r"\d", stem):
             out.setdefault(folder, {})[stem] = sensors[""]
         else:

@@ -15,6 +15,7 @@ import numpy as np
 
 from raspitrain.data.csv_file import Column, Table, read_table
 from raspitrain.data.edf import read_edf
+from raspitrain.data.endings import PACKED
 from raspitrain.data.wav import read_wav
 from raspitrain.data.wfdb import read_wfdb
 from raspitrain.errors import InputError, input_error
@@ -41,6 +42,8 @@ def read_recording_file(
         It is damaged, or needs a package that is not there.
     """
     reader = READERS.get(path.suffix.lower())
+    if path.suffix.lower() == PACKED and path.with_suffix("").suffix.lower() in READERS:
+        raise InputError(f"{path} is packed by gzip, which is read of text alone: gunzip it first.")
     if reader is None:
         return read_table(path, as_text=as_text, skip_lines=skip_lines)
     if (size := 4 * path.stat().st_size) > (free := available_memory()):
