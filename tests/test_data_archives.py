@@ -96,6 +96,40 @@ def test_a_clock_that_begins_anew_with_each_trial_is_not_put_in_order(tmp_path):
     assert "24 samples" not in refusal(load, tmp_path)
 
 
+def hearts(folder: Path, names: list[str]) -> None:
+    for k, name in enumerate(names):
+        x = np.round(noise(k, 2).T * 200).astype("<i2")
+        stem = name.rsplit("/", 1)[-1]
+        put(folder, f"{name}.dat", x.tobytes())
+        signal = f"{stem}.dat 16 1000(0)/mV 16 0 0 0 0"
+        put(folder, f"{name}.hea", f"{stem} 2 100 {len(x)}\n{signal} I\n{signal} II\n")
+
+
+def test_a_table_of_recordings_without_labels_is_named(tmp_path):
+    """As of PTB-XL, whose table says the class in a way of its own."""
+    names = [f"records{r}/00000/{k:05}_lr" for r in (100, 500) for k in range(6)]
+    hearts(tmp_path, names)
+    rows = [f"{k},{{'NORM': 1}},{k % 10 + 1},{name}" for k, name in enumerate(names[:6])]
+    table = "ecg_id,scp_codes,strat_fold,filename_lr\n" + "\n".join(rows) + "\n"
+    put(tmp_path, "ptbxl_database.csv", table)
+    sentence = refusal(load, tmp_path)
+    assert "names the recordings in its column 'filename_lr'" in sentence
+    assert "labels.csv" in sentence
+    rows = [f"{name},{'NORM' if k % 2 else 'MI'}" for k, name in enumerate(names[:6])]
+    put(tmp_path, "labels.csv", "file,label\n" + "\n".join(rows) + "\n")
+    cases = load(tmp_path, files="records100/*.hea")
+    assert cases.class_names == ("MI", "NORM")
+    assert len(cases.taken.origins) == 6
+
+
+def test_beats_beside_recordings_are_named(tmp_path):
+    hearts(tmp_path, ["100", "101"])
+    put(tmp_path, "100.atr", b"\0\0")
+    sentence = refusal(load, tmp_path)
+    assert "100.atr annotates its recording in WFDB's own format" in sentence
+    assert "100.labels.csv" in sentence
+
+
 # One row of one sensor
 
 

@@ -1,5 +1,6 @@
 """Which files are recordings, and what the folders around them say: class, part, person, sensor."""
 
+import csv
 import fnmatch
 import math
 import os
@@ -22,6 +23,7 @@ UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
+BEAT_SUFFIXES = (".atr", ".qrs", ".ecg", ".ari", ".apn")  # of WFDB, beside .hea and .dat
 MOST_FILES = 200_000
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
@@ -180,18 +182,22 @@ def find_recordings(
         for path, place in places.items()
     ]
     first_level = 0
+    unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
+        _refuse_beats(folder, [*places.values()], others, level)
         sources = [
             replace(source, class_name=_class_name(folder, place, level, class_part))
             for source, place in zip(sources, places.values(), strict=True)
         ]
+        if class_level is None and annotations is None and files is None:
+            unused_tables = _unused_table(folder, paths, others, sources)
         first_level = max(level, 0)
     elif part_level is not None:
         first_level = max(part_level + 1, 0)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
-    warnings = [] if groups is not None else _people(sources, first_level)
+    warnings = [*unused_tables, *([] if groups is not None else _people(sources, first_level))]
     if not has_labels and class_part is None:
         warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
@@ -315,6 +321,60 @@ def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> An
         except InputError:
             continue  # about something else
     return None
+
+
+def _unused_table(
+    folder: Path, paths: Sequence[Path], others: Sequence[Path], sources: Sequence[Source]
+) -> list[str]:
+    """A word on a table that names the recordings, and not in a column of labels.
+
+    Raises
+    ------
+    InputError
+        Nothing else says their classes.
+    """
+    if not _are_about(paths, others):
+        return []
+    stems = {stem_of(source.name) for source in sources}
+    stems |= {stem.rsplit("/", 1)[-1] for stem in stems}
+    for path in paths:
+        try:
+            with path.open(encoding="utf-8", errors="replace", newline="") as file:
+                rows = [row for _, row in zip(range(20), csv.reader(file), strict=False)]
+        except (OSError, csv.Error):
+            continue
+        for column, name in enumerate(rows[0] if rows else []):
+            cells = [row[column] for row in rows[1:] if column < len(row)]
+            if 2 * sum(cell in stems or stem_of(cell) in stems for cell in cells) <= len(rows):
+                continue
+            classes = {source.class_name or "" for source in sources}
+            sentence = (
+                f"{path} names the recordings in its column '{name}' and is not used; if it says "
+                "their classes, write them into a table labels.csv in "
+                f"{folder} with the columns file and label"
+            )
+            if len(classes) == 1 or all(re.fullmatch(r"records?\d+", own) for own in classes):
+                raise InputError(f"{sentence}, and choose files with dataset.files.")
+            return [sentence]
+    return []
+
+
+def _refuse_beats(
+    folder: Path, places: Sequence[tuple[str, ...]], others: Sequence[Path], level: int
+) -> None:
+    """Say of WFDB's annotations, where nothing else says the class, that they are not read."""
+    if level < 0 or any(level < len(place) - 1 for place in places):
+        return
+    of = {stem_of("/".join(place)) for place in places}
+    for path in others:
+        name = path.relative_to(folder).as_posix()
+        if path.suffix.lower() in BEAT_SUFFIXES and stem_of(name) in of:
+            raise InputError(
+                f"{path} annotates its recording in WFDB's own format, which is not read; write "
+                f"start, end and label of each stretch into {stem_of(path.name)}.labels.csv beside "
+                f"it (rdann -r {stem_of(path.name)} -a {path.suffix[1:]} shows them), or put the "
+                "recordings into a sub-folder for each class."
+            )
 
 
 def _listed_parts(
