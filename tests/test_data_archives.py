@@ -11,6 +11,7 @@ from conftest import defaults
 from test_data_field import (
     COUNTS,
     LENGTH,
+    MS,
     csv_text,
     left_out,
     load,
@@ -193,6 +194,51 @@ def test_a_column_that_alternates_by_itself_is_no_sensor(tmp_path):
     assert load(tmp_path).channel_names == TWO
 
 
+def test_fields_below_each_other_are_taken_apart(tmp_path):
+    """As a query of InfluxDB is exported."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        head = "#group,false\n#datatype,string\n,result,table,_time,_value,_field,_measurement\n"
+        times = [f"2024-05-01T10:00:{j // 50:02}.{j % 50 * 20:03}Z" for j in COUNTS]
+        return head + "".join(
+            f",,{field},{times[j]},{x[field][j]:.4f},{'xy'[field]},imu\n"
+            for field in range(2)
+            for j in COUNTS
+        )
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.channel_names == ("x__value", "y__value")
+    assert cases.rate == pytest.approx(50)
+    assert np.array_equal(signals_of(cases), first())
+
+
+def test_a_device_that_leads_all_names_of_a_file_is_no_part_of_them(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        names = [f"Shimmer_{430 + i}_{name}" for name in ("Timestamp_CAL", "Accel_X", "Accel_Y")]
+        return csv_text(",".join(names) + "\nms,g,g", MS, *x[:2])
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.channel_names == ("Accel_X", "Accel_Y")
+    assert cases.rate == pytest.approx(50)
+    assert any("Shimmer_430_" in note for note in cases.taken.notes)
+
+
+def test_the_headers_of_labview_are_passed_over(tmp_path):
+    head = (
+        "LabVIEW Measurement\t\nDecimal_Separator\t,\nDate\t2024/05/01\n***End_of_Header***\t\n\t\n"
+        "Channels\t2\t\t\nSamples\t200\t200\t\nX0\t0\t0\t\nDelta_X\t0,02\t0,02\t\n"
+        "***End_of_Header***\t\t\t\nX_Value\tVoltage\tCurrent\tComment\n"
+    )
+    make(
+        tmp_path,
+        lambda k, i, x: head + csv_text("", SECONDS, *x[:2], separator="\t").replace(".", ","),
+    )
+    cases = load(tmp_path)
+    assert cases.channel_names == ("Voltage", "Current")
+    assert cases.rate == pytest.approx(50)
+    assert np.array_equal(signals_of(cases), first())
+
+
 @pytest.mark.parametrize("name", ["strat_fold", "split", "fold", "partition", "Subset"])
 def test_columns_of_a_split_are_said_with_the_key(name, tmp_path):
     make(tmp_path, lambda k, i, x: csv_text(f"{name},x,y", [i % 3] * LENGTH, *x[:2]))
@@ -309,7 +355,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
     ("names", "part"),
     [
         (("walk/a.zip", "run/a.zip"), "2 .zip files: unpack them first (unzip)"),
-        (("walk/a.csv.gz",), "unpack it first (gunzip"),
+        (("walk/a.edf.gz",), "unpack it first (gunzip"),
         (("walk/a.mp3",), "ffmpeg -i IN.mp3 OUT.wav"),
         (("walk/a.pkl",), "are never read"),
         (("walk/a.jsonl",), "dataset.files='*.jsonl'"),

@@ -294,3 +294,55 @@ def test_annotations_name_packed_recordings(tmp_path):
     rows = "file,start_sample,end_sample,label\nday.csv,0,200,a\nday,200,400,b\n"
     (tmp_path / "labels.csv").write_text(rows)
     assert recordings(**defaults("recordings", **given)).class_names == ("a", "b")
+
+
+def records(x, y) -> list[dict]:
+    return [
+        {"t": k / 50, "acc": {"x": a, "y": b}} for k, (a, b) in enumerate(zip(x, y, strict=True))
+    ]
+
+
+JSONS = {
+    "records": lambda x, y: records(x, y),
+    "in one key": lambda x, y: {"device": "watch", "samples": records(x, y)},
+    "arrays": lambda x, y: {"sampleRate": 50, "acc_x": x, "acc_y": y},
+    "packets": lambda x, y: {
+        "data": [
+            {
+                "acc": {
+                    "Timestamp": 160 * k,
+                    "Array": [{"x": x[8 * k + j], "y": y[8 * k + j]} for j in range(8)],
+                }
+            }
+            for k in range(25)
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("form", JSONS)
+def test_json_as_apps_write_it(form, tmp_path):
+    signals = {}
+    for k, name in enumerate(("run", "walk")):
+        (tmp_path / name).mkdir()
+        signals[name] = np.random.default_rng(k).normal(size=(2, 200)).tolist()
+        (tmp_path / name / "a.json").write_text(json.dumps(JSONS[form](*signals[name])))
+    cases = recordings(**defaults("recordings", path=str(tmp_path), length=50))
+    assert [name[-1] for name in cases.channel_names] == ["x", "y"]
+    assert cases.rate == pytest.approx(50, rel=0.01)
+    assert np.array_equal(cases.signals[[0]][0], np.float32(signals["run"])[:, :50])
+
+
+def test_arrays_of_one_recording_each_are_recordings(tmp_path):
+    for name in ("run", "walk"):
+        (tmp_path / name).mkdir()
+        for k in range(2):
+            rows = np.random.default_rng(k + 7 * (name == "run")).normal(size=(200, 3))
+            np.save(tmp_path / name / f"{k}.npy", rows.T if k else rows)
+    cases = recordings(**defaults("recordings", path=str(tmp_path), length=50))
+    assert cases.channel_names == ("channel_0", "channel_1", "channel_2")
+    first = np.load(tmp_path / "run" / "0.npy")
+    assert np.array_equal(cases.signals[[0]][0], first[:50].T.astype(np.float32))
+    np.save(tmp_path / "run" / "0.npy", np.zeros((4, 3, 9)))
+    with pytest.raises(InputError, match="dataset=npy"):
+        recordings(**defaults("recordings", path=str(tmp_path), length=50))

@@ -25,6 +25,8 @@ UNPACK = {
 }  # fmt: skip
 BEAT_SUFFIXES = (".atr", ".qrs", ".ecg", ".ari", ".apn")  # of WFDB, beside .hea and .dat
 MOST_FILES = 200_000
+ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
+MOST_ARRAYS = 6  # of one data set, in one folder
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
 LIST_NAME = re.compile(
@@ -276,6 +278,11 @@ def _choose(
         beside = []
     if not paths and not kinds:  # beside other recordings, JSON is about them
         kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() == ".json")
+    if not paths and not kinds:
+        arrays = [path for path in others if path.suffix.lower() == ".npy"]
+        many = len(arrays) > MOST_ARRAYS or folder not in {path.parent for path in arrays}
+        if many and not ARRAYS & {path.name for path in arrays}:
+            kinds = Counter(path.suffix.lower() for path in arrays)
     if not paths and kinds:
         if len(kinds) > 1:
             raise InputError(
@@ -439,10 +446,10 @@ def _instead(others: Sequence[Path]) -> str:
         inner = Counter(os.path.splitext(path.stem)[1].lower() for path in others)
         kind = next((f"{own}{PACKED}" for own, _ in inner.most_common(1) if own in TEXT), kind)
     there = f", but {counted(count, f'{kind} file')}"
-    if kind in (".npy", ".npz") and count > 6:
+    if kind == ".npz" and count > MOST_ARRAYS:
         return (
-            f"{there}: if each is a recording, write it as CSV, as with numpy.savetxt(NAME, array, "
-            "delimiter=','), or put windows of all into data.npy and label.npy for dataset=npy"
+            f"{there}: if each is a recording, save its array (samples, channels) as .npy, or put "
+            "windows of all into one for dataset=npz"
         )
     if kind in (".npy", ".npz"):
         return f"{there}: use dataset={kind[1:]} for arrays of cases"

@@ -82,9 +82,20 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
         num_runs = 1 + int(np.count_nonzero(np.diff(column.values)))
         named = NAME.fullmatch(plain_name(column.name)) is not None
         spoken = column.kind == "text" and all(map(_is_sensor, words))
-        if (named or spoken) and num_runs >= RUNS * len(words):
+        mixed = num_runs >= RUNS * len(words)
+        if (named or spoken) and (mixed or _begins_anew(file, column)):
             return place
     return None
+
+
+def _begins_anew(file: SensorFile, column: Column) -> bool:
+    """Whether the clock goes back wherever a column changes, as each sensor has its block."""
+    changes = np.flatnonzero(np.diff(column.values))
+    for other, fact in zip(file.table.columns, file.facts, strict=True):
+        is_time = other.kind == "time" or (other.kind == "number" and is_time_name(other.name))
+        if is_time and not fact.constant:
+            return bool((np.diff(other.values)[changes] < 0).all())
+    return False
 
 
 def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:

@@ -17,6 +17,7 @@ from raspitrain.data.channels import (
     clock_of,
     column_values,
     read_file,
+    without_device,
 )
 from raspitrain.data.clock import Clock
 from raspitrain.data.columns import is_person_name, unused_columns
@@ -158,6 +159,7 @@ def recordings(
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and len(found.sources) == 1:
         asked, read = _with_person_column(found.sources, read, asked, kept)
+    read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
     read, of_rows = split_sensors(read, asked)
     if marks is not None:
@@ -170,7 +172,7 @@ def recordings(
         streams.append(make_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
     names, units = _all_channels(chosen)
-    notes, warnings = [*found.notes, *of_rows, *order[0]], [*found.warnings, *order[1]]
+    notes, warnings = [*found.notes, *of_names, *of_rows, *order[0]], [*found.warnings, *order[1]]
     if marks is not None:
         more = mark_stretches(streams, marks, annotation_unit, names)
         notes, warnings = notes + more[0], warnings + more[1]
