@@ -142,7 +142,8 @@ class Search:
         self.space, self.settings = space, settings
         self.objectives: list[str] = settings["objective"]
         self.running: dict[int, optuna.Trial] = {}
-        self.reported: dict[int, int] = {}  # evaluations of a trial that the study knows
+        self.judged: dict[int, int] = {}  # evaluations of a trial that have been judged
+        self.behind: dict[int, str] = {}  # trials that are to end early, and why
         self.path = folder / FILE
         self.log = Log(folder)
         description = _description(space, fixed, settings)
@@ -194,7 +195,8 @@ class Search:
             else:
                 self.study.sampler = self._sampler(frozen.number)
                 left_over.append(optuna.Trial(self.study, frozen._trial_id))
-                self.reported[frozen.number] = len(frozen.intermediate_values)
+                # Whether it was to end at the last one nobody has put down: it is judged again.
+                self.judged[frozen.number] = max(0, len(frozen.intermediate_values) - 1)
         return left_over
 
     def _as_logged(self, number: int) -> "optuna.trial.FrozenTrial":
@@ -258,30 +260,32 @@ class Search:
     def poll(self, job: SweepJob) -> str | None:
         """Tell the study of a running job's new evaluations; the reason to end it, if there is one.
 
-        What is told is the best value so far, as that is what the job will be judged by.
+        What is told is the best value so far, as that is what the job will be judged by. Each is
+        judged by itself, and none is told after the one at which a job is to end: how many of them
+        come between two polls, or before its end, makes no difference.
         """
         trial = self.running.get(job.number)
-        if trial is None or not self.prunes:
-            return None
-        told = self._report(trial, job.folder)
-        if not told:
-            return None
-        frozen = self.study._storage.get_trial(trial._trial_id)
-        if not self.pruner.prune(self.study, frozen):
-            return None
-        best = frozen.intermediate_values[max(frozen.intermediate_values)]
-        return (
-            f"{self.objectives[0]} {best:.4g} is behind the median of the earlier jobs at "
-            f"evaluation {len(frozen.intermediate_values)}"
-        )
+        return None if trial is None or not self.prunes else self._judge(trial, job.folder)
 
-    def _report(self, trial: "optuna.Trial", folder: Path) -> bool:
+    def _judge(self, trial: "optuna.Trial", folder: Path) -> str | None:
+        number = trial.number
+        if number in self.behind:
+            return self.behind[number]
         values = best_so_far(folder / "metrics.csv", self.objectives[0], self._maximizes)
-        known = self.reported.get(trial.number, 0)
-        for k, value in enumerate(values[known:], start=known + 1):
-            trial.report(value, step=k)
-        self.reported[trial.number] = max(known, len(values))
-        return len(values) > known
+        judged = self.judged.get(number, 0)
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        for k, value in enumerate(values[judged:], start=judged + 1):
+            if k not in frozen.intermediate_values:
+                trial.report(value, step=k)
+                frozen = self.study._storage.get_trial(trial._trial_id)
+            self.judged[number] = k
+            if self.pruner.prune(self.study, frozen):
+                self.behind[number] = (
+                    f"{self.objectives[0]} {frozen.intermediate_values[k]:.4g} is behind the "
+                    f"median of the earlier jobs at evaluation {k}"
+                )
+                return self.behind[number]
+        return None
 
     @property
     def _maximizes(self) -> bool:
@@ -303,7 +307,7 @@ class Search:
 
         trial = self.running.pop(trial_number)
         if self.prunes:
-            self._report(trial, folder)
+            self._judge(trial, folder)
         status = summary.get("status")
         figures = figures_of(summary)
         values = [number(figures.get(name)) for name in self.objectives]
