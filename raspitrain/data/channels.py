@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ class Asked:
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
+    sensor_column: str | int | bool | None = None
     annotated: bool = False  # whether files beside the recordings say the class
 
     @property
@@ -149,6 +150,30 @@ def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
         for column in table.columns
     ]
     return SensorFile(table, facts, label, group, digests)
+
+
+def without_device(
+    read: Sequence[dict[str, SensorFile]],
+) -> tuple[list[dict[str, SensorFile]], list[str]]:
+    """Names without the device that leads all of a file, where another leads those of the next."""
+    files = [file for sensors in read for file in sensors.values()]
+    lead = [re.sub(r"[^\W_]*$", "", _common_begin(file.table.names)) for file in files]
+    names = [
+        [name[len(own) :] for name in file.table.names]
+        for file, own in zip(files, lead, strict=True)
+    ]
+    alike = all(set(own) == set(names[0]) and len(own) > 1 and "" not in own for own in names)
+    if len(set(lead)) < 2 or not alike or not all(re.search(r"\d", own) for own in lead):
+        return list(read), []
+    for file, own in zip(files, names, strict=True):
+        for column, name in zip(file.table.columns, own, strict=True):
+            column.name = name
+    return list(read), [f"names taken without what leads them in each file, such as {lead[0]}"]
+
+
+def _common_begin(names: Sequence[str]) -> str:
+    pairs = zip(min(names), max(names), strict=False)
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _check_units(

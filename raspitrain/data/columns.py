@@ -44,7 +44,10 @@ ODD_NUMBER = re.compile(
     r"0x[0-9a-f]+|[^\w\[]*[+-]?\d+[.,]?\d*\s*(?:e[+-]?\d+)?\s*[^\d\s].{0,20}|[\[({]\s*[+-]?[\d.].*",
     re.I,
 )
-PART_NAME = re.compile(r"(split|part|fold|set|subset|partition|usage|is_(train|test|training))")
+PART_NAME = re.compile(
+    r"(strat(ified)?_?|cv_?|k_?|data_?|train_test_?)?(split|part|fold|set|subset|partition)s?"
+    r"(_?(id|no|nr|num|number|name))?|usage|is_(train|test|training)"
+)
 
 
 @dataclass(frozen=True)
@@ -216,8 +219,26 @@ def is_count_name(name: str) -> bool:
     return COUNT_NAME.fullmatch(plain_name(name)) is not None
 
 
+def is_part_name(name: str) -> bool:
+    return PART_NAME.fullmatch(plain_name(name)) is not None
+
+
 def is_person_name(name: str) -> bool:
     return PERSON_NAME.fullmatch(plain_name(name)) is not None
+
+
+def unused_columns(left_out: Sequence[tuple[str, str]]) -> list[str]:
+    """A word on columns that say whose the rows are or which part they are of."""
+    return [
+        f"column '{name}' says whose the rows are; keep each person on one side of the split with "
+        f"dataset.group_column={name}"
+        if is_person_name(name)
+        else f"column '{name}' is called as a split or its folds are, and is not used: "
+        f"dataset.group_column={name} keeps each of its values on one side; what is for training "
+        "and for testing may lie in folders train and test"
+        for name, why in left_out
+        if (is_person_name(name) and why == "person") or is_part_name(name)
+    ]
 
 
 def judge(

@@ -7,7 +7,14 @@ import numpy as np
 
 from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, make_cases
-from raspitrain.data.columns import LEAST_ROWS, is_count_name, look_at
+from raspitrain.data.columns import (
+    LEAST_ROWS,
+    is_count_name,
+    is_part_name,
+    is_person_name,
+    look_at,
+    unused_columns,
+)
 from raspitrain.data.csv_file import Table, locate
 from raspitrain.data.find import find_recordings
 from raspitrain.data.formats import read_recording_file
@@ -107,6 +114,7 @@ def rows(
     every = np.concatenate(signals)[:, None]
     if missing != "error":
         every = FilledSignals(every, missing)[np.arange(len(every))]
+    unused = [] if group_column is not None else unused_columns([*left_out.items()])
     return make_cases(
         every[kept] if len(kept) == len(names) else Subset(every, kept),
         names[kept],
@@ -115,7 +123,9 @@ def rows(
         groups=np.array(groups)[kept] if groups else None,
         part=None if (part < 0).any() else part[kept],
         taken=Taken(
-            left_out=tuple(left_out.items()), notes=tuple(notes), warnings=tuple(found.warnings)
+            left_out=tuple(left_out.items()),
+            notes=tuple(notes),
+            warnings=(*found.warnings, *unused),
         ),
     )
 
@@ -165,6 +175,10 @@ def read_rows(
                     "samples."
                 )
             left_out[column.name] = "time" if column.kind == "time" else "words"
+        elif table.named and is_part_name(column.name):
+            left_out[column.name] = "part"
+        elif table.named and is_person_name(column.name):
+            left_out[column.name] = "person"
         elif facts.counts or (table.named and is_count_name(column.name)):
             left_out[column.name] = "counts the rows"
         else:
