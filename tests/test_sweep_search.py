@@ -221,6 +221,20 @@ def test_failed_jobs_count_and_choose_nothing(tmp_path):
     assert found.lines() == ["search: 3 trials, of them 3 failed"]
 
 
+def test_the_best_says_what_it_is_warned_of_and_gives_way_to_one_as_good(tmp_path):
+    warned = {"warnings": ["the run ends underfitted: 60.0 % of its own training cases"]}
+    found = search(tmp_path, n_trials=3)
+    found.tell(found.ask().number, finished(0.9) | warned, tmp_path)
+    assert "0.9 (but the run ends underfitted): " in found.lines()[1]
+    (tmp_path / "study.db").unlink()
+    found = search(tmp_path, n_trials=3)
+    assert "0.9 (but the run ends underfitted): " in found.lines()[1]
+    for accuracy in (0.5, 0.9):
+        trial = found.ask()
+        found.tell(trial.number, finished(accuracy), tmp_path)
+    assert found.lines()[1].split("0.9: ")[1] == " ".join(found.words(trial))
+
+
 def test_several_objectives_have_several_answers(tmp_path):
     found = search(
         tmp_path, objective=["validation_accuracy", "samples_per_second"], n_trials=3, pruner=None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raspitrain.config.rule import NULL, Rule, either, list_of, one_of, text, whole
 from raspitrain.errors import InputError
 from raspitrain.results.figures import figure_of, figures_of, type_of_column
-from raspitrain.results.summary import FINISHED, PRUNED
+from raspitrain.results.summary import FINISHED, PRUNED, doubts_of
 from raspitrain.results.values import number
 from raspitrain.sweep.asked import Log
 from raspitrain.sweep.record import SweepJob
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FILE = "study.db"
 STUDY = "search"
+DOUBTS = "doubts"  # of a trial: what its job is warned of
 DIRECTION = one_of("auto", "maximize", "minimize")
 RULES: dict[str, Rule] = {
     "n_trials": whole(1, most=10_000),
@@ -210,6 +211,7 @@ class Search:
             params=self.log.params[number],
             distributions={key: _distribution(values) for key, values in self.space.items()},
             intermediate_values=dict(enumerate(told["evaluations"], start=1)),
+            user_attrs={DOUBTS: told["doubts"]} if told.get("doubts") else {},
         )
 
     def _missing(self, cut_off: "optuna.trial.FrozenTrial") -> dict[str, Any]:
@@ -317,6 +319,8 @@ class Search:
             state = TrialState.PRUNED
         elif status in FINISHED and not missing:
             state, told = TrialState.COMPLETE, [value for value in values if value is not None]
+        if doubts := doubts_of(summary):
+            trial.set_user_attr(DOUBTS, doubts)
         self._log_end(trial.number, state, told)
         self.study.tell(trial, told, state)
         if status in FINISHED and missing:
@@ -325,9 +329,10 @@ class Search:
     def _log_end(
         self, number: int, state: "optuna.trial.TrialState", values: Sequence[float] | None
     ) -> None:
-        evaluations = self.study.trials[number].intermediate_values
+        trial = self.study.trials[number]
+        evaluations = trial.intermediate_values
         ordered = [evaluations[step] for step in sorted(evaluations)]
-        self.log.tell(number, state.name, values, ordered)
+        self.log.tell(number, state.name, values, ordered, trial.user_attrs.get(DOUBTS, []))
 
     def lines(self) -> list[str]:
         """What the search found, for people."""
@@ -344,13 +349,15 @@ class Search:
         if not best:
             return [said]
         if len(self.objectives) == 1:
-            best = best[:1]  # the first of those that are equal
+            # Of those that are equal the first that nothing is to be said against.
+            best = [min(best, key=lambda trial: (DOUBTS in trial.user_attrs, trial.number))]
         found = [said + ("; best:" if len(best) == 1 else "; none is better in every figure than:")]
         for trial in best:
             values = zip(self.objectives, trial.values, strict=True)
             shown_values = ", ".join(f"{name} {value:.4g}" for name, value in values)
             words = " ".join(f"{key}={shown(trial.params[key])}" for key in self.space)
-            found.append(f"    {shown_values}: {words}")
+            doubts = ", ".join(trial.user_attrs.get(DOUBTS, []))
+            found.append(f"    {shown_values}{f' (but {doubts})' if doubts else ''}: {words}")
         return found
 
 
