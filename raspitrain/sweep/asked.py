@@ -60,10 +60,11 @@ class Log:
         self._add({"ask": number, "params": dict(params)})
 
     def tell(
-        self, number: int, state: str, values: Sequence[float] | None, evaluations: Sequence[float]
-    ) -> None:
+        self, number: int, state: str, values: Sequence[float] | None,
+        evaluations: Sequence[float], doubts: Sequence[str],
+    ) -> None:  # fmt: skip
         how = {"state": state, "values": values, "evaluations": list(evaluations)}
-        self._add({"tell": number, **how})
+        self._add({"tell": number, **how, **({"doubts": list(doubts)} if doubts else {})})
 
     def _take(self, entry: Mapping[str, Any]) -> None:
         if "search" in entry:
@@ -73,9 +74,8 @@ class Log:
                 raise ValueError("a line is missing")
             self.params[entry["ask"]] = dict(entry["params"])
         else:
-            self.told[int(entry["tell"])] = {
-                name: entry[name] for name in ("state", "values", "evaluations")
-            }
+            told = {name: entry[name] for name in ("state", "values", "evaluations")}
+            self.told[int(entry["tell"])] = told | {"doubts": entry.get("doubts", [])}
 
     def _add(self, entry: Mapping[str, Any]) -> None:
         self._take(entry)

@@ -93,7 +93,8 @@ class SweepRun:
     launcher : the keys of the configuration's `launcher`
     keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
         search does, whose jobs come one by one
-    on_poll : asked about each running job every second or so; a reason ends the job as pruned
+    on_poll : asked about each running job every second or so, and once more when it has finished;
+        a reason ends the job as pruned
     make_command : what to start in a job's folder on this machine, with which limits, and whether
         to resume from its checkpoint; job.py if None
     """
@@ -425,6 +426,8 @@ class SweepRun:
 
     def _ended(self, job: SweepJob, screen: SweepScreen) -> None:
         """A job has ended, and what it came to is known."""
+        if job.finished and self.on_poll is not None and (why := self.on_poll(job)) is not None:
+            job.status, job.reason = PRUNED, why  # it was done before it could be ended
         self.sweep.write()
         screen.ended(job, figures(read_summary(job.folder) or {}))
         if self.tell is None and not self.gave_up and self._others_would_be_refused(job):
