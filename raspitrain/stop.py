@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TextIO
@@ -26,6 +26,7 @@ from raspitrain.errors import CAN_PASS, InputError, printable, remedy, visible
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+EXIT_CODES = tuple(128 + number for number in SIGNALS)  # of a run that one of them has ended
 # One press may arrive twice: from the terminal, and from a parent that passes it on.
 SAME_PRESS_SECONDS = 0.25
 
@@ -42,6 +43,24 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+@contextmanager
+def signals_go_to(
+    handlers: Mapping[int, Callable[[int, FrameType | None], object]],
+) -> Iterator[None]:
+    """Within the block signals are handled so, where they are not ignored and this is the main
+    thread."""
+    before: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class StopSignals:
     """Handles the signals within a `with` block, in the main thread; elsewhere does nothing."""
 
@@ -49,13 +68,10 @@ class StopSignals:
         self.number: int | None = None
         self.at = 0.0
         self.waits = False
-        self.before: dict[int, Any] = {}
+        self.handled = signals_go_to(dict.fromkeys(SIGNALS, self._handle))
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self.before[number] = signal.signal(number, self._handle)
+        self.handled.__enter__()
         return self
 
     def __exit__(
@@ -64,8 +80,7 @@ class StopSignals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        self.handled.__exit__(kind, error, trace)
 
     def check(self) -> None:
         """Raise Stopped if a signal has come."""

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gzip
 import io
 import json
 import math
@@ -117,6 +118,46 @@ def test_a_recording_may_be_written_in_many_ways(model, recording, tmp_path, cap
     (tmp_path / "a.csv").write_text(as_csv(recording))
     (tmp_path / "b.csv").write_text(change(as_csv(recording)))
     expected, found = (predicted(capsys, model, tmp_path / f"{n}.csv") for n in "ab")
+    assert [row["logits"] for row in found] == [row["logits"] for row in expected]
+
+
+def in_two_columns(recording):
+    lines = (
+        f"2024-05-13,23:59:59.{20 * k:03},{x},{y}"
+        if k < 50
+        else f"2024-05-14,00:00:00.{20 * k - 1000:03},{x},{y}"
+        for k, (x, y) in enumerate(recording.T.tolist())
+    )
+    return "\n".join(["Date,Clock,x,y", *lines])
+
+
+def in_rows(recording):
+    lines = (
+        f"{k / 50},{name},{value}"
+        for k, sample in enumerate(recording.T.tolist())
+        for name, value in zip("xy", sample, strict=True)
+    )
+    return "\n".join(["time,sensor,value", *lines])
+
+
+PACKED = {
+    "walk.csv.gz": lambda recording: gzip.compress(as_csv(recording).encode()),
+    "wide.csv": lambda recording: as_csv(recording).encode("utf-16"),
+    "head.csv": lambda recording: b"Device: 7\nFirmware, 1.2\n" + as_csv(recording).encode(),
+    "cut.csv": lambda recording: as_csv(recording).encode() + bytes(512),
+    "two.csv": lambda recording: in_two_columns(recording).encode(),
+    "rows.csv": lambda recording: in_rows(recording).encode(),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_what_is_more_than_plain_csv_is_read_as_for_training(recording, tmp_path, capsys, name):
+    names = ["x_value", "y_value"] if name == "rows.csv" else ["x", "y"]
+    model = model_file(tmp_path / "model.rpt", hop=16, channels=names)
+    (tmp_path / "a.csv").write_text(as_csv(recording, names=names))
+    (tmp_path / name).write_bytes(PACKED[name](recording))
+    expected = predicted(capsys, model, tmp_path / "a.csv")
+    found = predicted(capsys, model, tmp_path / name)
     assert [row["logits"] for row in found] == [row["logits"] for row in expected]
 
 

@@ -15,6 +15,7 @@ from raspitrain.data import dates
 from raspitrain.data.missing import is_missing
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
+LABVIEW_END = "***End_of_Header***"
 BODY_LINES = 60  # looked at to tell what is what
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
@@ -167,6 +168,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     kept = [(k, line) for k, line in enumerate(lines) if k >= skip_lines and line.strip()]
     if not kept:
         raise NoTableError("is empty; a recording needs at least one line of numbers")
+    kept = _after_labview(kept)
     given = None
     for _, line in kept[:10]:
         if match := SEP_LINE.fullmatch(line.strip("\r\n")):
@@ -237,6 +239,18 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         rate=_said_rate([line for k, line in kept if k < rows[first][0]] + comments),
         either=either,
     )
+
+
+def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Without the headers of LabVIEW's .lvm, and the name of a column that only comments are in."""
+    ends = [at for at, (_, line) in enumerate(kept) if line.startswith(LABVIEW_END)]
+    if not ends:
+        return kept
+    (number, names), *rows = kept[ends[-1] + 1 :] or [(0, "")]
+    bare = re.sub(r"\s*\bComment\s*$", "", names)
+    if any(bare.count("\t") < line.rstrip().count("\t") for _, line in rows):
+        return [(number, names), *rows]
+    return [(number, bare), *rows]
 
 
 def _said_rate(lines: Sequence[str]) -> float | None:

@@ -174,7 +174,7 @@ def _read_file(file: Path) -> tuple[list[np.ndarray], list[str]]:
     """Return the cases of a file, each float64 (C, its own length), and their labels."""
     if file.suffix.lower() == ".ts":
         return _read_ts(file)
-    values, labels, _, _ = read_rows(file, label_column=ROW_FILES[file.suffix.lower()])
+    values, labels, *_ = read_rows(file, label_column=ROW_FILES[file.suffix.lower()])
     if "" in labels:
         raise InputError(f"{file}: case {labels.index('')} has no label; give every case a class.")
     # Shorter cases are filled up with NaN.

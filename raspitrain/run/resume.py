@@ -8,6 +8,7 @@ The configuration is the run's own, from its checkpoint; config.yaml in the fold
 
 import json
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -256,8 +257,13 @@ def _restored(
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None and not others:
             built.hardware.num_threads = _num_threads(run, group)
-        if not moved:  # what is given now counts from here
-            OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
+        given = {key: built.dataset[key] for key in ("path", "annotations")
+                 if f"dataset.{key}" in changed}  # fmt: skip
+        here = stored.dataset_here(built.dataset) | given  # what is given now counts from here
+        OmegaConf.update(built, "dataset", here)
+        annotations = here.get("annotations")
+        if given and isinstance(annotations, str) and os.path.isfile(annotations):
+            cfg.dataset.annotations = os.path.abspath(annotations)  # whatever the path counts from
         check(plain(built) | {"epochs": epochs})
     except InputError:
         raise

@@ -138,14 +138,18 @@ class StoredRun:
         return self.state.get("integer_labels") is True
 
     def dataset_here(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration of a data set, its relative path from where the run was started, or
+        """The configuration of a data set, its relative paths from where the run was started, or
         from here if there is nothing; whether the data are the run's own is another question."""
-        path, base = dataset.get("path"), self.state.get("data_from")
-        if isinstance(path, str) and isinstance(base, str) and base:
-            there = os.path.join(base, os.path.expanduser(path))
-            if os.path.exists(there):
-                return {**dataset, "path": there}
-        return dict(dataset)
+        found, base = dict(dataset), self.state.get("data_from")
+        for key in ("path", "annotations"):
+            path = found.get(key)
+            if isinstance(path, str) and isinstance(base, str) and base:
+                there = os.path.join(base, os.path.expanduser(path))
+                data = str(found.get("path"))
+                beside = key == "annotations" and os.path.exists(os.path.join(data, path))
+                if os.path.exists(there) and not beside:
+                    found[key] = there
+        return found
 
     @property
     def normalisation(self) -> "Normalisation":

@@ -38,7 +38,11 @@ MOST_CLOCK_SECONDS = 600.0
 LEAST_DISK_MB = 300
 PYTHONS = ("raspitrain/.venv/bin/python", sys.executable, "python3")  # from the home folder there
 SPREADING = ("boards", "dask", "srun")  # keys of launcher that name places
-READ_KEYS = ("dataset.path", "init")  # what a job reads from this machine's disk
+READ_KEYS = (
+    "dataset.path",
+    "dataset.annotations",
+    "init",
+)  # what a job reads from this machine's disk
 MANY_LINES = "its shell prints something at every login: see that ssh {host} true prints nothing"
 
 State = Literal["asking", "ready", "away", "out"]
