@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.arrays import Subset
-from raspitrain.data.cases import Cases, FilledSignals, check_missing, make_cases
+from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
 from raspitrain.data.columns import (
     LEAST_ROWS,
     is_count_name,
@@ -127,7 +127,9 @@ def rows(
     else:
         channel_names = None
     if missing != "error":
-        every = FilledSignals(every, missing)[np.arange(len(every))]
+        count = int((~np.isfinite(every[kept])).sum())
+        notes += filled_note(count, missing)
+        every = FilledSignals(every, missing, count)[np.arange(len(every))]
     unused = [] if group_column is not None else unused_columns([*left_out.items()])
     return make_cases(
         every[kept] if len(kept) == len(names) else Subset(every, kept),
