@@ -17,6 +17,12 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     return whole
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with the home in the place of `~`, where there is such a user: no shell expands it
+    behind a `=`."""
+    return Path(os.path.expanduser(path))
+
+
 def config_folder() -> Path:
     """conf/ of a clone, or its copy inside an installed package."""
     installed = Path(__file__).parent / "conf"

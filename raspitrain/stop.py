@@ -145,6 +145,12 @@ def say(text: str) -> None:
         print(visible(text, keep="\n"), file=sys.stderr, flush=True)
 
 
+def stand_in_for_closed_output() -> None:
+    """Where standard output is closed, what would be printed goes nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
+
+
 def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") -> int:
     """Do a command's work; return how the process is to end: 0, or with one sentence an
     InputError's code, or where writing failed 74 if that can pass, as a full card, and 2 if not, as
@@ -155,10 +161,10 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
     writes : what the command writes, named where the error names no file
     lost : what there is not then, for the sentence, such as "the model is not written"
     """
-    if sys.stdout is None:  # closed: what would be printed goes nowhere
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
+    stand_in_for_closed_output()
     try:
         work()
+        sys.stdout.flush()  # what it still holds may not find room
     except InputError as error:
         say(f"error: {printable(str(error))}")
         return error.exit_code
@@ -166,16 +172,29 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
         # Whoever reads what is printed has had enough; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        name = error.filename or ("standard output" if _is_stdout_stuck() else writes)
-        parts = f"{name}: {error.strerror}", lost, remedy(error)
+        if error.filename is None and is_stdout_stuck():
+            return say_stuck(error)
+        name, why = error.filename or writes, remedy(error)
+        if isinstance(error, FileNotFoundError):
+            why = f"there is no folder {os.path.dirname(os.path.abspath(str(name)))}"
+        parts = f"{name}: {error.strerror}", lost, why
         say(f"error: {printable('; '.join(filter(None, parts)))}")
         return 74 if error.errno in CAN_PASS else 2
     return 0
 
 
-def _is_stdout_stuck() -> bool:
-    """Whether it still holds what it could not write."""
+def say_stuck(error: OSError) -> int:
+    """Say that nothing can be printed; return the exit code."""
+    say(f"error: standard output: {error.strerror}; {remedy(error)}")
+    write_nowhere(sys.stdout)
+    return 74 if error.errno in CAN_PASS else 2
+
+
+def is_stdout_stuck() -> bool:
+    """Whether it could not write what it was given: it holds it still, or takes no more."""
     try:
+        if getattr(sys.stdout, "write_through", False):  # and so holds nothing (python -u)
+            sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError:
         return True

@@ -751,6 +751,12 @@ def test_a_module_that_is_not_there_is_looked_for_with_pythonpath(refused):
     assert "no_such_file.py lies in, as in PYTHONPATH=FOLDER" in refused(*words)
 
 
+def test_names_that_no_word_can_hold_are_called_so(refused):
+    assert "is no UTF-8: give the file" in refused("dataset=npy", "dataset.path=a\udcff")
+    assert "give the file or folder another name" in refused("hydra.run.dir=a\nb", *TINY)
+    assert "no folder" in refused("resume=~no_such_user/run")
+
+
 def test_names_in_a_file_cannot_command_the_terminal(refused, tmp_path):
     (tmp_path / "a\x1b[2J\nb").mkdir()
     assert "\\x1b[2J" in refused("dataset=npy", "dataset.path=a\x1b[2J\nb")

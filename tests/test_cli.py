@@ -85,6 +85,27 @@ def test_a_run_that_is_refused_takes_nothing_with_it(command, tmp_path):
     assert [p.name for p in tmp_path.rglob("*")] == ["results"]
 
 
+@pytest.mark.parametrize(("name", "text"), [("json", "x = ("), ("signal", "x = 1")])
+def test_a_file_in_the_place_of_a_module_is_named(command, tmp_path, name, text):
+    """Python looks in the folder that a command is started in first."""
+    (tmp_path / f"{name}.py").write_text(text)
+    done = command("epochs=0")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}/{name}.py is read in the place of the module")
+
+
+def test_a_home_behind_a_sign_is_found(command, tmp_path):
+    (tmp_path / "home").mkdir()
+    done = command(
+        "hydra.run.dir=~/run", "dataset=npy", "dataset.path=~/x", HOME=f"{tmp_path}/home"
+    )
+    assert f"{tmp_path}/home/x does not exist" in done.stderr
+    assert "~" not in [path.name for path in tmp_path.iterdir()]
+    done = command("hydra.run.dir=~/run", *TINY, HOME=f"{tmp_path}/home")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "home" / "run" / "summary.json").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -309,6 +330,20 @@ def test_a_reader_that_has_had_enough_is_no_mistake(tmp_path):
         assert process.stderr is not None
         told = process.stderr.read()
     assert (process.returncode, told) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code"),
+    [("data epochs=1", ">/dev/full", 74), ("data epochs=1", ">&-", 0),
+     ("--help", ">/dev/full", 74), ("--help", ">&-", 0)],
+)  # fmt: skip
+def test_what_only_shows_says_where_it_cannot(words, closed, code):
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m raspitrain {words} {closed}"],
+        env=os.environ | {"PYTHONUNBUFFERED": ""}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    full = "error: standard output: No space left on device; make room\n"
+    assert (done.returncode, done.stderr) == (code, full if code else "")
 
 
 def test_a_look_at_the_data_needs_no_folder_to_write_to():

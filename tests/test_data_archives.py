@@ -239,6 +239,62 @@ def test_the_headers_of_labview_are_passed_over(tmp_path):
     assert np.array_equal(signals_of(cases), first())
 
 
+def test_numbers_of_trials_are_no_channel_and_said_with_the_key(tmp_path):
+    trial = [1 + j // 40 for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("trial,x,y", trial, *x[:2]))
+    cases = load(tmp_path)
+    assert cases.channel_names == TWO
+    (warning,) = cases.taken.warnings
+    assert "windows reach across them; dataset.group_column=trial cuts there" in warning
+    assert load(tmp_path, group_column="trial", length=40, stride=40).taken.warnings == ()
+
+
+def test_a_column_that_changes_about_where_the_label_does_is_no_channel(tmp_path):
+    """Such as the labels of Ninapro that were corrected by hand."""
+    label = [j // 40 % 3 for j in COUNTS]
+    late = [0] * 5 + label[:-5]
+    for i in range(4):
+        x = noise(i, 2).tolist()
+        put(tmp_path, f"r{i}.csv", csv_text("x,y,stimulus,corrected", *x, label, late))
+    cases = load(tmp_path, label_column="stimulus", length=20, stride=20)
+    assert left_out(cases)["corrected"] == "changes about where the label does"
+
+
+def test_time_that_a_spreadsheet_has_shortened_is_said(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("timestamp,x,y", ["1.61539E+12"] * LENGTH, *x[:2]))
+    assert any("nothing is known of rate" in warning for warning in load(tmp_path).taken.warnings)
+
+
+def test_rows_that_are_written_twice_count_once(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("ms,x,y", *(np.repeat(row, 2).tolist() for row in (MS, *x[:2])))
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.rate == pytest.approx(50)
+    assert np.array_equal(signals_of(cases), first())
+    assert any("rows that repeat the one before left out (200)" in n for n in cases.taken.notes)
+
+
+def test_labels_in_files_of_their_own_are_named(tmp_path):
+    put(tmp_path, "X_train.csv", csv_text("", *noise(0, 5).tolist()))
+    put(tmp_path, "y_train.csv", csv_text("", [j % 2 for j in COUNTS]))
+    given = defaults("rows", path=str(tmp_path))
+    assert "paste -d, X_train.csv y_train.csv" in refusal(case_a_row, **given)
+    put(tmp_path, "y_train.csv", "series_id,surface\n0,carpet\n")
+    sentence = refusal(load, tmp_path, label_column="surface")
+    assert "y_train.csv beside it has one" in sentence
+
+
+def test_channels_beside_each_other_in_a_row_are_channels(tmp_path):
+    head = ",".join(["label", *(f"{name}_{k}" for k in range(30) for name in ("ax", "ay"))])
+    x = [noise(k, 2, 30) for k in range(6)]
+    lines = [[str(k % 2), *(f"{v:.4f}" for v in own.T.ravel())] for k, own in enumerate(x)]
+    put(tmp_path, "rows.csv", "\n".join([head, *map(",".join, lines)]) + "\n")
+    cases = case_a_row(**defaults("rows", path=str(tmp_path / "rows.csv"), label_column="label"))
+    assert cases.channel_names == ("ax", "ay")
+    assert np.allclose(cases.signals[np.arange(6)], x, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["strat_fold", "split", "fold", "partition", "Subset"])
 def test_columns_of_a_split_are_said_with_the_key(name, tmp_path):
     make(tmp_path, lambda k, i, x: csv_text(f"{name},x,y", [i % 3] * LENGTH, *x[:2]))
@@ -665,6 +721,14 @@ def test_midnight_tells_which_number_is_the_day(tmp_path):
     cases = load(tmp_path)
     assert not any("gap" in note for note in cases.taken.notes)
     assert {origin.num_gaps for origin in cases.taken.origins} == {0}
+
+
+def test_a_line_above_the_table_tells_the_order_of_dates():
+    lines = ["Created by Logger, date format {}, 30 Hz", "Date,Time,x", "7/2/2012,13:00:00,1.5"]
+    for form, day in (("M/d/yyyy", False), ("dd/MM/yyyy", True)):
+        found = find_layout([lines[0].format(form), *lines[1:]])
+        assert (found.times[0], found.either) == (day, frozenset())
+    assert find_layout(lines).either == {0}
 
 
 def test_dates_that_nothing_tells_are_said_with_the_key(tmp_path):

@@ -54,7 +54,7 @@ from raspitrain.hardware.threads import (
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import absolute, config_folder
 from raspitrain.results.folder import make_folder
-from raspitrain.stop import Stopped, say, tidy
+from raspitrain.stop import Stopped, is_stdout_stuck, say, say_stuck, tidy
 from raspitrain.sweep.sweep import SweepEnd
 
 
@@ -92,6 +92,9 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
                 raise
             _let_go_of_output()  # here, as Hydra would call it an error
         except Exception as error:
+            if do is not None and isinstance(error, OSError) and is_stdout_stuck():
+                exit_code = say_stuck(error)
+                return
             if not is_out_of_memory(error):
                 raise
             exit_code = _say(out_of_memory_error())
@@ -138,6 +141,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         )
         with _shown_safely() if shows_only(sys.argv[1:]) else nullcontext():
             command()
+        if do is not None or shows_only(sys.argv[1:]):
+            sys.stdout.flush()  # all that they are for; a run has its folder
     except (SweepEnd, BoardsEnd) as end:
         return int(end.code or 0)
     except Stopped as stopped:
@@ -156,6 +161,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         _let_go_of_output()
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and is_stdout_stuck():
+            return say_stuck(error)
         sentence = mistake(error, sys.argv[1:])
         if sentence is None:
             raise

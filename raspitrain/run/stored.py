@@ -101,6 +101,8 @@ class StoredRun:
         """
         from raspitrain.results.checkpoint import load_checkpoint
 
+        if not os.path.lexists(path):
+            raise InputError(f"there is no checkpoint {path}, nor a run's folder of that name")
         state = load_checkpoint(path)
         return cls(path, state, _config(path, state), tuple(allowed_targets))
 
