@@ -35,13 +35,16 @@ from functools import partial
 from omegaconf import OmegaConf
 
 from benchmarks.turns import print_head, print_row
+from raspitrain.boards import ALIVE_SECONDS as RANK_ALIVE_SECONDS
 from raspitrain.distributed.plan import LEAST_CASES, make_plan, shares_of
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
 from raspitrain.sweep.queue import SURELY_OVER_SECONDS, in_order, may_run, slots
-from raspitrain.sweep.ssh import ALIVE_COUNT, ALIVE_SECONDS
+from raspitrain.sweep.ssh import ALIVE_SECONDS, silent_seconds
 
-NOTICE_SECONDS = float(ALIVE_SECONDS * ALIVE_COUNT)  # until ssh gives a silent board up
+# Until ssh gives a silent board up.
+NOTICE_SECONDS = float(silent_seconds(ALIVE_SECONDS))
+RANK_NOTICE_SECONDS = float(silent_seconds(RANK_ALIVE_SECONDS))
 DRAWS = 200  # of the slowest of so many steps
 PAYS = 1.5  # times as fast with twice as many boards; with less, doubling has stopped to pay
 
@@ -328,7 +331,7 @@ def train_together(
         lost = alive.pop(chance.randrange(len(alive)))
         num_losses += 1
         back = loss + 60 * given.back_after_minutes
-        now = loss + NOTICE_SECONDS + given.restart_seconds
+        now = loss + RANK_NOTICE_SECONDS + given.restart_seconds
         if not alive:
             alive, now = [lost], max(now, back + given.restart_seconds)
         else:

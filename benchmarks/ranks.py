@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.turns import describe_machine, print_head, print_row
 from raspitrain.distributed.launch import PORT
+from raspitrain.stop import Stopped, StopSignals, say
 
 WAITING = """
 import os
@@ -55,6 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         print("error: network namespaces are made by root alone: sudo", file=sys.stderr)
         return 2
+    try:
+        with StopSignals():
+            rows(args)
+    except Stopped as stopped:
+        say("interrupted")
+        return stopped.exit_code
+    return 0
+
+
+def rows(args: argparse.Namespace) -> None:
     print(f"{describe_machine()}; load {os.getloadavg()[0]:.1f}\n")
     print_head(
         "hosts", "sync", "shares", "sum, ms", "cases/s", "of the speeds' sum", "equal shares"
@@ -67,7 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ([fast] * 4, "auto"),
     ):
         print_row(*row_of(waits, sync, args))
-    return 0
 
 
 def row_of(waits: Sequence[float], sync: str, args: argparse.Namespace) -> list[str]:

@@ -58,16 +58,16 @@ class OptunaSweeper(LaunchingSweeper):
             launcher.compose([*drawn, *fixed])  # a mistake is said now, not after an hour
 
         launcher.swept = [key.lstrip("+") for key in space]
-        launcher.one_by_one = True
         launcher.begin(cfg, num_jobs=settings["n_trials"])
         search = Search(launcher.folder, space, fixed, settings)
-        launcher.on_poll = search.poll
 
         def ask() -> tuple[int, list[str]] | None:
             trial = search.ask()
             return None if trial is None else (trial.number, [*search.words(trial), *fixed])
 
-        returns = launcher.launch_one_by_one(ask, search.tell, num_told=search.num_done)
+        returns = launcher.launch_one_by_one(
+            ask, search.tell, search.poll, num_told=search.num_done
+        )
         try:
             if returns:
                 launcher.finish()

@@ -27,6 +27,7 @@ from raspitrain.config.profile import with_profile
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_cores
 from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
+from raspitrain.paths import absolute
 from raspitrain.report import report_sweep_or_warn
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
@@ -145,9 +146,6 @@ class ProcessLauncher(Launcher):
     swept : the keys that the sweeper gives several values, in the order typed; None if it does not
         say: then those that differ between the jobs of a call
     folder : the sweep's
-    one_by_one : whether `launch_one_by_one` is used; the jobs of an earlier start are then kept in
-        jobs.json whether or not they are asked for
-    on_poll : see SweepRun
     """
 
     def __init__(self) -> None:
@@ -155,8 +153,6 @@ class ProcessLauncher(Launcher):
         self.config: DictConfig | None = None
         self.swept: list[str] | None = None
         self.folder = Path()
-        self.one_by_one = False
-        self.on_poll: OnPoll | None = None
         self.sweep_run: SweepRun | None = None
 
     def setup(
@@ -164,7 +160,7 @@ class ProcessLauncher(Launcher):
     ) -> None:
         self.hydra_context = hydra_context
         self.config = config
-        self.folder = Path(str(config.hydra.sweep.dir)).absolute()
+        self.folder = absolute(str(config.hydra.sweep.dir))
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -183,7 +179,7 @@ class ProcessLauncher(Launcher):
         configs = [self.compose(overrides) for overrides in words]
         check_data_there(configs)
         jobs = make_jobs(self.folder, words, configs, swept, first_number=initial_job_idx)
-        self._open(configs[0], swept)
+        self._open(configs[0], swept, one_by_one=False)
         assert self.sweep_run is not None
         self.sweep_run.run(jobs)
         stopped = self.sweep_run.stopped_by or self.sweep_run.gave_up
@@ -200,6 +196,7 @@ class ProcessLauncher(Launcher):
         self,
         ask: Callable[[], tuple[int, Sequence[str]] | None],
         tell: Callable[[int, dict[str, Any], Path], None],
+        on_poll: OnPoll,
         *,
         num_told: int,
     ) -> list[JobReturn]:
@@ -209,6 +206,7 @@ class ProcessLauncher(Launcher):
         ----------
         ask : the number and the overrides of another job; None if there is none
         tell : what a job has come to, by its number: as `launch` returns it, and its folder
+        on_poll : see SweepRun
         num_told : how many an earlier start has told already
         """
         assert self.sweep_run is not None
@@ -230,7 +228,7 @@ class ProcessLauncher(Launcher):
             tell(job.number, result.return_value, job.folder)
             returns.append(result)
 
-        self.sweep_run.num_told = num_told
+        self.sweep_run.on_poll, self.sweep_run.num_told = on_poll, num_told
         self.sweep_run.run([], ask_for_job, tell_of_job)
         if self.sweep_run.stopped_by or self.sweep_run.gave_up:
             self._say_how_to_resume()
@@ -238,6 +236,8 @@ class ProcessLauncher(Launcher):
 
     def begin(self, cfg: DictConfig, *, num_jobs: int) -> None:
         """Claim the folder before there is a job, for a sweeper with files of its own in it.
+
+        The jobs of an earlier start are kept in jobs.json whether or not they are asked for.
 
         Parameters
         ----------
@@ -248,15 +248,15 @@ class ProcessLauncher(Launcher):
         assert self.swept is not None
         _check_folder(self.config, self.folder)
         check_data_there([cfg])
-        self._open(cfg, self.swept)
+        self._open(cfg, self.swept, one_by_one=True)
         assert self.sweep_run is not None
         self.sweep_run.num_jobs = num_jobs
         self.sweep_run.claim()
 
-    def _open(self, cfg: DictConfig, swept: list[str]) -> None:
+    def _open(self, cfg: DictConfig, swept: list[str], *, one_by_one: bool) -> None:
         launcher = OmegaConf.to_container(cfg.launcher, resolve=True)
         assert isinstance(launcher, dict)
-        if self.one_by_one:
+        if one_by_one:
             launcher["repeat_first"] = False
         self.sweep_run = SweepRun(
             SweepRecord(
@@ -267,9 +267,7 @@ class ProcessLauncher(Launcher):
                 swept=swept,
             ),
             {str(key): value for key, value in launcher.items()},
-            keep_earlier=self.one_by_one,
-            # Asked for at each look: it is set between `begin` and the first job.
-            on_poll=lambda job: None if self.on_poll is None else self.on_poll(job),
+            keep_earlier=one_by_one,
         )
 
     def finish(self) -> None:

@@ -3,13 +3,52 @@
 import sys
 from typing import NoReturn
 
-from raspitrain.stop import leave, leave_at_once_on_signals, let_go_of_dead_streams, say
-
 FOR_TRAINING = ("hydra", "omegaconf", "torch", "numpy", "matplotlib", "rich", "psutil")
 
 
 def main() -> int:
+    try:
+        return _main()
+    except Exception as error:
+        file = _in_the_way(error)
+        if file is None:
+            raise
+        print(
+            f"error: {file} is read in the place of the module of that name, which raspitrain "
+            f"needs: rename it, or start in another folder ({type(error).__name__}: {error})",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _in_the_way(error: Exception) -> str | None:
+    """A file of the user's own that Python took for a module of its own or of a library's, as it
+    looks in the folder that a command is started in first."""
+    import os
+    import traceback
+
+    known = {*sys.stdlib_module_names, *FOR_TRAINING}
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    files += [str(getattr(error, "filename", None))]  # of a SyntaxError
+    files += [str(getattr(sys.modules[name], "__file__", None)) for name in known & {*sys.modules}]
+    here = os.path.realpath(sys.path[0] or ".")
+    for file in files:
+        folder, name = os.path.split(file.removesuffix(f"{os.sep}__init__.py"))
+        if os.path.realpath(folder) == here and name.removesuffix(".py") in known:
+            return file
+    return None
+
+
+def _main() -> int:
+    from raspitrain.stop import (
+        leave_at_once_on_signals,
+        let_go_of_dead_streams,
+        say,
+        stand_in_for_closed_output,
+    )
+
     leave_at_once_on_signals()
+    stand_in_for_closed_output()
     try:
         from raspitrain.cli.commands import run_named
 
@@ -37,7 +76,10 @@ def main() -> int:
 
 
 def command() -> NoReturn:
-    leave(main())
+    code = main()
+    from raspitrain.stop import leave
+
+    leave(code)
 
 
 if __name__ == "__main__":

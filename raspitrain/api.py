@@ -32,7 +32,7 @@ from raspitrain.hardware.threads import (
     resolve_num_threads,
     thread_environment,
 )
-from raspitrain.paths import config_folder
+from raspitrain.paths import absolute, config_folder, expanded
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
 from raspitrain.run.stored import StoredRun
@@ -121,7 +121,7 @@ class Model:
             The name ends with neither, the network is not one that the engine runs, or the card
             will not take the file.
         """
-        path = Path(path).expanduser()
+        path = expanded(path)
         if path.suffix not in (".rpt", ".pt", ".onnx"):
             raise InputError(
                 f"{path} must end with .rpt for a model file, .pt for a checkpoint or .onnx for "
@@ -303,7 +303,7 @@ def train(
     Stopped
         By Ctrl-C or a signal, after the results so far are written; a KeyboardInterrupt.
     """
-    folder = Path(output_dir if output_dir is not None else _new_folder()).expanduser().absolute()
+    folder = absolute(expanded(_new_folder() if output_dir is None else output_dir))
     given = _dotted(overrides) | {"model": model}
     for key in given:
         if key.split(".")[0] in NOT_HERE:
@@ -311,7 +311,7 @@ def train(
         if key.split(".")[0] == "dataset" and key not in OF_THE_DATA:
             raise InputError(f"{key}: the data are X and y; it may be {', '.join(OF_THE_DATA)}.")
     own = {"dataset.path": str(folder / DATA), "dataset.rate": _plain(rate)}
-    own |= {"dataset.channel_names": None if channel_names is None else list(channel_names)}
+    own |= {"dataset.channel_names": _names(channel_names)}
     own |= {} if groups is None else {"dataset.groups": "groups.npy"}
     own |= {} if X_test is None else {"dataset.part": "part.npy"}
     cfg = compose({"dataset": "npy"} | own | given)
@@ -366,7 +366,7 @@ def resume(folder: str | os.PathLike[str], *, show: bool = False, **overrides: A
 
     given = _dotted(overrides)
     words = [f"{key}={_word(value)}" for key, value in given.items()]
-    folder = Path(folder).expanduser().absolute()
+    folder = absolute(expanded(folder))
     summary = resume_run(folder, words, show=show)
     allowed = given.get("allowed_targets", ())
     return Result(folder, summary, load(folder, allowed_targets=allowed))
@@ -385,7 +385,7 @@ def load(path: str | os.PathLike[str], *, allowed_targets: Sequence[str] = ()) -
     InputError
         There is no model, it is damaged, or its code is not allowed.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.is_dir() and (path / MODEL).is_file() and not (path / BEST).exists():
         path = path / MODEL  # copied without the run's checkpoints
     if path.is_dir():
@@ -455,7 +455,15 @@ def _copy(source: Path, path: Path) -> None:
         partial.write_bytes(content)
 
 
+def _names(names: Any) -> list[str] | None:
+    if isinstance(names, str):  # which a list would take apart into letters
+        raise InputError(f"channel_names must be a list of names, not {names!r}.")
+    return None if names is None else list(names)
+
+
 def _unwritten(path: Path, error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path} cannot be written: there is no folder {path.parent}.")
     return input_error(
         f"{path} cannot be written ({reason(error)}); {remedy(error, 'give another name')}", error
     )

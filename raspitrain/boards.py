@@ -12,55 +12,60 @@ when it is back.
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raspitrain.distributed.launch import FIRST_PORT, NUM_PORTS, Launch, check_address
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError, printable
-from raspitrain.results.atomic import write_atomic
+from raspitrain.paths import absolute
+from raspitrain.results.atomic import atomic_path, write_atomic
 from raspitrain.results.files import LAST, OF_A_RUN, OTHERS, PREVIOUS
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
-from raspitrain.stop import SIGNALS, say
+from raspitrain.stop import EXIT_CODES, SIGNALS, say, signals_go_to
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lease import GAVE_UP
 from raspitrain.sweep.lock import NAME as LOCK
 from raspitrain.sweep.lock import lock
 from raspitrain.sweep.places import Data, Here, Place, There, make_places
 from raspitrain.sweep.process import (
+    GRACE_SECONDS,
     LOST,
     STDERR,
     JobProcess,
     Limits,
+    end_all,
     job_command,
     wait_any,
+    written,
 )
 from raspitrain.sweep.record import ID_FILE, sweep_id
-from raspitrain.sweep.transfer import LostError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 KEY, CONFIG_KEY = "distributed.boards", "distributed.ssh_config"
-ALIVE_SECONDS = 3  # between ssh's questions: what is gone is to be noticed within ten seconds
+# Between ssh's questions: what is silent is given up within eight seconds. A board that lives has
+# six of them to answer the first; with load 15 on two cores and three writers on its disk it took
+# 2.4.
+ALIVE_SECONDS = 2
 NOTICE_SECONDS = 3.0  # that ranks have to end by themselves once one of them has
 LOOK_SECONDS = 0.2
-GRACE_SECONDS = 60.0  # for ranks that are asked to end: a step and a checkpoint on a slow card
 BACK_SECONDS = 2.0  # that a start waits for a board whose connection alone may be gone
 START_SECONDS = 20.0  # and the first start of a run that goes on
 ALONE_SECONDS = 600.0  # without any board at all
 MOST_STARTS = 5  # without a new checkpoint
 MOST_KILLED = 4  # ranks on one board without one, after which it is left out
 MOST_LOST = 5  # times that a board may go and come back
-STOPPED = tuple(128 + number for number in SIGNALS)
 OURS = (FILE, OVERRIDES, STDERR, LOCK, ID_FILE)
 
 
@@ -218,7 +223,7 @@ class OverBoards:
         self, folder: Path, config: str, overrides: Sequence[str], boards: Sequence[str],
         ssh_config: str | None, public: bool, given: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.folder, self.config, self.overrides = folder.absolute(), config, list(overrides)
+        self.folder, self.config, self.overrides = absolute(folder), config, list(overrides)
         self.boards, self.ssh_config, self.given = list(boards), ssh_config, list(given)
         self.public = public
         self.places: list[Place] = []
@@ -231,7 +236,6 @@ class OverBoards:
         self.starts = 0  # from that one
         self.num_killed: dict[str | None, int] = {}  # since then, by place
         self.num_lost: dict[str | None, int] = {}  # by place
-        self.addresses: dict[str | None, str] = {}  # by place
         self.shown = 0  # bytes of what rank 0 has printed on standard error
         self.takes_owed = True  # whether nobody has gone on since boards were lost
         self.lock: int | None = None
@@ -253,7 +257,7 @@ class OverBoards:
                         break
                     self._gather()
             finally:
-                self._end_all()
+                end_all([rank.process for rank in self.ranks])
                 self._leave_nothing_of_a_run_that_never_began()
         if self.stopped_by is not None:
             say("interrupted")
@@ -283,14 +287,17 @@ class OverBoards:
                 self._owes(place)
                 place.ask()
         self.data = Data().of(self.config)
-        stack.enter_context(self._signals())
+        stack.enter_context(self._passing_signals_on())
 
     def _owes(self, place: There) -> None:
         """When it answers, what it has of the run is fetched, beside what there is here."""
-        beside = self.scratch / f"owed{self.places.index(place)}"
+        beside = self._beside(place)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         place.owed[self.folder.name] = beside
+
+    def _beside(self, place: Place) -> Path:
+        return self.scratch / f"owed{self.places.index(place)}"
 
     def _gather(self, *, first: bool = False) -> None:
         """Wait for boards that may do; all of them where a run is to begin.
@@ -336,9 +343,8 @@ class OverBoards:
     def _how_to_go_on(self) -> str:
         if not self._can_be_resumed():
             return "Give the same command again."
-        words = [f"resume={self.folder}", *self._again()]
-        command = Launch(0, 1, None, "", 1, ("python",)).again(words)
-        return f"The run goes on from its last checkpoint with: {command}"
+        words = ["python", "-m", "raspitrain", f"resume={self.folder}", *self._again()]
+        return f"The run goes on from its last checkpoint with: {shlex.join(words)}"
 
     def _again(self) -> list[str]:
         words = [f"{KEY}=[{','.join(self.boards)}]"]
@@ -351,13 +357,7 @@ class OverBoards:
         self.takes_owed = False
         places = [place for place in self.places if place.state == "ready"]
         resumes = self._can_be_resumed()
-        try:
-            address, port = self._meeting(places)
-        except LostError as error:
-            for place in places:
-                if isinstance(place, There):
-                    place.leave(str(error), again_after=0.0)
-            return
+        address, port = self._meeting(places)
         self._count_start()
         if self.why:
             names = ", ".join(str(place.name) for place in places)
@@ -392,7 +392,7 @@ class OverBoards:
                 process.end(self.stopped_by)
 
     def _count_start(self) -> None:
-        checkpoint = _written(self.folder / LAST)
+        checkpoint = written(self.folder / LAST)
         if checkpoint != self.checkpoint:
             self.starts = 0
             self.num_killed.clear()
@@ -407,7 +407,7 @@ class OverBoards:
     def _take_what_is_owed(self) -> None:
         """A checkpoint that a board has written and we have not seen."""
         for place in self.places:
-            beside = self.scratch / f"owed{self.places.index(place)}"
+            beside = self._beside(place)
             if not isinstance(place, There) or not (beside / LAST).is_file():
                 continue
             if _step(beside) > _step(self.folder):
@@ -416,8 +416,8 @@ class OverBoards:
                     key=lambda name: (name == LAST, name),
                 )
                 for name in names:
-                    shutil.copyfile(beside / name, self.folder / f"{name}.coming")
-                    os.replace(self.folder / f"{name}.coming", self.folder / name)
+                    with atomic_path(self.folder / name) as partial:
+                        shutil.copyfile(beside / name, partial)
             shutil.rmtree(beside)
             beside.mkdir()
 
@@ -428,14 +428,12 @@ class OverBoards:
         first = places[0]
         if len(places) == 1:
             return "127.0.0.1", port
-        if first.name not in self.addresses:
-            asked = next(place for place in places if isinstance(place, There))
-            address = asked.asked("connection")["board" if asked is first else "coordinator"]
-            if not address:
-                raise InputError(f"{first.name} does not say by which address ssh reaches it.")
-            check_address(Launch(0, len(places), None, address, port), public=self.public)
-            self.addresses[first.name] = address
-        return self.addresses[first.name], port
+        asked = next(place for place in places if isinstance(place, There))
+        address = asked.facts["connection"]["board" if asked is first else "coordinator"]
+        if not address:
+            raise InputError(f"{first.name} does not say by which address ssh reaches it.")
+        check_address(Launch(0, len(places), None, address, port), public=self.public)
+        return address, port
 
     def _follow(self) -> None:
         """Until all ranks have ended; where one has ended badly, the others are made to."""
@@ -451,7 +449,7 @@ class OverBoards:
                 for rank in running:
                     rank.process.end(signal.SIGTERM)
             codes = {rank.code for rank in self.ranks if rank not in running} - {0}
-            codes -= set(STOPPED) if is_asked else set()
+            codes -= set(EXIT_CODES) if is_asked else set()
             if not codes or given_up:
                 continue
             failed_at = failed_at or time.monotonic()
@@ -488,7 +486,7 @@ class OverBoards:
         ranks, self.ranks = self.ranks, []
         if self.stopped_by is not None:
             return False
-        if ranks and not any(rank.code for rank in ranks):
+        if not any(rank.code for rank in ranks):
             with suppress(OSError):
                 (self.folder / STDERR).unlink()
             return False
@@ -501,14 +499,13 @@ class OverBoards:
                 for line in rank.process.log_tail():
                     say(line)
                 raise BoardsEnd(1)
-        if ranks:
-            self.takes_owed = all(rank.code == LOST for rank in ranks)
-            whys = [self._why(rank) for rank in ranks]
-            self.why = "; ".join(why.rstrip(".") for why in whys if why)
-            if self.rejoins:
-                self.why = self.why or "a board is back"
-            elif not self.why:
-                self.why = f"the boards have lost each other ({ranks[0].reason.rstrip('.')})"
+        self.takes_owed = all(rank.code == LOST for rank in ranks)
+        whys = [self._why(rank) for rank in ranks]
+        self.why = "; ".join(why.rstrip(".") for why in whys if why)
+        if self.rejoins:
+            self.why = self.why or "a board is back"
+        elif not self.why:
+            self.why = f"the boards have lost each other ({ranks[0].reason.rstrip('.')})"
         if self.starts >= MOST_STARTS:
             raise TemporaryError(
                 f"{self.why}: those were {MOST_STARTS} starts without a new checkpoint. "
@@ -520,15 +517,16 @@ class OverBoards:
         """Why a rank has ended, where that lies in it or its board; its place may be another
         afterwards."""
         place, code = rank.place, rank.code
-        if code in (0, GAVE_UP) or (self.rejoins and code in STOPPED):
+        if code in (0, GAVE_UP) or (self.rejoins and code in EXIT_CODES):
             return ""
         if isinstance(place, Here):
-            if code in STOPPED:
+            if code in EXIT_CODES:
                 raise BoardsEnd(code)  # somebody on this machine has asked for it
             if code == TemporaryError.exit_code:
                 raise TemporaryError(rank.reason)
             return f"{place.name}: {rank.reason}"
         if code == LOST or code < 0:
+            # Cleared there when it answers; nobody reads what that brings here, but for rank 0's.
             place.lose(rank.folder.name, self._scratch_of(-1), rank.reason)
             self._owes(place)
             self.num_lost[place.name] = self.num_lost.get(place.name, 0) + 1
@@ -543,12 +541,6 @@ class OverBoards:
                 place.state, place.reason = "out", f"{place.name}: {rank.reason}"
         return f"{place.name}: {rank.reason}"
 
-    def _end_all(self) -> None:
-        for rank in self.ranks:
-            rank.process.end(signal.SIGTERM)
-        while running := [rank.process for rank in self.ranks if not rank.process.poll()]:
-            wait_any(running, LOOK_SECONDS)
-
     def _leave_nothing_of_a_run_that_never_began(self) -> None:
         if self.lock is not None and not any(
             os.path.lexists(self.folder / name) for name in OF_A_RUN
@@ -557,8 +549,7 @@ class OverBoards:
                 with suppress(OSError):
                     (self.folder / name).unlink()
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _passing_signals_on(self) -> AbstractContextManager[None]:
         """A Ctrl-C ends all ranks, cleanly; a second one kills what stands for them here."""
 
         def pass_on(number: int, frame: FrameType | None) -> None:
@@ -567,22 +558,7 @@ class OverBoards:
             for rank in self.ranks:
                 rank.process.end(number)
 
-        before: dict[int, Any] = {}
-        try:
-            for number in SIGNALS:
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    before[number] = signal.signal(number, pass_on)
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-
-def _written(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
+        return signals_go_to(dict.fromkeys(SIGNALS, pass_on))
 
 
 def _step(folder: Path) -> int:

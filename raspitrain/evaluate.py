@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError, printable
+from raspitrain.paths import absolute
 from raspitrain.results.files import MISCLASSIFIED
 from raspitrain.stop import exit_code_of
 
@@ -87,7 +88,7 @@ def _record(stored: Any, evaluated: Any, name: str) -> dict[str, Any]:
     names = evaluated.class_names
     record: dict[str, Any] = {
         "part": name,
-        "run": str(stored.path.absolute().parent),
+        "run": str(absolute(stored.path).parent),
         "checkpoint": stored.path.name,
         "epoch": stored.state.get("epoch"),
         "cases": confusion.num_cases,

@@ -1,9 +1,26 @@
 """Where raspitrain's parts lie, and which they are."""
 
 import hashlib
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import raspitrain
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The absolute path, without `..`; links in it are followed where there was one."""
+    whole = Path(path).absolute()
+    if ".." in whole.parts:
+        with suppress(ValueError):  # a zero byte, of which whoever opens it will tell
+            return Path(os.path.realpath(whole))
+    return whole
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with the home in the place of `~`, where there is such a user: no shell expands it
+    behind a `=`."""
+    return Path(os.path.expanduser(path))
 
 
 def config_folder() -> Path:

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TextIO
@@ -26,6 +26,7 @@ from raspitrain.errors import CAN_PASS, InputError, printable, remedy, visible
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+EXIT_CODES = tuple(128 + number for number in SIGNALS)  # of a run that one of them has ended
 # One press may arrive twice: from the terminal, and from a parent that passes it on.
 SAME_PRESS_SECONDS = 0.25
 
@@ -42,6 +43,24 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+@contextmanager
+def signals_go_to(
+    handlers: Mapping[int, Callable[[int, FrameType | None], object]],
+) -> Iterator[None]:
+    """Within the block signals are handled so, where they are not ignored and this is the main
+    thread."""
+    before: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class StopSignals:
     """Handles the signals within a `with` block, in the main thread; elsewhere does nothing."""
 
@@ -49,13 +68,10 @@ class StopSignals:
         self.number: int | None = None
         self.at = 0.0
         self.waits = False
-        self.before: dict[int, Any] = {}
+        self.handled = signals_go_to(dict.fromkeys(SIGNALS, self._handle))
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self.before[number] = signal.signal(number, self._handle)
+        self.handled.__enter__()
         return self
 
     def __exit__(
@@ -64,8 +80,7 @@ class StopSignals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        self.handled.__exit__(kind, error, trace)
 
     def check(self) -> None:
         """Raise Stopped if a signal has come."""
@@ -130,6 +145,12 @@ def say(text: str) -> None:
         print(visible(text, keep="\n"), file=sys.stderr, flush=True)
 
 
+def stand_in_for_closed_output() -> None:
+    """Where standard output is closed, what would be printed goes nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
+
+
 def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") -> int:
     """Do a command's work; return how the process is to end: 0, or with one sentence an
     InputError's code, or where writing failed 74 if that can pass, as a full card, and 2 if not, as
@@ -140,10 +161,10 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
     writes : what the command writes, named where the error names no file
     lost : what there is not then, for the sentence, such as "the model is not written"
     """
-    if sys.stdout is None:  # closed: what would be printed goes nowhere
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
+    stand_in_for_closed_output()
     try:
         work()
+        sys.stdout.flush()  # what it still holds may not find room
     except InputError as error:
         say(f"error: {printable(str(error))}")
         return error.exit_code
@@ -151,16 +172,29 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
         # Whoever reads what is printed has had enough; nor does the exit write to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        name = error.filename or ("standard output" if _is_stdout_stuck() else writes)
-        parts = f"{name}: {error.strerror}", lost, remedy(error)
+        if error.filename is None and is_stdout_stuck():
+            return say_stuck(error)
+        name, why = error.filename or writes, remedy(error)
+        if isinstance(error, FileNotFoundError):
+            why = f"there is no folder {os.path.dirname(os.path.abspath(str(name)))}"
+        parts = f"{name}: {error.strerror}", lost, why
         say(f"error: {printable('; '.join(filter(None, parts)))}")
         return 74 if error.errno in CAN_PASS else 2
     return 0
 
 
-def _is_stdout_stuck() -> bool:
-    """Whether it still holds what it could not write."""
+def say_stuck(error: OSError) -> int:
+    """Say that nothing can be printed; return the exit code."""
+    say(f"error: standard output: {error.strerror}; {remedy(error)}")
+    write_nowhere(sys.stdout)
+    return 74 if error.errno in CAN_PASS else 2
+
+
+def is_stdout_stuck() -> bool:
+    """Whether it could not write what it was given: it holds it still, or takes no more."""
     try:
+        if getattr(sys.stdout, "write_through", False):  # and so holds nothing (python -u)
+            sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError:
         return True

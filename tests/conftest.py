@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 import pytest
+import same_sweep
 from omegaconf import DictConfig, OmegaConf
 from processes import PATIENCE, finish
 
@@ -145,6 +146,14 @@ def forked_command(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def on_one_host(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """The rows of sweep.csv of a sweep on this machine alone; see same_sweep.py."""
+    folder = tmp_path_factory.mktemp("one")
+    same_sweep.finish(same_sweep.start(folder, "sweep_name=one"))
+    return same_sweep.rows(folder, "one")
 
 
 def motion(hertz: float, samples: int, seed: int) -> Any:

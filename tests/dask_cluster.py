@@ -1,10 +1,9 @@
 """A Dask scheduler and workers of this machine's own, as docs/boards.md sets them up, with TLS.
 
-Each worker has a home folder:
+Each worker has a home folder.
 
-
-cluster = DaskCluster(tmp_path, "a", "b")
-subprocess.run([...], env=os.environ | cluster.variables)
+    cluster = DaskCluster(tmp_path, "a", "b")
+    subprocess.run([...], env=os.environ | cluster.variables)
 """
 
 import os
@@ -15,8 +14,8 @@ import sys
 from pathlib import Path
 
 import psutil
+from board_home import fill_cache, jobs_ended, jobs_left, put_python
 from conftest import wait_for
-from fake_ssh import FakeBoards
 
 
 class DaskCluster:
@@ -47,16 +46,11 @@ class DaskCluster:
         """Start a worker, anew perhaps; its Python notes the jobs that run to their end."""
         home = self.home(name)
         if not home.exists():
-            FakeBoards.fill_cache(home)
+            fill_cache(home)
             (home / "sitecustomize.py").write_text(
                 f"import sys; sys.executable = '{home}/python'\n"
             )
-            (home / "python").write_text(
-                f'#!/bin/sh\n[ "$3" = raspitrain.sweep.job ] || exec {sys.executable} "$@"\n'
-                f'{sys.executable} "$@"; code=$?\n'
-                f'[ $code = 0 ] && basename "$4" >> {home}/ends\nexit $code\n'
-            )
-            (home / "python").chmod(0o755)
+            put_python(home)
         path = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
         self._start(
             name, "dask worker", "--local-directory", str(home), until="Registered to:",
@@ -64,7 +58,7 @@ class DaskCluster:
         )  # fmt: skip
 
     def ends(self) -> list[str]:
-        return [line for path in self.folder.glob("*/ends") for line in path.read_text().split()]
+        return jobs_ended(self.folder)
 
     def jobs(self) -> list[psutil.Process]:
         """Those that run now, of this cluster's workers."""
@@ -103,9 +97,7 @@ class DaskCluster:
         self.processes[name].wait()
 
     def left(self, name: str) -> list[str]:
-        """Jobs' folders that lie there."""
-        jobs = self.home(name) / ".cache" / "raspitrain" / "boards" / "jobs"
-        return sorted(str(path.relative_to(jobs)) for path in jobs.glob("*/*/*"))
+        return jobs_left(self.home(name))
 
     def close(self) -> None:
         for name, process in self.processes.items():

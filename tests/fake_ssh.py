@@ -10,11 +10,10 @@ cuts it.
 """
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
-from raspitrain.cache import cache_folder
+from board_home import fill_cache, jobs_left
 
 SSH = """#!/bin/sh
 while [ "$1" != "--" ]; do
@@ -58,22 +57,7 @@ class FakeBoards:
         }
 
     def add(self, host: str) -> None:
-        """A board whose code has been compiled: the machine's own is the same."""
-        self.fill_cache(self.home(host))
-
-    @staticmethod
-    def fill_cache(home: Path) -> None:
-        cache = home / ".cache" / "raspitrain"
-        cache.mkdir(parents=True, mode=0o700)
-        for kept in cache_folder().glob("*"):
-            if kept.is_file():
-                shutil.copy(kept, cache)
-        if (cache_folder() / "engine").is_dir():
-            shutil.copytree(cache_folder() / "engine", cache / "engine")
-        # Matplotlib would look for fonts for seconds.
-        for name in (".cache/matplotlib", ".config/matplotlib"):
-            if (Path.home() / name).is_dir():
-                shutil.copytree(Path.home() / name, home / name)
+        fill_cache(self.home(host))
 
     def home(self, host: str) -> Path:
         return self.folder / host
@@ -88,9 +72,7 @@ class FakeBoards:
             return []
 
     def left(self, host: str) -> list[str]:
-        """Jobs' folders that lie on the board."""
-        jobs = self.home(host) / ".cache" / "raspitrain" / "boards" / "jobs"
-        return sorted(str(path.relative_to(jobs)) for path in jobs.glob("*/*/*"))
+        return jobs_left(self.home(host))
 
     def python(self, host: str, script: str) -> str:
         """A Python of the board's that takes a job for the lines of a shell script, in its folder;

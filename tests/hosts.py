@@ -3,14 +3,23 @@
 with hosts(4) as network:
     network.set_speed(940)
     subprocess.run([*network.inside(0), "hostname"])
+
+Whatever runs in them ends with the block. What a process leaves that was killed is removed by the
+next one; two at a time are refused.
 """
 
+import fcntl
+import os
+import re
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-SWITCH = "rptswitch"
+SWITCH, HOST = "rptswitch", "rpthost"
+LOCK = Path("/run/lock/raspitrain-hosts")
 
 
 @dataclass(frozen=True)
@@ -54,24 +63,59 @@ def _limit(namespace: str, device: str, megabits: int) -> None:
 
 @contextmanager
 def hosts(number: int) -> Iterator[Network]:
-    network = Network(tuple(f"rpthost{k}" for k in range(number)))
-    made = []
-    try:
-        for name in (SWITCH, *network.names):
-            ip("netns", "add", name)
-            made.append(name)
-        ip("-n", SWITCH, "link", "add", "br0", "type", "bridge")
-        ip("-n", SWITCH, "link", "set", "br0", "up")
-        for k, host in enumerate(network.names):
-            port = f"port{k}"
-            pair = f"link add eth0 netns {host} type veth peer name {port} netns {SWITCH}"
-            ip(*pair.split())
-            ip("-n", host, "link", "set", "lo", "up")
-            ip("-n", host, "addr", "add", f"{network.address(k)}/24", "dev", "eth0")
-            ip("-n", host, "link", "set", "eth0", "up")
-            ip("-n", SWITCH, "link", "set", port, "master", "br0")
-            ip("-n", SWITCH, "link", "set", port, "up")
-        yield network
-    finally:
-        for name in made:
-            ip("netns", "del", name)
+    network = Network(tuple(f"{HOST}{k}" for k in range(number)))
+    with _alone():
+        try:
+            _clear()
+            _make(network)
+            yield network
+        finally:
+            _clear()
+
+
+def _make(network: Network) -> None:
+    for name in (SWITCH, *network.names):
+        ip("netns", "add", name)
+    ip("-n", SWITCH, "link", "add", "br0", "type", "bridge")
+    ip("-n", SWITCH, "link", "set", "br0", "up")
+    for k, host in enumerate(network.names):
+        port = f"port{k}"
+        pair = f"link add eth0 netns {host} type veth peer name {port} netns {SWITCH}"
+        ip(*pair.split())
+        ip("-n", host, "link", "set", "lo", "up")
+        ip("-n", host, "addr", "add", f"{network.address(k)}/24", "dev", "eth0")
+        ip("-n", host, "link", "set", "eth0", "up")
+        ip("-n", SWITCH, "link", "set", port, "master", "br0")
+        ip("-n", SWITCH, "link", "set", port, "up")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """The names are the machine's: the lock goes with its process, however that ends."""
+    LOCK.parent.mkdir(exist_ok=True)
+    with open(LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError("another process has made such hosts: wait for its end") from error
+        yield
+
+
+def _clear() -> None:
+    """Remove them all, whoever made them, and end what runs inside."""
+    for name in namespaces():
+        for pid in pids_in(name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        subprocess.run(["ip", "netns", "del", name])  # the others, too, where one cannot be
+
+
+def namespaces() -> list[str]:
+    """Those of hosts that there are now."""
+    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True)
+    return re.findall(rf"^({SWITCH}|{HOST}\d+)\b", listed.stdout, re.M)
+
+
+def pids_in(name: str) -> list[int]:
+    inside = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True)
+    return [int(pid) for pid in inside.stdout.split()]

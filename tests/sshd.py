@@ -9,13 +9,12 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+from board_home import fill_cache, jobs_ended, put_python
 from conftest import wait_for
-from fake_ssh import FakeBoards
 
 SSHD = os.environ.get("RASPITRAIN_SSHD", "/usr/sbin/sshd")
 
@@ -40,7 +39,7 @@ class Boards:
         for name in names:
             home = folder / name
             (home / ".ssh").mkdir(parents=True)
-            FakeBoards.fill_cache(home)
+            fill_cache(home)
             shutil.copy(folder / "key.pub", home / ".ssh" / "authorized_keys")
             self._keygen(home / "host_key")
             port = random.randrange(20_000, 60_000)
@@ -58,12 +57,7 @@ class Boards:
                 f"  IdentityFile {folder}/key\n  IdentitiesOnly yes\n"
                 f"  UserKnownHostsFile {folder}/known\n  StrictHostKeyChecking accept-new\n"
             )
-            (home / "python").write_text(
-                f'#!/bin/sh\n[ "$3" = raspitrain.sweep.job ] || exec {sys.executable} "$@"\n'
-                f'{sys.executable} "$@"; code=$?\n'
-                f'[ $code = 0 ] && basename "$4" >> {home}/ends\nexit $code\n'
-            )
-            (home / "python").chmod(0o755)
+            put_python(home)
             self.start(name)
         (folder / "config").write_text(config)
         self.words = [
@@ -95,20 +89,17 @@ class Boards:
         daemon = psutil.Process(self.daemons[name].pid)
         return [daemon, *daemon.children(recursive=True)]
 
-    def jobs(self) -> list[psutil.Process]:
+    def jobs(self, *names: str) -> list[psutil.Process]:
+        """Those that run now, on these boards or on all."""
         return [
-            p for name in self.daemons if self.daemons[name].poll() is None
+            p for name in names or self.daemons if self.daemons[name].poll() is None
             for p in self.processes(name)
             if p.is_running() and "raspitrain.sweep.job" in " ".join(_words(p))
             and "python" in _words(p)[0] and "./python" not in " ".join(_words(p)[:3])
         ]  # fmt: skip
 
     def ends(self) -> list[str]:
-        found = []
-        for name in self.daemons:
-            path = self.folder / name / "ends"
-            found += path.read_text().split() if path.exists() else []
-        return found
+        return jobs_ended(self.folder)
 
     def close(self) -> None:
         for name, daemon in self.daemons.items():

@@ -115,6 +115,7 @@ X, Y = made()
         ({"y": np.linspace(0, 1, 40)}, "y: labels are of type float64"),
         ({"groups": Y[:3]}, "groups have the shape (3,)"),
         ({"channel_names": ["ax"]}, "channel_names gives 1"),
+        ({"channel_names": "xy"}, "channel_names must be a list of names, not 'xy'"),
         ({"X_test": X}, "X_test and y_test go together"),
         ({"X_test": X[:, :1], "y_test": Y}, "X_test is float64 of the shape (40, 1, 32)"),
         ({"epochs": 0}, "epochs must be"),

@@ -5,6 +5,7 @@ this process, by the same `main`; tests/test_cli.py runs some in one of their ow
 """
 
 import os
+import re
 import shutil
 import sys
 import zipfile
@@ -666,6 +667,94 @@ def test_there_are_enough_rows_and_no_two_alike():
     rows = [*COMMAND.values(), *((MINE, *row) for row in YAML.values()), *DATA.values()]
     assert len(rows) + len(RESUME) >= 60
     assert len({repr(words) for words, _ in COMMAND.values()}) == len(COMMAND)
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_channels, num_classes):
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(num_channels, 4, 5), nn.Linear(4, num_classes)
+    def forward(self, x):
+        return self.head(self.middle(self.conv(x)).mean(2))
+
+class Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+    @staticmethod
+    def backward(ctx, dy):
+        return dy + {}["x"]
+
+class Backward(Net):
+    middle = Double.apply
+
+class InPlace(Net):
+    def forward(self, x):
+        y = torch.sigmoid(self.conv(x))
+        z = y.mean(2)
+        y += 1
+        return self.head(z + y.mean(2))
+
+class Training(Net):
+    def middle(self, x):
+        return x if not self.training else {}["x"]
+
+class Evaluation(Net):
+    def middle(self, x):
+        return x if self.training else {}["x"]
+
+class Making(Net):
+    def __init__(self, num_channels, num_classes):
+        {}["x"]
+
+class Two(Net):
+    def forward(self, x):
+        return x, x
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "Backward",
+            r"model \(own_net.Backward\) fails: .*\(Double.backward, .*own_net.py, line 18",
+        ),
+        (
+            "InPlace",
+            r"go backward through its forward \(.*own_net.py, line 24\): RuntimeError: one of",
+        ),
+        ("Training", r"fails: KeyError: 'x' \(Training.middle, .*own_net.py, line 32\)"),
+        ("Evaluation", r"fails: KeyError: 'x' \(Evaluation.middle, .*own_net.py, line 36\)"),
+        ("Making", r"cannot be made: KeyError: 'x' \(Making.__init__, .*own_net.py, line 40\)"),
+        ("Two", r"model must give logits, a tensor \(cases, classes\), and gives a tuple"),
+    ],
+)
+def test_the_line_of_the_users_own_that_fails_is_named(name, says, refused, tmp_path, monkeypatch):
+    (tmp_path / "own_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yaml(tmp_path, f"_target_: own_net.{name}\n", "model/own.yaml")
+    data = [t for t in TINY if not t.startswith("model.")]
+    words = ("--config-dir", "mine", "model=own", f"allowed_targets=[own_net.{name}]", *data)
+    try:
+        assert re.search(says, refused(*words))
+    finally:
+        sys.modules.pop("own_net", None)
+
+
+def test_a_module_that_is_not_there_is_looked_for_with_pythonpath(refused):
+    words = ("model._target_=no_such_file.Net", "allowed_targets=[no_such_file.Net]", *TINY)
+    assert "no_such_file.py lies in, as in PYTHONPATH=FOLDER" in refused(*words)
+
+
+def test_names_that_no_word_can_hold_are_called_so(refused):
+    assert "is no UTF-8: give the file" in refused("dataset=npy", "dataset.path=a\udcff")
+    assert "give the file or folder another name" in refused("hydra.run.dir=a\nb", *TINY)
+    assert "no folder" in refused("resume=~no_such_user/run")
 
 
 def test_names_in_a_file_cannot_command_the_terminal(refused, tmp_path):

@@ -85,6 +85,27 @@ def test_a_run_that_is_refused_takes_nothing_with_it(command, tmp_path):
     assert [p.name for p in tmp_path.rglob("*")] == ["results"]
 
 
+@pytest.mark.parametrize(("name", "text"), [("json", "x = ("), ("signal", "x = 1")])
+def test_a_file_in_the_place_of_a_module_is_named(command, tmp_path, name, text):
+    """Python looks in the folder that a command is started in first."""
+    (tmp_path / f"{name}.py").write_text(text)
+    done = command("epochs=0")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}/{name}.py is read in the place of the module")
+
+
+def test_a_home_behind_a_sign_is_found(command, tmp_path):
+    (tmp_path / "home").mkdir()
+    done = command(
+        "hydra.run.dir=~/run", "dataset=npy", "dataset.path=~/x", HOME=f"{tmp_path}/home"
+    )
+    assert f"{tmp_path}/home/x does not exist" in done.stderr
+    assert "~" not in [path.name for path in tmp_path.iterdir()]
+    done = command("hydra.run.dir=~/run", *TINY, HOME=f"{tmp_path}/home")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "home" / "run" / "summary.json").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -202,6 +223,36 @@ def test_the_users_own_model_is_trained(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_users_own_model_that_fails_in_training_keeps_what_there_is(command, tmp_path):
+    (tmp_path / "tired.py").write_text(
+        "from torch import nn\n"
+        "class Tired(nn.Sequential):\n"
+        "    def __init__(self, num_channels, num_classes):\n"
+        "        super().__init__(nn.AdaptiveAvgPool1d(1), nn.Flatten(),\n"
+        "            nn.Linear(num_channels, num_classes))\n"
+        "        self.steps = 0\n"
+        "    def forward(self, x):\n"
+        "        self.steps += self.training\n"
+        "        return super().forward(x) if self.steps < 30 else {}[self.steps]\n"
+    )
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "tired.yaml").write_text("_target_: tired.Tired\n")
+    data = [t for t in TINY if not t.startswith(("model.", "epochs"))]
+    words = ["--config-dir", "conf", "model=tired", "allowed_targets=[tired.Tired]", *data]
+    done = command(*words, "epochs=90", "hydra.run.dir=aside/../run")
+    assert done.returncode == 2, done.stderr
+    says = f"model (tired.Tired) fails: KeyError: 30 (Tired.forward, {tmp_path}/tired.py, line 9)."
+    assert done.stderr.splitlines()[-1] == f"error: {says}"
+    assert sorted(p.name for p in tmp_path.iterdir() if "__" not in p.name) == [
+        "conf", "run", "tired.py",
+    ]  # fmt: skip
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["reason"]) == ("failed", says)
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert "in forward\n" in log
+    assert f"resume={tmp_path}/run " in log
+
+
 def test_the_profiles_threads_reach_the_process(command, tmp_path):
     rest = [t for t in ONE_EPOCH if not t.startswith("hardware.")]
     for threads, given, expected in (("2", "", 2), ("auto", "1", 1)):
@@ -279,6 +330,20 @@ def test_a_reader_that_has_had_enough_is_no_mistake(tmp_path):
         assert process.stderr is not None
         told = process.stderr.read()
     assert (process.returncode, told) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code"),
+    [("data epochs=1", ">/dev/full", 74), ("data epochs=1", ">&-", 0),
+     ("--help", ">/dev/full", 74), ("--help", ">&-", 0)],
+)  # fmt: skip
+def test_what_only_shows_says_where_it_cannot(words, closed, code):
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m raspitrain {words} {closed}"],
+        env=os.environ | {"PYTHONUNBUFFERED": ""}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    full = "error: standard output: No space left on device; make room\n"
+    assert (done.returncode, done.stderr) == (code, full if code else "")
 
 
 def test_a_look_at_the_data_needs_no_folder_to_write_to():

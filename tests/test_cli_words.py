@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 from conftest import process_as_it_was
 
@@ -42,6 +43,31 @@ def test_a_folder_may_be_called_anything(name, said, tmp_path):
     code, shown = said(*words, "dataset.stride=16", "split.test=0.4", do=show_data)
     assert code == 0, shown
     assert "6 recordings of 2 classes" in shown
+
+
+def test_a_look_at_the_data_takes_a_path_alone(said, tmp_path):
+    for label in ("walk", "run"):
+        (tmp_path / "my rec" / label).mkdir(parents=True)
+        for number in range(3):
+            own = f"time,x,y\n{ROWS}99.9,{label == 'run':d},{number}\n"
+            (tmp_path / "my rec" / label / f"{number}.csv").write_text(own)
+    code, shown = said("my rec", "dataset.length=16", "split.test=0.4", do=show_data)
+    assert code == 0, shown
+    assert "my rec is taken as dataset=recordings 'dataset.path=\"my rec\"'" in shown
+    assert "6 recordings of 2 classes" in shown
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).normal(size=(40, 2, 16)))
+    np.save(tmp_path / "label.npy", np.arange(40) % 2)
+    for path in (".", "data.npy"):
+        code, shown = said(path, do=show_data)
+        assert (code, "dataset=npy dataset.path=." in shown) == (0, True), shown
+    for words, says in (
+        (["recc"], "recc: there is no such file or folder"),
+        (["my rec", "data.npy"], "give one"),
+        (["my rec", "dataset.path=x"], "give one"),
+        (["epochs", "3"], "write key=value, as in epochs=3"),
+    ):
+        code, shown = said(*words, do=show_data)
+        assert (code, says in shown) == (2, True), shown
 
 
 def test_only_what_can_be_read_in_one_way_is_put_into_quotes():

@@ -15,6 +15,9 @@ from raspitrain.data.recordings import recordings
 from raspitrain.data.split import split_cases
 from raspitrain.data.summary import data_table
 from raspitrain.errors import InputError
+from raspitrain.run.resume import resume
+from raspitrain.run.run import run
+from raspitrain.run.stored import StoredRun
 
 RATE, NUM = 10, 200  # 20 seconds
 
@@ -309,6 +312,38 @@ def test_another_word_for_the_class_leaves_annotations_alone(tmp_path):
     found, cases = taken(tmp_path, class_level=1)
     assert set(found) == {"walk", "run"}
     assert any("not taken: 1 file of annotations" in note for note in cases.taken.notes)
+
+
+def test_a_relative_file_of_annotations_is_beside_the_data_or_where_the_run_began(
+    tmp_path, compose, monkeypatch
+):
+    home, away = tmp_path / "home", tmp_path / "away"
+    for folder in (home / "data", away):
+        folder.mkdir(parents=True)
+    for name in ("day", "night", "noon", "dawn"):
+        record(home / "data", name)
+    rows = [f"{name},{8 * k},{8 * k + 8},{label}" for name in ("day", "night", "noon", "dawn")
+            for k, label in enumerate(("walk", "run"))]  # fmt: skip
+    (home / "truth.csv").write_text("file,start,end,label\n" + "\n".join(rows) + "\n")
+    monkeypatch.chdir(home)
+    words = (
+        "dataset=recordings", "dataset.path=data", "dataset.annotations=truth.csv",
+        "dataset.length=10", "augment=none", "model.width_mult=0.25", "epochs=1", "export=none",
+        "hardware.num_threads=1",
+    )  # fmt: skip
+    run(compose(*words), tmp_path / "run", overrides=words)
+    monkeypatch.chdir(away)
+    assert resume(tmp_path / "run", ["epochs=2"], show=False)["status"] == "completed"
+    (home / "truth.csv").rename(away / "moved.csv")
+    words = ["epochs=3", "dataset.annotations=moved.csv"]
+    assert resume(tmp_path / "run", words, show=False)["status"] == "completed"
+    monkeypatch.chdir(tmp_path)
+    stored = StoredRun.open(tmp_path / "run")
+    assert stored.dataset_here(stored.config.dataset)["annotations"] == str(away / "moved.csv")
+    (away / "moved.csv").rename(home / "data" / "truth.csv")
+    given = {**stored.config.dataset, "annotations": "truth.csv"}
+    here = stored.dataset_here(given)
+    assert (here["path"], here["annotations"]) == (str(home / "data"), "truth.csv")
 
 
 def test_annotations_may_be_damaged_in_any_way(tmp_path):

@@ -11,6 +11,7 @@ from conftest import defaults
 from test_data_field import (
     COUNTS,
     LENGTH,
+    MS,
     csv_text,
     left_out,
     load,
@@ -28,6 +29,7 @@ from raspitrain.data.csv_file import read_table
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.formats import _without_numbers
 from raspitrain.data.layout import find_layout
+from raspitrain.data.rows import rows as case_a_row
 
 SECONDS = [f"{j / 50:.2f}" for j in COUNTS]
 TWO = ("x", "y")
@@ -95,6 +97,40 @@ def test_a_clock_that_begins_anew_with_each_trial_is_not_put_in_order(tmp_path):
     assert "24 samples" not in refusal(load, tmp_path)
 
 
+def hearts(folder: Path, names: list[str]) -> None:
+    for k, name in enumerate(names):
+        x = np.round(noise(k, 2).T * 200).astype("<i2")
+        stem = name.rsplit("/", 1)[-1]
+        put(folder, f"{name}.dat", x.tobytes())
+        signal = f"{stem}.dat 16 1000(0)/mV 16 0 0 0 0"
+        put(folder, f"{name}.hea", f"{stem} 2 100 {len(x)}\n{signal} I\n{signal} II\n")
+
+
+def test_a_table_of_recordings_without_labels_is_named(tmp_path):
+    """As of PTB-XL, whose table says the class in a way of its own."""
+    names = [f"records{r}/00000/{k:05}_lr" for r in (100, 500) for k in range(6)]
+    hearts(tmp_path, names)
+    rows = [f"{k},{{'NORM': 1}},{k % 10 + 1},{name}" for k, name in enumerate(names[:6])]
+    table = "ecg_id,scp_codes,strat_fold,filename_lr\n" + "\n".join(rows) + "\n"
+    put(tmp_path, "ptbxl_database.csv", table)
+    sentence = refusal(load, tmp_path)
+    assert "names the recordings in its column 'filename_lr'" in sentence
+    assert "labels.csv" in sentence
+    rows = [f"{name},{'NORM' if k % 2 else 'MI'}" for k, name in enumerate(names[:6])]
+    put(tmp_path, "labels.csv", "file,label\n" + "\n".join(rows) + "\n")
+    cases = load(tmp_path, files="records100/*.hea")
+    assert cases.class_names == ("MI", "NORM")
+    assert len(cases.taken.origins) == 6
+
+
+def test_beats_beside_recordings_are_named(tmp_path):
+    hearts(tmp_path, ["100", "101"])
+    put(tmp_path, "100.atr", b"\0\0")
+    sentence = refusal(load, tmp_path)
+    assert "100.atr annotates its recording in WFDB's own format" in sentence
+    assert "100.labels.csv" in sentence
+
+
 # One row of one sensor
 
 
@@ -124,6 +160,154 @@ def test_rows_of_several_sensors_are_taken_apart_and_joined_by_time(column, word
     assert np.allclose(window[1, ::2], first()[1, ::2])
     assert np.allclose(window[1, 1:-1:2], (window[1, :-2:2] + window[1, 2::2]) / 2)
     assert any(f"taken apart by column '{column}'" in note for note in cases.taken.notes)
+
+
+@pytest.mark.parametrize("words", [("A", "B"), (0, 7), (3, 1, 2)])
+@pytest.mark.parametrize("head", ["time,kind,x,y", "kind,x,y"])
+def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head, words, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        turn = len(words)
+        rows = [
+            (SECONDS[j], words[s], f"{x[0][j] + 30 * s:.4f}", f"{x[1][j] * 20**s:.4f}")
+            for j in COUNTS
+            for s in range(turn)
+        ]
+        return csv_text(head, *list(zip(*rows, strict=True))[4 - len(head.split(",")) :])
+
+    make(tmp_path, text_of)
+    sentence = refusal(load, tmp_path)
+    assert "dataset.sensor_column=kind" in sentence
+    assert "dataset.sensor_column=false" in sentence
+    cases = load(tmp_path, sensor_column="kind")
+    for s, word in enumerate(words):
+        name = f"{word}_x" if isinstance(word, str) else f"kind{word}_x"
+        own = signals_of(cases)[cases.channel_names.index(name)]
+        assert np.allclose(own, first(1)[0] + 30 * s, atol=1e-3)
+    assert len(load(tmp_path, sensor_column=False).channel_names) <= 2
+
+
+def test_a_column_that_alternates_by_itself_is_no_sensor(tmp_path):
+    make(
+        tmp_path,
+        lambda k, i, x: csv_text("foot,x,y", ["L" if j % 2 else "R" for j in COUNTS], *x[:2]),
+    )
+    assert load(tmp_path).channel_names == TWO
+
+
+def test_fields_below_each_other_are_taken_apart(tmp_path):
+    """As a query of InfluxDB is exported."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        head = "#group,false\n#datatype,string\n,result,table,_time,_value,_field,_measurement\n"
+        times = [f"2024-05-01T10:00:{j // 50:02}.{j % 50 * 20:03}Z" for j in COUNTS]
+        return head + "".join(
+            f",,{field},{times[j]},{x[field][j]:.4f},{'xy'[field]},imu\n"
+            for field in range(2)
+            for j in COUNTS
+        )
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.channel_names == ("x__value", "y__value")
+    assert cases.rate == pytest.approx(50)
+    assert np.array_equal(signals_of(cases), first())
+
+
+def test_a_device_that_leads_all_names_of_a_file_is_no_part_of_them(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        names = [f"Shimmer_{430 + i}_{name}" for name in ("Timestamp_CAL", "Accel_X", "Accel_Y")]
+        return csv_text(",".join(names) + "\nms,g,g", MS, *x[:2])
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.channel_names == ("Accel_X", "Accel_Y")
+    assert cases.rate == pytest.approx(50)
+    assert any("Shimmer_430_" in note for note in cases.taken.notes)
+
+
+def test_the_headers_of_labview_are_passed_over(tmp_path):
+    head = (
+        "LabVIEW Measurement\t\nDecimal_Separator\t,\nDate\t2024/05/01\n***End_of_Header***\t\n\t\n"
+        "Channels\t2\t\t\nSamples\t200\t200\t\nX0\t0\t0\t\nDelta_X\t0,02\t0,02\t\n"
+        "***End_of_Header***\t\t\t\nX_Value\tVoltage\tCurrent\tComment\n"
+    )
+    make(
+        tmp_path,
+        lambda k, i, x: head + csv_text("", SECONDS, *x[:2], separator="\t").replace(".", ","),
+    )
+    cases = load(tmp_path)
+    assert cases.channel_names == ("Voltage", "Current")
+    assert cases.rate == pytest.approx(50)
+    assert np.array_equal(signals_of(cases), first())
+
+
+def test_numbers_of_trials_are_no_channel_and_said_with_the_key(tmp_path):
+    trial = [1 + j // 40 for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("trial,x,y", trial, *x[:2]))
+    cases = load(tmp_path)
+    assert cases.channel_names == TWO
+    (warning,) = cases.taken.warnings
+    assert "windows reach across them; dataset.group_column=trial cuts there" in warning
+    assert load(tmp_path, group_column="trial", length=40, stride=40).taken.warnings == ()
+
+
+def test_a_column_that_changes_about_where_the_label_does_is_no_channel(tmp_path):
+    """Such as the labels of Ninapro that were corrected by hand."""
+    label = [j // 40 % 3 for j in COUNTS]
+    late = [0] * 5 + label[:-5]
+    for i in range(4):
+        x = noise(i, 2).tolist()
+        put(tmp_path, f"r{i}.csv", csv_text("x,y,stimulus,corrected", *x, label, late))
+    cases = load(tmp_path, label_column="stimulus", length=20, stride=20)
+    assert left_out(cases)["corrected"] == "changes about where the label does"
+
+
+def test_time_that_a_spreadsheet_has_shortened_is_said(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("timestamp,x,y", ["1.61539E+12"] * LENGTH, *x[:2]))
+    assert any("nothing is known of rate" in warning for warning in load(tmp_path).taken.warnings)
+
+
+def test_rows_that_are_written_twice_count_once(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("ms,x,y", *(np.repeat(row, 2).tolist() for row in (MS, *x[:2])))
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.rate == pytest.approx(50)
+    assert np.array_equal(signals_of(cases), first())
+    assert any("rows that repeat the one before left out (200)" in n for n in cases.taken.notes)
+
+
+def test_labels_in_files_of_their_own_are_named(tmp_path):
+    put(tmp_path, "X_train.csv", csv_text("", *noise(0, 5).tolist()))
+    put(tmp_path, "y_train.csv", csv_text("", [j % 2 for j in COUNTS]))
+    given = defaults("rows", path=str(tmp_path))
+    assert "paste -d, X_train.csv y_train.csv" in refusal(case_a_row, **given)
+    put(tmp_path, "y_train.csv", "series_id,surface\n0,carpet\n")
+    sentence = refusal(load, tmp_path, label_column="surface")
+    assert "y_train.csv beside it has one" in sentence
+
+
+def test_channels_beside_each_other_in_a_row_are_channels(tmp_path):
+    head = ",".join(["label", *(f"{name}_{k}" for k in range(30) for name in ("ax", "ay"))])
+    x = [noise(k, 2, 30) for k in range(6)]
+    lines = [[str(k % 2), *(f"{v:.4f}" for v in own.T.ravel())] for k, own in enumerate(x)]
+    put(tmp_path, "rows.csv", "\n".join([head, *map(",".join, lines)]) + "\n")
+    cases = case_a_row(**defaults("rows", path=str(tmp_path / "rows.csv"), label_column="label"))
+    assert cases.channel_names == ("ax", "ay")
+    assert np.allclose(cases.signals[np.arange(6)], x, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["strat_fold", "split", "fold", "partition", "Subset"])
+def test_columns_of_a_split_are_said_with_the_key(name, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},x,y", [i % 3] * LENGTH, *x[:2]))
+    (warning,) = load(tmp_path).taken.warnings
+    assert f"dataset.group_column={name}" in warning
+    assert load(tmp_path, group_column=name).taken.warnings == ()
+    cells = [[f"{v:.3f}" for v in row] for row in noise(3, 4, LENGTH)]
+    put(
+        tmp_path, "rows.csv", csv_text(f"a,b,c,d,{name},y", *cells, COUNTS, [j % 2 for j in COUNTS])
+    )
+    cases = case_a_row(**defaults("rows", path=str(tmp_path / "rows.csv"), label_column="y"))
+    assert cases.signals.shape[2] == 4
+    assert f"dataset.group_column={name}" in cases.taken.warnings[0]
 
 
 def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):
@@ -227,7 +411,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
     ("names", "part"),
     [
         (("walk/a.zip", "run/a.zip"), "2 .zip files: unpack them first (unzip)"),
-        (("walk/a.csv.gz",), "unpack it first (gunzip"),
+        (("walk/a.edf.gz",), "unpack it first (gunzip"),
         (("walk/a.mp3",), "ffmpeg -i IN.mp3 OUT.wav"),
         (("walk/a.pkl",), "are never read"),
         (("walk/a.jsonl",), "dataset.files='*.jsonl'"),
@@ -537,6 +721,14 @@ def test_midnight_tells_which_number_is_the_day(tmp_path):
     cases = load(tmp_path)
     assert not any("gap" in note for note in cases.taken.notes)
     assert {origin.num_gaps for origin in cases.taken.origins} == {0}
+
+
+def test_a_line_above_the_table_tells_the_order_of_dates():
+    lines = ["Created by Logger, date format {}, 30 Hz", "Date,Time,x", "7/2/2012,13:00:00,1.5"]
+    for form, day in (("M/d/yyyy", False), ("dd/MM/yyyy", True)):
+        found = find_layout([lines[0].format(form), *lines[1:]])
+        assert (found.times[0], found.either) == (day, frozenset())
+    assert find_layout(lines).either == {0}
 
 
 def test_dates_that_nothing_tells_are_said_with_the_key(tmp_path):

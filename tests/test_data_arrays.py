@@ -128,3 +128,21 @@ print(peak_memory_mb() - before)
         check=True,
     )
     assert float(done.stdout) < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("strat_fold", "add dataset.groups=strat_fold.npy if it holds folds"),
+        ("partition", "add dataset.part=partition.npy if it holds the split"),
+        ("Subject", "add dataset.groups=Subject.npy"),
+        ("X_test", "X_test.npy lie beside the data and are not used"),
+    ],
+)
+def test_arrays_that_lie_there_and_are_not_used_are_said_with_the_key(name, words, tmp_path):
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).standard_normal((20, 2, 32)))
+    for other in ("label", name, "notes"):
+        np.save(tmp_path / f"{other}.npy", np.arange(20) % 2)
+    taken = npy(**defaults("npy", path=str(tmp_path))).taken
+    assert [words in warning for warning in taken.warnings] == [True]
+    assert taken.notes == ("not used, though beside the data: notes.npy",)

@@ -1,5 +1,6 @@
 """Recordings in the formats of microphones, ECG and EEG devices, data tools and MATLAB."""
 
+import gzip
 import json
 import random
 import struct
@@ -262,3 +263,103 @@ def test_an_export_of_edge_impulse_is_a_data_set_as_it_is(tmp_path):
     (tmp_path / "training" / "run.0.json").write_text('{"payload": {"values": [[1, "a"]]}}')
     with pytest.raises(InputError, match=r"run\.0\.json is no recording of Edge Impulse's"):
         load(tmp_path, class_level=0)
+
+
+@pytest.mark.parametrize("name", ["day.csv.gz", "day.tsv.gz", "day.TXT.GZ"])
+def test_text_may_be_packed_by_gzip(name, tmp_path):
+    sign = "\t" if "tsv" in name else ","
+    lines = [sign.join((f"{k / 50}", f"{k * k % 97}", f"{k * 3 % 89}")) for k in range(30_000)]
+    text = sign.join(("time", "x", "y")) + "\n" + "\n".join(lines) + "\n"
+    for coding, label in (("utf-8", "walk"), ("utf-16", "run")):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / name).write_bytes(gzip.compress(text.encode(coding)))
+        text = text.replace("1", "2")
+    pattern = "*.GZ" if name.endswith("GZ") else None
+    cases = recordings(**defaults("recordings", path=str(tmp_path), length=10_000, files=pattern))
+    assert cases.class_names == ("run", "walk")
+    first = cases.signals[np.flatnonzero(cases.labels == 1)[:1]][0]
+    assert (first[0] == np.arange(10_000) ** 2 % 97).all()
+    (tmp_path / "walk" / name).write_bytes(gzip.compress(text.encode())[:-2000])
+    with pytest.raises(InputError, match="is called as packed by gzip is, and ends early"):
+        recordings(**defaults("recordings", path=str(tmp_path), length=10_000, files=pattern))
+
+
+def test_annotations_name_packed_recordings(tmp_path):
+    text = "x\n" + "\n".join(str(k * k % 97) for k in range(400)) + "\n"
+    (tmp_path / "day.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "day.labels.csv").write_text("start_sample,end_sample,label\n0,200,a\n200,400,b\n")
+    given = {"path": str(tmp_path), "length": 50}
+    assert recordings(**defaults("recordings", **given)).class_names == ("a", "b")
+    (tmp_path / "day.labels.csv").rename(tmp_path / "labels.csv")
+    rows = "file,start_sample,end_sample,label\nday.csv,0,200,a\nday,200,400,b\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    assert recordings(**defaults("recordings", **given)).class_names == ("a", "b")
+
+
+def records(x, y) -> list[dict]:
+    return [
+        {"t": k / 50, "acc": {"x": a, "y": b}} for k, (a, b) in enumerate(zip(x, y, strict=True))
+    ]
+
+
+JSONS = {
+    "records": lambda x, y: records(x, y),
+    "in one key": lambda x, y: {"device": "watch", "samples": records(x, y)},
+    "arrays": lambda x, y: {"sampleRate": 50, "acc_x": x, "acc_y": y},
+    "packets": lambda x, y: {
+        "data": [
+            {
+                "acc": {
+                    "Timestamp": 160 * k,
+                    "Array": [{"x": x[8 * k + j], "y": y[8 * k + j]} for j in range(8)],
+                }
+            }
+            for k in range(25)
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("form", JSONS)
+def test_json_as_apps_write_it(form, tmp_path):
+    signals = {}
+    for k, name in enumerate(("run", "walk")):
+        (tmp_path / name).mkdir()
+        signals[name] = np.random.default_rng(k).normal(size=(2, 200)).tolist()
+        (tmp_path / name / "a.json").write_text(json.dumps(JSONS[form](*signals[name])))
+    cases = recordings(**defaults("recordings", path=str(tmp_path), length=50))
+    assert [name[-1] for name in cases.channel_names] == ["x", "y"]
+    assert cases.rate == pytest.approx(50, rel=0.01)
+    assert np.array_equal(cases.signals[[0]][0], np.float32(signals["run"])[:, :50])
+
+
+def test_arrays_of_one_recording_each_are_recordings(tmp_path):
+    for name in ("run", "walk"):
+        (tmp_path / name).mkdir()
+        for k in range(2):
+            rows = np.random.default_rng(k + 7 * (name == "run")).normal(size=(200, 3))
+            np.save(tmp_path / name / f"{k}.npy", rows.T if k else rows)
+    cases = recordings(**defaults("recordings", path=str(tmp_path), length=50))
+    assert cases.channel_names == ("channel_0", "channel_1", "channel_2")
+    first = np.load(tmp_path / "run" / "0.npy")
+    assert np.array_equal(cases.signals[[0]][0], first[:50].T.astype(np.float32))
+    np.save(tmp_path / "run" / "0.npy", np.zeros((4, 3, 9)))
+    with pytest.raises(InputError, match="dataset=npy"):
+        recordings(**defaults("recordings", path=str(tmp_path), length=50))
+
+
+def test_annotations_of_edf_may_be_the_classes(tmp_path):
+    marks = [b"+%d\x14\x14\0" % k for k in range(10)]
+    marks[0] += b"+0\x152.5\x14T1\x14\0+1\x14blink\x14\0"
+    marks[2] += b"+2.5\x154\x14T2\x14\0"
+    stored = np.frombuffer(b"".join(mark.ljust(60, b"\0") for mark in marks), "<i2")
+    for k in range(2):
+        (tmp_path / f"S{k}").mkdir()
+        digits = np.random.default_rng(k).integers(-2000, 2000, 1000)
+        edf(tmp_path / f"S{k}" / "a.edf", [("C3", "uV", digits), ("EDF Annotations", "", stored)])
+    given = {"path": str(tmp_path), "length": 50, "label_column": "annotation"}
+    cases = recordings(**defaults("recordings", **given, stride=50))
+    assert cases.class_names == ("T1", "T2")
+    starts = cases.taken.starts[cases.labels == 1]
+    assert starts.tolist() == [250 + 50 * k for k in range(8)] * 2
+    assert "350 rows" in " ".join(cases.taken.notes) or cases.taken.origins[0].num_unlabelled == 350

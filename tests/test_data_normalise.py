@@ -87,6 +87,7 @@ def test_values_that_are_filled_keep_their_digits():
     np.testing.assert_allclose(filled[1, 0, 3:5] - 1e8, np.interp([1, 2], [0, 3], ends) - 1e8)
     keep = np.isfinite(broken) & (broken < 1e299)
     np.testing.assert_array_equal(filled[keep], signals[keep])
+    assert made.taken.notes == ("2 missing values interpolated",)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -101_325.7, 1e30])

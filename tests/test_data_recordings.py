@@ -158,7 +158,9 @@ def test_a_time_column_that_is_asked_for_is_a_channel(tmp_path):
 def test_missing_cells_are_filled_along_the_recording(tmp_path):
     text = "x,y\n0,NA\n,5\nnan,5\n3,\n4,5\n"
     path = write(tmp_path, a_1=text, b_1=text.replace("4,5", "4,7"))
-    filled = load(path, length=5, missing="interpolate").signals[np.array([0, 1])]
+    cases = load(path, length=5, missing="interpolate")
+    filled = cases.signals[np.array([0, 1])]
+    assert "8 missing values interpolated" in cases.taken.notes
     assert filled.tolist() == [
         [[0, 1, 2, 3, 4], [5, 5, 5, 5, 5]],
         [[0, 1, 2, 3, 4], [5, 5, 5, 6, 7]],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, wait_for
-from hosts import Network, hosts
+from hosts import Network, hosts, namespaces, pids_in
 from ranks import ends
 
 from raspitrain.results.checkpoint import load_checkpoint
@@ -95,6 +96,28 @@ def test_a_slow_network_is_told_before_training_with_what_it_would_cost(network,
     assert "as fast as the fastest alone" in ended[0][1]
     assert "Mbit/s): train on one board" in ended[0][1]
     assert not list((tmp_path / HOSTS[0]).iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_benchmark_leaves_no_host_and_no_rank_behind(number):
+    benchmark = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.ranks"], start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert wait_for(lambda: len(namespaces()) == 3 and pids_in(HOSTS[1]))
+    ranks = [pid for host in HOSTS for pid in pids_in(host)]
+    with pytest.raises(RuntimeError, match="wait for its end"), hosts(1):
+        pass
+    benchmark.send_signal(number)
+    code = benchmark.wait(30)
+    if number == signal.SIGKILL:  # nobody could: the next one does
+        assert len(namespaces()) == 3
+        with hosts(1):
+            assert len(namespaces()) == 2
+    else:
+        assert code == 128 + number
+    assert namespaces() == []
+    assert wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks), 5)
 
 
 def test_shares_are_those_of_speeds_that_differ():

@@ -442,7 +442,7 @@ def test_the_kernels_compute_what_comes_before_and_behind_a_layer_of_torchs(left
     names = list(model.state_dict())
     engage(model, "native", 3)
     assert settle_engine(model, signals) == (
-        f"engine: compiled kernels but for {left}, which torch computes"
+        f"engine: torch computes {left}; compiled kernels compute the rest"
     )
     parts = general.plan_of(model, 3).parts
     assert [part.run.names[0] for part in parts] == ["stem.0.0 (Conv1d)", "head.0 (MaxPool1d)"]
@@ -469,9 +469,9 @@ def test_a_part_that_the_kernels_do_not_take_at_one_length_is_told_too():
     assert_same_step(model, signals, 1e-9, all_native=False)
     engage(model, "native", 3)
     assert settle_engine(model, signals) == (
-        "engine: compiled kernels but for middle (ByItsValues), head.0 (MaxPool1d) to head.5 "
-        "(Linear) (as the compiled kernels do not compute add_1 (add) for signals of length 45), "
-        "which torch computes"
+        "engine: torch computes middle (ByItsValues), head.0 (MaxPool1d) to head.5 (Linear) (as "
+        "the compiled kernels do not compute add_1 (add) for signals of length 45); compiled "
+        "kernels compute the rest"
     )
 
 

@@ -286,6 +286,28 @@ def test_a_throughput_sweep_answers_with_speed_alone(tmp_path):
 
 
 @pytest.mark.usefixtures("without_pictures")
+def test_an_answer_with_a_warning_says_so_and_is_none_where_another_is_as_good(tmp_path):
+    low = ["the run ends underfitted: 60.0 % of its own training cases are answered rightly"]
+    found = {0: (0.9, 300, low), 1: (0.9, 100, []), 2: (0.8, 100, ["nothing was learnt: 1"])}
+
+    def summary(k, values):
+        accuracy, speed, warnings = found[values["model"]]
+        warnings = [] if values.get("seed") == 1 else warnings
+        return made_summary(accuracy, speed, warnings=warnings)
+
+    seeds = made_sweep(tmp_path / "seeds", {"model": [0, 2], "seed": [1, 2]}, summary)
+    folded = report_sweep(seeds)
+    assert "; but the run ends underfitted (1 of 2 jobs)" in folded["fastest"]["sentence"]
+    models = made_sweep(tmp_path / "jobs", {"model": [0, 1, 2]}, summary)
+    result = report_sweep(models)
+    assert result["fastest"]["values"] == {"model": 0}
+    assert result["fastest"]["sentence"].endswith("; but the run ends underfitted")
+    assert "; but the run ends underfitted" in printed(result)
+    assert result["most_accurate"]["values"] == {"model": 1}  # though the other was quicker
+    assert "but" not in result["most_accurate"]["sentence"]
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_throttled_jobs_are_marked(tmp_path):
     folder = made_sweep(
         tmp_path / "sweep", {"batch_size": [8, 16]},

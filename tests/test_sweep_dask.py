@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import wait_for
 from dask_cluster import DaskCluster, certify
+from same_sweep import check_same, finish, rows, start
 from test_sweep_boards import DONE
-from test_sweep_boards_sshd import check_same, finish, on_one_host, rows, start  # noqa: F401
 from test_sweep_jobs import LAUNCHER, make_jobs, recorded
 
 from raspitrain.errors import InputError
@@ -101,7 +101,7 @@ def cluster(tmp_path, monkeypatch):
 
 
 @pytest.mark.boards
-def test_figures_are_those_of_one_host_and_the_data_go_over_once(tmp_path, cluster, on_one_host):  # noqa: F811
+def test_figures_are_those_of_one_host_and_the_data_go_over_once(tmp_path, cluster, on_one_host):
     made = cluster("a", "b")
     assert made.address.startswith("tls://")
     process = start(tmp_path, "sweep_name=over", f"launcher.dask={made.address}")
@@ -115,7 +115,7 @@ def test_figures_are_those_of_one_host_and_the_data_go_over_once(tmp_path, clust
 
 @pytest.mark.boards
 @pytest.mark.parametrize("what", ["coordinator", "worker", "machine", "scheduler"])
-def test_kill_9_at_any_moment(tmp_path, cluster, on_one_host, what):  # noqa: F811
+def test_kill_9_at_any_moment(tmp_path, cluster, on_one_host, what):
     made = cluster("a", "b")
     words = ("sweep_name=over", f"launcher.dask={made.address}")
     moment = random.Random(os.environ.get("RASPITRAIN_SEED", what)).uniform(2, 15)

@@ -365,6 +365,15 @@ def test_a_reason_from_outside_ends_a_job_as_pruned_and_it_stays_so(sweep):
         (sweep.folder / "x=1" / "summary.json").write_text('{"status": "interrupted"}')
 
 
+def test_a_job_that_is_done_before_the_reason_to_end_it_is_heard_is_pruned_as_well(sweep):
+    script = f"[ $X = 0 ] || trap '' TERM; sleep 0.1; {DONE}"
+    for _ in range(2):
+        sweep(script, on_poll=lambda job: f"worse: {job.name}" if job.number < 2 else None)
+        _, rows = recorded(sweep.folder)
+        assert [row["status"] for row in rows.values()] == ["pruned", "pruned", "completed"]
+        assert rows[1]["reason"] == "worse: x=1"
+
+
 def test_jobs_beside_one_another_share_the_cores(monkeypatch):
     monkeypatch.setattr("raspitrain.sweep.process.available_cores", lambda: 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {8, 9, 10, 11, 12}, raising=False)

@@ -148,9 +148,10 @@ def test_a_log_that_power_cut_off_or_that_is_none(tmp_path):
     words_of(search(tmp_path), tmp_path, 3)
     path = tmp_path / "search.jsonl"
     whole = path.read_bytes()
-    path.write_bytes(whole[:-9])
-    assert search(tmp_path).num_done == 3
-    assert path.read_bytes() == whole
+    for left in (whole[:-9], whole[:1]):
+        path.write_bytes(left)
+        assert search(tmp_path).num_done == 3
+        assert path.read_bytes() == whole
     path.write_bytes(whole.replace(b'"ask": 1', b'"ask": 2'))
     with pytest.raises(InputError, match=r"search\.jsonl is damaged: move it away"):
         search(tmp_path)
@@ -173,6 +174,31 @@ def test_a_job_behind_the_median_is_ended_after_its_first_evaluations(tmp_path):
     assert "validation_accuracy 0.9:" in found.lines()[1]
 
 
+@pytest.mark.parametrize("at_a_time", [1, 3, 4, 10])
+def test_how_many_evaluations_come_between_two_polls_makes_no_difference(tmp_path, at_a_time):
+    """Polls may be late, and a job may be done before the first of them."""
+    found = search(tmp_path)
+    for number, level in enumerate([0.9, 0.5, 0.7, 0.8, 0.2]):
+        rising = [level * k / 10 for k in range(1, 11)]
+        if number == 3:  # it falls behind at the sixth, and would win in the end
+            rising[5:] = [rising[4]] * 4 + [0.95]
+        trial = found.ask()
+        job = SweepJob(number, tmp_path / str(number), [], {}, "a: 1\n", {})
+        job.folder.mkdir()
+        for k, value in enumerate(rising, start=1):
+            append_row(job.folder / "metrics.csv", {"epoch": k, "validation_accuracy": value})
+            if k % at_a_time == 0 and found.poll(job) is not None and k >= 9:
+                break  # it has heeded the signal
+        if number == 4:  # the coordinator dies before it has put down that this one is to end
+            found = search(tmp_path)
+            trial = found.ask()
+        reason = found.poll(job)
+        summary = finished(max(rising)) if reason is None else {"status": "pruned"}
+        found.tell(trial.number, summary, job.folder)
+    ended = [(t.state.name, len(t.intermediate_values)) for t in found.study.trials]
+    assert ended == [*[("COMPLETE", 10)] * 3, ("PRUNED", 6), ("PRUNED", 2)]
+
+
 def test_nothing_is_ended_without_a_pruner_or_for_a_figure_that_comes_at_the_end(tmp_path):
     for k, settings in enumerate(({"pruner": None}, {"objective": "total_seconds"})):
         folder = tmp_path / str(k)
@@ -193,6 +219,20 @@ def test_failed_jobs_count_and_choose_nothing(tmp_path):
         status = "out_of_memory" if trial.number else "diverged"
         found.tell(trial.number, finished(0.99) | {"status": status}, tmp_path)
     assert found.lines() == ["search: 3 trials, of them 3 failed"]
+
+
+def test_the_best_says_what_it_is_warned_of_and_gives_way_to_one_as_good(tmp_path):
+    warned = {"warnings": ["the run ends underfitted: 60.0 % of its own training cases"]}
+    found = search(tmp_path, n_trials=3)
+    found.tell(found.ask().number, finished(0.9) | warned, tmp_path)
+    assert "0.9 (but the run ends underfitted): " in found.lines()[1]
+    (tmp_path / "study.db").unlink()
+    found = search(tmp_path, n_trials=3)
+    assert "0.9 (but the run ends underfitted): " in found.lines()[1]
+    for accuracy in (0.5, 0.9):
+        trial = found.ask()
+        found.tell(trial.number, finished(accuracy), tmp_path)
+    assert found.lines()[1].split("0.9: ")[1] == " ".join(found.words(trial))
 
 
 def test_several_objectives_have_several_answers(tmp_path):

@@ -10,8 +10,8 @@ import time
 import pytest
 from conftest import wait_for
 from dask_cluster import PAGE
+from same_sweep import JOBS, check_same, finish, rows
 from slurm import Slurm
-from test_sweep_boards_sshd import JOBS, check_same, on_one_host, rows  # noqa: F401
 from test_sweep_jobs import LAUNCHER
 
 from raspitrain.errors import InputError
@@ -39,24 +39,20 @@ def allocated(slurm, folder):
 
 
 @pytest.mark.boards
-def test_figures_are_those_of_one_host(tmp_path, slurm, on_one_host):  # noqa: F811
-    process = allocated(slurm, tmp_path)
-    said, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, said
+def test_figures_are_those_of_one_host(tmp_path, slurm, on_one_host):
+    finish(allocated(slurm, tmp_path))
     check_same(tmp_path, on_one_host)
     assert {row["host"] for row in rows(tmp_path, "over")} == {"pi1", "pi2"}
 
 
 @pytest.mark.boards
-def test_a_node_that_is_lost_costs_its_job_a_minute(tmp_path, slurm, on_one_host):  # noqa: F811
+def test_a_node_that_is_lost_costs_its_job_a_minute(tmp_path, slurm, on_one_host):
     process = allocated(slurm, tmp_path)
     job = "raspitrain.sweep.job"
     assert wait_for(lambda: any(job in " ".join(p.cmdline()) for p in slurm.steps("pi1")))
     time.sleep(random.Random(os.environ.get("RASPITRAIN_SEED", "0")).uniform(1, 8))
     slurm.power_cut("pi1")
-    said, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, said
-    assert "pi1" in said
+    assert "pi1" in finish(process)
     check_same(tmp_path, on_one_host)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gzip
 import io
 import json
 import math
@@ -17,12 +18,16 @@ from test_use_engine import trained
 from test_use_model_file import write
 
 from raspitrain.__main__ import main as raspitrain
+from raspitrain.errors import InputError
+from raspitrain.export.__main__ import _check_may_replace
 from raspitrain.export.__main__ import main as export
 from raspitrain.export.compare import Comparison, Figures, choose_precision
+from raspitrain.export.formats import FORMATS
 from raspitrain.export.write import Contract
 from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
 from raspitrain.run.run import run
 from raspitrain.use import load
+from raspitrain.use.calibrate import main as calibrate
 from raspitrain.use.check import main as check
 from raspitrain.use.figures import figures
 from raspitrain.use.predict import main as predict
@@ -113,6 +118,46 @@ def test_a_recording_may_be_written_in_many_ways(model, recording, tmp_path, cap
     (tmp_path / "a.csv").write_text(as_csv(recording))
     (tmp_path / "b.csv").write_text(change(as_csv(recording)))
     expected, found = (predicted(capsys, model, tmp_path / f"{n}.csv") for n in "ab")
+    assert [row["logits"] for row in found] == [row["logits"] for row in expected]
+
+
+def in_two_columns(recording):
+    lines = (
+        f"2024-05-13,23:59:59.{20 * k:03},{x},{y}"
+        if k < 50
+        else f"2024-05-14,00:00:00.{20 * k - 1000:03},{x},{y}"
+        for k, (x, y) in enumerate(recording.T.tolist())
+    )
+    return "\n".join(["Date,Clock,x,y", *lines])
+
+
+def in_rows(recording):
+    lines = (
+        f"{k / 50},{name},{value}"
+        for k, sample in enumerate(recording.T.tolist())
+        for name, value in zip("xy", sample, strict=True)
+    )
+    return "\n".join(["time,sensor,value", *lines])
+
+
+PACKED = {
+    "walk.csv.gz": lambda recording: gzip.compress(as_csv(recording).encode()),
+    "wide.csv": lambda recording: as_csv(recording).encode("utf-16"),
+    "head.csv": lambda recording: b"Device: 7\nFirmware, 1.2\n" + as_csv(recording).encode(),
+    "cut.csv": lambda recording: as_csv(recording).encode() + bytes(512),
+    "two.csv": lambda recording: in_two_columns(recording).encode(),
+    "rows.csv": lambda recording: in_rows(recording).encode(),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_what_is_more_than_plain_csv_is_read_as_for_training(recording, tmp_path, capsys, name):
+    names = ["x_value", "y_value"] if name == "rows.csv" else ["x", "y"]
+    model = model_file(tmp_path / "model.rpt", hop=16, channels=names)
+    (tmp_path / "a.csv").write_text(as_csv(recording, names=names))
+    (tmp_path / name).write_bytes(PACKED[name](recording))
+    expected = predicted(capsys, model, tmp_path / "a.csv")
+    found = predicted(capsys, model, tmp_path / name)
     assert [row["logits"] for row in found] == [row["logits"] for row in expected]
 
 
@@ -385,10 +430,33 @@ def test_what_is_no_text_is_refused(model, tmp_path, capsys):
 def test_a_stream_that_is_closed_or_full_is_no_traceback(
     model, recording, tmp_path, closed, code, said
 ):
+    """What Python buffers is lost at the end, and what it does not at once."""
     (tmp_path / "a.csv").write_text(as_csv(recording))
     words = f"{sys.executable} -m raspitrain.use predict {model} {tmp_path}/a.csv {closed}"
-    done = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (code, said)
+    for unbuffered in ("", "1"):
+        done = subprocess.run(
+            ["sh", "-c", words], stderr=subprocess.PIPE, text=True, timeout=60,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_no_output_takes_the_place_of_what_is_read_or_no_model(model, recording, tmp_path, capsys):
+    rows = as_csv(recording)
+    (tmp_path / "a.csv").write_text(rows)
+    mine, named = tmp_path / "a.csv", tmp_path / "sub" / ".." / "a.csv"
+    (tmp_path / "sub").mkdir()
+    for option in ("--output", "--misclassified"):
+        assert "is read here" in refused(capsys, predict, model, tmp_path, option, named)
+        assert "is read here" in refused(capsys, predict, model, mine, option, model)
+    assert "no model" in refused(capsys, calibrate, model, mine, "--output", mine)
+    with pytest.raises(InputError, match="no model of this format"):
+        _check_may_replace(mine, FORMATS["raspitrain"].begins)
+    _check_may_replace(model, FORMATS["raspitrain"].begins)
+    assert mine.read_text() == rows
+    assert "there is no folder" in refused(
+        capsys, predict, model, mine, "--output", tmp_path / "nowhere" / "x.csv"
+    )
 
 
 def test_a_label_that_the_model_does_not_know_is_refused(model, recording, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """raspitrain compare …: which model suits these data, by folds of their training part.
 
-    python -m raspitrain compare dataset=recordings dataset.path=FOLDER
+    python -m raspitrain compare FOLDER
     python -m raspitrain compare dataset=ucr dataset.name=GunPoint --minutes 2
 
 MiniRocket, ResNet and MobileNetV3 are trained as a run with the same words would train them. The
@@ -30,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="raspitrain compare",
         description=(__doc__ or "").splitlines()[0].partition(": ")[2],
-        epilog="Everything else is key=value as for training, such as dataset=npy.",
+        epilog="Everything else is key=value as for training, or a FOLDER of recordings.",
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="for all of it (%(default)g)")
     parser.add_argument("--folds", type=int, default=3, help="of the training part (%(default)d)")
@@ -50,11 +50,16 @@ def main(words: Sequence[str] | None = None) -> int:
         say("error: compare takes minutes above 0 and at least 2 folds")
         return 2
     from raspitrain.cli import main as cli
+    from raspitrain.cli.words import path_as_words
 
     def do(cfg: DictConfig, overrides: list[str]) -> None:
         show(cfg, overrides, models, minutes=given.minutes, num_folds=given.folds)
 
-    sys.argv[1:] = rest
+    try:
+        sys.argv[1:] = path_as_words(rest)
+    except InputError as error:
+        say(f"error: {printable(str(error))}")
+        return error.exit_code
     return cli.main(do)
 
 

@@ -1,6 +1,6 @@
 """raspitrain data …: what a run with these words would take as data, without training.
 
-    python -m raspitrain data dataset=recordings dataset.path=FOLDER
+    python -m raspitrain data FOLDER
 
 says what is taken, left out and suspicious, and ends with the sentence of a refusal where a run
 would. It writes nothing but, with --page FILE, a page for a browser: a signal of each class,
@@ -21,7 +21,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError, input_error, printable, reason
-from raspitrain.paths import config_folder
+from raspitrain.paths import config_folder, expanded
 from raspitrain.results.atomic import write_atomic
 from raspitrain.stop import say
 
@@ -45,25 +45,33 @@ def main(words: Sequence[str] | None = None) -> int:
             say(f"error: {printable(word)} does not go with data, which only looks at one data set")
             return 2
     from raspitrain.cli import main as cli
+    from raspitrain.cli.words import path_as_words
 
-    sys.argv[1:] = words
+    try:
+        sys.argv[1:] = path_as_words(words)
+    except InputError as error:
+        say(f"error: {printable(str(error))}")
+        return error.exit_code
     return cli.main(functools.partial(show, page=page))
 
 
 def usage() -> str:
     options = sorted(path.stem for path in (config_folder() / "dataset").glob("*.yaml"))
     return f"""\
-usage: raspitrain data dataset=NAME [key=value ...] [--page FILE.html]
+usage: raspitrain data PATH [key=value ...] [--page FILE.html]
+       raspitrain data dataset=NAME [key=value ...] [--page FILE.html]
 
 What a run with these words would take as data, what it would leave out and what looks suspicious,
 without training. It ends with the sentence of a refusal where a run would.
 
+  PATH               a folder of recordings, or another data set that its name tells; the words
+                     that stand for it in training are printed
   dataset=NAME       one of {", ".join(options)}
   key=value          any key of a run: dataset.path=FOLDER, split.test=0.3, ...; those of a data set
                      stand in docs/configuration.md
   --page FILE.html   also a page for a browser: a signal of each class, spectra, recordings
 
-  raspitrain data dataset=recordings dataset.path=FOLDER --page look.html"""
+  raspitrain data FOLDER --page look.html"""
 
 
 def _page(words: list[str]) -> Path | None:
@@ -77,7 +85,7 @@ def _page(words: list[str]) -> Path | None:
         if not value or value.startswith("-") or not value.lower().endswith((".html", ".htm")):
             raise InputError("--page needs the name of a file for it, as in --page data.html.")
         del words[k : k + taken]
-        return Path(value).expanduser()
+        return expanded(value)
     return None
 
 

@@ -22,7 +22,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from raspitrain.boards import BoardsEnd
 from raspitrain.cli.mistakes import known_keys, mistake
@@ -52,9 +52,9 @@ from raspitrain.hardware.threads import (
     thread_environment,
 )
 from raspitrain.nearest import did_you_mean
-from raspitrain.paths import config_folder
+from raspitrain.paths import absolute, config_folder
 from raspitrain.results.folder import make_folder
-from raspitrain.stop import Stopped, say, tidy
+from raspitrain.stop import Stopped, is_stdout_stuck, say, say_stuck, tidy
 from raspitrain.sweep.sweep import SweepEnd
 
 
@@ -92,6 +92,9 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
                 raise
             _let_go_of_output()  # here, as Hydra would call it an error
         except Exception as error:
+            if do is not None and isinstance(error, OSError) and is_stdout_stuck():
+                exit_code = say_stuck(error)
+                return
             if not is_out_of_memory(error):
                 raise
             exit_code = _say(out_of_memory_error())
@@ -138,6 +141,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         )
         with _shown_safely() if shows_only(sys.argv[1:]) else nullcontext():
             command()
+        if do is not None or shows_only(sys.argv[1:]):
+            sys.stdout.flush()  # all that they are for; a run has its folder
     except (SweepEnd, BoardsEnd) as end:
         return int(end.code or 0)
     except Stopped as stopped:
@@ -156,6 +161,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         _let_go_of_output()
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and is_stdout_stuck():
+            return say_stuck(error)
         sentence = mistake(error, sys.argv[1:])
         if sentence is None:
             raise
@@ -283,7 +290,11 @@ class NoteFolders(Callback):
     own way fails where there are hundreds."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(str(config.hydra.run.dir)).absolute()
+        given = str(config.hydra.run.dir)
+        folder = absolute(given)
+        if ".." in Path(given).parts:  # Hydra would make the folders that it leads back out of
+            with read_write(config):
+                config.hydra.run.dir = str(folder)
         _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not os.path.lexists(f)]
         with suppress(OSError, ValueError):  # Hydra meets the same, and its error is told
             make_folder(folder)

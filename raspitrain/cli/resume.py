@@ -24,6 +24,7 @@ from raspitrain.config.yaml_file import check_file
 from raspitrain.distributed.launch import launched
 from raspitrain.errors import InputError, visible
 from raspitrain.hardware.threads import resolve_num_threads, thread_environment
+from raspitrain.paths import expanded
 from raspitrain.results.files import OF_A_RUN
 from raspitrain.run.resume import resume
 
@@ -67,7 +68,7 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
     folder = _unquoted(given[0])
     if not folder:
         raise InputError("resume= must name the folder of a run.")
-    path = Path(folder).expanduser()  # no shell expands what stands behind a =
+    path = expanded(folder)
     if "distributed.boards" in given_keys(others):
         from raspitrain.boards import go_on
 

@@ -5,6 +5,7 @@ something else is put right where that can be done without a guess, or refused w
 import functools
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
-from raspitrain.paths import config_folder
+from raspitrain.paths import config_folder, expanded
+from raspitrain.stop import say
 
 SWEEPING = ("--multirun", "-m")
 TAKE_A_WORD = (
@@ -55,6 +57,7 @@ OPTIONS_ELSEWHERE = {
         **{f"{name}{k}": f"raspberrypi{k}" for name in ("pi", "rpi") for k in (3, 4, 5)},
     },
 }  # fmt: skip
+FOLDERS_TO_BE = ("hydra.run.dir", "hydra.sweep.dir")
 TEXTS = ("dataset.path", "dataset.name", "hydra.run.dir", "hydra.sweep.dir")
 READ_OTHERWISE = re.compile(r"[\d_.e+-]+|true|false|nan|inf", re.IGNORECASE)
 TAKES_TEXT = re.compile(r"(?!.*,)(?!.*\$\{)[^\s\[{\"'].*")  # a value that can be meant in one way
@@ -88,6 +91,55 @@ def as_meant(words: Sequence[str]) -> list[str]:
             words[k] = _quoted(parser, word)
     _check_folders(words)
     return words
+
+
+def path_as_words(words: Sequence[str]) -> list[str]:
+    """For a command that looks at one data set: a file or folder that is named alone, as the words
+    that a run takes for it, which are told.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is not the only one that is named.
+    """
+    words = list(words)
+    lone = [
+        k
+        for k, word in enumerate(words)
+        if word and "=" not in word and word[0] not in "-+~"
+        if not k or words[k - 1] not in TAKE_A_WORD
+    ]
+    if not lone:
+        return words
+    path = words.pop(lone[0])
+    if not os.path.lexists(path):
+        sentence = key_alone(path, words[lone[0] :])
+        raise InputError(sentence or f"{path}: there is no such file or folder, nor is it a key.")
+    keys = {split_override(word).key for word in words}
+    if len(lone) > 1 or "dataset.path" in keys:
+        raise InputError(f"{path} is not the only data set that is named: give one.")
+    meant = [word for word in _words_for(Path(path)) if split_override(word).key not in keys]
+    say(f"{path} is taken as {shlex.join(meant)}")
+    return [*meant, *words]
+
+
+def _words_for(path: Path) -> list[str]:
+    """Of the data sets that are known by their files' names the one, else recordings."""
+    folder = path.parent if path.name == "data.npy" else path
+    if (folder / "data.npy").is_file():
+        return ["dataset=npy", _path_word(folder)]
+    if path.suffix == ".npz":
+        return ["dataset=npz", _path_word(path)]
+    archive = [path] if path.suffix == ".ts" else list(path.glob("*_TRAIN.ts"))
+    if len(archive) == 1:
+        name = re.sub("_(TRAIN|TEST)$", "", archive[0].stem)
+        return ["dataset=ucr", f"dataset.name={name}", _path_word(archive[0].parent)]
+    return ["dataset=recordings", _path_word(path)]
+
+
+def _path_word(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f"dataset.path={text}" if re.fullmatch(r"[\w./-]+", text) else f'dataset.path="{text}"'
 
 
 def _check_lone(words: Sequence[str], k: int) -> None:
@@ -228,6 +280,9 @@ def _check_decimal(word: str, sweeps: bool) -> None:
 def _quoted(parser: OverridesParser, word: str) -> str:
     """The word, with quotes around a value that can only be a text."""
     key, _, value = word.partition("=")
+    if key in FOLDERS_TO_BE and value.startswith("~"):
+        value = str(expanded(value))
+        word = f"{key}={value}"
     if key in TEXTS and READ_OTHERWISE.fullmatch(value):  # a folder 2024, 1_1 or true
         return f'{key}="{value}"'
     try:
@@ -258,6 +313,10 @@ def needs_quotes(word: str) -> str:
     key, equals, value = word.partition("=")
     if not equals:
         return "; a value with a blank in it needs quotes within those of the shell"
+    if not _is_text(value):
+        bad = next(sign for sign in value if not _is_text(sign))
+        named = "no UTF-8" if "\udc80" <= bad <= "\udcff" else f"not a sign of a text ({bad!r})"
+        return f"; what stands there is {named}: give the file or folder another name"
     listed = re.fullmatch(r"[\[(](.*)[\])]", value, re.S)
     if listed and "list" in getattr(every_key().get(key), "right", ""):
         entries = [entry.strip().strip("\"'") for entry in listed[1].split(",")]

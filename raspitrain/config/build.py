@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from raspitrain.config.own_code import told
 from raspitrain.config.targets import check_names, resolve_target
 from raspitrain.config.watch import unwatched, watched
 from raspitrain.errors import InputError
@@ -58,7 +59,9 @@ def build(key: str, node: DictConfig, allowed_targets: Collection[str], **availa
     except Exception as error:
         if is_out_of_memory(error):
             raise out_of_memory_error() from error
-        raise InputError(f"{key} ({node['_target_']}) cannot be made: {error}") from error
+        raise InputError(
+            f"{key} ({node['_target_']}) cannot be made: {told(error, allowed_targets)}"
+        ) from error
 
 
 def _around(target: str) -> AbstractContextManager[None]:

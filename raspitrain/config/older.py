@@ -22,6 +22,7 @@ NEW_KEYS = {
         "annotations": False,
         "annotation_unit": None,
         "class_part": None,
+        "sensor_column": None,
     },
 }
 # What 0.1 had in place of model.variant.

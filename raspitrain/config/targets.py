@@ -59,7 +59,7 @@ def check_names(key: str, value: Any, allowed_targets: Collection[str]) -> None:
     ----------
     key : where the values stand in the configuration; "" for all of it
     """
-    for where, name in _targets(key, value):
+    for where, name in targets_in(key, value):
         check_name(where, name, allowed_targets)
 
 
@@ -132,16 +132,19 @@ def locate(key: str, name: str) -> Any:
                 raise InputError(f"{key}._target_={name} does not exist{hint}")
             found = getattr(found, part)
         return found
-    raise InputError(f"{key}._target_={name}: there is no module {parts[0]}.")
+    raise InputError(
+        f"{key}._target_={name}: there is no module {parts[0]} here; name the folder that "
+        f"{parts[0]}.py lies in, as in PYTHONPATH=FOLDER python -m raspitrain …"
+    )
 
 
-def _targets(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every `_target_` in the value and below, with its place."""
+def targets_in(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Every `_target_` in plain nested values and the place where it stands; key is theirs."""
     if isinstance(value, dict):
         if "_target_" in value:
             yield key, value["_target_"]
         for name, item in value.items():
-            yield from _targets(f"{key}.{name}" if key else str(name), item)
+            yield from targets_in(f"{key}.{name}" if key else str(name), item)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _targets(f"{key}[{number}]", item)
+            yield from targets_in(f"{key}[{number}]", item)

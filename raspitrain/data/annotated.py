@@ -15,6 +15,7 @@ from raspitrain.data.annotations import (
     read_annotations,
 )
 from raspitrain.data.clock import Clock
+from raspitrain.data.endings import stem_of
 from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, counted_as, place
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import user_path
@@ -116,7 +117,7 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
     common: Path | None = None
     if isinstance(asked, str) and "*" in asked:
         for path in paths:
-            other = path.parent / asked.replace("*", path.stem)
+            other = path.parent / asked.replace("*", stem_of(path.name))
             if other != path and other.is_file():
                 own[path] = other
         if not own:

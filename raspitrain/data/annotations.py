@@ -16,6 +16,7 @@ from itertools import takewhile
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from raspitrain.data.endings import stem_of
 from raspitrain.data.time_names import SECONDS, plain_name, unit_by_name
 from raspitrain.errors import InputError
 from raspitrain.nearest import nearest
@@ -84,7 +85,7 @@ class Annotation(NamedTuple):
 
 def own_file(folder: str, name: str, names: Collection[str]) -> str | None:
     """The file of annotations that lies beside a recording, among the names in its folder."""
-    stem = os.path.splitext(name)[0]
+    stem = stem_of(name)
     for base in dict.fromkeys((stem, name)):
         for word in WORDS:
             for sign in "._-":
@@ -425,7 +426,7 @@ def match(
         parts = name.split("/")
         for k in range(len(parts)):
             whole = "/".join(parts[k:])
-            for tail in dict.fromkeys((whole, os.path.splitext(whole)[0])):
+            for tail in dict.fromkeys((whole, os.path.splitext(whole)[0], stem_of(whole))):
                 below.setdefault(tail, []).append(name)
                 if not k:
                     wholes.setdefault(tail, []).append(name)
@@ -489,7 +490,7 @@ def _is_absolute(name: str) -> bool:
 def _num_shared(every: dict[str, list[str]], absolute: bool) -> int:
     """Folders that lead every name of a kind; one relative name alone shows none."""
     own = [parts for name, parts in every.items() if parts and _is_absolute(name) is absolute]
-    stems = {os.path.splitext("/".join(parts))[0] for parts in own}
+    stems = {stem_of("/".join(parts)) for parts in own}
     if not own or (len(stems) < 2 and not absolute):
         return 0
     places = zip(*(parts[:-1] for parts in own), strict=False)

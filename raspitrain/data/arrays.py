@@ -1,8 +1,9 @@
 """Data sets that are arrays already: a folder of .npy files, or one .npz."""
 
+import re
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ from raspitrain.nearest import nearest
 
 # Names of arrays that say whose a case is, or which part it belongs to.
 GROUPS_NAMES = ("groups", "group", "subject", "subjects", "person", "user", "participant")
-PART_NAMES = ("part", "parts", "split", "fold")
+PART_NAMES = ("part", "parts", "split", "splits", "partition", "subset", "set", "is_test")
+TEST_NAME = re.compile(r"(x|y|data|signals?|labels?)_?(test|val|valid|validation)", re.I)
+FOLD_NAMES = ("fold", "folds", "strat_fold", "cv_fold", "fold_id")
 
 
 def npy(
@@ -79,7 +82,7 @@ def npy(
         rate=rate,
         leave_out=leave_out,
         missing=missing,
-        names={path.stem: path.name for path in folder.glob("*.npy")},
+        names=_not_used((path.name for path in folder.glob("*.npy")), (data, label, groups, part)),
         source=str(folder / data),
         label_source=str(folder / label),
         groups_source=str(folder / str(groups)),
@@ -191,6 +194,7 @@ def npz(
                 for name, key in ((groups, "dataset.groups"), (part, "dataset.part"))
             )
         bare = [name.removesuffix(".npy") for name in archive.namelist()]
+        rest = _not_used(bare, (data, label, groups, part))
     return cases_of_arrays(
         signals,
         labels,
@@ -201,7 +205,7 @@ def npz(
         rate=rate,
         leave_out=leave_out,
         missing=missing,
-        names=dict(zip(bare, bare, strict=True)),
+        names=rest,
         source=f"{file}, array '{data}'",
         label_source=f"{file}, array '{label}'",
         groups_source=f"{file}, array '{groups}'",
@@ -226,7 +230,7 @@ def cases_of_arrays(
     part_source: str,
     names: Mapping[str, str] | None = None,
 ) -> Cases:
-    """Cases of arrays as they were stored; `names` of all that lie there, by their bare names."""
+    """Cases of arrays as they were stored; `names` of others there, by their bare names."""
     names = names or {}
     if len(signals.shape) == 3 and 0 not in signals.shape:
         _check_cases_first(signals.shape, labels.shape, source)
@@ -243,14 +247,10 @@ def cases_of_arrays(
             signals, labels = Subset(signals, kept), labels[kept]
             groups = None if groups is None else groups[kept]
             part = None if part is None else part[kept]
-    warnings = []
-    for key, value, known in (("groups", groups, GROUPS_NAMES), ("part", part, PART_NAMES)):
-        there = [names[name] for name in known if name in names]
-        if value is None and there:
-            warnings.append(
-                f"{there[0]} lies beside the data and is not used; add dataset.{key}={there[0]} if "
-                f"it holds {'whose each case is' if key == 'groups' else 'the split'}"
-            )
+    warnings, said = _unused(names, has_groups=groups is not None, has_part=part is not None)
+    if others := sorted(own for own in names.values() if own not in said):
+        shown = ", ".join(others[:8]) + (", …" if len(others) > 8 else "")
+        notes.append(f"not used, though beside the data: {shown}")
     return make_cases(
         signals,
         labels,
@@ -265,6 +265,37 @@ def cases_of_arrays(
         part_source=part_source,
         taken=Taken(notes=tuple(notes), warnings=tuple(warnings)),
     )
+
+
+def _not_used(names: Iterable[str], used: Sequence[str | None]) -> dict[str, str]:
+    return {name.removesuffix(".npy"): name for name in sorted(names) if name not in used}
+
+
+def _unused(
+    names: Mapping[str, str], *, has_groups: bool, has_part: bool
+) -> tuple[list[str], set[str]]:
+    """A word on arrays that are called as what a split should know; and which these are."""
+    uses = (
+        ("groups", has_groups, GROUPS_NAMES, "whose each case is"),
+        ("part", has_part, PART_NAMES, "the split, as 0 train, 1 validation and 2 test"),
+        ("groups", has_groups or has_part, FOLD_NAMES, "folds, each to stay on one side"),
+    )
+    warnings, said = [], set()
+    for key, is_given, known, what in uses:
+        there = [own for name, own in names.items() if name.lower() in known]
+        said.update(there)
+        if there and not is_given:
+            warnings.append(
+                f"{there[0]} lies beside the data and is not used; add dataset.{key}={there[0]} if "
+                f"it holds {what}"
+            )
+    if tests := [own for name, own in names.items() if TEST_NAME.fullmatch(name)]:
+        said.update(tests)
+        warnings.append(
+            f"{' and '.join(tests[:2])} lie beside the data and are not used; join them to the "
+            "rest with numpy.concatenate, and say in dataset.part (0 train, 2 test) which is which"
+        )
+    return warnings, said
 
 
 def _check_cases_first(shape: tuple[int, ...], labels: tuple[int, ...], source: str) -> None:

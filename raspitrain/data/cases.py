@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from raspitrain.data.taken import Taken
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
@@ -166,8 +166,12 @@ def make_cases(
     group_names, group_codes = (
         ((), None) if groups is None else _encode_groups(groups, num_cases, groups_source or source)
     )
+    taken = Taken() if taken is None else taken
+    finite = check_finite(signals, source=source, missing=missing)
+    if isinstance(finite, FilledSignals):
+        taken = replace(taken, notes=(*taken.notes, *filled_note(finite.num_missing, missing)))
     return Cases(
-        signals=check_finite(signals, source=source, missing=missing),
+        signals=finite,
         labels=codes,
         class_names=class_names,
         channel_names=names,
@@ -175,7 +179,7 @@ def make_cases(
         part=None if part is None else _check_part(part, num_cases, part_source or source),
         rate=rate,
         units=("",) * num_channels if units is None else tuple(units),
-        taken=Taken() if taken is None else taken,
+        taken=taken,
         integer_labels=labels.dtype.kind in "iu",
         group_names=group_names,
     )
@@ -311,8 +315,6 @@ def check_finite(signals: Signals, *, source: str, missing: str) -> Signals:
     for indices, block in iterate_blocks(signals):
         bad = ~np.isfinite(_as_float32(block))
         if bad.any():
-            if missing != "error":
-                return FilledSignals(signals, missing)
             count += int(bad.sum())
             too_large += int(np.isfinite(block[bad]).sum())
             if first is None:
@@ -320,7 +322,15 @@ def check_finite(signals: Signals, *, source: str, missing: str) -> Signals:
                 first = (int(indices[case]), channel, sample)
     if first is None:
         return signals
+    if missing != "error":
+        return FilledSignals(signals, missing, count)
     refuse_missing(source, count, too_large, first)
+
+
+def filled_note(count: int, missing: str) -> tuple[str, ...]:
+    """What `Taken.notes` says of values that were filled; nothing where there are none."""
+    how = "interpolated" if missing == "interpolate" else "taken as 0"
+    return (f"{counted(count, 'missing value')} {how}",) if count else ()
 
 
 def refuse_missing(
@@ -342,9 +352,10 @@ def refuse_missing(
 
 
 class FilledSignals:
-    """Signals whose NaN and infinite values are filled as they are gathered."""
+    """Signals whose NaN and infinite values, `num_missing`, are filled as they are gathered."""
 
-    def __init__(self, signals: Signals, missing: str) -> None:
+    def __init__(self, signals: Signals, missing: str, num_missing: int) -> None:
+        self.num_missing = num_missing
         self._signals = signals
         self._missing = missing
         self.shape = tuple(signals.shape)

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from raspitrain.data.clock import Clock, read_clock
 from raspitrain.data.clock_parts import join_clock
 from raspitrain.data.columns import (
+    LEAST_ROWS,
     NO_PLAIN_NUMBERS,
     Facts,
     is_time_name,
@@ -26,7 +27,7 @@ from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import position_name
 from raspitrain.data.missing import is_missing
-from raspitrain.data.row_order import in_order_of_time
+from raspitrain.data.row_order import in_order_of_time, without_repeats
 from raspitrain.data.time_names import unit_by_name
 from raspitrain.errors import InputError
 
@@ -46,6 +47,7 @@ class Asked:
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
+    sensor_column: str | int | bool | None = None
     annotated: bool = False  # whether files beside the recordings say the class
 
     @property
@@ -118,19 +120,42 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     """Read a file and see how its columns behave."""
     as_text = [name for name in (asked.label_column, asked.group_column) if name is not None]
     table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
-    label = _place(table, asked.label_column, "label_column")
+    try:
+        label = _place(table, asked.label_column, "label_column")
+    except InputError as error:
+        raise InputError(f"{str(error)[:-1]}{_label_elsewhere(path, asked)}.") from None
     group = _place(table, asked.group_column, "group_column")
     join_clock(table)
     settle_table(table, asked.time_unit)
     if asked.time_column is not False and group is None:
         told = asked.time_column if not isinstance(asked.time_column, bool) else None
-        table = in_order_of_time(table, _place(table, told, "time_column"))
+        place = _place(table, told, "time_column")
+        table = without_repeats(in_order_of_time(table, place), place)
     if label is not None and len(table.columns[label].words) > 1000:
         raise InputError(
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
     return examine(table, label, group)
+
+
+def _label_elsewhere(path: Path, asked: Asked) -> str:
+    """Where a file beside the recordings has the column of labels, what to do with it."""
+    for other in sorted(path.parent.iterdir()):
+        if other == path or other.suffix.lower() not in (".csv", ".tsv") or not other.is_file():
+            continue
+        try:
+            with other.open(encoding="utf-8", errors="replace") as file:
+                head = re.split(r"[,;\t]", file.readline(1 << 16).strip("\ufeff\r\n"))
+        except OSError:
+            continue
+        if asked.label_column in (name.strip(" \"'") for name in head):
+            return (
+                f"; {other.name} beside it has one: join both by what they have in common (such as "
+                "pandas' merge) into one file, with a column for dataset.group_column, or leave "
+                "that file out with dataset.files"
+            )
+    return ""
 
 
 def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
@@ -149,6 +174,30 @@ def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
         for column in table.columns
     ]
     return SensorFile(table, facts, label, group, digests)
+
+
+def without_device(
+    read: Sequence[dict[str, SensorFile]],
+) -> tuple[list[dict[str, SensorFile]], list[str]]:
+    """Names without the device that leads all of a file, where another leads those of the next."""
+    files = [file for sensors in read for file in sensors.values()]
+    lead = [re.sub(r"[^\W_]*$", "", _common_begin(file.table.names)) for file in files]
+    names = [
+        [name[len(own) :] for name in file.table.names]
+        for file, own in zip(files, lead, strict=True)
+    ]
+    alike = all(set(own) == set(names[0]) and len(own) > 1 and "" not in own for own in names)
+    if len(set(lead)) < 2 or not alike or not all(re.search(r"\d", own) for own in lead):
+        return list(read), []
+    for file, own in zip(files, names, strict=True):
+        for column, name in zip(file.table.columns, own, strict=True):
+            column.name = name
+    return list(read), [f"names taken without what leads them in each file, such as {lead[0]}"]
+
+
+def _common_begin(names: Sequence[str]) -> str:
+    pairs = zip(min(names), max(names), strict=False)
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _check_units(
@@ -228,6 +277,8 @@ def choose(
         for name, why in left_out
         if why.startswith("named like")
     ]
+    if clocks is None and asked.time_column is None:
+        warnings += _lost_time(files)
     warnings += [
         f"'{name}' is left out, as it holds {why}; if it is a signal, write plain numbers"
         for name, why in left_out
@@ -243,6 +294,21 @@ def choose(
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
     return Chosen(names, units, places, clocks, left_out, warnings)
+
+
+def _lost_time(files: Sequence[SensorFile]) -> list[str]:
+    """A word on a column of time that says one moment in each file."""
+    for place, column in enumerate(files[0].table.columns):
+        facts = [f.facts[place] for f in files if f.table.names[place : place + 1] == [column.name]]
+        long = [fact for fact in facts if fact.num_rows >= LEAST_ROWS and not fact.num_missing]
+        if is_time_name(column.name) and long and all(fact.constant for fact in long):
+            shown = long[0].first
+            return [
+                f"'{column.name}' never changes within a file ({shown:.15g} in "
+                f"{files[0].path.name}), as where a spreadsheet has shortened it: nothing is known "
+                "of rate and gaps"
+            ] if isinstance(shown, float) else []  # fmt: skip
+    return []
 
 
 def _judge_all(

@@ -18,6 +18,8 @@ LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still 
 FEW_VALUES = 32
 SELDOM = 0.05  # of the rows
 NO_PLAIN_NUMBERS = "words: cells such as"
+MOST_BLOCKS = 0.2  # changes a row
+BLOCKS = "numbers stretches of a recording, as those of trials do"
 FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
 KNOWN_UNIT = re.compile(
     r"m?g|[cm]?m/s2?|m?dps|(rad|deg|°)(/s)?|[munk]?(v|a|w|t|pa|m|s|n|hz)|hpa|m?bar|psi|m?gauss"
@@ -44,7 +46,10 @@ ODD_NUMBER = re.compile(
     r"0x[0-9a-f]+|[^\w\[]*[+-]?\d+[.,]?\d*\s*(?:e[+-]?\d+)?\s*[^\d\s].{0,20}|[\[({]\s*[+-]?[\d.].*",
     re.I,
 )
-PART_NAME = re.compile(r"(split|part|fold|set|subset|partition|usage|is_(train|test|training))")
+PART_NAME = re.compile(
+    r"(strat(ified)?_?|cv_?|k_?|data_?|train_test_?)?(split|part|fold|set|subset|partition)s?"
+    r"(_?(id|no|nr|num|number|name))?|usage|is_(train|test|training)"
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,10 @@ class Facts:
         Whether it goes up by 1.
     low, high : float
         Least and greatest value.
+    blocks : int
+        How many whole values it has, each in one stretch, as the numbers of trials are; 0 if not.
+    follows : bool
+        Whether it changes where the label does, or a little earlier or later.
     odd : str
         A cell of a column of words that is a number and something else, where most are so.
     """
@@ -97,6 +106,8 @@ class Facts:
     unit_step: bool = False
     low: float = float("nan")
     high: float = float("nan")
+    blocks: int = 0
+    follows: bool = False
     odd: str = ""
 
 
@@ -140,6 +151,8 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         counts=_counts(kept, steps, ahead),
         steady=seldom and _changes_with(np.flatnonzero(moves) + 1, label_changes, num_missing),
         values=_few_values(kept) if seldom else (),
+        blocks=_blocks(kept, steps, num_moves, num_forward),
+        follows=seldom and _follows(np.flatnonzero(moves) + 1, label_changes, num_missing),
         wavers=len(values) >= LEAST_ROWS
         and num_moves > 0.2 * len(steps)
         and not (kept == np.floor(kept)).all(),
@@ -205,6 +218,24 @@ def _changes_with(changes: np.ndarray, label_changes: np.ndarray, num_missing: i
     return num_missing == 0 and len(changes) > 0 and bool(np.isin(changes, label_changes).all())
 
 
+def _blocks(kept: np.ndarray, steps: np.ndarray, num_moves: int, num_forward: int) -> int:
+    if num_moves > MOST_BLOCKS * len(steps) or num_forward not in (0, num_moves):
+        return 0
+    return num_moves + 1 if (kept == np.floor(kept)).all() else 0
+
+
+def _follows(changes: np.ndarray, label_changes: np.ndarray, num_missing: int) -> bool:
+    """About as many changes as the label has, each within a quarter of a stretch of one."""
+    if num_missing or len(label_changes) < 3 or not 2 * len(changes) >= len(label_changes):
+        return False
+    near = 0.25 * float(np.median(np.diff(label_changes)))
+    after = np.searchsorted(label_changes, changes).clip(1, len(label_changes) - 1)
+    apart = np.minimum(
+        np.abs(label_changes[after - 1] - changes), np.abs(label_changes[after] - changes)
+    )
+    return len(changes) <= 1.2 * len(label_changes) and float(np.mean(apart <= near)) > 0.8
+
+
 def _few_values(kept: np.ndarray) -> tuple[float, ...]:
     if not (kept == np.floor(kept)).all():
         return ()
@@ -216,8 +247,36 @@ def is_count_name(name: str) -> bool:
     return COUNT_NAME.fullmatch(plain_name(name)) is not None
 
 
+def is_part_name(name: str) -> bool:
+    return PART_NAME.fullmatch(plain_name(name)) is not None
+
+
 def is_person_name(name: str) -> bool:
     return PERSON_NAME.fullmatch(plain_name(name)) is not None
+
+
+def unused_columns(left_out: Sequence[tuple[str, str]]) -> list[str]:
+    """A word on columns that say whose the rows are, or of which part or stretch they are."""
+    warnings = []
+    for name, why in left_out:
+        key = f"dataset.group_column={name}"
+        if why == BLOCKS:
+            warnings.append(
+                f"column '{name}' {BLOCKS}, and windows reach across them; {key} cuts there and "
+                "keeps each of them on one side of the split"
+            )
+        elif is_person_name(name) and why == "person":
+            warnings.append(
+                f"column '{name}' says whose the rows are; keep each person on one side of the "
+                f"split with {key}"
+            )
+        elif is_part_name(name):
+            warnings.append(
+                f"column '{name}' is called as a split or its folds are, and is not used: {key} "
+                "keeps each of its values on one side; what is for training and for testing may "
+                "lie in folders train and test"
+            )
+    return warnings
 
 
 def judge(
@@ -260,6 +319,10 @@ def judge(
     if not looked:
         return "number of the row" if COUNT_NAME.fullmatch(plain) else None
     only = [fact for fact, _ in looked]
+    if max(fact.blocks for fact in only) > 2 and all(f.constant or f.blocks for f in only):
+        if has_labels and all(fact.constant or fact.steady for fact in only):
+            return "changes only where the label does"
+        return "counts the samples" if COUNT_NAME.fullmatch(plain) else BLOCKS
     # No signal ever does either; a clock may fail to in a recording or two.
     if 2 * sum(fact.counts for fact in only) >= len(only):
         return "counts the samples"
@@ -269,6 +332,8 @@ def judge(
         return _judge_constant(plain, looked)
     if has_labels and all(fact.constant or fact.steady for fact in only):
         return "changes only where the label does"
+    if has_labels and all(fact.constant or fact.steady or fact.follows for fact in only):
+        return "changes about where the label does"
     for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person"), (PART_NAME, "part")):
         if pattern.fullmatch(plain) and not any(fact.wavers for fact in only):
             return what

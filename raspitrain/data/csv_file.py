@@ -7,8 +7,11 @@ line and column.
 """
 
 import csv
+import gzip
 import io
 import os
+import sys
+import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data import csv_rows, dates, layout
+from raspitrain.data.endings import PACKED
 from raspitrain.data.layout import Layout, NoTableError
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import open_file
@@ -32,6 +36,7 @@ MAX_LINE = 1 << 20  # bytes; no logger writes longer lines, a hostile file may
 HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
 HEAD_BYTES = 4 << 20
 MOST_COLUMNS = 10_000
+UNPACKED = 4  # times as large as packed by gzip, about
 MOST_WORDS = 10_000  # different ones in a column
 KINDS = (
     (b"\x1f\x8b", "compressed by gzip, whatever its name says; unpack it: gunzip -c OLD > NEW"),
@@ -171,6 +176,9 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
     try:
         with open_file(path) as raw:
             return _read(path, _Blocks(raw, path), as_text, skip_lines)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        why = "ends early" if isinstance(error, EOFError) else f"is damaged or not packed ({error})"
+        raise InputError(f"{path} is called as packed by gzip is, and {why}.") from None
     except UnicodeError as error:
         _refuse_other_kind(path)
         raise InputError(
@@ -190,6 +198,8 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
 
 def _refuse_other_kind(path: Path) -> None:
     """Say what a file is that is called as a table is and holds something else."""
+    if path.suffix.lower() == PACKED:
+        return
     with open_file(path) as raw:
         start = raw.read(512)
     for begins, what in KINDS:
@@ -237,19 +247,25 @@ class _Blocks:
 
     def __init__(self, raw: io.FileIO, path: Path) -> None:
         self._path = path
-        self.num_written, self.num_blank = _written_bytes(raw)
-        self._left = self.num_written
-        start = raw.read(3)
+        if is_packed := path.suffix.lower() == PACKED:
+            size = os.fstat(raw.fileno()).st_size
+            self.num_written, self.num_blank = UNPACKED * size, 0
+            source: gzip.GzipFile | io.FileIO = gzip.GzipFile(fileobj=raw)
+        else:
+            self.num_written, self.num_blank = _written_bytes(raw)
+            source = raw
+        self._left = sys.maxsize if is_packed else self.num_written
+        start = source.read(3)
         wide = start[:2] in (b"\xff\xfe", b"\xfe\xff")
         if wide:
-            raw.seek(0)
-            text = io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-16", newline="")
+            source.seek(0)
+            text = io.TextIOWrapper(io.BufferedReader(source), encoding="utf-16", newline="")
             self._text: io.TextIOWrapper | None = text
         else:
             self._text = None
-            raw.seek(3 if start == b"\xef\xbb\xbf" else 0)
-            self._left -= raw.tell()
-        self._raw = raw
+            source.seek(3 if start == b"\xef\xbb\xbf" else 0)
+            self._left -= source.tell()
+        self._raw = source
         self._rest = b""
         self.ended_in_a_line = False
 

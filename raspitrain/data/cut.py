@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.cases import Cases, fill_missing, make_cases
+from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases
 from raspitrain.data.copies import find_copies
 from raspitrain.data.formats import READERS
 from raspitrain.data.resample import resample
@@ -68,6 +68,8 @@ class Cut:
                 for piece in pieces:
                     fill_missing(stream.signals[:, piece.start : piece.stop], missing)
             self.pieces.append(pieces)
+        if missing != "error":
+            self.notes += filled_note(sum(stream.num_missing for stream in streams), missing)
         if no_label:
             self.notes.append(_left_out_note(no_label, streams))
         if no_group:

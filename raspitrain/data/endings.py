@@ -1,5 +1,14 @@
 """How files of recordings end that are not text; also where numpy is not."""
 
+import os
+
+PACKED = ".gz"  # behind the ending of a text file
 OTHER_SUFFIXES = (
     ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow",
 )  # fmt: skip
+
+
+def stem_of(name: str) -> str:
+    """A file's name or path without its ending, and without that of packing behind it."""
+    bare, ending = os.path.splitext(name)
+    return os.path.splitext(bare)[0] if ending.lower() == PACKED else bare

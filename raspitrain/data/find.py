@@ -1,5 +1,6 @@
 """Which files are recordings, and what the folders around them say: class, part, person, sensor."""
 
+import csv
 import fnmatch
 import math
 import os
@@ -11,18 +12,21 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations
 from raspitrain.data.annotations import match, read_annotations
-from raspitrain.data.endings import OTHER_SUFFIXES
+from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.errors import InputError, counted, input_error
 
-SUFFIXES = (".csv", ".tsv")
+SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
-PACKED = {
+UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
+BEAT_SUFFIXES = (".atr", ".qrs", ".ecg", ".ari", ".apn")  # of WFDB, beside .hea and .dat
 MOST_FILES = 200_000
+ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
+MOST_ARRAYS = 6  # of one data set, in one folder
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
 LIST_NAME = re.compile(
@@ -180,18 +184,22 @@ def find_recordings(
         for path, place in places.items()
     ]
     first_level = 0
+    unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
+        _refuse_beats(folder, [*places.values()], others, level)
         sources = [
             replace(source, class_name=_class_name(folder, place, level, class_part))
             for source, place in zip(sources, places.values(), strict=True)
         ]
+        if class_level is None and annotations is None and files is None:
+            unused_tables = _unused_table(folder, paths, others, sources)
         first_level = max(level, 0)
     elif part_level is not None:
         first_level = max(part_level + 1, 0)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
-    warnings = [] if groups is not None else _people(sources, first_level)
+    warnings = [*unused_tables, *([] if groups is not None else _people(sources, first_level))]
     if not has_labels and class_part is None:
         warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
@@ -270,6 +278,11 @@ def _choose(
         beside = []
     if not paths and not kinds:  # beside other recordings, JSON is about them
         kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() == ".json")
+    if not paths and not kinds:
+        arrays = [path for path in others if path.suffix.lower() == ".npy"]
+        many = len(arrays) > MOST_ARRAYS or folder not in {path.parent for path in arrays}
+        if many and not ARRAYS & {path.name for path in arrays}:
+            kinds = Counter(path.suffix.lower() for path in arrays)
     if not paths and kinds:
         if len(kinds) > 1:
             raise InputError(
@@ -317,6 +330,60 @@ def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> An
     return None
 
 
+def _unused_table(
+    folder: Path, paths: Sequence[Path], others: Sequence[Path], sources: Sequence[Source]
+) -> list[str]:
+    """A word on a table that names the recordings, and not in a column of labels.
+
+    Raises
+    ------
+    InputError
+        Nothing else says their classes.
+    """
+    if not _are_about(paths, others):
+        return []
+    stems = {stem_of(source.name) for source in sources}
+    stems |= {stem.rsplit("/", 1)[-1] for stem in stems}
+    for path in paths:
+        try:
+            with path.open(encoding="utf-8", errors="replace", newline="") as file:
+                rows = [row for _, row in zip(range(20), csv.reader(file), strict=False)]
+        except (OSError, csv.Error):
+            continue
+        for column, name in enumerate(rows[0] if rows else []):
+            cells = [row[column] for row in rows[1:] if column < len(row)]
+            if 2 * sum(cell in stems or stem_of(cell) in stems for cell in cells) <= len(rows):
+                continue
+            classes = {source.class_name or "" for source in sources}
+            sentence = (
+                f"{path} names the recordings in its column '{name}' and is not used; if it says "
+                "their classes, write them into a table labels.csv in "
+                f"{folder} with the columns file and label"
+            )
+            if len(classes) == 1 or all(re.fullmatch(r"records?\d+", own) for own in classes):
+                raise InputError(f"{sentence}, and choose files with dataset.files.")
+            return [sentence]
+    return []
+
+
+def _refuse_beats(
+    folder: Path, places: Sequence[tuple[str, ...]], others: Sequence[Path], level: int
+) -> None:
+    """Say of WFDB's annotations, where nothing else says the class, that they are not read."""
+    if level < 0 or any(level < len(place) - 1 for place in places):
+        return
+    of = {stem_of("/".join(place)) for place in places}
+    for path in others:
+        name = path.relative_to(folder).as_posix()
+        if path.suffix.lower() in BEAT_SUFFIXES and stem_of(name) in of:
+            raise InputError(
+                f"{path} annotates its recording in WFDB's own format, which is not read; write "
+                f"start, end and label of each stretch into {stem_of(path.name)}.labels.csv beside "
+                f"it (rdann -r {stem_of(path.name)} -a {path.suffix[1:]} shows them), or put the "
+                "recordings into a sub-folder for each class."
+            )
+
+
 def _listed_parts(
     folder: Path, others: Sequence[Path], places: Sequence[tuple[str, ...]]
 ) -> tuple[dict[tuple[str, ...], int], list[str]]:
@@ -352,7 +419,7 @@ def _listed_parts(
 
 def _names_of(place: tuple[str, ...]) -> tuple[str, str]:
     name = "/".join(place)
-    return name, name.rsplit(".", 1)[0]
+    return name, stem_of(name)
 
 
 def _fits(relative: str, patterns: Sequence[str]) -> bool:
@@ -375,16 +442,19 @@ def _instead(others: Sequence[Path]) -> str:
     if not kinds:
         return "; dataset.path is the folder of the recordings"
     kind, count = kinds.most_common(1)[0]
+    if kind == PACKED:
+        inner = Counter(os.path.splitext(path.stem)[1].lower() for path in others)
+        kind = next((f"{own}{PACKED}" for own, _ in inner.most_common(1) if own in TEXT), kind)
     there = f", but {counted(count, f'{kind} file')}"
-    if kind in (".npy", ".npz") and count > 6:
+    if kind == ".npz" and count > MOST_ARRAYS:
         return (
-            f"{there}: if each is a recording, write it as CSV, as with numpy.savetxt(NAME, array, "
-            "delimiter=','), or put windows of all into data.npy and label.npy for dataset=npy"
+            f"{there}: if each is a recording, save its array (samples, channels) as .npy, or put "
+            "windows of all into one for dataset=npz"
         )
     if kind in (".npy", ".npz"):
         return f"{there}: use dataset={kind[1:]} for arrays of cases"
-    if kind in PACKED:
-        return f"{there}: unpack {'it' if count == 1 else 'them'} first ({PACKED[kind]})"
+    if kind in UNPACK:
+        return f"{there}: unpack {'it' if count == 1 else 'them'} first ({UNPACK[kind]})"
     if kind in SOUND:
         return f"{there}: convert to WAV, as with: ffmpeg -i IN{kind} OUT.wav"
     if kind in PICKLED:
@@ -399,7 +469,7 @@ def _instead(others: Sequence[Path]) -> str:
     if re.fullmatch(r"\.\d+", kind):
         named = next(path.name for path in others if path.suffix == kind)
         return f"{there} (such as {named}): if they are text, take them with dataset.files='*'"
-    if kind in TEXT:
+    if kind.removesuffix(PACKED) in TEXT:
         return (
             f"{there}: take them with dataset.files='*{kind}' if each is a recording, a column a "
             "channel, or with dataset=rows if each row is a case"
@@ -418,7 +488,7 @@ def _part(place: Sequence[str], level: int) -> int | None:
 
 def _part_of_stem(name: str) -> tuple[int | None, str]:
     """The part that a file's name ends or begins with, such as mitbih_train.csv, and the rest."""
-    stem = name.rsplit(".", 1)[0]
+    stem = stem_of(name)
     words = re.split(r"[_\-. ]+", stem)
     for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
         if (part := _part_of(word)) is not None:
@@ -514,7 +584,7 @@ def _class_name(
     folder: Path, place: tuple[str, ...], level: int, class_part: int | None = None
 ) -> str:
     if class_part is not None:
-        parts = _parts_of(place[-1].rsplit(".", 1)[0])
+        parts = _parts_of(stem_of(place[-1]))
         index = class_part - 1 if class_part > 0 else len(parts) + class_part
         if not 0 <= index < len(parts):
             raise InputError(
@@ -587,7 +657,7 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
             ]
     found = []
     for place in places:
-        stem = place[-1].rsplit(".", 1)[0]
+        stem = stem_of(place[-1])
         match = re.search(rf"(?:^|(?<=[^A-Za-z0-9]))({PERSON.pattern})", stem, re.I)
         if match is None or (match[1] == stem and stem[1:2].isdigit()):
             return []  # s1.csv may be any sample
@@ -646,7 +716,7 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
     if len(place) <= first_level + 1:
         kept, inner = place[:-1], place[-1:]
     text = "/".join(inner)
-    stem, _, _ = text.rpartition(".")
+    stem = stem_of(text)
     for run in re.finditer(r"[A-Za-z]+(?:_?[A-Za-z]+)*", stem):
         for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
@@ -662,7 +732,7 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
     out: dict[str, dict[str, Source]] = {}
     for rest, sensors in joined.items():
         folder, _, name = rest.rpartition("/")
-        stem = name.rsplit(".", 1)[0]
+        stem = stem_of(name)
         if "" in sensors and folder in known and not re.search(r"\d", stem):
             out.setdefault(folder, {})[stem] = sensors[""]
         else:

@@ -13,8 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from raspitrain.data import dates
 from raspitrain.data.csv_file import Column, Table, read_table
 from raspitrain.data.edf import read_edf
+from raspitrain.data.endings import PACKED
+from raspitrain.data.layout import position_name
+from raspitrain.data.npy_file import load_npy
 from raspitrain.data.wav import read_wav
 from raspitrain.data.wfdb import read_wfdb
 from raspitrain.errors import InputError, input_error
@@ -23,6 +27,7 @@ from raspitrain.hardware.memory import memory_error
 
 COLUMN_COPIES = 3
 LARGEST_JSON = 256 << 20
+JSON_RATE = re.compile(r"(?:sampl(?:e|es|ing)_?rate|rate|fs|freq(?:uency)?)(?:_?hz)?", re.I)
 
 
 def read_recording_file(
@@ -41,6 +46,8 @@ def read_recording_file(
         It is damaged, or needs a package that is not there.
     """
     reader = READERS.get(path.suffix.lower())
+    if path.suffix.lower() == PACKED and path.with_suffix("").suffix.lower() in READERS:
+        raise InputError(f"{path} is packed by gzip, which is read of text alone: gunzip it first.")
     if reader is None:
         return read_table(path, as_text=as_text, skip_lines=skip_lines)
     if (size := 4 * path.stat().st_size) > (free := available_memory()):
@@ -193,15 +200,87 @@ def _without_numbers(names: list[str], stem: str) -> dict[str, str]:
     return own or {name: name for name in names}
 
 
-def read_edge_impulse(path: Path) -> Table:
-    """Read Edge Impulse's data acquisition format in JSON: sensors, values and the interval.
-
-    https://docs.edgeimpulse.com, data acquisition format.
-    """
+def read_json(path: Path) -> Table:
+    """Read JSON: Edge Impulse's, a list of records, or an array for each channel."""
     if path.stat().st_size > LARGEST_JSON:
         raise InputError(f"{path} is larger than {LARGEST_JSON >> 20} MB; export it as CSV.")
     try:
-        payload = json.loads(path.read_bytes())["payload"]
+        held = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}.") from None
+    if isinstance(held, dict) and "payload" in held:
+        return _edge_impulse(path, held["payload"])
+    try:
+        cells, rate = _cells_of(held)
+        columns = [_json_column(name, own) for name, own in cells.items()]
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise InputError(
+            f"{path} is no recording: JSON is read as Edge Impulse writes it, as a list of records "
+            "with a number for each channel, or as an array for each channel; convert it to CSV, a "
+            "column a channel."
+        ) from None
+    return Table(path, columns, True, [(0, 1)], rate=rate)
+
+
+def _cells_of(held: Any) -> tuple[dict[str, list[Any]], float | None]:
+    """The cells of each column, and the rate where a number beside them says it; ValueError where
+    it is none of these."""
+    if isinstance(held, list):
+        records = [one for record in held for one in _records(_flat(record))]
+        if not records or any(record.keys() != records[0].keys() for record in records):
+            raise ValueError
+        return {name: [record[name] for record in records] for name in records[0]}, None
+    if not isinstance(held, dict):
+        raise ValueError
+    lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
+    rates = [own for name, own in held.items() if JSON_RATE.fullmatch(name)]
+    rate = float(rates[0]) if len(rates) == 1 and float(rates[0]) > 0 else None
+    if len(lists) == 1 and isinstance(next(iter(lists.values()))[0], dict):
+        return _cells_of(next(iter(lists.values())))[0], rate
+    if not lists or len({len(own) for own in lists.values()}) > 1:
+        raise ValueError
+    return lists, rate
+
+
+def _records(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A record for each sample, where one stands for a packet of them."""
+    packets = [name for name, own in record.items() if isinstance(own, list)]
+    if len(packets) != 1:
+        return [record]
+    rest = {name: own for name, own in record.items() if name not in packets}
+    return [{**rest, **_flat(sample)} for sample in record[packets[0]]]
+
+
+def _flat(record: Any) -> dict[str, Any]:
+    """{"acc": {"x": 1}} as {"acc_x": 1}."""
+    if not isinstance(record, dict):
+        raise ValueError
+    flat: dict[str, Any] = {}
+    for name, own in record.items():
+        inner = _flat(own).items() if isinstance(own, dict) else [("", own)]
+        flat |= {f"{name}_{below}".strip("_"): value for below, value in inner}
+    return flat
+
+
+def _json_column(name: str, cells: list[Any]) -> Column:
+    if all(isinstance(cell, str) for cell in cells):
+        day, told = dates.day_first(cells)
+        seconds = dates.to_seconds(cells, day_comes_first=bool(day))
+        if np.isfinite(seconds).all():
+            return Column(name, "", "time", seconds, day_first=day, is_told=told)
+        words, codes = np.unique(cells, return_inverse=True)
+        return Column(name, "", "text", codes.astype(np.int32), tuple(words.tolist()))
+    if not all(cell is None or isinstance(cell, int | float) for cell in cells):
+        raise ValueError
+    return Column(name, "", "number", np.array(cells, dtype=np.float64))
+
+
+def _edge_impulse(path: Path, payload: Any) -> Table:
+    """Edge Impulse's data acquisition format in JSON: sensors, values and the interval.
+
+    https://docs.edgeimpulse.com, data acquisition format.
+    """
+    try:
         sensors = [(str(each["name"]), str(each.get("units", ""))) for each in payload["sensors"]]
         values = np.array(payload["values"], dtype=np.float64)
         interval = float(payload["interval_ms"])
@@ -223,13 +302,32 @@ def read_edge_impulse(path: Path) -> Table:
     return Table(path, columns, True, [(0, 1)], rate=1000 / interval)
 
 
+def read_npy(path: Path) -> Table:
+    """Read an array of one recording: (T,), or (T, C) or (C, T), of which T is the longer."""
+    array = load_npy(path)
+    if array.dtype.kind not in "iuf" or array.ndim not in (1, 2) or not array.size:
+        raise InputError(
+            f"{path} holds {array.dtype} of the shape {array.shape}; a recording is numbers of the "
+            "shape (samples, channels), and arrays of cases are read with dataset=npy."
+        )
+    if array.ndim == 2 and array.shape[1] > array.shape[0]:
+        array = array.T
+    rows = array.reshape(len(array), -1).astype(np.float64).T
+    columns = [
+        Column(position_name(k), "", "number", np.ascontiguousarray(row))
+        for k, row in enumerate(rows)
+    ]
+    return Table(path, columns, False, [(0, 1)])
+
+
 READERS: dict[str, Callable[[Path], Table]] = {
     ".wav": read_wav,
     ".edf": read_edf,
     ".bdf": read_edf,
     ".hea": read_wfdb,
-    ".json": read_edge_impulse,
+    ".json": read_json,
     ".mat": read_matlab,
+    ".npy": read_npy,
     ".parquet": read_parquet,
     ".pq": read_parquet,
     ".feather": read_parquet,

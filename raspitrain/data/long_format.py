@@ -1,14 +1,17 @@
 """Files in which each row is of one sensor or channel, and a column says of which."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from raspitrain.data.channels import Asked, SensorFile, examine
-from raspitrain.data.csv_file import Column
+from raspitrain.data.columns import LABEL_NAME, LEAST_ROWS, is_count_name
+from raspitrain.data.csv_file import Column, locate
 from raspitrain.data.find import SENSOR
-from raspitrain.data.time_names import plain_name
+from raspitrain.data.time_names import is_time_name, plain_name
 from raspitrain.errors import InputError
 
 NAME = re.compile(
@@ -16,7 +19,11 @@ NAME = re.compile(
     r"|series)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
 )
 MOST_SENSORS = 32
+HEAD_ROWS = 2048
 RUNS = 4  # of each sensor, from which its rows count as mixed with the others'
+SHORT_RUN = 4  # rows, on average, up to which a column of any name may be that of the sensors
+IN_TURN = 0.8  # of the changes of such a column go from a number to the same next one
+APART = 5.0  # spreads between the levels of two sensors, or times that one spread is the other
 
 
 def split_sensors(
@@ -29,8 +36,11 @@ def split_sensors(
     InputError
         If the recordings have no sensor in common.
     """
+    if asked.sensor_column is False or any(len(files) > 1 for files in read):
+        return list(read), []
     places = [_sensor_column(next(iter(files.values())), asked) for files in read]
-    if None in places or any(len(files) > 1 for files in read):
+    if None in places:
+        _refuse_mixed([next(iter(files.values())) for files in read], asked)
         return list(read), []
     apart = [
         _apart(next(iter(files.values())), place)
@@ -54,6 +64,14 @@ def split_sensors(
 
 def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
     """The column that says which sensor a row is of, where rows of several are mixed."""
+    if asked.sensor_column is not None:
+        place = locate(file.table.names, asked.sensor_column, file.path, "sensor_column")
+        if _words(file.table.columns[place], named=True) is None:
+            raise InputError(
+                f"{file.path}: column '{file.table.columns[place].name}', which "
+                "dataset.sensor_column names, holds neither words nor whole numbers."
+            )
+        return place
     for place, column in enumerate(file.table.columns):
         wanted = asked.columns or ()
         if place in (file.label, file.group) or place in wanted or column.name in wanted:
@@ -64,16 +82,99 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
         num_runs = 1 + int(np.count_nonzero(np.diff(column.values)))
         named = NAME.fullmatch(plain_name(column.name)) is not None
         spoken = column.kind == "text" and all(map(_is_sensor, words))
-        if (named or spoken) and num_runs >= RUNS * len(words):
+        mixed = num_runs >= RUNS * len(words)
+        if (named or spoken) and (mixed or _begins_anew(file, column)):
             return place
     return None
 
 
-def _words(column: Column) -> list[str] | None:
+def _begins_anew(file: SensorFile, column: Column) -> bool:
+    """Whether the clock goes back wherever a column changes, as each sensor has its block."""
+    changes = np.flatnonzero(np.diff(column.values))
+    for other, fact in zip(file.table.columns, file.facts, strict=True):
+        is_time = other.kind == "time" or (other.kind == "number" and is_time_name(other.name))
+        if is_time and not fact.constant:
+            return bool((np.diff(other.values)[changes] < 0).all())
+    return False
+
+
+def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
+    """Refuse rows that seem to be of several sensors, which a column of another name tells."""
+    seen: Counter[str] = Counter()
+    for file in files:
+        seen.update({file.table.columns[place].name for place in _telling(file, asked)})
+    for name, count in seen.items():
+        if 2 * count < len(files):
+            continue
+        column = files[0].table.columns[files[0].table.names.index(name)]
+        shown = ", ".join((_words(column, named=True) or [])[:3])
+        raise InputError(
+            f"{files[0].path}: the rows seem to be of several sensors in turn, as column '{name}' "
+            f"({shown}) says, since the values jump with it: take them apart with "
+            f"dataset.sensor_column={name}, or say that they belong together with "
+            "dataset.sensor_column=false."
+        )
+
+
+def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
+    """Columns that change every few rows, and most signals their level or spread with them."""
+    for place, column in enumerate(file.table.columns):
+        plain, wanted = plain_name(column.name), asked.columns or ()
+        if place in (file.label, file.group, *wanted) or column.name in wanted:
+            continue
+        if LABEL_NAME.fullmatch(plain) or is_count_name(column.name):
+            continue
+        words = _words(column, named=True)
+        if words is None or not 2 <= len(words) <= MOST_SENSORS:
+            continue
+        changes = np.flatnonzero(np.diff(column.values)) + 1
+        num_runs = 1 + len(changes)
+        if num_runs < max(LEAST_ROWS * len(words), file.table.num_rows / SHORT_RUN):
+            continue
+        runs = column.values[np.append(0, changes)]
+        if column.kind == "number" and _in_turn(runs) < IN_TURN:
+            continue  # a signal of few steps
+        signals = [
+            other.values
+            for other, fact in zip(file.table.columns, file.facts, strict=True)
+            if other is not column and other.kind == "number" and not is_time_name(other.name)
+            and not (fact.constant or fact.rises or fact.counts)
+        ]  # fmt: skip
+        codes = np.unique(column.values, return_inverse=True)[1]
+        if signals and 2 * sum(_jumps(values, codes) for values in signals) >= len(signals):
+            yield place
+
+
+def _in_turn(runs: np.ndarray) -> float:
+    """The share of changes that go from a value to the one that mostly follows it."""
+    following: dict[float, Counter[float]] = {}
+    for before, after in pairwise(runs.tolist()):
+        following.setdefault(before, Counter())[after] += 1
+    return sum(max(after.values()) for after in following.values()) / max(1, len(runs) - 1)
+
+
+def _jumps(values: np.ndarray, codes: np.ndarray) -> bool:
+    """Whether the values of two codes lie apart, or are spread much more widely in one."""
+    quarters = np.array(
+        [np.nanpercentile(values[codes == k], [25, 50, 75]) for k in range(codes.max() + 1)]
+    )
+    spread = quarters[:, 2] - quarters[:, 0]
+    if not np.isfinite(spread).all():
+        return False
+    levels = np.sort(quarters[:, 1])
+    return bool(np.diff(levels).max() > APART * spread.max() or spread.max() > APART * spread.min())
+
+
+def _words(column: Column, *, named: bool = False) -> list[str] | None:
     if column.kind == "text":
         return [column.words[code] for code in np.unique(column.values) if code < len(column.words)]
-    if column.kind == "time" or NAME.fullmatch(plain_name(column.name)) is None:
+    if column.kind == "time":
         return None
+    if not named and NAME.fullmatch(plain_name(column.name)) is None:
+        return None
+    head = column.values[:HEAD_ROWS]
+    if (head % 1 != 0).any() or len(np.unique(head)) > MOST_SENSORS:
+        return None  # a signal, as nearly always
     if not np.isfinite(column.values).all() or not (column.values % 1 == 0).all():
         return None
     return [f"{value:g}" for value in np.unique(column.values).tolist()[: MOST_SENSORS + 1]]
@@ -86,7 +187,7 @@ def _is_sensor(word: str) -> bool:
 def _apart(file: SensorFile, place: int) -> dict[str, SensorFile]:
     column = file.table.columns[place]
     codes, inverse = np.unique(column.values, return_inverse=True)
-    words = _words(column) or []
+    words = _words(column, named=True) or []
     apart = {}
     for k in range(len(codes)):
         table = file.table.take(np.flatnonzero(inverse == k))

@@ -17,9 +17,10 @@ from raspitrain.data.channels import (
     clock_of,
     column_values,
     read_file,
+    without_device,
 )
 from raspitrain.data.clock import Clock
-from raspitrain.data.columns import is_person_name
+from raspitrain.data.columns import is_person_name, unused_columns
 from raspitrain.data.cut import Cut
 from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source, find_recordings
@@ -55,6 +56,7 @@ def recordings(
     leave_out: Sequence[str | int],
     groups: str | int | None,
     group_column: str | int | None,
+    sensor_column: str | int | bool | None,
     skip_lines: int,
     missing: str,
     cache_gb: float,
@@ -112,6 +114,9 @@ def recordings(
         that fits a part of the path, such as "subject*".
     group_column : str, int or None
         The column that says whose the rows are.
+    sensor_column : str, int, False or None
+        The column that says which sensor each row is of, where several share the other columns;
+        False for none; None to find one by its name or words.
     skip_lines : int
         Lines of each file before its table.
     missing : {"error", "interpolate", "zero"}
@@ -143,6 +148,7 @@ def recordings(
         group_column=group_column,
         time_column=time_column,
         time_unit=time_unit,
+        sensor_column=sensor_column,
         skip_lines=skip_lines,
         annotated=found.annotated is not None,
     )
@@ -153,6 +159,7 @@ def recordings(
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and len(found.sources) == 1:
         asked, read = _with_person_column(found.sources, read, asked, kept)
+    read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
     read, of_rows = split_sensors(read, asked)
     if marks is not None:
@@ -165,7 +172,7 @@ def recordings(
         streams.append(make_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
     names, units = _all_channels(chosen)
-    notes, warnings = [*found.notes, *of_rows, *order[0]], [*found.warnings, *order[1]]
+    notes, warnings = [*found.notes, *of_names, *of_rows, *order[0]], [*found.warnings, *order[1]]
     if marks is not None:
         more = mark_stretches(streams, marks, annotation_unit, names)
         notes, warnings = notes + more[0], warnings + more[1]
@@ -181,7 +188,7 @@ def recordings(
     warnings += [w for each in chosen.values() for w in each.warnings]
     warnings += _uncovered(streams)
     if group_column is None and groups is None and asked.group_column is None:
-        warnings += _people_left_out(left_out)
+        warnings += unused_columns(left_out)
     return cut.cases(
         names,
         units,
@@ -280,15 +287,6 @@ def _all_channels(chosen: dict[str, Chosen]) -> tuple[list[str], list[str]]:
         for name in each.channels
     ]
     return names, [unit for each in chosen.values() for unit in each.units]
-
-
-def _people_left_out(left_out: Sequence[tuple[str, str]]) -> list[str]:
-    return [
-        f"column '{name}' says whose the rows are; keep each person on one side of the split with "
-        f"dataset.group_column={name}"
-        for name, why in left_out
-        if is_person_name(name) and why == "person"
-    ]
 
 
 def _uncovered(streams: Sequence[Stream]) -> list[str]:

@@ -19,9 +19,7 @@ def in_order_of_time(table: Table, time_column: int | None) -> Table:
     time_column : int or None
         Which it is; None for the first that is called as time is, or holds dates.
     """
-    place = table.clock if time_column is None else time_column
-    if place is None:
-        place = next((k for k, column in enumerate(table.columns) if _is_time(column)), None)
+    place = _place_of_time(table, time_column)
     if place is None or table.num_rows < LEAST_ROWS or table.columns[place].kind == "text":
         return table
     values = table.columns[place].values
@@ -39,6 +37,33 @@ def in_order_of_time(table: Table, time_column: int | None) -> Table:
     ordered = table.take(order)
     ordered.changes.append(f"rows put in order of '{table.columns[place].name}'")
     return ordered
+
+
+def without_repeats(table: Table, time_column: int | None) -> Table:
+    """The table without rows that say again what the one before says, stamp and all, where each
+    stamp then stands once: some loggers write each sample twice."""
+    place = _place_of_time(table, time_column)
+    if place is None or table.num_rows < LEAST_ROWS or table.columns[place].kind == "text":
+        return table
+    still = np.flatnonzero(np.diff(table.columns[place].values) == 0) + 1
+    if not len(still):
+        return table
+    for column in table.columns:
+        now, before = column.values[still], column.values[still - 1]
+        if not ((now == before) | ((now != now) & (before != before))).all():
+            return table
+    kept = np.delete(np.arange(table.num_rows), still)
+    if len(kept) < LEAST_ROWS:
+        return table
+    single = table.take(kept)
+    single.changes.append(f"rows that repeat the one before left out ({len(still)})")
+    return single
+
+
+def _place_of_time(table: Table, time_column: int | None) -> int | None:
+    if time_column is not None or table.clock is not None:
+        return table.clock if time_column is None else time_column
+    return next((k for k, column in enumerate(table.columns) if _is_time(column)), None)
 
 
 def _is_time(column: Column) -> bool:

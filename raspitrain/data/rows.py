@@ -1,13 +1,21 @@
 """Files with one case a row: the samples of one channel, and a label."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from raspitrain.data.arrays import Subset
-from raspitrain.data.cases import Cases, FilledSignals, check_missing, make_cases
-from raspitrain.data.columns import LEAST_ROWS, is_count_name, look_at
+from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
+from raspitrain.data.columns import (
+    LEAST_ROWS,
+    is_count_name,
+    is_part_name,
+    is_person_name,
+    look_at,
+    unused_columns,
+)
 from raspitrain.data.csv_file import Table, locate
 from raspitrain.data.find import find_recordings
 from raspitrain.data.formats import read_recording_file
@@ -18,6 +26,8 @@ from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
 from raspitrain.nearest import nearest
 
+NUMBERED = re.compile(r"(?P<name>.*?[^\d_.\s\[(-])[_.\s\[(-]*(?P<number>\d+)[\])]?")
+LEAST_LENGTH = 8  # samples a case
 MOST_LABELS = 1000  # different ones; more are no classes
 
 
@@ -66,14 +76,17 @@ def rows(
         has_labels=label_column is not None,
         joins=False,
     )
+    if label_column is not None and files is None and not only:
+        _refuse_labels_apart(place)
     signals: list[np.ndarray] = []
+    named: list[str] = []
     labels: list[str] = []
     groups: list[str] = []
     parts: list[np.ndarray] = []
     left_out: dict[str, str] = {}
     for source in found.sources:
         (file,) = source.files.values()
-        values, own_labels, own_groups, dropped = read_rows(
+        values, own_labels, own_groups, dropped, own_names = read_rows(
             file, label_column=label_column, group_column=group_column, skip_lines=skip_lines
         )
         if signals and values.shape[1] != signals[0].shape[1]:
@@ -81,6 +94,9 @@ def rows(
                 f"{file} has {values.shape[1]} samples a row, but "
                 f"{found.sources[0].name} has {signals[0].shape[1]}; all must have as many."
             )
+        if signals and own_names != named:
+            own_names = []
+        named = own_names
         left_out |= dropped
         signals.append(values)
         labels += own_labels or [source.class_name or ""] * len(values)
@@ -105,19 +121,43 @@ def rows(
     if wanted:
         notes.append(f"classes left out: {', '.join(wanted)}")
     every = np.concatenate(signals)[:, None]
+    if named and len(named) == every.shape[2]:
+        every, channel_names, note = _by_channel(every, named)
+        notes += note
+    else:
+        channel_names = None
     if missing != "error":
-        every = FilledSignals(every, missing)[np.arange(len(every))]
+        count = int((~np.isfinite(every[kept])).sum())
+        notes += filled_note(count, missing)
+        every = FilledSignals(every, missing, count)[np.arange(len(every))]
+    unused = [] if group_column is not None else unused_columns([*left_out.items()])
     return make_cases(
         every[kept] if len(kept) == len(names) else Subset(every, kept),
         names[kept],
         source=str(place),
         missing="error",
+        channel_names=channel_names,
         groups=np.array(groups)[kept] if groups else None,
         part=None if (part < 0).any() else part[kept],
         taken=Taken(
-            left_out=tuple(left_out.items()), notes=tuple(notes), warnings=tuple(found.warnings)
+            left_out=tuple(left_out.items()),
+            notes=tuple(notes),
+            warnings=(*found.warnings, *unused),
         ),
     )
+
+
+def _refuse_labels_apart(folder: Path) -> None:
+    """Say what to do with X_train.csv beside y_train.csv."""
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    for name in sorted(names):
+        pair = f"y{name[1:]}" if name[:1] in "Xx" else ""
+        if pair in names and name[1:2] in "_-.":
+            raise InputError(
+                f"{folder} has its labels in files of their own ({pair} for {name}), and "
+                "dataset=rows takes them from a column: put them together in a folder apart, as "
+                f"with: paste -d, {name} {pair} > joined/all{name[1:]}."
+            )
 
 
 def read_rows(
@@ -126,7 +166,7 @@ def read_rows(
     label_column: str | int | None,
     group_column: str | int | None = None,
     skip_lines: int = 0,
-) -> tuple[np.ndarray, list[str], list[str], dict[str, str]]:
+) -> tuple[np.ndarray, list[str], list[str], dict[str, str], list[str]]:
     """Read a file with one case a row.
 
     Returns
@@ -138,6 +178,8 @@ def read_rows(
         lists without such a column.
     left_out : dict
         Columns that are no samples, and why.
+    names : list of str
+        Of the columns of samples; an empty list where the file has none.
     """
     asked = [name for name in (label_column, group_column) if name is not None]
     table = read_recording_file(file, as_text=asked, skip_lines=skip_lines)
@@ -145,7 +187,7 @@ def read_rows(
     group = None if group_column is None else _place(table, group_column, "group_column")
     if label is not None:
         _check_label(table, label)
-    samples, left_out = [], {}
+    samples, names, left_out = [], [], {}
     for k, column in enumerate(table.columns):
         if k in (label, group):
             left_out[column.name] = "the label" if k == label else "the group"
@@ -165,10 +207,15 @@ def read_rows(
                     "samples."
                 )
             left_out[column.name] = "time" if column.kind == "time" else "words"
+        elif table.named and is_part_name(column.name):
+            left_out[column.name] = "part"
+        elif table.named and is_person_name(column.name):
+            left_out[column.name] = "person"
         elif facts.counts or (table.named and is_count_name(column.name)):
             left_out[column.name] = "counts the rows"
         else:
             samples.append(column.values)
+            names.append(column.name)
     if len(samples) < 2:
         raise InputError(
             f"{file} has {len(samples)} columns of samples, but a case must have at least 2; if "
@@ -176,7 +223,27 @@ def read_rows(
         )
     with np.errstate(over="ignore"):
         values = np.stack(samples, axis=1).astype(np.float32)
-    return values, _words(table, label), _words(table, group), left_out
+    names = names if table.named else []
+    return values, _words(table, label), _words(table, group), left_out, names
+
+
+def _by_channel(
+    every: np.ndarray, names: Sequence[str]
+) -> tuple[np.ndarray, list[str] | None, list[str]]:
+    """Cases (N, C, L) of rows (N, 1, C L) whose columns are called ax_0, ax_1 … ay_0, ay_1 …"""
+    found = [NUMBERED.fullmatch(name) for name in names]
+    places: dict[str, dict[int, int]] = {}
+    for k, own in enumerate(found):
+        if own is None:
+            return every, None, []
+        places.setdefault(own["name"], {})[int(own["number"])] = k
+    numbers = sorted(next(iter(places.values())))
+    alike = all(sorted(own) == numbers for own in places.values())
+    if len(places) < 2 or len(numbers) < LEAST_LENGTH or not alike:
+        return every, None, []
+    order = [[own[number] for number in numbers] for own in places.values()]
+    shown = ", ".join(list(places)[:6])
+    return every[:, 0, order], list(places), [f"channels {shown} as the columns' names say"]
 
 
 def _check_label(table: Table, label: int) -> None:

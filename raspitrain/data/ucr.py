@@ -8,10 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.cases import Cases, check_missing, fill_missing, make_cases, refuse_missing
+from raspitrain.data.cases import (
+    Cases,
+    check_missing,
+    fill_missing,
+    filled_note,
+    make_cases,
+    refuse_missing,
+)
 from raspitrain.data.checks import bare_name
 from raspitrain.data.npy_file import check_folder, open_file, user_path
 from raspitrain.data.rows import read_rows
+from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -72,7 +80,7 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
         labels += its_labels
     if not series:
         raise InputError(f"{files[0]} holds no cases.")
-    _fill(series, source=name, missing=missing)
+    notes = _fill(series, source=name, missing=missing)
     lengths = sorted(case.shape[1] for case in series)
     length = length or lengths[-1]
     _check_fits(name, len(series), len(series[0]), length, lengths)
@@ -87,7 +95,10 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
         _check_names(files, labels[: len(series) - len(read)], its_labels)
         part = np.full(len(series), 2, dtype=np.int8)
         part[: len(series) - len(read)] = 0
-    return make_cases(signals, np.array(labels), source=name, missing="error", part=part)
+    taken = Taken(notes=notes)
+    return make_cases(
+        signals, np.array(labels), source=name, missing="error", part=part, taken=taken
+    )
 
 
 def _check_names(files: Sequence[Path], train: Sequence[str], test: Sequence[str]) -> None:
@@ -163,7 +174,7 @@ def _read_file(file: Path) -> tuple[list[np.ndarray], list[str]]:
     """Return the cases of a file, each float64 (C, its own length), and their labels."""
     if file.suffix.lower() == ".ts":
         return _read_ts(file)
-    values, labels, _, _ = read_rows(file, label_column=ROW_FILES[file.suffix.lower()])
+    values, labels, *_ = read_rows(file, label_column=ROW_FILES[file.suffix.lower()])
     if "" in labels:
         raise InputError(f"{file}: case {labels.index('')} has no label; give every case a class.")
     # Shorter cases are filled up with NaN.
@@ -288,15 +299,16 @@ def _uneven(file: Path, tags: dict[str, str]) -> str:
     return ""
 
 
-def _fill(series: Sequence[np.ndarray], *, source: str, missing: str) -> None:
+def _fill(series: Sequence[np.ndarray], *, source: str, missing: str) -> tuple[str, ...]:
+    """Fill what is missing, or refuse it; what is to be said of it."""
     count, too_large, first = 0, 0, None
     for i, case in enumerate(series):
         with np.errstate(over="ignore"):
             bad = ~np.isfinite(case.astype(np.float32))
         if not bad.any():
             continue
+        count += int(bad.sum())
         if missing == "error":
-            count += int(bad.sum())
             too_large += int(np.isfinite(case[bad]).sum())
             if first is None:
                 channel, sample = (int(k) for k in np.argwhere(bad)[0])
@@ -306,6 +318,7 @@ def _fill(series: Sequence[np.ndarray], *, source: str, missing: str) -> None:
             fill_missing(case, missing)
     if first is not None:
         refuse_missing(source, count, too_large, first)
+    return filled_note(count, missing)
 
 
 def _needs_float64(series: Sequence[np.ndarray]) -> bool:

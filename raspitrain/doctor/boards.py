@@ -7,10 +7,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
+from raspitrain.paths import expanded
 from raspitrain.sweep.board import facts
 from raspitrain.sweep.places import HERE, There, ask_facts, split_name
 from raspitrain.sweep.ssh import Host
@@ -30,9 +30,9 @@ def look_at_boards(boards: Sequence[str], ssh_config: str | None) -> list[dict[s
     """
     named = [split_name(word) for word in boards]
     own = facts()
-    if ssh_config is not None and not Path(ssh_config).expanduser().is_file():
+    if ssh_config is not None and not expanded(ssh_config).is_file():
         raise InputError(f"--ssh-config {ssh_config}: there is no such file.")
-    config = None if ssh_config is None else str(Path(ssh_config).expanduser().absolute())
+    config = None if ssh_config is None else str(expanded(ssh_config).absolute())
     with tempfile.TemporaryDirectory(prefix="raspitrain-", ignore_cleanup_errors=True) as control:
         places = [
             There(Host(host, config, control), python, 1, "", own, "") for host, python in named

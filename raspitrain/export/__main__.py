@@ -112,7 +112,18 @@ def _path(run: Path, form: str, output: Path | None) -> Path:
         )
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} into.")
+    for file in (path, path.with_suffix(".h")) if form == "c" else (path,):
+        _check_may_replace(file, FORMATS[form].begins)
     return path
+
+
+def _check_may_replace(path: Path, begins: bytes) -> None:
+    """A model written before may be replaced, and no recording, checkpoint or program."""
+    if path.is_file():
+        with path.open("rb") as file:
+            content = file.read(len(begins))
+        if content and content != begins:
+            raise InputError(f"{path} is there, and is no model of this format: give another name.")
 
 
 if __name__ == "__main__":

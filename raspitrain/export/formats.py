@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raspitrain.use.model_file import MAGIC
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """`file` is its name where none is given, and its suffix one that any name must have.
+    """`file` is its name where none is given, and its suffix one that any name must have; what does
+    not begin with `begins` is somebody else's, and not replaced.
 
     `write` takes a network as the engine packs it; `write_any` the run itself, of any network, and
     gives the largest difference of a probability from torch's. A format has one of them.
@@ -28,6 +31,7 @@ class Format:
 
     file: str
     help: str
+    begins: bytes = b""
     write: "Write | None" = None
     write_any: "WriteAny | None" = None
 
@@ -57,11 +61,12 @@ def _write_onnx(path: Path, stored: "Stored") -> float:
 
 
 FORMATS = {
-    "raspitrain": Format("model.rpt", "model.rpt", _write_rpt),
+    "raspitrain": Format("model.rpt", "model.rpt", MAGIC, _write_rpt),
     "c": Format(
         "model.c",
         "one C99 source with the weights inside, and a header, for a microcontroller or a program "
         "of your own",
+        b"/* A model of raspitrain",
         _write_c,
     ),
     "onnx": Format(

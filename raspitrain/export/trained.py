@@ -24,6 +24,7 @@ from raspitrain.model.engine.choose import set_engine
 from raspitrain.model.ensemble import members_of
 from raspitrain.model.mobilenetv3 import MobileNetV3
 from raspitrain.model.rocket.classifier import RocketClassifier
+from raspitrain.paths import absolute
 from raspitrain.use.graph import operations
 
 MOST_COMPARED = 2000  # windows: more would change no decision
@@ -119,7 +120,7 @@ def trained_from(stored: Stored) -> Trained:
     """
     config: Any = OmegaConf.to_container(stored.config)
     check(config)
-    run, target = stored.path.absolute().parent.name, config["model"]["_target_"]
+    run, target = absolute(stored.path).parent.name, config["model"]["_target_"]
     contract, answer, provenance = what_is_stored(stored, config)
     model = stored.model()
     for member in members_of(model):
@@ -209,7 +210,7 @@ def what_is_stored(
     integers = {"integer_labels": True} if stored.state.get("integer_labels") is True else {}
     provenance = {
         "raspitrain": raspitrain.__version__,
-        "run": stored.path.absolute().parent.name,
+        "run": absolute(stored.path).parent.name,
         "epoch": epoch,
         "step": step,
         "seed": config["seed"],

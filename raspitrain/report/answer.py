@@ -7,6 +7,7 @@ nothing else are one setting, with mean and standard deviation (n - 1 in the den
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,6 +59,15 @@ class Setting:
     @property
     def throttled(self) -> bool:
         return any(job.throttled for job in self.finished)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What its finished jobs are warned of, and how many of them where it is not the only."""
+        jobs = self.finished
+        counts = Counter(doubt for job in jobs for doubt in job.doubts)
+        return [
+            d if len(jobs) == 1 else f"{d} ({n} of {len(jobs)} jobs)" for d, n in counts.items()
+        ]
 
     def mean(self, figure: str | None) -> float | None:
         found = self.figures.get(figure) if figure is not None else None
@@ -150,13 +160,17 @@ def best_of(
     settings: Sequence[Setting], figure: str | None, *, more_is_better: bool = True,
     times_compare: bool = True,
 ) -> Setting | None:  # fmt: skip
-    """The setting with the best mean; of equal ones the quickest, where times compare, or else the
-    first. None where none has a figure."""
+    """The setting with the best mean; of equal ones the one with the fewest doubts, then the
+    quickest, where times compare, or else the first. None where none has a figure."""
     sign = -1 if more_is_better else 1
     measured = [s for s in settings if s.mean(figure) is not None]
     return min(
         measured,
-        key=lambda s: (sign * _rounded(s.mean(figure)), *(_slowness(s) if times_compare else ())),
+        key=lambda s: (
+            sign * _rounded(s.mean(figure)),
+            sum(bool(job.doubts) for job in s.finished) / len(s.finished),
+            *(_slowness(s) if times_compare else ()),
+        ),
         default=None,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from raspitrain.errors import InputError
 from raspitrain.report.read import read_json
 from raspitrain.results.figures import FIRST, figures_of
-from raspitrain.results.summary import FINISHED, status_of
+from raspitrain.results.summary import FINISHED, doubts_of, status_of
 from raspitrain.results.values import Scalars, label, number, text, texts, whole
 
 FORMAT = "raspitrain sweep"
@@ -29,6 +29,7 @@ class JobReport:
     values : the swept keys and what this job had for them
     figures : the numbers, words and truths of its summary.json, keys joined by dots
     repeat_of : the number of the job that this one repeats to show drift
+    doubts : what its summary warns of, in a few words each
     host, kind : where it ran, of a sweep over boards, and what its speed may be compared with
     """
 
@@ -44,6 +45,7 @@ class JobReport:
     seconds: float | None = None
     repeat_of: int | None = None
     figures: Scalars = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
     host: str | None = None
     kind: str = UNNAMED
 
@@ -140,12 +142,13 @@ def _job(folder: Path, entry: Any, position: int) -> JobReport:
     number_ = whole(entry.get("number"))
     status, reason = text(entry.get("status"), 40), entry.get("reason")
     figures: Scalars = {}
+    doubts: list[str] = []
     try:
         inside = job_folder(folder, where)
         # A job that did not finish may have left figures too, but need not.
         if status in FINISHED or (status not in OPEN and (inside / "summary.json").exists()):
             summary = read_json(inside / "summary.json", folder)
-            figures = figures_of(summary)
+            figures, doubts = figures_of(summary), doubts_of(summary)
             if status in FINISHED:
                 status, told = status_of(summary | {"status": status})
                 reason = told if status == "diverged" else reason
@@ -169,6 +172,7 @@ def _job(folder: Path, entry: Any, position: int) -> JobReport:
         seconds=number(entry.get("seconds")),
         repeat_of=whole(entry.get("repeat_of")),
         figures=figures,
+        doubts=tuple(doubts),
         host=text(entry["host"], 100) if isinstance(entry.get("host"), str) else None,
         kind=text(entry["kind"], 200) if isinstance(entry.get("kind"), str) else UNNAMED,
     )

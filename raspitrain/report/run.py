@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
+from raspitrain.paths import absolute
 from raspitrain.report.preset import read_config
 from raspitrain.report.read import read_bytes, read_json
 from raspitrain.report.run_page import run_page
@@ -35,7 +36,7 @@ def report_run(folder: str | os.PathLike[str], *, draw_missing: bool = True) -> 
     """
     from raspitrain.report.sweep import shown_path
 
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     if not is_run(folder):
         raise InputError(f"{folder} holds no run: there is none of {', '.join(OF_A_REPORT)}")
     problems: list[str] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from raspitrain.errors import InputError, visible
+from raspitrain.paths import absolute
 from raspitrain.report.answer import (
     FOLD,
     REPETITIONS,
@@ -61,7 +62,7 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     from raspitrain.report.pictures import plot_pareto, plot_sweep  # numpy, which takes its time
 
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     sweep = load_sweep(folder)
     answer = find_answer(sweep)
     folded = bool(repeated(sweep.swept))
@@ -235,6 +236,7 @@ def _setting(number: int, setting: Setting) -> dict[str, Any]:
         "status": setting.status,
         "finished": len(setting.finished),
         "throttled": setting.throttled,
+        "doubts": setting.doubts,
         "jobs": [job.number for job in setting.jobs],
         "figures": {
             name: {"mean": m.mean, "std": m.std, "n": m.n}
@@ -277,7 +279,7 @@ def _speed_sentence(setting: Setting | None, answer: Answer) -> str:
     if answer.as_fast and error is not None:
         near = FIGURE["samples_per_second"].words(error)
         words += f"; {len(answer.as_fast)} more within one standard error ({near})"
-    return words
+    return words + _beware(setting)
 
 
 def _accuracy_sentence(answer: Answer, repeats: str) -> str:
@@ -295,7 +297,11 @@ def _accuracy_sentence(answer: Answer, repeats: str) -> str:
     if answer.as_accurate and error is not None:
         near = f"within one standard error ({100 * error:.1f} points)" if error else "as accurate"
         words += f"; {len(answer.as_accurate)} more {near}"
-    return words
+    return words + _beware(setting)
+
+
+def _beware(setting: Setting) -> str:
+    return f"; but {', '.join(setting.doubts)}" if setting.doubts else ""
 
 
 def _accuracy(setting: Setting, figure: str | None) -> str:

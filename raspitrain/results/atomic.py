@@ -113,9 +113,9 @@ def _check_is_no_device(path: Path) -> None:
         raise OSError(errno.EINVAL, NO_FILE, os.fspath(path))
 
 
-def append_lines(path: Path, text: str, *, header: str, sync: bool) -> None:
-    """Add whole lines to a file in one write, below a header where it is new; what a power cut left
-    of an unfinished line is removed first. With `sync`, wait until they are on the card.
+def append_lines(path: Path, text: str, *, header: str = "", sync: bool) -> None:
+    """Add whole lines to a file in one write, below the header where it is new; what a power cut
+    left of an unfinished line is removed first. With `sync`, wait until they are on the card.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def append_lines(path: Path, text: str, *, header: str, sync: bool) -> None:
     with open(path, "a+b", buffering=0, opener=open_own) as file:
         end = end_of_last_line(file.fileno())
         file.truncate(end)
-        left = (text if end else f"{header}\n{text}").encode()
+        left = (f"{header}\n{text}" if header and not end else text).encode()
         try:
             while left:  # a card that fills up takes the beginning
                 left = left[file.write(left) :]

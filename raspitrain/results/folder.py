@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raspitrain.errors import InputError, TemporaryError, input_error, reason, remedy
+from raspitrain.paths import absolute
 from raspitrain.results import atomic, lock
 from raspitrain.results.files import CLAIM, OF_A_RUN, OTHERS
 
@@ -26,7 +27,7 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     InputError
         The folder holds a run already, or cannot be created or written.
     """
-    folder = Path(path).absolute()
+    folder = absolute(path)
     try:
         make_folder(folder)
         atomic.on_write("claim", folder)

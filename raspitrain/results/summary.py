@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raspitrain.results.json_file import write_json
+from raspitrain.results.values import texts
 
 # The order in the file. Keys that are not named here follow in the order they were given.
 KEYS = (
@@ -69,6 +70,11 @@ def status_of(summary: Mapping[str, Any]) -> tuple[str, str | None]:
             if str(key).endswith("_loss") and value is None:
                 return "diverged", f"the last {key} is not a number"
     return status, None if reason is None else str(reason)
+
+
+def doubts_of(summary: Mapping[str, Any]) -> list[str]:
+    """Its warnings in a few words each, such as "the run ends underfitted"."""
+    return [warning.partition(":")[0] for warning in texts(summary.get("warnings"))]
 
 
 def write_summary(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:

@@ -256,6 +256,9 @@ def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str,
             kind = "rows"
     if own["_target_"] == _target(kind):
         node = own | changes
+        asked = stored.config.dataset.get("annotations")
+        if isinstance(asked, str) and (place / asked).is_file():
+            node["annotations"] = asked  # that of these data
     else:
         default: Any = OmegaConf.to_container(compose({"dataset": kind}).dataset)
         shared = {key: own[key] for key in ("missing",) if key in own}

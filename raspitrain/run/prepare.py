@@ -4,7 +4,7 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from raspitrain.config.build import build, build_cases, expect, frontend_of
 from raspitrain.config.older import STANDARD_AUGMENT
+from raspitrain.config.own_code import told
 from raspitrain.config.profile import is_settled, with_profile
 from raspitrain.config.targets import resolve_target
 from raspitrain.data.batches import Part, batch_indices, choose_in_memory, load_part
@@ -258,7 +259,8 @@ def prepare(
         strength_is_open = False
         notes = [*notes, "augment.strength=auto: 1 is taken, as several processes train together"]
     augment = augment_of(cfg)
-    _try_out(model, loss, augment, make_optimizer, parts["train"], len(cases.class_names), device)
+    num_classes = len(cases.class_names)
+    _try_out(model, loss, augment, make_optimizer, parts["train"], num_classes, device, allowed)
     estimate = partial(
         check_memory,
         model=model,
@@ -420,6 +422,7 @@ def _try_out(
     train: Part,
     num_classes: int,
     device: torch.device,
+    allowed_targets: Collection[str],
 ) -> None:
     """See on a few cases that components which were never written for each other fit together,
     while a mistake can still be one sentence. Changes nothing."""
@@ -428,18 +431,25 @@ def _try_out(
     try:
         signals = augment(signals, torch.Generator())
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise _wrong(f"augment cannot take signals and a generator: {error}", error) from error
+        why = told(error, allowed_targets)
+        raise _wrong(f"augment cannot take signals and a generator: {why}", error) from error
     was_training = model.training
     with torch.inference_mode():
         try:
             logits = model.eval()(signals.to(device))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            why = told(error, allowed_targets)
             raise _wrong(
-                f"model cannot take signals of shape {shape} (cases, channels, length): {error}",
+                f"model cannot take signals of shape {shape} (cases, channels, length): {why}",
                 error,
             ) from error
         finally:
             model.train(was_training)
+        if not isinstance(logits, torch.Tensor):
+            raise InputError(
+                f"model must give logits, a tensor (cases, classes), and gives a "
+                f"{type(logits).__name__}."
+            )
         if tuple(logits.shape) != (len(labels), num_classes):
             raise InputError(
                 f"model must give logits of shape {(len(labels), num_classes)} (cases, classes) "
@@ -450,7 +460,8 @@ def _try_out(
                 warnings.simplefilter("error")  # such as shapes that only happen to broadcast
                 value = loss(logits, labels.to(device))
         except (RuntimeError, ValueError, TypeError, IndexError, UserWarning) as error:
-            raise _wrong(f"loss cannot take logits and labels: {error}", error) from error
+            why = told(error, allowed_targets)
+            raise _wrong(f"loss cannot take logits and labels: {why}", error) from error
     if not isinstance(value, torch.Tensor) or value.ndim:
         raise InputError("loss must give one number a batch: use reduction=mean.")
     # On a weight of its own: not every wrong value is found when the optimizer is made.
@@ -459,5 +470,5 @@ def _try_out(
     try:
         make_optimizer([weight]).step()
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise _wrong(f"optimizer cannot take a step: {first_line}", error) from error
+        why = told(error, allowed_targets)
+        raise _wrong(f"optimizer cannot take a step: {why}", error) from error

@@ -8,6 +8,7 @@ The configuration is the run's own, from its checkpoint; config.yaml in the fold
 
 import json
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from raspitrain.config.overrides import given_keys, read_override
 from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import check, is_harmless, leaves
 from raspitrain.errors import InputError
+from raspitrain.paths import absolute
 from raspitrain.results.configuration import plain
 from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA, LAST
 from raspitrain.run.stored import StoredRun, check_holds_run, unfit
@@ -66,6 +68,7 @@ def resume(
     Stopped, UnwrittenError
         As `raspitrain.run.run.run`.
     """
+    from raspitrain.config.own_code import own_faults_told
     from raspitrain.hardware.threads import hardware_as_it_was
     from raspitrain.results.atomic import sweep_partial
     from raspitrain.results.folder import claim_to_resume, release_claim
@@ -75,7 +78,7 @@ def resume(
     started = time.perf_counter()
     if group is not None and not group.is_first:
         return _resume_along(group, overrides, started)
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     if folder.is_file():
         raise InputError(f"resume takes a run's folder, not a file in it: resume={folder.parent}")
     check_holds_run(folder)  # before it is claimed
@@ -91,7 +94,8 @@ def resume(
             if summary is not None:
                 tell(_nothing_to_do(folder, summary))
                 return summary
-            job = _restored(stored, cfg, changed, started, stop, group)
+            with own_faults_told(cfg):
+                job = _restored(stored, cfg, changed, started, stop, group)
             job.notes[:0] = [stored.note] if stored.note else []
             if why:
                 job.notes.append(why)
@@ -253,8 +257,13 @@ def _restored(
         OmegaConf.update(built, "hardware.engine", general, force_add=True)
         if "hardware.num_threads" not in changed and run["tuned"] is not None and not others:
             built.hardware.num_threads = _num_threads(run, group)
-        if not moved:  # what is given now counts from here
-            OmegaConf.update(built, "dataset", stored.dataset_here(built.dataset))
+        given = {key: built.dataset[key] for key in ("path", "annotations")
+                 if f"dataset.{key}" in changed}  # fmt: skip
+        here = stored.dataset_here(built.dataset) | given  # what is given now counts from here
+        OmegaConf.update(built, "dataset", here)
+        annotations = here.get("annotations")
+        if given and isinstance(annotations, str) and os.path.isfile(annotations):
+            cfg.dataset.annotations = os.path.abspath(annotations)  # whatever the path counts from
         check(plain(built) | {"epochs": epochs})
     except InputError:
         raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from raspitrain.config.overrides import allowing_words, given_keys
+from raspitrain.config.own_code import fault_of_own_code, own_faults_told
 from raspitrain.config.profile import Profile, with_profile
 from raspitrain.errors import InputError, UnwrittenError
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
@@ -93,7 +94,7 @@ def run(
         from raspitrain.run.throughput import measure_throughput
 
         return measure_throughput(cfg, profile, output_dir, overrides)
-    with hardware_as_it_was(), StopSignals() as stop:
+    with hardware_as_it_was(), own_faults_told(cfg), StopSignals() as stop:
         prepared = prepare(cfg, group=group)
         if group is not None:
             from raspitrain.run.together import begin, follow
@@ -182,8 +183,10 @@ def carry_on(job: RunState, stop: StopSignals, *, show: bool = True) -> dict[str
                 stopped, whole = error, True
                 job.status, job.reason = "interrupted", str(error)
             except (Exception, KeyboardInterrupt) as error:
-                stopped = error
-                job.status, job.reason = _what_happened(error)
+                stopped = fault_of_own_code(error, job.cfg) or error
+                if stopped is not error:
+                    log.info("where it failed:", exc_info=error)
+                job.status, job.reason = _what_happened(stopped)
             monitor.stop()
             try:
                 summary = finish(job, monitor, log_file, save_last=whole)

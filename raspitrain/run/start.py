@@ -7,7 +7,6 @@ are others the last layer begins anew.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import Split
 from raspitrain.errors import InputError
 from raspitrain.model.engine.choose import engine_of, set_engine
+from raspitrain.paths import absolute, expanded
 from raspitrain.run.network import build_model
 from raspitrain.run.stored import StoredRun, unfit
 from raspitrain.training.closed_form import ClosedForm
@@ -48,7 +48,7 @@ class Start:
 
 def open_start(init: str) -> StoredRun:
     """The checkpoint that `init` names: the best of a run's folder, or a file."""
-    path = Path(init).expanduser()
+    path = expanded(init)
     if path.is_dir():
         return StoredRun.open(path)
     if is_model_file(path):
@@ -156,7 +156,7 @@ def load_start(
             f"the last layer ({', '.join(head)}) begins anew"
         )
     record = {
-        "checkpoint": str(stored.path.absolute()),
+        "checkpoint": str(absolute(stored.path)),
         "epoch": epoch,
         "step": stored.state.get("step"),
         "new": [] if same_classes else list(head),

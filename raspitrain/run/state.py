@@ -39,7 +39,7 @@ class RunState:
     before : what `tune` needs of an earlier part of this run
     seconds_before, peak_before : of earlier parts
     environment : what environment.json says of the machine, found out once
-    data_from : the folder that a relative dataset.path counts from, as the run began
+    data_from : the folder that relative paths of the data count from, as the run began
     ranks : how several ranks share the work; None where there is one process alone
     resumed : when and where the run was resumed
     notes : sentences for the log, as soon as there is one
@@ -151,8 +151,8 @@ def make_job(
 
 
 def _data_from(cfg: DictConfig) -> str:
-    path = cfg.dataset.get("path")
-    if not isinstance(path, str) or os.path.isabs(os.path.expanduser(path)):
+    given = [cfg.dataset.get(key) for key in ("path", "annotations")]
+    if all(not isinstance(p, str) or os.path.isabs(os.path.expanduser(p)) for p in given):
         return ""
     try:
         return os.getcwd()

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from raspitrain.config.older import from_older
 from raspitrain.config.rules import leaves
 from raspitrain.errors import InputError
+from raspitrain.paths import absolute
 from raspitrain.results.files import BEST, LAST, OF_A_RUN, PREVIOUS
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class StoredRun:
         """
         from raspitrain.results.checkpoint import load_checkpoint
 
+        if not os.path.lexists(path):
+            raise InputError(f"there is no checkpoint {path}, nor a run's folder of that name")
         state = load_checkpoint(path)
         return cls(path, state, _config(path, state), tuple(allowed_targets))
 
@@ -135,14 +138,18 @@ class StoredRun:
         return self.state.get("integer_labels") is True
 
     def dataset_here(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration of a data set, its relative path from where the run was started, or
+        """The configuration of a data set, its relative paths from where the run was started, or
         from here if there is nothing; whether the data are the run's own is another question."""
-        path, base = dataset.get("path"), self.state.get("data_from")
-        if isinstance(path, str) and isinstance(base, str) and base:
-            there = os.path.join(base, os.path.expanduser(path))
-            if os.path.exists(there):
-                return {**dataset, "path": there}
-        return dict(dataset)
+        found, base = dict(dataset), self.state.get("data_from")
+        for key in ("path", "annotations"):
+            path = found.get(key)
+            if isinstance(path, str) and isinstance(base, str) and base:
+                there = os.path.join(base, os.path.expanduser(path))
+                data = str(found.get("path"))
+                beside = key == "annotations" and os.path.exists(os.path.join(data, path))
+                if os.path.exists(there) and not beside:
+                    found[key] = there
+        return found
 
     @property
     def normalisation(self) -> "Normalisation":
@@ -237,7 +244,7 @@ def _config(path: Path, state: Mapping[str, Any]) -> DictConfig:
 
 def check_holds_run(path: str | Path) -> Path:
     """The absolute path of a folder that holds something of a run, or InputError."""
-    folder = Path(path).absolute()
+    folder = absolute(path)
     if folder.is_file():
         raise InputError(f"{folder} is a file: give the run's folder, {folder.parent}")
     if not folder.is_dir():

@@ -5,13 +5,12 @@ before anything follows from it.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
-from raspitrain.results import atomic
+from raspitrain.results.atomic import append_lines
 
 FILE = "search.jsonl"
 
@@ -40,7 +39,7 @@ class Log:
             text = self.path.read_bytes()
         except FileNotFoundError:
             return
-        whole, _, _ = text.rpartition(b"\n")  # a power cut may tear the last line
+        whole, _, _ = text.rpartition(b"\n")  # a power cut may have torn the last line
         try:
             for line in whole.splitlines():
                 self._take(json.loads(line))
@@ -48,8 +47,6 @@ class Log:
             raise InputError(
                 f"{self.path} is damaged: move it away, and it is written anew from study.db."
             ) from error
-        if len(whole) + 1 < len(text):
-            atomic.write_atomic(self.path, whole + b"\n" if whole else b"")
 
     @property
     def num_asked(self) -> int:
@@ -63,10 +60,11 @@ class Log:
         self._add({"ask": number, "params": dict(params)})
 
     def tell(
-        self, number: int, state: str, values: Sequence[float] | None, evaluations: Sequence[float]
-    ) -> None:
+        self, number: int, state: str, values: Sequence[float] | None,
+        evaluations: Sequence[float], doubts: Sequence[str],
+    ) -> None:  # fmt: skip
         how = {"state": state, "values": values, "evaluations": list(evaluations)}
-        self._add({"tell": number, **how})
+        self._add({"tell": number, **how, **({"doubts": list(doubts)} if doubts else {})})
 
     def _take(self, entry: Mapping[str, Any]) -> None:
         if "search" in entry:
@@ -76,13 +74,9 @@ class Log:
                 raise ValueError("a line is missing")
             self.params[entry["ask"]] = dict(entry["params"])
         else:
-            self.told[int(entry["tell"])] = {
-                name: entry[name] for name in ("state", "values", "evaluations")
-            }
+            told = {name: entry[name] for name in ("state", "values", "evaluations")}
+            self.told[int(entry["tell"])] = told | {"doubts": entry.get("doubts", [])}
 
     def _add(self, entry: Mapping[str, Any]) -> None:
         self._take(entry)
-        with open(self.path, "ab", opener=atomic.open_own) as file:
-            file.write(json.dumps(entry).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(self.path, f"{json.dumps(entry)}\n", sync=True)

@@ -86,6 +86,7 @@ def facts(python: str = sys.executable, threads: int | None = None) -> dict[str,
         "home": str(home()),
         "jobs": str(jobs_folder()),
         "rsync": shutil.which("rsync") is not None,
+        "connection": connection(),
     }
 
 
@@ -193,7 +194,6 @@ def _take(descriptor: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What a sweep asks of a board.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("connection")
     of_facts = commands.add_parser("facts")
     of_facts.add_argument("--python", default=sys.executable)
     of_facts.add_argument("--threads", type=int)
@@ -204,8 +204,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answer: Any
     if given.command == "facts":
         answer = facts(given.python, given.threads)
-    elif given.command == "connection":
-        answer = connection()
     elif given.command == "stop":
         answer = stop_jobs(given.key, given.names)
     else:

@@ -181,8 +181,9 @@ def data_here(cfg: "DictConfig") -> list[str]:
     """Where the data are on this machine, as an override: the job may have begun on another."""
     from omegaconf import OmegaConf
 
-    path = OmegaConf.select(cfg, "dataset.path", default=None)
-    return [] if path is None else [f"dataset.path={json.dumps(path)}"]
+    keys = ("dataset.path", "dataset.annotations")
+    given = {key: OmegaConf.select(cfg, key, default=None) for key in keys}
+    return [f"{key}={json.dumps(path)}" for key, path in given.items() if isinstance(path, str)]
 
 
 def trusted(cfg: "DictConfig") -> list[str]:

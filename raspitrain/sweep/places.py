@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from raspitrain.errors import InputError
+from raspitrain.paths import expanded
 from raspitrain.sweep.board import facts
 from raspitrain.sweep.dask import Relay, Worker, check_address
 from raspitrain.sweep.data import digest, stamp
@@ -37,7 +38,11 @@ MOST_CLOCK_SECONDS = 600.0
 LEAST_DISK_MB = 300
 PYTHONS = ("raspitrain/.venv/bin/python", sys.executable, "python3")  # from the home folder there
 SPREADING = ("boards", "dask", "srun")  # keys of launcher that name places
-READ_KEYS = ("dataset.path", "init")  # what a job reads from this machine's disk
+READ_KEYS = (
+    "dataset.path",
+    "dataset.annotations",
+    "init",
+)  # what a job reads from this machine's disk
 MANY_LINES = "its shell prints something at every login: see that ssh {host} true prints nothing"
 
 State = Literal["asking", "ready", "away", "out"]
@@ -406,7 +411,7 @@ def check_boards(
             raise InputError(f"{key} names {host} {hosts.count(host)} times: once will do.")
     if not hosts:
         raise InputError(f"{key} names no place: give one, or null for this machine.")
-    if ssh_config is not None and not Path(ssh_config).expanduser().is_file():
+    if ssh_config is not None and not expanded(ssh_config).is_file():
         section = key.split(".")[0]
         raise InputError(f"{section}.ssh_config={ssh_config}: there is no such file.")
     return names
@@ -464,7 +469,7 @@ def make_places(
     if boards is None:
         return [Here(num_parallel)]
     names = check_boards(boards, ssh_config, key)
-    config = None if ssh_config is None else str(Path(ssh_config).expanduser().absolute())
+    config = None if ssh_config is None else str(expanded(ssh_config).absolute())
     own = facts()
     places: list[Place] = []
     for host, python in names:
@@ -506,7 +511,7 @@ class Data:
                 value = value.get(part) if isinstance(value, dict) else None
             if not isinstance(value, str) or not value:
                 continue
-            path = Path(value).expanduser().absolute()
+            path = expanded(value).absolute()
             if not path.exists():
                 continue  # the job will say so
             now = stamp(path)

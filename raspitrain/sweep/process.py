@@ -17,14 +17,15 @@ from typing import Any
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError
 from raspitrain.hardware.board import ROOT, available_cores, read_text
 from raspitrain.results.summary import status_of
+from raspitrain.stop import EXIT_CODES, SAME_PRESS_SECONDS
 
 LOG, STDERR, SUMMARY = "run.log", "stderr.log", "summary.json"
 TAIL_LINES, TAIL_BYTES = 15, 8_192
-SAME_PRESS_SECONDS = 0.25  # a Ctrl-C may arrive twice
+GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
 OUT_OF_MEMORY = 3  # the exit code by which job.py tells
 LOST = 69  # that of there.py, where a board has gone in mid-job; EX_UNAVAILABLE of sysexits.h
 # Codes that come with a sentence of their own.
-KNOWN = (InputError.exit_code, TemporaryError.exit_code, UnwrittenError.exit_code, 130, 143, 129)
+KNOWN = (InputError.exit_code, TemporaryError.exit_code, UnwrittenError.exit_code, *EXIT_CODES)
 NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|[Cc]an(?:no|')t allocate memory|not enough memory|out of memory"
     r"|Thread creation failed"
@@ -126,10 +127,9 @@ class JobProcess:
         self.suspended = self.began
         self.oom_kills = _oom_kills()
         self.log_begins = _size(folder / LOG)
-        self.summary_before = _written(folder / SUMMARY)
-        (folder / STDERR).unlink(
-            missing_ok=True
-        )  # whatever stands there, what it may lead to stays
+        self.summary_before = written(folder / SUMMARY)
+        # Whatever stands there; what it may lead to stays.
+        (folder / STDERR).unlink(missing_ok=True)
         with open(folder / STDERR, "xb") as log:
             # A session of its own: a Ctrl-C at the terminal reaches it once, through us.
             self.process = subprocess.Popen(
@@ -206,7 +206,7 @@ class JobProcess:
     def verdict(self) -> tuple[str, str | None]:
         """Status and reason of a process that has ended, from all that it left."""
         # An earlier part of the job may have left one, too.
-        new = _written(self.folder / SUMMARY) != self.summary_before
+        new = written(self.folder / SUMMARY) != self.summary_before
         summary = read_summary(self.folder) if new or self.process.returncode == 0 else None
         code = self.process.returncode
         if self.stopped is not None and code != 0:
@@ -236,7 +236,7 @@ class JobProcess:
             return "refused", _sentence(last)
         if code == TemporaryError.exit_code:
             return "postponed", _sentence(last)
-        if code in (130, 143, 129):
+        if code in EXIT_CODES:
             return "interrupted", None
         return "failed", _sentence(last) or f"exit code {code}"
 
@@ -255,6 +255,14 @@ def wait_any(running: Iterable[JobProcess], seconds: float) -> None:
             os.close(descriptor)
 
 
+def end_all(processes: Sequence[JobProcess]) -> None:
+    """Have them end as at a Ctrl-C, and wait for that."""
+    for process in processes:
+        process.end(signal.SIGTERM)
+    while running := [process for process in processes if not process.poll()]:
+        wait_any(running, 0.5)  # one may have to be killed
+
+
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """What a job's summary.json holds; None if there is none that can be read."""
     try:
@@ -266,7 +274,8 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     return summary if isinstance(summary, dict) else None
 
 
-def _written(path: Path) -> int | None:
+def written(path: Path) -> int | None:
+    """When, in ns; None where there is no such file."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

@@ -253,8 +253,9 @@ def recall(job: SweepJob, record: Mapping[str, Any] | None) -> None:
     # "interrupted".
     if status not in FINISHED and kept.get("status") != PRUNED:
         return
-    job.status = status if status in FINISHED else PRUNED
-    job.reason = reason or kept.get("reason")
+    job.status, job.reason = status, reason
+    if kept.get("status") == PRUNED:  # which it stays, even if it was done before it was ended
+        job.status, job.reason = PRUNED, kept.get("reason")
     job.exit_code = 0
     job.started = kept.get("started")
     job.seconds = kept.get("seconds") or summary.get("total_seconds")

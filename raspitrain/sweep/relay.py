@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 CALL_SECONDS = 60.0  # for what a worker does at once
 TELL_SECONDS = 600.0  # for it to take some megabytes
-HEAR_SECONDS = (
-    5.0  # that a question for output may wait for some: each is a line in the worker's log
-)
+# That a question for output may wait for some: each is a line in the worker's log.
+HEAR_SECONDS = 5.0
 LOOK_SECONDS = 3.0  # between looks for workers that have come or gone
 CHUNK = 4 << 20
 OUT, ERROR, CODE = b"o", b"e", b"c"
@@ -77,12 +76,11 @@ class Relay:
         from raspitrain.sweep import worker
 
         there = await asyncio.wait_for(self.client.nthreads(), CALL_SECONDS)
-        known = {str(place["address"]) for place in self.places.values()}
-        gone = [name for name, place in self.places.items() if place["address"] not in there]
-        gone = [name for name in gone if self.places[name]["address"]]
-        for name in gone:
-            self.places[name] |= {"address": ""}
-        came = sorted(address for address in there if address not in known)
+        known = {place["address"] for place in self.places.values() if place["address"]}
+        gone, came = known.difference(there), sorted(set(there) - known)
+        for place in self.places.values():
+            if place["address"] in gone:
+                place["address"] = ""
         for address in came:
             found: dict[str, Any] = {"address": address, "wrong": None}
             if self.scheme == "tls" and not address.startswith("tls://"):

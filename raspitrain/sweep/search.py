@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raspitrain.config.rule import NULL, Rule, either, list_of, one_of, text, whole
 from raspitrain.errors import InputError
 from raspitrain.results.figures import figure_of, figures_of, type_of_column
-from raspitrain.results.summary import FINISHED, PRUNED
+from raspitrain.results.summary import FINISHED, PRUNED, doubts_of
 from raspitrain.results.values import number
 from raspitrain.sweep.asked import Log
 from raspitrain.sweep.record import SweepJob
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FILE = "study.db"
 STUDY = "search"
+DOUBTS = "doubts"  # of a trial: what its job is warned of
 DIRECTION = one_of("auto", "maximize", "minimize")
 RULES: dict[str, Rule] = {
     "n_trials": whole(1, most=10_000),
@@ -142,7 +143,8 @@ class Search:
         self.space, self.settings = space, settings
         self.objectives: list[str] = settings["objective"]
         self.running: dict[int, optuna.Trial] = {}
-        self.reported: dict[int, int] = {}  # evaluations of a trial that the study knows
+        self.judged: dict[int, int] = {}  # evaluations of a trial that have been judged
+        self.behind: dict[int, str] = {}  # trials that are to end early, and why
         self.path = folder / FILE
         self.log = Log(folder)
         description = _description(space, fixed, settings)
@@ -194,7 +196,8 @@ class Search:
             else:
                 self.study.sampler = self._sampler(frozen.number)
                 left_over.append(optuna.Trial(self.study, frozen._trial_id))
-                self.reported[frozen.number] = len(frozen.intermediate_values)
+                # Whether it was to end at the last one nobody has put down: it is judged again.
+                self.judged[frozen.number] = max(0, len(frozen.intermediate_values) - 1)
         return left_over
 
     def _as_logged(self, number: int) -> "optuna.trial.FrozenTrial":
@@ -208,6 +211,7 @@ class Search:
             params=self.log.params[number],
             distributions={key: _distribution(values) for key, values in self.space.items()},
             intermediate_values=dict(enumerate(told["evaluations"], start=1)),
+            user_attrs={DOUBTS: told["doubts"]} if told.get("doubts") else {},
         )
 
     def _missing(self, cut_off: "optuna.trial.FrozenTrial") -> dict[str, Any]:
@@ -258,30 +262,32 @@ class Search:
     def poll(self, job: SweepJob) -> str | None:
         """Tell the study of a running job's new evaluations; the reason to end it, if there is one.
 
-        What is told is the best value so far, as that is what the job will be judged by.
+        What is told is the best value so far, as that is what the job will be judged by. Each is
+        judged by itself, and none is told after the one at which a job is to end: how many of them
+        come between two polls, or before its end, makes no difference.
         """
         trial = self.running.get(job.number)
-        if trial is None or not self.prunes:
-            return None
-        told = self._report(trial, job.folder)
-        if not told:
-            return None
-        frozen = self.study._storage.get_trial(trial._trial_id)
-        if not self.pruner.prune(self.study, frozen):
-            return None
-        best = frozen.intermediate_values[max(frozen.intermediate_values)]
-        return (
-            f"{self.objectives[0]} {best:.4g} is behind the median of the earlier jobs at "
-            f"evaluation {len(frozen.intermediate_values)}"
-        )
+        return None if trial is None or not self.prunes else self._judge(trial, job.folder)
 
-    def _report(self, trial: "optuna.Trial", folder: Path) -> bool:
+    def _judge(self, trial: "optuna.Trial", folder: Path) -> str | None:
+        number = trial.number
+        if number in self.behind:
+            return self.behind[number]
         values = best_so_far(folder / "metrics.csv", self.objectives[0], self._maximizes)
-        known = self.reported.get(trial.number, 0)
-        for k, value in enumerate(values[known:], start=known + 1):
-            trial.report(value, step=k)
-        self.reported[trial.number] = max(known, len(values))
-        return len(values) > known
+        judged = self.judged.get(number, 0)
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        for k, value in enumerate(values[judged:], start=judged + 1):
+            if k not in frozen.intermediate_values:
+                trial.report(value, step=k)
+                frozen = self.study._storage.get_trial(trial._trial_id)
+            self.judged[number] = k
+            if self.pruner.prune(self.study, frozen):
+                self.behind[number] = (
+                    f"{self.objectives[0]} {frozen.intermediate_values[k]:.4g} is behind the "
+                    f"median of the earlier jobs at evaluation {k}"
+                )
+                return self.behind[number]
+        return None
 
     @property
     def _maximizes(self) -> bool:
@@ -303,7 +309,7 @@ class Search:
 
         trial = self.running.pop(trial_number)
         if self.prunes:
-            self._report(trial, folder)
+            self._judge(trial, folder)
         status = summary.get("status")
         figures = figures_of(summary)
         values = [number(figures.get(name)) for name in self.objectives]
@@ -313,6 +319,8 @@ class Search:
             state = TrialState.PRUNED
         elif status in FINISHED and not missing:
             state, told = TrialState.COMPLETE, [value for value in values if value is not None]
+        if doubts := doubts_of(summary):
+            trial.set_user_attr(DOUBTS, doubts)
         self._log_end(trial.number, state, told)
         self.study.tell(trial, told, state)
         if status in FINISHED and missing:
@@ -321,9 +329,10 @@ class Search:
     def _log_end(
         self, number: int, state: "optuna.trial.TrialState", values: Sequence[float] | None
     ) -> None:
-        evaluations = self.study.trials[number].intermediate_values
+        trial = self.study.trials[number]
+        evaluations = trial.intermediate_values
         ordered = [evaluations[step] for step in sorted(evaluations)]
-        self.log.tell(number, state.name, values, ordered)
+        self.log.tell(number, state.name, values, ordered, trial.user_attrs.get(DOUBTS, []))
 
     def lines(self) -> list[str]:
         """What the search found, for people."""
@@ -340,13 +349,15 @@ class Search:
         if not best:
             return [said]
         if len(self.objectives) == 1:
-            best = best[:1]  # the first of those that are equal
+            # Of those that are equal the first that nothing is to be said against.
+            best = [min(best, key=lambda trial: (DOUBTS in trial.user_attrs, trial.number))]
         found = [said + ("; best:" if len(best) == 1 else "; none is better in every figure than:")]
         for trial in best:
             values = zip(self.objectives, trial.values, strict=True)
             shown_values = ", ".join(f"{name} {value:.4g}" for name, value in values)
             words = " ".join(f"{key}={shown(trial.params[key])}" for key in self.space)
-            found.append(f"    {shown_values}: {words}")
+            doubts = ", ".join(trial.user_attrs.get(DOUBTS, []))
+            found.append(f"    {shown_values}{f' (but {doubts})' if doubts else ''}: {words}")
         return found
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from raspitrain.sweep.machine import Machine, last_line
 
-ALIVE_SECONDS, ALIVE_COUNT = 5, 3  # a cable that is out is noticed after their product
+ALIVE_SECONDS, ALIVE_COUNT = 5, 3
 OPTIONS = (
     "-T", "-a", "-x", "-oBatchMode=yes", "-oConnectTimeout=10", "-oClearAllForwardings=yes",
     f"-oServerAliveCountMax={ALIVE_COUNT}", "-oControlMaster=auto", "-oControlPersist=20",
@@ -21,6 +21,12 @@ OPTIONS = (
 NAME = re.compile(
     r"(?P<host>(?!-)(\w[\w.+-]*@)?\w[\w.-]*)(:(?P<python>(?!//|\d+$)[\w./][\w./+@ =-]*))?", re.A
 )
+
+
+def silent_seconds(alive: int) -> int:
+    """After how many seconds without a word a board is lost: ssh gives it up when it would ask once
+    more and ALIVE_COUNT questions are unanswered."""
+    return alive * (ALIVE_COUNT + 1)
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,7 @@ class Host(Machine):
     name : as for ssh: pi@pi5a, or a name of ~/.ssh/config
     config : a file in the place of ~/.ssh/config, or None
     control : folder of this sweep's own for the sockets of shared connections
-    alive : seconds between questions whether it is there; with ALIVE_COUNT of them unanswered it
-        is lost
+    alive : seconds between questions whether it is there (see `silent_seconds`)
     """
 
     config: str | None

@@ -5,8 +5,8 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ from raspitrain.results.folder import make_folder
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import FINISHED, PRUNED
 from raspitrain.results.table import last_row
+from raspitrain.stop import SIGNALS, signals_go_to
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
 from raspitrain.sweep.places import (
@@ -41,8 +42,10 @@ from raspitrain.sweep.places import (
     make_places,
 )
 from raspitrain.sweep.process import (
+    GRACE_SECONDS,
     JobProcess,
     Limits,
+    end_all,
     job_command,
     read_summary,
     share_cores,
@@ -65,10 +68,8 @@ from raspitrain.sweep.screen import SweepScreen, figures
 
 ALONE_SECONDS = 600.0  # that a sweep waits for a board where it has no other place
 MOST_LOST = 3  # times that a job may be lost with its place
-GRACE_SECONDS = 60.0  # for a job that is asked to end: a step and a checkpoint on a slow card
 BY_CHANCE = {"seed", "split.fold"}  # keys whose values no refusal of the data depends on
 LOOK_SECONDS = 0.5  # between looks at the running jobs
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OnPoll = Callable[[SweepJob], str | None]
 Ask = Callable[[], SweepJob | None]
@@ -92,7 +93,8 @@ class SweepRun:
     launcher : the keys of the configuration's `launcher`
     keep_earlier : take over the jobs of an earlier start that this one does not ask for, as a
         search does, whose jobs come one by one
-    on_poll : asked about each running job every second or so; a reason ends the job as pruned
+    on_poll : asked about each running job every second or so, and once more when it has finished;
+        a reason ends the job as pruned
     make_command : what to start in a job's folder on this machine, with which limits, and whether
         to resume from its checkpoint; job.py if None
     """
@@ -123,6 +125,7 @@ class SweepRun:
         self.record: dict[str, Any] | None = None
         self.lock: int | None = None
         self.is_spread = False  # over places other than this machine
+        self.id = ""  # by which they know it
         self.control = ""  # folder for the sockets of shared connections
         self.cluster: Cluster | None = None
         self.places: list[Place] = []
@@ -204,7 +207,7 @@ class SweepRun:
         to_run = num_jobs - self.num_told if ask else len(waiting) + num_jobs - len(there)
         with (
             SweepScreen(num_jobs, to_run, len(self.slots), self.stream) as screen,
-            self._passing_signals_on(screen),
+            self._passing_signals_on(),
         ):
             if len(waiting) < len(jobs):
                 done = len(jobs) - len(waiting)
@@ -283,17 +286,17 @@ class SweepRun:
         if self.places:
             return
         folder = self.sweep.folder
-        sweep = sweep_id(folder) if self.is_spread else ""
+        self.id = sweep_id(folder) if self.is_spread else ""
         if self.cluster is None:
             self.places = make_places(
                 self.launcher.get("boards"), self.launcher["num_parallel"],
-                self.launcher.get("ssh_config"), sweep, self.control, folder,
+                self.launcher.get("ssh_config"), self.id, self.control, folder,
                 srun=self.launcher.get("srun", False),
             )  # fmt: skip
             for place in self.places:
                 self._open.callback(place.close)
         else:
-            self.places = [*self.cluster.look([], sweep, folder)]
+            self.places = [*self.cluster.look([], self.id, folder)]
         self.slots = slots(self.places, self.launcher["num_parallel"])
 
     def _place_named(self, name: str | None) -> Place | None:
@@ -322,7 +325,7 @@ class SweepRun:
 
     def _look_at_places(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
         if self.cluster is not None:
-            came = self.cluster.look(self.places, sweep_id(self.sweep.folder), self.sweep.folder)
+            came = self.cluster.look(self.places, self.id, self.sweep.folder)
             self.places += came
             self.slots += slots(came, 1)
             self._ask(came)
@@ -423,6 +426,8 @@ class SweepRun:
 
     def _ended(self, job: SweepJob, screen: SweepScreen) -> None:
         """A job has ended, and what it came to is known."""
+        if job.finished and self.on_poll is not None and (why := self.on_poll(job)) is not None:
+            job.status, job.reason = PRUNED, why  # it was done before it could be ended
         self.sweep.write()
         screen.ended(job, figures(read_summary(job.folder) or {}))
         if self.tell is None and not self.gave_up and self._others_would_be_refused(job):
@@ -562,8 +567,7 @@ class SweepRun:
         if not job.finished:
             job.log_tail = process.log_tail()
 
-    @contextmanager
-    def _passing_signals_on(self, screen: SweepScreen) -> Iterator[None]:
+    def _passing_signals_on(self) -> AbstractContextManager[None]:
         """A Ctrl-C ends the running jobs, cleanly, and no new one begins; a second one kills."""
 
         def pass_on(number: int, frame: FrameType | None) -> None:
@@ -580,27 +584,11 @@ class SweepRun:
             for _, process in self.running.values():
                 process.go_on()
 
-        before: dict[int, Any] = {}
-        try:
-            for number in (*SIGNALS, signal.SIGTSTP):
-                # Who started us may want it ignored: nohup does.
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    handler = suspend if number == signal.SIGTSTP else pass_on
-                    before[number] = signal.signal(number, handler)
-        except ValueError:  # not the main thread: whoever called us looks after signals
-            pass
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        return signals_go_to(dict.fromkeys(SIGNALS, pass_on) | {signal.SIGTSTP: suspend})
 
     def _end_all(self) -> None:
-        for _, process in self.running.values():
-            process.end(signal.SIGTERM)
-        while self.running:
-            wait_any([process for _, process in self.running.values()], LOOK_SECONDS)
-            self.running = {k: (j, p) for k, (j, p) in self.running.items() if not p.poll()}
+        end_all([process for _, process in self.running.values()])
+        self.running.clear()
 
 
 PENDING: dict[str, Any] = {

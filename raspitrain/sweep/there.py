@@ -24,6 +24,7 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import PARTIAL, sweep_partial
+from raspitrain.stop import EXIT_CODES, SIGNALS
 from raspitrain.sweep.dask import Worker
 from raspitrain.sweep.job import end_with
 from raspitrain.sweep.lease import GAVE_UP, GIVE_UP, STOP
@@ -217,7 +218,7 @@ class Job:
         if self.out_of_memory:
             print("error: killed by the system, which had run out of memory", file=sys.stderr)
             return OUT_OF_MEMORY
-        if self.code in (130, 143, 129) and self.asked is None:
+        if self.code in EXIT_CODES and self.asked is None:
             raise LostError(f"{self.host.name} has ended the job: it is being shut down, perhaps")
         return self.code
 
@@ -231,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true")
     given = parser.parse_args(arguments)
     job = Job(Task(**given.task), given.folder)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, job.on_signal)
     signal.signal(signal.SIGUSR1, job.on_give_up)
     end_with(given.parent)

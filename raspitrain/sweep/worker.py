@@ -17,9 +17,8 @@ from typing import IO, Any
 
 HELD_BYTES = 8 << 20  # of a script's output, until it is fetched
 ENOUGH_BYTES = 1 << 20  # to be fetched at once
-SILENT_SECONDS = (
-    90.0  # after which a script whose coordinator has gone is ended; a job's lease is less
-)
+# After which a script whose coordinator has gone is ended; a job's lease is less.
+SILENT_SECONDS = 90.0
 MOST_PAUSE_SECONDS = 0.25
 # What Dask's nanny sets for tasks of its own kind: our jobs find out by themselves.
 OF_THE_NANNY = (

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from raspitrain.errors import InputError, printable
 from raspitrain.nearest import did_you_mean
+from raspitrain.paths import absolute
 from raspitrain.report.jobs import OPEN, load_sweep
 from raspitrain.track import RunFacts, Tracker
 from raspitrain.track.follow import Follower, Watched, follow
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         make, key = read_settings(given.settings)
-        watched = _watched(given.folder.absolute(), make, key)
+        watched = _watched(absolute(given.folder), make, key)
         problems = follow(watched, until_ended=given.follow, tell=tell)
     except InputError as error:
         tell(f"error: {error}")

@@ -70,7 +70,7 @@ def settle_engine(model: nn.Module, signals: Tensor) -> str | None:
         if note is not None and isinstance(model, Engaged) and engine_of(model) == "plain":
             note = (
                 "engine: torch computes this network, which is faster here than compiled kernels "
-                f"{_but_for(model)}"
+                f"{'up to' if ends_in_torch(model) else 'for all but'} {left_to_torch(model)}"
             )
     return note
 
@@ -138,14 +138,12 @@ def _hold_against_modules(network: Engaged, signals: Tensor) -> str | None:
         return f"engine: torch computes this network, as {why}"
     with same_random_numbers():
         look_at_parts(network, signals)
-    if left_to_torch(network) is None:
+    left = left_to_torch(network)
+    if left is None:
         return None
-    rest = ", torch from there on" if ends_in_torch(network) else ", which torch computes"
-    return f"engine: compiled kernels {_but_for(network)}{rest}"
-
-
-def _but_for(network: Engaged) -> str:
-    return f"{'up to' if ends_in_torch(network) else 'but for'} {left_to_torch(network)}"
+    if ends_in_torch(network):
+        return f"engine: compiled kernels up to {left}, torch from there on"
+    return f"engine: torch computes {left}; compiled kernels compute the rest"
 
 
 def _agrees(network: Engaged, signals: Tensor, tolerance: float) -> bool:

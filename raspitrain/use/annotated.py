@@ -19,6 +19,7 @@ from raspitrain.data.annotations import (
     own_file,
     read_annotations,
 )
+from raspitrain.data.endings import stem_of
 from raspitrain.data.marks import WORDS_FOR, Marked, Timeline, counted_as, place
 from raspitrain.errors import InputError, counted, printable
 from raspitrain.stop import say
@@ -80,7 +81,7 @@ class Annotations:
         if self._file is not None and os.path.realpath(path) == os.path.realpath(self._file):
             return True
         names, stems = self._in(folder)
-        stem, suffix = os.path.splitext(name)
+        stem, suffix = stem_of(name), os.path.splitext(name)[1]
         return (
             is_own_file(name, names, stems)
             or path in map(self._common_of, self._roots)
@@ -201,7 +202,7 @@ class Annotations:
                 names = set(os.listdir(folder or "."))
             except OSError:
                 names = set()
-            self._names[folder] = names, Counter(os.path.splitext(name)[0] for name in names)
+            self._names[folder] = names, Counter(stem_of(name) for name in names)
         return self._names[folder]
 
     def _common_of(self, folder: str) -> str | None:

@@ -23,6 +23,7 @@ from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
 from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
 from raspitrain.use.model import Model, load
+from raspitrain.use.model_file import is_model_file
 from raspitrain.use.recording import (
     RECORDING_SUFFIXES,
     find_files,
@@ -107,6 +108,8 @@ def _calibrate(given: argparse.Namespace) -> None:
     output = given.output or model.path
     if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
         raise InputError(f"there is no folder to write {output} into.")
+    if os.path.lexists(output) and not is_model_file(output):
+        raise InputError(f"{output} is there, and is no model: give another name.")
     rate = given.rate or model.rate
     hop = hop_of(model, given.hop, rate)
     settings = settings_for(

@@ -6,9 +6,10 @@ import io
 import itertools
 import json
 import math
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TextIO
 
@@ -119,6 +120,8 @@ def _predict(given: argparse.Namespace) -> None:
     first = next(rows, None)
     if first is None:
         raise InputError(f"no recording is as long as a window, {model.length} samples.")
+    for output in filter(None, (given.output, given.misclassified)):
+        _check_is_no_input(output, [model.path, *(p for p, _ in _expanded(model, given.files))])
     with ExitStack() as stack:
         to = _output(stack, given.output) if given.output else sys.stdout
         wrong = _output(stack, given.misclassified) if given.misclassified else None
@@ -140,6 +143,12 @@ def _predict(given: argparse.Namespace) -> None:
     print(_summary(counts), file=told)
     if found is not None:
         print(found, file=told)
+
+
+def _check_is_no_input(output: str, inputs: Iterable[str]) -> None:
+    for path in inputs:
+        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise InputError(f"{output} is read here, and would be replaced: give another name.")
 
 
 def _output(stack: ExitStack, path: str) -> TextIO:

@@ -1,6 +1,8 @@
 """Recordings as a logger leaves them: CSV, line by line, into the channels of a model."""
 
+import gzip
 import os
+import zlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -10,7 +12,7 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Any, TextIO
 
-from raspitrain.data.endings import OTHER_SUFFIXES
+from raspitrain.data.endings import OTHER_SUFFIXES, PACKED
 from raspitrain.data.marks import Stretch
 from raspitrain.data.missing import is_missing
 from raspitrain.errors import InputError, printable
@@ -19,7 +21,7 @@ from raspitrain.use.clock import Clock, check_rate
 from raspitrain.use.columns import LONGEST_LINE, Columns, LineError, separator_of, split_line
 from raspitrain.use.model import Model
 
-CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+CSV_SUFFIXES = (".csv", ".tsv", ".txt", *(f"{kind}{PACKED}" for kind in (".csv", ".tsv", ".txt")))
 RECORDING_SUFFIXES = (*CSV_SUFFIXES, *OTHER_SUFFIXES)
 
 
@@ -80,12 +82,14 @@ class Recording:
 
 @contextmanager
 def open_text(path: str) -> Iterator[TextIO]:
-    """A file of text; what cannot be read is an InputError."""
+    """A file of text, unpacked if its name ends with .gz; what cannot be read is an InputError."""
+    unpack = path.lower().endswith(PACKED)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with (gzip.open if unpack else open)(path, "rt", encoding="utf-8", newline="") as file:
             yield file
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path} cannot be read ({why}).") from error
 
 
 def find_files(given: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
@@ -118,7 +122,8 @@ def find_files(given: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[tupl
 def open_recording(
     model: Model, path: str, *, label_column: str | None = None, time_column: str | None = None
 ) -> Recording:
-    """Read a file by its ending, as text where that is not known.
+    """Read a file by its ending, as text where that is not known; text that is more than plain CSV
+    by the reader of training, where numpy is there.
 
     Raises
     ------
@@ -127,10 +132,16 @@ def open_recording(
     """
     if path.lower().endswith(OTHER_SUFFIXES):
         return _read_other(model, path, label_column, time_column)
-    with open_text(path) as file:
-        return read_recording(
-            model, file, source=path, label_column=label_column, time_column=time_column
-        )
+    try:
+        with open_text(path) as file:
+            return read_recording(
+                model, file, source=path, label_column=label_column, time_column=time_column
+            )
+    except InputError:
+        recording = _read_as_trained(model, path, label_column, time_column)
+        if recording is None:
+            raise
+        return recording
 
 
 def read_recording(
@@ -223,6 +234,33 @@ def _read_other(
     if columns.label is not None:
         label = table.columns[columns.label]
         recording.stretches = stretches_of(label.words[code] for code in label.values.tolist())
+    return recording
+
+
+def _read_as_trained(
+    model: Model, path: str, label_column: str | None, time_column: str | None
+) -> Recording | None:
+    """A file of text that is more than plain CSV, by the reader of training; None where that is not
+    there, or cannot read it either."""
+    from pathlib import Path
+
+    try:  # by name, as below
+        reader: Any = import_module("raspitrain.data.one_file")
+        found = reader.read_one_file(
+            Path(path), model.channels, label_column=label_column, time_column=time_column
+        )
+    except (ModuleNotFoundError, InputError):
+        return None
+    how = f" ({'; '.join(found.notes)})" if found.notes else ""
+    say(f"{printable(path)} is read as recordings are for training{printable(how)}")
+    recording = Recording(path, len(model.channels))
+    recording.channels = [array("f", channel.tobytes()) for channel in found.signals]
+    recording.rate = found.rate
+    if found.seconds is not None:
+        recording.times = array("d", found.seconds.tobytes())
+        recording.ticks = None if found.rate is None else 1.0
+    if found.labels is not None:
+        recording.stretches = stretches_of(found.labels)
     return recording
 
 

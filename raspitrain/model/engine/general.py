@@ -152,7 +152,7 @@ class Plan:
         between = [*traced.between, *shown]
         if not between:
             return traced.left
-        return ", ".join([*between, *([f"all from {traced.left} on"] if traced.left else [])])
+        return ", ".join(between) + (f", and all from {traced.left} on" if traced.left else "")
 
 
 _plans: "weakref.WeakKeyDictionary[nn.Module, Plan]" = weakref.WeakKeyDictionary()

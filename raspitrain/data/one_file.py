@@ -1,0 +1,93 @@
+"""One file by itself, read as the recordings of a training set, into channels that are known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from raspitrain.data.channels import Asked, bare, choose, read_file
+from raspitrain.data.date_order import settle
+from raspitrain.data.find import Source
+from raspitrain.data.long_format import split_sensors
+from raspitrain.data.streams import make_stream
+from raspitrain.errors import InputError
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """What a file holds of the channels that were asked for.
+
+    Attributes
+    ----------
+    signals : np.ndarray
+        float32 (C, T).
+    seconds : np.ndarray or None
+        float64 (T,), what its clock says.
+    rate : float or None
+        Samples a second, where the unit of its clock is known.
+    labels : list of str or None
+        T entries, "" where there is none.
+    notes : list of str
+        What was done to it.
+    """
+
+    signals: np.ndarray
+    seconds: np.ndarray | None
+    rate: float | None
+    labels: list[str] | None
+    notes: list[str]
+
+
+def read_one_file(
+    path: Path,
+    channels: Sequence[str],
+    *,
+    label_column: str | int | None = None,
+    time_column: str | int | None = None,
+) -> OneFile:
+    """Read the channels of a file; those of sensors in rows are called SENSOR_NAME.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, lacks a channel, or has cells that are missing.
+    """
+    asked = Asked(label_column=label_column, time_column=time_column)
+    file = read_file(path, asked)
+    order, warned = settle([file.table], None)
+    (sensors,), notes = split_sensors([{"": file}], asked)
+    found = [
+        (wanted, sensor, place)
+        for wanted in channels
+        for sensor, own in sensors.items()
+        for place, name in enumerate(own.table.names)
+        if bare(f"{sensor}_{name}" if sensor else name) == bare(wanted)
+    ]
+    names = [wanted for wanted, _, _ in found]
+    for wanted in channels:
+        if names.count(wanted) != 1:
+            there = ", ".join(name for own in sensors.values() for name in own.table.names[:12])
+            raise InputError(
+                f"{path} has {names.count(wanted) or 'no'} column '{wanted}', which the model was "
+                f"trained on; its columns are {there}."
+            )
+    places: dict[str, list[int]] = {}
+    for _, sensor, place in found:
+        places.setdefault(sensor, []).append(place)
+    chosen = {
+        sensor: choose([sensors[sensor]], [frozenset()], replace(asked, columns=own))
+        for sensor, own in places.items()
+    }
+    stream = make_stream(Source(path.name, {"": path}, None, None, None), sensors, chosen, 0, asked)
+    if stream.num_missing:
+        raise InputError(f"{path} has {stream.num_missing} cells without a number.")
+    in_order = [name for own in places for name, sensor, _ in found if sensor == own]
+    clock = stream.clock
+    return OneFile(
+        signals=stream.signals[[in_order.index(name) for name in channels]].astype(np.float32),
+        seconds=None if clock is None else clock.start + clock.seconds[:],
+        rate=None if clock is None else clock.rate,
+        labels=stream.labels,
+        notes=[*notes, *stream.notes, *stream.changes, *order, *warned],
+    )
