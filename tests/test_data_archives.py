@@ -275,6 +275,16 @@ def test_rows_that_are_written_twice_count_once(tmp_path):
     assert any("rows that repeat the one before left out (200)" in n for n in cases.taken.notes)
 
 
+def test_labels_in_files_of_their_own_are_named(tmp_path):
+    put(tmp_path, "X_train.csv", csv_text("", *noise(0, 5).tolist()))
+    put(tmp_path, "y_train.csv", csv_text("", [j % 2 for j in COUNTS]))
+    given = defaults("rows", path=str(tmp_path))
+    assert "paste -d, X_train.csv y_train.csv" in refusal(case_a_row, **given)
+    put(tmp_path, "y_train.csv", "series_id,surface\n0,carpet\n")
+    sentence = refusal(load, tmp_path, label_column="surface")
+    assert "y_train.csv beside it has one" in sentence
+
+
 def test_channels_beside_each_other_in_a_row_are_channels(tmp_path):
     head = ",".join(["label", *(f"{name}_{k}" for k in range(30) for name in ("ax", "ay"))])
     x = [noise(k, 2, 30) for k in range(6)]
@@ -711,6 +721,14 @@ def test_midnight_tells_which_number_is_the_day(tmp_path):
     cases = load(tmp_path)
     assert not any("gap" in note for note in cases.taken.notes)
     assert {origin.num_gaps for origin in cases.taken.origins} == {0}
+
+
+def test_a_line_above_the_table_tells_the_order_of_dates():
+    lines = ["Created by Logger, date format {}, 30 Hz", "Date,Time,x", "7/2/2012,13:00:00,1.5"]
+    for form, day in (("M/d/yyyy", False), ("dd/MM/yyyy", True)):
+        found = find_layout([lines[0].format(form), *lines[1:]])
+        assert (found.times[0], found.either) == (day, frozenset())
+    assert find_layout(lines).either == {0}
 
 
 def test_dates_that_nothing_tells_are_said_with_the_key(tmp_path):

@@ -346,3 +346,20 @@ def test_arrays_of_one_recording_each_are_recordings(tmp_path):
     np.save(tmp_path / "run" / "0.npy", np.zeros((4, 3, 9)))
     with pytest.raises(InputError, match="dataset=npy"):
         recordings(**defaults("recordings", path=str(tmp_path), length=50))
+
+
+def test_annotations_of_edf_may_be_the_classes(tmp_path):
+    marks = [b"+%d\x14\x14\0" % k for k in range(10)]
+    marks[0] += b"+0\x152.5\x14T1\x14\0+1\x14blink\x14\0"
+    marks[2] += b"+2.5\x154\x14T2\x14\0"
+    stored = np.frombuffer(b"".join(mark.ljust(60, b"\0") for mark in marks), "<i2")
+    for k in range(2):
+        (tmp_path / f"S{k}").mkdir()
+        digits = np.random.default_rng(k).integers(-2000, 2000, 1000)
+        edf(tmp_path / f"S{k}" / "a.edf", [("C3", "uV", digits), ("EDF Annotations", "", stored)])
+    given = {"path": str(tmp_path), "length": 50, "label_column": "annotation"}
+    cases = recordings(**defaults("recordings", **given, stride=50))
+    assert cases.class_names == ("T1", "T2")
+    starts = cases.taken.starts[cases.labels == 1]
+    assert starts.tolist() == [250 + 50 * k for k in range(8)] * 2
+    assert "350 rows" in " ".join(cases.taken.notes) or cases.taken.origins[0].num_unlabelled == 350

@@ -27,7 +27,7 @@ from raspitrain.distributed.plan import Plan, make_plan, shares_of, too_slow
 from raspitrain.errors import InputError
 from raspitrain.results.checkpoint import load_checkpoint
 from raspitrain.run.thermal import ThermalGuard
-from raspitrain.run.together import Together
+from raspitrain.run.together import Together, make_shared_plan
 from raspitrain.stop import Stopped
 from raspitrain.training.schedule import constant
 from raspitrain.training.shared import SharedTraining
@@ -355,6 +355,35 @@ def test_shares_follow_speeds():
     assert [plan(1, shares).own(20, rank) for rank in (0, 1)] == [slice(0, 11), slice(11, 20)]
     with pytest.raises(InputError, match="raise batch_size"):
         shares_of([100, 100], 15, 8)
+
+
+def test_shares_allow_for_what_a_step_takes_however_few_its_cases(monkeypatch):
+    def seconds(rank: int, cases: int) -> float:
+        return (1.0, 2.4)[rank] * (10 + 0.9 * cases)
+
+    def measure(self: SharedTraining, num_cases: int) -> list[float]:
+        speed = num_cases / seconds(self.group.rank, num_cases)
+        return [each.item() for each in self.group.all(torch.tensor(speed))]
+
+    def work(group: Group) -> list[int]:
+        training = SharedTraining.of(linear_training(25), group, seed=0)
+        make_shared_plan(SimpleNamespace(training=training, epochs=9), "every_step")
+        own = [training.plan.own(50, rank) for rank in (0, 1)]
+        return [part.stop - part.start for part in own]
+
+    monkeypatch.setattr(SharedTraining, "measure_speed", measure)
+    found, same = as_threads(2, work)
+    assert found == same == [38, 12]  # by a batch of 25 each they would take 35 and 15
+    assert max(map(seconds, (0, 1), found)) < 0.9 * max(map(seconds, (0, 1), (35, 15)))
+
+
+def test_measuring_leaves_weights_and_optimizer_as_they_were():
+    training = SharedTraining.of(linear_training(25), as_threads(1, lambda group: group)[0], seed=0)
+    before = copy.deepcopy((training.model.state_dict(), training.optimizer.state_dict()))
+    assert training.measure_speed(40)[0] > 0
+    after = (training.model.state_dict(), training.optimizer.state_dict())
+    assert str(before) == str(after)
+    assert all(p.grad is None for p in training.model.parameters())
 
 
 def test_a_board_that_the_others_would_only_wait_for_is_named():

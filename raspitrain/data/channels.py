@@ -120,7 +120,10 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     """Read a file and see how its columns behave."""
     as_text = [name for name in (asked.label_column, asked.group_column) if name is not None]
     table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
-    label = _place(table, asked.label_column, "label_column")
+    try:
+        label = _place(table, asked.label_column, "label_column")
+    except InputError as error:
+        raise InputError(f"{str(error)[:-1]}{_label_elsewhere(path, asked)}.") from None
     group = _place(table, asked.group_column, "group_column")
     join_clock(table)
     settle_table(table, asked.time_unit)
@@ -134,6 +137,25 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
             f"more than 1000 different labels; name the column that holds the class."
         )
     return examine(table, label, group)
+
+
+def _label_elsewhere(path: Path, asked: Asked) -> str:
+    """Where a file beside the recordings has the column of labels, what to do with it."""
+    for other in sorted(path.parent.iterdir()):
+        if other == path or other.suffix.lower() not in (".csv", ".tsv") or not other.is_file():
+            continue
+        try:
+            with other.open(encoding="utf-8", errors="replace") as file:
+                head = re.split(r"[,;\t]", file.readline(1 << 16).strip("\ufeff\r\n"))
+        except OSError:
+            continue
+        if asked.label_column in (name.strip(" \"'") for name in head):
+            return (
+                f"; {other.name} beside it has one: join both by what they have in common (such as "
+                "pandas' merge) into one file, with a column for dataset.group_column, or leave "
+                "that file out with dataset.files"
+            )
+    return ""
 
 
 def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
@@ -159,7 +181,7 @@ def without_device(
 ) -> tuple[list[dict[str, SensorFile]], list[str]]:
     """Names without the device that leads all of a file, where another leads those of the next."""
     files = [file for sensors in read for file in sensors.values()]
-    lead = [re.sub(r"[^\W_]*$", "", _common_begin(file.table.names)) for file in files]
+    lead = [common_lead(file.table.names) for file in files]
     names = [
         [name[len(own) :] for name in file.table.names]
         for file, own in zip(files, lead, strict=True)
@@ -173,9 +195,11 @@ def without_device(
     return list(read), [f"names taken without what leads them in each file, such as {lead[0]}"]
 
 
-def _common_begin(names: Sequence[str]) -> str:
+def common_lead(names: Sequence[str]) -> str:
+    """The whole words that all names begin with."""
     pairs = zip(min(names), max(names), strict=False)
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    begin = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return re.sub(r"[^\W_]*$", "", begin)
 
 
 def _check_units(

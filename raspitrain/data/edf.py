@@ -58,7 +58,10 @@ def read_edf(path: Path) -> Table:
     records = content[start : start + num_records * record].reshape(num_records, record)
     signals = [k for k in range(num_signals) if counts[k] and fields[LABEL][k] not in ANNOTATIONS]
     if not signals:
-        raise InputError(f"{path} holds annotations but no signals.")
+        raise InputError(
+            f"{path} holds annotations but no signals; write them as start, end and label into a "
+            "file NAME.labels.csv beside the recording NAME that they are of, and move this one."
+        )
     most = max(counts[k] for k in signals)
     ends = width * np.cumsum([0, *counts])
     columns, notes = [], []
@@ -69,10 +72,58 @@ def read_edf(path: Path) -> Table:
             continue
         raw = np.ascontiguousarray(records[:, ends[k] : ends[k + 1]]).reshape(-1, width)
         columns.append(Column(name, fields[UNIT][k], "number", _scaled(path, raw, fields, k)))
+    texts = [
+        bytes(record[ends[k] : ends[k + 1]])
+        for record in records
+        for k in range(num_signals)
+        if fields[LABEL][k] in ANNOTATIONS
+    ]
+    marked = _marked(_annotations(texts), num_records * most, most / duration)
+    if marked is not None:
+        columns.append(marked)
     claimed = head[236:244].strip()
     if claimed.isdigit() and int(claimed) > num_records:
         notes.append("the last records, which are cut off")
-    return Table(path, columns, True, [(0, 1)], notes, rate=most / duration)
+    table = Table(path, columns, True, [(0, 1)], notes, rate=most / duration)
+    if marked is not None:
+        table.changes.append("annotations read into the column 'annotation'")
+    return table
+
+
+def _annotations(texts: list[bytes]) -> list[tuple[float, float, str]]:
+    """Onset, duration and text of what lies in the records of EDF+ annotations; each record begins
+    with its own onset."""
+    found, first = [], None
+    for text in texts:
+        for entry in text.split(b"\0"):
+            when, *words = entry.split(b"\x14")
+            try:
+                onset, duration = (float(cell or 0) for cell in (*when.split(b"\x15"), b"0")[:2])
+            except ValueError:
+                continue
+            if first is None:
+                first = onset
+            found += [
+                (onset - first, duration, word.decode(errors="replace").strip())
+                for word in words
+                if word.strip()
+            ]
+    return found
+
+
+def _marked(
+    annotations: list[tuple[float, float, str]], num_samples: int, rate: float
+) -> Column | None:
+    """What is annotated at each sample, "" for nothing; None where no annotation has a length."""
+    lasting = [(onset, length, word) for onset, length, word in annotations if length > 0]
+    if not lasting:
+        return None
+    words = ["", *dict.fromkeys(word for *_, word in lasting)]
+    codes = np.zeros(num_samples, dtype=np.int32)
+    for onset, length, word in lasting:
+        begin, end = (max(0, round(at * rate)) for at in (onset, onset + length))
+        codes[begin:end] = words.index(word)
+    return Column("annotation", "", "text", codes, tuple(words))
 
 
 def _fields(text: bytes, num_signals: int) -> list[list[str]]:

@@ -46,6 +46,7 @@ UNITS = frozenset((
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
+DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORECASE)
 RATE = re.compile(
     r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
     r"(?P<unit>[^\d\n]{0,16}?)"
@@ -219,6 +220,10 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     units = units or [""] * width
     body_rows = [cells for _, cells in rows[first:] if len(cells) >= width][-BODY_LINES:]
     texts, times, either = _find_kinds(body_rows, width)
+    before = [line for k, line in kept if k < rows[first][0]]
+    if either and (order := _said_order(before)) is not None:
+        times |= dict.fromkeys(either, order)
+        either = frozenset()
     if stamped:
         names, units = ["time", *names], ["", *units]
         texts = frozenset(position + 1 for position in texts)
@@ -236,7 +241,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         times=times,
         stamped=stamped,
         ended=ended,
-        rate=_said_rate([line for k, line in kept if k < rows[first][0]] + comments),
+        rate=_said_rate(before + comments),
         either=either,
     )
 
@@ -251,6 +256,12 @@ def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
     if any(bare.count("\t") < line.rstrip().count("\t") for _, line in rows):
         return [(number, names), *rows]
     return [(number, bare), *rows]
+
+
+def _said_order(lines: Sequence[str]) -> bool | None:
+    """Whether the day comes before the month, where a line says how dates are written."""
+    found = {match["first"][0] in "dD" for line in lines for match in DATE_FORM.finditer(line)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _said_rate(lines: Sequence[str]) -> float | None:

@@ -180,6 +180,14 @@ def _words(column: Column, *, named: bool = False) -> list[str] | None:
     return [f"{value:g}" for value in np.unique(column.values).tolist()[: MOST_SENSORS + 1]]
 
 
+def words_of(column: Column) -> list[str] | None:
+    """What leads the names of channels that a column tells apart; None where it cannot."""
+    words = _words(column, named=True)
+    if words is None or column.kind == "text":
+        return words
+    return [f"{column.name}{word}" for word in words]
+
+
 def _is_sensor(word: str) -> bool:
     return SENSOR.fullmatch(re.split(r"[./:]", word)[-1].strip().replace(" ", "_")) is not None
 
@@ -187,10 +195,9 @@ def _is_sensor(word: str) -> bool:
 def _apart(file: SensorFile, place: int) -> dict[str, SensorFile]:
     column = file.table.columns[place]
     codes, inverse = np.unique(column.values, return_inverse=True)
-    words = _words(column, named=True) or []
+    words = words_of(column) or []
     apart = {}
     for k in range(len(codes)):
         table = file.table.take(np.flatnonzero(inverse == k))
-        name = words[k] if column.kind == "text" else f"{column.name}{words[k]}"
-        apart[name] = examine(table, file.label, file.group)
+        apart[words[k]] = examine(table, file.label, file.group)
     return apart

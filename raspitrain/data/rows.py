@@ -76,6 +76,8 @@ def rows(
         has_labels=label_column is not None,
         joins=False,
     )
+    if label_column is not None and files is None and not only:
+        _refuse_labels_apart(place)
     signals: list[np.ndarray] = []
     named: list[str] = []
     labels: list[str] = []
@@ -143,6 +145,19 @@ def rows(
             warnings=(*found.warnings, *unused),
         ),
     )
+
+
+def _refuse_labels_apart(folder: Path) -> None:
+    """Say what to do with X_train.csv beside y_train.csv."""
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    for name in sorted(names):
+        pair = f"y{name[1:]}" if name[:1] in "Xx" else ""
+        if pair in names and name[1:2] in "_-.":
+            raise InputError(
+                f"{folder} has its labels in files of their own ({pair} for {name}), and "
+                "dataset=rows takes them from a column: put them together in a folder apart, as "
+                f"with: paste -d, {name} {pair} > joined/all{name[1:]}."
+            )
 
 
 def read_rows(

@@ -28,7 +28,7 @@ class Plan:
     ----------
     shares : of a batch that each rank takes; their sum is 1
     sync_every : steps between two averages of the weights; 1 for gradients summed at each step
-    step_ms : of the slowest rank with its share, forward and backward
+    step_ms : of the slowest rank with its share, without what they send each other
     sync_ms : of summing everything once
     megabytes : that one such sum is about
     gain : times the fastest board alone, as expected

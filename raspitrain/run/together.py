@@ -125,17 +125,24 @@ def make_shared_plan(prepared: Prepared, sync: str | int) -> list[str]:
     training.start_alike()
     num_train, num_steps = len(training.parts["train"]), training.steps_per_epoch
     has_norm = any(isinstance(module, _NormBase) for module in training.model.modules())
-    speeds = training.measure_speed()
+    smallest, least = num_train // num_steps, LEAST_CASES if has_norm else 1
+    batch = min(num_train, training.step_cases)
+    speeds = training.measure_speed(training.batch_size)
     group = training.group
     slow = too_slow(speeds, [group.name(rank) for rank in range(group.num_ranks)])
     if slow and sync == "auto":
         raise InputError(f"{slow}; distributed.sync=every_step does it all the same.")
-    shares = shares_of(speeds, num_train // num_steps, LEAST_CASES if has_norm else 1)
+    shares = shares_of(speeds, smallest, least)
+    own = [round(batch * share) for share in shares]
+    if any(cases != training.batch_size for cases in own):
+        # Not all that a step takes shrinks with its cases.
+        speeds = training.measure_speed(own[group.rank])
+        shares = shares_of(speeds, smallest, least)
     training.plan, warning = make_plan(
         sync,
         shares=shares,
         speeds=speeds,
-        batch=min(num_train, training.step_cases),
+        batch=batch,
         sync_seconds=training.measure_sync(),
         num_bytes=training.num_bytes,
         num_steps=prepared.epochs * num_steps,

@@ -167,19 +167,25 @@ class SharedTraining(Training):
             seconds.append(time.perf_counter() - began)
         return self._largest(statistics.median(seconds[1:]))
 
-    def measure_speed(self) -> list[float]:
-        """Cases a second of each rank, forward and backward, while all of them are at work."""
-        num_cases = min(self.batch_size, len(self.parts["train"]))
+    def measure_speed(self, num_cases: int) -> list[float]:
+        """Cases a second of each rank in its own steps, while all of them are at work.
+
+        Parameters
+        ----------
+        num_cases : of a step of this rank
+        """
+        num_cases = min(num_cases, len(self.parts["train"]))
         signals, labels = self.parts["train"].gather(torch.arange(num_cases))
         seconds = []
         with same_random_numbers():
-            model, loss = copy.deepcopy((self.model, self.loss))
+            model, loss, optimizer = copy.deepcopy((self.model, self.loss, self.optimizer))
             model.train()
             self.group.first_says()
             for _ in range(TRIED_STEPS):
                 began = time.perf_counter()
                 loss(model(signals), labels).backward()
-                model.zero_grad(set_to_none=True)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
                 seconds.append(time.perf_counter() - began)
         speed = num_cases / min(seconds)  # what else a board does only slows it down
         return [each.item() for each in self.group.all(torch.tensor(speed, dtype=torch.float64))]
