@@ -94,7 +94,7 @@ def _begins_anew(file: SensorFile, column: Column) -> bool:
     for other, fact in zip(file.table.columns, file.facts, strict=True):
         is_time = other.kind == "time" or (other.kind == "number" and is_time_name(other.name))
         if is_time and not fact.constant:
-            return bool((np.diff(other.values)[changes] < 0).all())
+            return bool((other.values[1:] < other.values[:-1])[changes].all())
     return False
 
 
@@ -155,12 +155,12 @@ def _in_turn(runs: np.ndarray) -> float:
 
 def _jumps(values: np.ndarray, codes: np.ndarray) -> bool:
     """Whether the values of two codes lie apart, or are spread much more widely in one."""
+    if not np.isfinite(values).all():
+        return False
     quarters = np.array(
-        [np.nanpercentile(values[codes == k], [25, 50, 75]) for k in range(codes.max() + 1)]
+        [np.percentile(values[codes == k], [25, 50, 75]) for k in range(codes.max() + 1)]
     )
     spread = quarters[:, 2] - quarters[:, 0]
-    if not np.isfinite(spread).all():
-        return False
     levels = np.sort(quarters[:, 1])
     return bool(np.diff(levels).max() > APART * spread.max() or spread.max() > APART * spread.min())
 
@@ -173,7 +173,7 @@ def _words(column: Column, *, named: bool = False) -> list[str] | None:
     if not named and NAME.fullmatch(plain_name(column.name)) is None:
         return None
     head = column.values[:HEAD_ROWS]
-    if (head % 1 != 0).any() or len(np.unique(head)) > MOST_SENSORS:
+    if not np.isfinite(head).all() or (head % 1 != 0).any() or len(np.unique(head)) > MOST_SENSORS:
         return None  # a signal, as nearly always
     if not np.isfinite(column.values).all() or not (column.values % 1 == 0).all():
         return None
