@@ -355,6 +355,8 @@ YAML: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "a list": (GLOBAL + "- epochs\n", ("bad.yaml",)),
     "a word": ("epochs\n", ("bad.yaml",)),
     "a cycle": ("a: &a [*a]\n", ("bad.yaml, line 1", "contains itself")),
+    "an octal number": ("epochs: 010\n", ("bad.yaml, line 1: 010 is no decimal", "as 8; write")),
+    "minutes and seconds": ("max_minutes: 1:30\n", ("bad.yaml, line 1: 1:30 is no", "as 90; ")),
     "an alias of nothing": ("a: *b\n", ("bad.yaml, line 1",)),
     "a key that is none": (GLOBAL + "epoch: 3\n", ("epoch is not a key",)),
     "a package forgotten": ("epochs: 3\n", ("# @package _global_",)),

@@ -4,6 +4,7 @@ Looked at before it is read for good, so that reading it runs no code and ends s
 """
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ PLAIN = {
     f"tag:yaml.org,2002:{kind}"
     for kind in ("str", "int", "float", "bool", "null", "seq", "map", "merge", "value")
 }
+# YAML 1.1 takes 010 for eight, and 1:30 for ninety.
+NOT_DECIMAL = re.compile(r"[-+]?(0[0-7_]*[0-7]|[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def check_file(path: Path, *, keys: bool) -> None:
@@ -82,6 +86,11 @@ def _measure(node: yaml.Node, path: Path, known: dict[int, int], above: tuple[in
         raise InputError(
             f"{path}, line {line}: the tag {node.tag} is not allowed, as a configuration holds "
             "text, numbers, lists and keys alone."
+        )
+    if node.tag in NUMBERS and NOT_DECIMAL.fullmatch(node.value):
+        raise InputError(
+            f"{path}, line {line}: {node.value} is no decimal number to YAML, which would read it "
+            f"as {yaml.safe_load(node.value)}; write it as one, or as text: '{node.value}'."
         )
     children: list[yaml.Node] = []
     if isinstance(node, yaml.SequenceNode):
