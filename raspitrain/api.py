@@ -12,6 +12,7 @@ Letters: N cases, C channels, L length, K classes.
 import os
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,7 +45,7 @@ NOT_HERE = ("experiment", "launcher", "resume", "sweep", "sweep_name", "task", "
 OF_THE_DATA = tuple(f"dataset.{k}" for k in ("missing", "leave_out", "channels", "normalise"))
 
 
-class Model:
+class Model(ABC):
     """A trained model, to be used.
 
     Attributes
@@ -133,11 +134,11 @@ class Model:
             raise _unwritten(path, error) from error
         return path
 
-    def _probabilities(self, signals: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+    @abstractmethod
+    def _probabilities(self, signals: np.ndarray) -> np.ndarray: ...
 
-    def _save(self, path: Path) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _save(self, path: Path) -> None: ...
 
 
 class _Network(Model):

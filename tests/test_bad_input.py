@@ -751,6 +751,12 @@ def test_a_module_that_is_not_there_is_looked_for_with_pythonpath(refused):
     assert "no_such_file.py lies in, as in PYTHONPATH=FOLDER" in refused(*words)
 
 
+def test_a_list_in_the_place_of_keys_is_named(refused, tmp_path):
+    yaml(tmp_path, "# @package _global_\nepochs: 3\nsplit: [0.3]\n")
+    sentence = refused("--config-dir", "mine", "experiment=bad")
+    assert "bad.yaml: split is a list, but must hold keys, such as split." in sentence
+
+
 def test_names_that_no_word_can_hold_are_called_so(refused):
     assert "is no UTF-8: give the file" in refused("dataset=npy", "dataset.path=a\udcff")
     assert "give the file or folder another name" in refused("hydra.run.dir=a\nb", *TINY)

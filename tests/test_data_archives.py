@@ -239,8 +239,9 @@ def test_the_headers_of_labview_are_passed_over(tmp_path):
     assert np.array_equal(signals_of(cases), first())
 
 
-def test_numbers_of_trials_are_no_channel_and_said_with_the_key(tmp_path):
-    trial = [1 + j // 40 for j in COUNTS]
+@pytest.mark.parametrize("form", ["{}", "S{}"])
+def test_numbers_of_trials_are_no_channel_and_said_with_the_key(form, tmp_path):
+    trial = [form.format(1 + j // 40) for j in COUNTS]
     make(tmp_path, lambda k, i, x: csv_text("trial,x,y", trial, *x[:2]))
     cases = load(tmp_path)
     assert cases.channel_names == TWO

@@ -63,7 +63,7 @@ def run(folder: Path, warm: int, end: int, *more: str) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("warm", "end"), [(200, 500), pytest.param(1000, 20_000, marks=pytest.mark.long)]
+    ("warm", "end"), [(100, 250), pytest.param(1000, 20_000, marks=pytest.mark.long)]
 )
 def test_memory_and_open_files_do_not_grow_with_epochs(warm, end, tmp_path):
     before, after = run(tmp_path, warm, end)

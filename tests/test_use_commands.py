@@ -131,13 +131,13 @@ def in_two_columns(recording):
     return "\n".join(["Date,Clock,x,y", *lines])
 
 
-def in_rows(recording):
+def in_rows(recording, column="sensor"):
     lines = (
         f"{k / 50},{name},{value}"
         for k, sample in enumerate(recording.T.tolist())
         for name, value in zip("xy", sample, strict=True)
     )
-    return "\n".join(["time,sensor,value", *lines])
+    return "\n".join([f"time,{column},value", *lines])
 
 
 PACKED = {
@@ -147,12 +147,16 @@ PACKED = {
     "cut.csv": lambda recording: as_csv(recording).encode() + bytes(512),
     "two.csv": lambda recording: in_two_columns(recording).encode(),
     "rows.csv": lambda recording: in_rows(recording).encode(),
+    "rows of any name.csv": lambda recording: in_rows(recording, "kind").encode(),
+    "device.csv": lambda recording: as_csv(
+        recording, names=("Dev_7_x", "Dev_7_y"), Dev_7_t=[k / 50 for k in range(100)]
+    ).encode(),
 }
 
 
 @pytest.mark.parametrize("name", PACKED)
 def test_what_is_more_than_plain_csv_is_read_as_for_training(recording, tmp_path, capsys, name):
-    names = ["x_value", "y_value"] if name == "rows.csv" else ["x", "y"]
+    names = ["x_value", "y_value"] if name.startswith("rows") else ["x", "y"]
     model = model_file(tmp_path / "model.rpt", hop=16, channels=names)
     (tmp_path / "a.csv").write_text(as_csv(recording, names=names))
     (tmp_path / name).write_bytes(PACKED[name](recording))

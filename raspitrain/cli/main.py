@@ -161,7 +161,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         _let_go_of_output()
         return 0
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is None and is_stdout_stuck():
+        # Some of Hydra's are OSErrors without a number.
+        if isinstance(error, OSError) and error.errno and not error.filename and is_stdout_stuck():
             return say_stuck(error)
         sentence = mistake(error, sys.argv[1:])
         if sentence is None:

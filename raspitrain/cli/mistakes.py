@@ -9,6 +9,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
@@ -77,6 +78,10 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
             f"{first_line(error).rstrip('.')}; the main configuration is raspitrain's own: give "
             "the folder of your YAML with --config-dir, and choose from it with group=option."
         )
+    if "Cannot merge DictConfig with ListConfig" in message and (
+        found := re.match(r"In '([^']*)'", message)
+    ):
+        return _list_for_group(found[1], arguments)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return first_line(error)
     inside_hydra = _raised_inside_hydra(error)
@@ -109,6 +114,21 @@ def _several_values(word: str) -> str:
     several = f"{word} gives several values: add --multirun to run them one after another"
     is_text = rule is not None and rule.allows(value)
     return several + (f", or if the comma belongs to it, '{key}=\"{value}\"'." if is_text else ".")
+
+
+def _list_for_group(name: str, arguments: list[str]) -> str:
+    """A YAML of the user's has a list where keys belong; Hydra does not say which."""
+    known = known_keys([])
+    for folder in config_folders(arguments):
+        file = Path(folder, f"{name}.yaml")
+        content = OmegaConf.load(file) if file.is_file() else None
+        if not isinstance(content, DictConfig):
+            continue
+        for key, value in leaves(plain(content, resolve=False)):
+            below = [each for each in known if each.startswith(f"{key}.")]
+            if isinstance(value, list) and below:
+                return f"{file}: {key} is a list, but must hold keys, such as {below[0]}."
+    return f"{name}: a list stands where keys belong."
 
 
 def _is_number(text: str) -> bool:

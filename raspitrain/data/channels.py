@@ -181,7 +181,7 @@ def without_device(
 ) -> tuple[list[dict[str, SensorFile]], list[str]]:
     """Names without the device that leads all of a file, where another leads those of the next."""
     files = [file for sensors in read for file in sensors.values()]
-    lead = [re.sub(r"[^\W_]*$", "", _common_begin(file.table.names)) for file in files]
+    lead = [common_lead(file.table.names) for file in files]
     names = [
         [name[len(own) :] for name in file.table.names]
         for file, own in zip(files, lead, strict=True)
@@ -195,9 +195,11 @@ def without_device(
     return list(read), [f"names taken without what leads them in each file, such as {lead[0]}"]
 
 
-def _common_begin(names: Sequence[str]) -> str:
+def common_lead(names: Sequence[str]) -> str:
+    """The whole words that all names begin with."""
     pairs = zip(min(names), max(names), strict=False)
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    begin = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return re.sub(r"[^\W_]*$", "", begin)
 
 
 def _check_units(

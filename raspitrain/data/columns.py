@@ -84,7 +84,8 @@ class Facts:
     low, high : float
         Least and greatest value.
     blocks : int
-        How many whole values it has, each in one stretch, as the numbers of trials are; 0 if not.
+        How many whole values, or words with a number, it has, each in one stretch, as the numbers
+        of trials are; 0 if not.
     follows : bool
         Whether it changes where the label does, or a little earlier or later.
     odd : str
@@ -122,7 +123,10 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
     if column.kind == "text":
         constant = bool((column.values == column.values[0]).all())
         first = column.words[column.values[0]] if column.values[0] < len(column.words) else ""
-        return Facts("text", len(column.values), 0, constant, first, odd=_odd_number(column.words))
+        return Facts(
+            "text", len(column.values), 0, constant, first, odd=_odd_number(column.words),
+            blocks=_blocks_of_words(column),
+        )  # fmt: skip
     values = column.values
     known = np.isfinite(values)
     num_missing = len(values) - int(known.sum())
@@ -218,6 +222,13 @@ def _changes_with(changes: np.ndarray, label_changes: np.ndarray, num_missing: i
     return num_missing == 0 and len(changes) > 0 and bool(np.isin(changes, label_changes).all())
 
 
+def _blocks_of_words(column: Column) -> int:
+    num_runs = 1 + int(np.count_nonzero(column.values[1:] != column.values[:-1]))
+    if num_runs > 1 + MOST_BLOCKS * len(column.values) or num_runs != len(column.words):
+        return 0
+    return num_runs if all(re.search(r"\d", word) for word in column.words) else 0
+
+
 def _blocks(kept: np.ndarray, steps: np.ndarray, num_moves: int, num_forward: int) -> int:
     if num_moves > MOST_BLOCKS * len(steps) or num_forward not in (0, num_moves):
         return 0
@@ -304,6 +315,8 @@ def judge(
         for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person")):
             if pattern.fullmatch(plain):
                 return what
+        if max(f.blocks for f in facts) > 2 and all(f.constant or f.blocks for f in facts):
+            return BLOCKS
         if odd := next((fact.odd for fact in facts if fact.odd), ""):
             return f"{NO_PLAIN_NUMBERS} '{odd[:20]}{'…' if len(odd) > 20 else ''}'"
         return "words"

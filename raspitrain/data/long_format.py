@@ -94,7 +94,7 @@ def _begins_anew(file: SensorFile, column: Column) -> bool:
     for other, fact in zip(file.table.columns, file.facts, strict=True):
         is_time = other.kind == "time" or (other.kind == "number" and is_time_name(other.name))
         if is_time and not fact.constant:
-            return bool((np.diff(other.values)[changes] < 0).all())
+            return bool((other.values[1:] < other.values[:-1])[changes].all())
     return False
 
 
@@ -155,12 +155,12 @@ def _in_turn(runs: np.ndarray) -> float:
 
 def _jumps(values: np.ndarray, codes: np.ndarray) -> bool:
     """Whether the values of two codes lie apart, or are spread much more widely in one."""
+    if not np.isfinite(values).all():
+        return False
     quarters = np.array(
-        [np.nanpercentile(values[codes == k], [25, 50, 75]) for k in range(codes.max() + 1)]
+        [np.percentile(values[codes == k], [25, 50, 75]) for k in range(codes.max() + 1)]
     )
     spread = quarters[:, 2] - quarters[:, 0]
-    if not np.isfinite(spread).all():
-        return False
     levels = np.sort(quarters[:, 1])
     return bool(np.diff(levels).max() > APART * spread.max() or spread.max() > APART * spread.min())
 
@@ -173,11 +173,19 @@ def _words(column: Column, *, named: bool = False) -> list[str] | None:
     if not named and NAME.fullmatch(plain_name(column.name)) is None:
         return None
     head = column.values[:HEAD_ROWS]
-    if (head % 1 != 0).any() or len(np.unique(head)) > MOST_SENSORS:
+    if not np.isfinite(head).all() or (head % 1 != 0).any() or len(np.unique(head)) > MOST_SENSORS:
         return None  # a signal, as nearly always
     if not np.isfinite(column.values).all() or not (column.values % 1 == 0).all():
         return None
     return [f"{value:g}" for value in np.unique(column.values).tolist()[: MOST_SENSORS + 1]]
+
+
+def words_of(column: Column) -> list[str] | None:
+    """What leads the names of channels that a column tells apart; None where it cannot."""
+    words = _words(column, named=True)
+    if words is None or column.kind == "text":
+        return words
+    return [f"{column.name}{word}" for word in words]
 
 
 def _is_sensor(word: str) -> bool:
@@ -187,10 +195,9 @@ def _is_sensor(word: str) -> bool:
 def _apart(file: SensorFile, place: int) -> dict[str, SensorFile]:
     column = file.table.columns[place]
     codes, inverse = np.unique(column.values, return_inverse=True)
-    words = _words(column, named=True) or []
+    words = words_of(column) or []
     apart = {}
     for k in range(len(codes)):
         table = file.table.take(np.flatnonzero(inverse == k))
-        name = words[k] if column.kind == "text" else f"{column.name}{words[k]}"
-        apart[name] = examine(table, file.label, file.group)
+        apart[words[k]] = examine(table, file.label, file.group)
     return apart

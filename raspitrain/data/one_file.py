@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.channels import Asked, bare, choose, read_file
+from raspitrain.data.channels import Asked, SensorFile, bare, choose, common_lead, read_file
 from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source
-from raspitrain.data.long_format import split_sensors
+from raspitrain.data.long_format import split_sensors, words_of
 from raspitrain.data.streams import make_stream
 from raspitrain.errors import InputError
 
@@ -56,6 +56,11 @@ def read_one_file(
     asked = Asked(label_column=label_column, time_column=time_column)
     file = read_file(path, asked)
     order, warned = settle([file.table], None)
+    lead = common_lead(file.table.names)
+    if lead and {bare(name[len(lead) :]) for name in file.table.names} >= {*map(bare, channels)}:
+        for column in file.table.columns:
+            column.name = column.name[len(lead) :]
+    asked = replace(asked, sensor_column=_sensor_column(file, channels))
     (sensors,), notes = split_sensors([{"": file}], asked)
     found = [
         (wanted, sensor, place)
@@ -91,3 +96,16 @@ def read_one_file(
         labels=stream.labels,
         notes=[*notes, *stream.notes, *stream.changes, *order, *warned],
     )
+
+
+def _sensor_column(file: SensorFile, channels: Sequence[str]) -> int | bool | None:
+    """The column whose words lead the names of all channels; False where these are columns."""
+    names = file.table.names
+    wanted = {*map(bare, channels)}
+    if {*map(bare, names)} >= wanted:
+        return False
+    for place, column in enumerate(file.table.columns):
+        words = words_of(column) or []
+        if {bare(f"{word}_{name}") for word in words for name in names} >= wanted:
+            return place
+    return None

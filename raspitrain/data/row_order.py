@@ -45,7 +45,8 @@ def without_repeats(table: Table, time_column: int | None) -> Table:
     place = _place_of_time(table, time_column)
     if place is None or table.num_rows < LEAST_ROWS or table.columns[place].kind == "text":
         return table
-    still = np.flatnonzero(np.diff(table.columns[place].values) == 0) + 1
+    stamps = table.columns[place].values
+    still = np.flatnonzero(stamps[1:] == stamps[:-1]) + 1
     if not len(still):
         return table
     for column in table.columns:

@@ -54,10 +54,15 @@ class Calls(Observer):
         step: Callable[[Step], object] | None = None,
         evaluation: Callable[[Evaluation], object] | None = None,
     ) -> None:
-        if step is not None:
-            self.step = step  # type: ignore[assignment, method-assign]
-        if evaluation is not None:
-            self.evaluation = evaluation  # type: ignore[assignment, method-assign]
+        self._step, self._evaluation = step, evaluation
+
+    def step(self, step: Step) -> None:
+        if self._step is not None:
+            self._step(step)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        if self._evaluation is not None:
+            self._evaluation(evaluation)
 
 
 class Careful(Observer):

@@ -263,7 +263,7 @@ def _restored(
         OmegaConf.update(built, "dataset", here)
         annotations = here.get("annotations")
         if given and isinstance(annotations, str) and os.path.isfile(annotations):
-            cfg.dataset.annotations = os.path.abspath(annotations)  # whatever the path counts from
+            cfg.dataset.annotations = str(absolute(annotations))  # whatever the path counts from
         check(plain(built) | {"epochs": epochs})
     except InputError:
         raise

@@ -145,7 +145,7 @@ class StoredRun:
             path = found.get(key)
             if isinstance(path, str) and isinstance(base, str) and base:
                 there = os.path.join(base, os.path.expanduser(path))
-                data = str(found.get("path"))
+                data = os.path.expanduser(str(found.get("path")))
                 beside = key == "annotations" and os.path.exists(os.path.join(data, path))
                 if os.path.exists(there) and not beside:
                     found[key] = there

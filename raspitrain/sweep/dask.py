@@ -40,6 +40,9 @@ class Worker(Machine):
     def job_command(self, script: str) -> list[str]:
         return [*self.command(script), "--job"]
 
+    def close(self) -> None:
+        """What all commands share is the relay's."""
+
     def why_unreached(self, said: str) -> tuple[str, bool]:
         last = last_line(said, "no reason is given")
         return f"{self.name} does not answer ({last}): look at its worker and the scheduler.", True

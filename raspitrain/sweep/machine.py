@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Machine:
+class Machine(ABC):
     """What a sweep needs of one.
 
     Attributes
@@ -38,22 +39,23 @@ class Machine:
     needs: ClassVar[str]
     has_rsync: ClassVar[bool] = False
 
+    @abstractmethod
     def command(self, script: str) -> list[str]:
         """The words that run a script there, with our standard input, output and error."""
-        raise NotImplementedError
 
     def job_command(self, script: str) -> list[str]:
         """The same for the script that is a job, for ways on which work has to be announced."""
         return self.command(script)
 
+    @abstractmethod
     def why_unreached(self, said: str) -> tuple[str, bool]:
         """What was said on the way, as a sentence with a remedy; and whether waiting may help."""
-        raise NotImplementedError
 
     def answer(self, code: int, out: bytes, error: str) -> Answer:
         """What a command that has ended came to."""
         return Answer(code, out, error)
 
+    @abstractmethod
     def close(self) -> None:
         """End what is shared by all commands."""
 

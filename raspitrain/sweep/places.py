@@ -135,10 +135,11 @@ class There:
         self.owed[name] = folder
         self.leave(reason, again_after=0.0)
 
-    def leave(self, reason: str, again_after: float = AGAIN_SECONDS) -> None:
-        """Give it no more jobs for a while."""
+    def leave(self, reason: str, again_after: float | None = None) -> None:
+        """Give it no more jobs for a while, AGAIN_SECONDS if not said otherwise."""
         self.state, self.reason = "away", reason
-        self._again_at = time.monotonic() + again_after
+        seconds = AGAIN_SECONDS if again_after is None else again_after
+        self._again_at = time.monotonic() + seconds
 
     def fault(self, reason: str) -> None:
         """A job has ended for a reason that lies in the board: a full card, another's job."""

@@ -44,6 +44,9 @@ class Node(Machine):
             code = UNREACHED
         return Answer(code, out, error)
 
+    def close(self) -> None:
+        """Commands of srun's share nothing."""
+
     def why_unreached(self, said: str) -> tuple[str, bool]:
         errors = "\n".join(line for line in said.splitlines() if line.startswith("srun: error: "))
         last = last_line(errors or said, "srun gives no reason").removeprefix("srun: error: ")

@@ -31,7 +31,7 @@ def without_compiler(make: Callable[..., Optimizer]) -> Callable[..., Optimizer]
         if is_torchs and not optimizer.defaults.get("differentiable"):
             step = torch.no_grad()(inspect.unwrap(kind.step))
             hooked = Optimizer.profile_hook_step(step)
-            optimizer.step = MethodType(hooked, optimizer)  # type: ignore[method-assign]
+            vars(optimizer)["step"] = MethodType(hooked, optimizer)
         return optimizer
 
     return make_without

@@ -321,9 +321,9 @@ class Training:
             part_loss, confusion = self._evaluate(self.parts[name], on_batch)
             if not math.isfinite(part_loss):
                 raise non_finite(position.step, f" on the {name} part")
-            report = classification_report(confusion, self.class_names)
+            report: Mapping[str, object] = classification_report(confusion, self.class_names)
             row[f"{name}_loss"] = part_loss
-            row |= {f"{name}_{key}": report[key] for key in OVERALL}  # type: ignore[literal-required]
+            row |= {f"{name}_{key}": report[key] for key in OVERALL}
             confusions[name] = confusion
         return Evaluation(row, confusions["validation"], confusions["test"])
 

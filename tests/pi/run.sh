@@ -66,7 +66,7 @@ if ! cmp -s "$root/raspitrain/constraints.txt" "$root/pi/constraints.txt"; then
     # Bytecode is left to this machine, if it has the same Python: there it takes a minute.
     board pip install --quiet --no-compile -c constraints.txt -e .
     python=$(basename "$root"/pi/lib/python3.*)
-    if command -v "$python" >/dev/null; then
+    if "$python" --version >/dev/null 2>&1; then
         "$python" -m compileall -q -j 0 -s "$root" "$root/pi/lib" >/dev/null || true
     fi
     echo "$(($(megabytes) - empty))" >"$root/pi/megabytes"

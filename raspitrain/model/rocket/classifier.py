@@ -3,6 +3,7 @@
 Shape letters: N cases, C channels, L length, F features, K classes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import cast
 
@@ -71,14 +72,14 @@ class StandardiseSparse(Standardise):
         features.sqrt_().sub_(self.mean).div_(self.std).masked_fill_(nothing, 0)
 
 
-class Transform(nn.Module):
+class Transform(nn.Module, ABC):
     """From signals (N, C, L) to features (N, F), which no gradient passes."""
 
     num_features: int
 
+    @abstractmethod
     def fit(self, gather: Gather, num_cases: int, generator: torch.Generator) -> None:
         """Take what it needs from training cases, `gather` of indices below `num_cases`."""
-        raise NotImplementedError
 
 
 class RocketClassifier(nn.Module):
