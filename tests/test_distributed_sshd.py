@@ -120,7 +120,7 @@ def test_ranks_killed_at_any_moment_cost_no_bit_and_half_a_minute(tmp_path, boar
     assert all("killed" in part["why"] for part in found["resumed"][1:])
 
 
-@pytest.mark.parametrize(("which", "is_silent"), [(0, False), (2, True)])
+@pytest.mark.parametrize(("which", "is_silent"), [(0, False), (0, True), (2, True)])
 def test_a_power_cut_leaves_the_others_at_work_and_the_board_is_taken_back(
     tmp_path, boards, which, is_silent
 ):

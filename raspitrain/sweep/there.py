@@ -170,7 +170,7 @@ class Job:
             if self.changed and (is_due or now - rested > REST_SECONDS) and self.code is None:
                 names, self.changed = sorted(self.changed), set()
                 with suppress(LostError):  # the session will tell
-                    fetch(self.host, self.there, self.folder, names)
+                    fetch(self.host, self.there, self.folder, names, self._end_with_session)
                 fetched = rested = time.monotonic()
         self.session.wait()
 
@@ -189,6 +189,19 @@ class Job:
                     print(str(message["says"]).replace(self.there, str(self.folder)), flush=True)
                 else:
                     self.changed |= {str(name) for name in message["changed"]}
+
+    def _end_with_session(self, fetching: subprocess.Popen[bytes]) -> None:
+        """Where the board has gone, ssh would go on trying for as long again."""
+        session = self.session
+        assert session is not None
+
+        def watch() -> None:
+            while fetching.poll() is None:
+                if session.poll() is not None:
+                    fetching.kill()
+                time.sleep(0.2)
+
+        threading.Thread(target=watch, daemon=True).start()
 
     def _live(self) -> None:
         while self.session is not None and self.session.poll() is None:

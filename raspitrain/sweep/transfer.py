@@ -10,7 +10,7 @@ import secrets
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -53,8 +53,15 @@ def send_folder(host: Machine, folder: Path, there: str, names: Sequence[str]) -
     check(host, host.ask(script, seconds=MOST_SECONDS, data=content.getvalue()))
 
 
-def fetch(host: Machine, there: str, folder: Path, names: Collection[str] | None = None) -> None:
+def fetch(
+    host: Machine, there: str, folder: Path, names: Collection[str] | None = None,
+    on_start: Callable[[subprocess.Popen[bytes]], object] = lambda process: None,
+) -> None:  # fmt: skip
     """Take over files of the folder `there`: those named, or all.
+
+    Parameters
+    ----------
+    on_start : called with the process that brings them, which may be killed
 
     Raises
     ------
@@ -71,6 +78,7 @@ def fetch(host: Machine, there: str, folder: Path, names: Collection[str] | None
         host.command(script),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    on_start(process)
     assert process.stdout is not None
     assert process.stderr is not None
     came: list[tuple[Path, Path]] = []
