@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """`file` is its name where none is given, and its suffix one that any name must have; what does
-    not begin with `begins` is somebody else's, and not replaced.
+    """`file` is its name where none is given, and its suffix one that any name must have.
 
     `write` takes a network as the engine packs it; `write_any` the run itself, of any network, and
-    gives the largest difference of a probability from torch's. A format has one of them.
+    gives the largest difference of a probability from torch's. A format has one of them. A file
+    that does not begin with `begins` is somebody else's, and not replaced.
     """
 
     file: str
     help: str
-    begins: bytes = b""
     write: "Write | None" = None
     write_any: "WriteAny | None" = None
+    begins: bytes = b""
 
 
 def _write_rpt(
@@ -61,13 +61,13 @@ def _write_onnx(path: Path, stored: "Stored") -> float:
 
 
 FORMATS = {
-    "raspitrain": Format("model.rpt", "model.rpt", MAGIC, _write_rpt),
+    "raspitrain": Format("model.rpt", "model.rpt", _write_rpt, begins=MAGIC),
     "c": Format(
         "model.c",
         "one C99 source with the weights inside, and a header, for a microcontroller or a program "
         "of your own",
-        b"/* A model of raspitrain",
         _write_c,
+        begins=b"/* A model of raspitrain",
     ),
     "onnx": Format(
         "model.onnx",
