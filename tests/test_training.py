@@ -102,6 +102,24 @@ def test_a_loss_that_is_not_finite_stops_at_its_step():
         train(make_model(), train=spoilt)
 
 
+@pytest.mark.parametrize("starts_low", (True, False))
+def test_a_schedule_that_starts_low_is_advised_only_where_another_ran(starts_low):
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e30)
+    chosen = (
+        schedule.onecycle(optimizer, total_steps=40, warmup=0.3, start=0.04, end=0.1)
+        if starts_low
+        else schedule.constant(optimizer, total_steps=40)
+    )
+    training = Training(
+        {"train": make_part(30)}, ("a", "b"), model, nn.CrossEntropyLoss(), optimizer, chosen,
+        augment=None, batch_size=8, generator=torch.Generator().manual_seed(1), device=CPU,
+    )  # fmt: skip
+    with pytest.raises(NonFiniteLossError, match="try a lower optimizer.lr") as caught:
+        list(training.evaluations(10))
+    assert ("schedule=onecycle" in str(caught.value)) == (not starts_low)
+
+
 def test_weight_decay_spares_biases_and_batchnorm():
     model = make_model()
     decayed, spared = parameter_groups(model)

@@ -25,11 +25,7 @@ from raspitrain.distributed.group import Group
 from raspitrain.distributed.plan import Plan, num_syncs
 from raspitrain.training.metrics import Confusion, confusion_of
 from raspitrain.training.randomness import same_random_numbers
-from raspitrain.training.training import (
-    Training,
-    evaluate,
-    non_finite,
-)
+from raspitrain.training.training import Training, evaluate
 
 TRIED_STEPS = 12
 TRIED_SUMS = 6
@@ -260,7 +256,7 @@ class SharedTraining(Training):
         self.group.sum(flat.vector)
         loss, correct, *wished = flat.numbers.tolist()
         if not math.isfinite(loss):
-            raise non_finite(self.position.step + 1)
+            raise self._non_finite(self.position.step + 1)
         flat.give_back(gradients)
         self._own.zero_()
         self.position.total_loss += loss

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from raspitrain.data.batches import Part, batch_indices
 from raspitrain.errors import InputError
@@ -212,7 +212,7 @@ class Training:
         mean_loss = position.total_loss.item() / len(train)
         position.seconds += time.perf_counter() - began  # in which a GPU has finished its work
         if not math.isfinite(mean_loss):
-            raise non_finite(position.step)
+            raise self._non_finite(position.step)
         accuracy = position.num_correct.item() / len(train)
         return {"train_loss": mean_loss, "train_accuracy": accuracy}
 
@@ -252,7 +252,17 @@ class Training:
     def _check(self, loss: Tensor) -> None:
         # Reading a number from a GPU waits for it, so there only the epoch's sum is looked at.
         if self.device.type == "cpu" and not math.isfinite(loss.item()):
-            raise non_finite(self.position.step + 1)
+            raise self._non_finite(self.position.step + 1)
+
+    def _non_finite(self, step: int, part: str = "") -> NonFiniteLossError:
+        """What ends a run whose loss is no number any more."""
+        schedule = self.schedule
+        starts_low = isinstance(schedule, LambdaLR) and schedule.lr_lambdas[0](0) < 1
+        gentler = "" if starts_low else "schedule=onecycle (it starts low), "
+        return NonFiniteLossError(
+            f"The loss{part} is not a finite number any more at step {step}: try a lower "
+            f"optimizer.lr, {gentler}or look for outliers in the data."
+        )
 
     def _fit(
         self,
@@ -320,7 +330,7 @@ class Training:
                 continue
             part_loss, confusion = self._evaluate(self.parts[name], on_batch)
             if not math.isfinite(part_loss):
-                raise non_finite(position.step, f" on the {name} part")
+                raise self._non_finite(position.step, f" on the {name} part")
             report: Mapping[str, object] = classification_report(confusion, self.class_names)
             row[f"{name}_loss"] = part_loss
             row |= {f"{name}_{key}": report[key] for key in OVERALL}
@@ -432,11 +442,3 @@ def evaluate(
             done += len(indices)
     confusion = confusion_matrix(part.labels.numpy(), predictions, num_classes)
     return total_loss / len(part), confusion
-
-
-def non_finite(step: int, part: str = "") -> NonFiniteLossError:
-    """What ends a run whose loss is no number any more."""
-    return NonFiniteLossError(
-        f"The loss{part} is not a finite number any more at step {step}: try a lower optimizer.lr, "
-        "schedule=onecycle (it starts low), or look for outliers in the data."
-    )
