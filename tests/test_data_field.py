@@ -357,7 +357,8 @@ def test_sensors_with_a_file_each_are_joined_by_time(tmp_path):
 def test_patterns_choose_files_and_other_files_are_named(tmp_path):
     for seed, name in enumerate(("walk/a.txt", "run/a.txt")):
         put(tmp_path, name, csv_text("ax,ay,az", *noise(seed).tolist()))
-    assert "but 2 .txt files: take them with dataset.files='*.txt'" in refusal(load, tmp_path)
+    remedy = "but 2 .txt files: take them with dataset.files='*.txt', beside dataset=recordings"
+    assert remedy in refusal(load, tmp_path)
     assert load(tmp_path, files="*.txt").class_names == ("run", "walk")
     assert "fits none of the 2 files" in refusal(load, tmp_path, files="*.dat")
 

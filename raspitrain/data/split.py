@@ -297,6 +297,7 @@ def _refuse_small(name: str, has: int, unit: str, needs: int) -> None:
     if unit != "case":
         why = f", as cases of one {unit} stay on one side"
     if unit == "recording":
+        why = ", as cases of one recording, and of copies of it, stay on one side"
         more = (
             "bring more recordings, or if one holds several people or sessions, name the column "
             "that tells them apart in dataset.group_column"
