@@ -762,6 +762,7 @@ def test_a_list_in_the_place_of_keys_is_named(refused, tmp_path):
 def test_names_that_no_word_can_hold_are_called_so(refused):
     assert "is no UTF-8: give the file" in refused("dataset=npy", "dataset.path=a\udcff")
     assert "give the file or folder another name" in refused("hydra.run.dir=a\nb", *TINY)
+    assert "PYTHONUTF8=1" in refused("hydra.run.dir=L\udcc3\udca4ufe", *TINY)
     assert "no folder" in refused("resume=~no_such_user/run")
 
 

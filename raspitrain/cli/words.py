@@ -308,12 +308,25 @@ def _is_text(value: str) -> bool:
     return value.isprintable()
 
 
+def _is_of_another_locale(value: str) -> bool:
+    """Whether bytes that Python could not read as text are text in UTF-8."""
+    try:
+        return value.encode("utf-8", "surrogateescape").decode().isprintable()
+    except UnicodeError:
+        return False
+
+
 def needs_quotes(word: str) -> str:
     """What stands after "cannot be read: write key=value" for a word that the parser refused."""
     key, equals, value = word.partition("=")
     if not equals:
         return "; a value with a blank in it needs quotes within those of the shell"
     if not _is_text(value):
+        if _is_of_another_locale(value):
+            return (
+                "; what stands there is UTF-8, which Python does not read in this locale (LC_ALL, "
+                "LANG): start with PYTHONUTF8=1 in the environment"
+            )
         bad = next(sign for sign in value if not _is_text(sign))
         named = "no UTF-8" if "\udc80" <= bad <= "\udcff" else f"not a sign of a text ({bad!r})"
         return f"; what stands there is {named}: give the file or folder another name"
