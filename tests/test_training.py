@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step():
         train(make_model(), train=spoilt)
 
 
-@pytest.mark.parametrize("starts_low", (True, False))
+@pytest.mark.parametrize("starts_low", [True, False])
 def test_a_schedule_that_starts_low_is_advised_only_where_another_ran(starts_low):
     model = make_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e30)
@@ -115,7 +115,7 @@ def test_a_schedule_that_starts_low_is_advised_only_where_another_ran(starts_low
         {"train": make_part(30)}, ("a", "b"), model, nn.CrossEntropyLoss(), optimizer, chosen,
         augment=None, batch_size=8, generator=torch.Generator().manual_seed(1), device=CPU,
     )  # fmt: skip
-    with pytest.raises(NonFiniteLossError, match="try a lower optimizer.lr") as caught:
+    with pytest.raises(NonFiniteLossError, match=r"try a lower optimizer\.lr") as caught:
         list(training.evaluations(10))
     assert ("schedule=onecycle" in str(caught.value)) == (not starts_low)
 

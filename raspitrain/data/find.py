@@ -471,8 +471,8 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there} (such as {named}): if they are text, take them with dataset.files='*'"
     if kind.removesuffix(PACKED) in TEXT:
         return (
-            f"{there}: take them with dataset.files='*{kind}', beside dataset=recordings if each is "
-            "a recording, a column a channel, or beside dataset=rows if each row is a case"
+            f"{there}: take them with dataset.files='*{kind}', beside dataset=recordings if each "
+            "is a recording, a column a channel, or beside dataset=rows if each row is a case"
         )
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
 
