@@ -5,6 +5,7 @@ processor. Its length and digest are kept beside it and checked before it is loa
 power cut left incomplete would end the process.
 """
 
+import ctypes
 import hashlib
 import json
 import logging
@@ -45,7 +46,8 @@ def compile_once(
     Raises
     ------
     OSError, subprocess.SubprocessError
-        There is no compiler, no folder to keep it in, or the compiler fails.
+        There is no compiler, no folder to keep it in, the compiler fails, or what it made cannot
+        be loaded.
     """
     command = shlex.split(os.environ.get("CC", "cc"))
     compiler = shutil.which(command[0])
@@ -106,5 +108,10 @@ def _compile(
             if result.returncode == 0:
                 break
         result.check_returncode()
+        try:  # what clang makes with -fopenmp needs a library of clang's own
+            ctypes.CDLL(str(partial))
+        except OSError as error:
+            reason = str(error).removeprefix(f"{partial}: ")
+            raise OSError(f"what {command[0]} makes cannot be loaded: {reason}") from None
         digest = file_digest(partial)
     write_atomic(_digest_path(library), json.dumps(digest).encode())

@@ -360,6 +360,22 @@ def test_kernels_are_compiled_once_into_a_private_folder(fresh_choice, monkeypat
     assert len(list((folder / "engine").iterdir())) == 2
 
 
+def test_a_library_that_cannot_be_loaded_is_not_kept(fresh_choice, monkeypatch, caplog):
+    (fresh_choice / "more.c").write_text("void nowhere(void); void more(void) { nowhere(); }")
+    compiler = fresh_choice / "own"
+    compiler.write_text(f'#!/bin/sh\nexec cc "$@" -O0 {fresh_choice}/more.c\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert kernels.load_kernels(torch.float32) is None
+    assert f"(leave out CC={compiler}, " in caplog.text
+    assert "cannot be loaded: undefined symbol: nowhere" in caplog.text
+    assert not list((fresh_choice / "raspitrain").glob("*.so"))
+    monkeypatch.delenv("CC")
+    kernels.load_library.cache_clear()
+    kernels.compiled_library.cache_clear()
+    assert kernels.load_kernels(torch.float32) is not None
+
+
 def test_kernels_from_a_folder_that_others_may_write_are_not_loaded(fresh_choice, caplog):
     folder = fresh_choice / "raspitrain"
     folder.mkdir(mode=0o777)

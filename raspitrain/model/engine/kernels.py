@@ -37,9 +37,11 @@ def load_library(source: Path, dtype: torch.dtype) -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(compiled_library(source, dtype)))
     except (OSError, subprocess.SubprocessError) as error:
+        chosen = os.environ.get("CC")
         log.warning(
-            "No compiled kernels, training will be slower (install gcc, or set XDG_CACHE_HOME to "
+            "No compiled kernels, training will be slower (%sinstall gcc, or set XDG_CACHE_HOME to "
             "a folder that can be written): %s",
+            f"leave out CC={chosen}, " if chosen else "",
             why_not(error),
         )
         return None
@@ -69,7 +71,7 @@ def compiled_library(source: Path, dtype: torch.dtype) -> Path:
     Raises
     ------
     OSError, subprocess.SubprocessError
-        There is no compiler, no folder to keep it in, or the compiler fails.
+        As `compile_once`.
     """
     flags = FLAGS + (["-DDOUBLE"] if dtype == torch.float64 else [])
     if _openmp_is_loaded():
