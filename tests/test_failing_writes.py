@@ -181,6 +181,7 @@ def test_the_command_says_what_it_could_not_write(tmp_path):
     stderr = (tmp_path / "stderr.txt").read_text()
     assert code == 74, stderr
     assert "Traceback" not in stderr
+    assert "Error executing job" not in stderr  # as Hydra would say
     assert stderr.count("the checkpoint cannot be written (No space left on device)") == 1
     assert stderr.count("metrics.csv cannot be written") == 1
     last = stderr.strip().splitlines()[-1]

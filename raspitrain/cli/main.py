@@ -69,9 +69,10 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
     # Hydra then passes its errors on instead of printing them and exiting with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     exit_code = 0
+    broken: Exception | None = None
 
     def task(cfg: DictConfig) -> None:
-        nonlocal exit_code
+        nonlocal exit_code, broken
         output_dir = Path(HydraConfig.get().runtime.output_dir)
         try:
             # As they were typed: an interpolation in them is not ours to resolve.
@@ -95,9 +96,10 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
             if do is not None and isinstance(error, OSError) and is_stdout_stuck():
                 exit_code = say_stuck(error)
                 return
-            if not is_out_of_memory(error):
-                raise
-            exit_code = _say(out_of_memory_error())
+            if is_out_of_memory(error):
+                exit_code = _say(out_of_memory_error())
+            else:
+                broken = error  # Hydra would print a line of its own in front of the sentence
 
     guard(config_folder().resolve(), sys.argv[1:])
     Hydra.get_mode = _mode_as_typed  # type: ignore[method-assign]
@@ -141,6 +143,8 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         )
         with _shown_safely() if shows_only(sys.argv[1:]) else nullcontext():
             command()
+        if broken is not None:
+            raise broken
         if do is not None or shows_only(sys.argv[1:]):
             sys.stdout.flush()  # all that they are for; a run has its folder
     except (SweepEnd, BoardsEnd) as end:
