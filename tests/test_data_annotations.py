@@ -344,6 +344,9 @@ def test_a_relative_file_of_annotations_is_beside_the_data_or_where_the_run_bega
     given = {**stored.config.dataset, "annotations": "truth.csv"}
     here = stored.dataset_here(given)
     assert (here["path"], here["annotations"]) == (str(home / "data"), "truth.csv")
+    assert stored.dataset_here({**given, "path": "gone"})["path"] == str(home / "gone")
+    own = {"_target_": "my_package.signals", "path": "gone"}
+    assert stored.dataset_here(own)["path"] == "gone"
 
 
 def test_annotations_may_be_damaged_in_any_way(tmp_path):

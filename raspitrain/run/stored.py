@@ -139,15 +139,18 @@ class StoredRun:
 
     def dataset_here(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration of a data set, its relative paths from where the run was started, or
-        from here if there is nothing; whether the data are the run's own is another question."""
+        from here if they lead to nothing there; whether the data are the run's own is another
+        question. Data that are in neither place are missed where the run was started."""
         found, base = dict(dataset), self.state.get("data_from")
+        ours = str(found.get("_target_")).startswith("raspitrain.")  # others' may be no files
         for key in ("path", "annotations"):
             path = found.get(key)
             if isinstance(path, str) and isinstance(base, str) and base:
                 there = os.path.join(base, os.path.expanduser(path))
                 data = os.path.expanduser(str(found.get("path")))
                 beside = key == "annotations" and os.path.exists(os.path.join(data, path))
-                if os.path.exists(there) and not beside:
+                missing = key == "path" and ours and not os.path.exists(data)
+                if (os.path.exists(there) or missing) and not beside:
                     found[key] = there
         return found
 
