@@ -349,3 +349,12 @@ def test_a_network_too_large_for_its_memory_is_refused(monkeypatch):
     network, arrays = pack(trained("mobilenetv3_small"), length=64, precision="fp32")
     with pytest.raises(InputError, match="MB of memory"):
         run_packed(network | {"length": 1 << 22}, arrays, contract(3), np.zeros((1, 3, 64)))
+
+
+def test_an_engine_that_cannot_be_loaded_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    """As from a card that is mounted noexec."""
+    (tmp_path / "infer.so").write_text("no library")
+    monkeypatch.setattr(engine, "_library", None)
+    monkeypatch.setattr(engine, "_find", lambda: str(tmp_path / "infer.so"))
+    with pytest.raises(InputError, match="XDG_CACHE_HOME to a folder that programs may be run"):
+        engine.library()

@@ -36,11 +36,18 @@ def library() -> PyDLL:
     Raises
     ------
     InputError
-        It is not there and cannot be compiled; says what to install.
+        It is not there and cannot be compiled, or cannot be loaded; says what to do.
     """
     global _library
     if _library is None:
-        _library = _declare(PyDLL(_find()))
+        path = _find()
+        try:
+            _library = _declare(PyDLL(path))
+        except OSError as error:
+            raise InputError(
+                f"the compiled inference engine cannot be loaded ({error}): set XDG_CACHE_HOME to "
+                "a folder that programs may be run from, or CC to another compiler."
+            ) from error
     return _library
 
 
