@@ -148,7 +148,7 @@ def say(text: str) -> None:
 def stand_in_for_closed_output() -> None:
     """Where standard output is closed, what would be printed goes nowhere."""
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") -> int:
@@ -169,8 +169,7 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
         say(f"error: {printable(str(error))}")
         return error.exit_code
     except BrokenPipeError:
-        # Whoever reads what is printed has had enough; nor does the exit write to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_nowhere(sys.stdout)  # whoever reads what is printed has had enough
     except OSError as error:
         if error.filename is None and is_stdout_stuck():
             return say_stuck(error)

@@ -54,13 +54,8 @@ from raspitrain.hardware.threads import (
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import absolute, config_folder
 from raspitrain.results.folder import make_folder
-from raspitrain.stop import Stopped, is_stdout_stuck, say, say_stuck, tidy
+from raspitrain.stop import Stopped, is_stdout_stuck, say, say_stuck, tidy, write_nowhere
 from raspitrain.sweep.sweep import SweepEnd
-
-
-def _let_go_of_output() -> None:
-    """Whoever reads our output has had enough, as in `| head`; nor does the exit write to it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
@@ -91,7 +86,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         except BrokenPipeError:
             if do is None:
                 raise
-            _let_go_of_output()  # here, as Hydra would call it an error
+            write_nowhere(sys.stdout)  # here, as Hydra would call it an error
         except Exception as error:
             if do is not None and isinstance(error, OSError) and is_stdout_stuck():
                 exit_code = say_stuck(error)
@@ -162,7 +157,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
         say(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:
-        _let_go_of_output()
+        write_nowhere(sys.stdout)
         return 0
     except Exception as error:
         # Some of Hydra's are OSErrors without a number.

@@ -3,7 +3,6 @@
 import argparse
 import io
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from raspitrain.errors import InputError, printable
-from raspitrain.stop import Stopped, StopSignals, say, stand_in_for_closed_output
+from raspitrain.stop import Stopped, StopSignals, say, stand_in_for_closed_output, write_nowhere
 from raspitrain.use.clock import check_rate
 from raspitrain.use.events import Settings, hop_of, settings_for
 from raspitrain.use.keep import BELOW, MOST, Keeper
@@ -40,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {printable(str(error))}")
         return error.exit_code
     except BrokenPipeError:
-        # Whoever reads the events has had enough; nor does the exit write to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_nowhere(sys.stdout)  # whoever reads the events has had enough
     except Stopped as stopped:
         return stopped.exit_code
     except OSError as error:
