@@ -1,5 +1,7 @@
 """What many tests need: a composed configuration, and the real command."""
 
+import copy
+import functools
 import logging
 import os
 import subprocess
@@ -29,8 +31,10 @@ TINY = (
     "hardware.num_threads=1",
 )
 
-# A command is started hundreds of times: what Python compiles for the first one is kept.
+# A command is started hundreds of times: what Python compiles for the first one is kept, and so
+# are the tests as pytest rewrites them, for each worker and the next time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
@@ -92,22 +96,30 @@ def leave_out_what_takes_longer_than_the_run(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"raspitrain.run.outcome.plot_{name}", lambda *given, **_: given[-1].touch())
     patch.setattr("raspitrain.report.report_run", touch_page)
     patch.setattr("raspitrain.run.outcome.environment_record", dict)
+    patch.setattr("raspitrain.export.at_end.export_at_end", lambda *given: None)
+    patch.setattr("raspitrain.run.outcome._write_misclassified", lambda job: None)
 
 
 @pytest.fixture
 def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that look at no picture, page or environment: empty ones."""
+    """For tests that look at no picture, page or environment, nor at a model file: empty ones, or
+    none."""
     leave_out_what_takes_longer_than_the_run(monkeypatch)
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
+
+
+def composed(*overrides: str) -> DictConfig:
+    """composed("epochs=3", …) -> the configuration that the command would run."""
+    return copy.deepcopy(_composed(overrides))  # composing takes a tenth of a second
 
 
 @pytest.fixture
 def compose() -> Callable[..., DictConfig]:
-    """compose("epochs=3", …) -> the configuration that the command would run."""
-
-    def composed(*overrides: str) -> DictConfig:
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return hydra.compose("config", overrides=list(overrides))
-
     return composed
 
 
@@ -136,12 +148,12 @@ def command(tmp_path: Path) -> Command:
 
 @pytest.fixture
 def forked_command(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The same where starting Python is not what is tested: see processes.py. No variable that a
-    test sets reaches it."""
+    """The same where starting Python is not what is tested: see processes.py. Of the variables
+    that a test sets only those given here reach it."""
     output = tmp_path_factory.mktemp("output")
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        code = finish(*arguments, cwd=tmp_path, output=output)
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        code = finish(*arguments, cwd=tmp_path, output=output, variables=variables)
         stdout, stderr = (output / f"{name}.txt" for name in ("stdout", "stderr"))
         return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
 
@@ -184,7 +196,5 @@ def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "dataset.stride=16", "model.width_mult=0.25", "epochs=12", "augment=none",
         "hardware.num_threads=1",
     ]  # fmt: skip
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=words)
-    run(cfg, folder / "run", overrides=words)
+    run(composed(*words), folder / "run", overrides=words)
     return folder / "run" / "model.rpt"

@@ -10,11 +10,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
@@ -98,11 +99,19 @@ def write_fails(fault: AtWrite | AtFile) -> Iterator[None]:
         atomic.on_write = before
 
 
-def _main(arguments: Sequence[str], cwd: str, output: str, fault: Fault | None) -> None:
+def _main(
+    arguments: Sequence[str],
+    cwd: str,
+    output: str,
+    fault: Fault | None,
+    variables: Mapping[str, str],
+) -> None:
     for name, descriptor in (("stdout.txt", 1), ("stderr.txt", 2)):
         path = os.path.join(output, name)
         os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666), descriptor)
     os.chdir(cwd)
+    os.environ.update(variables)
+    sys.path.insert(0, cwd)  # as python -m does
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
     sys.argv = ["raspitrain", *arguments]
     if fault is not None:
@@ -117,21 +126,23 @@ def _main(arguments: Sequence[str], cwd: str, output: str, fault: Fault | None) 
 
 
 def start(
-    *arguments: str, cwd: Path, output: Path | None = None, fault: Fault | None = None
+    *arguments: str,
+    cwd: Path,
+    output: Path | None = None,
+    fault: Fault | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> BaseProcess:
     """Start the command in a process of its own; its output goes to stdout.txt and stderr.txt, in
     `output` or else in `cwd`."""
     places = str(cwd), str(output or cwd)
-    process = SERVER.Process(target=_main, args=(arguments, *places, fault))
+    process = SERVER.Process(target=_main, args=(arguments, *places, fault, variables or {}))
     process.start()
     return process
 
 
-def finish(
-    *arguments: str, cwd: Path, output: Path | None = None, fault: Fault | None = None
-) -> int:
+def finish(*arguments: str, cwd: Path, **given: Any) -> int:
     """Start the command and wait for its exit code."""
-    process = start(*arguments, cwd=cwd, output=output, fault=fault)
+    process = start(*arguments, cwd=cwd, **given)
     process.join(120 * PATIENCE)
     assert process.exitcode is not None, "the run does not end"
     return process.exitcode

@@ -1,13 +1,12 @@
 """Every shipped YAML: it composes, its keys have rules, its target takes what it gives."""
 
-import copy
-import functools
 import inspect
 from pathlib import Path
 
 import hydra
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from conftest import composed
+from omegaconf import OmegaConf
 
 from raspitrain.cli.main import config_folder
 from raspitrain.config.build import FOR_OTHERS
@@ -33,17 +32,6 @@ SUPPLIED = {
 SUPPLIED |= {"signals", "generator", "params"}
 # Required of the user; any value will do to see that the rest is right.
 GIVEN = {"dataset.path": "x", "dataset.name": "BasicMotions", "dataset.length": 8}
-
-
-@functools.cache
-def _composed(choice: str) -> DictConfig:
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return hydra.compose("config", [choice])
-
-
-def composed(choice: str) -> DictConfig:
-    """The configuration with this choice; Hydra is asked once for each."""
-    return copy.deepcopy(_composed(choice))
 
 
 def plain(cfg) -> dict:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, composed
 from omegaconf import OmegaConf
 from test_resume import StopAfter
 from torch import nn
@@ -31,14 +31,8 @@ THREE = (*TINY, "ensemble=3", "split.validation=0.2")
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    import hydra
-
-    from raspitrain.paths import config_folder
-
     folder = tmp_path_factory.mktemp("runs") / "three"
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=list(THREE))
-    run(cfg, folder, overrides=list(THREE))
+    run(composed(*THREE), folder, overrides=list(THREE))
     return folder
 
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import composed
 
 import raspitrain
 from raspitrain.evaluate import main as evaluate
@@ -25,7 +26,7 @@ def record(path, hertz, seed, names=("ax", "ay"), rate=RATE):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, module_compose):
+def home(tmp_path_factory):
     """A run on recordings, and its folder's folder."""
     from raspitrain.run.run import run
 
@@ -38,21 +39,8 @@ def home(tmp_path_factory, module_compose):
         "dataset.stride=16", "model.width_mult=0.25", "epochs=3", "hardware.num_threads=1",
         "split.validation=0.25", "split.test=0.25", "export=none",
     ]  # fmt: skip
-    run(module_compose(*words), folder / "run", overrides=words)
+    run(composed(*words), folder / "run", overrides=words)
     return folder
-
-
-@pytest.fixture(scope="module")
-def module_compose():
-    import hydra
-
-    from raspitrain.paths import config_folder
-
-    def composed(*overrides):
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return hydra.compose("config", overrides=list(overrides))
-
-    return composed
 
 
 def told(capsys, *words):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import TINY, leave_out_what_takes_longer_than_the_run
+from conftest import TINY, composed
 from test_resume import StopAfter, assert_same
 
 from raspitrain.errors import InputError
@@ -19,16 +19,8 @@ pytestmark = pytest.mark.usefixtures("quick_end")
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    import hydra
-
-    from raspitrain.paths import config_folder
-
     folder = tmp_path_factory.mktemp("base") / "run"
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=list(TINY))
-    with pytest.MonkeyPatch.context() as patch:
-        leave_out_what_takes_longer_than_the_run(patch)
-        run(cfg, folder)
+    run(composed(*TINY), folder)
     return folder
 
 
@@ -137,11 +129,12 @@ def test_an_ensemble_is_no_start_and_is_called_one(compose, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_final_model_on_all_data(base, compose, tmp_path):
+def test_a_final_model_on_all_data(base, compose, tmp_path, monkeypatch):
     """There is no test part, and that is said; the model is there."""
     from raspitrain.evaluate import main as evaluate
     from raspitrain.use import load
 
+    monkeypatch.undo()  # of quick_end: the model file is looked at
     summary = run(compose(*TINY, f"init={base}", "split.test=0"), tmp_path / "run")
     assert summary["test_accuracy"] is None
     assert summary["num_cases"] == {"train": 40}

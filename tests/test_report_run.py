@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from conftest import TINY
+from conftest import TINY, composed
 from made_sweep import made_summary
 
 from raspitrain.errors import InputError
@@ -47,15 +47,9 @@ def read(path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    import hydra
-
-    from raspitrain.cli.main import config_folder
-
     words = [*TINY, "split.validation=0.2", "eval_every=1"]
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=words)
     folder = tmp_path_factory.mktemp("runs") / "run"
-    return folder, run(cfg, folder, overrides=words)
+    return folder, run(composed(*words), folder, overrides=words)
 
 
 def test_a_run_leaves_a_page_with_its_figures_and_pictures(finished):

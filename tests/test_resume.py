@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, leave_out_what_takes_longer_than_the_run
+from conftest import TINY, composed, leave_out_what_takes_longer_than_the_run
 from processes import AtWrite, finish, log_lines, start, wait_until
 
 from raspitrain.config.overrides import allowing_words
@@ -176,14 +176,8 @@ def stopped_run(compose, folder, monkeypatch, steps, *words):
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
     """A run that was stopped in the middle of its epoch 5, and the same one left alone."""
-    import hydra
-
-    from raspitrain.paths import config_folder
-
     folder = tmp_path_factory.mktemp("once")
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=[*JOB, "allowed_targets=[mine.Net]"])
-        plain = hydra.compose("config", overrides=[*JOB])
+    cfg, plain = composed(*JOB, "allowed_targets=[mine.Net]"), composed(*JOB)
     with pytest.MonkeyPatch.context() as patch:
         leave_out_what_takes_longer_than_the_run(patch)
         run(plain, folder / "alone")
@@ -233,10 +227,8 @@ def test_it_goes_on_to_the_same_end(once, stopped):
     ],
 )
 def test_stopped_anywhere_it_goes_on_to_the_same_end(compose, tmp_path, monkeypatch, words):
-    job = (*words, "epochs=4") if "eval_every=1" not in words else words
-    job = [word for word in (*JOB, *job) if word not in ("epochs=8",)]
-    given = {word.split("=")[0]: word for word in job}
-    cfg = compose(*given.values(), *([] if "epochs=4" in job else ["epochs=4"]))
+    given = {word.split("=")[0]: word for word in (*JOB, *words, "epochs=4")}
+    cfg = compose(*given.values())
     run(cfg, tmp_path / "alone")
     with monkeypatch.context() as patch:
         StopAfter(patch, 3)

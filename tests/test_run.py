@@ -227,13 +227,11 @@ def passed(tmp_path, monkeypatch) -> tuple[list[str], list[set[str]]]:
     return asked, files
 
 
-def test_the_profile_is_resolved_once_and_the_configuration_checked_once(passed):
-    """The second check is of best.pt's, by whoever makes model.rpt of it."""
+def test_the_way_of_a_configuration_and_of_a_batch_is_short(passed):
+    """The profile is resolved once and the configuration checked once: the second check is of
+    best.pt's, by whoever makes model.rpt of it. Few files lie between the loop and the kernels:
+    docs/design.md names them."""
     assert passed[0] == ["rules", "profile", "rules"]
-
-
-def test_few_files_lie_between_the_loop_and_the_kernels(passed):
-    """docs/design.md names them: whoever reads a batch's way opens these and the C."""
     led = next(each for each in passed[1] if "training/training.py" in each)
     below = {name for name in led if name.split("/")[0] not in ("cli", "run", "__main__.py")}
     assert below == {

@@ -32,7 +32,6 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["case", "both"])
-@pytest.mark.usefixtures("quick_end")
 def test_it_holds_in_training_and_in_the_model_file(compose, tmp_path, data, kind):
     words = (*TINY, f"dataset.path={data}", f"dataset.normalise={kind}")
     whole = run(compose(*words), tmp_path / "whole")

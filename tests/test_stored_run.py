@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, composed
 from torch import nn
 
 from raspitrain.errors import InputError
@@ -25,15 +25,9 @@ class Flat(nn.Sequential):
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    import hydra
-
-    from raspitrain.paths import config_folder
-
     folder = tmp_path_factory.mktemp("stored")
     job = [word for word in JOB if word != "epochs=2"]
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=job)
-        own = hydra.compose("config", overrides=[*job, "allowed_targets=[test_stored_run.Flat]"])
+    cfg, own = composed(*job), composed(*job, "allowed_targets=[test_stored_run.Flat]")
     own.model = {"_target_": "test_stored_run.Flat"}
     run(cfg, folder / "run")
     run(own, folder / "own")

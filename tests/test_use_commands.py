@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, composed
 from test_use_engine import trained
 from test_use_model_file import write
 
@@ -508,14 +508,8 @@ def test_check_says_what_a_model_is(model, capsys):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a run."""
-    import hydra
-
-    from raspitrain.paths import config_folder
-
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=list(TINY))
-    run(cfg, folder, overrides=list(TINY))
+    run(composed(*TINY), folder, overrides=list(TINY))
     return folder
 
 
