@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
+from processes import start
 from torch import Tensor
 
 from raspitrain.distributed.group import Group
@@ -82,12 +84,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _meeting(num_ranks: int) -> dict[str, str]:
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return where | {"WORLD_SIZE": str(num_ranks)}
+
+
+def start_forked_ranks(folder: Path, outputs: Sequence[Path], *words: str) -> list[BaseProcess]:
+    """The command as ranks 0, 1, … in `folder`, forked as in processes.py."""
+    meeting = _meeting(len(outputs))
+    return [
+        start(*words, cwd=folder, output=output, variables=meeting | {"RANK": str(rank)})
+        for rank, output in enumerate(outputs)
+    ]
+
+
 def start_ranks(
     folder: Path, *words: str, own: Sequence[Sequence[str]] = ((), ())
 ) -> list[subprocess.Popen[str]]:
     """python -m raspitrain as ranks 0, 1, … in `folder`; `own` are words of each alone."""
-    meeting = {"WORLD_SIZE": str(len(own)), "MASTER_ADDR": "127.0.0.1"}
-    meeting["MASTER_PORT"] = str(free_port())
+    meeting = _meeting(len(own))
     ranks = [
         subprocess.Popen(
             [sys.executable, "-m", "raspitrain", *words, *own[rank]],

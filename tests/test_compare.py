@@ -64,10 +64,8 @@ def test_of_those_as_accurate_the_fastest_is_taken(rivals, taken):
     assert choose([Rival("none")]) is None
 
 
-def test_the_command_says_which_to_take(command, tmp_path):
-    done = command(
-        *words(), "--models", "minirocket,lenet", "--folds", "2", module="raspitrain.compare"
-    )
+def test_the_command_says_which_to_take(forked_command, tmp_path):
+    done = forked_command("compare", *words(), "--models", "minirocket,lenet", "--folds", "2")
     assert done.returncode == 0, done.stderr
     assert "take " in done.stdout
     assert "python -m raspitrain dataset.num_cases=40" in done.stdout

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import random
 import re
 import signal
@@ -17,7 +18,7 @@ import psutil
 import pytest
 import torch
 from conftest import TINY, wait_for
-from ranks import as_threads, ends, free_port, kill_started, start_ranks
+from ranks import as_threads, ends, free_port, kill_started, start_forked_ranks, start_ranks
 from torch import nn
 
 from raspitrain.data.batches import Part
@@ -418,20 +419,28 @@ def wait_for_rows(folder: Path, number: int) -> None:
     assert wait_for(lambda: num_rows(folder) >= number, seconds=120)
 
 
-def test_two_ranks_stop_at_a_signal_to_one_and_resume(tmp_path):
-    words = [*WORDS, "distributed.sync=2", "epochs=40", "hydra.run.dir=run"]
-    ranks = start_ranks(tmp_path, *words)
+def test_two_ranks_stop_at_a_signal_to_one_and_resume(tmp_path, tmp_path_factory):
+    words = [*WORDS, "distributed.sync=2", "epochs=20", "hydra.run.dir=run"]
+    outputs = [tmp_path_factory.mktemp(f"rank{rank}") for rank in range(2)]
+
+    def said(name):
+        return [(output / name).read_text() for output in outputs]
+
+    ranks = start_forked_ranks(tmp_path, outputs, *words)
     wait_for_rows(tmp_path / "run", 1)
-    ranks[1].send_signal(signal.SIGTERM)
-    stopped = ends(ranks)
-    assert [code for code, _ in stopped] == [143, 143], stopped
-    assert "to resume" in stopped[0][1]
+    os.kill(ranks[1].pid, signal.SIGTERM)
+    for rank in ranks:
+        rank.join(240)
+    assert [rank.exitcode for rank in ranks] == [143, 143], said("stderr.txt")
+    assert "to resume" in said("stdout.txt")[0]
     before = load_checkpoint(tmp_path / "run" / "last.pt")
-    assert 0 < before["step"] < 160
+    assert 0 < before["step"] < 80
     assert len(before["training"]["optimizers"]) == 2
-    resumed = ends(start_ranks(tmp_path, "resume=run"))
-    assert [code for code, _ in resumed] == [0, 0], resumed
-    assert load_checkpoint(tmp_path / "run" / "last.pt")["step"] == 160
+    ranks = start_forked_ranks(tmp_path, outputs, "resume=run")
+    for rank in ranks:
+        rank.join(240)
+    assert [rank.exitcode for rank in ranks] == [0, 0], said("stderr.txt")
+    assert load_checkpoint(tmp_path / "run" / "last.pt")["step"] == 80
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

@@ -8,7 +8,6 @@ import wave
 import numpy as np
 import pytest
 from conftest import defaults, process_as_it_was
-from scipy import signal
 from test_export_c import built
 from test_use_commands import predicted
 from test_use_stream import of, streamed
@@ -83,6 +82,8 @@ def windows_of(sound):
 
 @pytest.mark.parametrize("kind", ["logmel", "spectrum"])
 def test_it_is_the_logarithm_of_a_spectrogram_in_bands(kind):
+    from scipy import signal
+
     x = np.random.default_rng(0).normal(size=(3, 2, 300))
     made = Frontend(kind, 50, 20, 6, 0.0, 500.0, 1000.0, 1e-3)
     seen = made.apply(x)

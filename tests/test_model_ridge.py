@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge, RidgeClassifierCV
 
 from raspitrain.model.rocket.ridge import ALPHAS, fit_ridge, fit_temperature
 
@@ -34,6 +33,8 @@ def made(num_cases, num_features, num_classes, seed=0):
 )
 @settings(max_examples=40, deadline=None)
 def test_ridge_is_scikit_learns(num_cases, num_features, num_classes, seed):
+    from sklearn.linear_model import RidgeClassifierCV
+
     features, labels = made(num_cases, num_features, num_classes, seed)
     theirs = RidgeClassifierCV(alphas=ALPHAS, store_cv_results=True).fit(features, labels)
     ours = fit_ridge(torch.from_numpy(features.copy()), torch.from_numpy(labels), num_classes)
@@ -52,6 +53,8 @@ def test_ridge_is_scikit_learns(num_cases, num_features, num_classes, seed):
 
 @pytest.mark.parametrize("num_features", [4, 40])
 def test_left_out_scores_are_those_of_the_other_cases(num_features):
+    from sklearn.linear_model import Ridge
+
     features, labels = made(20, num_features, 3)
     ours = fit_ridge(torch.from_numpy(features.copy()), torch.from_numpy(labels), 3)
     targets = np.where(labels[:, None] == np.arange(3), 1.0, -1.0)

@@ -83,7 +83,7 @@ def house(tmp_path_factory) -> Path:
     """A copy of the package with one network, one data set and one export format more."""
     house = tmp_path_factory.mktemp("house")
     for name in ("raspitrain", "conf", "hydra_plugins"):
-        shutil.copytree(ROOT / name, house / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, house / name)
     for name, text in MODULES.items():
         (house / name).write_text(text.lstrip())
     for name, (before, row) in ROWS.items():

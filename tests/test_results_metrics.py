@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics as sklearn_metrics
 
 from raspitrain.training.metrics import (
     classification_report,
@@ -27,6 +26,8 @@ def outcomes(draw):
 @given(outcomes())
 @settings(deadline=None)
 def test_as_scikit_learn(outcome):
+    from sklearn import metrics as sklearn_metrics
+
     num_classes, labels, predictions = outcome
     confusion = confusion_matrix(labels, predictions, num_classes)
     assert confusion.matrix().dtype == np.int64

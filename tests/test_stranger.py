@@ -1,4 +1,4 @@
-"""YAML files, checkpoints and folders of a stranger's, put to the real command: they run no code,
+"""YAML files, checkpoints and folders of a stranger's, put to the command: they run no code,
 write nowhere but in the run's folder, and publish nothing of the machine.
 
 Every hostile value would leave a file called `pwned`; no test may find one.
@@ -16,14 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, process_as_it_was
 from processes import finish
 
+from raspitrain.cli.main import main
 from raspitrain.config.targets import constructors, resolve_target
 from raspitrain.config.watch import watched
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
 from raspitrain.results.checkpoint import load_checkpoint, save_checkpoint
+from raspitrain.run.resume import resume
+from raspitrain.run.run import run
 
 GLOBAL = "# @package _global_\n"
 EVIL = "experiment/evil.yaml"
@@ -251,7 +254,8 @@ def filled(word: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_strangers_yaml_is_refused(case, tmp_path):
+def test_a_strangers_yaml_is_refused(case, tmp_path, monkeypatch, capsys):
+    """In this process, by the command's `main`."""
     files, words, fragment = HOSTILE[case]
     for name, text in files.items():
         path = tmp_path / "mine" / name
@@ -259,22 +263,24 @@ def test_a_strangers_yaml_is_refused(case, tmp_path):
         path.write_text(filled(text, tmp_path))
         path.chmod(0o755)
     before = {path.name for path in tmp_path.rglob("*")}
-    code = finish(*(filled(word, tmp_path) for word in words), cwd=tmp_path)
-    said = (tmp_path / "stderr.txt").read_text()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["raspitrain", *(filled(word, tmp_path) for word in words)])
+    with process_as_it_was():
+        code = main()
+    said = capsys.readouterr().err
     assert code == 2, said
     assert fragment in said
     assert os.environ["PATH"] not in said
     assert len(said.splitlines()) == 1
     assert said[:-1].isprintable()
-    left = {path.name for path in tmp_path.rglob("*")} - before
-    assert left <= {"stdout.txt", "stderr.txt"}
+    assert {path.name for path in tmp_path.rglob("*")} == before
 
 
-def test_what_the_command_line_itself_says_counts(command, tmp_path):
+def test_what_the_command_line_itself_says_counts(forked_command, tmp_path):
     """The same words that no file may say: a program, a variable, where results land."""
     (tmp_path / "vcgencmd").write_text("#!/bin/sh\ntouch asked\n")
     (tmp_path / "vcgencmd").chmod(0o755)
-    done = command(
+    done = forked_command(
         *TINY,
         "hardware.profile=${oc.env:BOARD}",
         f"hardware.readings.vcgencmd={tmp_path / 'vcgencmd'}",
@@ -388,6 +394,7 @@ sys.path.insert(0, os.getcwd())
 import raspitrain
 from omegaconf import OmegaConf
 from raspitrain.config.build import FOR_OTHERS
+from raspitrain.cli.main import main
 from raspitrain.config.targets import constructors, resolve_target
 from raspitrain.errors import InputError
 from raspitrain.paths import config_folder
@@ -562,7 +569,7 @@ RUN_LINKS = (".raspitrain-run", "run.log", "run.log.1", "telemetry.csv", "metric
 
 @pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize("name", RUN_LINKS)
-def test_a_run_writes_through_no_link(name, is_there, stopped, tmp_path):
+def test_a_run_writes_through_no_link(name, is_there, stopped, compose, tmp_path):
     """Into a stranger's run that is resumed, and into a folder for a new one."""
     target = tmp_path / "precious"
     if is_there:
@@ -572,9 +579,12 @@ def test_a_run_writes_through_no_link(name, is_there, stopped, tmp_path):
     (tmp_path / "run" / name).symlink_to(target)
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / name).symlink_to(target)
-    for words in (["resume=run"], [*TINY, "hydra.run.dir=new"]):
-        assert finish(*words, cwd=tmp_path) == 2
-        assert f"{name} is a link" in (tmp_path / "stderr.txt").read_text()
+    for start in (
+        lambda: resume(tmp_path / "run"),
+        lambda: run(compose(*TINY), tmp_path / "new"),
+    ):
+        with pytest.raises(InputError, match=rf"{name} is a link"):
+            start()
         assert target.exists() == is_there
         assert not is_there or target.read_text() == "mine\n"
     assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
@@ -619,7 +629,13 @@ def test_a_sweep_writes_through_no_link(name, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_strangers_sweep_is_neither_waited_for_nor_unfolded(tmp_path):
+@pytest.mark.parametrize(
+    "script",
+    ["""rm summary.json; echo '{"status": "completed"}' > summary.json""",
+     pytest.param(None, marks=pytest.mark.long)],  # None: the job itself
+    ids=["stand-in", "job"],
+)  # fmt: skip
+def test_a_strangers_sweep_is_neither_waited_for_nor_unfolded(tmp_path, monkeypatch, script):
     """Pipes for its files, and a configuration that aliases would unfold: the job runs anew."""
     folder = tmp_path / "s/seed=1"
     folder.mkdir(parents=True)
@@ -633,8 +649,16 @@ def test_a_strangers_sweep_is_neither_waited_for_nor_unfolded(tmp_path):
     )
     (other / "job.yaml").write_text(laughs)
     (other / "summary.json").write_text("{}")
-    code = finish(*TINY, "--multirun", "seed=1,2", "hydra.sweep.dir=s", cwd=tmp_path)
-    assert code == 0, (tmp_path / "stderr.txt").read_text()
+    if script is not None:
+        monkeypatch.setattr(
+            "raspitrain.sweep.sweep.job_command",
+            lambda folder, limits, resume: ["sh", "-c", f"cd '{folder}'; {script}"],
+        )
+    monkeypatch.chdir(tmp_path)
+    words = [*TINY, "--multirun", "seed=1,2", "hydra.sweep.dir=s"]
+    monkeypatch.setattr(sys, "argv", ["raspitrain", *words])
+    with process_as_it_was():
+        assert main() == 0
 
 
 def test_formulas_in_a_sweeps_table_are_text(tmp_path):

@@ -260,7 +260,8 @@ def test_a_job_without_enough_memory_leaves_the_others_and_is_named(tmp_path):
         tmp_path,
         *["dataset.num_cases=800", "dataset.length=2048", "batch_size=8,560"],
         *["launcher.memory_limit_mb=700", "hardware.num_threads=1", "task=throughput"],
-        *["throughput.seconds=0.05", "launcher.repeat_first=false"],
+        *["throughput.seconds=0.05", "throughput.warmup_seconds=0"],
+        "launcher.repeat_first=false",
     )
     assert done.returncode == 1
     small, large = jobs_of(folder)["jobs"]

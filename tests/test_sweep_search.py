@@ -355,15 +355,15 @@ def test_spaces_that_will_not_do(words, says):
 SEARCH = ("--multirun", "hydra/sweeper=optuna", "hydra.sweeper.startup_trials=1")
 
 
-def test_a_search_by_the_real_command_and_its_continuation(command, tmp_path):
+def test_a_search_by_the_command_and_its_continuation(forked_command, tmp_path):
     words = [*SEARCH, "optimizer.lr=tag(log,interval(1e-4,1e-2))", "sweep_name=found", *TINY,
              "split.validation=0.2"]  # fmt: skip
-    first = command(*words, "hydra.sweeper.n_trials=1")
+    first = forked_command(*words, "hydra.sweeper.n_trials=1")
     assert first.returncode == 0, first.stderr
     folder = tmp_path / "outputs" / "sweeps" / "found"
     (job,) = (path.parent for path in folder.glob("*/summary.json"))
     before = (job / "summary.json").stat().st_mtime_ns
-    again = command(*words, "hydra.sweeper.n_trials=2")
+    again = forked_command(*words, "hydra.sweeper.n_trials=2")
     assert again.returncode == 0, again.stderr
     assert again.stderr == ""
     assert "search: 2 trials; best:" in again.stdout

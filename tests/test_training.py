@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from raspitrain.data.batches import Part
@@ -149,6 +148,8 @@ def test_schedules_reach_the_optimizers_rate_and_stay_positive(total_steps):
 
 
 def test_balanced_class_weights_are_scikit_learns():
+    from sklearn.utils.class_weight import compute_class_weight
+
     labels = torch.tensor([0, 0, 0, 0, 1, 2, 2])
     loss = cross_entropy(
         label_smoothing=0.0, class_weights="balanced", train_labels=labels, num_classes=3

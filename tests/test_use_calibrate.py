@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import motion
-from scipy import stats
 from test_use_commands import as_csv
 from test_use_stream import of, streamed
 
@@ -26,6 +25,8 @@ from raspitrain.use.truth import ClassTruth, Decision, Outcome, Stretch
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 40, 1000])
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
 def test_bounds_are_exact(count, confidence):
+    from scipy import stats
+
     exact = stats.chi2.ppf(confidence, 2 * (count + 1)) / 2
     assert most_expected(count, confidence) == pytest.approx(exact, rel=1e-9)
     for total in (count + 1, 2 * count + 3):
