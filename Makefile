@@ -16,7 +16,7 @@ sweep: .venv/installed ## the fastest batch size and number of threads: a minute
 	$(BIN)/python -m raspitrain --multirun sweep=batch_threads throughput.seconds=2 $(ARGS)
 
 test: .venv/installed-dev ## the tests, some eight minutes on two cores
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-long: .venv/installed-dev ## the tests that take minutes (needs Debian's gcc-arm-none-eabi, qemu-system-arm)
 	$(BIN)/python -m pytest -m long $(ARGS)

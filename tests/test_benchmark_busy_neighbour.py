@@ -1,9 +1,12 @@
 """The benchmark beside a busy process, in its shortest form."""
 
+import pytest
+
 from benchmarks import busy_neighbour
 from raspitrain.hardware.board import available_cores
 
 
+@pytest.mark.long
 def test_it_prints_both_tables_and_every_setting(capsys):
     command = "--model mobilenetv3_small_blog --batch-size 4 --waits null --rounds 1 --seconds 1"
     assert busy_neighbour.main([*command.split(), "--phases", "0.5", "0.5", "0.5"]) == 0

@@ -26,7 +26,9 @@ QUICK = (
 )
 
 
-@pytest.mark.parametrize("model", ["minirocket", "multirocket_hydra"])
+@pytest.mark.parametrize(
+    "model", ["minirocket", pytest.param("multirocket_hydra", marks=pytest.mark.long)]
+)
 def test_command_fits_a_real_set_in_one_step(forked_command, tmp_path, model):
     folder = tmp_path / "run"
     done = forked_command(

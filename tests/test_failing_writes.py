@@ -127,12 +127,12 @@ def fail_and_resume(cfg, folder: Path, alone: Path, fault: AtWrite) -> str:
 
 
 def test_each_write_may_fail_once(cfg, tmp_path, alone):
-    """Every fifth of them here; all of them in make test-long."""
+    """Every eleventh of them here; all of them in make test-long."""
     number = count_writes(cfg, tmp_path / "counted")
     assert number > 60
     outcomes = [
         fail_and_resume(cfg, tmp_path / f"{n}", alone, AtWrite(n, errno.ENOSPC))
-        for n in sorted({*range(0, number, 5), number - 3})
+        for n in sorted({*range(0, number, 11), number - 3})
     ]
     assert {"refused", "finished"} <= set(outcomes)
     # Before the run there is nothing to lose; what the end could not write is said.

@@ -104,7 +104,7 @@ def classes(folder: Path, num_classes: int, cases_each: int) -> tuple[str, ...]:
     "num_classes",
     [
         pytest.param(4, marks=pytest.mark.long),
-        20,
+        pytest.param(20, marks=pytest.mark.long),
         pytest.param(100, marks=pytest.mark.long),
         1000,
         pytest.param(3000, marks=pytest.mark.long),
@@ -138,9 +138,9 @@ def test_twenty_thousand_classes_run_in_bounded_memory(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_twenty_thousand_classes_are_refused_where_there_is_no_room(tmp_path):
+def test_twenty_thousand_classes_are_refused_where_there_is_no_room(forked_command, tmp_path):
     words = classes(tmp_path / "set", 20_000, 2)
-    done = command(tmp_path, *words, *QUICK, "hardware.memory_budget_mb=600")
+    done = forked_command(*words, *QUICK, "hardware.memory_budget_mb=600")
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert re.match(
@@ -217,6 +217,7 @@ def test_a_batch_of_any_model_costs_what_its_cases_cost():
     assert activations < large < 3 * activations
 
 
+@pytest.mark.long  # by default the like of it, read alone, in test_hostile.py
 def test_a_small_file_with_one_long_case_is_not_padded_to_gigabytes(tmp_path):
     """The issue's own: 360 kB of text, 8 GB once every case is as long as the longest."""
     tags = "@problemName Set\n@timeStamps false\n@univariate true\n@equalLength false\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, composed
 from made_sweep import made_summary, made_sweep
 from processes import AtFile, AtWrite, finish, write_fails
 from test_failing_writes import assert_whole
@@ -81,18 +81,21 @@ def test_a_run_killed_while_it_writes_its_pictures_is_made_complete(tmp_path, na
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory):
-    import hydra
-
-    from raspitrain.paths import config_folder
-
     folder = tmp_path_factory.mktemp("complete") / "run"
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        run(hydra.compose("config", overrides=list(JOB)), folder)
+    run(composed(*JOB), folder)
     return folder
 
 
+MADE_AGAIN = FILES - {"overrides.yaml", "last.pt", "best.pt", "metrics.csv"}
+OF_EACH_KIND = ("config.yaml", "data.csv", "loss.png", "model.rpt", "report.html", "summary.json")
+
+
 @pytest.mark.parametrize(
-    "name", sorted(FILES - {"overrides.yaml", "last.pt", "best.pt", "metrics.csv"})
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name not in OF_EACH_KIND))
+        for name in sorted(MADE_AGAIN)
+    ],
 )
 def test_what_a_complete_run_lacks_is_made(complete, tmp_path, name):
     folder = shutil.copytree(complete, tmp_path / "run")
@@ -131,7 +134,12 @@ def test_a_log_that_the_card_refuses_costs_the_log_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["accuracy.png", "loss.png", "confusion_matrix.png", "summary.json"]
+    "name",
+    [
+        "confusion_matrix.png",
+        "summary.json",
+        *(pytest.param(f"{name}.png", marks=pytest.mark.long) for name in ("accuracy", "loss")),
+    ],
 )
 def test_each_result_that_is_refused_is_named_and_made_later(compose, tmp_path, name):
     with write_fails(AtFile(name)), pytest.raises(UnwrittenError, match=f"{name} could not be"):

@@ -6,6 +6,8 @@ from torch import nn
 
 from benchmarks.plain import TABLES, plain_network, train_step
 
+SHORT = (("small", 8), ("small_blog", 224))  # the others in make test-long
+
 
 def num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
@@ -24,8 +26,14 @@ def test_paper_networks_have_torchvisions_parameters(table: str, count: int) -> 
     assert num_parameters(plain_network(table, blog=False, num_classes=1000)) == count - more
 
 
-@pytest.mark.parametrize("length", [8, 224])
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    ("table", "length"),
+    [
+        pytest.param(table, length, marks=[pytest.mark.long] * ((table, length) not in SHORT))
+        for table in TABLES
+        for length in (8, 224)
+    ],
+)
 def test_one_step_reaches_every_parameter_that_takes_part(table: str, length: int) -> None:
     torch.manual_seed(0)
     blog = table.endswith("blog")

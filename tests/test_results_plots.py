@@ -196,7 +196,9 @@ def test_of_many_classes_the_most_frequent_mistakes_are_named(tmp_path, drawn):
     assert (tmp_path / "c.png").stat().st_size < 500_000
 
 
-@pytest.mark.parametrize("num_classes", [2, 15, 40, 41, 400])
+@pytest.mark.parametrize(
+    "num_classes", [40, 400, *(pytest.param(k, marks=pytest.mark.long) for k in (2, 15, 41))]
+)
 def test_a_confusion_picture_takes_no_more_memory_than_the_estimate_counts(num_classes, tmp_path):
     """In a process of its own, after a picture that loads what all of them need."""
     code = (
