@@ -123,14 +123,6 @@ def test_a_table_of_recordings_without_labels_is_named(tmp_path):
     assert len(cases.taken.origins) == 6
 
 
-def test_beats_beside_recordings_are_named(tmp_path):
-    hearts(tmp_path, ["100", "101"])
-    put(tmp_path, "100.atr", b"\0\0")
-    sentence = refusal(load, tmp_path)
-    assert "100.atr annotates its recording in WFDB's own format" in sentence
-    assert "100.labels.csv" in sentence
-
-
 # One row of one sensor
 
 

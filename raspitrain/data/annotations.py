@@ -2,9 +2,9 @@
 is not.
 
 Understood are tables of start, end (or duration) and label, with names or without, such as label
-tracks of Audacity, selection tables of Raven, events of BIDS and of DCASE, and what Label Studio
-exports as JSON or CSV. A table may have a column that says which recording each row is of; one
-without times says what whole recordings are.
+tracks of Audacity, selection tables of Raven, events of BIDS and of DCASE, what Label Studio
+exports as JSON or CSV, and the rhythms among WFDB's annotations. A table may have a column that
+says which recording each row is of; one without times says what whole recordings are.
 """
 
 import csv
@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from raspitrain.data.endings import stem_of
 from raspitrain.data.time_names import SECONDS, plain_name, unit_by_name
-from raspitrain.errors import InputError
+from raspitrain.data.wfdb_marks import is_marks, read_marks, rhythms
+from raspitrain.errors import InputError, counted
 from raspitrain.nearest import nearest
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".json")
@@ -140,6 +141,8 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     try:
         if os.path.getsize(path) > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST >> 20} MB, too large for labels.")
+        if is_marks(path):
+            return {"": _of_rhythms(path)}
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
     except OSError as error:
@@ -153,6 +156,21 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     if not by_file:
         raise InputError(f"{path} holds no annotations.")
     return by_file
+
+
+def _of_rhythms(path: str) -> list[Annotation]:
+    marks = read_marks(path)
+    found = rhythms(marks)
+    if not found:
+        raise InputError(
+            f"{path} holds {counted(len(marks.times), 'mark')} and no rhythm such as (AFIB: what "
+            "goes on for a while is wanted here, and beats are taken by dataset.annotations=beats."
+        )
+    tick, unit = (1.0, "samples") if marks.resolution is None else (marks.resolution, "s")
+    return [
+        Annotation(start / tick, None if end is None else end / tick, name, k, unit, "rhythm")
+        for k, (start, end, name) in enumerate(found, 1)
+    ]
 
 
 def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:

@@ -1,9 +1,10 @@
 """From recordings to windows: cut where the class, the person or the clock breaks off."""
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,10 +61,15 @@ class Cut:
         self.pieces: list[list[Piece]] = []
         for stream in streams:
             pieces = _pieces(stream)
-            self.no_label.append(sum(p.stop - p.start for p in pieces if p.label == ""))
+            self.no_label.append(
+                0 if stream.beats is not None
+                else sum(p.stop - p.start for p in pieces if p.label == "")
+            )  # fmt: skip
             no_label += self.no_label[-1]
             no_group += sum(p.stop - p.start for p in pieces if p.group == "")
-            pieces = [p for p in pieces if p.label and p.group and p.label not in leave_out]
+            if stream.beats is None:
+                pieces = [p for p in pieces if p.label and p.label not in leave_out]
+            pieces = [p for p in pieces if p.group]
             if missing != "error":
                 for piece in pieces:
                     fill_missing(stream.signals[:, piece.start : piece.stop], missing)
@@ -75,6 +81,9 @@ class Cut:
         if no_group:
             self.notes.append(f"{no_group} rows without a group left out")
         self._check_left_out(leave_out)
+        for stream in streams:
+            if stream.beats is not None:
+                stream.beats = {k: v for k, v in stream.beats.items() if k not in leave_out}
         self._merge_copies()
 
     def _check_left_out(self, leave_out: Sequence[str]) -> None:
@@ -106,6 +115,8 @@ class Cut:
             )
 
     def _classes_of(self, index: int) -> tuple[str, ...]:
+        if (beats := self.streams[index].beats) is not None:
+            return tuple(sorted(beats))
         return tuple(dict.fromkeys(piece.label for piece in self.pieces[index]))
 
     def use_rate(self, wanted: float | None) -> None:
@@ -186,14 +197,23 @@ class Cut:
                 continue
             changed += 1
             signals, start = [], 0
+            beats: list[dict[str, np.ndarray]] = []
             for piece in pieces:
                 inside = slice(piece.start, piece.stop)
                 new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
                 signals.append(new)
-                piece.began = float(clock.seconds[piece.start])
+                began = piece.began = float(clock.seconds[piece.start])
+                beats.append({
+                    label: start + np.round((clock.seconds[at] - began) * wanted).astype(np.int64)
+                    for label, at in _beats_in(stream, piece).items()
+                })  # fmt: skip
                 piece.start, piece.stop = start, start + new.shape[1]
                 start = piece.stop
             stream.signals = np.concatenate(signals, axis=1) if signals else stream.signals[:, :0]
+            if stream.beats is not None:
+                stream.beats = {
+                    label: np.concatenate([own[label] for own in beats]) for label in stream.beats
+                }
         self.rate = float(wanted)
         if changed:
             self.notes.append(
@@ -213,6 +233,7 @@ class Cut:
             [np.arange(p.start, p.stop - self.length + 1, step) for p in pieces]
             for pieces in self.pieces
         ]
+        self._about_beats()
         longest: Counter[str] = Counter()
         number: Counter[str] = Counter()
         for pieces, starts in zip(self.pieces, self.starts, strict=True):
@@ -226,22 +247,48 @@ class Cut:
                 "smaller dataset.length."
             )
         for label, count in number.items():
+            if not count and any(label in (stream.beats or {}) for stream in self.streams):
+                raise InputError(
+                    f"{self.folder}: the class '{label}' would vanish, as each of its beats is "
+                    f"nearer than half a window ({self.length // 2} samples) to an end; choose a "
+                    f"smaller dataset.length, or leave it out with {_leaving_out(label)}."
+                )
             if not count:
                 raise InputError(
                     f"{self.folder}: the class '{label}' would vanish, as it has at most "
                     f"{longest[label]} samples in a row{self._broken()} and a window is "
                     f"{self.length}; choose a smaller dataset.length, or leave it out with "
-                    f"dataset.leave_out=[{label}]."
+                    f"{_leaving_out(label)}."
                 )
         empty = [
             stream.source.name
             for stream, starts in zip(self.streams, self.starts, strict=True)
-            if not sum(map(len, starts)) and stream.stretches != []
+            if not sum(map(len, starts)) and stream.stretches != [] and stream.beats != {}
         ]
         if empty:
             self.warnings.append(
                 f"{len(empty)} of {len(self.streams)} recordings in {self.folder} are shorter than "
                 f"one window and left out ({', '.join(empty[:3])}{', …' if len(empty) > 3 else ''})"
+            )
+
+    def _about_beats(self) -> None:
+        """Of recordings whose moments are annotated, a window about each of these."""
+        too_near = 0
+        for k, stream in enumerate(self.streams):
+            if stream.beats is None:
+                continue
+            pieces, starts = [], []
+            for piece in self.pieces[k]:
+                for label, at in _beats_in(stream, piece).items():
+                    first = at - self.length // 2
+                    fits = (first >= piece.start) & (first + self.length <= piece.stop)
+                    too_near += int((~fits).sum())
+                    pieces.append(replace(piece, label=label))
+                    starts.append(first[fits])
+            self.pieces[k], self.starts[k] = pieces, starts
+        if too_near:
+            self.notes.append(
+                f"{counted(too_near, 'beat')} nearer than half a window to an end left out"
             )
 
     def _broken(self) -> str:
@@ -333,7 +380,21 @@ def _tidy(rate: float) -> float:
     return float(whole) if whole and abs(rate / whole - 1) < 0.005 else float(f"{rate:.4g}")
 
 
+def _leaving_out(label: str) -> str:
+    plain = re.fullmatch(r"\w[\w .-]*", label)
+    return f"dataset.leave_out=[{label}]" if plain else f"'dataset.leave_out=[\"{label}\"]'"
+
+
+def _beats_in(stream: Stream, piece: Piece) -> dict[str, np.ndarray]:
+    return {
+        label: at[(at >= piece.start) & (at < piece.stop)]
+        for label, at in (stream.beats or {}).items()
+    }
+
+
 def _labels(stream: Stream) -> set[str]:
+    if stream.beats is not None:
+        return set(stream.beats)
     if stream.stretches is not None:
         return {stretch.label for stretch in stream.stretches}
     return {stream.source.class_name or ""} if stream.labels is None else set(stream.labels)

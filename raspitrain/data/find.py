@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raspitrain.data.annotated import Annotated, find_annotations
+from raspitrain.data.annotated import Annotated, find_annotations, find_marks
 from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
+from raspitrain.data.wfdb_marks import KINDS
+from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
@@ -23,7 +25,6 @@ UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
-BEAT_SUFFIXES = (".atr", ".qrs", ".ecg", ".ari", ".apn")  # of WFDB, beside .hea and .dat
 MOST_FILES = 200_000
 ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 MOST_ARRAYS = 6  # of one data set, in one folder
@@ -150,14 +151,22 @@ def find_recordings(
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
     if annotated is None and annotations is None and files is None:
         annotated = _table_of(folder, paths, others)
-    unused = []
+    unused: list[str] = []
+    says_class = "dataset.class_level" if class_level is not None else None
+    says_class = "dataset.label_column" if has_labels else says_class
+    if annotated is None and annotations is None:
+        near = [
+            path for path in (*paths, *others)
+            if files is None or path.suffix.lower() != ".hea"
+            or _fits(path.relative_to(folder).as_posix(), files)
+        ]  # fmt: skip
+        annotated, unused = _marks_of(folder, near, says_class)
     if annotated is not None:
         paths = [path for path in paths if path not in annotated.files]
         others = [path for path in others if path not in annotated.files]
-        if annotations is None and (has_labels or class_level is not None):
-            key = "dataset.label_column" if has_labels else "dataset.class_level"
+        if annotations is None and says_class is not None:
             some = counted(len(annotated.files), "file")
-            unused = [f"not taken: {some} of annotations, as {key} says the class"]
+            unused = [f"not taken: {some} of annotations, as {says_class} says the class"]
             annotated = None
         else:
             has_labels = True
@@ -187,7 +196,6 @@ def find_recordings(
     unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
-        _refuse_beats(folder, [*places.values()], others, level)
         sources = [
             replace(source, class_name=_class_name(folder, place, level, class_part))
             for source, place in zip(sources, places.values(), strict=True)
@@ -366,22 +374,32 @@ def _unused_table(
     return []
 
 
-def _refuse_beats(
-    folder: Path, places: Sequence[tuple[str, ...]], others: Sequence[Path], level: int
-) -> None:
-    """Say of WFDB's annotations, where nothing else says the class, that they are not read."""
-    if level < 0 or any(level < len(place) - 1 for place in places):
-        return
-    of = {stem_of("/".join(place)) for place in places}
-    for path in others:
-        name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in BEAT_SUFFIXES and stem_of(name) in of:
-            raise InputError(
-                f"{path} annotates its recording in WFDB's own format, which is not read; write "
-                f"start, end and label of each stretch into {stem_of(path.name)}.labels.csv beside "
-                f"it (rdann -r {stem_of(path.name)} -a {path.suffix[1:]} shows them), or put the "
-                "recordings into a sub-folder for each class."
-            )
+def _marks_of(
+    folder: Path, paths: Sequence[Path], what: str | None
+) -> tuple[Annotated | None, list[str]]:
+    """WFDB's annotations, where nothing else says the class; and a note where something does.
+
+    Parameters
+    ----------
+    what : str or None
+        The key that says the class, if one does.
+    """
+    heads = [path for path in paths if path.suffix.lower() == ".hea"]
+    above = {path.relative_to(folder).parts[0] for path in heads if path.parent != folder}
+    plain = all(PERSON.fullmatch(name) or re.fullmatch(r"(records?)?\d+", name) for name in above)
+    by_folder = len(above) > 1 and not plain
+    if what is None and not by_folder:
+        return find_marks(folder, paths, None), []
+    there = set(paths)
+    for suffix in MARK_SUFFIXES:
+        if count := sum(head.with_suffix(suffix) in there for head in heads):
+            some, what = counted(count, f"{suffix} file"), what or "their folders"
+            say = "say" if what == "their folders" else "says"
+            return None, [
+                f"not taken: {some} of annotations, as {what} {say} the class "
+                f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
+            ]
+    return None, []
 
 
 def _listed_parts(

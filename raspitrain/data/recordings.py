@@ -26,7 +26,7 @@ from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.kept import Kept
 from raspitrain.data.long_format import split_sensors
-from raspitrain.data.marked import mark_stretches
+from raspitrain.data.marked import mark_beats, mark_stretches
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, make_stream
@@ -103,7 +103,8 @@ def recordings(
         The file that says what begins and ends where (`raspitrain.data.annotations`), below `path`
         or anywhere, or its name with * for that of each recording; False for none; None to find
         files such as walk.labels.csv beside walk.csv, or labels.csv in `path`. Samples without a
-        label are left out.
+        label are left out. Of WFDB's annotations "beats", "aami" (beats as AAMI puts them
+        together) or "rhythms"; a beat is the middle of a window of its own.
     annotation_unit : str or None
         What numbers there count: a key of `SECONDS` from a recording's begin on, "samples", or
         "clock" for what its column of time says; None to find out.
@@ -152,9 +153,13 @@ def recordings(
         skip_lines=skip_lines,
         annotated=found.annotated is not None,
     )
-    marks = None
+    marks = beats = None
     if found.annotated is not None:
-        marks = found.annotated.rows([[*source.files.values()] for source in found.sources])
+        files_of = [[*source.files.values()] for source in found.sources]
+        if found.annotated.beats is None:
+            marks = found.annotated.rows(files_of)
+        else:
+            beats = found.annotated.marks(files_of)
     kept = Kept(1e9 * cache_gb)
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and len(found.sources) == 1:
@@ -164,6 +169,8 @@ def recordings(
     read, of_rows = split_sensors(read, asked)
     if marks is not None:
         classes = [classes_of(rows) for _, rows in marks]
+    elif beats is not None:
+        classes = [frozenset() for _ in beats]
     else:
         classes = [_classes(s, files) for s, files in zip(found.sources, read, strict=True)]
     chosen = _choose(read, classes, asked)
@@ -176,6 +183,13 @@ def recordings(
     if marks is not None:
         more = mark_stretches(streams, marks, annotation_unit, names)
         notes, warnings = notes + more[0], warnings + more[1]
+    if beats is not None and found.annotated is not None:
+        more = mark_beats(streams, beats, str(found.annotated.beats))
+        notes, warnings = notes + more[0], warnings + more[1]
+        if stride is not None:
+            raise InputError(
+                f"dataset.stride={stride} is of no use where windows lie about beats; leave it out."
+            )
     left_out_classes = [str(name) for name in leave_out]
     cut = Cut(folder, streams, names, missing=missing, leave_out=left_out_classes)
     cut.use_rate(rate)

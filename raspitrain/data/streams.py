@@ -32,6 +32,8 @@ class Stream:
         Of each sample.
     stretches : list of Stretch or None
         What is annotated, where annotations say the class.
+    beats : dict of str to np.ndarray, or None
+        int64: where the moments of each class are, where moments are annotated.
     rows : np.ndarray or None
         The row of each sample where they were put into another order.
     joined : bool
@@ -56,6 +58,7 @@ class Stream:
     num_missing: int = 0
     digest: bytes = b""
     stretches: list[Stretch] | None = None
+    beats: dict[str, np.ndarray] | None = None
     joined: bool = False
     uncovered: tuple[float, str] | None = None
 
