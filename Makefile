@@ -33,7 +33,7 @@ test-pi: ## the tests and short runs on an emulated Pi 5 (as root on an x86-64 D
 
 test-cuda: .venv/installed-dev ## training on an NVIDIA GPU, where there is one: under four minutes
 	@$(BIN)/python tests/cuda.py
-	$(BIN)/python -m pytest -m cuda $(ARGS)
+	$(BIN)/python -m pytest -m cuda tests/test_cuda.py $(ARGS)
 
 lint: .venv/installed-dev ## style, format and types
 	$(BIN)/ruff check .

