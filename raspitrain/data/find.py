@@ -166,6 +166,8 @@ def find_recordings(
             annotated = None
         else:
             has_labels = True
+    if annotated is not None and files is None and not paths and not _of_other_kinds(others):
+        paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
     taken, num_links = _each_once(folder, taken)
@@ -178,14 +180,14 @@ def find_recordings(
     by_name = has_labels or class_level == 0
     part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
-    part_of: Mapping[tuple[str, ...], int | None]
+    parts_by_place: Mapping[tuple[str, ...], int | None]
     if part_level is None:
-        part_of, note = _listed_parts(folder, others, list(places.values()))
+        parts_by_place, note = _listed_parts(folder, others, list(places.values()))
         notes += note
     else:
-        part_of = {place: _part(place, part_level) for place in places.values()}
+        parts_by_place = {place: _part(place, part_level) for place in places.values()}
     sources = [
-        Source("/".join(place), {"": path}, None, None, part_of.get(place))
+        Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
     first_level = 0
@@ -293,7 +295,9 @@ def _choose(
                 f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
                 f"with dataset.files, such as '*{min(kinds)}'."
             )
-        return [path for path in others if path.suffix.lower() in kinds], beside
+        taken = [path for path in others if path.suffix.lower() in kinds]
+        _refuse_cases(taken)
+        return taken, beside
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
@@ -306,6 +310,19 @@ def _choose(
         f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
         *beside,
     ]
+
+
+def _refuse_cases(paths: Sequence[Path]) -> None:
+    """Say what to do with acc_data.mat beside acc_labels.mat, as in UniMiB SHAR."""
+    there = {path.name: path for path in paths}
+    for name, path in there.items():
+        labels = re.sub(r"data(?=\.mat$)", "labels", name)
+        if labels != name and labels in there:
+            raise InputError(
+                f"{path} holds cases, whose labels are in {labels} beside it, and no recording: "
+                "docs/data.md, under Arrays, shows the few lines that turn them into data.npy, "
+                "label.npy and groups.npy for dataset=npy."
+            )
 
 
 def _of_other_kinds(others: Sequence[Path]) -> list[Path]:
@@ -475,6 +492,12 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     if kind in (".ts", ".arff"):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
+    if raw := next(
+        (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
+    ):
+        return (
+            f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
+        )
     if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
         return (
             f"{there}, a channel a file and a case a row with labels in y_train.txt: docs/data.md, "
