@@ -303,6 +303,33 @@ def test_columns_of_a_split_are_said_with_the_key(name, tmp_path):
     assert f"dataset.group_column={name}" in cases.taken.warnings[0]
 
 
+def test_a_column_that_says_the_part_is_the_split(tmp_path):
+    words = ["train"] * 100 + ["Val"] * 50 + ["test"] * 48 + ["?"] * 2
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("set,x,y", words, *x[:2])
+
+    make(tmp_path, text_of)
+    (warning,) = load(tmp_path).taken.warnings
+    assert "'set' says the part, as train and test do" in warning
+    assert "dataset.part_column=set" in warning
+    cases = load(tmp_path, part_column="set", length=20, stride=20)
+    assert (cases.taken.warnings, cases.channel_names) == ((), ("x", "y"))
+    assert "12 rows without a part left out" in cases.taken.notes
+    starts = [set(cases.taken.starts[cases.part == part].tolist()) for part in range(3)]
+    assert [sorted(own) for own in starts] == [
+        [0, 20, 40, 60, 80], [100, 120], [150, 170]
+    ]  # fmt: skip
+
+    columns = [*noise(3, 4, 40).tolist(), [k % 5 // 4 for k in range(40)], [*"ab"] * 20]
+    put(tmp_path, "rows.csv", csv_text("a,b,c,d,is_test,y", *columns))
+    given = {"path": str(tmp_path / "rows.csv"), "label_column": "y"}
+    cases = case_a_row(**defaults("rows", **given, part_column="is_test"))
+    assert cases.part.tolist() == [0, 0, 0, 0, 2] * 8
+    sentence = refusal(case_a_row, **defaults("rows", **given, part_column="a"))
+    assert "but must hold train, validation and test, or 0, 1 and 2" in sentence
+
+
 def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return csv_text("time,sensor,value", SECONDS, [f"s{k}{j % 2}" for j in COUNTS], x[0])

@@ -13,6 +13,7 @@ from pathlib import Path
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks
 from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
+from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
@@ -35,11 +36,6 @@ LIST_NAME = re.compile(
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
     re.I,
 )
-PART_NAMES = {
-    **dict.fromkeys(("train", "training", "tr"), 0),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
-    **dict.fromkeys(("test", "testing", "tst"), 2),
-}
 # Written beside recordings by phone apps, and no recordings themselves.
 ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
 PERSON = re.compile(
@@ -411,7 +407,7 @@ def _listed_parts(
     lists = []
     for path in others:
         named = LIST_NAME.fullmatch(path.name)
-        part = None if named is None else _part_of(named["part"])
+        part = None if named is None else part_of(named["part"])
         if path.parent != folder or part is None or path.stat().st_size > LARGEST_LIST:
             continue
         lines = path.read_text(errors="replace").splitlines()
@@ -495,13 +491,8 @@ def _instead(others: Sequence[Path]) -> str:
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
 
 
-def _part_of(name: str) -> int | None:
-    bare = re.sub(r"[^a-z]", "", name.lower())
-    return PART_NAMES.get(re.sub(r"(set|data|split|ing)$", "", bare), PART_NAMES.get(bare))
-
-
 def _part(place: Sequence[str], level: int) -> int | None:
-    return _part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
+    return part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
 
 
 def _part_of_stem(name: str) -> tuple[int | None, str]:
@@ -509,7 +500,7 @@ def _part_of_stem(name: str) -> tuple[int | None, str]:
     stem = stem_of(name)
     words = re.split(r"[_\-. ]+", stem)
     for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
-        if (part := _part_of(word)) is not None:
+        if (part := part_of(word)) is not None:
             return part, " ".join(rest)
     return None, stem
 
@@ -521,7 +512,7 @@ def _part_level(
     depth = min(len(place) for place in places) - 1
     for level in range(depth):
         names = {place[level] for place in places}
-        parts = {name: _part_of(name) for name in names}
+        parts = {name: part_of(name) for name in names}
         different = {part for part in parts.values() if part is not None}
         if len(different) > 1 and None in parts.values() and level == 0:
             other = sorted(name for name, part in parts.items() if part is None)
@@ -566,7 +557,7 @@ def _class_level(
         (name,) = names
         if part_level is None and len({place[1] for place in places if len(place) > 2}) > 1:
             remedy = f"give dataset.path={folder / name}"
-            if _part_of(name) is not None:
+            if part_of(name) is not None:
                 return 1  # train alone: the classes are below it
             raise InputError(
                 f"all recordings of {folder} lie in the folder {name}, and folders of the first "
