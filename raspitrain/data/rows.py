@@ -28,6 +28,7 @@ from raspitrain.nearest import nearest
 
 NUMBERED = re.compile(r"(?P<name>.*?[^\d_.\s\[(-])[_.\s\[(-]*(?P<number>\d+)[\])]?")
 LEAST_LENGTH = 8  # samples a case
+FEW_BEYOND = 10  # times as many columns on the other side of the label: the samples are there
 MOST_LABELS = 1000  # different ones; more are no classes
 
 
@@ -188,7 +189,11 @@ def read_rows(
     if label is not None:
         _check_label(table, label)
     samples, names, left_out = [], [], {}
+    apart = range(0) if label is None else _beyond(label, len(table.columns))
     for k, column in enumerate(table.columns):
+        if k in apart and k != group:
+            left_out[column.name] = "apart from the samples, beyond the label"
+            continue
         if k in (label, group):
             left_out[column.name] = "the label" if k == label else "the group"
             continue
@@ -225,6 +230,14 @@ def read_rows(
         values = np.stack(samples, axis=1).astype(np.float32)
     names = names if table.named else []
     return values, _words(table, label), _words(table, group), left_out, names
+
+
+def _beyond(label: int, width: int) -> range:
+    """Columns on that side of the label on which there are hardly any, as there are samples on the
+    other one: such as the length or the number of a case."""
+    before, after = range(label), range(label + 1, width)
+    few, many = sorted((before, after), key=len)
+    return few if FEW_BEYOND * len(few) <= len(many) else range(0)
 
 
 def _by_channel(
