@@ -123,12 +123,35 @@ def test_a_table_of_recordings_without_labels_is_named(tmp_path):
     assert len(cases.taken.origins) == 6
 
 
-def test_beats_beside_recordings_are_named(tmp_path):
-    hearts(tmp_path, ["100", "101"])
-    put(tmp_path, "100.atr", b"\0\0")
-    sentence = refusal(load, tmp_path)
-    assert "100.atr annotates its recording in WFDB's own format" in sentence
-    assert "100.labels.csv" in sentence
+def test_experiments_of_hapt_are_read_with_their_labels(tmp_path):
+    raw = tmp_path / "RawData"
+    put(tmp_path, "activity_labels.txt", "1 WALKING           \n5 STANDING\n")
+    put(tmp_path, "RawData/labels.txt", "1 1 5 11 110\n1 1 1 111 200\n2 1 5 1 100\n2 1 1 101 200\n")
+    for k, name in enumerate(("acc_exp01", "acc_exp02", "gyro_exp01", "gyro_exp02")):
+        put(raw, f"{name}_user01.txt", csv_text("", *noise(k, 3).tolist(), separator=" ").strip())
+    assert "give that as dataset.path" in refusal(load, tmp_path)
+    cases = load(raw, length=50, stride=50)
+    assert cases.class_names == ("STANDING", "WALKING")
+    assert [origin.name for origin in cases.taken.origins] == ["exp01_user01", "exp02_user01"]
+    assert cases.taken.starts.tolist() == [10, 60, 110, 0, 50, 100, 150]
+    assert cases.signals.shape[1] == 6
+    assert len(load(raw, files="gyro*").class_names) == 2
+
+
+def test_cases_in_mat_files_are_refused_with_lines_that_work(tmp_path, monkeypatch):
+    """UniMiB SHAR."""
+    import scipy.io
+
+    signals, labels = noise(0, 30, 453), np.stack([np.arange(30) % 3, np.arange(30) % 5], 1)
+    scipy.io.savemat(tmp_path / "acc_data.mat", {"acc_data": signals})
+    scipy.io.savemat(tmp_path / "acc_labels.mat", {"acc_labels": labels})
+    assert "docs/data.md, under Arrays" in refusal(load, tmp_path)
+    page = (Path(__file__).parents[1] / "docs/data.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    exec(next(b for b in page.split("\n\n") if "loadmat" in b).replace("    ", ""))
+    cases = load_npy(tmp_path, groups="groups.npy")
+    assert np.array_equal(cases.signals[np.arange(1)][0, 1], np.float32(signals[0, 151:302]))
+    assert cases.groups.tolist() == labels[:, 1].tolist()
 
 
 # One row of one sensor
@@ -309,6 +332,33 @@ def test_columns_of_a_split_are_said_with_the_key(name, tmp_path):
     cases = case_a_row(**defaults("rows", path=str(tmp_path / "rows.csv"), label_column="y"))
     assert cases.signals.shape[2] == 4
     assert f"dataset.group_column={name}" in cases.taken.warnings[0]
+
+
+def test_a_column_that_says_the_part_is_the_split(tmp_path):
+    words = ["train"] * 100 + ["Val"] * 50 + ["test"] * 48 + ["?"] * 2
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("set,x,y", words, *x[:2])
+
+    make(tmp_path, text_of)
+    (warning,) = load(tmp_path).taken.warnings
+    assert "'set' says the part, as train and test do" in warning
+    assert "dataset.part_column=set" in warning
+    cases = load(tmp_path, part_column="set", length=20, stride=20)
+    assert (cases.taken.warnings, cases.channel_names) == ((), ("x", "y"))
+    assert "12 rows without a part left out" in cases.taken.notes
+    starts = [set(cases.taken.starts[cases.part == part].tolist()) for part in range(3)]
+    assert [sorted(own) for own in starts] == [
+        [0, 20, 40, 60, 80], [100, 120], [150, 170]
+    ]  # fmt: skip
+
+    columns = [*noise(3, 4, 40).tolist(), [k % 5 // 4 for k in range(40)], [*"ab"] * 20]
+    put(tmp_path, "rows.csv", csv_text("a,b,c,d,is_test,y", *columns))
+    given = {"path": str(tmp_path / "rows.csv"), "label_column": "y"}
+    cases = case_a_row(**defaults("rows", **given, part_column="is_test"))
+    assert cases.part.tolist() == [0, 0, 0, 0, 2] * 8
+    sentence = refusal(case_a_row, **defaults("rows", **given, part_column="a"))
+    assert "but must hold train, validation and test, or 0, 1 and 2" in sentence
 
 
 def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):

@@ -44,6 +44,7 @@ class Asked:
     columns: Sequence[str | int] | None = None
     label_column: str | int | None = None
     group_column: str | int | None = None
+    part_column: str | int | None = None
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
@@ -67,7 +68,7 @@ class SensorFile:
         offset so large that float32 could not hold them.
     facts : list of Facts
         Of each column.
-    label, group : int or None
+    label, group, part : int or None
         Where those columns are.
     digests : list of bytes
         Of each column's values, to find copies by.
@@ -78,6 +79,7 @@ class SensorFile:
     label: int | None
     group: int | None
     digests: list[bytes]
+    part: int | None = None
 
     @property
     def path(self) -> Path:
@@ -118,13 +120,15 @@ class Chosen:
 
 def read_file(path: Path, asked: Asked) -> SensorFile:
     """Read a file and see how its columns behave."""
-    as_text = [name for name in (asked.label_column, asked.group_column) if name is not None]
+    named = (asked.label_column, asked.group_column, asked.part_column)
+    as_text = [name for name in named if name is not None]
     table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
     try:
         label = _place(table, asked.label_column, "label_column")
     except InputError as error:
         raise InputError(f"{str(error)[:-1]}{_label_elsewhere(path, asked)}.") from None
     group = _place(table, asked.group_column, "group_column")
+    part = _place(table, asked.part_column, "part_column")
     join_clock(table)
     settle_table(table, asked.time_unit)
     if asked.time_column is not False and group is None:
@@ -136,7 +140,7 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
-    return examine(table, label, group)
+    return examine(table, label, group, part)
 
 
 def _label_elsewhere(path: Path, asked: Asked) -> str:
@@ -158,7 +162,7 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
     return ""
 
 
-def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
+def examine(table: Table, label: int | None, group: int | None, part: int | None) -> SensorFile:
     """See how the columns of a table behave, and hold them in as few bytes as will do."""
     changes = np.empty(0, np.int64)
     if label is not None:
@@ -173,7 +177,7 @@ def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
         hashlib.blake2b(np.ascontiguousarray(column.values).data, digest_size=16).digest()
         for column in table.columns
     ]
-    return SensorFile(table, facts, label, group, digests)
+    return SensorFile(table, facts, label, group, digests, part)
 
 
 def without_device(
@@ -326,6 +330,8 @@ def _judge_all(
                 apart[column.name] = "the label"
             elif position == file.group:
                 apart[column.name] = "the group"
+            elif position == file.part:
+                apart[column.name] = "the part"
     reasons: dict[str, str | None] = {}
     for name, seen in by_name.items():
         if name in apart or name == "":

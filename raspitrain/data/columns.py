@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raspitrain.data.csv_file import Column
+from raspitrain.data.parts import part_of
 from raspitrain.data.time_names import is_time_name, plain_name
 
 LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still by chance
@@ -19,6 +20,7 @@ FEW_VALUES = 32
 SELDOM = 0.05  # of the rows
 NO_PLAIN_NUMBERS = "words: cells such as"
 MOST_BLOCKS = 0.2  # changes a row
+PARTS = "says the part, as train and test do"
 BLOCKS = "numbers stretches of a recording, as those of trials do"
 FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
 KNOWN_UNIT = re.compile(
@@ -267,12 +269,27 @@ def is_person_name(name: str) -> bool:
     return PERSON_NAME.fullmatch(plain_name(name)) is not None
 
 
-def unused_columns(left_out: Sequence[tuple[str, str]]) -> list[str]:
-    """A word on columns that say whose the rows are, or of which part or stretch they are."""
+def unused_columns(
+    left_out: Sequence[tuple[str, str]], has_groups: bool, *, has_part: bool
+) -> list[str]:
+    """A word on columns that say whose the rows are, or of which part or stretch they are.
+
+    Parameters
+    ----------
+    has_groups, has_part : bool
+        Whether something is used that says whose the rows are, and a column that says the part.
+    """
     warnings = []
     for name, why in left_out:
         key = f"dataset.group_column={name}"
-        if why == BLOCKS:
+        if why == PARTS and not has_part:
+            warnings.append(
+                f"column '{name}' {PARTS}, and is not used: dataset.part_column={name} takes it as "
+                "the split"
+            )
+        elif has_groups or why == PARTS:
+            continue
+        elif why == BLOCKS:
             warnings.append(
                 f"column '{name}' {BLOCKS}, and windows reach across them; {key} cuts there and "
                 "keeps each of them on one side of the split"
@@ -282,11 +299,11 @@ def unused_columns(left_out: Sequence[tuple[str, str]]) -> list[str]:
                 f"column '{name}' says whose the rows are; keep each person on one side of the "
                 f"split with {key}"
             )
-        elif is_part_name(name):
+        elif is_part_name(name) and not has_part:
             warnings.append(
                 f"column '{name}' is called as a split or its folds are, and is not used: {key} "
-                "keeps each of its values on one side; what is for training and for testing may "
-                "lie in folders train and test"
+                f"keeps each of its values on one side, and dataset.part_column={name} takes 0, 1 "
+                "and 2 as train, validation and test"
             )
     return warnings
 
@@ -316,6 +333,8 @@ def judge(
         for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person")):
             if pattern.fullmatch(plain):
                 return what
+        if PART_NAME.fullmatch(plain) and all(part_of(str(f.first)) is not None for f in facts):
+            return PARTS
         if max(f.blocks for f in facts) > 2 and all(f.constant or f.blocks for f in facts):
             return BLOCKS
         if odd := next((fact.odd for fact in facts if fact.odd), ""):

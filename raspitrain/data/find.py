@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raspitrain.data.annotated import Annotated, find_annotations
+from raspitrain.data.annotated import Annotated, find_annotations, find_marks
 from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
+from raspitrain.data.parts import part_of
+from raspitrain.data.wfdb_marks import KINDS
+from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
@@ -23,7 +26,6 @@ UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
-BEAT_SUFFIXES = (".atr", ".qrs", ".ecg", ".ari", ".apn")  # of WFDB, beside .hea and .dat
 MOST_FILES = 200_000
 ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 MOST_ARRAYS = 6  # of one data set, in one folder
@@ -35,11 +37,6 @@ LIST_NAME = re.compile(
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
     re.I,
 )
-PART_NAMES = {
-    **dict.fromkeys(("train", "training", "tr"), 0),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
-    **dict.fromkeys(("test", "testing", "tst"), 2),
-}
 # Written beside recordings by phone apps, and no recordings themselves.
 ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
 READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
@@ -153,17 +150,27 @@ def find_recordings(
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
     if annotated is None and annotations is None and files is None:
         annotated = _table_of(folder, paths, others)
-    unused = []
+    unused: list[str] = []
+    says_class = "dataset.class_level" if class_level is not None else None
+    says_class = "dataset.label_column" if has_labels else says_class
+    if annotated is None and annotations is None:
+        near = [
+            path for path in (*paths, *others)
+            if files is None or path.suffix.lower() != ".hea"
+            or _fits(path.relative_to(folder).as_posix(), files)
+        ]  # fmt: skip
+        annotated, unused = _marks_of(folder, near, says_class)
     if annotated is not None:
         paths = [path for path in paths if path not in annotated.files]
         others = [path for path in others if path not in annotated.files]
-        if annotations is None and (has_labels or class_level is not None):
-            key = "dataset.label_column" if has_labels else "dataset.class_level"
+        if annotations is None and says_class is not None:
             some = counted(len(annotated.files), "file")
-            unused = [f"not taken: {some} of annotations, as {key} says the class"]
+            unused = [f"not taken: {some} of annotations, as {says_class} says the class"]
             annotated = None
         else:
             has_labels = True
+    if annotated is not None and files is None and not paths and not _of_other_kinds(others):
+        paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
     taken, num_links = _each_once(folder, taken)
@@ -176,21 +183,20 @@ def find_recordings(
     by_name = has_labels or class_level == 0
     part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
-    part_of: Mapping[tuple[str, ...], int | None]
+    parts_by_place: Mapping[tuple[str, ...], int | None]
     if part_level is None:
-        part_of, note = _listed_parts(folder, others, list(places.values()))
+        parts_by_place, note = _listed_parts(folder, others, list(places.values()))
         notes += note
     else:
-        part_of = {place: _part(place, part_level) for place in places.values()}
+        parts_by_place = {place: _part(place, part_level) for place in places.values()}
     sources = [
-        Source("/".join(place), {"": path}, None, None, part_of.get(place))
+        Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
     first_level = 0
     unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
-        _refuse_beats(folder, [*places.values()], others, level)
         sources = [
             replace(source, class_name=_class_name(folder, place, level, class_part))
             for source, place in zip(sources, places.values(), strict=True)
@@ -294,7 +300,9 @@ def _choose(
                 f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
                 f"with dataset.files, such as '*{min(kinds)}'."
             )
-        return [path for path in others if path.suffix.lower() in kinds], beside
+        taken = [path for path in others if path.suffix.lower() in kinds]
+        _refuse_cases(taken)
+        return taken, beside
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
@@ -307,6 +315,19 @@ def _choose(
         f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
         *beside,
     ]
+
+
+def _refuse_cases(paths: Sequence[Path]) -> None:
+    """Say what to do with acc_data.mat beside acc_labels.mat, as in UniMiB SHAR."""
+    there = {path.name: path for path in paths}
+    for name, path in there.items():
+        labels = re.sub(r"data(?=\.mat$)", "labels", name)
+        if labels != name and labels in there:
+            raise InputError(
+                f"{path} holds cases, whose labels are in {labels} beside it, and no recording: "
+                "docs/data.md, under Arrays, shows the few lines that turn them into data.npy, "
+                "label.npy and groups.npy for dataset=npy."
+            )
 
 
 def _of_other_kinds(others: Sequence[Path]) -> list[Path]:
@@ -371,22 +392,32 @@ def _unused_table(
     return []
 
 
-def _refuse_beats(
-    folder: Path, places: Sequence[tuple[str, ...]], others: Sequence[Path], level: int
-) -> None:
-    """Say of WFDB's annotations, where nothing else says the class, that they are not read."""
-    if level < 0 or any(level < len(place) - 1 for place in places):
-        return
-    of = {stem_of("/".join(place)) for place in places}
-    for path in others:
-        name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in BEAT_SUFFIXES and stem_of(name) in of:
-            raise InputError(
-                f"{path} annotates its recording in WFDB's own format, which is not read; write "
-                f"start, end and label of each stretch into {stem_of(path.name)}.labels.csv beside "
-                f"it (rdann -r {stem_of(path.name)} -a {path.suffix[1:]} shows them), or put the "
-                "recordings into a sub-folder for each class."
-            )
+def _marks_of(
+    folder: Path, paths: Sequence[Path], what: str | None
+) -> tuple[Annotated | None, list[str]]:
+    """WFDB's annotations, where nothing else says the class; and a note where something does.
+
+    Parameters
+    ----------
+    what : str or None
+        The key that says the class, if one does.
+    """
+    heads = [path for path in paths if path.suffix.lower() == ".hea"]
+    above = {path.relative_to(folder).parts[0] for path in heads if path.parent != folder}
+    plain = all(PERSON.fullmatch(name) or re.fullmatch(r"(records?)?\d+", name) for name in above)
+    by_folder = len(above) > 1 and not plain
+    if what is None and not by_folder:
+        return find_marks(folder, paths, None), []
+    there = set(paths)
+    for suffix in MARK_SUFFIXES:
+        if count := sum(head.with_suffix(suffix) in there for head in heads):
+            some, what = counted(count, f"{suffix} file"), what or "their folders"
+            say = "say" if what == "their folders" else "says"
+            return None, [
+                f"not taken: {some} of annotations, as {what} {say} the class "
+                f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
+            ]
+    return None, []
 
 
 def _listed_parts(
@@ -398,7 +429,7 @@ def _listed_parts(
     lists = []
     for path in others:
         named = LIST_NAME.fullmatch(path.name)
-        part = None if named is None else _part_of(named["part"])
+        part = None if named is None else part_of(named["part"])
         if path.parent != folder or part is None or path.stat().st_size > LARGEST_LIST:
             continue
         lines = path.read_text(errors="replace").splitlines()
@@ -466,8 +497,18 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     if kind in (".ts", ".arff"):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
+<<<<<<< HEAD
     apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
     if apart is not None:
+=======
+    if raw := next(
+        (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
+    ):
+        return (
+            f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
+        )
+    if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
+>>>>>>> main
         return (
             f"{there}, a channel a file and a case a row with labels in {apart}: docs/data.md, "
             "under Arrays, shows the few lines that turn them into data.npy"
@@ -483,13 +524,8 @@ def _instead(others: Sequence[Path]) -> str:
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
 
 
-def _part_of(name: str) -> int | None:
-    bare = re.sub(r"[^a-z]", "", name.lower())
-    return PART_NAMES.get(re.sub(r"(set|data|split|ing)$", "", bare), PART_NAMES.get(bare))
-
-
 def _part(place: Sequence[str], level: int) -> int | None:
-    return _part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
+    return part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
 
 
 def _part_of_stem(name: str) -> tuple[int | None, str]:
@@ -497,7 +533,7 @@ def _part_of_stem(name: str) -> tuple[int | None, str]:
     stem = stem_of(name)
     words = re.split(r"[_\-. ]+", stem)
     for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
-        if (part := _part_of(word)) is not None:
+        if (part := part_of(word)) is not None:
             return part, " ".join(rest)
     return None, stem
 
@@ -509,7 +545,7 @@ def _part_level(
     depth = min(len(place) for place in places) - 1
     for level in range(depth):
         names = {place[level] for place in places}
-        parts = {name: _part_of(name) for name in names}
+        parts = {name: part_of(name) for name in names}
         different = {part for part in parts.values() if part is not None}
         if len(different) > 1 and None in parts.values() and level == 0:
             other = sorted(name for name, part in parts.items() if part is None)
@@ -554,7 +590,7 @@ def _class_level(
         (name,) = names
         if part_level is None and len({place[1] for place in places if len(place) > 2}) > 1:
             remedy = f"give dataset.path={folder / name}"
-            if _part_of(name) is not None:
+            if part_of(name) is not None:
                 return 1  # train alone: the classes are below it
             raise InputError(
                 f"all recordings of {folder} lie in the folder {name}, and folders of the first "

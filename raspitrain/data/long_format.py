@@ -74,7 +74,7 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
         return place
     for place, column in enumerate(file.table.columns):
         wanted = asked.columns or ()
-        if place in (file.label, file.group) or place in wanted or column.name in wanted:
+        if place in (file.label, file.group, file.part) or place in wanted or column.name in wanted:
             continue
         words = _words(column)
         if words is None or not 2 <= len(words) <= MOST_SENSORS:
@@ -121,7 +121,7 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
     a column without a name, of three words or more that follow each other in turn."""
     for place, column in enumerate(file.table.columns):
         plain, wanted = plain_name(column.name), asked.columns or ()
-        if place in (file.label, file.group, *wanted) or column.name in wanted:
+        if place in (file.label, file.group, file.part, *wanted) or column.name in wanted:
             continue
         if LABEL_NAME.fullmatch(plain) or is_count_name(column.name):
             continue
@@ -203,5 +203,5 @@ def _apart(file: SensorFile, place: int) -> dict[str, SensorFile]:
     apart = {}
     for k in range(len(codes)):
         table = file.table.take(np.flatnonzero(inverse == k))
-        apart[words[k]] = examine(table, file.label, file.group)
+        apart[words[k]] = examine(table, file.label, file.group, file.part)
     return apart

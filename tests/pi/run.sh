@@ -88,7 +88,7 @@ while read -r test; do
     case $test in *::*) left_out+=("--deselect=$test") ;; *) left_out+=("--ignore=$test") ;; esac
 done < <(sed -nE 's/^(tests[^ ]*).*/\1/p' "$here/left_out.txt")
 WITH='RASPITRAIN_TEST_PATIENCE=10' board python -m pytest -n "$workers" \
-    -m 'not long and not browser and not boards' "${left_out[@]}" "$@" || failed+=(tests)
+    -m 'not long and not browser and not boards and not cuda' "${left_out[@]}" "$@" || failed+=(tests)
 
 say "The real command, shortened"
 small='dataset.num_cases=60 dataset.length=64 batch_size=16'
