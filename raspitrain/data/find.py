@@ -497,18 +497,14 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     if kind in (".ts", ".arff"):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
-<<<<<<< HEAD
-    apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
-    if apart is not None:
-=======
     if raw := next(
         (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
     ):
         return (
             f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
         )
-    if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
->>>>>>> main
+    apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
+    if apart is not None:
         return (
             f"{there}, a channel a file and a case a row with labels in {apart}: docs/data.md, "
             "under Arrays, shows the few lines that turn them into data.npy"
