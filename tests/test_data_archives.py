@@ -123,6 +123,37 @@ def test_a_table_of_recordings_without_labels_is_named(tmp_path):
     assert len(cases.taken.origins) == 6
 
 
+def test_experiments_of_hapt_are_read_with_their_labels(tmp_path):
+    raw = tmp_path / "RawData"
+    put(tmp_path, "activity_labels.txt", "1 WALKING           \n5 STANDING\n")
+    put(tmp_path, "RawData/labels.txt", "1 1 5 11 110\n1 1 1 111 200\n2 1 5 1 100\n2 1 1 101 200\n")
+    for k, name in enumerate(("acc_exp01", "acc_exp02", "gyro_exp01", "gyro_exp02")):
+        put(raw, f"{name}_user01.txt", csv_text("", *noise(k, 3).tolist(), separator=" ").strip())
+    assert "give that as dataset.path" in refusal(load, tmp_path)
+    cases = load(raw, length=50, stride=50)
+    assert cases.class_names == ("STANDING", "WALKING")
+    assert [origin.name for origin in cases.taken.origins] == ["exp01_user01", "exp02_user01"]
+    assert cases.taken.starts.tolist() == [10, 60, 110, 0, 50, 100, 150]
+    assert cases.signals.shape[1] == 6
+    assert len(load(raw, files="gyro*").class_names) == 2
+
+
+def test_cases_in_mat_files_are_refused_with_lines_that_work(tmp_path, monkeypatch):
+    """UniMiB SHAR."""
+    import scipy.io
+
+    signals, labels = noise(0, 30, 453), np.stack([np.arange(30) % 3, np.arange(30) % 5], 1)
+    scipy.io.savemat(tmp_path / "acc_data.mat", {"acc_data": signals})
+    scipy.io.savemat(tmp_path / "acc_labels.mat", {"acc_labels": labels})
+    assert "docs/data.md, under Arrays" in refusal(load, tmp_path)
+    page = (Path(__file__).parents[1] / "docs/data.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    exec(next(b for b in page.split("\n\n") if "loadmat" in b).replace("    ", ""))
+    cases = load_npy(tmp_path, groups="groups.npy")
+    assert np.array_equal(cases.signals[np.arange(1)][0, 1], np.float32(signals[0, 151:302]))
+    assert cases.groups.tolist() == labels[:, 1].tolist()
+
+
 # One row of one sensor
 
 
@@ -434,7 +465,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/a.edf.gz",), "unpack it first (gunzip"),
         (("walk/a.mp3",), "ffmpeg -i IN.mp3 OUT.wav"),
         (("walk/a.pkl",), "are never read"),
-        (("walk/a.jsonl",), "dataset.files='*.jsonl'"),
+        (("walk/a.log",), "dataset.files='*.log'"),
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
         (("walk/LOG1",), "1 file without an ending"),
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),

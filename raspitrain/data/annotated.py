@@ -81,6 +81,14 @@ class Annotated:
         none = self.common or next(iter(self.own.values()))
         return [found.get(k, (none, [])) for k in range(len(sources))]
 
+    def named(self) -> list[Path]:
+        """The files that are named in the file of all."""
+        if self.common is None:
+            return []
+        by_name = [name for name in read_annotations(str(self.common)) if name]
+        meant = match(str(self.common), by_name, self.names, str(self.folder))
+        return sorted({self.folder / file for files in meant.values() for file in files})
+
     def marks(self, sources: Sequence[Collection[Path]]) -> list[tuple[Path, Marks] | None]:
         """The moments that are marked in each recording, and where that is said; None for one that
         has no marks."""

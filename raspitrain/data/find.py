@@ -19,7 +19,7 @@ from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
@@ -31,6 +31,7 @@ ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_
 MOST_ARRAYS = 6  # of one data set, in one folder
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
+LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
 LIST_NAME = re.compile(
     r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
@@ -38,6 +39,7 @@ LIST_NAME = re.compile(
 )
 # Written beside recordings by phone apps, and no recordings themselves.
 ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
+READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
     r"|rider|athlete|vp|p|s)[-_ ]?\d+",
@@ -62,6 +64,7 @@ SENSOR = re.compile(
     r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
     re.I,
 )
+RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -166,6 +169,8 @@ def find_recordings(
             annotated = None
         else:
             has_labels = True
+    if annotated is not None and files is None and not paths and not _of_other_kinds(others):
+        paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
     taken, num_links = _each_once(folder, taken)
@@ -178,14 +183,14 @@ def find_recordings(
     by_name = has_labels or class_level == 0
     part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
-    part_of: Mapping[tuple[str, ...], int | None]
+    parts_by_place: Mapping[tuple[str, ...], int | None]
     if part_level is None:
-        part_of, note = _listed_parts(folder, others, list(places.values()))
+        parts_by_place, note = _listed_parts(folder, others, list(places.values()))
         notes += note
     else:
-        part_of = {place: _part(place, part_level) for place in places.values()}
+        parts_by_place = {place: _part(place, part_level) for place in places.values()}
     sources = [
-        Source("/".join(place), {"": path}, None, None, part_of.get(place))
+        Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
     first_level = 0
@@ -260,7 +265,8 @@ def _choose(
 ) -> tuple[list[Path], list[str]]:
     if patterns is not None:
         every = sorted([*paths, *others])
-        taken = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        fitting = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        taken = [path for path in fitting if not READ_ME.fullmatch(path.name)] or fitting
         if not taken:
             shown = f" (such as {every[0].relative_to(folder)})" if every else ""
             raise InputError(
@@ -268,7 +274,8 @@ def _choose(
                 f"{folder}{shown}; * stands for any letters, and a pattern is held against the "
                 "name and the path below the folder."
             )
-        return taken, []
+        named = sorted({path.name for path in fitting} - {path.name for path in taken})
+        return taken, [f"not taken: {', '.join(named)}"] if named else []
     kinds = Counter(path.suffix.lower() for path in _of_other_kinds(others))
     if _are_about(paths, others):
         shown = ", ".join(path.name for path in paths[:3])
@@ -293,7 +300,9 @@ def _choose(
                 f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
                 f"with dataset.files, such as '*{min(kinds)}'."
             )
-        return [path for path in others if path.suffix.lower() in kinds], beside
+        taken = [path for path in others if path.suffix.lower() in kinds]
+        _refuse_cases(taken)
+        return taken, beside
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
@@ -306,6 +315,19 @@ def _choose(
         f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
         *beside,
     ]
+
+
+def _refuse_cases(paths: Sequence[Path]) -> None:
+    """Say what to do with acc_data.mat beside acc_labels.mat, as in UniMiB SHAR."""
+    there = {path.name: path for path in paths}
+    for name, path in there.items():
+        labels = re.sub(r"data(?=\.mat$)", "labels", name)
+        if labels != name and labels in there:
+            raise InputError(
+                f"{path} holds cases, whose labels are in {labels} beside it, and no recording: "
+                "docs/data.md, under Arrays, shows the few lines that turn them into data.npy, "
+                "label.npy and groups.npy for dataset=npy."
+            )
 
 
 def _of_other_kinds(others: Sequence[Path]) -> list[Path]:
@@ -475,9 +497,16 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     if kind in (".ts", ".arff"):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
-    if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
+    if raw := next(
+        (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
+    ):
         return (
-            f"{there}, a channel a file and a case a row with labels in y_train.txt: docs/data.md, "
+            f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
+        )
+    apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
+    if apart is not None:
+        return (
+            f"{there}, a channel a file and a case a row with labels in {apart}: docs/data.md, "
             "under Arrays, shows the few lines that turn them into data.npy"
         )
     if re.fullmatch(r"\.\d+", kind):
@@ -730,7 +759,7 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
         for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
-                rest = stem[:at] + stem[at + len(word) :]
+                rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
                 return word, "/".join([*kept, re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")])
     return "", relative
 
