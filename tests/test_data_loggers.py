@@ -11,6 +11,7 @@ import pytest
 from conftest import defaults
 from test_data_archives import SECONDS, TWO, first, signals_of
 from test_data_field import COUNTS, LENGTH, csv_text, load, load_npy, make, noise, put, refusal
+from test_data_formats import edf
 
 from raspitrain.data.cbor import decode
 from raspitrain.data.csv_file import read_table
@@ -177,3 +178,26 @@ def test_arrays_in_folders_below_are_named_with_words_that_work(tmp_path):
 def test_words_for_no_number_are_missing(word, tmp_path):
     put(tmp_path, "a.csv", f"x,y\n1,2\n{word},3\n")
     assert np.isnan(read_table(tmp_path / "a.csv").columns[0].values).tolist() == [False, True]
+
+
+def test_a_night_is_told_by_the_annotations_in_a_file_beside_it(tmp_path):
+    """As in Sleep-EDF, whose hypnograms go on when the recording has ended."""
+    for k in range(2):
+        digits = np.random.default_rng(k).integers(-2000, 2000, 1000)
+        edf(tmp_path / f"SC400{k}E0-PSG.edf", [("Fpz", "uV", digits)])
+        mark = b"+0\x14\x14\0+0\x154\x14W\x14\0+4\x153\x142\x14\0+7\x1555770\x14?\x14\0"
+        stored = np.frombuffer(mark.ljust(600, b"\0"), "<i2")
+        edf(tmp_path / f"SC400{k}EC-Hypnogram.edf", [("EDF Annotations", "", stored)])
+    cases = load(tmp_path, length=50, stride=50)
+    assert cases.class_names == ("2", "W")
+    assert cases.taken.starts[cases.labels == 0].tolist() == [400 + 50 * k for k in range(6)] * 2
+
+
+def test_beats_in_a_list_are_refused_with_what_is_read(tmp_path):
+    put(tmp_path, "100.csv", csv_text("'sample #','MLII'", COUNTS, noise(0, 1)[0]))
+    put(
+        tmp_path,
+        "100annotations.txt",
+        "      Time   Sample #  Type  Sub\n    0:00.050   18   +   0\n",
+    )
+    assert "100.hea, 100.dat and 100.atr" in refusal(load, tmp_path)

@@ -169,6 +169,8 @@ def find_recordings(
             annotated = None
         else:
             has_labels = True
+    if annotated is None and says_class is None:
+        _refuse_listed_beats(paths, others)
     if annotated is not None and files is None and not paths and not _of_other_kinds(others):
         paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
@@ -390,6 +392,24 @@ def _unused_table(
                 raise InputError(f"{sentence}, and choose files with dataset.files.")
             return [sentence]
     return []
+
+
+def _refuse_listed_beats(paths: Sequence[Path], others: Sequence[Path]) -> None:
+    """Say what helps with beats that rdann has listed, as beside the CSV of Kaggle's MIT-BIH."""
+    there = {path.with_suffix("") for path in paths}
+    for path in others:
+        stem = path.stem.lower().removesuffix("annotations").rstrip("._-")
+        if path.suffix.lower() != ".txt" or path.with_name(stem) not in there:
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if re.match(r"\s*Time\s+Sample #\s+Type", file.readline(1 << 10)) is None:
+                continue
+        raise InputError(
+            f"{path} lists the beats of {path.with_name(stem)}.csv as WFDB's rdann shows them, "
+            f"which is not read; take the record as PhysioNet has it ({stem}.hea, {stem}.dat and "
+            f"{stem}.atr), or name the classes of the recordings in another way, as with "
+            "dataset.class_level=0."
+        )
 
 
 def _marks_of(
