@@ -465,7 +465,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/a.edf.gz",), "unpack it first (gunzip"),
         (("walk/a.mp3",), "ffmpeg -i IN.mp3 OUT.wav"),
         (("walk/a.pkl",), "are never read"),
-        (("walk/a.jsonl",), "dataset.files='*.jsonl'"),
+        (("walk/a.log",), "dataset.files='*.log'"),
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
         (("walk/LOG1",), "1 file without an ending"),
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),

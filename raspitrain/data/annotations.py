@@ -17,6 +17,8 @@ from itertools import takewhile
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from raspitrain.data.edf_marks import SUFFIXES as EDF_SUFFIXES
+from raspitrain.data.edf_marks import read_edf_marks
 from raspitrain.data.endings import stem_of
 from raspitrain.data.time_names import SECONDS, plain_name, unit_by_name
 from raspitrain.data.wfdb_marks import is_marks, read_marks, rhythms
@@ -72,7 +74,7 @@ class Annotation(NamedTuple):
     unit : str or None
         What numbers count, one of `UNITS`, where the file says so.
     entry : str
-        What `line` counts: "line" or "task".
+        What `line` counts: "line", "task" or "entry".
     """
 
     start: float | str | None
@@ -143,6 +145,9 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     try:
         if os.path.getsize(path) > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST >> 20} MB, too large for labels.")
+        if path.lower().endswith(EDF_SUFFIXES):
+            found = enumerate(read_edf_marks(path), start=1)
+            return {"": [Annotation(s, s + d, w, k, "s", "entry") for k, (s, d, w) in found]}
         if is_marks(path):
             return {"": _of_rhythms(path)}
         with open(path, encoding="utf-8-sig", newline="") as file:

@@ -457,7 +457,11 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
     ]  # fmt: skip
     if common:
         return f"take those that all have with dataset.columns=[{','.join(common[:20])}]"
-    return "none is in all of them: name positions (from 0), such as dataset.columns=[0]"
+    return (
+        "none is in all of them: if they are of several sensors, take the files of one with "
+        "dataset.files; if columns are only called differently, name their positions (from 0), "
+        "such as dataset.columns=[0]"
+    )
 
 
 def _by_name(file: SensorFile, columns: Sequence[str | int]) -> list[int]:

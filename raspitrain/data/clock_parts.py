@@ -102,7 +102,9 @@ def _read_digits(table: Table, plain: Sequence[str]) -> None:
         steps = np.diff(seconds)
         at_midnight = (steps < 0).sum() == 1 and steps.min() < -DAY / 2
         turns = int((np.abs(np.diff(values) - steps) > 1e-3).sum())  # from 59 to 100
-        told = 0 < turns < 0.5 * np.count_nonzero(steps) or DIGITS.fullmatch(plain[place]) is not None
+        told = (
+            0 < turns < 0.5 * np.count_nonzero(steps) or DIGITS.fullmatch(plain[place]) is not None
+        )
         if told and steps.any() and (at_midnight or (steps >= 0).all()):
             _put(table, place, seconds, "time")
             table.changes.append(f"'{column.name}' read as hours, minutes and seconds (hhmmss)")

@@ -47,7 +47,8 @@ COUNT_NAME = re.compile(
     r"|logging_?sample(_n)?|record|entry)"
 )
 ODD_NUMBER = re.compile(
-    r"0x[0-9a-f]+|[^\w\[]*[+-]?\d+[.,]?\d*\s*(?:e[+-]?\d+)?\s*[^\d\s].{0,20}|[\[({]\s*[+-]?[\d.].*",
+    r"0x[0-9a-f]+|[^\w\[]*[+-]?\d+[.,]?\d*\s*(?:e[+-]?\d+)?\s*[^\d\s].{0,20}|[\[({]\s*[+-]?[\d.].*"
+    r"|.*[:=>\])]\s*[+-]?\d*[.,]?\d+",
     re.I,
 )
 SLOW_NAME = re.compile(
@@ -429,7 +430,7 @@ def _tells_the_class(looked: Sequence[tuple[Facts, frozenset[str]]]) -> bool:
 def unit_of(column: Column) -> str:
     """What a row of units says, or the brackets in its name; "" if unknown."""
     inside = re.findall(r"[(\[]\s*([^()\[\]]*(?:\([^()]*\))?[^()\[\]]*?)\s*[)\]]\s*$", column.name)
-    return column.unit or (inside[0] if inside else "")
+    return column.unit or next((text for text in inside if not text.isdigit()), "")
 
 
 def sure_unit_of(column: Column) -> str:

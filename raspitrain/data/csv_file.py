@@ -570,9 +570,8 @@ class _Rows:
             return
         stamp = []
         if found.stamped:
-            match = layout.STAMP.match(line)
-            stamp = [match[0][:-3].rstrip(" -")] if match else [""]
-            line = line[match.end() :] if match else line
+            clock, line = layout.stamp_of(line)
+            stamp = [clock]
         if found.paired:
             self._take_row([*stamp, *self._paired_cells(line, len(stamp))])
             return

@@ -19,7 +19,7 @@ from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
@@ -31,6 +31,7 @@ ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_
 MOST_ARRAYS = 6  # of one data set, in one folder
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
+LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
 LIST_NAME = re.compile(
     r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
@@ -38,6 +39,7 @@ LIST_NAME = re.compile(
 )
 # Written beside recordings by phone apps, and no recordings themselves.
 ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
+READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
     r"|rider|athlete|vp|p|s)[-_ ]?\d+",
@@ -62,6 +64,7 @@ SENSOR = re.compile(
     r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
     re.I,
 )
+RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -166,6 +169,8 @@ def find_recordings(
             annotated = None
         else:
             has_labels = True
+    if annotated is None and says_class is None:
+        _refuse_listed_beats(paths, others)
     if annotated is not None and files is None and not paths and not _of_other_kinds(others):
         paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
@@ -262,7 +267,8 @@ def _choose(
 ) -> tuple[list[Path], list[str]]:
     if patterns is not None:
         every = sorted([*paths, *others])
-        taken = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        fitting = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        taken = [path for path in fitting if not READ_ME.fullmatch(path.name)] or fitting
         if not taken:
             shown = f" (such as {every[0].relative_to(folder)})" if every else ""
             raise InputError(
@@ -270,7 +276,8 @@ def _choose(
                 f"{folder}{shown}; * stands for any letters, and a pattern is held against the "
                 "name and the path below the folder."
             )
-        return taken, []
+        named = sorted({path.name for path in fitting} - {path.name for path in taken})
+        return taken, [f"not taken: {', '.join(named)}"] if named else []
     kinds = Counter(path.suffix.lower() for path in _of_other_kinds(others))
     if _are_about(paths, others):
         shown = ", ".join(path.name for path in paths[:3])
@@ -387,6 +394,24 @@ def _unused_table(
     return []
 
 
+def _refuse_listed_beats(paths: Sequence[Path], others: Sequence[Path]) -> None:
+    """Say what helps with beats that rdann has listed, as beside the CSV of Kaggle's MIT-BIH."""
+    there = {path.with_suffix("") for path in paths}
+    for path in others:
+        stem = path.stem.lower().removesuffix("annotations").rstrip("._-")
+        if path.suffix.lower() != ".txt" or path.with_name(stem) not in there:
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if re.match(r"\s*Time\s+Sample #\s+Type", file.readline(1 << 10)) is None:
+                continue
+        raise InputError(
+            f"{path} lists the beats of {path.with_name(stem)}.csv as WFDB's rdann shows them, "
+            f"which is not read; take the record as PhysioNet has it ({stem}.hea, {stem}.dat and "
+            f"{stem}.atr), or name the classes of the recordings in another way, as with "
+            "dataset.class_level=0."
+        )
+
+
 def _marks_of(
     folder: Path, paths: Sequence[Path], what: str | None
 ) -> tuple[Annotated | None, list[str]]:
@@ -498,9 +523,10 @@ def _instead(others: Sequence[Path]) -> str:
         return (
             f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
         )
-    if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
+    apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
+    if apart is not None:
         return (
-            f"{there}, a channel a file and a case a row with labels in y_train.txt: docs/data.md, "
+            f"{there}, a channel a file and a case a row with labels in {apart}: docs/data.md, "
             "under Arrays, shows the few lines that turn them into data.npy"
         )
     if re.fullmatch(r"\.\d+", kind):
@@ -753,7 +779,7 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
         for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
-                rest = stem[:at] + stem[at + len(word) :]
+                rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
                 return word, "/".join([*kept, re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")])
     return "", relative
 

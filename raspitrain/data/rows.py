@@ -30,6 +30,7 @@ from raspitrain.nearest import nearest
 
 NUMBERED = re.compile(r"(?P<name>.*?[^\d_.\s\[(-])[_.\s\[(-]*(?P<number>\d+)[\])]?")
 LEAST_LENGTH = 8  # samples a case
+FEW_BEYOND = 10  # times as many columns on the other side of the label: the samples are there
 NO_PART, NO_CELL = -1, -2  # nothing says the part; a cell that should does not
 MOST_LABELS = 1000  # different ones; more are no classes
 
@@ -208,6 +209,7 @@ def read_rows(
     if label is not None:
         _check_label(table, label)
     samples, names, left_out = [], [], {}
+    apart = range(0) if label is None else _beyond(label, len(table.columns))
     for k, column in enumerate(table.columns):
         if k in (label, group, part):
             what = "label" if k == label else "group" if k == group else "part"
@@ -236,6 +238,8 @@ def read_rows(
             left_out[column.name] = "person"
         elif facts.counts or (table.named and is_count_name(column.name)):
             left_out[column.name] = "counts the rows"
+        elif k in apart:
+            left_out[column.name] = "apart from the samples, beyond the label"
         else:
             samples.append(column.values)
             names.append(column.name)
@@ -252,6 +256,14 @@ def read_rows(
     number = {w: part_of_cell(own, w, file) if w else NO_CELL for w in dict.fromkeys(words)}
     parts = [number[word] for word in words]
     return values, _words(table, label), _words(table, group), parts, left_out, names
+
+
+def _beyond(label: int, width: int) -> range:
+    """Columns on that side of the label on which there are hardly any, as there are samples on the
+    other one: such as the length or the number of a case."""
+    before, after = range(label), range(label + 1, width)
+    few, many = sorted((before, after), key=len)
+    return few if FEW_BEYOND * len(few) <= len(many) else range(0)
 
 
 def _by_channel(
