@@ -3,10 +3,10 @@
     python -m benchmarks.wide_vectors          # three minutes; leave the machine alone
 
 A training step with the kernels as they are (vectors of 32 bytes, 32 registers of them), and with a
-copy of them for vectors of 64, in turns in one process, one thread; given are medians over the turns
-of the processor's time. The kernels of the MobileNetV3s take widths in whole vectors: beside the
-network as it is runs one with every width rounded up to a multiple of 16, which is what padding
-would compute.
+copy of them for vectors of 64, in turns in one process, one thread; given are medians of the
+processor's time over the turns. The kernels of the MobileNetV3s take widths in whole vectors:
+beside the network as it is runs one with every width rounded up to a multiple of 16, which is what
+padding would compute.
 """
 
 import argparse

@@ -146,7 +146,7 @@ def test_it_computes_what_a_processor_does(home, words):
     """The first epoch's loss: later ones drift apart, as each rounds in its own way."""
     losses = []
     for device in (DEVICE, "cpu"):
-        folder = home / f"{words[-1]}-{device}"
+        folder = home / f"{words[-1]}-{len(losses)}"
         finish(home, *RUN[:-1], f"hardware.device={device}", "epochs=3", *words,
                f"hydra.run.dir={folder}")  # fmt: skip
         summary = read(folder / "summary.json")

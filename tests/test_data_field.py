@@ -232,6 +232,12 @@ FORMS = {
     "x,y\n0.5,4\n-1.25,5.5\n3,-6\n",
     "boot messages": "Booting...\nIMU ok\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
     "settings above": "Rate,50\nRange,8\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
+    "settings below the names": "No,x,y\nUnit,V,V\nScale,1,1\nOffset,0,0\n"
+    "1,0.5,4\n2,-1.25,5.5\n3,3,-6\n",
+    "log of ESP-IDF": "I (29) boot: v5.1\nI (500) imu: 0.5,4\nI (520) imu: -1.25,5.5\n"
+    "I (540) imu: 3,-6\n",
+    "log of Zephyr": "[00:00:00.500,000] <inf> imu: x:0.5 y:4\n"
+    "[00:00:00.520,000] <inf> imu: x:-1.25 y:5.5\n[00:00:00.540,000] <inf> imu: x:3 y:-6\n",
     "rows end in semicolons": "7,0.5,4.0;\n7,-1.25,5.5;\n7,3,-6,;\n",
     "pandas numbers its columns": ",0,1,2\n0,7,0.5,4.0\n1,7,-1.25,5.5\n2,7,3,-6\n",
     "bars": "x|y\n0.5|4\n-1.25|5.5\n3|-6\n",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raspitrain.data import dates
+from raspitrain.data import dates, edf_marks
 from raspitrain.data.annotations import (
     OWN,
     Annotation,
@@ -31,6 +31,7 @@ from raspitrain.data.wfdb_marks import (
 from raspitrain.errors import InputError, counted
 
 Asked = str | bool | None
+EDF = edf_marks.SUFFIXES
 UNIT_KEY = "dataset.annotation_unit"
 
 
@@ -75,11 +76,20 @@ class Annotated:
         for path, k in of.items():
             if (own := self.own.get(path)) is not None and k not in found:
                 by_name = read_annotations(str(own))
-                found[k] = (own, [row for rows in by_name.values() for row in rows])
+                rows = [row for rows in by_name.values() for row in rows]
+                found[k] = (own, _within(path, rows) if own.suffix.lower() in EDF else rows)
         if self.common is not None:
             self._of_common(self.common, of, len(sources), found)
         none = self.common or next(iter(self.own.values()))
         return [found.get(k, (none, [])) for k in range(len(sources))]
+
+    def named(self) -> list[Path]:
+        """The files that are named in the file of all."""
+        if self.common is None:
+            return []
+        by_name = [name for name in read_annotations(str(self.common)) if name]
+        meant = match(str(self.common), by_name, self.names, str(self.folder))
+        return sorted({self.folder / file for files in meant.values() for file in files})
 
     def marks(self, sources: Sequence[Collection[Path]]) -> list[tuple[Path, Marks] | None]:
         """The moments that are marked in each recording, and where that is said; None for one that
@@ -112,6 +122,16 @@ class Annotated:
             places = {of[path] for each in meant[name] if (path := self.folder / each) in of}
             for k in places - has_own:
                 found.setdefault(k, (common, []))[1].extend(rows)
+
+
+def _within(path: Path, rows: Sequence[Annotation]) -> list[Annotation]:
+    """What EDF's annotations say of a recording: those of a night may go on when it has ended."""
+    end = edf_marks.lasts(path)
+    return [
+        row._replace(end=min(row.end, end))
+        for row in rows
+        if isinstance(row.start, float) and isinstance(row.end, float) and row.start < end
+    ]
 
 
 def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annotated | None:
@@ -163,7 +183,7 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
                 f"dataset.annotations={asked} is no file, neither below {folder} nor here."
             )
     else:
-        own = _beside(by_folder)
+        own = _beside(by_folder) | edf_marks.beside(paths)
         found = [folder / name for name in sorted(by_folder.get(folder, ()))]
         common = next((path for path in found if is_common_file(str(path))), None)
     if common is not None and is_marks(common):

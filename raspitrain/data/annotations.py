@@ -12,10 +12,13 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from raspitrain.data.edf_marks import SUFFIXES as EDF_SUFFIXES
+from raspitrain.data.edf_marks import read_edf_marks
 from raspitrain.data.endings import stem_of
 from raspitrain.data.time_names import SECONDS, plain_name, unit_by_name
 from raspitrain.data.wfdb_marks import is_marks, read_marks, rhythms
@@ -30,6 +33,7 @@ LARGEST = 64 << 20  # bytes
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before a file's name
 SERVED = re.compile(r".*/local-files/?\?d=")  # what it puts before a path
 ABSOLUTE = re.compile(r"/|\w+:")  # also C: and s3:
+OF_SENSOR = re.compile(r"(acc|gyro)_(?=exp\d+_user\d+$)")
 ENDING = re.compile(r"\.[A-Za-z]\w+$")  # as in day.wav, and no part of a name as in day.2
 COMMA = re.compile(r"[+-]?\d+,\d+")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # or a decimal comma: nobody can tell
@@ -70,7 +74,7 @@ class Annotation(NamedTuple):
     unit : str or None
         What numbers count, one of `UNITS`, where the file says so.
     entry : str
-        What `line` counts: "line" or "task".
+        What `line` counts: "line", "task" or "entry".
     """
 
     start: float | str | None
@@ -141,6 +145,9 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     try:
         if os.path.getsize(path) > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST >> 20} MB, too large for labels.")
+        if path.lower().endswith(EDF_SUFFIXES):
+            found = enumerate(read_edf_marks(path), start=1)
+            return {"": [Annotation(s, s + d, w, k, "s", "entry") for k, (s, d, w) in found]}
         if is_marks(path):
             return {"": _of_rhythms(path)}
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -184,6 +191,9 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
     separator = next((sign for sign in SEPARATORS if sign and sign in lines[0][1]), None)
     table = [(number, _cells(path, number, line, separator)) for number, line in lines]
     first = table[0][1]
+    if all(len(cells) == 5 and all(map(str.isdigit, cells)) for _, cells in table):
+        yield from _of_experiments(path, table)
+        return
     columns = _named(path, first)
     if columns is None:
         columns = _nameless(first)
@@ -210,9 +220,32 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         yield from columns.rows(path, number, cells, decimal_comma)
 
 
+def _of_experiments(
+    path: str, table: Sequence[tuple[int, list[str]]]
+) -> Iterator[tuple[str, Annotation]]:
+    """Experiment, user, activity, first and last sample (from 1), as in UCI's HAPT: of recordings
+    called exp01_user01. The names of activities stand in activity_labels.txt, here or above."""
+    names: dict[str, str] = {}
+    folder = os.path.dirname(os.path.abspath(path))
+    for place in (os.path.dirname(folder), folder):
+        with suppress(OSError, UnicodeDecodeError):
+            with open(os.path.join(place, "activity_labels.txt"), encoding="utf-8") as file:
+                rows = [line.split() for line in file]
+            names |= {cells[0]: cells[1] for cells in rows if len(cells) == 2}
+    for number, cells in table:
+        experiment, user, activity, begin, last = cells
+        yield (
+            f"exp{int(experiment):02}_user{int(user):02}",
+            Annotation(
+                float(begin) - 1, float(last), names.get(activity, activity), number, "samples"
+            ),
+        )
+
+
 def _cells(path: str, number: int, line: str, separator: str | None) -> list[str]:
     if separator is None:
-        return line.split(maxsplit=2)
+        cells = line.split()
+        return cells if len(cells) == 5 and "".join(cells).isdigit() else line.split(maxsplit=2)
     if '"' not in line:
         return [cell.strip() for cell in line.split(separator)]
     try:
@@ -477,6 +510,8 @@ def match(
                         f"{path} has annotations of '{uploads[file]}' and of '{last}', and there "
                         f"is only {file} in {where}: leave out those of the other recording."
                     )
+        if not files:
+            files = [each for each in names if OF_SENSOR.sub("", stem_of(each)) == name]
         if not files:
             others = below.get(last) or below.get(bare[-1], [])
             stems = sorted({other.rsplit("/", 1)[-1] for other in names})

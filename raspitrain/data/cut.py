@@ -13,6 +13,7 @@ import numpy as np
 from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases
 from raspitrain.data.copies import find_copies
 from raspitrain.data.formats import READERS
+from raspitrain.data.parts import NAMES
 from raspitrain.data.resample import resample
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, own_rate
@@ -28,12 +29,13 @@ EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as the
 
 @dataclass
 class Piece:
-    """A stretch of one class and group without a gap."""
+    """A stretch of one class, group and part without a gap."""
 
     start: int
     stop: int
     label: str
     group: str
+    part: int | None
     began: float | None = None  # in seconds of its recording, of one that is resampled
 
 
@@ -56,7 +58,7 @@ class Cut:
         self.rate: float | None = None
         if missing == "error":
             _refuse_missing(folder, streams, names)
-        no_label = no_group = 0
+        no_label = no_group = no_part = 0
         self.no_label: list[int] = []
         self.pieces: list[list[Piece]] = []
         for stream in streams:
@@ -69,7 +71,8 @@ class Cut:
             no_group += sum(p.stop - p.start for p in pieces if p.group == "")
             if stream.beats is None:
                 pieces = [p for p in pieces if p.label and p.label not in leave_out]
-            pieces = [p for p in pieces if p.group]
+            no_part += sum(p.stop - p.start for p in pieces if p.part == -1)
+            pieces = [p for p in pieces if p.group and p.part != -1]
             if missing != "error":
                 for piece in pieces:
                     fill_missing(stream.signals[:, piece.start : piece.stop], missing)
@@ -80,6 +83,8 @@ class Cut:
             self.notes.append(_left_out_note(no_label, streams))
         if no_group:
             self.notes.append(f"{no_group} rows without a group left out")
+        if no_part:
+            self.notes.append(f"{no_part} rows without a part left out")
         self._check_left_out(leave_out)
         for stream in streams:
             if stream.beats is not None:
@@ -241,10 +246,15 @@ class Cut:
                 longest[piece.label] = max(longest[piece.label], piece.stop - piece.start)
                 number[piece.label] += len(own)
         if not any(number.values()):
+            most = max(longest.values(), default=0)
+            remedy = "choose a smaller dataset.length"
+            if most == 1:
+                remedy = (
+                    "fill them down to the rows that they hold for, if labels stand in one each"
+                )
             raise InputError(
                 f"{self.folder}: no recording has {self.length} samples of one class in a row"
-                f"{self._broken()}, the longest has {max(longest.values(), default=0)}; choose a "
-                "smaller dataset.length."
+                f"{self._broken()}, the longest has {most}; {remedy}."
             )
         for label, count in number.items():
             if not count and any(label in (stream.beats or {}) for stream in self.streams):
@@ -320,7 +330,7 @@ class Cut:
         start = np.concatenate([own for _, _, own in places])
         labels = np.repeat(np.array([piece.label for _, piece, _ in places]), counts)
         groups = np.repeat(np.array([piece.group for _, piece, _ in places]), counts)
-        parts = [stream.source.part for stream in self.streams]
+        parts = [piece.part for _, piece, _ in places]
         taken = Taken(
             what="recording",
             origins=tuple(self._origin(k) for k in range(len(self.streams))),
@@ -339,7 +349,7 @@ class Cut:
             missing="error",
             channel_names=names,
             groups=groups,
-            part=None if None in parts else np.array(parts, dtype=np.int8)[recording_of],
+            part=None if None in parts else np.repeat(np.array(parts, dtype=np.int8), counts),
             rate=self.rate,
             units=units,
             taken=taken,
@@ -401,10 +411,10 @@ def _labels(stream: Stream) -> set[str]:
 
 
 def _pieces(stream: Stream) -> list[Piece]:
-    """The stretches of one class and group that no cut of the clock goes through."""
+    """The stretches of one class, group and part that no cut of the clock goes through."""
     num_samples = stream.signals.shape[1]
     breaks = {0, num_samples, *stream.cuts.tolist()}
-    for values in (stream.labels, stream.groups):
+    for values in (stream.labels, stream.groups, stream.parts):
         if values is not None:
             breaks |= {k for k in range(1, num_samples) if values[k] != values[k - 1]}
     named = {}
@@ -417,15 +427,21 @@ def _pieces(stream: Stream) -> list[Piece]:
             named[edges[at]] = stretch.label
             at += 1
     own = stream.source.group or stream.source.name
-    return [
+    pieces = [
         Piece(
             start,
             stop,
             _label_at(stream, start, named),
             own if stream.groups is None else stream.groups[start],
+            stream.source.part if stream.parts is None else stream.parts[start],
         )
         for start, stop in pairwise(edges)
     ]
+    nobodys = stream.groups is None and stream.source.group is None
+    if nobodys and len({piece.part for piece in pieces}) > 1:  # a column cuts the recording itself
+        for piece in pieces:
+            piece.group = f"{own}, {NAMES[piece.part or 0]}"
+    return pieces
 
 
 def _label_at(stream: Stream, start: int, annotated: dict[int, str]) -> str:

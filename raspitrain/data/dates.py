@@ -13,6 +13,7 @@ Values = np.ndarray | float
 DAY = 86_400.0
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 LONGEST = 48  # characters
+AROUND = " \t\r\n'"  # what a cell may have around it
 MOST_SHAPES = 64  # in one go; a logger writes a handful
 
 # Of a cell with every digit written as 0.
@@ -33,7 +34,7 @@ SHAPE = re.compile(
 
 def is_time(cell: str) -> bool:
     """Whether a cell is a date, a time of day, or both."""
-    found = _match(cell.strip())
+    found = _match(cell.strip(AROUND))
     return found is not None
 
 
@@ -55,11 +56,13 @@ def day_first(cells: Sequence[str]) -> tuple[bool | None, bool]:
     above 12 tells that, or else only the sign, as it is mostly used."""
     sign = ""
     for cell in cells:
-        found = _match(cell.strip())
+        found = _match(cell.strip(AROUND))
         if found is None or not found["end"]:
             continue
         sign = found["sign"]
-        first, second = (int(cell.strip()[slice(*found.span(k))]) for k in ("first", "second"))
+        first, second = (
+            int(cell.strip(AROUND)[slice(*found.span(k))]) for k in ("first", "second")
+        )
         if first > 12 or second > 12:
             return first > 12, True
     return (sign != "/" if sign else None), not sign
@@ -91,7 +94,7 @@ def to_seconds(cells: Sequence[str], *, day_comes_first: bool) -> np.ndarray:
     out = np.full(len(cells), np.nan)
     if not len(cells):
         return out
-    texts = np.array([cell.strip()[:LONGEST].encode("ascii", "replace") for cell in cells])
+    texts = np.array([cell.strip(AROUND)[:LONGEST].encode("ascii", "replace") for cell in cells])
     width = texts.dtype.itemsize
     if not width:
         return out

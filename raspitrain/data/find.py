@@ -13,12 +13,13 @@ from pathlib import Path
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks
 from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
+from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
@@ -30,18 +31,15 @@ ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_
 MOST_ARRAYS = 6  # of one data set, in one folder
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
+LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
 LIST_NAME = re.compile(
     r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
     re.I,
 )
-PART_NAMES = {
-    **dict.fromkeys(("train", "training", "tr"), 0),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
-    **dict.fromkeys(("test", "testing", "tst"), 2),
-}
 # Written beside recordings by phone apps, and no recordings themselves.
 ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
+READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
     r"|rider|athlete|vp|p|s)[-_ ]?\d+",
@@ -66,6 +64,7 @@ SENSOR = re.compile(
     r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
     re.I,
 )
+RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -170,6 +169,10 @@ def find_recordings(
             annotated = None
         else:
             has_labels = True
+    if annotated is None and says_class is None:
+        _refuse_listed_beats(paths, others)
+    if annotated is not None and files is None and not paths and not _of_other_kinds(others):
+        paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
     taken, num_links = _each_once(folder, taken)
@@ -182,14 +185,14 @@ def find_recordings(
     by_name = has_labels or class_level == 0
     part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
-    part_of: Mapping[tuple[str, ...], int | None]
+    parts_by_place: Mapping[tuple[str, ...], int | None]
     if part_level is None:
-        part_of, note = _listed_parts(folder, others, list(places.values()))
+        parts_by_place, note = _listed_parts(folder, others, list(places.values()))
         notes += note
     else:
-        part_of = {place: _part(place, part_level) for place in places.values()}
+        parts_by_place = {place: _part(place, part_level) for place in places.values()}
     sources = [
-        Source("/".join(place), {"": path}, None, None, part_of.get(place))
+        Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
     first_level = 0
@@ -264,7 +267,8 @@ def _choose(
 ) -> tuple[list[Path], list[str]]:
     if patterns is not None:
         every = sorted([*paths, *others])
-        taken = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        fitting = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        taken = [path for path in fitting if not READ_ME.fullmatch(path.name)] or fitting
         if not taken:
             shown = f" (such as {every[0].relative_to(folder)})" if every else ""
             raise InputError(
@@ -272,7 +276,8 @@ def _choose(
                 f"{folder}{shown}; * stands for any letters, and a pattern is held against the "
                 "name and the path below the folder."
             )
-        return taken, []
+        named = sorted({path.name for path in fitting} - {path.name for path in taken})
+        return taken, [f"not taken: {', '.join(named)}"] if named else []
     kinds = Counter(path.suffix.lower() for path in _of_other_kinds(others))
     if _are_about(paths, others):
         shown = ", ".join(path.name for path in paths[:3])
@@ -297,7 +302,9 @@ def _choose(
                 f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
                 f"with dataset.files, such as '*{min(kinds)}'."
             )
-        return [path for path in others if path.suffix.lower() in kinds], beside
+        taken = [path for path in others if path.suffix.lower() in kinds]
+        _refuse_cases(taken)
+        return taken, beside
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
@@ -310,6 +317,19 @@ def _choose(
         f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
         *beside,
     ]
+
+
+def _refuse_cases(paths: Sequence[Path]) -> None:
+    """Say what to do with acc_data.mat beside acc_labels.mat, as in UniMiB SHAR."""
+    there = {path.name: path for path in paths}
+    for name, path in there.items():
+        labels = re.sub(r"data(?=\.mat$)", "labels", name)
+        if labels != name and labels in there:
+            raise InputError(
+                f"{path} holds cases, whose labels are in {labels} beside it, and no recording: "
+                "docs/data.md, under Arrays, shows the few lines that turn them into data.npy, "
+                "label.npy and groups.npy for dataset=npy."
+            )
 
 
 def _of_other_kinds(others: Sequence[Path]) -> list[Path]:
@@ -374,6 +394,24 @@ def _unused_table(
     return []
 
 
+def _refuse_listed_beats(paths: Sequence[Path], others: Sequence[Path]) -> None:
+    """Say what helps with beats that rdann has listed, as beside the CSV of Kaggle's MIT-BIH."""
+    there = {path.with_suffix("") for path in paths}
+    for path in others:
+        stem = path.stem.lower().removesuffix("annotations").rstrip("._-")
+        if path.suffix.lower() != ".txt" or path.with_name(stem) not in there:
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if re.match(r"\s*Time\s+Sample #\s+Type", file.readline(1 << 10)) is None:
+                continue
+        raise InputError(
+            f"{path} lists the beats of {path.with_name(stem)}.csv as WFDB's rdann shows them, "
+            f"which is not read; take the record as PhysioNet has it ({stem}.hea, {stem}.dat and "
+            f"{stem}.atr), or name the classes of the recordings in another way, as with "
+            "dataset.class_level=0."
+        )
+
+
 def _marks_of(
     folder: Path, paths: Sequence[Path], what: str | None
 ) -> tuple[Annotated | None, list[str]]:
@@ -411,7 +449,7 @@ def _listed_parts(
     lists = []
     for path in others:
         named = LIST_NAME.fullmatch(path.name)
-        part = None if named is None else _part_of(named["part"])
+        part = None if named is None else part_of(named["part"])
         if path.parent != folder or part is None or path.stat().st_size > LARGEST_LIST:
             continue
         lines = path.read_text(errors="replace").splitlines()
@@ -479,9 +517,16 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     if kind in (".ts", ".arff"):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
-    if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
+    if raw := next(
+        (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
+    ):
         return (
-            f"{there}, a channel a file and a case a row with labels in y_train.txt: docs/data.md, "
+            f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
+        )
+    apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
+    if apart is not None:
+        return (
+            f"{there}, a channel a file and a case a row with labels in {apart}: docs/data.md, "
             "under Arrays, shows the few lines that turn them into data.npy"
         )
     if re.fullmatch(r"\.\d+", kind):
@@ -495,13 +540,8 @@ def _instead(others: Sequence[Path]) -> str:
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
 
 
-def _part_of(name: str) -> int | None:
-    bare = re.sub(r"[^a-z]", "", name.lower())
-    return PART_NAMES.get(re.sub(r"(set|data|split|ing)$", "", bare), PART_NAMES.get(bare))
-
-
 def _part(place: Sequence[str], level: int) -> int | None:
-    return _part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
+    return part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
 
 
 def _part_of_stem(name: str) -> tuple[int | None, str]:
@@ -509,7 +549,7 @@ def _part_of_stem(name: str) -> tuple[int | None, str]:
     stem = stem_of(name)
     words = re.split(r"[_\-. ]+", stem)
     for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
-        if (part := _part_of(word)) is not None:
+        if (part := part_of(word)) is not None:
             return part, " ".join(rest)
     return None, stem
 
@@ -521,7 +561,7 @@ def _part_level(
     depth = min(len(place) for place in places) - 1
     for level in range(depth):
         names = {place[level] for place in places}
-        parts = {name: _part_of(name) for name in names}
+        parts = {name: part_of(name) for name in names}
         different = {part for part in parts.values() if part is not None}
         if len(different) > 1 and None in parts.values() and level == 0:
             other = sorted(name for name, part in parts.items() if part is None)
@@ -566,7 +606,7 @@ def _class_level(
         (name,) = names
         if part_level is None and len({place[1] for place in places if len(place) > 2}) > 1:
             remedy = f"give dataset.path={folder / name}"
-            if _part_of(name) is not None:
+            if part_of(name) is not None:
                 return 1  # train alone: the classes are below it
             raise InputError(
                 f"all recordings of {folder} lie in the folder {name}, and folders of the first "
@@ -739,7 +779,7 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
         for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
-                rest = stem[:at] + stem[at + len(word) :]
+                rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
                 return word, "/".join([*kept, re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")])
     return "", relative
 

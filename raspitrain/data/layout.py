@@ -8,7 +8,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from raspitrain.data import dates
@@ -22,14 +22,14 @@ COMMENTS = ("#", "%", "//")
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
+FORTRAN = re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d")
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
-STAMP = re.compile(r"\d\d:\d\d:\d\d(?:[.,:]\d+)? -> ?")  # of Arduino's serial monitor
-PAIR = re.compile(
-    r"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
-        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?(?=[\s,;|}\]]|$)""",
-    re.VERBOSE | re.IGNORECASE,
-)
-HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)\s*[:,;=]?\s*", re.IGNORECASE)
+STAMP = re.compile(
+    r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
+    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?""",
+    re.VERBOSE,
+)  # of Arduino's serial monitor, of Zephyr and of ESP-IDF
+HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
 # fmt: off
 UNITS = frozenset((
     "s", "sec", "second", "seconds", "ms", "milliseconds", "us", "µs", "μs", "ns", "min", "h",
@@ -43,6 +43,16 @@ UNITS = frozenset((
     "utc", "unix",
 ))
 # fmt: on
+NO_UNITS = frozenset(
+    ("n/a", "na", "no_units", "unitless", "none", "cal", "raw", "uncal", "local", "utc", "unix")
+)
+UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
+PAIR = re.compile(
+    rf"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
+        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s?({UNIT})?(?=[\s,;|}}\]]|$)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+IN_UNIT = re.compile(rf"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
@@ -76,10 +86,13 @@ class Layout:
     times : dict
         Columns of dates or times of day, and whether the day comes before the month; None where
         no date is written so.
+    in_cells : dict of int to str
+        The unit behind each number of a column, where cells are such as "0.12 g".
     either : frozenset of int
         Of these, those whose first dates could have day and month the other way round.
     stamped, paired, ended : bool
-        Rows begin with the serial monitor's clock; cells are name:value; rows end with ";".
+        Rows begin with the clock of a serial monitor or a log; cells are name:value; rows end
+        with ";".
     rate : float or None
         Samples a second, where a line above the table says it.
     start : float or None
@@ -100,6 +113,7 @@ class Layout:
     rate: float | None = None
     start: float | None = None
     either: frozenset[int] = frozenset()
+    in_cells: dict[int, str] = field(default_factory=dict)
 
 
 class NoTableError(ValueError):
@@ -128,11 +142,12 @@ def split_cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in line.split(separator)]
 
 
-def pair_cells(line: str) -> list[tuple[str, str]]:
-    """The (name, number) pairs of a line such as ax:0.1,ay:0.2; none where there is more in it."""
+def pair_cells(line: str) -> list[tuple[str, str, str]]:
+    """Name, number and unit of each pair in a line such as ax:0.1,ay=0.2g; none where there is more
+    in it."""
     if re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line)):
         return []
-    return [(name.strip(), number) for name, number in PAIR.findall(line)]
+    return [(name.strip(), number, unit) for name, number, unit in PAIR.findall(line)]
 
 
 def is_number(cell: str) -> bool:
@@ -180,21 +195,31 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         raise NoTableError("holds comments but no samples")
     if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
         return _paired(kept)
-    stamped = _most(body, lambda line: STAMP.match(line) is not None)
-    if stamped:
+    with_units = given != " " and _most(body, _has_units)
+    stamped = _stamp_unit(body)
+    if stamped is not None:
         body = [_unstamped(line) for line in body]
     ended = not given and _most(body, _ends_with_semicolon)
     if ended:
         body = [line.rstrip().rstrip(";,") for line in body]
+    written = dict(kept)
+    if with_units:
+        kept = [(k, _without_units(line)) for k, line in kept]
+        body = [_without_units(line) for line in body]
     separator = given or _find_separator(body)
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
         if not is_comment(line, separator):
-            text = _unstamped(line) if stamped else line
+            text = line if stamped is None else _unstamped(line)
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
     if not table:
+        if found := FORTRAN.search(body[-1]):
+            raise NoTableError(
+                f"has numbers such as {found[0]}, as Fortran writes them; write E for D, as "
+                "with: sed -i 's/D/E/g' FILE"
+            )
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
             else "holds no row of numbers; it looks like no recording"
@@ -214,22 +239,35 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     first = _first_row(rows, table, width)
     above = [cells for _, cells in rows[:first]]
     _refuse_cut_lines(rows, first, width)
-    names, units, used = _find_names(above, comments, width)
+    numeric = _numeric(table, width)
+    heads = [cells for cells in above if not _is_setting(cells, numeric)]
+    names, units, used = _find_names(heads, comments, width)
+    if {"Field 1", "Value 1"} <= set(names or ()):
+        raise NoTableError(
+            "has names and values in turn, as Garmin's FitCSVTool writes them; run it with "
+            "--data record, and take the file that ends with _data.csv"
+        )
     named = names is not None
     names = names or [position_name(position) for position in range(width)]
     units = units or [""] * width
     body_rows = [cells for _, cells in rows[first:] if len(cells) >= width][-BODY_LINES:]
     texts, times, either = _find_kinds(body_rows, width)
+    in_cells: dict[int, str] = {}
+    if with_units and separator != " ":
+        cells = split_cells(_unstamped(written[rows[first][0]]), separator)
+        in_cells = {k: own[2] for k, cell in enumerate(cells) if (own := IN_UNIT.fullmatch(cell))}
+        units = [in_cells.get(k, unit) for k, unit in enumerate(units)]
     before = [line for k, line in kept if k < rows[first][0]]
     if either and (order := _said_order(before)) is not None:
         times |= dict.fromkeys(either, order)
         either = frozenset()
-    if stamped:
-        names, units = ["time", *names], ["", *units]
+    if stamped is not None:
+        names, units = ["time", *names], [stamped, *units]
         texts = frozenset(position + 1 for position in texts)
         times = {position + 1: value for position, value in times.items()}
-        times[0] = None
+        times |= {} if stamped else {0: None}
         either = frozenset(position + 1 for position in either)
+        in_cells = {position + 1: unit for position, unit in in_cells.items()}
     return Layout(
         separator=separator,
         names=tuple(names),
@@ -239,10 +277,11 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         passed_over=len(above) - used,
         texts=texts,
         times=times,
-        stamped=stamped,
+        stamped=stamped is not None,
         ended=ended,
         rate=_said_rate(before + comments),
         either=either,
+        in_cells=in_cells,
     )
 
 
@@ -290,12 +329,38 @@ def _start_and_rate(rows: Sequence[tuple[int, list[str]]]) -> tuple[float, float
     return (start, rate) if 1e9 <= start < 4e9 and 0 < rate <= 1e4 and not near else None
 
 
+def _has_units(line: str) -> bool:
+    return any(IN_UNIT.fullmatch(cell.strip()) for cell in re.split(r"[,;\t|]", line))
+
+
+def _without_units(line: str) -> str:
+    """Cells such as "0.12 g" as numbers, for what else is to be told of a file."""
+    parts = re.split(r"([,;\t|])", line)
+    return "".join(
+        IN_UNIT.sub(r"\1", part) if IN_UNIT.fullmatch(part.strip()) else part for part in parts
+    )
+
+
 def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
     return sum(map(holds, lines)) >= 0.8 * len(lines)
 
 
 def _unstamped(line: str) -> str:
-    return STAMP.sub("", line, count=1)
+    found = STAMP.match(line)
+    return line if found is None else line[found.end() :]
+
+
+def _stamp_unit(lines: Sequence[str]) -> str | None:
+    """The unit of the clock that lines begin with, "" for a time of day; None without."""
+    if not _most(lines, lambda line: STAMP.match(line) is not None):
+        return None
+    return "ms" if _most(lines, lambda line: line[:1].isalpha()) else ""
+
+
+def stamp_of(line: str) -> tuple[str, str]:
+    """The clock that a line begins with, "" without, and the rest of it."""
+    found = STAMP.match(line)
+    return ("", line) if found is None else (found["clock"] or found["ms"], line[found.end() :])
 
 
 def _ends_with_semicolon(line: str) -> bool:
@@ -352,9 +417,11 @@ def _first_row(
     rows: Sequence[tuple[int, list[str]]], table: Sequence[list[str]], width: int
 ) -> int:
     """The index of the first row of the table: as many cells, and numbers where numbers are."""
-    numeric = [p for p in range(width) if 2 * sum(is_value(c[p]) for c in table) >= len(table)]
+    numeric = _numeric(table, width)
 
     def is_row(cells: Sequence[str]) -> bool:
+        if _is_setting(cells, numeric):
+            return False
         if len(cells) != width and not (len(cells) == width + 1 and cells[-1] == ""):
             return False
         known = sum(is_value(cells[p]) or is_missing(cells[p]) for p in numeric)
@@ -374,6 +441,23 @@ def _first_row(
         if not names_follow:
             return index
     return next(index for index, (_, cells) in enumerate(rows) if is_row(cells))
+
+
+def _numeric(table: Sequence[list[str]], width: int) -> list[int]:
+    return [p for p in range(width) if 2 * sum(is_value(c[p]) for c in table) >= len(table)]
+
+
+def _is_setting(cells: Sequence[str], numeric: Sequence[int]) -> bool:
+    """Whether a row says something of each column, as "Scale,0.1,0.1" does above numbers."""
+    word, *values = cells
+    named = re.fullmatch(r"[^\W\d][^\d]{2,}", word) is not None and not is_value(word)
+    return (
+        0 in numeric
+        and named
+        and not is_missing(word)
+        and bool(values)
+        and all(map(is_value, values))
+    )
 
 
 def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: int) -> None:
@@ -433,7 +517,7 @@ def _find_names(
 
 def _are_units(cells: Sequence[str], above: Sequence[str]) -> bool:
     """All are, or most with names above them that differ more."""
-    if all(map(_is_unit, cells)):
+    if all(map(_is_unit, cells[cells[0].lower() in ("unit", "units") :])):
         return True
     known = sum(cell != "" and _is_unit(cell) for cell in cells)
     return 2 <= 0.6 * len(cells) <= known and len(set(cells)) < len(set(above))
@@ -497,19 +581,20 @@ def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
     """Of lines such as ax:0.1,ay:0.2."""
     rows = [(k, line, pair_cells(_unstamped(line))) for k, line in kept if not is_comment(line)]
     number, line, pairs = next(row for row in rows if row[2])
-    stamped = STAMP.match(line) is not None
-    names = [name for name, _ in pairs]
-    if stamped:
-        names = ["time", *names]
+    stamped = STAMP.match(line)
+    names = [name for name, *_ in pairs]
+    units = [unit for *_, unit in pairs]
+    if stamped is not None:
+        names, units = ["time", *names], ["ms" if stamped["ms"] else "", *units]
     return Layout(
         separator=",",
         names=tuple(names),
-        units=("",) * len(names),
+        units=tuple(units),
         named=True,
         first=number,
         passed_over=sum(k < number for k, *_ in rows),
         texts=frozenset(),
-        times={0: None} if stamped else {},
-        stamped=stamped,
+        times={0: None} if stamped is not None and stamped["clock"] else {},
+        stamped=stamped is not None,
         paired=True,
     )

@@ -16,7 +16,7 @@ from raspitrain.errors import InputError
 
 NAME = re.compile(
     r"(?:sensor|channel|axis|signal|variable|measurement|quantity|parameter|stream|topic|metric|field"
-    r"|series)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
+    r"|series|entity)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
 )
 MOST_SENSORS = 32
 HEAD_ROWS = 2048
@@ -74,7 +74,7 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
         return place
     for place, column in enumerate(file.table.columns):
         wanted = asked.columns or ()
-        if place in (file.label, file.group) or place in wanted or column.name in wanted:
+        if place in (file.label, file.group, file.part) or place in wanted or column.name in wanted:
             continue
         words = _words(column)
         if words is None or not 2 <= len(words) <= MOST_SENSORS:
@@ -110,17 +110,18 @@ def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
         shown = ", ".join((_words(column, named=True) or [])[:3])
         raise InputError(
             f"{files[0].path}: the rows seem to be of several sensors in turn, as column '{name}' "
-            f"({shown}) says, since the values jump with it: take them apart with "
+            f"({shown}) says: take them apart with "
             f"dataset.sensor_column={name}, or say that they belong together with "
             "dataset.sensor_column=false."
         )
 
 
 def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
-    """Columns that change every few rows, and most signals their level or spread with them."""
+    """Columns that change every few rows, and most signals their level or spread with them; or
+    a column without a name, of three words or more that follow each other in turn."""
     for place, column in enumerate(file.table.columns):
         plain, wanted = plain_name(column.name), asked.columns or ()
-        if place in (file.label, file.group, *wanted) or column.name in wanted:
+        if place in (file.label, file.group, file.part, *wanted) or column.name in wanted:
             continue
         if LABEL_NAME.fullmatch(plain) or is_count_name(column.name):
             continue
@@ -131,8 +132,11 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
         num_runs = 1 + len(changes)
         if num_runs < max(LEAST_ROWS * len(words), file.table.num_rows / SHORT_RUN):
             continue
-        runs = column.values[np.append(0, changes)]
-        if column.kind == "number" and _in_turn(runs) < IN_TURN:
+        in_turn = _in_turn(column.values[np.append(0, changes)]) >= IN_TURN
+        if column.kind == "text" and in_turn and len(words) > 2 and not file.table.named:
+            yield place
+            continue
+        if column.kind == "number" and not in_turn:
             continue  # a signal of few steps
         signals = [
             other.values
@@ -199,5 +203,5 @@ def _apart(file: SensorFile, place: int) -> dict[str, SensorFile]:
     apart = {}
     for k in range(len(codes)):
         table = file.table.take(np.flatnonzero(inverse == k))
-        apart[words[k]] = examine(table, file.label, file.group)
+        apart[words[k]] = examine(table, file.label, file.group, file.part)
     return apart

@@ -56,6 +56,7 @@ def recordings(
     leave_out: Sequence[str | int],
     groups: str | int | None,
     group_column: str | int | None,
+    part_column: str | int | None,
     sensor_column: str | int | bool | None,
     skip_lines: int,
     missing: str,
@@ -68,7 +69,7 @@ def recordings(
     memory or mapped from the cache; the windows are cut when they are gathered. The
     windows of a recording are one group, so they never fall on both sides of a split; neither do
     recordings that hold the same samples. A window never bridges a gap, a step back of the clock,
-    or a change of label or group.
+    or a change of label, group or part.
 
     Parameters
     ----------
@@ -115,6 +116,9 @@ def recordings(
         that fits a part of the path, such as "subject*".
     group_column : str, int or None
         The column that says whose the rows are.
+    part_column : str, int or None
+        The column that says which part of the data's own split the rows are of, by word (train,
+        validation, test) or number (0, 1, 2).
     sensor_column : str, int, False or None
         The column that says which sensor each row is of, where several share the other columns;
         False for none; None to find one by its name or words.
@@ -147,6 +151,7 @@ def recordings(
         columns=_list_of_columns(columns),
         label_column=label_column,
         group_column=group_column,
+        part_column=part_column,
         time_column=time_column,
         time_unit=time_unit,
         sensor_column=sensor_column,
@@ -201,15 +206,15 @@ def recordings(
     ]
     warnings += [w for each in chosen.values() for w in each.warnings]
     warnings += _uncovered(streams)
-    if group_column is None and groups is None and asked.group_column is None:
-        warnings += unused_columns(left_out)
+    has_groups = groups is not None or asked.group_column is not None
+    warnings += unused_columns(left_out, has_groups, has_part=part_column is not None)
     return cut.cases(
         names,
         units,
         left_out=tuple(dict.fromkeys(left_out)),
         notes=(*notes, *_file_notes(streams)),
         warnings=tuple(warnings),
-        keeps="recording" if groups is None and asked.group_column is None else "group",
+        keeps="group" if has_groups else "recording",
     )
 
 

@@ -12,6 +12,7 @@ from raspitrain.data.find import Source
 from raspitrain.data.formats import READERS
 from raspitrain.data.kept import rows_as_one
 from raspitrain.data.marks import Stretch
+from raspitrain.data.parts import part_of_cell
 from raspitrain.errors import InputError
 
 MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
@@ -30,6 +31,8 @@ class Stream:
         int64: samples at which a new stretch begins.
     labels, groups : list of str or None
         Of each sample.
+    parts : list of int or None
+        Of each sample, where a column says it: 0 train, 1 validation, 2 test, -1 where it does not.
     stretches : list of Stretch or None
         What is annotated, where annotations say the class.
     beats : dict of str to np.ndarray, or None
@@ -61,6 +64,7 @@ class Stream:
     beats: dict[str, np.ndarray] | None = None
     joined: bool = False
     uncovered: tuple[float, str] | None = None
+    parts: list[int] | None = None
 
 
 def make_stream(
@@ -83,6 +87,7 @@ def _sensor_stream(
 ) -> Stream:
     labels = None if file.label is None else file.words(file.label)
     groups = None if file.group is None else file.words(file.group)
+    parts = _parts(file)
     rows = None if groups is None else _order_by_group(file, groups)
     changes = list(file.table.changes)
     clock = None
@@ -98,15 +103,24 @@ def _sensor_stream(
         signals = np.ascontiguousarray(signals[:, rows])
         labels = None if labels is None else [labels[row] for row in rows.tolist()]
         groups = [groups[row] for row in rows.tolist()] if groups else groups
+        parts = None if parts is None else [parts[row] for row in rows.tolist()]
     known = np.isfinite(signals)
     stream = Stream(
         source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
-        changes, num_missing=0 if known.all() else int((~known).sum()),
+        changes, num_missing=0 if known.all() else int((~known).sum()), parts=parts,
     )  # fmt: skip
     stream.digest = _digest(b"".join(file.digests[place] for place in chosen.places[index]))
     if rows is not None:
         stream.digest = _digest(signals.tobytes())
     return stream
+
+
+def _parts(file: SensorFile) -> list[int] | None:
+    if file.part is None:
+        return None
+    words, name = file.words(file.part), file.table.columns[file.part].name
+    number = {w: part_of_cell(name, w, file.path) if w else -1 for w in dict.fromkeys(words)}
+    return [number[word] for word in words]
 
 
 def _digest(content: bytes) -> bytes:
@@ -196,6 +210,7 @@ def _join_by_time(source: Source, parts: Sequence[Stream]) -> Stream:
         cuts=new,
         labels=None if one.labels is None else [one.labels[k] for k in places.tolist()],
         groups=None if one.groups is None else [one.groups[k] for k in places.tolist()],
+        parts=None if one.parts is None else [one.parts[k] for k in places.tolist()],
         rows=places if one.rows is None else one.rows[places],
     )
 

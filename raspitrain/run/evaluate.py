@@ -267,6 +267,8 @@ def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str,
             node |= {"length": stored.length, "stride": stored.length}
     if "leave_out" in node:
         node["leave_out"] = []  # of these data some may have no such class
+    if "part_column" in node:
+        node["part_column"] = None  # all of them are evaluated
     if kind in ("npy", "npz"):
         node |= {"channel_names": list(stored.channel_names), "rate": stored.rate, "part": None}
         node |= {"groups": None}

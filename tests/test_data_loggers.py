@@ -1,0 +1,203 @@
+"""A second set of layouts that loggers, apps and archives have, written after the first was mended.
+
+Each is one example of its kind.
+"""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from conftest import defaults
+from test_data_archives import SECONDS, TWO, first, signals_of
+from test_data_field import COUNTS, LENGTH, csv_text, load, load_npy, make, noise, put, refusal
+from test_data_formats import edf
+
+from raspitrain.data.cbor import decode
+from raspitrain.data.csv_file import read_table
+from raspitrain.data.rows import rows
+from raspitrain.data.ucr import ucr
+from raspitrain.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "rate"),
+    [
+        ("SampleTimeFine", [3_200_000_000 + 16_667 * j for j in COUNTS], 60),
+        ("timestamp", [1_700_000_000 + 3600 * j for j in COUNTS], 1 / 3600),
+        ("'Elapsed time'", [f"'0:{j // 50:02d}.{20 * (j % 50):03d}'" for j in COUNTS], 50),
+    ],
+)
+def test_a_clock_is_told_by_what_its_steps_may_be(name, values, rate, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},x,y", values, *x[:2]))
+    cases = load(tmp_path)
+    assert cases.channel_names == TWO
+    assert cases.rate == pytest.approx(rate, 1e-4)
+
+
+@pytest.mark.parametrize("form", ["a line each", "with others, as text"])
+def test_records_of_json_may_stand_in_lines_and_beside_others(form, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        lines = form == "a line each"
+        held = [
+            {"t": f"{j / 50:.2f}", "x": x[0][j] if lines else str(x[0][j]), "y": x[1][j]}
+            for j in COUNTS
+        ]
+        return "\n".join(map(json.dumps, held)) if lines else json.dumps([{"v": 1}, *held])
+
+    ending = "jsonl" if form == "a line each" else "json"
+    make(tmp_path, text_of)
+    for path in tmp_path.rglob("*.csv"):
+        path.rename(path.with_suffix(f".{ending}"))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (TWO, pytest.approx(50))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+    assert any("1 records with other names" in n for n in cases.taken.notes) != (ending == "jsonl")
+
+
+def cbor(value: object) -> bytes:
+    """The plain writing of numbers, text, lists and mappings, with a list of no length."""
+    if isinstance(value, float):
+        return b"\xfb" + struct.pack(">d", value)
+    if isinstance(value, int):
+        return b"\x1a" + struct.pack(">I", value)
+    if isinstance(value, str):
+        return bytes([0x78, len(value)]) + value.encode()
+    if isinstance(value, dict):
+        return bytes([0xA0 + len(value)]) + b"".join(
+            cbor(own) for pair in value.items() for own in pair
+        )
+    assert isinstance(value, list)
+    return b"\x9f" + b"".join(map(cbor, value)) + b"\xff"
+
+
+def test_cbor_is_read_as_json_is(tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            sensors = [{"name": name, "units": "g"} for name in TWO]
+            values = noise(10 * k + i, 2).T.tolist()
+            payload = {"interval_ms": 20, "sensors": sensors, "values": values}
+            put(tmp_path, f"{label}/{i}.cbor", cbor({"signature": "0", "payload": payload}))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.units, cases.rate) == (TWO, ("g", "g"), 50)
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+    whole = bytes.fromhex("83f93c00c120f5")  # RFC 8949: half a float, a tag, true
+    assert decode(whole) == [1.0, -1, True]
+    for end in range(len(whole)):
+        with pytest.raises(ValueError, match="ends early"):
+            decode(whole[:end])
+
+
+def test_structs_of_matlab_are_taken_apart_and_say_the_rate(tmp_path):
+    from scipy.io import savemat
+
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            (tmp_path / label).mkdir(exist_ok=True)
+            held = {"sr": 97_656, "gs": noise(10 * k + i, 1).T, "load": 270, "rate": 25}
+            savemat(tmp_path / label / f"{i}.mat", {"bearing": held})
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("bearing_gs",), 97_656)
+
+
+def test_sensors_with_their_rate_in_the_files_names_are_joined(tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            for sensor, fast in (("Accelerometer_50.000Hz", 1), ("Gyroscope_100.000Hz", 2)):
+                signals = noise(10 * k + i, 1, fast * LENGTH)
+                moments = [20 * j / fast for j in range(fast * LENGTH)]
+                text = csv_text("epoc (ms),x (g)", moments, *signals.tolist())
+                put(tmp_path, f"{label}/{i}/MetaWear_{sensor}_1.7.csv", text)
+    assert load(tmp_path).channel_names == ("Accelerometer_x (g)", "Gyroscope_x (g)")
+
+
+def test_words_in_turn_beside_nameless_numbers_are_refused_with_the_key(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return "".join(f"imu/{a} {x[c][j]:.4f}\n" for j in COUNTS for c, a in enumerate("xyz"))
+
+    sentence = refusal(load, make(tmp_path, text_of))
+    assert "dataset.sensor_column=channel_0" in sentence
+    assert load(tmp_path, sensor_column="channel_0").channel_names[0] == "imu/x_channel_1"
+
+
+def test_columns_beyond_the_label_are_no_samples(tmp_path):
+    cells = [[*row[:40], k % 2, 40, k] for k, row in enumerate(noise(0, 30).tolist())]
+    put(tmp_path, "all.csv", csv_text("", *zip(*cells, strict=True)))
+    path = str(tmp_path / "all.csv")
+    cases = rows(**defaults("rows", path=path, label_column=40))
+    assert cases.signals.shape == (30, 1, 40)
+    assert "beyond the label" in dict(cases.taken.left_out)["channel_41"]
+
+
+def test_arff_of_several_channels_is_read(tmp_path):
+    head = "@relation A\n@attribute bag relational\n @attribute t0 numeric\n@end bag\n"
+    for part in ("TRAIN", "TEST"):
+        lines = "'1,2,3\\n4,5,6',walk\n'7,8,?\\n1,0,?',run\n"
+        put(tmp_path, f"A_{part}.arff", f"{head}@attribute c {{walk,run}}\n@data\n{lines}")
+    cases = ucr(**defaults("ucr", name="A", path=str(tmp_path), unequal="pad"))
+    assert cases.signals[[0, 1]].tolist() == [[[1, 2, 3], [4, 5, 6]], [[7, 8, 8], [1, 0, 0]]]
+    put(tmp_path, "A_TEST.arff", f"{head}@data\n'1,2\\n4',walk\n")
+    assert "A_TEST.arff, line 6 is no case" in refusal(
+        ucr, **defaults("ucr", name="A", path=str(tmp_path))
+    )
+
+
+def test_what_is_written_about_a_set_is_no_recording(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("t,x,y", SECONDS, *x[:2]))
+    for path in tmp_path.rglob("*.csv"):
+        path.rename(path.with_suffix(".txt"))
+    put(tmp_path, "Readme.txt", "A set of two classes.\n")
+    cases = load(tmp_path, files="*.txt", groups=1)
+    assert "not taken: Readme.txt" in cases.taken.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("  0.1234D+00  0.5000D-01\n" * 20, "write E for D"),
+        ("Type,Field 1,Value 1,Units 1\n" + "Data,timestamp,1079,s\n" * 20, "--data record"),
+    ],
+)
+def test_numbers_of_other_tools_are_refused_with_the_remedy(text, part, tmp_path):
+    put(tmp_path, "a.csv", text)
+    with pytest.raises(InputError, match=part):
+        read_table(tmp_path / "a.csv")
+
+
+def test_arrays_in_folders_below_are_named_with_words_that_work(tmp_path):
+    for part in ("test", "train"):
+        (tmp_path / part).mkdir()
+        np.save(tmp_path / part / "X.npy", noise(1, 12).reshape(12, 2, -1))
+        np.save(tmp_path / part / "y.npy", np.arange(12) % 2)
+    words = "dataset.data=X.npy dataset.label=y.npy"
+    assert f"dataset.path={tmp_path}/train {words}" in refusal(load_npy, tmp_path)
+    assert len(load_npy(tmp_path / "train", data="X.npy", label="y.npy").labels) == 12
+
+
+@pytest.mark.parametrize("word", ["1.#INF", "-1.#QNAN", "unavailable"])
+def test_words_for_no_number_are_missing(word, tmp_path):
+    put(tmp_path, "a.csv", f"x,y\n1,2\n{word},3\n")
+    assert np.isnan(read_table(tmp_path / "a.csv").columns[0].values).tolist() == [False, True]
+
+
+def test_a_night_is_told_by_the_annotations_in_a_file_beside_it(tmp_path):
+    """As in Sleep-EDF, whose hypnograms go on when the recording has ended."""
+    for k in range(2):
+        digits = np.random.default_rng(k).integers(-2000, 2000, 1000)
+        edf(tmp_path / f"SC400{k}E0-PSG.edf", [("Fpz", "uV", digits)])
+        mark = b"+0\x14\x14\0+0\x154\x14W\x14\0+4\x153\x142\x14\0+7\x1555770\x14?\x14\0"
+        stored = np.frombuffer(mark.ljust(600, b"\0"), "<i2")
+        edf(tmp_path / f"SC400{k}EC-Hypnogram.edf", [("EDF Annotations", "", stored)])
+    cases = load(tmp_path, length=50, stride=50)
+    assert cases.class_names == ("2", "W")
+    assert cases.taken.starts[cases.labels == 0].tolist() == [400 + 50 * k for k in range(6)] * 2
+
+
+def test_beats_in_a_list_are_refused_with_what_is_read(tmp_path):
+    put(tmp_path, "100.csv", csv_text("'sample #','MLII'", COUNTS, noise(0, 1)[0]))
+    put(
+        tmp_path,
+        "100annotations.txt",
+        "      Time   Sample #  Type  Sub\n    0:00.050   18   +   0\n",
+    )
+    assert "100.hea, 100.dat and 100.atr" in refusal(load, tmp_path)
