@@ -482,7 +482,7 @@ def test_other_files_are_refused_with_what_helps(names, part, tmp_path):
 # Columns
 
 
-@pytest.mark.parametrize("cell", ["{:.2f} g", "{:.2f}*3A", "[{:.2f}, 1]"])
+@pytest.mark.parametrize("cell", ["{:.2f} q", "{:.2f}*3A", "[{:.2f}, 1]"])
 def test_cells_that_are_no_plain_numbers_are_said(cell, tmp_path):
     odd = [cell.format(v) for v in noise(3, 1)[0]]
     make(tmp_path, lambda k, i, x: csv_text("time;x;y", SECONDS, x[0], odd, separator=";"))
@@ -492,6 +492,63 @@ def test_cells_that_are_no_plain_numbers_are_said(cell, tmp_path):
     assert "write plain numbers" in warning
     make(tmp_path / "b", lambda k, i, x: csv_text("time;x;y", SECONDS, odd, odd, separator=";"))
     assert "write plain numbers, one a cell" in refusal(load, tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("line", "head"),
+    [
+        ("AccX={:.4f}g AccY={:.4f}g", ""),
+        ("{:.4f} g,{:.4f} g", "AccX,AccY\n"),
+        ("{:.4f}g;{:.4f}g", "AccX;AccY\n"),
+    ],
+)
+def test_units_behind_numbers_are_the_channels(line, head, tmp_path):
+    make(
+        tmp_path,
+        lambda k, i, x: head + "".join(f"{line}\n".format(*v) for v in zip(*x[:2], strict=True)),
+    )
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.units) == (("AccX", "AccY"), ("g", "g"))
+    assert np.array_equal(signals_of(cases), first())
+    path = tmp_path / "run/r0.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[-1].replace("g", "mg")]) + "\n")
+    assert str(len(lines)) in refusal(load, tmp_path)
+
+
+def test_a_label_at_the_first_row_of_a_stretch_holds_for_those_below(tmp_path):
+    words = ["walk" if j == 0 else "run" if j == 80 else "" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("label,x,y", words, *x[:2]))
+    cases = load(tmp_path, label_column="label", length=40, stride=40)
+    assert cases.taken.starts[:5].tolist() == [0, 40, 80, 120, 160]
+    assert [cases.class_names[k] for k in cases.labels[:5]] == ["walk"] * 2 + ["run"] * 3
+    assert any("'label' stands at the first row of each stretch" in n for n in cases.taken.notes)
+    make(tmp_path, lambda k, i, x: csv_text("label,x,y", ["", *words[:-1]], *x[:2]))
+    assert "fill them down" in refusal(load, tmp_path, label_column="label")
+
+
+def test_a_clock_may_be_the_digits_of_a_number(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        seconds = [43_140 + 0.5 * j for j in COUNTS]  # from 11:59:00
+        hms = [f"{s // 3600:02.0f}{s // 60 % 60:02.0f}{s % 60:04.1f}" for s in seconds]
+        return csv_text("fix,x,y", hms, *x[:2])
+
+    cases = load(make(tmp_path, text_of))
+    assert (cases.channel_names, cases.rate, cases.taken.origins[0].num_gaps) == (TWO, 2, 0)
+    assert any("(hhmmss) in 6 files" in note for note in cases.taken.notes)
+
+
+def test_a_second_clock_and_what_changes_slowly_are_no_channels(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        slow = [[98 - j // 70 for j in COUNTS], [20 + j // 60 for j in COUNTS]]
+        other = [30 * j for j in COUNTS]
+        return csv_text("acc_time,x,gyr_time,y,battery,temp", MS, x[0], other, x[1], *slow)
+
+    cases = load(make(tmp_path, text_of))
+    assert (cases.channel_names, cases.rate) == ((*TWO, "temp"), 50)
+    assert left_out(cases)["gyr_time"] == "another clock"
+    assert "falls step by step" in left_out(cases)["battery"]
+    assert "'gyr_time' goes 1.5 times as fast as 'acc_time'" in cases.taken.warnings[0]
 
 
 def test_words_with_digits_are_words(tmp_path):

@@ -15,6 +15,7 @@ from raspitrain.data.columns import (
     LEAST_ROWS,
     NO_PLAIN_NUMBERS,
     Facts,
+    is_clock_name,
     is_time_name,
     judge,
     look_at,
@@ -34,6 +35,8 @@ from raspitrain.errors import InputError
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 LEAST_STEPS = 1000
+MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
+CLOCKS_APART = 0.02  # by which two in a file may differ
 OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
 
@@ -135,12 +138,33 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
         told = asked.time_column if not isinstance(asked.time_column, bool) else None
         place = _place(table, told, "time_column")
         table = without_repeats(in_order_of_time(table, place), place)
+    for place in (label, group, part):
+        if place is not None and _fill_down(table.columns[place]):
+            table.changes.append(
+                f"'{table.columns[place].name}' stands at the first row of each stretch alone, and "
+                "is taken for the rows below it"
+            )
     if label is not None and len(table.columns[label].words) > 1000:
         raise InputError(
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
     return examine(table, label, group, part)
+
+
+def _fill_down(column: Column) -> bool:
+    """Give rows without a word the one above, where words stand in single rows, as in merged cells
+    of a spreadsheet, and one in the first."""
+    if column.kind != "text":
+        return False
+    empty = np.array([is_missing(word) for word in column.words] + [False])
+    written = np.flatnonzero(~empty[column.values])
+    seldom = len(written) <= MOST_WRITTEN * len(column.values)
+    if not len(written) or written[0] or not seldom or (np.diff(written) == 1).any():
+        return False
+    stretches = np.diff(np.append(written, len(column.values)))
+    column.values = np.repeat(column.values[written], stretches)
+    return True
 
 
 def _label_elsewhere(path: Path, asked: Asked) -> str:
@@ -285,6 +309,8 @@ def choose(
     ]
     if clocks is None and asked.time_column is None:
         warnings += _lost_time(files)
+    if clocks is not None:
+        warnings += _clocks_apart(files, clocks)
     warnings += [
         f"'{name}' is left out, as it holds {why}; if it is a signal, write plain numbers"
         for name, why in left_out
@@ -314,6 +340,27 @@ def _lost_time(files: Sequence[SensorFile]) -> list[str]:
                 f"{files[0].path.name}), as where a spreadsheet has shortened it: nothing is known "
                 "of rate and gaps"
             ] if isinstance(shown, float) else []  # fmt: skip
+    return []
+
+
+def _clocks_apart(files: Sequence[SensorFile], clocks: Sequence[int]) -> list[str]:
+    """A word on a file of several sensors whose clocks part, so that a row is no moment."""
+    for file, clock in zip(files, clocks, strict=True):
+        ours = file.table.columns[clock]
+        for place, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True)):
+            apart = place != clock and fact.rises and is_clock_name(column.name)
+            if not apart or column.wrong is not None or fact.num_missing:
+                continue
+            lasts, other = (float(own.values[-1] - own.values[0]) for own in (ours, column))
+            if not (lasts > 0 and other > 0):
+                continue
+            other *= 10.0 ** (3 * round(np.log10(lasts / other) / 3))  # ms beside s
+            if abs(other / lasts - 1) > CLOCKS_APART:
+                return [
+                    f"the clock '{column.name}' goes {other / lasts:.3g} times as fast as "
+                    f"'{ours.name}' in {file.path.name}, so that the sensors in a row are not of "
+                    "one moment: store each in a file of its own, which are then joined by time"
+                ]
     return []
 
 
@@ -511,9 +558,13 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
     best: tuple[tuple[float, ...], list[int]] | None = None
     bared = [[*map(bare, file.table.names)] for file in files]
     for name in dict.fromkeys(files[0].table.names):
-        if not all(names.count(bare(name)) == 1 for names in bared):
+        exact = all(file.table.names.count(name) == 1 for file in files)
+        if not exact and not all(names.count(bare(name)) == 1 for names in bared):
             continue
-        places = [names.index(bare(name)) for names in bared]
+        places = [
+            file.table.names.index(name) if exact else names.index(bare(name))
+            for file, names in zip(files, bared, strict=True)
+        ]
         facts = [file.facts[place] for file, place in zip(files, places, strict=True)]
         named = is_time_name(name)
         if not _may_be_time(facts, named):

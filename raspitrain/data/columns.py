@@ -21,6 +21,8 @@ SELDOM = 0.05  # of the rows
 NO_PLAIN_NUMBERS = "words: cells such as"
 MOST_BLOCKS = 0.2  # changes a row
 PARTS = "says the part, as train and test do"
+OTHER_CLOCK = "another clock"
+FALLS = "falls step by step in every recording, as the charge of a battery does"
 BLOCKS = "numbers stretches of a recording, as those of trials do"
 FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
 KNOWN_UNIT = re.compile(
@@ -49,6 +51,11 @@ ODD_NUMBER = re.compile(
     r"|.*[:=>\])]\s*[+-]?\d*[.,]?\d+",
     re.I,
 )
+SLOW_NAME = re.compile(
+    r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
+    r"|lux|light|co2|battery|batt|charge|level)(?:_.*|\d+)?"
+)
+CLOCK_NAME = re.compile(r".*_(?:time|timestamp|ts|stamp|clock|millis|micros)|.*timestamp.*")
 PART_NAME = re.compile(
     r"(strat(ified)?_?|cv_?|k_?|data_?|train_test_?)?(split|part|fold|set|subset|partition)s?"
     r"(_?(id|no|nr|num|number|name))?|usage|is_(train|test|training)"
@@ -89,6 +96,8 @@ class Facts:
     blocks : int
         How many whole values, or words with a number, it has, each in one stretch, as the numbers
         of trials are; 0 if not.
+    falls : bool
+        Whether these fall.
     follows : bool
         Whether it changes where the label does, or a little earlier or later.
     odd : str
@@ -111,6 +120,7 @@ class Facts:
     low: float = float("nan")
     high: float = float("nan")
     blocks: int = 0
+    falls: bool = False
     follows: bool = False
     odd: str = ""
 
@@ -159,6 +169,7 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         steady=seldom and _changes_with(np.flatnonzero(moves) + 1, label_changes, num_missing),
         values=_few_values(kept) if seldom else (),
         blocks=_blocks(kept, steps, num_moves, num_forward),
+        falls=num_forward == 0,
         follows=seldom and _follows(np.flatnonzero(moves) + 1, label_changes, num_missing),
         wavers=len(values) >= LEAST_ROWS
         and num_moves > 0.2 * len(steps)
@@ -255,6 +266,10 @@ def _few_values(kept: np.ndarray) -> tuple[float, ...]:
         return ()
     different = set(kept[np.concatenate([[0], np.flatnonzero(np.diff(kept)) + 1])].tolist())
     return tuple(sorted(different)) if len(different) <= FEW_VALUES else ()
+
+
+def is_clock_name(name: str) -> bool:
+    return is_time_name(name) or CLOCK_NAME.fullmatch(plain_name(name)) is not None
 
 
 def is_count_name(name: str) -> bool:
@@ -355,8 +370,15 @@ def judge(
     if max(fact.blocks for fact in only) > 2 and all(f.constant or f.blocks for f in only):
         if has_labels and all(fact.constant or fact.steady for fact in only):
             return "changes only where the label does"
-        return "counts the samples" if COUNT_NAME.fullmatch(plain) else BLOCKS
+        if COUNT_NAME.fullmatch(plain):
+            return "counts the samples"
+        if all(fact.constant or fact.falls for fact in only):
+            return FALLS
+        if not SLOW_NAME.fullmatch(plain):
+            return BLOCKS
     # No signal ever does either; a clock may fail to in a recording or two.
+    if CLOCK_NAME.fullmatch(plain) and all(fact.rises or fact.counts for fact in only):
+        return OTHER_CLOCK
     if 2 * sum(fact.counts for fact in only) >= len(only):
         return "counts the samples"
     if 2 * sum(fact.rises or fact.counts for fact in only) >= len(only):

@@ -419,7 +419,8 @@ class _Rows:
 
     def _fast_reader(self) -> csv_rows.Reader | None:
         found = self.layout
-        if found.stamped or found.paired or found.ended or found.separator == " ":
+        special = found.stamped or found.paired or found.ended or found.in_cells
+        if special or found.separator == " ":
             return None
         kinds = [
             csv_rows.WORD if p in self.texts else csv_rows.STAMP if p in self.times
@@ -582,12 +583,18 @@ class _Rows:
     def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
         pairs = layout.pair_cells(line)
         names = self.layout.names[num_stamps:]
-        if tuple(name for name, _ in pairs) != names:
+        if tuple(name for name, *_ in pairs) != names:
             raise InputError(
                 f"{self.path}, line {self.number} should give {', '.join(names)}, each as "
                 f"name:value, and is {line.strip()[:40]!r}; fix it."
             )
-        return [value for _, value in pairs]
+        units = tuple(unit for *_, unit in pairs)
+        if units != self.layout.units[num_stamps:]:
+            raise InputError(
+                f"{self.path}, line {self.number} has other units than the first "
+                f"({line.strip()[:40]!r}); bring all to one."
+            )
+        return [value for _, value, _ in pairs]
 
     def _take_row(self, cells: list[str]) -> None:
         if len(cells) == self.width + 1 and not cells[-1].strip():
@@ -623,6 +630,9 @@ class _Rows:
         if layout.is_number(text):
             self.looks[position] |= _look(text)
             return float(text.replace(",", "."))
+        unit = self.layout.in_cells.get(position)
+        if unit is not None and (found := layout.IN_UNIT.fullmatch(text)) and found[2] == unit:
+            return float(found[1])
         self._note_wrong(position, self.number, text)
         return float("nan")
 

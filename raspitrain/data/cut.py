@@ -246,10 +246,15 @@ class Cut:
                 longest[piece.label] = max(longest[piece.label], piece.stop - piece.start)
                 number[piece.label] += len(own)
         if not any(number.values()):
+            most = max(longest.values(), default=0)
+            remedy = "choose a smaller dataset.length"
+            if most == 1:
+                remedy = (
+                    "fill them down to the rows that they hold for, if labels stand in one each"
+                )
             raise InputError(
                 f"{self.folder}: no recording has {self.length} samples of one class in a row"
-                f"{self._broken()}, the longest has {max(longest.values(), default=0)}; choose a "
-                "smaller dataset.length."
+                f"{self._broken()}, the longest has {most}; {remedy}."
             )
         for label, count in number.items():
             if not count and any(label in (stream.beats or {}) for stream in self.streams):

@@ -201,7 +201,7 @@ def _parts(file: SensorFile) -> list[bytes]:
             summed = zlib.crc32(part, summed)
     head = {
         "columns": entries, "order": order, "named": table.named, "breaks": table.breaks,
-        "notes": table.notes, "rate": table.rate, "start": table.start,
+        "notes": table.notes, "changes": table.changes, "rate": table.rate, "start": table.start,
         "clock": table.clock, "label": file.label, "group": file.group,
         "part": file.part,
         "rows": table.num_rows, "bytes": total, "crc32": summed,
@@ -244,6 +244,7 @@ def _load(place: Path, path: Path) -> SensorFile:
         head["rate"],
         head["start"],
         head["clock"],
+        changes=head["changes"],
     )
     facts = [_facts(entry["facts"]) for entry in head["columns"]]
     digests = [bytes.fromhex(entry["digest"]) for entry in head["columns"]]

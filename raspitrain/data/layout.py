@@ -8,7 +8,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from raspitrain.data import dates
@@ -29,11 +29,6 @@ STAMP = re.compile(
     |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?""",
     re.VERBOSE,
 )  # of Arduino's serial monitor, of Zephyr and of ESP-IDF
-PAIR = re.compile(
-    r"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
-        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?(?=[\s,;|}\]]|$)""",
-    re.VERBOSE | re.IGNORECASE,
-)
 HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
 # fmt: off
 UNITS = frozenset((
@@ -48,6 +43,16 @@ UNITS = frozenset((
     "utc", "unix",
 ))
 # fmt: on
+NO_UNITS = frozenset(
+    ("n/a", "na", "no_units", "unitless", "none", "cal", "raw", "uncal", "local", "utc", "unix")
+)
+UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
+PAIR = re.compile(
+    rf"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
+        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s?({UNIT})?(?=[\s,;|}}\]]|$)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+IN_UNIT = re.compile(rf"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
@@ -81,6 +86,8 @@ class Layout:
     times : dict
         Columns of dates or times of day, and whether the day comes before the month; None where
         no date is written so.
+    in_cells : dict of int to str
+        The unit behind each number of a column, where cells are such as "0.12 g".
     either : frozenset of int
         Of these, those whose first dates could have day and month the other way round.
     stamped, paired, ended : bool
@@ -106,6 +113,7 @@ class Layout:
     rate: float | None = None
     start: float | None = None
     either: frozenset[int] = frozenset()
+    in_cells: dict[int, str] = field(default_factory=dict)
 
 
 class NoTableError(ValueError):
@@ -134,11 +142,12 @@ def split_cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in line.split(separator)]
 
 
-def pair_cells(line: str) -> list[tuple[str, str]]:
-    """The (name, number) pairs of a line such as ax:0.1,ay:0.2; none where there is more in it."""
+def pair_cells(line: str) -> list[tuple[str, str, str]]:
+    """Name, number and unit of each pair in a line such as ax:0.1,ay=0.2g; none where there is more
+    in it."""
     if re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line)):
         return []
-    return [(name.strip(), number) for name, number in PAIR.findall(line)]
+    return [(name.strip(), number, unit) for name, number, unit in PAIR.findall(line)]
 
 
 def is_number(cell: str) -> bool:
@@ -186,12 +195,17 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         raise NoTableError("holds comments but no samples")
     if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
         return _paired(kept)
+    with_units = given != " " and _most(body, _has_units)
     stamped = _stamp_unit(body)
     if stamped is not None:
         body = [_unstamped(line) for line in body]
     ended = not given and _most(body, _ends_with_semicolon)
     if ended:
         body = [line.rstrip().rstrip(";,") for line in body]
+    written = dict(kept)
+    if with_units:
+        kept = [(k, _without_units(line)) for k, line in kept]
+        body = [_without_units(line) for line in body]
     separator = given or _find_separator(body)
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
@@ -238,6 +252,11 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     units = units or [""] * width
     body_rows = [cells for _, cells in rows[first:] if len(cells) >= width][-BODY_LINES:]
     texts, times, either = _find_kinds(body_rows, width)
+    in_cells: dict[int, str] = {}
+    if with_units and separator != " ":
+        cells = split_cells(_unstamped(written[rows[first][0]]), separator)
+        in_cells = {k: own[2] for k, cell in enumerate(cells) if (own := IN_UNIT.fullmatch(cell))}
+        units = [in_cells.get(k, unit) for k, unit in enumerate(units)]
     before = [line for k, line in kept if k < rows[first][0]]
     if either and (order := _said_order(before)) is not None:
         times |= dict.fromkeys(either, order)
@@ -248,6 +267,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         times = {position + 1: value for position, value in times.items()}
         times |= {} if stamped else {0: None}
         either = frozenset(position + 1 for position in either)
+        in_cells = {position + 1: unit for position, unit in in_cells.items()}
     return Layout(
         separator=separator,
         names=tuple(names),
@@ -261,6 +281,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         ended=ended,
         rate=_said_rate(before + comments),
         either=either,
+        in_cells=in_cells,
     )
 
 
@@ -306,6 +327,18 @@ def _start_and_rate(rows: Sequence[tuple[int, list[str]]]) -> tuple[float, float
     later = rows[2][1]
     near = is_number(later[0]) and abs(float(later[0].replace(",", ".")) - start) < 0.5 * start
     return (start, rate) if 1e9 <= start < 4e9 and 0 < rate <= 1e4 and not near else None
+
+
+def _has_units(line: str) -> bool:
+    return any(IN_UNIT.fullmatch(cell.strip()) for cell in re.split(r"[,;\t|]", line))
+
+
+def _without_units(line: str) -> str:
+    """Cells such as "0.12 g" as numbers, for what else is to be told of a file."""
+    parts = re.split(r"([,;\t|])", line)
+    return "".join(
+        IN_UNIT.sub(r"\1", part) if IN_UNIT.fullmatch(part.strip()) else part for part in parts
+    )
 
 
 def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
@@ -549,8 +582,8 @@ def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
     rows = [(k, line, pair_cells(_unstamped(line))) for k, line in kept if not is_comment(line)]
     number, line, pairs = next(row for row in rows if row[2])
     stamped = STAMP.match(line)
-    names = [name for name, _ in pairs]
-    units = [""] * len(names)
+    names = [name for name, *_ in pairs]
+    units = [unit for *_, unit in pairs]
     if stamped is not None:
         names, units = ["time", *names], ["ms" if stamped["ms"] else "", *units]
     return Layout(
