@@ -713,8 +713,8 @@ def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
     cases = load(tmp_path, class_part=2, groups="s?")
     assert cases.class_names == ("run", "walk")
     assert len(set(cases.groups)) == 3
-    assert "its name has 3 parts (s0, run, 1)" in refusal(load, tmp_path, class_part=4)
-    assert "leave dataset.class_level out" in refusal(load, tmp_path, class_part=2, class_level=1)
+    assert "s0_run_1 has 3 parts (s0, run, 1)" in refusal(load, tmp_path, class_part=4)
+    assert "dataset.class_part=0 is no part" in refusal(load, tmp_path, class_part=0)
 
 
 def sounds(folder: Path, names: list[str]) -> None:

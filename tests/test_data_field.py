@@ -234,6 +234,9 @@ FORMS = {
     "settings above": "Rate,50\nRange,8\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
     "settings below the names": "No,x,y\nUnit,V,V\nScale,1,1\nOffset,0,0\n"
     "1,0.5,4\n2,-1.25,5.5\n3,3,-6\n",
+    "line breaks in names": '"x\n[g]";"y\r\n[g]"\n0.5;4\n-1.25;5.5\n3;-6\n',
+    "ARFF of moments": "@relation a\n@attribute x numeric\n@attribute 'y' numeric\n@data\n0.5,4\n"
+    "-1.25,5.5\n3,-6\n",
     "log of ESP-IDF": "I (29) boot: v5.1\nI (500) imu: 0.5,4\nI (520) imu: -1.25,5.5\n"
     "I (540) imu: 3,-6\n",
     "log of Zephyr": "[00:00:00.500,000] <inf> imu: x:0.5 y:4\n"

@@ -294,7 +294,9 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
         return _cells_of(next(iter(lists.values())), notes)[0], rate
     if not lists or len({len(own) for own in lists.values()}) > 1:
         raise ValueError
-    return lists, rate
+    length = len(next(iter(lists.values())))
+    words = {name: [own] * length for name, own in held.items() if isinstance(own, str)}
+    return lists | words, rate
 
 
 def _records(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,8 +15,10 @@ from raspitrain.data import dates
 from raspitrain.data.missing import is_missing
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
+ATTRIBUTE = re.compile(r"\s*@attribute\s+['\"]?([^\s'\"]+)", re.IGNORECASE)  # of ARFF
 LABVIEW_END = "***End_of_Header***"
 BODY_LINES = 60  # looked at to tell what is what
+MOST_BREAKS = 40  # of names in quotes
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
 NUMBER = re.compile(
@@ -181,7 +183,8 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     csv.Error
         If a quote is not closed.
     """
-    kept = [(k, line) for k, line in enumerate(lines) if k >= skip_lines and line.strip()]
+    whole = _quotes_closed(lines)
+    kept = [(k, line) for k, line in enumerate(whole) if k >= skip_lines and line.strip()]
     if not kept:
         raise NoTableError("is empty; a recording needs at least one line of numbers")
     kept = _after_labview(kept)
@@ -241,7 +244,8 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     _refuse_cut_lines(rows, first, width)
     numeric = _numeric(table, width)
     heads = [cells for cells in above if not _is_setting(cells, numeric)]
-    names, units, used = _find_names(heads, comments, width)
+    before = [line for k, line in kept if k < rows[first][0]]
+    names, units, used = _find_names(heads, comments, width, before)
     if {"Field 1", "Value 1"} <= set(names or ()):
         raise NoTableError(
             "has names and values in turn, as Garmin's FitCSVTool writes them; run it with "
@@ -283,6 +287,18 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         either=either,
         in_cells=in_cells,
     )
+
+
+def _quotes_closed(lines: Sequence[str]) -> list[str]:
+    """Names in quotes that hold line breaks, as spreadsheets write them, on one line; those that
+    this takes are left blank."""
+    whole = list(lines)
+    for k in range(min(len(whole), MOST_SETTINGS)):
+        for after in range(k + 1, min(k + 1 + MOST_BREAKS, len(whole))):
+            if whole[k].count('"') % 2 == 0:
+                break
+            whole[k], whole[after] = f"{whole[k].rstrip()} {whole[after].lstrip()}", ""
+    return whole
 
 
 def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -488,7 +504,7 @@ def _counts_columns(cells: Sequence[str], after: Sequence[tuple[int, list[str]]]
 
 
 def _find_names(
-    above: Sequence[list[str]], comments: Sequence[str], width: int
+    above: Sequence[list[str]], comments: Sequence[str], width: int, lines: Sequence[str]
 ) -> tuple[list[str] | None, list[str] | None, int]:
     """Names and units from the lines above the first row, and how many of those were used."""
     block: list[list[str]] = []
@@ -506,6 +522,9 @@ def _find_names(
     if block:
         names, more = _levels([[cell.strip("'\"") for cell in cells] for cells in block])
         return names, units, used + more
+    attributes = [found[1] for line in lines if (found := ATTRIBUTE.match(line))]
+    if len(attributes) == width:
+        return attributes, None, 0
     for comment in reversed(comments):
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):

@@ -117,8 +117,9 @@ def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
 
 
 def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
-    """Columns that change every few rows, and most signals their level or spread with them; or
-    a column without a name, of three words or more that follow each other in turn."""
+    """Columns that change every few rows, and most signals their level or spread with them; a
+    column without a name, of three words or more that follow each other in turn; and words with
+    which the clock begins anew, again and again."""
     for place, column in enumerate(file.table.columns):
         plain, wanted = plain_name(column.name), asked.columns or ()
         if place in (file.label, file.group, file.part, *wanted) or column.name in wanted:
@@ -130,6 +131,8 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
             continue
         changes = np.flatnonzero(np.diff(column.values)) + 1
         num_runs = 1 + len(changes)
+        if column.kind == "text" and num_runs >= 2 * len(words) and _begins_anew(file, column):
+            yield place
         if num_runs < max(LEAST_ROWS * len(words), file.table.num_rows / SHORT_RUN):
             continue
         in_turn = _in_turn(column.values[np.append(0, changes)]) >= IN_TURN

@@ -95,8 +95,8 @@ def recordings(
         The folder that names the class: 1 the first below `path`, -1 the innermost, 0 the file's
         own name; None to find out.
     class_part : int or None
-        The part of the file's name that is the class: 1 is the first of those that hyphens,
-        underscores and blanks set apart, -1 the last.
+        The part of the file's name, or of the folder's that `class_level` names, that is the
+        class: 1 is the first of those that hyphens, underscores and blanks set apart, -1 the last.
     label_column : str, int or None
         The column that holds the class. It may change within a recording; rows without a label
         are left out.

@@ -189,6 +189,14 @@ class StoredRun:
         constant = np.zeros(len(mean), dtype=bool)
         return Normalisation(mean, std, constant, kind, amplitudes, frontend)
 
+    @property
+    def trusted_config(self) -> DictConfig:
+        """The configuration with what the caller allows: what a checkpoint allows itself counts
+        for nothing, as it may come from a stranger."""
+        cfg = self.config.copy()
+        cfg.allowed_targets = list(self.allowed_targets)
+        return cfg
+
     def model(self) -> "nn.Module":
         """The network with the checkpoint's weights, on the CPU, as it is used and not trained.
 
@@ -200,8 +208,6 @@ class StoredRun:
         from raspitrain.run.network import build_model
         from raspitrain.training.randomness import same_random_numbers
 
-        cfg = self.config.copy()
-        cfg.allowed_targets = list(self.allowed_targets)
         normalisation = self.normalisation
         facts = {
             "num_channels": normalisation.num_channels,
@@ -209,7 +215,7 @@ class StoredRun:
             "length": normalisation.seen_length(self.length),
         }
         with same_random_numbers():
-            model = build_model(cfg, facts)
+            model = build_model(self.trusted_config, facts)
         try:
             model.load_state_dict(self.state["model"])
         except Exception as error:  # what does not fit fails in torch's many ways
