@@ -257,7 +257,7 @@ def cases_of_arrays(
         kept = _kept(labels, wanted, label_source)
         if len(kept) < len(labels):
             number = len(labels) - len(kept)
-            notes.append(f"classes left out: {', '.join(wanted)} ({number} cases)")
+            notes.append(f"classes left out: {', '.join(wanted)} ({counted(number, 'case')})")
             signals, labels = Subset(signals, kept), labels[kept]
             groups = None if groups is None else groups[kept]
             part = None if part is None else part[kept]

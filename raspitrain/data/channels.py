@@ -278,8 +278,9 @@ def choose(
             bad, good = (file, first) if first.table.named else (first, file)
             raise InputError(
                 f"{bad.path} has no names in its first line (one that has a number in it is "
-                f"taken for data), but {good.path} has {', '.join(good.table.names)}; add that "
-                "line, or name the channels by position in dataset.columns."
+                f"taken for data), but {good.path} has {', '.join(good.table.names)}; put that "
+                "line first (in place of one that is half a row), or name the channels by position "
+                "in dataset.columns."
             )
     reasons = _judge_all(files, classes, asked)
     if asked.columns is None:

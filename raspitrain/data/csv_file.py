@@ -15,6 +15,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 
@@ -352,9 +353,12 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
         )
     fast = blocks.num_written >= LEAST_FOR_C
     rows = _Rows(path, found, _text_positions(found, as_text), fast=fast)
-    for block in (*head, *iterator):
+    for k, block in enumerate(chain(head, iterator), 1):
+        rows.may_be_cut = blocks.ended_in_a_line and not blocks.num_blank and k >= len(head)
         rows.take(block)
     table = rows.finish()
+    if rows.is_cut:
+        table.notes.append("the last line, which is cut")
     if found.passed_over:
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
@@ -419,6 +423,8 @@ class _Rows:
         self.number = 0  # of the last line
         self.num_comments = 0
         self.blank: set[int] = set()  # rows before which a line is blank
+        self.may_be_cut = False  # whether what comes is a last line without its end
+        self.is_cut = False
         self._pick = _picker(self.numeric)
         self._free = available_memory()
         self._reader = self._fast_reader() if fast else None
@@ -606,6 +612,9 @@ class _Rows:
     def _take_row(self, cells: list[str]) -> None:
         if len(cells) == self.width + 1 and not cells[-1].strip():
             cells.pop()
+        if self.may_be_cut and len(cells) < self.width:
+            self.is_cut = True
+            return
         if len(cells) != self.width:
             self._refuse_width(cells)
         if self.layout.named and tuple(cells) == self.layout.names and self.num_rows:
