@@ -105,7 +105,9 @@ def _check_there(folder: Path, data: str, label: str) -> None:
     if arrays:
         raise InputError(
             f"{folder / data} does not exist; there are: {', '.join(arrays[:8])}. Name the signals "
-            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}."
+            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}. If each holds "
+            "the cases of a class, join them with numpy.concatenate, and save which each case is "
+            "from as label.npy."
         )
     below = sorted(folder.glob("*/*.npy"), key=lambda path: ("train" not in path.parent.name, path))
     labels = [path for path in below if LABEL_FILE.fullmatch(path.name)]

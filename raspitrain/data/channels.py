@@ -322,9 +322,9 @@ def choose(
     for name in names:
         if asked.columns is not None and (why := reasons.get(name)) not in (None, "time"):
             warnings.append(f"channel '{name}', asked for in dataset.columns: {why}")
-    _check_units(files, places, names)
     for file, own in zip(files, places, strict=True):
         _check_numbers(file, own)
+    _check_units(files, places, names)
     warnings += _large_offsets(files, places, names)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
@@ -338,6 +338,7 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
             (fact.num_rows - fact.num_missing, f"'{column.name}' ({place})")
             for place, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True))
             if reasons[column.name] is not None
+            and column.wrong is None
             and (fact.rises or fact.counts or (column.kind == "time" and not fact.constant))
             and (fact.num_missing == 0 or not np.isfinite(column.values[-1]))
         ]
