@@ -282,6 +282,17 @@ def test_what_cannot_be_read_is_refused_with_the_place(text, part, tmp_path):
     assert part in sentence
 
 
+def test_a_last_line_that_is_cut_is_left_out_and_said(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x).rstrip("\n"))
+    path = tmp_path / "walk/r0.csv"
+    path.write_text(path.read_text().rsplit(",", 1)[0])
+    cases = load(tmp_path, length=100, stride=100)
+    assert [origin.num_samples for origin in cases.taken.origins] == [200] * 3 + [199, 200, 200]
+    assert "passed over in 1 file: the last line, which is cut" in cases.taken.notes
+    path.write_text(path.read_text() + "\n")
+    assert "line 201 has 2 cells" in refusal(load, tmp_path)
+
+
 def test_columns_with_one_name_are_taken_by_position(tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("other,other,z", *x))
     assert "dataset.columns=[0,1,2]" in refusal(load, tmp_path)

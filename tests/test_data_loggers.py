@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from conftest import defaults
 from test_data_archives import SECONDS, TWO, first, signals_of
-from test_data_field import COUNTS, LENGTH, csv_text, load, load_npy, make, noise, put, refusal
+from test_data_field import (
+    COUNTS,
+    LENGTH,
+    csv_text,
+    left_out,
+    load,
+    load_npy,
+    make,
+    noise,
+    put,
+    refusal,
+)
 from test_data_formats import edf, pcm
 
 from raspitrain.data.cbor import decode
@@ -158,6 +169,9 @@ def test_what_is_written_about_a_set_is_no_recording(tmp_path):
     ("text", "part"),
     [
         ("  0.1234D+00  0.5000D-01\n" * 20, "write E for D"),
+        ('2024-05-01T10:00:00 MQT: SENSOR = {"x":1}\n' * 20, r"sed 's/\^\[\^{\]"),
+        ('"[0.1, 0.2]",walk\n' * 20, "one number a cell"),
+        ("1 1:0.5 2:0.25\n" * 20, "LIBSVM"),
         ("Type,Field 1,Value 1,Units 1\n" + "Data,timestamp,1079,s\n" * 20, "--data record"),
     ],
 )
@@ -276,3 +290,51 @@ def test_kinds_that_have_the_same_clocks_are_joined_though_these_begin_anew(tmp_
     cases = load(tmp_path, sensor_column="kind", **words)
     assert cases.channel_names == ("a_value", "b_value")
     assert len(cases.labels) == 6 * 3
+
+
+def test_blank_lines_set_recordings_apart_where_a_class_is_one_file(tmp_path):
+    """As gestures of TinyML: each 119 rows, a blank line between."""
+    for k, label in enumerate(("punch", "flex")):
+        blocks = [csv_text("", *noise(10 * k + i, 2, 70)) for i in range(4)]
+        put(tmp_path, f"{label}.csv", "aX,aY\n" + "\n".join(blocks))
+    cases = load(tmp_path, class_level=0)
+    assert len(cases.labels) == 8  # no window is of two gestures
+    assert left_out(cases) == {"block": "the group"}
+    assert cases.groups is not None
+    assert len(set(cases.groups.tolist())) == 4
+
+
+def test_electrodes_below_each_other_are_channels(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows_of = [f"0 {a} {j} {x[c][j]:.4f}" for c, a in enumerate(("FP1", "CZ")) for j in COUNTS]
+        return "\n".join(["# uV", *rows_of])
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.channel_names == ("FP1_channel_3", "CZ_channel_3")
+    assert np.array_equal(signals_of(cases), first())
+
+
+def test_files_among_recordings_that_are_not_taken_are_said_and_strays_can_be_left_out(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("t,x,y", SECONDS, *x[:2]))
+    for name in ("walk/late.mp3", "run/late.txt", "walk/r0.txt", "run/README.txt"):
+        put(tmp_path, name, "0,1\n")
+    warned = "files among the recordings are not taken: 1 .txt, 1 .mp3"
+    assert warned in load(tmp_path).taken.warnings
+    put(tmp_path, "summary.csv", "class,count\nwalk,3\n")
+    assert "dataset.files='*/*.csv'" in refusal(load, tmp_path)
+    assert len(load(tmp_path, files="*/*.csv").labels) == 18
+
+
+def test_names_that_r_writes_one_fewer_are_those_of_the_columns(tmp_path):
+    lines = [f'"{j}","2024-05-01 10:00:{j:02d}",{j % 7}.5' for j in range(1, 41)]
+    put(tmp_path, "a.csv", '"date","x"\n' + "\n".join(lines))
+    assert read_table(tmp_path / "a.csv").names == ["", "date", "x"]
+
+
+def test_cells_of_matlab_are_refused_with_what_helps(tmp_path):
+    from scipy.io import savemat
+
+    cells = np.empty((1, 9), object)
+    cells[0, :] = [noise(k, 2, 30) for k in range(9)]
+    savemat(tmp_path / "a.mat", {"X": cells, "y": np.arange(9)[:, None]})
+    assert "holds cells (X)" in refusal(load, tmp_path, class_level=0)

@@ -21,6 +21,7 @@ from raspitrain.errors import InputError, counted, input_error
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
+MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
@@ -178,6 +179,7 @@ def find_recordings(
         paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
+    unread = [] if files is not None else _left(taken, others)
     taken, num_links = _each_once(folder, taken)
     if num_links:
         notes.append(f"{num_links} links to files that are taken already")
@@ -213,7 +215,11 @@ def find_recordings(
         first_level = max(part_level + 1, 0)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
-    warnings = [*unused_tables, *([] if groups is not None else _people(sources, first_level))]
+    warnings = [
+        *unread,
+        *unused_tables,
+        *([] if groups is not None else _people(sources, first_level)),
+    ]
     if not has_labels and class_part is None:
         warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
@@ -321,6 +327,24 @@ def _choose(
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     return paths, notes + beside
+
+
+def _left(taken: Sequence[Path], others: Sequence[Path]) -> list[str]:
+    """A word on files that lie among recordings and may be some, but for their ending."""
+    folders, stems = {path.parent for path in taken}, {path.with_suffix("") for path in taken}
+    kinds = Counter(
+        path.suffix.lower()
+        for path in others
+        if path.suffix.lower() in MAY_BE
+        and path.parent in folders
+        and path.with_suffix("") not in stems
+        and not READ_ME.fullmatch(path.name)
+        and not LIST_NAME.fullmatch(path.name)
+    )
+    if not kinds:
+        return []
+    shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return [f"files among the recordings are not taken: {shown}"]
 
 
 def _refuse_cases(paths: Sequence[Path]) -> None:
@@ -494,7 +518,7 @@ def _fits(relative: str, patterns: Sequence[str]) -> bool:
     return any(
         fnmatch.fnmatchcase(text, pattern)
         for pattern in patterns
-        for text in (name, relative, f"/{relative}")
+        for text in (name, relative, *([f"/{relative}"] if name != relative else []))
     ) or any(fnmatch.fnmatchcase(relative, f"*/{pattern}") for pattern in patterns)
 
 
@@ -671,7 +695,8 @@ def _class_name(
         raise InputError(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
-            "dataset.label_column, or take it from the files' names with dataset.class_level=0."
+            "dataset.label_column, or take it from the files' names with dataset.class_level=0; "
+            f"what is no recording is left out with dataset.files='*/*{place[-1][-4:]}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."

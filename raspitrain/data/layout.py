@@ -24,7 +24,26 @@ COMMENTS = ("#", "%", "//")
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
-FORTRAN = re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d")
+OTHER_FORMS = (
+    (
+        re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d"),
+        "a number as Fortran writes it; write E for D, as with: sed -i 's/D/E/g' FILE",
+    ),
+    (
+        re.compile(r"\{.*"),
+        "JSON behind other words; keep what begins with {, as with: sed 's/^[^{]*//' OLD > "
+        "NEW.jsonl",
+    ),
+    (
+        re.compile(r"\[\s*[-+\d.].*"),
+        "a list in one cell; write one number a cell, a column for each",
+    ),
+    (
+        re.compile(r"\b\d+:[-+\d.].*"),
+        "a number of a column before each value, as LIBSVM has it; write the values alone, one a "
+        "cell",
+    ),
+)
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
 STAMP = re.compile(
     r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
@@ -135,7 +154,7 @@ def split_cells(line: str, separator: str) -> list[str]:
     csv.Error
         If a quote is not closed.
     """
-    if separator == " ":
+    if separator == " " and '"' not in line:
         return line.split()
     if '"' in line:
         text = line.strip("\r\n")
@@ -218,11 +237,9 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
     if not table:
-        if found := FORTRAN.search(body[-1]):
-            raise NoTableError(
-                f"has numbers such as {found[0]}, as Fortran writes them; write E for D, as "
-                "with: sed -i 's/D/E/g' FILE"
-            )
+        for pattern, what in OTHER_FORMS:
+            if found := pattern.search(body[-1]):
+                raise NoTableError(f"has {found[0][:30]}, {what}")
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
             else "holds no row of numbers; it looks like no recording"
@@ -240,6 +257,8 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             ended=ended, start=begun[0], rate=begun[1],
         )  # fmt: skip
     first = _first_row(rows, table, width)
+    if first and _lacks_a_name(rows[first - 1][1], table):
+        rows[first - 1] = (rows[first - 1][0], ["", *rows[first - 1][1]])
     above = [cells for _, cells in rows[:first]]
     _refuse_cut_lines(rows, first, width)
     numeric = _numeric(table, width)
@@ -457,6 +476,16 @@ def _first_row(
         if not names_follow:
             return index
     return next(index for index, (_, cells) in enumerate(rows) if is_row(cells))
+
+
+def _lacks_a_name(names: Sequence[str], table: Sequence[list[str]]) -> bool:
+    """Whether R's numbers of the rows stand before all columns, and have no name."""
+    if len(names) != len(table[0]) - 1 or any(map(is_value, names)):
+        return False
+    numbers = [cells[0] for cells in table]
+    if not all(number.isdigit() for number in numbers):
+        return False
+    return all(int(after) == int(before) + 1 for before, after in pairwise(numbers))
 
 
 def _numeric(table: Sequence[list[str]], width: int) -> list[int]:
