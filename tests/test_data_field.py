@@ -234,6 +234,9 @@ FORMS = {
     "settings above": "Rate,50\nRange,8\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
     "settings below the names": "No,x,y\nUnit,V,V\nScale,1,1\nOffset,0,0\n"
     "1,0.5,4\n2,-1.25,5.5\n3,3,-6\n",
+    "line breaks in names": '"x\n[g]";"y\r\n[g]"\n0.5;4\n-1.25;5.5\n3;-6\n',
+    "ARFF of moments": "@relation a\n@attribute x numeric\n@attribute 'y' numeric\n@data\n0.5,4\n"
+    "-1.25,5.5\n3,-6\n",
     "log of ESP-IDF": "I (29) boot: v5.1\nI (500) imu: 0.5,4\nI (520) imu: -1.25,5.5\n"
     "I (540) imu: 3,-6\n",
     "log of Zephyr": "[00:00:00.500,000] <inf> imu: x:0.5 y:4\n"
@@ -277,6 +280,17 @@ def test_what_cannot_be_read_is_refused_with_the_place(text, part, tmp_path):
     put(tmp_path, "r.csv", text)
     sentence = refusal(read_recording, tmp_path / "r.csv", columns=None, label_column=None)
     assert part in sentence
+
+
+def test_a_last_line_that_is_cut_is_left_out_and_said(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x).rstrip("\n"))
+    path = tmp_path / "walk/r0.csv"
+    path.write_text(path.read_text().rsplit(",", 1)[0])
+    cases = load(tmp_path, length=100, stride=100)
+    assert [origin.num_samples for origin in cases.taken.origins] == [200] * 3 + [199, 200, 200]
+    assert "passed over in 1 file: the last line, which is cut" in cases.taken.notes
+    path.write_text(path.read_text() + "\n")
+    assert "line 201 has 2 cells" in refusal(load, tmp_path)
 
 
 def test_columns_with_one_name_are_taken_by_position(tmp_path):

@@ -10,8 +10,19 @@ import numpy as np
 import pytest
 from conftest import defaults
 from test_data_archives import SECONDS, TWO, first, signals_of
-from test_data_field import COUNTS, LENGTH, csv_text, load, load_npy, make, noise, put, refusal
-from test_data_formats import edf
+from test_data_field import (
+    COUNTS,
+    LENGTH,
+    csv_text,
+    left_out,
+    load,
+    load_npy,
+    make,
+    noise,
+    put,
+    refusal,
+)
+from test_data_formats import edf, pcm
 
 from raspitrain.data.cbor import decode
 from raspitrain.data.csv_file import read_table
@@ -25,6 +36,9 @@ from raspitrain.errors import InputError
     [
         ("SampleTimeFine", [3_200_000_000 + 16_667 * j for j in COUNTS], 60),
         ("timestamp", [1_700_000_000 + 3600 * j for j in COUNTS], 1 / 3600),
+        ("", [f"0 days 00:00:{j / 50:09.6f}" for j in COUNTS], 50),
+        ("t", [f"2024-05-01T10:00:{j / 50:06.3f}+02:00[Europe/Berlin]" for j in COUNTS], 50),
+        ("timestamp", [1_700_000_000 + (j + 7) // 50 for j in COUNTS], 50),
         ("'Elapsed time'", [f"'0:{j // 50:02d}.{20 * (j % 50):03d}'" for j in COUNTS], 50),
     ],
 )
@@ -155,6 +169,9 @@ def test_what_is_written_about_a_set_is_no_recording(tmp_path):
     ("text", "part"),
     [
         ("  0.1234D+00  0.5000D-01\n" * 20, "write E for D"),
+        ('2024-05-01T10:00:00 MQT: SENSOR = {"x":1}\n' * 20, r"sed 's/\^\[\^{\]"),
+        ('"[0.1, 0.2]",walk\n' * 20, "one number a cell"),
+        ("1 1:0.5 2:0.25\n" * 20, "LIBSVM"),
         ("Type,Field 1,Value 1,Units 1\n" + "Data,timestamp,1079,s\n" * 20, "--data record"),
     ],
 )
@@ -193,11 +210,121 @@ def test_a_night_is_told_by_the_annotations_in_a_file_beside_it(tmp_path):
     assert cases.taken.starts[cases.labels == 0].tolist() == [400 + 50 * k for k in range(6)] * 2
 
 
-def test_beats_in_a_list_are_refused_with_what_is_read(tmp_path):
-    put(tmp_path, "100.csv", csv_text("'sample #','MLII'", COUNTS, noise(0, 1)[0]))
-    put(
-        tmp_path,
-        "100annotations.txt",
-        "      Time   Sample #  Type  Sub\n    0:00.050   18   +   0\n",
+def test_folders_of_one_recording_are_no_classes_and_a_part_of_their_names_may_be(tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            for sensor, seed in (("Accelerometer", 0), ("Gyroscope", 50)):
+                text = csv_text("time,x", SECONDS, noise(seed + 10 * k + i, 1)[0])
+                put(tmp_path, f"{label}-2024-05-0{i + 1}/{sensor}.csv", text)
+    words = "dataset.class_level=1 dataset.class_part=1"
+    assert words in refusal(load, tmp_path)
+    cases = load(tmp_path, class_level=1, class_part=1)
+    assert (cases.class_names, len(cases.channel_names)) == (("run", "walk"), 2)
+
+
+def test_words_beside_the_arrays_of_json_may_be_the_label(tmp_path):
+    for k in range(6):
+        held = {"fs": 50, "label": "walk" if k % 2 else "run", "x": noise(k, 1)[0].tolist()}
+        put(tmp_path, f"{k}.json", json.dumps(held))
+    assert "dataset.label_column" in refusal(load, tmp_path)
+    cases = load(tmp_path, label_column="label")
+    assert (cases.class_names, cases.channel_names, cases.rate) == (("run", "walk"), ("x",), 50)
+
+
+def test_events_beside_recordings_of_bids_are_annotations(tmp_path):
+    for k in range(3):
+        start = f"sub-0{k}/eeg/sub-0{k}_task-motor_"
+        (tmp_path / start).parent.mkdir(parents=True)
+        digits = np.random.default_rng(k).integers(-2000, 2000, 1000)
+        edf(tmp_path / f"{start}eeg.edf", [("C3", "uV", digits)])
+        put(tmp_path, f"{start}channels.tsv", "name\ttype\nC3\tEEG\n")
+        events = "onset\tduration\ttrial_type\n0\t4\tleft\n5\t4\tright\n"
+        put(tmp_path, f"{start}events.tsv", events)
+    put(tmp_path, "participants.tsv", "participant_id\tage\nsub-00\t31\n")
+    cases = load(tmp_path, length=50)
+    assert (cases.class_names, cases.channel_names) == (("left", "right"), ("C3",))
+
+
+@pytest.mark.parametrize("ending", ["mat", "wav"])
+def test_a_table_without_names_says_the_classes_of_records_with_heads(ending, tmp_path):
+    """As REFERENCE.csv of PhysioNet's challenges, beside A00001.mat and its A00001.hea."""
+    for k in range(6):
+        pcm(tmp_path / f"A{k}.{ending}", 2, noise(k, 1).T / 8, 300)
+        put(tmp_path, f"A{k}.hea", f"A{k} 1 300 200\nA{k}.{ending} 16+44 1000/mV 16 0 0 0 0 ECG\n")
+    put(tmp_path, "REFERENCE.csv", "".join(f"A{k},{'NA'[k % 2]}\n" for k in range(6)))
+    cases = load(tmp_path)
+    assert (cases.class_names, cases.channel_names, cases.rate) == (("A", "N"), ("ECG",), 300)
+
+
+def test_clocks_side_by_side_are_refused(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        short = [*SECONDS[:150], *[""] * (LENGTH - 150)]
+        return csv_text("t 1,x 1,t 2,x 2", SECONDS, x[0], short, [*x[1][:150], *short[150:]])
+
+    assert "'t 1' (0) with 200 rows and 't 2' (2) with 150" in refusal(
+        load, make(tmp_path, text_of)
     )
-    assert "100.hea, 100.dat and 100.atr" in refusal(load, tmp_path)
+
+
+def test_kinds_that_have_the_same_clocks_are_joined_though_these_begin_anew(tmp_path):
+    """id, time, kind, value, as tsfresh has it."""
+    lines = [
+        f"{p},{j},{a},{v:.4f},{'walk' if p % 2 else 'run'}\n"
+        for p in range(6)
+        for c, a in enumerate("ab")
+        for j, v in enumerate(noise(p, 2)[c])
+    ]
+    put(tmp_path, "all.csv", "id,time,kind,value,label\n" + "".join(lines))
+    words = {"label_column": "label", "group_column": "id"}
+    assert "dataset.sensor_column=kind" in refusal(load, tmp_path, **words)
+    cases = load(tmp_path, sensor_column="kind", **words)
+    assert cases.channel_names == ("a_value", "b_value")
+    assert len(cases.labels) == 6 * 3
+
+
+def test_blank_lines_set_recordings_apart_where_a_class_is_one_file(tmp_path):
+    """As gestures of TinyML: each 119 rows, a blank line between."""
+    for k, label in enumerate(("punch", "flex")):
+        blocks = [csv_text("", *noise(10 * k + i, 2, 70)) for i in range(4)]
+        put(tmp_path, f"{label}.csv", "aX,aY\n" + "\n".join(blocks))
+    cases = load(tmp_path, class_level=0)
+    assert len(cases.labels) == 8  # no window is of two gestures
+    assert left_out(cases) == {"block": "the group"}
+    assert cases.groups is not None
+    assert len(set(cases.groups.tolist())) == 4
+
+
+def test_electrodes_below_each_other_are_channels(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows_of = [f"0 {a} {j} {x[c][j]:.4f}" for c, a in enumerate(("FP1", "CZ")) for j in COUNTS]
+        return "\n".join(["# uV", *rows_of])
+
+    cases = load(make(tmp_path, text_of))
+    assert cases.channel_names == ("FP1_channel_3", "CZ_channel_3")
+    assert np.array_equal(signals_of(cases), first())
+
+
+def test_files_among_recordings_that_are_not_taken_are_said_and_strays_can_be_left_out(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("t,x,y", SECONDS, *x[:2]))
+    for name in ("walk/late.mp3", "run/late.txt", "walk/r0.txt", "run/README.txt"):
+        put(tmp_path, name, "0,1\n")
+    warned = "files among the recordings are not taken: 1 .txt, 1 .mp3"
+    assert warned in load(tmp_path).taken.warnings
+    put(tmp_path, "summary.csv", "class,count\nwalk,3\n")
+    assert "dataset.files='*/*.csv'" in refusal(load, tmp_path)
+    assert len(load(tmp_path, files="*/*.csv").labels) == 18
+
+
+def test_names_that_r_writes_one_fewer_are_those_of_the_columns(tmp_path):
+    lines = [f'"{j}","2024-05-01 10:00:{j:02d}",{j % 7}.5' for j in range(1, 41)]
+    put(tmp_path, "a.csv", '"date","x"\n' + "\n".join(lines))
+    assert read_table(tmp_path / "a.csv").names == ["", "date", "x"]
+
+
+def test_cells_of_matlab_are_refused_with_what_helps(tmp_path):
+    from scipy.io import savemat
+
+    cells = np.empty((1, 9), object)
+    cells[0, :] = [noise(k, 2, 30) for k in range(9)]
+    savemat(tmp_path / "a.mat", {"X": cells, "y": np.arange(9)[:, None]})
+    assert "holds cells (X)" in refusal(load, tmp_path, class_level=0)

@@ -28,6 +28,7 @@ from raspitrain.nearest import nearest
 SUFFIXES = (".csv", ".tsv", ".txt", ".json")
 WORDS = ("labels", "label", "annotations", "annotation", "segments", "events")
 OWN = re.compile(rf"(?P<stem>.+)[._-](?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
+BIDS_KIND = re.compile(r"_(?:eeg|ieeg|meg|nirs|motion|physio)$")
 COMMON = re.compile(rf"(?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
 LARGEST = 64 << 20  # bytes
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before a file's name
@@ -97,6 +98,8 @@ def own_file(folder: str, name: str, names: Collection[str]) -> str | None:
                 for suffix in SUFFIXES:
                     if (found := f"{base}{sign}{word}{suffix}") in names:
                         return found
+    if BIDS_KIND.search(stem) and (found := BIDS_KIND.sub("_events.tsv", stem)) in names:
+        return found
     track = f"{stem}.txt"  # as Audacity calls it
     if track != name and track in names and is_label_track(os.path.join(folder, track)):
         return track
@@ -357,10 +360,12 @@ def _named(path: str, cells: Sequence[str]) -> _Columns | None:
 
 
 def _nameless(cells: Sequence[str]) -> _Columns | None:
-    """start, end, label; or file, start, end, label."""
+    """start, end, label; file, label; or file, start, end, label."""
     times = [_number(cell) is not None or _looks_like_time(cell) for cell in cells]
     if len(cells) == 3 and times[0] and times[1] and not times[2]:
         return _Columns(0, 1, False, 2, None, None)
+    if len(cells) == 2 and not times[0] and re.search(r"\d", cells[0]) and cells[1]:
+        return _Columns(None, None, False, 1, 0, None)
     if len(cells) == 4 and not times[0] and times[1] and times[2]:
         return _Columns(1, 2, False, 3, 0, None)
     return None

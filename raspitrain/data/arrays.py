@@ -105,7 +105,9 @@ def _check_there(folder: Path, data: str, label: str) -> None:
     if arrays:
         raise InputError(
             f"{folder / data} does not exist; there are: {', '.join(arrays[:8])}. Name the signals "
-            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}."
+            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}. If each holds "
+            "the cases of a class, join them with numpy.concatenate, and save which each case is "
+            "from as label.npy."
         )
     below = sorted(folder.glob("*/*.npy"), key=lambda path: ("train" not in path.parent.name, path))
     labels = [path for path in below if LABEL_FILE.fullmatch(path.name)]
@@ -255,7 +257,7 @@ def cases_of_arrays(
         kept = _kept(labels, wanted, label_source)
         if len(kept) < len(labels):
             number = len(labels) - len(kept)
-            notes.append(f"classes left out: {', '.join(wanted)} ({number} cases)")
+            notes.append(f"classes left out: {', '.join(wanted)} ({counted(number, 'case')})")
             signals, labels = Subset(signals, kept), labels[kept]
             groups = None if groups is None else groups[kept]
             part = None if part is None else part[kept]

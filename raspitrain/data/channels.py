@@ -278,8 +278,9 @@ def choose(
             bad, good = (file, first) if first.table.named else (first, file)
             raise InputError(
                 f"{bad.path} has no names in its first line (one that has a number in it is "
-                f"taken for data), but {good.path} has {', '.join(good.table.names)}; add that "
-                "line, or name the channels by position in dataset.columns."
+                f"taken for data), but {good.path} has {', '.join(good.table.names)}; put that "
+                "line first (in place of one that is half a row), or name the channels by position "
+                "in dataset.columns."
             )
     reasons = _judge_all(files, classes, asked)
     if asked.columns is None:
@@ -294,6 +295,8 @@ def choose(
     alike = set(map(bare, plain)) if asked.columns is None else set()
     units = tuple(unit_of(first.table.columns[place]) for place in places[0])
     clocks = _find_clock(files, asked)
+    if asked.columns is None:
+        _refuse_other_clocks(files, reasons)
     clock_name = None if clocks is None else first.table.columns[clocks[0]].name
     left_out = []
     for name, why in reasons.items():
@@ -319,13 +322,33 @@ def choose(
     for name in names:
         if asked.columns is not None and (why := reasons.get(name)) not in (None, "time"):
             warnings.append(f"channel '{name}', asked for in dataset.columns: {why}")
-    _check_units(files, places, names)
     for file, own in zip(files, places, strict=True):
         _check_numbers(file, own)
+    _check_units(files, places, names)
     warnings += _large_offsets(files, places, names)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
     return Chosen(names, units, places, clocks, left_out, warnings)
+
+
+def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> None:
+    """Refuse what stands side by side and ends at different rows, each with a clock of its own."""
+    for file in files:
+        clocks = [
+            (fact.num_rows - fact.num_missing, f"'{column.name}' ({place})")
+            for place, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True))
+            if reasons[column.name] is not None
+            and column.wrong is None
+            and (fact.rises or fact.counts or (column.kind == "time" and not fact.constant))
+            and (fact.num_missing == 0 or not np.isfinite(column.values[-1]))
+        ]
+        if len({count for count, _ in clocks}) > 1:
+            (fewest, short), *_, (most, long) = sorted(clocks)
+            raise InputError(
+                f"{file.path} has clocks side by side, columns {long} with {most} rows and {short} "
+                f"with {fewest}: store each, with the columns that belong to it, in a file of its "
+                "own."
+            )
 
 
 def _lost_time(files: Sequence[SensorFile]) -> list[str]:

@@ -110,12 +110,16 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
     apart[moves] = np.diff(np.concatenate([[-1], moves]))
     even = steps[forward] / apart[forward]
     step = float(np.median(even)) if len(even) else 0.0
+    in_packets = False
     if len(moves) and apart[moves].max() > 1:
         # In packets the first and the last may be cut: what is usual between whole ones.
         step = float(np.median(even[1:])) if len(even) > 2 else step
+        in_packets = True
     too_long = forward[even > GAP * step * (1 + 1e-9)]
     cuts = np.sort(np.concatenate([too_long, back])) + 1
     whole = np.setdiff1d(forward, too_long, assume_unique=True)
+    if in_packets and len(whole) > 2 and whole[0] == moves[0]:
+        whole = whole[1:]
     if unit is None:
         unit = unit_by_values(values, step)
     scale = SECONDS[unit] if unit is not None else 1.0

@@ -12,13 +12,14 @@ Values = np.ndarray | float
 
 DAY = 86_400.0
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-LONGEST = 48  # characters
+LONGEST = 64  # characters
 AROUND = " \t\r\n'"  # what a cell may have around it
 MOST_SHAPES = 64  # in one go; a logger writes a handful
 
 # Of a cell with every digit written as 0.
 SHAPE = re.compile(
-    r"""(?:(?P<year>0000)[-/.](?P<month>00?)[-/.](?P<day>00?)     # 2024-05-01
+    r"""(?:(?P<elapsed>0+)\ days?\ )?  # of pandas
+        (?:(?P<year>0000)[-/.](?P<month>00?)[-/.](?P<day>00?)     # 2024-05-01
         |(?P<first>00?)(?P<sign>[-/.])(?P<second>00?)[-/.](?P<end>0000|00)  # 1.5.2024, 5/1/2024
         |(?P<near>00?)[- ](?P<word>[A-Za-z]{3})[a-z]*\.?[- ,]+(?P<last>0000)  # 01-May-2024
         |(?P<packed>00000000)(?=[T_ ]))?                              # 20240501T100000
@@ -27,7 +28,8 @@ SHAPE = re.compile(
         |(?P<hour>00?)[:.](?P<minute>00)(?:[:.](?P<seconds>00)(?:[.,:](?P<fraction>0+))?)?
         |(?<=[T_ ])(?P<together>000000)(?:[.,](?P<rest>0+))?)?
         \s*(?P<half>[AaPp]\.?[Mm]\.?)?
-        \s*(?P<zone>Z|(?:UTC|GMT)?[+-]00:?(?:00)?|UTC|GMT)?""",
+        \s*(?P<zone>Z|(?:UTC|GMT)?[+-]00:?(?:00)?|UTC|GMT)?
+        (?:\[[A-Za-z_/+-]+0*\])?""",  # as Java writes the place behind the zone
     re.VERBOSE,
 )
 
@@ -139,6 +141,8 @@ def _read_shape(letters: np.ndarray, found: re.Match[str], day_comes_first: bool
         first, second, year = fields("first", "second", "end")
         year = year + (2000 if found["end"] == "00" else 0)
         date = (year, second, first) if day_comes_first else (year, first, second)
+    if found["elapsed"]:
+        seconds = seconds + DAY * number(*found.span("elapsed"))
     if date is not None:
         seconds = seconds + DAY * days(*map(np.asarray, date))
     part, hour, minute, second = "fraction", *fields("hour", "minute", "seconds")

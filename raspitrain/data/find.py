@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raspitrain.data.annotated import Annotated, find_annotations, find_marks
+from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
 from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
-from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
+MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
@@ -29,6 +29,7 @@ UNPACK = {
 MOST_FILES = 200_000
 ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 MOST_ARRAYS = 6  # of one data set, in one folder
+LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
 LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
@@ -38,7 +39,11 @@ LIST_NAME = re.compile(
     re.I,
 )
 # Written beside recordings by phone apps, and no recordings themselves.
-ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
+ABOUT = re.compile(
+    r"(.*/)?((meta/(device|time)|metadata|annotations?|device_?info)\.csv"
+    r"|(participants|sessions|.*_(channels|electrodes|scans))\.tsv)",  # of BIDS
+    re.I,
+)
 READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
@@ -125,8 +130,7 @@ def find_recordings(
     groups : str, int or None
         Whose a recording is: a folder's level, or the part of the path that a pattern fits.
     class_part : int or None
-        Which part of the file's name is the class, where that is not what is left of it without
-        its last number.
+        Which part of that name is the class; of the file's, where `class_level` is None.
     has_labels : bool
         Whether the class comes from elsewhere, so that folders need not name one.
     joins : bool
@@ -140,12 +144,11 @@ def find_recordings(
         If there is none, or the folders can be read in two ways.
     """
     if class_part is not None:
-        if class_level not in (None, 0) or class_part == 0:
+        if class_part == 0:
             raise InputError(
-                f"dataset.class_part={class_part} takes the class from the files' names, 1 the "
-                "first part, -1 the last; leave dataset.class_level out."
+                "dataset.class_part=0 is no part of a name: 1 is the first, -1 the last."
             )
-        class_level = 0
+        class_level = class_level or 0
     paths, others = _walk(folder)
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
     if annotated is None and annotations is None and files is None:
@@ -156,7 +159,7 @@ def find_recordings(
     if annotated is None and annotations is None:
         near = [
             path for path in (*paths, *others)
-            if files is None or path.suffix.lower() != ".hea"
+            if files is None or path.suffix.lower() not in (".hea", ".csv")
             or _fits(path.relative_to(folder).as_posix(), files)
         ]  # fmt: skip
         annotated, unused = _marks_of(folder, near, says_class)
@@ -169,12 +172,11 @@ def find_recordings(
             annotated = None
         else:
             has_labels = True
-    if annotated is None and says_class is None:
-        _refuse_listed_beats(paths, others)
     if annotated is not None and files is None and not paths and not _of_other_kinds(others):
         paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
+    unread = [] if files is not None else _left(taken, others)
     taken, num_links = _each_once(folder, taken)
     if num_links:
         notes.append(f"{num_links} links to files that are taken already")
@@ -210,10 +212,16 @@ def find_recordings(
         first_level = max(part_level + 1, 0)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
-    warnings = [*unused_tables, *([] if groups is not None else _people(sources, first_level))]
+    warnings = [
+        *unread,
+        *unused_tables,
+        *([] if groups is not None else _people(sources, first_level)),
+    ]
     if not has_labels and class_part is None:
         warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
+    if not has_labels and class_level is None:
+        _refuse_folders_of_one(folder, sources)
     return Found(sources, notes + note, warnings, annotated)
 
 
@@ -278,6 +286,14 @@ def _choose(
             )
         named = sorted({path.name for path in fitting} - {path.name for path in taken})
         return taken, [f"not taken: {', '.join(named)}"] if named else []
+    about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
+    of_beats = {path.parent for path in paths if path.name.lower() == "bvp.csv"}
+    about += [p for p in paths if p.name.lower() in BEATS and p.parent in of_beats]
+    notes = []
+    if about and (len(about) < len(paths) or _of_other_kinds(others)):
+        names = sorted({path.name for path in about})
+        paths = [path for path in paths if path not in set(about)]
+        notes = [f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})"]
     kinds = Counter(path.suffix.lower() for path in _of_other_kinds(others))
     if _are_about(paths, others):
         shown = ", ".join(path.name for path in paths[:3])
@@ -302,21 +318,30 @@ def _choose(
                 f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
                 f"with dataset.files, such as '*{min(kinds)}'."
             )
-        taken = [path for path in others if path.suffix.lower() in kinds]
+        taken = [path for path in _with_heads(others) if path.suffix.lower() in kinds]
         _refuse_cases(taken)
-        return taken, beside
+        return taken, notes + beside
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
-    about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
-    of_beats = {path.parent for path in paths if path.name.lower() == "bvp.csv"}
-    about += [p for p in paths if p.name.lower() in BEATS and p.parent in of_beats]
-    if not about or len(about) == len(paths):
-        return paths, beside
-    names = sorted({path.name for path in about})
-    return [path for path in paths if path not in set(about)], [
-        f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
-        *beside,
-    ]
+    return paths, notes + beside
+
+
+def _left(taken: Sequence[Path], others: Sequence[Path]) -> list[str]:
+    """A word on files that lie among recordings and may be some, but for their ending."""
+    folders, stems = {path.parent for path in taken}, {path.with_suffix("") for path in taken}
+    kinds = Counter(
+        path.suffix.lower()
+        for path in others
+        if path.suffix.lower() in MAY_BE
+        and path.parent in folders
+        and path.with_suffix("") not in stems
+        and not READ_ME.fullmatch(path.name)
+        and not LIST_NAME.fullmatch(path.name)
+    )
+    if not kinds:
+        return []
+    shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return [f"files among the recordings are not taken: {shown}"]
 
 
 def _refuse_cases(paths: Sequence[Path]) -> None:
@@ -333,7 +358,14 @@ def _refuse_cases(paths: Sequence[Path]) -> None:
 
 
 def _of_other_kinds(others: Sequence[Path]) -> list[Path]:
-    return [path for path in others if path.suffix.lower() in OTHER_SUFFIXES]
+    return [path for path in _with_heads(others) if path.suffix.lower() in OTHER_SUFFIXES]
+
+
+def _with_heads(others: Sequence[Path]) -> list[Path]:
+    """Without the files that WFDB's .hea beside them is the head of, such as A00001.mat."""
+    heads = {path.with_suffix("") for path in others if path.suffix.lower() == ".hea"}
+    headed = (".mat", ".wav")
+    return [p for p in others if p.suffix.lower() not in headed or p.with_suffix("") not in heads]
 
 
 def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
@@ -345,9 +377,9 @@ def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
 
 def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> Annotated | None:
     """A table such as meta/esc50.csv that names the class of each recording; None without."""
-    if not _are_about(paths, others):
-        return None
     names = [path.relative_to(folder).as_posix() for path in _of_other_kinds(others)]
+    if len(paths) > MOST_TABLES or len(paths) >= len(names):
+        return None
     for path in paths:
         try:
             rows = read_annotations(str(path))
@@ -394,24 +426,6 @@ def _unused_table(
     return []
 
 
-def _refuse_listed_beats(paths: Sequence[Path], others: Sequence[Path]) -> None:
-    """Say what helps with beats that rdann has listed, as beside the CSV of Kaggle's MIT-BIH."""
-    there = {path.with_suffix("") for path in paths}
-    for path in others:
-        stem = path.stem.lower().removesuffix("annotations").rstrip("._-")
-        if path.suffix.lower() != ".txt" or path.with_name(stem) not in there:
-            continue
-        with path.open(encoding="utf-8", errors="replace") as file:
-            if re.match(r"\s*Time\s+Sample #\s+Type", file.readline(1 << 10)) is None:
-                continue
-        raise InputError(
-            f"{path} lists the beats of {path.with_name(stem)}.csv as WFDB's rdann shows them, "
-            f"which is not read; take the record as PhysioNet has it ({stem}.hea, {stem}.dat and "
-            f"{stem}.atr), or name the classes of the recordings in another way, as with "
-            "dataset.class_level=0."
-        )
-
-
 def _marks_of(
     folder: Path, paths: Sequence[Path], what: str | None
 ) -> tuple[Annotated | None, list[str]]:
@@ -422,22 +436,17 @@ def _marks_of(
     what : str or None
         The key that says the class, if one does.
     """
-    heads = [path for path in paths if path.suffix.lower() == ".hea"]
-    above = {path.relative_to(folder).parts[0] for path in heads if path.parent != folder}
+    own = marks_beside(paths)
+    above = {path.relative_to(folder).parts[0] for path in own if path.parent != folder}
     plain = all(PERSON.fullmatch(name) or re.fullmatch(r"(records?)?\d+", name) for name in above)
-    by_folder = len(above) > 1 and not plain
-    if what is None and not by_folder:
+    if not own or (what is None and (len(above) < 2 or plain)):
         return find_marks(folder, paths, None), []
-    there = set(paths)
-    for suffix in MARK_SUFFIXES:
-        if count := sum(head.with_suffix(suffix) in there for head in heads):
-            some, what = counted(count, f"{suffix} file"), what or "their folders"
-            say = "say" if what == "their folders" else "says"
-            return None, [
-                f"not taken: {some} of annotations, as {what} {say} the class "
-                f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
-            ]
-    return None, []
+    some = f"{counted(len(own), 'file')} of annotations, such as {next(iter(own.values())).name}"
+    say = "their folders say" if what is None else f"{what} says"
+    return None, [
+        f"not taken: {some}, as {say} the class "
+        f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
+    ]
 
 
 def _listed_parts(
@@ -483,7 +492,7 @@ def _fits(relative: str, patterns: Sequence[str]) -> bool:
     return any(
         fnmatch.fnmatchcase(text, pattern)
         for pattern in patterns
-        for text in (name, relative, f"/{relative}")
+        for text in (name, relative, *([f"/{relative}"] if name != relative else []))
     ) or any(fnmatch.fnmatchcase(relative, f"*/{pattern}") for pattern in patterns)
 
 
@@ -642,11 +651,12 @@ def _class_name(
     folder: Path, place: tuple[str, ...], level: int, class_part: int | None = None
 ) -> str:
     if class_part is not None:
-        parts = _parts_of(stem_of(place[-1]))
+        whole = stem_of(place[-1]) if level == -1 else _class_name(folder, place, level)
+        parts = _parts_of(whole)
         index = class_part - 1 if class_part > 0 else len(parts) + class_part
         if not 0 <= index < len(parts):
             raise InputError(
-                f"{folder.joinpath(*place)}: its name has {counted(len(parts), 'part')} "
+                f"{folder.joinpath(*place)}: {whole} has {counted(len(parts), 'part')} "
                 f"({', '.join(parts)}), and dataset.class_part={class_part} asks for another."
             )
         return parts[index]
@@ -659,12 +669,31 @@ def _class_name(
         raise InputError(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
-            "dataset.label_column, or take it from the files' names with dataset.class_level=0."
+            "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
+            "write a table labels.csv there with the columns file and label; what is no recording "
+            f"is left out with dataset.files='*/*{place[-1][-4:]}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."
         )
     return place[level]
+
+
+def _refuse_folders_of_one(folder: Path, sources: Sequence[Source]) -> None:
+    """Refuse folders such as walk-2024-05-01 of one recording each, which would be the classes."""
+    names = [source.class_name or "" for source in sources]
+    if len(names) < LEAST_FOLDERS or len(set(names)) < len(names):
+        return
+    fields = [_parts_of(name) for name in names]
+    if len({len(own) for own in fields}) > 1 or len(fields[0]) < 3:
+        return
+    for k, own in enumerate(zip(*fields, strict=True), start=1):
+        if min(Counter(own).values()) > 1 and len(set(own)) > 1 and not own[0].isdigit():
+            raise InputError(
+                f"the folders of {folder} ({_some(names)}) hold one recording each, so that they "
+                f"can be no classes; take a part of their names ({_some(set(own))}) with "
+                f"dataset.class_level=1 dataset.class_part={k}."
+            )
 
 
 def _group(name: str, groups: str | int) -> str:

@@ -176,6 +176,16 @@ def read_matlab(path: Path) -> Table:
         names = ", ".join(name for name, *_ in shapes) or "nothing"
         raise InputError(f"{path} holds no arrays of numbers, but {names}.")
     length = max(len(np.atleast_1d(value)) for value in arrays.values())
+    cells = {
+        name: value.size for name, value in held.items()
+        if isinstance(value, np.ndarray) and value.dtype == object
+    }  # fmt: skip
+    if cells and max(cells.values()) >= length:
+        raise InputError(
+            f"{path} holds cells ({', '.join(cells)}), not arrays of numbers: if each is a case, "
+            "store them as data.npy (cases, channels, length) and label.npy for dataset=npy; if "
+            "each is a recording, save it as a .mat of its own."
+        )
     columns, notes = [], []
     rates = {
         float(value.flat[0]) for name, value in arrays.items()
@@ -294,7 +304,9 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
         return _cells_of(next(iter(lists.values())), notes)[0], rate
     if not lists or len({len(own) for own in lists.values()}) > 1:
         raise ValueError
-    return lists, rate
+    length = len(next(iter(lists.values())))
+    words = {name: [own] * length for name, own in held.items() if isinstance(own, str)}
+    return lists | words, rate
 
 
 def _records(record: dict[str, Any]) -> list[dict[str, Any]]:

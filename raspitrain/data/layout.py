@@ -15,14 +15,35 @@ from raspitrain.data import dates
 from raspitrain.data.missing import is_missing
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
+ATTRIBUTE = re.compile(r"\s*@attribute\s+['\"]?([^\s'\"]+)", re.IGNORECASE)  # of ARFF
 LABVIEW_END = "***End_of_Header***"
 BODY_LINES = 60  # looked at to tell what is what
+MOST_BREAKS = 40  # of names in quotes
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
-FORTRAN = re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d")
+OTHER_FORMS = (
+    (
+        re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d"),
+        "a number as Fortran writes it; write E for D, as with: sed -i 's/D/E/g' FILE",
+    ),
+    (
+        re.compile(r"\{.*"),
+        "JSON behind other words; keep what begins with {, as with: sed 's/^[^{]*//' OLD > "
+        "NEW.jsonl",
+    ),
+    (
+        re.compile(r"\[\s*[-+\d.].*"),
+        "a list in one cell; write one number a cell, a column for each",
+    ),
+    (
+        re.compile(r"\b\d+:[-+\d.].*"),
+        "a number of a column before each value, as LIBSVM has it; write the values alone, one a "
+        "cell",
+    ),
+)
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
 STAMP = re.compile(
     r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
@@ -60,7 +81,7 @@ DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORE
 RATE = re.compile(
     r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
     r"(?P<unit>[^\d\n]{0,16}?)"
-    r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?hz|samples (?:a|per) second|sps)?\b",
+    r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
 )
 
@@ -133,7 +154,7 @@ def split_cells(line: str, separator: str) -> list[str]:
     csv.Error
         If a quote is not closed.
     """
-    if separator == " ":
+    if separator == " " and '"' not in line:
         return line.split()
     if '"' in line:
         text = line.strip("\r\n")
@@ -181,7 +202,8 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     csv.Error
         If a quote is not closed.
     """
-    kept = [(k, line) for k, line in enumerate(lines) if k >= skip_lines and line.strip()]
+    whole = _quotes_closed(lines)
+    kept = [(k, line) for k, line in enumerate(whole) if k >= skip_lines and line.strip()]
     if not kept:
         raise NoTableError("is empty; a recording needs at least one line of numbers")
     kept = _after_labview(kept)
@@ -215,11 +237,9 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
     if not table:
-        if found := FORTRAN.search(body[-1]):
-            raise NoTableError(
-                f"has numbers such as {found[0]}, as Fortran writes them; write E for D, as "
-                "with: sed -i 's/D/E/g' FILE"
-            )
+        for pattern, what in OTHER_FORMS:
+            if found := pattern.search(body[-1]):
+                raise NoTableError(f"has {found[0][:30]}, {what}")
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
             else "holds no row of numbers; it looks like no recording"
@@ -237,11 +257,14 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             ended=ended, start=begun[0], rate=begun[1],
         )  # fmt: skip
     first = _first_row(rows, table, width)
+    if first and _lacks_a_name(rows[first - 1][1], table):
+        rows[first - 1] = (rows[first - 1][0], ["", *rows[first - 1][1]])
     above = [cells for _, cells in rows[:first]]
     _refuse_cut_lines(rows, first, width)
     numeric = _numeric(table, width)
     heads = [cells for cells in above if not _is_setting(cells, numeric)]
-    names, units, used = _find_names(heads, comments, width)
+    before = [line for k, line in kept if k < rows[first][0]]
+    names, units, used = _find_names(heads, comments, width, before)
     if {"Field 1", "Value 1"} <= set(names or ()):
         raise NoTableError(
             "has names and values in turn, as Garmin's FitCSVTool writes them; run it with "
@@ -285,6 +308,18 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     )
 
 
+def _quotes_closed(lines: Sequence[str]) -> list[str]:
+    """Names in quotes that hold line breaks, as spreadsheets write them, on one line; those that
+    this takes are left blank."""
+    whole = list(lines)
+    for k in range(min(len(whole), MOST_SETTINGS)):
+        for after in range(k + 1, min(k + 1 + MOST_BREAKS, len(whole))):
+            if whole[k].count('"') % 2 == 0:
+                break
+            whole[k], whole[after] = f"{whole[k].rstrip()} {whole[after].lstrip()}", ""
+    return whole
+
+
 def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """Without the headers of LabVIEW's .lvm, and the name of a column that only comments are in."""
     ends = [at for at, (_, line) in enumerate(kept) if line.startswith(LABVIEW_END)]
@@ -308,7 +343,7 @@ def _said_rate(lines: Sequence[str]) -> float | None:
     rates = set()
     for line in lines:
         for found in RATE.finditer(line):
-            unit = (found["after"] or "").lower() or found["unit"].lower()
+            unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
             if "hz" in unit or "samples" in unit or "sps" in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None
@@ -443,6 +478,16 @@ def _first_row(
     return next(index for index, (_, cells) in enumerate(rows) if is_row(cells))
 
 
+def _lacks_a_name(names: Sequence[str], table: Sequence[list[str]]) -> bool:
+    """Whether R's numbers of the rows stand before all columns, and have no name."""
+    if len(names) != len(table[0]) - 1 or any(map(is_value, names)):
+        return False
+    numbers = [cells[0] for cells in table]
+    if not all(number.isdigit() for number in numbers):
+        return False
+    return all(int(after) == int(before) + 1 for before, after in pairwise(numbers))
+
+
 def _numeric(table: Sequence[list[str]], width: int) -> list[int]:
     return [p for p in range(width) if 2 * sum(is_value(c[p]) for c in table) >= len(table)]
 
@@ -471,7 +516,8 @@ def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: 
             )
     if first:
         number, cells = rows[first - 1]
-        if len(cells) > 1 and abs(len(cells) - width) == 1 and not any(map(is_value, cells)):
+        apart = width > 1 and abs(len(cells) - width) == 1  # "Unit,mV" may be above one column
+        if len(cells) > 1 and apart and not any(map(is_value, cells)):
             raise NoTableError(
                 f"line {rows[first][0] + 1} has {width} cells, but line {number + 1} has "
                 f"{len(cells)} names; every line must have as many cells, or pass over the lines "
@@ -488,7 +534,7 @@ def _counts_columns(cells: Sequence[str], after: Sequence[tuple[int, list[str]]]
 
 
 def _find_names(
-    above: Sequence[list[str]], comments: Sequence[str], width: int
+    above: Sequence[list[str]], comments: Sequence[str], width: int, lines: Sequence[str]
 ) -> tuple[list[str] | None, list[str] | None, int]:
     """Names and units from the lines above the first row, and how many of those were used."""
     block: list[list[str]] = []
@@ -506,6 +552,9 @@ def _find_names(
     if block:
         names, more = _levels([[cell.strip("'\"") for cell in cells] for cells in block])
         return names, units, used + more
+    attributes = [found[1] for line in lines if (found := ATTRIBUTE.match(line))]
+    if len(attributes) == width:
+        return attributes, None, 0
     for comment in reversed(comments):
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):

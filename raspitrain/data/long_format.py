@@ -18,7 +18,8 @@ NAME = re.compile(
     r"(?:sensor|channel|axis|signal|variable|measurement|quantity|parameter|stream|topic|metric|field"
     r"|series|entity)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
 )
-MOST_SENSORS = 32
+ELECTRODE = re.compile(r"(?:fp|af|f|fc|ft|c|t|tp|cp|p|po|o|a|m)(?:z|\d{1,2})", re.I)  # 10-20 system
+MOST_SENSORS = 64
 HEAD_ROWS = 2048
 RUNS = 4  # of each sensor, from which its rows count as mixed with the others'
 SHORT_RUN = 4  # rows, on average, up to which a column of any name may be that of the sensors
@@ -89,11 +90,11 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
 
 
 def _begins_anew(file: SensorFile, column: Column) -> bool:
-    """Whether the clock goes back wherever a column changes, as each sensor has its block."""
+    """Whether a clock or count goes back wherever a column changes: each sensor has a block."""
     changes = np.flatnonzero(np.diff(column.values))
     for other, fact in zip(file.table.columns, file.facts, strict=True):
         is_time = other.kind == "time" or (other.kind == "number" and is_time_name(other.name))
-        if is_time and not fact.constant:
+        if (is_time or fact.counts) and not fact.constant and other is not column:
             return bool((other.values[1:] < other.values[:-1])[changes].all())
     return False
 
@@ -117,8 +118,9 @@ def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
 
 
 def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
-    """Columns that change every few rows, and most signals their level or spread with them; or
-    a column without a name, of three words or more that follow each other in turn."""
+    """Columns that change every few rows, and most signals their level or spread with them; a
+    column without a name, of three words or more that follow each other in turn; and words with
+    which the clock begins anew, again and again."""
     for place, column in enumerate(file.table.columns):
         plain, wanted = plain_name(column.name), asked.columns or ()
         if place in (file.label, file.group, file.part, *wanted) or column.name in wanted:
@@ -130,6 +132,8 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
             continue
         changes = np.flatnonzero(np.diff(column.values)) + 1
         num_runs = 1 + len(changes)
+        if column.kind == "text" and num_runs >= 2 * len(words) and _begins_anew(file, column):
+            yield place
         if num_runs < max(LEAST_ROWS * len(words), file.table.num_rows / SHORT_RUN):
             continue
         in_turn = _in_turn(column.values[np.append(0, changes)]) >= IN_TURN
@@ -193,6 +197,8 @@ def words_of(column: Column) -> list[str] | None:
 
 
 def _is_sensor(word: str) -> bool:
+    if ELECTRODE.fullmatch(word):
+        return True
     return SENSOR.fullmatch(re.split(r"[./:]", word)[-1].strip().replace(" ", "_")) is not None
 
 

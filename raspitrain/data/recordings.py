@@ -95,8 +95,8 @@ def recordings(
         The folder that names the class: 1 the first below `path`, -1 the innermost, 0 the file's
         own name; None to find out.
     class_part : int or None
-        The part of the file's name that is the class: 1 is the first of those that hyphens,
-        underscores and blanks set apart, -1 the last.
+        The part of the file's name, or of the folder's that `class_level` names, that is the
+        class: 1 is the first of those that hyphens, underscores and blanks set apart, -1 the last.
     label_column : str, int or None
         The column that holds the class. It may change within a recording; rows without a label
         are left out.
@@ -167,8 +167,12 @@ def recordings(
             beats = found.annotated.marks(files_of)
     kept = Kept(1e9 * cache_gb)
     read = _read_all(found.sources, asked, kept)
-    if group_column is None and groups is None and len(found.sources) == 1:
-        asked, read = _with_person_column(found.sources, read, asked, kept)
+    if group_column is None and groups is None:
+        if len(found.sources) == 1:
+            asked, read = _with_person_column(found.sources, read, asked, kept)
+        elif _in_blocks(found.sources, read):
+            asked = replace(asked, group_column="block")
+            read = _read_all(found.sources, asked, kept)
     read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
     read, of_rows = split_sensors(read, asked)
@@ -272,6 +276,14 @@ def _with_person_column(
             asked = replace(asked, group_column=column.name)
             return asked, _read_all(sources, asked, kept)
     return asked, read
+
+
+def _in_blocks(sources: Sequence[Source], read: Sequence[dict[str, SensorFile]]) -> bool:
+    """Whether each class is one file, in which blank lines set many recordings apart."""
+    classes = [source.class_name for source in sources]
+    alone = None not in classes and len(set(classes)) == len(classes)
+    files = [file for own in read for file in own.values()]
+    return alone and all("block" in file.table.names for file in files)
 
 
 def _choose(
