@@ -383,15 +383,23 @@ def test_patterns_choose_files_and_other_files_are_named(tmp_path):
     assert "fits none of the 2 files" in refusal(load, tmp_path, files="*.dat")
 
 
-def test_people_stay_on_one_side_if_they_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        ([f"subject{k:02}" for k in range(4)], "subject*"),
+        (["subject_1", "subject_2", "subject_10", "subject_11"], "subject_*"),
+        (["SA01", "SA02", "SE01", "SE02"], "S*"),
+    ],
+)
+def test_people_stay_on_one_side_if_they_are_named(names, pattern, tmp_path):
     for k, label in enumerate(("walk", "run")):
         for person in range(4):
             for i in range(2):
                 text = csv_text("ax", noise(100 * k + 10 * person + i, 1)[0])
-                put(tmp_path, f"{label}/subject{person:02d}_{i}.csv", text)
+                put(tmp_path, f"{label}/{names[person]}_{i}.csv", text)
     (warning,) = load(tmp_path).taken.warnings
-    assert "dataset.groups='subject*'" in warning
-    cases = load(tmp_path, groups="subject*")
+    assert f"dataset.groups='{pattern}'" in warning
+    cases = load(tmp_path, groups=pattern)
     assert cases.taken.warnings == ()
     assert len(set(cases.groups)) == 4
     assert "fits nothing in" in refusal(load, tmp_path, groups="person*")

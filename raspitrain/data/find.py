@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
@@ -750,8 +751,11 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
             return []  # s1.csv may be any sample
         found.append(match[1])
     if 1 < len(set(found)) < len(found):
-        first, last = min(found), max(found)  # SA01 and SE01 have S in common
-        prefix = "".join(a for a, b in zip(first, last, strict=False) if a == b and a.isalpha())
+        pairs = takewhile(
+            lambda pair: pair[0] == pair[1], zip(min(found), max(found), strict=False)
+        )
+        common = "".join(letter for letter, _ in pairs).rstrip("0123456789")  # S of SA01 and SE01
+        prefix = common or re.sub(r"\d+$", "", found[0])
         return [
             f"files are named after {_some(set(found))}; if these are people, recordings of one "
             "fall on both sides of the split: keep each person on one side with "
