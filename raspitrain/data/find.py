@@ -696,7 +696,7 @@ def _class_name(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, or take it from the files' names with dataset.class_level=0; "
-            f"what is no recording is left out with dataset.files='*/*{place[-1][-4:]}'."
+            f"what is no recording is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."
