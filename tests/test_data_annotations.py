@@ -508,7 +508,7 @@ def test_marks_that_say_no_class_are_said(tmp_path):
         heart(tmp_path / ("ill" if name == "100" else "well"), name, MARKS)
     found, cases = taken(tmp_path, length=100)
     assert set(found) == {"ill", "well"}
-    assert "2 .atr files of annotations, as their folders say the class" in cases.taken.notes[0]
+    assert "2 files of annotations, such as 100.atr, as their folders say" in cases.taken.notes[0]
     assert set(taken(tmp_path, length=100, stride=None, annotations="beats")[0]) == set("ANSV")
     with pytest.raises(InputError, match=r"dataset\.stride=50 is of no use"):
         taken(tmp_path, length=100, stride=50, annotations="beats")
@@ -518,3 +518,21 @@ def test_marks_that_say_no_class_are_said(tmp_path):
     (tmp_path / "102.atr").write_bytes((tmp_path / "102.atr").read_bytes()[:-2])
     with pytest.raises(InputError, match="cut off, or no annotations in MIT's format"):
         read_annotations(str(tmp_path / "102.atr"))
+
+
+def test_beats_as_rdann_lists_them_are_beats(tmp_path):
+    for name in ("100", "101"):
+        rows = "".join(f"{k},{k * k % 97 + int(name)},{k * k * 3 % 89}\n" for k in range(600))
+        (tmp_path / f"{name}.csv").write_text("'sample #','MLII','V5'\n" + rows)
+        marks = "".join(
+            f"    0:00.{sample:03}   {sample:6}     {symbol}    0    0    0\t{text}\n"
+            for sample, symbol, text in ((5, "+", "(N"), (100, "N", ""), (300, "V", ""))
+        )
+        head = "      Time   Sample #  Type  Sub Chan  Num\tAux\n"
+        (tmp_path / f"{name}annotations.txt").write_text(head + marks)
+    found, cases = taken(tmp_path, length=50, stride=None)
+    assert found == {"N": [75, 75], "V": [275, 275]}
+    assert cases.channel_names == ("MLII", "V5")
+    (tmp_path / "101annotations.txt").write_text(head + marks + "0:01.000 soon N 0 0 0\n")
+    with pytest.raises(InputError, match=r"101annotations\.txt, line 5 is none of time, sample"):
+        taken(tmp_path, length=50, stride=None)

@@ -405,6 +405,12 @@ def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):
     assert (said in cases.taken.notes) == (rate is not None)
 
 
+def test_lines_of_a_watch_above_one_column_are_about_it(tmp_path):
+    head = 'Name,Jo\nDevice,"Watch6,2"\nSample Rate,512.414 hertz\n\nLead,Lead I\nUnit,µV\n\n'
+    cases = load(make(tmp_path, lambda k, i, x: head + csv_text("", x[0])))
+    assert (cases.signals.shape[1], cases.rate) == (1, 512)
+
+
 @pytest.mark.parametrize("count", [3, 60, 300])
 def test_a_rate_above_a_table_of_any_length_is_found(count):
     head, row = ("Sampling frequency (Hz): 512", "Serial: N1", "x,y"), "0.5,1.25"

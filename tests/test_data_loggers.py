@@ -213,16 +213,6 @@ def test_a_night_is_told_by_the_annotations_in_a_file_beside_it(tmp_path):
     assert cases.taken.starts[cases.labels == 0].tolist() == [400 + 50 * k for k in range(6)] * 2
 
 
-def test_beats_in_a_list_are_refused_with_what_is_read(tmp_path):
-    put(tmp_path, "100.csv", csv_text("'sample #','MLII'", COUNTS, noise(0, 1)[0]))
-    put(
-        tmp_path,
-        "100annotations.txt",
-        "      Time   Sample #  Type  Sub\n    0:00.050   18   +   0\n",
-    )
-    assert "100.hea, 100.dat and 100.atr" in refusal(load, tmp_path)
-
-
 def test_folders_of_one_recording_are_no_classes_and_a_part_of_their_names_may_be(tmp_path):
     for k, label in enumerate(("walk", "run")):
         for i in range(3):

@@ -213,14 +213,22 @@ def find_marks(folder: Path, paths: Sequence[Path], kind: str | None) -> Annotat
     InputError
         They cannot be read, or mark neither beats nor rhythms.
     """
+    own = marks_beside(paths)
+    return _of_marks(folder, paths, own, kind) if own else None
+
+
+def marks_beside(paths: Sequence[Path]) -> dict[Path, Path]:
+    """WFDB's annotations of recordings: 100.atr of 100.hea, 100annotations.txt of 100.csv."""
     there = set(paths)
     heads = [path for path in paths if path.suffix.lower() == ".hea"]
-    for suffix in SUFFIXES:
-        own = {head: head.with_suffix(suffix) for head in heads}
-        own = {head: path for head, path in own.items() if path in there and is_marks(path)}
+    tables = [path for path in paths if path.suffix.lower() in (".hea", ".csv")]
+    found = [{head: head.with_suffix(suffix) for head in heads} for suffix in SUFFIXES]
+    found.append({path: path.with_name(f"{path.stem}annotations.txt") for path in tables})
+    for each in found:
+        own = {path: mark for path, mark in each.items() if mark in there and is_marks(mark)}
         if own:
-            return _of_marks(folder, paths, own, kind)
-    return None
+            return own
+    return {}
 
 
 def _of_marks(

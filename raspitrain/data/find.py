@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raspitrain.data.annotated import Annotated, find_annotations, find_marks
+from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
 from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
-from raspitrain.data.wfdb_marks import SUFFIXES as MARK_SUFFIXES
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
@@ -160,7 +159,7 @@ def find_recordings(
     if annotated is None and annotations is None:
         near = [
             path for path in (*paths, *others)
-            if files is None or path.suffix.lower() != ".hea"
+            if files is None or path.suffix.lower() not in (".hea", ".csv")
             or _fits(path.relative_to(folder).as_posix(), files)
         ]  # fmt: skip
         annotated, unused = _marks_of(folder, near, says_class)
@@ -173,8 +172,6 @@ def find_recordings(
             annotated = None
         else:
             has_labels = True
-    if annotated is None and says_class is None:
-        _refuse_listed_beats(paths, others)
     if annotated is not None and files is None and not paths and not _of_other_kinds(others):
         paths = annotated.named()  # text of any ending
     taken, notes = _choose(folder, paths, others, files)
@@ -429,24 +426,6 @@ def _unused_table(
     return []
 
 
-def _refuse_listed_beats(paths: Sequence[Path], others: Sequence[Path]) -> None:
-    """Say what helps with beats that rdann has listed, as beside the CSV of Kaggle's MIT-BIH."""
-    there = {path.with_suffix("") for path in paths}
-    for path in others:
-        stem = path.stem.lower().removesuffix("annotations").rstrip("._-")
-        if path.suffix.lower() != ".txt" or path.with_name(stem) not in there:
-            continue
-        with path.open(encoding="utf-8", errors="replace") as file:
-            if re.match(r"\s*Time\s+Sample #\s+Type", file.readline(1 << 10)) is None:
-                continue
-        raise InputError(
-            f"{path} lists the beats of {path.with_name(stem)}.csv as WFDB's rdann shows them, "
-            f"which is not read; take the record as PhysioNet has it ({stem}.hea, {stem}.dat and "
-            f"{stem}.atr), or name the classes of the recordings in another way, as with "
-            "dataset.class_level=0."
-        )
-
-
 def _marks_of(
     folder: Path, paths: Sequence[Path], what: str | None
 ) -> tuple[Annotated | None, list[str]]:
@@ -457,22 +436,17 @@ def _marks_of(
     what : str or None
         The key that says the class, if one does.
     """
-    heads = [path for path in paths if path.suffix.lower() == ".hea"]
-    above = {path.relative_to(folder).parts[0] for path in heads if path.parent != folder}
+    own = marks_beside(paths)
+    above = {path.relative_to(folder).parts[0] for path in own if path.parent != folder}
     plain = all(PERSON.fullmatch(name) or re.fullmatch(r"(records?)?\d+", name) for name in above)
-    by_folder = len(above) > 1 and not plain
-    if what is None and not by_folder:
+    if not own or (what is None and (len(above) < 2 or plain)):
         return find_marks(folder, paths, None), []
-    there = set(paths)
-    for suffix in MARK_SUFFIXES:
-        if count := sum(head.with_suffix(suffix) in there for head in heads):
-            some, what = counted(count, f"{suffix} file"), what or "their folders"
-            say = "say" if what == "their folders" else "says"
-            return None, [
-                f"not taken: {some} of annotations, as {what} {say} the class "
-                f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
-            ]
-    return None, []
+    some = f"{counted(len(own), 'file')} of annotations, such as {next(iter(own.values())).name}"
+    say = "their folders say" if what is None else f"{what} says"
+    return None, [
+        f"not taken: {some}, as {say} the class "
+        f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
+    ]
 
 
 def _listed_parts(
@@ -695,8 +669,9 @@ def _class_name(
         raise InputError(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
-            "dataset.label_column, or take it from the files' names with dataset.class_level=0; "
-            f"what is no recording is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
+            "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
+            "write a table labels.csv there with the columns file and label; what is no recording "
+            f"is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."

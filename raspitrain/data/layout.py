@@ -87,7 +87,7 @@ DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORE
 RATE = re.compile(
     r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
     r"(?P<unit>[^\d\n]{0,16}?)"
-    r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?hz|samples (?:a|per) second|sps)?\b",
+    r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
 )
 
@@ -358,7 +358,7 @@ def _said_rate(lines: Sequence[str]) -> float | None:
     rates = set()
     for line in lines:
         for found in RATE.finditer(line):
-            unit = (found["after"] or "").lower() or found["unit"].lower()
+            unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
             if "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None
@@ -539,7 +539,8 @@ def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: 
             )
     if first:
         number, cells = rows[first - 1]
-        if len(cells) > 1 and abs(len(cells) - width) == 1 and not any(map(is_value, cells)):
+        apart = width > 1 and abs(len(cells) - width) == 1  # "Unit,mV" may be above one column
+        if len(cells) > 1 and apart and not any(map(is_value, cells)):
             raise NoTableError(
                 f"line {rows[first][0] + 1} has {width} cells, but line {number + 1} has "
                 f"{len(cells)} names; every line must have as many cells, or pass over the lines "

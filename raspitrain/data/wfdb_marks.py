@@ -1,4 +1,5 @@
-"""WFDB's annotations in MIT's format, such as 100.atr beside 100.hea; also where numpy is not.
+"""WFDB's annotations in MIT's format, such as 100.atr beside 100.hea, or as rdann lists them, as in
+Kaggle's 100annotations.txt; also where numpy is not.
 
 https://physionet.org/physiotools/wag/annot-5.htm says how they are stored, and
 https://archive.physionet.org/physiobank/annotations.shtml what the codes mean. The classes "aami"
@@ -22,7 +23,12 @@ AAMI = {
     **dict.fromkeys("NLRBej", "N"), **dict.fromkeys("AaJSn", "S"), **dict.fromkeys("VEr", "V"),
     "F": "F", **dict.fromkeys("/fQ", "Q"),
 }  # fmt: skip
-RHYTHM = 28
+CODES = {symbol: code for code, symbol in SYMBOLS.items() if symbol != " "}
+NOTE, RHYTHM = 22, 28
+LISTED = re.compile(rb"\s*Time\s+Sample #\s+Type\b")
+LINE = re.compile(
+    r"\s*(?:\[.*?\]|\S+)\s+(?P<sample>\d+)\s+(?P<symbol>\S)(?:\s+-?\d+){3}\s*(?P<text>\S.*)?"
+)
 SKIP, NUM, SUB, CHN, AUX = 59, 60, 61, 62, 63
 RESOLUTION = re.compile(r"## time resolution: *([\d.]+)")
 LARGEST = 256 << 20
@@ -50,11 +56,13 @@ class Marks(NamedTuple):
 
 
 def is_marks(path: Path | str) -> bool:
-    """Whether a file is called, or ends, as one of marks does, and no text."""
+    """Whether a file is called, or ends, as one of marks does, or lists them."""
     if os.path.splitext(path)[1].lower() == SUFFIXES[0]:
         return os.path.isfile(path)
     try:
         with open(path, "rb") as file:
+            if LISTED.match(file.read(1 << 10)):
+                return True
             size = file.seek(0, 2)
             file.seek(max(0, size - 2))
             return size > 2 and size % 2 == 0 and file.read(2) == b"\0\0"
@@ -73,6 +81,8 @@ def read_marks(path: Path | str) -> Marks:
     content = Path(path).read_bytes()
     if len(content) > LARGEST:
         raise InputError(f"{path} is larger than {LARGEST >> 20} MB, too large for annotations.")
+    if LISTED.match(content):
+        return _listed(path, content.decode("latin-1"))
     times, codes, texts = array("q"), bytearray(), {}
     now, at, end = 0, 0, len(content) - 1
     resolution = None
@@ -103,6 +113,24 @@ def read_marks(path: Path | str) -> Marks:
             times.append(now)
             codes.append(code)
     return Marks(times, codes, texts, resolution)
+
+
+def _listed(path: Path | str, text: str) -> Marks:
+    marks = Marks(array("q"), bytearray(), {}, None)
+    for number, line in enumerate(text.splitlines()[1:], 2):
+        if not line.strip():
+            continue
+        found = LINE.fullmatch(line)
+        if found is None:
+            raise InputError(
+                f"{path}, line {number} is none of time, sample, type, sub, chan, num and aux, as "
+                f"rdann lists them: {line.strip()[:40]!r}; fix it."
+            )
+        if text := (found["text"] or "").strip():
+            marks.texts[len(marks.codes)] = text
+        marks.times.append(int(found["sample"]))
+        marks.codes.append(CODES.get(found["symbol"], NOTE))
+    return marks
 
 
 def rhythms(marks: Marks) -> list[tuple[float, float | None, str]]:
