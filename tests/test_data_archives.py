@@ -529,15 +529,22 @@ def test_a_label_at_the_first_row_of_a_stretch_holds_for_those_below(tmp_path):
     assert cases.taken.starts[:5].tolist() == [0, 40, 80, 120, 160]
     assert [cases.class_names[k] for k in cases.labels[:5]] == ["walk"] * 2 + ["run"] * 3
     assert any("'label' stands at the first row of each stretch" in n for n in cases.taken.notes)
+    make(tmp_path, lambda k, i, x: csv_text("label;x;y", words, *x[:2], separator=";"))
+    again = load(tmp_path, label_column="label", length=40, stride=40)
+    assert again.labels.tolist() == cases.labels.tolist()
     make(tmp_path, lambda k, i, x: csv_text("label,x,y", ["", *words[:-1]], *x[:2]))
     assert "fill them down" in refusal(load, tmp_path, label_column="label")
 
 
-def test_a_clock_may_be_the_digits_of_a_number(tmp_path):
+@pytest.mark.parametrize("form", ["{:02.0f}{:02.0f}{:04.1f}", "{:02.0f}{:02.0f}{:02.0f}{:03.0f}"])
+def test_a_clock_may_be_the_digits_of_a_number(form, tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         seconds = [43_140 + 0.5 * j for j in COUNTS]  # from 11:59:00
-        hms = [f"{s // 3600:02.0f}{s // 60 % 60:02.0f}{s % 60:04.1f}" for s in seconds]
-        return csv_text("fix,x,y", hms, *x[:2])
+        if "3" in form:
+            parts = [(s // 3600, s // 60 % 60, s // 1 % 60, s % 1 * 1000) for s in seconds]
+        else:
+            parts = [(s // 3600, s // 60 % 60, s % 60) for s in seconds]
+        return csv_text("fix,x,y", [form.format(*own) for own in parts], *x[:2])
 
     cases = load(make(tmp_path, text_of))
     assert (cases.channel_names, cases.rate, cases.taken.origins[0].num_gaps) == (TWO, 2, 0)

@@ -92,8 +92,9 @@ def _read_digits(table: Table, plain: Sequence[str]) -> None:
         values = column.values
         if column.kind != "number" or len(values) < 2 or (np.diff(values[:SOME]) < 0).any():
             continue
-        if not _between(column, 0, 240_000, 0):
+        if not _between(column, 0, 240_000_000, 0):
             continue
+        values = values if values.max() < 240_000 else values / 1000  # hhmmssmmm
         digits = np.floor(values)
         second, minute, hour = digits % 100, digits // 100 % 100, digits // 10_000
         if second.max() > 60 or minute.max() > 59:
@@ -101,7 +102,7 @@ def _read_digits(table: Table, plain: Sequence[str]) -> None:
         seconds = 3600 * hour + 60 * minute + second + values % 1
         steps = np.diff(seconds)
         at_midnight = (steps < 0).sum() == 1 and steps.min() < -DAY / 2
-        turns = int((np.abs(np.diff(values) - steps) > 1e-3).sum())  # from 59 to 100
+        turns = int((np.abs(np.diff(values) - steps) > 1).sum())  # from 59 to 100
         told = (
             0 < turns < 0.5 * np.count_nonzero(steps) or DIGITS.fullmatch(plain[place]) is not None
         )

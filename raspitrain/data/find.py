@@ -47,7 +47,7 @@ ABOUT = re.compile(
 READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
-    r"|rider|athlete|vp|p|s)[-_ ]?\d+",
+    r"|rider|athlete|vp|p|s[ae]?)[-_ ]?\d+",
     re.I,
 )
 # What is recorded again and again, with the same classes in each.
@@ -750,7 +750,8 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
             return []  # s1.csv may be any sample
         found.append(match[1])
     if 1 < len(set(found)) < len(found):
-        prefix = re.sub(r"\d+$", "", found[0])
+        first, last = min(found), max(found)  # SA01 and SE01 have S in common
+        prefix = "".join(a for a, b in zip(first, last, strict=False) if a == b and a.isalpha())
         return [
             f"files are named after {_some(set(found))}; if these are people, recordings of one "
             "fall on both sides of the split: keep each person on one side with "

@@ -444,7 +444,8 @@ def _find_separator(body: Sequence[str]) -> str:
             ]
         except csv.Error:
             continue
-        if separator == ";" and all(cells[0] == "" for cells in table if len(cells) > 1):
+        several = [cells for cells in table if len(cells) > 1]
+        if separator == ";" and all(len(c) == 2 and c[0] == "" for c in several):
             continue  # it begins comments
         if not table:
             continue
