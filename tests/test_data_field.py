@@ -235,6 +235,12 @@ FORMS = {
     "settings below the names": "No,x,y\nUnit,V,V\nScale,1,1\nOffset,0,0\n"
     "1,0.5,4\n2,-1.25,5.5\n3,3,-6\n",
     "line breaks in names": '"x\n[g]";"y\r\n[g]"\n0.5;4\n-1.25;5.5\n3;-6\n',
+    "tuples of Python": "(0.5, 4)\n(-1.25, 5.5)\n(3, -6)\n",
+    "lists of numpy": "[ 0.5   4. ]\n[-1.25  5.5]\n[ 3.   -6. ]\n",
+    "a table that is drawn": "| x | y |\n|---|---|\n| 0.5 | 4 |\n| -1.25 | 5.5 |\n| 3 | -6 |\n",
+    "how many rows follow": "t\tx\ty\n\t3\t3\n0\t0.5\t4\n1\t-1.25\t5.5\n2\t3\t-6\n",
+    "JSON in a comment": '# {"a": {"sampling rate": 100}}\n# EndOfHeader\n'
+    "0.5\t4\n-1.25\t5.5\n3\t-6\n",
     "ARFF of moments": "@relation a\n@attribute x numeric\n@attribute 'y' numeric\n@data\n0.5,4\n"
     "-1.25,5.5\n3,-6\n",
     "log of ESP-IDF": "I (29) boot: v5.1\nI (500) imu: 0.5,4\nI (520) imu: -1.25,5.5\n"

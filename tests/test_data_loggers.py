@@ -21,6 +21,7 @@ from test_data_field import (
     noise,
     put,
     refusal,
+    split,
 )
 from test_data_formats import edf, pcm
 
@@ -171,6 +172,8 @@ def test_what_is_written_about_a_set_is_no_recording(tmp_path):
         ("  0.1234D+00  0.5000D-01\n" * 20, "write E for D"),
         ('2024-05-01T10:00:00 MQT: SENSOR = {"x":1}\n' * 20, r"sed 's/\^\[\^{\]"),
         ('"[0.1, 0.2]",walk\n' * 20, "one number a cell"),
+        ("imu,dev=a x=0.5,y=1.5 1710410395000000000\n" * 20, "InfluxDB"),
+        ("[10:59:55][D]: 'Acc X': state on\n" * 20, "a column a channel"),
         ("1 1:0.5 2:0.25\n" * 20, "LIBSVM"),
         ("Type,Field 1,Value 1,Units 1\n" + "Data,timestamp,1079,s\n" * 20, "--data record"),
     ],
@@ -191,7 +194,7 @@ def test_arrays_in_folders_below_are_named_with_words_that_work(tmp_path):
     assert len(load_npy(tmp_path / "train", data="X.npy", label="y.npy").labels) == 12
 
 
-@pytest.mark.parametrize("word", ["1.#INF", "-1.#QNAN", "unavailable"])
+@pytest.mark.parametrize("word", ["1.#INF", "-1.#QNAN", "unavailable", "\\N"])
 def test_words_for_no_number_are_missing(word, tmp_path):
     put(tmp_path, "a.csv", f"x,y\n1,2\n{word},3\n")
     assert np.isnan(read_table(tmp_path / "a.csv").columns[0].values).tolist() == [False, True]
@@ -328,3 +331,28 @@ def test_cells_of_matlab_are_refused_with_what_helps(tmp_path):
     cells[0, :] = [noise(k, 2, 30) for k in range(9)]
     savemat(tmp_path / "a.mat", {"X": cells, "y": np.arange(9)[:, None]})
     assert "holds cells (X)" in refusal(load, tmp_path, class_level=0)
+
+
+def test_intervals_of_praat_beside_sound_are_annotations(tmp_path):
+    times = (("a", 0, 0.5), ("", 0.5, 0.6), ("b", 0.6, 1))
+    body = "".join(
+        f'intervals [{k}]:\n xmin = {s}\n xmax = {e}\n text = "{word}"\n'
+        for k, (word, s, e) in enumerate(times, 1)
+    )
+    for k in range(3):
+        pcm(tmp_path / f"s{k}.wav", 2, noise(k, 1, 8000).T / 8)
+        put(
+            tmp_path,
+            f"s{k}.TextGrid",
+            f'Object class = "TextGrid"\nclass = "IntervalTier"\nxmin = 0\nxmax = 1\n{body}',
+        )
+    cases = load(tmp_path, length=800, stride=800)
+    assert cases.class_names == ("a", "b")
+    assert cases.taken.starts[cases.labels == 1].tolist()[:4] == [4800, 5600, 6400, 7200]
+
+
+def test_a_class_too_small_that_is_nearly_another_is_told(tmp_path):
+    for k, label in enumerate(("walk", "walk", "run", "run", "Run")):
+        put(tmp_path, f"{label}/{k}.csv", csv_text("t,x,y", SECONDS, *noise(k, 2)))
+    with pytest.raises(InputError, match="write 'Run' and 'run' alike"):
+        split(load(tmp_path))

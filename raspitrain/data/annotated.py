@@ -8,6 +8,7 @@ from typing import Any
 from raspitrain.data import dates, edf_marks
 from raspitrain.data.annotations import (
     OWN,
+    TEXT_GRID,
     Annotation,
     is_common_file,
     match,
@@ -252,7 +253,9 @@ def _of_marks(
 def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:
     own: dict[Path, Path] = {}
     for folder, names in by_folder.items():
-        candidates = {n for n in names if OWN.fullmatch(n) or n.lower().endswith(".txt")}
+        candidates = {
+            n for n in names if OWN.fullmatch(n) or n.lower().endswith((".txt", TEXT_GRID))
+        }
         if not candidates:
             continue
         for name in names:

@@ -28,6 +28,7 @@ from raspitrain.nearest import nearest
 SUFFIXES = (".csv", ".tsv", ".txt", ".json")
 WORDS = ("labels", "label", "annotations", "annotation", "segments", "events")
 OWN = re.compile(rf"(?P<stem>.+)[._-](?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
+TEXT_GRID = ".textgrid"  # of Praat
 BIDS_KIND = re.compile(r"_(?:eeg|ieeg|meg|nirs|motion|physio)$")
 COMMON = re.compile(rf"(?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
 LARGEST = 64 << 20  # bytes
@@ -98,6 +99,8 @@ def own_file(folder: str, name: str, names: Collection[str]) -> str | None:
                 for suffix in SUFFIXES:
                     if (found := f"{base}{sign}{word}{suffix}") in names:
                         return found
+    if (found := f"{stem}.TextGrid") in names:
+        return found
     if BIDS_KIND.search(stem) and (found := BIDS_KIND.sub("_events.tsv", stem)) in names:
         return found
     track = f"{stem}.txt"  # as Audacity calls it
@@ -159,6 +162,8 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8.") from None
+    if path.lower().endswith(TEXT_GRID):
+        return {"": _of_text_grid(path, text)}
     by_file: dict[str, list[Annotation]] = {}
     rows = _from_json(path, text) if path.lower().endswith(".json") else _from_table(path, text)
     for name, row in rows:
@@ -180,6 +185,25 @@ def _of_rhythms(path: str) -> list[Annotation]:
     return [
         Annotation(start / tick, None if end is None else end / tick, name, k, unit, "rhythm")
         for k, (start, end, name) in enumerate(found, 1)
+    ]
+
+
+def _of_text_grid(path: str, text: str) -> list[Annotation]:
+    """The intervals of a tier of Praat, but for empty ones."""
+    tiers = text.split('class = "IntervalTier"')[1:]
+    if len(tiers) != 1:
+        raise InputError(
+            f"{path} has {counted(len(tiers), 'tier')}, but should have one: extract that of the "
+            "classes in Praat."
+        )
+    found = re.findall(
+        r'xmin = (\S+)\s+xmax = (\S+)\s+text = "((?:[^"]|"")*)"', tiers[0], re.MULTILINE
+    )
+    rows = [(_number(start), _number(end), word.strip()) for start, end, word in found]
+    return [
+        Annotation(start, end, word, k, "s", "interval")
+        for k, (start, end, word) in enumerate(rows, 1)
+        if word and start is not None and end is not None
     ]
 
 
@@ -206,7 +230,8 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         told = ", ".join(cell for cell in first[:12] if cell)
         raise InputError(
             f"{path} has no columns of start, end and label ({told}); name them so in its first "
-            "line, with one called file where it is of many recordings."
+            "line, with one called file where it is of many recordings; a label for each sample "
+            "belongs into a column of the recording (paste -d, A B > C) for dataset.label_column."
         )
     decimal_comma = columns.have_decimal_comma(cells for _, cells in table)
     for number, cells in table:

@@ -410,3 +410,12 @@ def iterate_blocks(
         stop = min(start + step, total)
         block = np.arange(start, stop) if indices is None else indices[start:stop]
         yield block, signals[block]
+
+
+def bare_name(name: str) -> str:
+    """What is left of a class's name without case, blanks and the form of a number."""
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name).strip().casefold()
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text

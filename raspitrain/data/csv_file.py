@@ -431,7 +431,7 @@ class _Rows:
 
     def _fast_reader(self) -> csv_rows.Reader | None:
         found = self.layout
-        special = found.stamped or found.paired or found.ended or found.in_cells
+        special = found.stamped or found.paired or found.ended or found.in_cells or found.wrapped
         if special or found.separator == " ":
             return None
         kinds = [
@@ -502,6 +502,7 @@ class _Rows:
         )
         plain = not odd and self.layout.separator != " "
         plain = plain and not (self.layout.stamped or self.layout.paired or self.layout.ended)
+        plain = plain and not self.layout.wrapped
         separator, width, values = self.layout.separator, self.width, self.values
         for line in text.split("\n")[:-1]:
             self.number += 1
@@ -581,6 +582,8 @@ class _Rows:
         if layout.is_comment(line, found.separator):
             self.num_comments += 1
             return
+        if found.wrapped:
+            line = layout.unwrapped(line)
         stamp = []
         if found.stamped:
             clock, line = layout.stamp_of(line)

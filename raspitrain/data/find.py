@@ -672,7 +672,7 @@ def _class_name(
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
             "write a table labels.csv there with the columns file and label; what is no recording "
-            f"is left out with dataset.files='*/*{place[-1][-4:]}'."
+            f"is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."

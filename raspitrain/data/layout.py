@@ -35,11 +35,15 @@ OTHER_FORMS = (
         "NEW.jsonl",
     ),
     (
-        re.compile(r"\[\s*[-+\d.].*"),
+        re.compile(r"\[\s*[-+]?\d*\.?\d+\s*,.*"),
         "a list in one cell; write one number a cell, a column for each",
     ),
     (
-        re.compile(r"\b\d+:[-+\d.].*"),
+        re.compile(r"^\S+ \S+=\S+ \d{10,}$"),
+        "a line of InfluxDB's protocol; export it as CSV, a column a field",
+    ),
+    (
+        re.compile(r"(?<=\s)\d+:[-+\d.]+(?=\s|$)"),
         "a number of a column before each value, as LIBSVM has it; write the values alone, one a "
         "cell",
     ),
@@ -50,6 +54,8 @@ STAMP = re.compile(
     |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?""",
     re.VERBOSE,
 )  # of Arduino's serial monitor, of Zephyr and of ESP-IDF
+RULE = re.compile(r"[\s|+:=-]*-{2}[\s|+:=-]*")  # below the names of a table that is drawn
+WRAPPED = re.compile(r"\s*[\[(]+\s*([-+\d.][^\[\](){}]*?)\s*[\])]+[,;]?\s*")  # as Python prints
 HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
 # fmt: off
 UNITS = frozenset((
@@ -111,6 +117,8 @@ class Layout:
         The unit behind each number of a column, where cells are such as "0.12 g".
     either : frozenset of int
         Of these, those whose first dates could have day and month the other way round.
+    wrapped : bool
+        Brackets are around each row.
     stamped, paired, ended : bool
         Rows begin with the clock of a serial monitor or a log; cells are name:value; rows end
         with ";".
@@ -129,6 +137,7 @@ class Layout:
     texts: frozenset[int]
     times: dict[int, bool | None]
     stamped: bool = False
+    wrapped: bool = False
     paired: bool = False
     ended: bool = False
     rate: float | None = None
@@ -217,6 +226,10 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         raise NoTableError("holds comments but no samples")
     if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
         return _paired(kept)
+    wrapped = _most(body, lambda line: WRAPPED.fullmatch(line) is not None)
+    if wrapped:
+        kept = [(k, unwrapped(line)) for k, line in kept]
+        body = [unwrapped(line) for line in body]
     with_units = given != " " and _most(body, _has_units)
     stamped = _stamp_unit(body)
     if stamped is not None:
@@ -232,17 +245,18 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
-        if not is_comment(line, separator):
+        if not is_comment(line, separator) and RULE.fullmatch(line) is None:
             text = line if stamped is None else _unstamped(line)
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
     if not table:
         for pattern, what in OTHER_FORMS:
-            if found := pattern.search(body[-1]):
+            if found := pattern.search(body[-1].strip()):
                 raise NoTableError(f"has {found[0][:30]}, {what}")
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
-            else "holds no row of numbers; it looks like no recording"
+            else "holds no row of numbers; it looks like no recording, which has a line of numbers "
+            "for each moment, a column a channel"
         )  # fmt: skip
     width = Counter(map(len, table)).most_common(1)[0][0]
     table = [cells for cells in table if len(cells) == width]
@@ -301,6 +315,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         texts=texts,
         times=times,
         stamped=stamped is not None,
+        wrapped=wrapped,
         ended=ended,
         rate=_said_rate(before + comments),
         either=either,
@@ -344,7 +359,7 @@ def _said_rate(lines: Sequence[str]) -> float | None:
     for line in lines:
         for found in RATE.finditer(line):
             unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
-            if "hz" in unit or "samples" in unit or "sps" in unit:
+            if "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None
 
@@ -378,6 +393,12 @@ def _without_units(line: str) -> str:
 
 def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
     return sum(map(holds, lines)) >= 0.8 * len(lines)
+
+
+def unwrapped(line: str) -> str:
+    """A row without the brackets around it."""
+    found = WRAPPED.fullmatch(line)
+    return line if found is None else f"{found[1]}\n"
 
 
 def _unstamped(line: str) -> str:
@@ -496,6 +517,8 @@ def _numeric(table: Sequence[list[str]], width: int) -> list[int]:
 def _is_setting(cells: Sequence[str], numeric: Sequence[int]) -> bool:
     """Whether a row says something of each column, as "Scale,0.1,0.1" does above numbers."""
     word, *values = cells
+    if word == "" and 0 in numeric and len(values) > 1 and len(set(values)) == 1:
+        return values[0].isdigit()  # how many rows follow, as AcqKnowledge writes it
     named = re.fullmatch(r"[^\W\d][^\d]{2,}", word) is not None and not is_value(word)
     return (
         0 in numeric
@@ -559,7 +582,10 @@ def _find_names(
     for comment in reversed(comments):
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):
-            cells = split_cells(HEADED.sub("", text, count=1), separator)
+            try:
+                cells = split_cells(HEADED.sub("", text, count=1), separator)
+            except csv.Error:
+                continue
             if len(cells) == width and not any(map(is_value, cells)) and any(cells):
                 return cells, None, 0
     return None, None, 0

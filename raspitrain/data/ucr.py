@@ -10,13 +10,13 @@ import numpy as np
 
 from raspitrain.data.cases import (
     Cases,
+    bare_name,
     check_missing,
     fill_missing,
     filled_note,
     make_cases,
     refuse_missing,
 )
-from raspitrain.data.checks import bare_name
 from raspitrain.data.npy_file import check_folder, open_file, user_path
 from raspitrain.data.rows import read_rows
 from raspitrain.data.taken import Taken
