@@ -509,7 +509,14 @@ def test_marks_that_say_no_class_are_said(tmp_path):
     found, cases = taken(tmp_path, length=100)
     assert set(found) == {"ill", "well"}
     assert "2 files of annotations, such as 100.atr, as their folders say" in cases.taken.notes[0]
-    assert set(taken(tmp_path, length=100, stride=None, annotations="beats")[0]) == set("ANSV")
+    (tmp_path / "labels.csv").write_text("file,label\n100,a\n101,b\n")
+    found, cases = taken(tmp_path, length=100, stride=None, annotations="beats")
+    assert set(found) == set("ANSV")
+    note = "not taken: 1 file such as labels.csv, as annotations are of the .hea files"
+    assert note in cases.taken.notes
+    with pytest.raises(InputError, match=r"take\s+those that have with dataset\.files"):
+        taken(tmp_path, length=10, stride=None, annotations="beats", files="labels.csv")
+    (tmp_path / "labels.csv").unlink()
     with pytest.raises(InputError, match=r"dataset\.stride=50 is of no use"):
         taken(tmp_path, length=100, stride=50, annotations="beats")
     heart(tmp_path, "102", [(9, "~", "")])

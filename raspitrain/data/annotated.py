@@ -52,6 +52,8 @@ class Annotated:
         Paths below the folder of what is no annotation.
     beats : str or None
         "beats" or "aami" where moments and no stretches are taken, from `own`.
+    marked : bool
+        Whether those in `own` are WFDB's.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Annotated:
     common: Path | None = None
     names: tuple[str, ...] = ()
     beats: str | None = None
+    marked: bool = False
 
     @property
     def files(self) -> frozenset[Path]:
@@ -193,7 +196,8 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
     taken = {*own.values(), common}
     own = {path: other for path, other in own.items() if path not in taken}
     if isinstance(asked, str) and own and all(map(is_marks, own.values())):
-        return _of_marks(folder, paths, own, None)
+        heads = {path: mark for path, mark in own.items() if path.suffix.lower() == ".hea"}
+        return _of_marks(folder, paths, heads or own, None)
     if not own and common is None:
         return None
     names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
@@ -247,7 +251,7 @@ def _of_marks(
     taken = set(own.values())
     names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
     beats = None if kind == "rhythms" else kind
-    return Annotated(folder, own, None, tuple(names), beats)
+    return Annotated(folder, own, None, tuple(names), beats, marked=True)
 
 
 def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:

@@ -175,6 +175,14 @@ def find_recordings(
             has_labels = True
     if annotated is not None and files is None and not paths and not _of_other_kinds(others):
         paths = annotated.named()  # text of any ending
+    if annotated is not None and annotated.marked and files is None:
+        suffix = next(iter(annotated.own)).suffix
+        beside = [p for p in paths if p.suffix != suffix]
+        paths = [p for p in paths if p.suffix == suffix]
+        others = [p for p in others if p.suffix == suffix or p.suffix.lower() not in OTHER_SUFFIXES]
+        if beside:
+            some = f"{counted(len(beside), 'file')} such as {beside[0].name}"
+            unused.append(f"not taken: {some}, as annotations are of the {suffix} files")
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
     unread = [] if files is not None else _left(taken, others)

@@ -70,6 +70,11 @@ def mark_beats(
             stream.beats[label] = inside
         others.update(code for code in told.codes if code not in BEATS)
         names |= {name for *_, name in rhythms(told)}
+    if len(without) == len(streams):
+        raise InputError(
+            f"none of the recordings ({without[0]}, …) has WFDB's annotations beside it; take "
+            "those that have with dataset.files, such as '*.hea'."
+        )
     if not number:
         first = next(own[0] for own in marks if own is not None)
         raise InputError(f"{first} marks no beat; dataset.annotations=rhythms takes rhythms.")
