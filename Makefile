@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-long test-browser test-boards test-pi lint wheels bench bench-a76 clean
+.PHONY: help train sweep test test-long test-browser test-boards test-pi test-cuda lint wheels bench bench-a76 clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test-boards: .venv/installed-dev ## several boards, by a real sshd or in network
 
 test-pi: ## the tests and short runs on an emulated Pi 5 (as root on an x86-64 Debian; under an hour; SUITE=trixie)
 	bash tests/pi/run.sh $(ARGS)
+
+test-cuda: .venv/installed-dev ## training on an NVIDIA GPU, where there is one: under four minutes
+	@$(BIN)/python tests/cuda.py
+	$(BIN)/python -m pytest -m cuda tests/test_cuda.py $(ARGS)
 
 lint: .venv/installed-dev ## style, format and types
 	$(BIN)/ruff check .

@@ -6,7 +6,8 @@ Hosts are network namespaces on a switch of 940 Mbit/s, ranks the real command, 
 few cores cannot be four boards, so a step is a wait: every case takes a host so many milliseconds,
 and the network holds as many numbers as mobilenetv3_small, which are summed and stepped for real.
 That part takes processors: on a machine that is busy, or has fewer cores than hosts, what is left
-is less than boards would have.
+is less than boards would have. Speeds that are added up are those of each host alone, by the same
+command.
 """
 
 import argparse
@@ -71,32 +72,41 @@ def rows(args: argparse.Namespace) -> None:
         "hosts", "sync", "shares", "sum, ms", "cases/s", "of the speeds' sum", "equal shares"
     )
     fast = args.step_ms / args.batch_size
+    alone = {}
+    for wait in (fast, args.slower * fast):
+        found = train([wait], "none", args)
+        assert found is not None
+        alone[wait] = found["samples_per_second"]
+        print_row(f"{fast / wait:.2f}", "alone", "", "", f"{alone[wait]:.0f}", "", "")
     for waits, sync in (
         ([fast, args.slower * fast], "every_step"),
         ([fast, args.slower * fast], "auto"),
         ([fast] * 4, "every_step"),
         ([fast] * 4, "auto"),
     ):
-        print_row(*row_of(waits, sync, args))
+        print_row(*row_of(waits, sync, args, alone))
 
 
-def row_of(waits: Sequence[float], sync: str, args: argparse.Namespace) -> list[str]:
+def row_of(
+    waits: Sequence[float], sync: str, args: argparse.Namespace, alone: dict[float, float]
+) -> list[str]:
     """Run it, and say what came of it.
 
     Parameters
     ----------
     waits : ms that each host takes for a case
+    alone : cases a second of a host that takes so long
     """
     hosts = " : ".join(f"{min(waits) / wait:.2f}" for wait in waits)
     found = train(waits, sync, args)
     if found is None:
         return [hosts, sync, *["refused"] * 5]
     ranks = found["ranks"]
-    most = sum(1e3 / wait for wait in waits)
+    most = sum(alone[wait] for wait in waits)
     speed = found["samples_per_second"]
     every = ranks["sync_every"]
     # What each would do with as much as the others, were sums free.
-    equal = len(waits) * 1e3 / max(waits) / most
+    equal = len(waits) * min(alone[wait] for wait in waits) / most
     return [
         hosts,
         f"{sync}{'' if sync == 'every_step' else f' (every {every})'}",
@@ -113,7 +123,7 @@ def train(waits: Sequence[float], sync: str, args: argparse.Namespace) -> dict |
     from tests.hosts import hosts
 
     cases = 100 * args.batch_size * len(waits)  # of which 70 % are trained on
-    epochs = max(1, round(args.steps / 70))
+    epochs = max(1, round((args.steps if len(waits) > 1 else args.steps / 4) / 70))
     with tempfile.TemporaryDirectory() as name, hosts(len(waits)) as network:
         folder = Path(name)
         network.set_speed(args.mbit)

@@ -131,7 +131,7 @@ def grid(overrides: Sequence[Override]) -> dict[str, list[str]]:
     if all(len(words) == 1 for words in values.values()):
         raise InputError(
             "Nothing is swept: give a key several values, as in batch_size=16,32, or leave out "
-            "--multirun."
+            "what makes it a sweep (--multirun, or hydra.mode=MULTIRUN)."
         )
     if (num_jobs := math.prod(map(len, values.values()))) > MOST_JOBS:
         raise InputError(f"These are {num_jobs} jobs: a sweep has {MOST_JOBS} at most.")

@@ -21,6 +21,8 @@ from raspitrain.results.atomic import atomic_path, write_atomic
 
 log = logging.getLogger(__name__)
 
+REMEDY = "install gcc, or set XDG_CACHE_HOME to a folder that can be written and run from"
+
 
 def compile_once(
     source: Path,

@@ -8,6 +8,8 @@
 """
 
 import errno
+from collections.abc import Sequence
+from unicodedata import combining, east_asian_width
 
 
 class InputError(ValueError):
@@ -98,6 +100,33 @@ def printable(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """As "1 core" and "3 cores"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def num_cells(text: str) -> int:
+    """How many cells of a terminal a text takes: letters of East Asia take two, marks above others
+    none."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(map(bool, map(combining, text)))
+
+
+def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
+    """The lines of a table in columns, two blanks apart.
+
+    Parameters
+    ----------
+    right : bool
+        Whether columns after the first end where each other's cells end, as those of numbers.
+    """
+    widths = [max(map(num_cells, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        blanks = [" " * (w - num_cells(cell)) for cell, w in zip(row, widths, strict=True)]
+        padded = [
+            blank + cell if right and k else cell + blank
+            for k, (cell, blank) in enumerate(zip(row, blanks, strict=True))
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return lines
 
 
 FORMULA = tuple("=+-@\t\r")  # how one begins

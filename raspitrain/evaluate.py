@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import InputError, aligned, counted, printable
 from raspitrain.paths import absolute
 from raspitrain.results.files import MISCLASSIFIED
 from raspitrain.stop import exit_code_of
@@ -77,7 +77,11 @@ def _evaluate(given: argparse.Namespace) -> None:
         print(printable(line))
     print()
     print(printable(str(result)))
-    print(printable(f"{folder / table}: {record['misclassified']} of {record['cases']} cases"))
+    print(
+        printable(
+            f"{folder / table}: {record['misclassified']} of {counted(record['cases'], 'case')}"
+        )
+    )
 
 
 def _record(stored: Any, evaluated: Any, name: str) -> dict[str, Any]:
@@ -111,25 +115,28 @@ def _lines(record: dict[str, Any], evaluated: Any) -> Iterator[str]:
     from raspitrain.results.figures import FIGURE
 
     part = "other data" if record["part"] == "data" else f"{record['part']} part"
-    yield f"{part}: {record['cases']} cases, the model of epoch {record['epoch']}"
+    yield f"{part}: {counted(record['cases'], 'case')}, the model of epoch {record['epoch']}"
     for key in ("accuracy", "macro_f1", "balanced_accuracy"):
         figure = FIGURE[f"test_{key}"]
         name = "accuracy" if key == "accuracy" else figure.headline
         yield f"{name:<15}{figure.words(record[key])}"
     share = FIGURE["test_accuracy"]
     names = [printable(name) for name in record["class_names"]]
-    wide = max(5, *map(len, names))
+    rows = [
+        [
+            name,
+            *(share.words(row[key]) for key in ("precision", "recall", "f1")),
+            str(row["support"]),
+        ]
+        for name, row in zip(names, record["per_class"], strict=True)
+    ]
     yield ""
-    yield f"{'class':<{wide}}  precision   recall       F1  cases"
-    for name, row in zip(names, record["per_class"], strict=True):
-        figures = "".join(f"{share.words(row[key]):>9}" for key in ("precision", "recall", "f1"))
-        yield f"{name:<{wide}}  {figures}  {row['support']:5d}"
+    yield from aligned([["class", "precision", "recall", "F1", "cases"], *rows], right=True)
     if "confusion_matrix" in record:
-        cell = max(wide, *(len(str(n)) for row in record["confusion_matrix"] for n in row))
+        counts = zip(names, record["confusion_matrix"], strict=True)
+        rows = [[name, *map(str, row), ""] for name, row in counts]
         yield ""
-        yield f"{'true':<{wide}}  " + "  ".join(f"{name:>{cell}}" for name in names) + "  predicted"
-        for name, row in zip(names, record["confusion_matrix"], strict=True):
-            yield f"{name:<{wide}}  " + "  ".join(f"{count:>{cell}}" for count in row)
+        yield from aligned([["true", *names, "predicted"], *rows], right=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import hypothesis
 import pytest
 import same_sweep
 from omegaconf import DictConfig, OmegaConf
@@ -30,6 +31,12 @@ TINY = (
     "epochs=2",
     "hardware.num_threads=1",
 )
+
+# How long an example takes is no property: a busy machine, or an emulated board, takes longer.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 # A command is started hundreds of times: what Python compiles for the first one is kept, and so
 # are the tests as pytest rewrites them, for each worker and the next time.

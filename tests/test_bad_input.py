@@ -299,7 +299,10 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "another folder": (("hydra.job.chdir=true",), ("hydra.job.chdir must be false",)),
     # a sweep
     "a sweep's name without a sweep": (("sweep_name=x",), ("add --multirun",)),
-    "a sweep of nothing": (("--multirun",), ("Nothing is swept",)),
+    "a sweep of nothing": (
+        ("hydra.mode=MULTIRUN",),
+        ("Nothing is swept", "or hydra.mode=MULTIRUN"),
+    ),
     "a sweep elsewhere": (
         ("--multirun", "seed=1,2", "sweep_name=../x"),
         ("sweep_name must be", "'../x'"),
@@ -610,7 +613,9 @@ RESUME: dict[str, tuple[Callable[[Path], object], Words, tuple[str, ...]]] = {
     "no checkpoint": (
         lambda f: (f / "last.pt").unlink(), ("resume=run",), ("has no checkpoint, neither",),
     ),
-    "a checkpoint cut short": (cut, ("resume=run",), ("no usable checkpoint", "what is left")),
+    "a checkpoint cut short": (
+        cut, ("resume=run",), ("no usable checkpoint", "what is left", "from best.pt with init="),
+    ),
     "a checkpoint of zeros": (replaced(bytes(5000)), ("resume=run",), ("no usable checkpoint",)),
     "a pickle": (replaced(b"\x80\x04N."), ("resume=run",), ("not a checkpoint of raspitrain",)),
     "another version": (other_version, ("resume=run",), ("checkpoint format 99",)),

@@ -50,6 +50,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> Callable[..., Rows]:
         "stream",
         "boards",
         "ranks",
+        "wide_vectors",
     ],
 )
 def test_the_docstring_opens_with_the_command(name: str) -> None:
@@ -66,6 +67,19 @@ def test_turns_alternate_after_one_that_is_not_measured() -> None:
     assert "".join(order) == "ab" + "ab" + "ba" + "ab"
     assert [len(taken[name]) for name in "ab"] == [3, 3]
     assert all(seconds > 0 for name in "ab" for seconds in taken[name])
+
+
+def test_wide_vectors(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks.wide_vectors import main
+
+    words = "--models mobilenetv3_small fcn --batch-sizes 2 --rounds 1 --seconds 0"
+    done, printed = main(words.split()), capsys.readouterr()
+    if " avx512vl " in Path("/proc/cpuinfo").read_text():
+        assert done == 0
+        assert "| mobilenetv3_small | 2 |" in printed.out
+        assert "| fcn | 2 |" in printed.out
+    else:
+        assert (done, printed.err) == (2, "This processor has no AVX-512.\n")
 
 
 def test_step_time(table: Callable[..., Rows]) -> None:

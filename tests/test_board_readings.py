@@ -183,7 +183,7 @@ def test_a_command_named_like_nothing_on_earth_is_no_command():
 BOARD_FILES = sorted({name for board in (PI5, PI4, LAPTOP, CONTAINER) for name in files_of(board)})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.sampled_from([PI5, PI4, LAPTOP, CONTAINER]),
     st.dictionaries(st.sampled_from(BOARD_FILES), st.none() | st.binary(max_size=40), max_size=4),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import struct
 import wave
 
 import numpy as np
@@ -433,3 +434,112 @@ def test_one_file_for_recordings_of_several_folders(model, recording, tmp_path, 
     (tmp_path / "p1" / "day.csv").unlink()
     assert predict([str(model), str(tmp_path / "p2" / "day.csv"), *words]) == 2
     assert "'p1/day.csv', which is no recording in" in capsys.readouterr().err
+
+
+# WFDB's annotations beside its records
+
+CODES = {"N": 1, "V": 5, "A": 8, "S": 9, "/": 12, "~": 14, '"': 22, "+": 28}
+SKIP, OF_NUM, OF_SUB, OF_CHN, AUX = range(59, 64)
+
+
+def heart(folder, name, marks, ending="atr"):
+    """Ten seconds of an ECG of 360 Hz in which (sample, symbol, text) are marked."""
+    samples = np.random.default_rng(len(name) + ord(name[-1])).integers(-400, 400, (3600, 2))
+    folder.mkdir(exist_ok=True)
+    samples.astype("<i2").tofile(folder / f"{name}.dat")
+    signals = "".join(f"{name}.dat 16 200/mV 11 0 0 0 0 {lead}\n" for lead in ("MLII", "V5"))
+    (folder / f"{name}.hea").write_text(f"{name} 2 360 3600\n{signals}# 69 M\n")
+    out, now = b"", 0
+    for sample, symbol, text in marks:
+        step, now = sample - now, sample
+        if step > 1023:
+            out += struct.pack("<3H", SKIP << 10, step >> 16, step & 0xFFFF)
+            step = 0
+        out += struct.pack(
+            "<4H", CODES[symbol] << 10 | step, *(c << 10 | 1 for c in (OF_SUB, OF_CHN, OF_NUM))
+        )
+        if text:
+            out += (
+                struct.pack("<H", AUX << 10 | len(text)) + text.encode() + b"\0" * (len(text) % 2)
+            )
+    (folder / f"{name}.{ending}").write_bytes(out + b"\0\0")
+
+
+MARKS = (
+    (18, "+", "(N"), (40, "N", ""), (300, "N", ""), (310, "~", ""), (600, "V", ""),
+    (900, "+", "(AFIB\0"), (901, "A", ""), (2400, "S", ""), (2700, "+", "(N"), (3590, "N", ""),
+)  # fmt: skip
+
+
+def test_a_window_about_each_beat_of_a_record(tmp_path):
+    for name in ("100", "101"):
+        heart(tmp_path, name, MARKS)
+    found, cases = taken(tmp_path, length=100, stride=None)
+    assert found == {"A": [851] * 2, "N": [250] * 2, "S": [2350] * 2, "V": [550] * 2}
+    signals = cases.signals[np.arange(cases.signals.shape[0])]
+    whole = np.fromfile(tmp_path / "100.dat", "<i2").reshape(-1, 2).T / 200
+    assert np.array_equal(signals[cases.labels == 3][0], np.float32(whole[:, 550:650]))
+    assert cases.group_names == ("100.hea", "101.hea")
+    notes = "; ".join(cases.taken.notes)
+    assert "a window about each of 12 beats in 2 files (A 2, N 6, S 2, V 2)" in notes
+    assert "8 marks that are no beats left out (~ 2, + 6)" in notes
+    assert "rhythms AFIB, N not taken (dataset.annotations=rhythms takes them)" in notes
+    assert "4 beats nearer than half a window to an end left out" in notes
+    found, _ = taken(tmp_path, length=100, stride=None, annotations="aami", leave_out=["V"])
+    assert found == {"N": [250] * 2, "S": [851, 2350] * 2}
+    found, _ = taken(tmp_path, length=50, stride=None, annotations="*.atr", rate=180)
+    assert found["S"] == [1175] * 2
+
+
+def test_the_rhythms_of_a_record_are_stretches(tmp_path):
+    heart(tmp_path, "100", MARKS)
+    wanted = {"N": [18, 318, 2700, 3000, 3300], "AFIB": [900, 1200, 1500, 1800, 2100, 2400]}
+    found, _ = taken(tmp_path, length=300, stride=300, annotations="rhythms")
+    assert found == wanted
+    assert "A" in taken(tmp_path, length=300, stride=None, annotations="100.atr")[0]
+    tenths = [(0, '"', "## time resolution: 3600"), *((10 * at, *mark) for at, *mark in MARKS)]
+    heart(tmp_path, "100", [mark for mark in tenths if mark[1] not in "VAS"])
+    found, _ = taken(tmp_path, length=300, stride=300)  # of one kind of beat nothing can be learnt
+    assert found == wanted
+
+
+def test_marks_that_say_no_class_are_said(tmp_path):
+    for name in ("100", "101"):
+        heart(tmp_path / ("ill" if name == "100" else "well"), name, MARKS)
+    found, cases = taken(tmp_path, length=100)
+    assert set(found) == {"ill", "well"}
+    assert "2 files of annotations, such as 100.atr, as their folders say" in cases.taken.notes[0]
+    (tmp_path / "labels.csv").write_text("file,label\n100,a\n101,b\n")
+    found, cases = taken(tmp_path, length=100, stride=None, annotations="beats")
+    assert set(found) == set("ANSV")
+    note = "not taken: 1 file such as labels.csv, as annotations are of the .hea files"
+    assert note in cases.taken.notes
+    with pytest.raises(InputError, match=r"take\s+those that have with dataset\.files"):
+        taken(tmp_path, length=10, stride=None, annotations="beats", files="labels.csv")
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(InputError, match=r"dataset\.stride=50 is of no use"):
+        taken(tmp_path, length=100, stride=50, annotations="beats")
+    heart(tmp_path, "102", [(9, "~", "")])
+    with pytest.raises(InputError, match=r"102\.atr marks neither beats nor rhythms"):
+        taken(tmp_path / "102.hea")
+    (tmp_path / "102.atr").write_bytes((tmp_path / "102.atr").read_bytes()[:-2])
+    with pytest.raises(InputError, match="cut off, or no annotations in MIT's format"):
+        read_annotations(str(tmp_path / "102.atr"))
+
+
+def test_beats_as_rdann_lists_them_are_beats(tmp_path):
+    for name in ("100", "101"):
+        rows = "".join(f"{k},{k * k % 97 + int(name)},{k * k * 3 % 89}\n" for k in range(600))
+        (tmp_path / f"{name}.csv").write_text("'sample #','MLII','V5'\n" + rows)
+        marks = "".join(
+            f"    0:00.{sample:03}   {sample:6}     {symbol}    0    0    0\t{text}\n"
+            for sample, symbol, text in ((5, "+", "(N"), (100, "N", ""), (300, "V", ""))
+        )
+        head = "      Time   Sample #  Type  Sub Chan  Num\tAux\n"
+        (tmp_path / f"{name}annotations.txt").write_text(head + marks)
+    found, cases = taken(tmp_path, length=50, stride=None)
+    assert found == {"N": [75, 75], "V": [275, 275]}
+    assert cases.channel_names == ("MLII", "V5")
+    (tmp_path / "101annotations.txt").write_text(head + marks + "0:01.000 soon N 0 0 0\n")
+    with pytest.raises(InputError, match=r"101annotations\.txt, line 5 is none of time, sample"):
+        taken(tmp_path, length=50, stride=None)

@@ -123,12 +123,35 @@ def test_a_table_of_recordings_without_labels_is_named(tmp_path):
     assert len(cases.taken.origins) == 6
 
 
-def test_beats_beside_recordings_are_named(tmp_path):
-    hearts(tmp_path, ["100", "101"])
-    put(tmp_path, "100.atr", b"\0\0")
-    sentence = refusal(load, tmp_path)
-    assert "100.atr annotates its recording in WFDB's own format" in sentence
-    assert "100.labels.csv" in sentence
+def test_experiments_of_hapt_are_read_with_their_labels(tmp_path):
+    raw = tmp_path / "RawData"
+    put(tmp_path, "activity_labels.txt", "1 WALKING           \n5 STANDING\n")
+    put(tmp_path, "RawData/labels.txt", "1 1 5 11 110\n1 1 1 111 200\n2 1 5 1 100\n2 1 1 101 200\n")
+    for k, name in enumerate(("acc_exp01", "acc_exp02", "gyro_exp01", "gyro_exp02")):
+        put(raw, f"{name}_user01.txt", csv_text("", *noise(k, 3).tolist(), separator=" ").strip())
+    assert "give that as dataset.path" in refusal(load, tmp_path)
+    cases = load(raw, length=50, stride=50)
+    assert cases.class_names == ("STANDING", "WALKING")
+    assert [origin.name for origin in cases.taken.origins] == ["exp01_user01", "exp02_user01"]
+    assert cases.taken.starts.tolist() == [10, 60, 110, 0, 50, 100, 150]
+    assert cases.signals.shape[1] == 6
+    assert len(load(raw, files="gyro*").class_names) == 2
+
+
+def test_cases_in_mat_files_are_refused_with_lines_that_work(tmp_path, monkeypatch):
+    """UniMiB SHAR."""
+    import scipy.io
+
+    signals, labels = noise(0, 30, 453), np.stack([np.arange(30) % 3, np.arange(30) % 5], 1)
+    scipy.io.savemat(tmp_path / "acc_data.mat", {"acc_data": signals})
+    scipy.io.savemat(tmp_path / "acc_labels.mat", {"acc_labels": labels})
+    assert "docs/data.md, under Arrays" in refusal(load, tmp_path)
+    page = (Path(__file__).parents[1] / "docs/data.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    exec(next(b for b in page.split("\n\n") if "loadmat" in b).replace("    ", ""))
+    cases = load_npy(tmp_path, groups="groups.npy")
+    assert np.array_equal(cases.signals[np.arange(1)][0, 1], np.float32(signals[0, 151:302]))
+    assert cases.groups.tolist() == labels[:, 1].tolist()
 
 
 # One row of one sensor
@@ -311,6 +334,33 @@ def test_columns_of_a_split_are_said_with_the_key(name, tmp_path):
     assert f"dataset.group_column={name}" in cases.taken.warnings[0]
 
 
+def test_a_column_that_says_the_part_is_the_split(tmp_path):
+    words = ["train"] * 100 + ["Val"] * 50 + ["test"] * 48 + ["?"] * 2
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("set,x,y", words, *x[:2])
+
+    make(tmp_path, text_of)
+    (warning,) = load(tmp_path).taken.warnings
+    assert "'set' says the part, as train and test do" in warning
+    assert "dataset.part_column=set" in warning
+    cases = load(tmp_path, part_column="set", length=20, stride=20)
+    assert (cases.taken.warnings, cases.channel_names) == ((), ("x", "y"))
+    assert "12 rows without a part left out" in cases.taken.notes
+    starts = [set(cases.taken.starts[cases.part == part].tolist()) for part in range(3)]
+    assert [sorted(own) for own in starts] == [
+        [0, 20, 40, 60, 80], [100, 120], [150, 170]
+    ]  # fmt: skip
+
+    columns = [*noise(3, 4, 40).tolist(), [k % 5 // 4 for k in range(40)], [*"ab"] * 20]
+    put(tmp_path, "rows.csv", csv_text("a,b,c,d,is_test,y", *columns))
+    given = {"path": str(tmp_path / "rows.csv"), "label_column": "y"}
+    cases = case_a_row(**defaults("rows", **given, part_column="is_test"))
+    assert cases.part.tolist() == [0, 0, 0, 0, 2] * 8
+    sentence = refusal(case_a_row, **defaults("rows", **given, part_column="a"))
+    assert "but must hold train, validation and test, or 0, 1 and 2" in sentence
+
+
 def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return csv_text("time,sensor,value", SECONDS, [f"s{k}{j % 2}" for j in COUNTS], x[0])
@@ -353,6 +403,12 @@ def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):
     assert cases.rate == rate
     said = f"{rate:g} Hz as the lines above the table say in 6 files" if rate else ""
     assert (said in cases.taken.notes) == (rate is not None)
+
+
+def test_lines_of_a_watch_above_one_column_are_about_it(tmp_path):
+    head = 'Name,Jo\nDevice,"Watch6,2"\nSample Rate,512.414 hertz\n\nLead,Lead I\nUnit,µV\n\n'
+    cases = load(make(tmp_path, lambda k, i, x: head + csv_text("", x[0])))
+    assert (cases.signals.shape[1], cases.rate) == (1, 512)
 
 
 @pytest.mark.parametrize("count", [3, 60, 300])
@@ -415,7 +471,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/a.edf.gz",), "unpack it first (gunzip"),
         (("walk/a.mp3",), "ffmpeg -i IN.mp3 OUT.wav"),
         (("walk/a.pkl",), "are never read"),
-        (("walk/a.jsonl",), "dataset.files='*.jsonl'"),
+        (("walk/a.log",), "dataset.files='*.log'"),
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
         (("walk/LOG1",), "1 file without an ending"),
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),
@@ -432,7 +488,7 @@ def test_other_files_are_refused_with_what_helps(names, part, tmp_path):
 # Columns
 
 
-@pytest.mark.parametrize("cell", ["{:.2f} g", "{:.2f}*3A", "[{:.2f}, 1]"])
+@pytest.mark.parametrize("cell", ["{:.2f} q", "{:.2f}*3A", "[{:.2f}, 1]"])
 def test_cells_that_are_no_plain_numbers_are_said(cell, tmp_path):
     odd = [cell.format(v) for v in noise(3, 1)[0]]
     make(tmp_path, lambda k, i, x: csv_text("time;x;y", SECONDS, x[0], odd, separator=";"))
@@ -442,6 +498,70 @@ def test_cells_that_are_no_plain_numbers_are_said(cell, tmp_path):
     assert "write plain numbers" in warning
     make(tmp_path / "b", lambda k, i, x: csv_text("time;x;y", SECONDS, odd, odd, separator=";"))
     assert "write plain numbers, one a cell" in refusal(load, tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("line", "head"),
+    [
+        ("AccX={:.4f}g AccY={:.4f}g", ""),
+        ("{:.4f} g,{:.4f} g", "AccX,AccY\n"),
+        ("{:.4f}g;{:.4f}g", "AccX;AccY\n"),
+    ],
+)
+def test_units_behind_numbers_are_the_channels(line, head, tmp_path):
+    make(
+        tmp_path,
+        lambda k, i, x: head + "".join(f"{line}\n".format(*v) for v in zip(*x[:2], strict=True)),
+    )
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.units) == (("AccX", "AccY"), ("g", "g"))
+    assert np.array_equal(signals_of(cases), first())
+    path = tmp_path / "run/r0.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[-1].replace("g", "mg")]) + "\n")
+    assert str(len(lines)) in refusal(load, tmp_path)
+
+
+def test_a_label_at_the_first_row_of_a_stretch_holds_for_those_below(tmp_path):
+    words = ["walk" if j == 0 else "run" if j == 80 else "" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("label,x,y", words, *x[:2]))
+    cases = load(tmp_path, label_column="label", length=40, stride=40)
+    assert cases.taken.starts[:5].tolist() == [0, 40, 80, 120, 160]
+    assert [cases.class_names[k] for k in cases.labels[:5]] == ["walk"] * 2 + ["run"] * 3
+    assert any("'label' stands at the first row of each stretch" in n for n in cases.taken.notes)
+    make(tmp_path, lambda k, i, x: csv_text("label;x;y", words, *x[:2], separator=";"))
+    again = load(tmp_path, label_column="label", length=40, stride=40)
+    assert again.labels.tolist() == cases.labels.tolist()
+    make(tmp_path, lambda k, i, x: csv_text("label,x,y", ["", *words[:-1]], *x[:2]))
+    assert "fill them down" in refusal(load, tmp_path, label_column="label")
+
+
+@pytest.mark.parametrize("form", ["{:02.0f}{:02.0f}{:04.1f}", "{:02.0f}{:02.0f}{:02.0f}{:03.0f}"])
+def test_a_clock_may_be_the_digits_of_a_number(form, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        seconds = [43_140 + 0.5 * j for j in COUNTS]  # from 11:59:00
+        if "3" in form:
+            parts = [(s // 3600, s // 60 % 60, s // 1 % 60, s % 1 * 1000) for s in seconds]
+        else:
+            parts = [(s // 3600, s // 60 % 60, s % 60) for s in seconds]
+        return csv_text("fix,x,y", [form.format(*own) for own in parts], *x[:2])
+
+    cases = load(make(tmp_path, text_of))
+    assert (cases.channel_names, cases.rate, cases.taken.origins[0].num_gaps) == (TWO, 2, 0)
+    assert any("(hhmmss) in 6 files" in note for note in cases.taken.notes)
+
+
+def test_a_second_clock_and_what_changes_slowly_are_no_channels(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        slow = [[98 - j // 70 for j in COUNTS], [20 + j // 60 for j in COUNTS]]
+        other = [30 * j for j in COUNTS]
+        return csv_text("acc_time,x,gyr_time,y,battery,temp", MS, x[0], other, x[1], *slow)
+
+    cases = load(make(tmp_path, text_of))
+    assert (cases.channel_names, cases.rate) == ((*TWO, "temp"), 50)
+    assert left_out(cases)["gyr_time"] == "another clock"
+    assert "falls step by step" in left_out(cases)["battery"]
+    assert "'gyr_time' goes 1.5 times as fast as 'acc_time'" in cases.taken.warnings[0]
 
 
 def test_words_with_digits_are_words(tmp_path):
@@ -606,8 +726,8 @@ def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
     cases = load(tmp_path, class_part=2, groups="s?")
     assert cases.class_names == ("run", "walk")
     assert len(set(cases.groups)) == 3
-    assert "its name has 3 parts (s0, run, 1)" in refusal(load, tmp_path, class_part=4)
-    assert "leave dataset.class_level out" in refusal(load, tmp_path, class_part=2, class_level=1)
+    assert "s0_run_1 has 3 parts (s0, run, 1)" in refusal(load, tmp_path, class_part=4)
+    assert "dataset.class_part=0 is no part" in refusal(load, tmp_path, class_part=0)
 
 
 def sounds(folder: Path, names: list[str]) -> None:

@@ -57,7 +57,7 @@ def test_a_path_may_be_relative_or_start_from_home(tmp_path, monkeypatch):
         assert npy(**defaults("npy", path=path)).signals.shape == (7, 3, 20)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     flips=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=6),
     cut=st.integers(0, 400),
@@ -75,7 +75,7 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(flips, cut, tmp_path
             read(file)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     flips=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 255)), min_size=1, max_size=6),
     cut=st.integers(0, 50),

@@ -232,6 +232,21 @@ FORMS = {
     "x,y\n0.5,4\n-1.25,5.5\n3,-6\n",
     "boot messages": "Booting...\nIMU ok\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
     "settings above": "Rate,50\nRange,8\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n",
+    "settings below the names": "No,x,y\nUnit,V,V\nScale,1,1\nOffset,0,0\n"
+    "1,0.5,4\n2,-1.25,5.5\n3,3,-6\n",
+    "line breaks in names": '"x\n[g]";"y\r\n[g]"\n0.5;4\n-1.25;5.5\n3;-6\n',
+    "tuples of Python": "(0.5, 4)\n(-1.25, 5.5)\n(3, -6)\n",
+    "lists of numpy": "[ 0.5   4. ]\n[-1.25  5.5]\n[ 3.   -6. ]\n",
+    "a table that is drawn": "| x | y |\n|---|---|\n| 0.5 | 4 |\n| -1.25 | 5.5 |\n| 3 | -6 |\n",
+    "how many rows follow": "t\tx\ty\n\t3\t3\n0\t0.5\t4\n1\t-1.25\t5.5\n2\t3\t-6\n",
+    "JSON in a comment": '# {"a": {"sampling rate": 100}}\n# EndOfHeader\n'
+    "0.5\t4\n-1.25\t5.5\n3\t-6\n",
+    "ARFF of moments": "@relation a\n@attribute x numeric\n@attribute 'y' numeric\n@data\n0.5,4\n"
+    "-1.25,5.5\n3,-6\n",
+    "log of ESP-IDF": "I (29) boot: v5.1\nI (500) imu: 0.5,4\nI (520) imu: -1.25,5.5\n"
+    "I (540) imu: 3,-6\n",
+    "log of Zephyr": "[00:00:00.500,000] <inf> imu: x:0.5 y:4\n"
+    "[00:00:00.520,000] <inf> imu: x:-1.25 y:5.5\n[00:00:00.540,000] <inf> imu: x:3 y:-6\n",
     "rows end in semicolons": "7,0.5,4.0;\n7,-1.25,5.5;\n7,3,-6,;\n",
     "pandas numbers its columns": ",0,1,2\n0,7,0.5,4.0\n1,7,-1.25,5.5\n2,7,3,-6\n",
     "bars": "x|y\n0.5|4\n-1.25|5.5\n3|-6\n",
@@ -271,6 +286,17 @@ def test_what_cannot_be_read_is_refused_with_the_place(text, part, tmp_path):
     put(tmp_path, "r.csv", text)
     sentence = refusal(read_recording, tmp_path / "r.csv", columns=None, label_column=None)
     assert part in sentence
+
+
+def test_a_last_line_that_is_cut_is_left_out_and_said(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x).rstrip("\n"))
+    path = tmp_path / "walk/r0.csv"
+    path.write_text(path.read_text().rsplit(",", 1)[0])
+    cases = load(tmp_path, length=100, stride=100)
+    assert [origin.num_samples for origin in cases.taken.origins] == [200] * 3 + [199, 200, 200]
+    assert "passed over in 1 file: the last line, which is cut" in cases.taken.notes
+    path.write_text(path.read_text() + "\n")
+    assert "line 201 has 2 cells" in refusal(load, tmp_path)
 
 
 def test_columns_with_one_name_are_taken_by_position(tmp_path):
@@ -363,15 +389,23 @@ def test_patterns_choose_files_and_other_files_are_named(tmp_path):
     assert "fits none of the 2 files" in refusal(load, tmp_path, files="*.dat")
 
 
-def test_people_stay_on_one_side_if_they_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        ([f"subject{k:02}" for k in range(4)], "subject*"),
+        (["subject_1", "subject_2", "subject_10", "subject_11"], "subject_*"),
+        (["SA01", "SA02", "SE01", "SE02"], "S*"),
+    ],
+)
+def test_people_stay_on_one_side_if_they_are_named(names, pattern, tmp_path):
     for k, label in enumerate(("walk", "run")):
         for person in range(4):
             for i in range(2):
                 text = csv_text("ax", noise(100 * k + 10 * person + i, 1)[0])
-                put(tmp_path, f"{label}/subject{person:02d}_{i}.csv", text)
+                put(tmp_path, f"{label}/{names[person]}_{i}.csv", text)
     (warning,) = load(tmp_path).taken.warnings
-    assert "dataset.groups='subject*'" in warning
-    cases = load(tmp_path, groups="subject*")
+    assert f"dataset.groups='{pattern}'" in warning
+    cases = load(tmp_path, groups=pattern)
     assert cases.taken.warnings == ()
     assert len(set(cases.groups)) == 4
     assert "fits nothing in" in refusal(load, tmp_path, groups="person*")

@@ -12,7 +12,7 @@ from raspitrain.errors import InputError
 
 
 @given(st.integers(2, 6), st.integers(0, 3), st.booleans(), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_case_is_tested_on_once_and_groups_stay_whole(folds, seed, grouped, validated):
     rng = np.random.default_rng(seed)
     labels = np.arange(120) % 3

@@ -60,6 +60,7 @@ def content(cases: Cases) -> tuple[object, ...]:
         cases.rate,
         taken.origins,
         taken.left_out,
+        taken.notes,
     )
 
 
@@ -71,6 +72,18 @@ def test_what_is_kept_is_what_was_read(own_cache, tmp_path, monkeypatch):
     assert content(load(tmp_path, monkeypatch)) == content(fresh)
     labelled = load(tmp_path, label_column=None, columns=["ay", "az"], monkeypatch=monkeypatch)
     assert labelled.channel_names == ("ay", "az")
+
+
+def test_what_was_done_to_a_file_is_said_of_what_is_kept(tmp_path, monkeypatch):
+    for seed, path in enumerate(sorted((tmp_path / "data").rglob("*.csv"))):
+        rows = [
+            f"{s // 3600}{s // 60 % 60:02}{s % 60:02},{value}"
+            for s, value in enumerate(np.random.default_rng(seed).standard_normal(ROWS), 43_140)
+        ]
+        write(path, "\n".join(["fix,a", *rows]))
+    fresh = load(tmp_path)
+    assert any("hours, minutes and seconds" in note for note in fresh.taken.notes)
+    assert content(load(tmp_path, monkeypatch)) == content(fresh)
 
 
 def test_channels_beside_one_another_are_mapped_and_not_copied(own_cache, tmp_path):

@@ -190,7 +190,7 @@ def test_windows_are_cut_when_asked_for_and_not_held(tmp_path):
     assert cases.signals[np.array([1601 + 7])][0, 0].tolist() == list(range(7, 407))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     text=st.lists(
         st.sampled_from(
@@ -213,7 +213,7 @@ def test_any_text_is_read_or_refused_and_nothing_else(text, label_column, tmp_pa
         assert num_samples == len(recording.lines) > 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(content=st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused_and_nothing_else(content, tmp_path_factory):
     file = tmp_path_factory.mktemp("csv") / "r.csv"

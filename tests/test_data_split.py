@@ -54,7 +54,7 @@ def test_the_seed_decides(groups):
     assert first != other
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     counts=st.lists(st.integers(3, 40), min_size=2, max_size=6),
     validation=st.sampled_from([0.0, 0.1, 0.25]),
@@ -87,7 +87,7 @@ def test_a_share_for_training_may_leave_cases_out():
     assert not set(parts.train) & set(parts.test)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     groups_of_class=st.lists(st.integers(3, 8), min_size=2, max_size=4),
     validation=st.sampled_from([0.0, 0.2]),
@@ -170,7 +170,7 @@ def test_what_cannot_be_split_is_refused(cases, given_shares, part):
     assert ("stratify=false" in str(caught.value)) <= given_shares.get("stratify", True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     labels=st.lists(st.integers(0, 2), min_size=2, max_size=12),
     groups=st.lists(st.integers(0, 4), min_size=12, max_size=12),

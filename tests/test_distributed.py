@@ -319,8 +319,8 @@ def plan_for(
 def test_how_often_ranks_agree_follows_from_two_times():
     assert plan_for("auto", 2).sync_every == 1
     gigabit = plan_for("auto", 52.7)  # two boards, 5.89 MB
-    assert gigabit.sync_every == 8
-    assert gigabit.gain / 2 == pytest.approx(45 / (45 + 52.7 * 12 / 100), abs=0.005)
+    assert gigabit.sync_every == 16
+    assert gigabit.gain / 2 == pytest.approx(45 / (45 + 52.7 * 6 / 100), abs=0.005)
     assert gigabit.megabits == pytest.approx(894, abs=1)
     assert plan_for("auto", 80, boards=4).sync_every == 16
     assert plan_for("every_step", 52.7).gain == pytest.approx(2 * 45 / (45 + 52.7))

@@ -95,7 +95,8 @@ def summary_of(folder: Path) -> dict:
 
 @pytest.mark.parametrize("sync", ["every_step", "3"])
 def test_ranks_killed_at_any_moment_cost_no_bit_and_half_a_minute(tmp_path, boards, sync):
-    begun(tmp_path, boards, 100, sync)
+    kills = int(os.environ.get("RASPITRAIN_KILLS", "3"))
+    begun(tmp_path, boards, 100 + 5 * kills, sync)
     shutil.copytree(tmp_path / "run", tmp_path / "whole")
     (tmp_path / "whole" / ".raspitrain-boards").unlink()
     Command(tmp_path, "resume=whole", *boards.words).ends()
@@ -103,7 +104,7 @@ def test_ranks_killed_at_any_moment_cost_no_bit_and_half_a_minute(tmp_path, boar
     command = Command(tmp_path, "resume=run", *boards.words)
     command.wait_for_epochs(1)
     taken = []
-    for _ in range(int(os.environ.get("RASPITRAIN_KILLS", "3"))):
+    for _ in range(kills):
         time.sleep(choice.uniform(0, 1))
         choice.choice(boards.jobs()).kill()
         killed = time.monotonic()

@@ -310,3 +310,10 @@ def test_people_read_what_it_is_and_what_to_do(ask_doctor):
     code, output = ask_doctor(PI5, WORKS)
     assert output.endswith("Nothing found that would hurt a run.\n")
     assert "52.3 °C, 2400 MHz, not throttled, 3.1 W (estimate), with a fan" in output
+
+
+def test_what_a_full_card_does_not_take_is_said(capsys):
+    with open("/dev/full", "w") as full, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        assert doctor.main(["--json"]) == 74
+    assert "standard output: No space left on device" in capsys.readouterr().err

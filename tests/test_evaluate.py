@@ -160,3 +160,31 @@ def test_a_strangers_checkpoint_runs_no_code(home, tmp_path):
     assert done.returncode == 2
     assert "subprocess.check_output is not allowed" in done.stderr
     assert not mark.exists()
+
+
+def test_the_line_of_a_module_of_the_users_own_that_fails_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_mean.py").write_text(
+        "from torch import nn\n"
+        "class Mean(nn.Module):\n"
+        "    broken = False\n"
+        "    def __init__(self, num_channels, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Linear(num_channels, num_classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(x.mean(2)) if not self.broken else {}['x']\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    X, y = np.random.default_rng(0).normal(size=(40, 2, 32)), np.arange(40) % 2
+    folder = tmp_path / "run"
+    raspitrain.train(
+        X, y, model={"_target_": "own_mean.Mean"}, allowed_targets=["own_mean.Mean"], epochs=1,
+        hardware__num_threads=1, output_dir=folder,
+    )  # fmt: skip
+    np.savez(tmp_path / "other.npz", data=X[:6], label=y[:6])
+    monkeypatch.setattr(sys.modules["own_mean"].Mean, "broken", True)
+    words = ["--data", tmp_path / "other.npz", "--allowed-targets", "own_mean.Mean"]
+    assert evaluate([str(word) for word in (folder, *words)]) == 2
+    said = capsys.readouterr().err
+    where = f"(Mean.forward, {tmp_path}/own_mean.py, line 8)"
+    assert f"model (own_mean.Mean) fails: KeyError: 'x' {where}." in said

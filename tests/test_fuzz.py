@@ -37,7 +37,6 @@ few_or_many = pytest.mark.parametrize(
 def tried(examples: int) -> settings:
     return settings(
         max_examples=examples,
-        deadline=None,
         database=None,
         derandomize=examples < 100,  # the default suite gives the same answer every time
         suppress_health_check=list(HealthCheck),

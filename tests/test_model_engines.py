@@ -116,7 +116,7 @@ rows = st.builds(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=st.lists(rows, min_size=1, max_size=3),
     blog=st.booleans(),

@@ -185,14 +185,14 @@ def assert_random_network_agrees(data):
     assert_same_step(model, signals, 1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_layers_agree_to_rounding(data):
     assert_random_network_agrees(data)
 
 
 @pytest.mark.long
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_many_more_layers_agree_to_rounding(data):
     assert_random_network_agrees(data)

@@ -31,7 +31,7 @@ def made(num_cases, num_features, num_classes, seed=0):
     num_classes=st.integers(2, 4),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_ridge_is_scikit_learns(num_cases, num_features, num_classes, seed):
     from sklearn.linear_model import RidgeClassifierCV
 

@@ -57,7 +57,7 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(9, 120))
 
 
 @given(shape=shapes, seed=st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_minirocket_gives_what_aeons_gives(shape, seed):
     torch.manual_seed(seed)
     signals = whole_signals(*shape, seed)
@@ -132,7 +132,7 @@ def test_full_size_transforms_give_what_aeons_give(shape):
     dtype=st.sampled_from([torch.float32, torch.float64]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_compiled_transforms_give_what_the_plain_ones_give(shape, dtype, seed):
     torch.manual_seed(seed)
     signals = whole_signals(*shape, seed).to(dtype)
@@ -174,7 +174,7 @@ def test_hydra_gives_equal_answers_to_the_first_kernel():
 
 
 @given(length=st.integers(9, 5000), num_features=st.sampled_from([84, 420, 6250, 10_000]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_dilations_are_aeons(length, num_features):
     ours, theirs = (
         fit_dilations(length, num_features, 32),

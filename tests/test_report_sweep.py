@@ -482,9 +482,7 @@ KEYS = ["number", "name", "folder", "overrides", "values", "status", "reason", "
     swept=json_values,
     summary=json_values,
 )
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_files_hold_there_is_a_report(tmp_path, jobs, swept, summary):
     folder = tmp_path / "sweep"
     if not folder.exists():

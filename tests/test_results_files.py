@@ -257,7 +257,7 @@ def same(read, written):
 
 
 @given(st.lists(rows, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_rows_read_back_exactly(tmp_path_factory, some_rows):
     path = tmp_path_factory.getbasetemp() / "metrics.csv"
     write_rows(path, some_rows)
@@ -481,7 +481,7 @@ def test_an_altered_byte_never_changes_the_state(tmp_path):
 
 
 @given(st.binary(max_size=300), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_bytes_are_an_input_error(tmp_path_factory, data, zip_like):
     path = tmp_path_factory.getbasetemp() / "any.pt"
     path.write_bytes((b"PK\x03\x04" if zip_like else b"") + data)

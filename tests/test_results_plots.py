@@ -123,7 +123,7 @@ values = st.none() | st.floats(0, 1e30) | st.sampled_from([math.nan, math.inf])
 
 
 @given(st.lists(st.fixed_dictionaries({"train_loss": values, "test_accuracy": st.none()})))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_gaps_and_diverged_losses_are_drawn_without_a_warning(tmp_path_factory, losses):
     table = [{"epoch": k} | row for k, row in enumerate(losses, start=1)]
     path = tmp_path_factory.getbasetemp() / "any.png"

@@ -109,10 +109,12 @@ def test_a_checkpoint_that_nobody_wrote_is_a_sentence(stored, key, value):
 
 
 def test_what_holds_no_run_is_named(tmp_path, stored):
+    (tmp_path / "a.csv").touch()
     for path, says in (
         (tmp_path / "nowhere", "there is no folder"),
         (stored / "best.pt", f"give the run's folder, {stored}"),
         (tmp_path, "holds no run"),
+        (tmp_path / "a.csv", f"is a file, and {tmp_path} holds no run"),
     ):
         with pytest.raises(InputError, match=says):
             StoredRun.open(path)

@@ -18,7 +18,7 @@ from test_use_engine import trained
 from test_use_model_file import write
 
 from raspitrain.__main__ import main as raspitrain
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, aligned
 from raspitrain.export.__main__ import _check_may_replace
 from raspitrain.export.__main__ import main as export
 from raspitrain.export.compare import Comparison, Figures, choose_precision
@@ -471,6 +471,12 @@ def test_a_label_that_the_model_does_not_know_is_refused(model, recording, tmp_p
     )  # fmt: skip
     assert "'running'" in sentence
     assert "class 0, class 1" in sentence
+
+
+def test_columns_are_aligned_by_the_cells_that_letters_take():
+    rows = [["", "ab", "日本"], ["日本", "1", "22"], ["a\u0301", "3", "4"]]
+    assert aligned(rows) == ["      ab  日本", "日本  1   22", "a\u0301     3   4"]
+    assert aligned(rows, right=True) == ["      ab  日本", "日本   1    22", "a\u0301      3     4"]
 
 
 def test_figures_are_those_of_scikit_learn():

@@ -74,7 +74,7 @@ NETWORKS = st.fixed_dictionaries(
 
 
 @given(NETWORKS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_fp32_is_the_network(shape):
     model, given = trained(**shape), contract(shape["num_channels"])
     windows = raw_windows(given, shape["length"], 1)
@@ -85,7 +85,7 @@ def test_fp32_is_the_network(shape):
 
 
 @given(NETWORKS, st.sampled_from(["fp32", "int8"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_all_kernels_give_the_same_bits(shape, precision):
     """What a PC predicts is what the board predicts: only how bytes are multiplied differs."""
     given = contract(shape["num_channels"])
@@ -223,7 +223,7 @@ class Int8:
 
 
 @given(NETWORKS.filter(lambda shape: shape["length"] <= 256))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_int8_is_what_it_says(shape):
     """Against a statement of it in numpy: a single integer that differed would be a step of a
     percent."""

@@ -673,7 +673,7 @@ ROWS = st.one_of(
     st.booleans(),
     st.sampled_from([None, "0"]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_comes_is_a_record_or_one_sentence(rows, live, time_column):
     model = _loaded()
     told, lines = [], Lines()

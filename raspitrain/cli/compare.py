@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.composition import check_composition
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import InputError, aligned, printable
 from raspitrain.paths import config_folder
 from raspitrain.stop import say
 
@@ -97,11 +97,7 @@ def show(
             f"{rival.num_folds}/{num_folds}", f"{statistics.median(rival.seconds):.2f}",
             f"{rival.latency_ms:.2f}", f"{rival.num_bytes / 1e6:.2f}",
         ])  # fmt: skip
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row, widths, strict=True))]
-        print("  ".join([cells[0], *cells[2:]]).rstrip())
-    print()
+    print("\n".join([*aligned(rows, right=True), ""]))
     for rival in rivals:
         if rival.note:
             print(printable(f"{rival.name}: {rival.note}"))

@@ -20,7 +20,7 @@ from raspitrain.config.composition import check_composition
 from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
-from raspitrain.errors import InputError, input_error, printable, reason
+from raspitrain.errors import InputError, aligned, input_error, printable, reason
 from raspitrain.paths import config_folder, expanded
 from raspitrain.results.atomic import write_atomic
 from raspitrain.stop import say
@@ -162,10 +162,7 @@ def lines(cases: Cases, summary: DataSummary) -> list[str]:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of equal width, a blank line after them."""
-    kept = [list(header), *map(list, rows[:MOST_ROWS])]
-    widths = [max(len(row[k]) for row in kept) for k in range(len(header))]
-    padded = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in kept]
-    out = ["  ".join(cells).rstrip() for cells in padded]
+    out = aligned([header, *rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
         out.append(f"… and {len(rows) - MOST_ROWS} more")
     return [*out, ""]

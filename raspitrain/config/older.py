@@ -23,7 +23,9 @@ NEW_KEYS = {
         "annotation_unit": None,
         "class_part": None,
         "sensor_column": None,
+        "part_column": None,
     },
+    "raspitrain.data.rows.rows": {"part_column": None},
 }
 # What 0.1 had in place of model.variant.
 FLAGS = {

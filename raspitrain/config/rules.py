@@ -114,6 +114,7 @@ TABLES = {
     "files": either(text(), list_of(text()), NULL),
     "label_column": either(COLUMN, NULL),
     "group_column": either(COLUMN, NULL),
+    "part_column": either(COLUMN, NULL),
     "leave_out": list_of(either(text(), whole(-(2**62)))),
     "skip_lines": whole(0, most=100_000),
     "missing": MISSING,

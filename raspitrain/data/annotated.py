@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raspitrain.data import dates
+from raspitrain.data import dates, edf_marks
 from raspitrain.data.annotations import (
     OWN,
+    TEXT_GRID,
     Annotation,
     is_common_file,
     match,
@@ -20,9 +21,18 @@ from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, counted_a
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.time_names import SECONDS
+from raspitrain.data.wfdb_marks import (
+    KINDS,
+    SUFFIXES,
+    Marks,
+    is_marks,
+    read_marks,
+    settle_kind,
+)
 from raspitrain.errors import InputError, counted
 
 Asked = str | bool | None
+EDF = edf_marks.SUFFIXES
 UNIT_KEY = "dataset.annotation_unit"
 
 
@@ -40,12 +50,18 @@ class Annotated:
         All of these, which are no recordings.
     names : tuple of str
         Paths below the folder of what is no annotation.
+    beats : str or None
+        "beats" or "aami" where moments and no stretches are taken, from `own`.
+    marked : bool
+        Whether those in `own` are WFDB's.
     """
 
     folder: Path
     own: dict[Path, Path] = field(default_factory=dict)
     common: Path | None = None
     names: tuple[str, ...] = ()
+    beats: str | None = None
+    marked: bool = False
 
     @property
     def files(self) -> frozenset[Path]:
@@ -64,11 +80,29 @@ class Annotated:
         for path, k in of.items():
             if (own := self.own.get(path)) is not None and k not in found:
                 by_name = read_annotations(str(own))
-                found[k] = (own, [row for rows in by_name.values() for row in rows])
+                rows = [row for rows in by_name.values() for row in rows]
+                found[k] = (own, _within(path, rows) if own.suffix.lower() in EDF else rows)
         if self.common is not None:
             self._of_common(self.common, of, len(sources), found)
         none = self.common or next(iter(self.own.values()))
         return [found.get(k, (none, [])) for k in range(len(sources))]
+
+    def named(self) -> list[Path]:
+        """The files that are named in the file of all."""
+        if self.common is None:
+            return []
+        by_name = [name for name in read_annotations(str(self.common)) if name]
+        meant = match(str(self.common), by_name, self.names, str(self.folder))
+        return sorted({self.folder / file for files in meant.values() for file in files})
+
+    def marks(self, sources: Sequence[Collection[Path]]) -> list[tuple[Path, Marks] | None]:
+        """The moments that are marked in each recording, and where that is said; None for one that
+        has no marks."""
+        found = []
+        for paths in sources:
+            own = next((self.own[path] for path in paths if path in self.own), None)
+            found.append(None if own is None else (own, read_marks(own)))
+        return found
 
     def _of_common(
         self,
@@ -94,13 +128,24 @@ class Annotated:
                 found.setdefault(k, (common, []))[1].extend(rows)
 
 
+def _within(path: Path, rows: Sequence[Annotation]) -> list[Annotation]:
+    """What EDF's annotations say of a recording: those of a night may go on when it has ended."""
+    end = edf_marks.lasts(path)
+    return [
+        row._replace(end=min(row.end, end))
+        for row in rows
+        if isinstance(row.start, float) and isinstance(row.end, float) and row.start < end
+    ]
+
+
 def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annotated | None:
     """The annotations among the files below a folder; None where there are none.
 
     Parameters
     ----------
     asked : str, False or None
-        A file, or its name with * for that of each recording; False for none; None to find them.
+        A file, or its name with * for that of each recording; what to take of WFDB's, one of
+        `KINDS`; False for none; None to find tables.
 
     Raises
     ------
@@ -115,6 +160,14 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
         by_folder.setdefault(path.parent, set()).add(path.name)
     own: dict[Path, Path] = {}
     common: Path | None = None
+    if asked in KINDS:
+        if (marked := find_marks(folder, paths, str(asked))) is None:
+            raise InputError(
+                f"dataset.annotations={asked} takes them from WFDB's annotations, and beside the "
+                f".hea files in {folder} lie none ({', '.join(SUFFIXES)}); name those of another "
+                "ending, such as '*.man'."
+            )
+        return marked
     if isinstance(asked, str) and "*" in asked:
         for path in paths:
             other = path.parent / asked.replace("*", stem_of(path.name))
@@ -134,21 +187,79 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
                 f"dataset.annotations={asked} is no file, neither below {folder} nor here."
             )
     else:
-        own = _beside(by_folder)
+        own = _beside(by_folder) | edf_marks.beside(paths)
         found = [folder / name for name in sorted(by_folder.get(folder, ()))]
         common = next((path for path in found if is_common_file(str(path))), None)
+    if common is not None and is_marks(common):
+        record = common.with_suffix(".hea")
+        own, common = ({record: common} if record in paths else own), None
     taken = {*own.values(), common}
     own = {path: other for path, other in own.items() if path not in taken}
+    if isinstance(asked, str) and own and all(map(is_marks, own.values())):
+        heads = {path: mark for path, mark in own.items() if path.suffix.lower() == ".hea"}
+        return _of_marks(folder, paths, heads or own, None)
     if not own and common is None:
         return None
     names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
     return Annotated(folder, own, common, tuple(names))
 
 
+def find_marks(folder: Path, paths: Sequence[Path], kind: str | None) -> Annotated | None:
+    """WFDB's annotations beside its recordings; None where there are none.
+
+    Parameters
+    ----------
+    kind : str or None
+        One of `KINDS`; None to find out.
+
+    Raises
+    ------
+    InputError
+        They cannot be read, or mark neither beats nor rhythms.
+    """
+    own = marks_beside(paths)
+    return _of_marks(folder, paths, own, kind) if own else None
+
+
+def marks_beside(paths: Sequence[Path]) -> dict[Path, Path]:
+    """WFDB's annotations of recordings: 100.atr of 100.hea, 100annotations.txt of 100.csv."""
+    there = set(paths)
+    heads = [path for path in paths if path.suffix.lower() == ".hea"]
+    tables = [path for path in paths if path.suffix.lower() in (".hea", ".csv")]
+    found = [{head: head.with_suffix(suffix) for head in heads} for suffix in SUFFIXES]
+    found.append({path: path.with_name(f"{path.stem}annotations.txt") for path in tables})
+    for each in found:
+        own = {path: mark for path, mark in each.items() if mark in there and is_marks(mark)}
+        if own:
+            return own
+    return {}
+
+
+def _of_marks(
+    folder: Path, paths: Sequence[Path], own: dict[Path, Path], kind: str | None
+) -> Annotated:
+    if kind is None:
+        kind = settle_kind(read_marks(path) for path in dict.fromkeys(own.values()))
+    if kind is None:
+        first = next(iter(own.values()))
+        raise InputError(
+            f"{first} marks neither beats nor rhythms such as (AFIB; write start, end and label of "
+            f"each stretch into {first.stem}.labels.csv beside it (rdann -r {first.stem} -a "
+            f"{first.suffix[1:]} shows what it holds), or do without with "
+            "dataset.annotations=false."
+        )
+    taken = set(own.values())
+    names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
+    beats = None if kind == "rhythms" else kind
+    return Annotated(folder, own, None, tuple(names), beats, marked=True)
+
+
 def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:
     own: dict[Path, Path] = {}
     for folder, names in by_folder.items():
-        candidates = {n for n in names if OWN.fullmatch(n) or n.lower().endswith(".txt")}
+        candidates = {
+            n for n in names if OWN.fullmatch(n) or n.lower().endswith((".txt", TEXT_GRID))
+        }
         if not candidates:
             continue
         for name in names:
@@ -248,10 +359,15 @@ def warnings_of(
             f"{UNIT_KEY}={placed.also}"
         )
     without = [name for name, (_, own) in zip(names, rows, strict=True) if not own]
-    if without:
-        shown = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
-        warnings.append(
-            f"{len(without)} of {len(names)} recordings have no annotations and are left out "
-            f"({shown})"
-        )
-    return warnings
+    return warnings + unmarked(without, len(names))
+
+
+def unmarked(without: Sequence[str], num_recordings: int) -> list[str]:
+    """A word on recordings that nothing is said of, where there are some."""
+    if not without:
+        return []
+    shown = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
+    return [
+        f"{len(without)} of {num_recordings} recordings have no annotations and are left out "
+        f"({shown})"
+    ]

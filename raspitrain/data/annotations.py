@@ -2,9 +2,9 @@
 is not.
 
 Understood are tables of start, end (or duration) and label, with names or without, such as label
-tracks of Audacity, selection tables of Raven, events of BIDS and of DCASE, and what Label Studio
-exports as JSON or CSV. A table may have a column that says which recording each row is of; one
-without times says what whole recordings are.
+tracks of Audacity, selection tables of Raven, events of BIDS and of DCASE, what Label Studio
+exports as JSON or CSV, and the rhythms among WFDB's annotations. A table may have a column that
+says which recording each row is of; one without times says what whole recordings are.
 """
 
 import csv
@@ -12,23 +12,30 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from raspitrain.data.edf_marks import SUFFIXES as EDF_SUFFIXES
+from raspitrain.data.edf_marks import read_edf_marks
 from raspitrain.data.endings import stem_of
 from raspitrain.data.time_names import SECONDS, plain_name, unit_by_name
-from raspitrain.errors import InputError
+from raspitrain.data.wfdb_marks import is_marks, read_marks, rhythms
+from raspitrain.errors import InputError, counted
 from raspitrain.nearest import nearest
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".json")
 WORDS = ("labels", "label", "annotations", "annotation", "segments", "events")
 OWN = re.compile(rf"(?P<stem>.+)[._-](?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
+TEXT_GRID = ".textgrid"  # of Praat
+BIDS_KIND = re.compile(r"_(?:eeg|ieeg|meg|nirs|motion|physio)$")
 COMMON = re.compile(rf"(?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
 LARGEST = 64 << 20  # bytes
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before a file's name
 SERVED = re.compile(r".*/local-files/?\?d=")  # what it puts before a path
 ABSOLUTE = re.compile(r"/|\w+:")  # also C: and s3:
+OF_SENSOR = re.compile(r"(acc|gyro)_(?=exp\d+_user\d+$)")
 ENDING = re.compile(r"\.[A-Za-z]\w+$")  # as in day.wav, and no part of a name as in day.2
 COMMA = re.compile(r"[+-]?\d+,\d+")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # or a decimal comma: nobody can tell
@@ -69,7 +76,7 @@ class Annotation(NamedTuple):
     unit : str or None
         What numbers count, one of `UNITS`, where the file says so.
     entry : str
-        What `line` counts: "line" or "task".
+        What `line` counts: "line", "task" or "entry".
     """
 
     start: float | str | None
@@ -92,6 +99,10 @@ def own_file(folder: str, name: str, names: Collection[str]) -> str | None:
                 for suffix in SUFFIXES:
                     if (found := f"{base}{sign}{word}{suffix}") in names:
                         return found
+    if (found := f"{stem}.TextGrid") in names:
+        return found
+    if BIDS_KIND.search(stem) and (found := BIDS_KIND.sub("_events.tsv", stem)) in names:
+        return found
     track = f"{stem}.txt"  # as Audacity calls it
     if track != name and track in names and is_label_track(os.path.join(folder, track)):
         return track
@@ -140,12 +151,19 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     try:
         if os.path.getsize(path) > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST >> 20} MB, too large for labels.")
+        if path.lower().endswith(EDF_SUFFIXES):
+            found = enumerate(read_edf_marks(path), start=1)
+            return {"": [Annotation(s, s + d, w, k, "s", "entry") for k, (s, d, w) in found]}
+        if is_marks(path):
+            return {"": _of_rhythms(path)}
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8.") from None
+    if path.lower().endswith(TEXT_GRID):
+        return {"": _of_text_grid(path, text)}
     by_file: dict[str, list[Annotation]] = {}
     rows = _from_json(path, text) if path.lower().endswith(".json") else _from_table(path, text)
     for name, row in rows:
@@ -153,6 +171,40 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     if not by_file:
         raise InputError(f"{path} holds no annotations.")
     return by_file
+
+
+def _of_rhythms(path: str) -> list[Annotation]:
+    marks = read_marks(path)
+    found = rhythms(marks)
+    if not found:
+        raise InputError(
+            f"{path} holds {counted(len(marks.times), 'mark')} and no rhythm such as (AFIB: what "
+            "goes on for a while is wanted here, and beats are taken by dataset.annotations=beats."
+        )
+    tick, unit = (1.0, "samples") if marks.resolution is None else (marks.resolution, "s")
+    return [
+        Annotation(start / tick, None if end is None else end / tick, name, k, unit, "rhythm")
+        for k, (start, end, name) in enumerate(found, 1)
+    ]
+
+
+def _of_text_grid(path: str, text: str) -> list[Annotation]:
+    """The intervals of a tier of Praat, but for empty ones."""
+    tiers = text.split('class = "IntervalTier"')[1:]
+    if len(tiers) != 1:
+        raise InputError(
+            f"{path} has {counted(len(tiers), 'tier')}, but should have one: extract that of the "
+            "classes in Praat."
+        )
+    found = re.findall(
+        r'xmin = (\S+)\s+xmax = (\S+)\s+text = "((?:[^"]|"")*)"', tiers[0], re.MULTILINE
+    )
+    rows = [(_number(start), _number(end), word.strip()) for start, end, word in found]
+    return [
+        Annotation(start, end, word, k, "s", "interval")
+        for k, (start, end, word) in enumerate(rows, 1)
+        if word and start is not None and end is not None
+    ]
 
 
 def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
@@ -166,6 +218,9 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
     separator = next((sign for sign in SEPARATORS if sign and sign in lines[0][1]), None)
     table = [(number, _cells(path, number, line, separator)) for number, line in lines]
     first = table[0][1]
+    if all(len(cells) == 5 and all(map(str.isdigit, cells)) for _, cells in table):
+        yield from _of_experiments(path, table)
+        return
     columns = _named(path, first)
     if columns is None:
         columns = _nameless(first)
@@ -175,7 +230,8 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         told = ", ".join(cell for cell in first[:12] if cell)
         raise InputError(
             f"{path} has no columns of start, end and label ({told}); name them so in its first "
-            "line, with one called file where it is of many recordings."
+            "line, with one called file where it is of many recordings; a label for each sample "
+            "belongs into a column of the recording (paste -d, A B > C) for dataset.label_column."
         )
     decimal_comma = columns.have_decimal_comma(cells for _, cells in table)
     for number, cells in table:
@@ -192,9 +248,32 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         yield from columns.rows(path, number, cells, decimal_comma)
 
 
+def _of_experiments(
+    path: str, table: Sequence[tuple[int, list[str]]]
+) -> Iterator[tuple[str, Annotation]]:
+    """Experiment, user, activity, first and last sample (from 1), as in UCI's HAPT: of recordings
+    called exp01_user01. The names of activities stand in activity_labels.txt, here or above."""
+    names: dict[str, str] = {}
+    folder = os.path.dirname(os.path.abspath(path))
+    for place in (os.path.dirname(folder), folder):
+        with suppress(OSError, UnicodeDecodeError):
+            with open(os.path.join(place, "activity_labels.txt"), encoding="utf-8") as file:
+                rows = [line.split() for line in file]
+            names |= {cells[0]: cells[1] for cells in rows if len(cells) == 2}
+    for number, cells in table:
+        experiment, user, activity, begin, last = cells
+        yield (
+            f"exp{int(experiment):02}_user{int(user):02}",
+            Annotation(
+                float(begin) - 1, float(last), names.get(activity, activity), number, "samples"
+            ),
+        )
+
+
 def _cells(path: str, number: int, line: str, separator: str | None) -> list[str]:
     if separator is None:
-        return line.split(maxsplit=2)
+        cells = line.split()
+        return cells if len(cells) == 5 and "".join(cells).isdigit() else line.split(maxsplit=2)
     if '"' not in line:
         return [cell.strip() for cell in line.split(separator)]
     try:
@@ -306,10 +385,12 @@ def _named(path: str, cells: Sequence[str]) -> _Columns | None:
 
 
 def _nameless(cells: Sequence[str]) -> _Columns | None:
-    """start, end, label; or file, start, end, label."""
+    """start, end, label; file, label; or file, start, end, label."""
     times = [_number(cell) is not None or _looks_like_time(cell) for cell in cells]
     if len(cells) == 3 and times[0] and times[1] and not times[2]:
         return _Columns(0, 1, False, 2, None, None)
+    if len(cells) == 2 and not times[0] and re.search(r"\d", cells[0]) and cells[1]:
+        return _Columns(None, None, False, 1, 0, None)
     if len(cells) == 4 and not times[0] and times[1] and times[2]:
         return _Columns(1, 2, False, 3, 0, None)
     return None
@@ -459,6 +540,8 @@ def match(
                         f"{path} has annotations of '{uploads[file]}' and of '{last}', and there "
                         f"is only {file} in {where}: leave out those of the other recording."
                     )
+        if not files:
+            files = [each for each in names if OF_SENSOR.sub("", stem_of(each)) == name]
         if not files:
             others = below.get(last) or below.get(bare[-1], [])
             stems = sorted({other.rsplit("/", 1)[-1] for other in names})

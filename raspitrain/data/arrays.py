@@ -26,6 +26,7 @@ from raspitrain.nearest import nearest
 # Names of arrays that say whose a case is, or which part it belongs to.
 GROUPS_NAMES = ("groups", "group", "subject", "subjects", "person", "user", "participant")
 PART_NAMES = ("part", "parts", "split", "splits", "partition", "subset", "set", "is_test")
+LABEL_FILE = re.compile(r"(?:y|labels?|targets?)(?:_\w+)?\.npy", re.I)
 TEST_NAME = re.compile(r"(x|y|data|signals?|labels?)_?(test|val|valid|validation)", re.I)
 FOLD_NAMES = ("fold", "folds", "strat_fold", "cv_fold", "fold_id")
 
@@ -104,7 +105,20 @@ def _check_there(folder: Path, data: str, label: str) -> None:
     if arrays:
         raise InputError(
             f"{folder / data} does not exist; there are: {', '.join(arrays[:8])}. Name the signals "
-            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}."
+            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}. If each holds "
+            "the cases of a class, join them with numpy.concatenate, and save which each case is "
+            "from as label.npy."
+        )
+    below = sorted(folder.glob("*/*.npy"), key=lambda path: ("train" not in path.parent.name, path))
+    labels = [path for path in below if LABEL_FILE.fullmatch(path.name)]
+    if labels and len(labels) < len(below):
+        signals = next(path for path in below if path not in labels)
+        shown = ", ".join(path.relative_to(folder).as_posix() for path in below[:8])
+        raise InputError(
+            f"{folder / data} does not exist; in folders below there are: {shown}. One of them is "
+            f"taken with dataset.path={signals.parent} dataset.data={signals.name} "
+            f"dataset.label={labels[0].name}; join several with numpy.concatenate, and say in an "
+            "array part (0 train, 2 test) which is which."
         )
     held = Counter(path.suffix.lower() for path in folder.rglob("*.*") if path.is_file())
     if not held:
@@ -243,7 +257,7 @@ def cases_of_arrays(
         kept = _kept(labels, wanted, label_source)
         if len(kept) < len(labels):
             number = len(labels) - len(kept)
-            notes.append(f"classes left out: {', '.join(wanted)} ({number} cases)")
+            notes.append(f"classes left out: {', '.join(wanted)} ({counted(number, 'case')})")
             signals, labels = Subset(signals, kept), labels[kept]
             groups = None if groups is None else groups[kept]
             part = None if part is None else part[kept]

@@ -229,9 +229,9 @@ def encode_labels(
             "give every case a class."
         )
     if len(names) < _fewest_classes.get():
+        every = "the only case has" if num_cases == 1 else f"all {num_cases} cases have"
         raise InputError(
-            f"{source}: all {num_cases} cases have the label '{names[0]}'; "
-            "there must be at least two classes."
+            f"{source}: {every} the label '{names[0]}'; there must be at least two classes."
         )
     # Text that is all integers sorts as text: 1, 10, 2.
     integers = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
@@ -410,3 +410,12 @@ def iterate_blocks(
         stop = min(start + step, total)
         block = np.arange(start, stop) if indices is None else indices[start:stop]
         yield block, signals[block]
+
+
+def bare_name(name: str) -> str:
+    """What is left of a class's name without case, blanks and the form of a number."""
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name).strip().casefold()
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text

@@ -15,6 +15,7 @@ from raspitrain.data.columns import (
     LEAST_ROWS,
     NO_PLAIN_NUMBERS,
     Facts,
+    is_clock_name,
     is_time_name,
     judge,
     look_at,
@@ -34,6 +35,8 @@ from raspitrain.errors import InputError
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 LEAST_STEPS = 1000
+MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
+CLOCKS_APART = 0.02  # by which two in a file may differ
 OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
 
@@ -44,6 +47,7 @@ class Asked:
     columns: Sequence[str | int] | None = None
     label_column: str | int | None = None
     group_column: str | int | None = None
+    part_column: str | int | None = None
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
@@ -67,7 +71,7 @@ class SensorFile:
         offset so large that float32 could not hold them.
     facts : list of Facts
         Of each column.
-    label, group : int or None
+    label, group, part : int or None
         Where those columns are.
     digests : list of bytes
         Of each column's values, to find copies by.
@@ -78,6 +82,7 @@ class SensorFile:
     label: int | None
     group: int | None
     digests: list[bytes]
+    part: int | None = None
 
     @property
     def path(self) -> Path:
@@ -118,25 +123,48 @@ class Chosen:
 
 def read_file(path: Path, asked: Asked) -> SensorFile:
     """Read a file and see how its columns behave."""
-    as_text = [name for name in (asked.label_column, asked.group_column) if name is not None]
+    named = (asked.label_column, asked.group_column, asked.part_column)
+    as_text = [name for name in named if name is not None]
     table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
     try:
         label = _place(table, asked.label_column, "label_column")
     except InputError as error:
         raise InputError(f"{str(error)[:-1]}{_label_elsewhere(path, asked)}.") from None
     group = _place(table, asked.group_column, "group_column")
+    part = _place(table, asked.part_column, "part_column")
     join_clock(table)
     settle_table(table, asked.time_unit)
     if asked.time_column is not False and group is None:
         told = asked.time_column if not isinstance(asked.time_column, bool) else None
         place = _place(table, told, "time_column")
         table = without_repeats(in_order_of_time(table, place), place)
+    for place in (label, group, part):
+        if place is not None and _fill_down(table.columns[place]):
+            table.changes.append(
+                f"'{table.columns[place].name}' stands at the first row of each stretch alone, and "
+                "is taken for the rows below it"
+            )
     if label is not None and len(table.columns[label].words) > 1000:
         raise InputError(
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
-    return examine(table, label, group)
+    return examine(table, label, group, part)
+
+
+def _fill_down(column: Column) -> bool:
+    """Give rows without a word the one above, where words stand in single rows, as in merged cells
+    of a spreadsheet, and one in the first."""
+    if column.kind != "text":
+        return False
+    empty = np.array([is_missing(word) for word in column.words] + [False])
+    written = np.flatnonzero(~empty[column.values])
+    seldom = len(written) <= MOST_WRITTEN * len(column.values)
+    if not len(written) or written[0] or not seldom or (np.diff(written) == 1).any():
+        return False
+    stretches = np.diff(np.append(written, len(column.values)))
+    column.values = np.repeat(column.values[written], stretches)
+    return True
 
 
 def _label_elsewhere(path: Path, asked: Asked) -> str:
@@ -158,7 +186,7 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
     return ""
 
 
-def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
+def examine(table: Table, label: int | None, group: int | None, part: int | None) -> SensorFile:
     """See how the columns of a table behave, and hold them in as few bytes as will do."""
     changes = np.empty(0, np.int64)
     if label is not None:
@@ -173,7 +201,7 @@ def examine(table: Table, label: int | None, group: int | None) -> SensorFile:
         hashlib.blake2b(np.ascontiguousarray(column.values).data, digest_size=16).digest()
         for column in table.columns
     ]
-    return SensorFile(table, facts, label, group, digests)
+    return SensorFile(table, facts, label, group, digests, part)
 
 
 def without_device(
@@ -250,8 +278,9 @@ def choose(
             bad, good = (file, first) if first.table.named else (first, file)
             raise InputError(
                 f"{bad.path} has no names in its first line (one that has a number in it is "
-                f"taken for data), but {good.path} has {', '.join(good.table.names)}; add that "
-                "line, or name the channels by position in dataset.columns."
+                f"taken for data), but {good.path} has {', '.join(good.table.names)}; put that "
+                "line first (in place of one that is half a row), or name the channels by position "
+                "in dataset.columns."
             )
     reasons = _judge_all(files, classes, asked)
     if asked.columns is None:
@@ -266,6 +295,8 @@ def choose(
     alike = set(map(bare, plain)) if asked.columns is None else set()
     units = tuple(unit_of(first.table.columns[place]) for place in places[0])
     clocks = _find_clock(files, asked)
+    if asked.columns is None:
+        _refuse_other_clocks(files, reasons)
     clock_name = None if clocks is None else first.table.columns[clocks[0]].name
     left_out = []
     for name, why in reasons.items():
@@ -281,6 +312,8 @@ def choose(
     ]
     if clocks is None and asked.time_column is None:
         warnings += _lost_time(files)
+    if clocks is not None:
+        warnings += _clocks_apart(files, clocks)
     warnings += [
         f"'{name}' is left out, as it holds {why}; if it is a signal, write plain numbers"
         for name, why in left_out
@@ -289,13 +322,33 @@ def choose(
     for name in names:
         if asked.columns is not None and (why := reasons.get(name)) not in (None, "time"):
             warnings.append(f"channel '{name}', asked for in dataset.columns: {why}")
-    _check_units(files, places, names)
     for file, own in zip(files, places, strict=True):
         _check_numbers(file, own)
+    _check_units(files, places, names)
     warnings += _large_offsets(files, places, names)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
     return Chosen(names, units, places, clocks, left_out, warnings)
+
+
+def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> None:
+    """Refuse what stands side by side and ends at different rows, each with a clock of its own."""
+    for file in files:
+        clocks = [
+            (fact.num_rows - fact.num_missing, f"'{column.name}' ({place})")
+            for place, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True))
+            if reasons[column.name] is not None
+            and column.wrong is None
+            and (fact.rises or fact.counts or (column.kind == "time" and not fact.constant))
+            and (fact.num_missing == 0 or not np.isfinite(column.values[-1]))
+        ]
+        if len({count for count, _ in clocks}) > 1:
+            (fewest, short), *_, (most, long) = sorted(clocks)
+            raise InputError(
+                f"{file.path} has clocks side by side, columns {long} with {most} rows and {short} "
+                f"with {fewest}: store each, with the columns that belong to it, in a file of its "
+                "own."
+            )
 
 
 def _lost_time(files: Sequence[SensorFile]) -> list[str]:
@@ -313,6 +366,27 @@ def _lost_time(files: Sequence[SensorFile]) -> list[str]:
     return []
 
 
+def _clocks_apart(files: Sequence[SensorFile], clocks: Sequence[int]) -> list[str]:
+    """A word on a file of several sensors whose clocks part, so that a row is no moment."""
+    for file, clock in zip(files, clocks, strict=True):
+        ours = file.table.columns[clock]
+        for place, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True)):
+            apart = place != clock and fact.rises and is_clock_name(column.name)
+            if not apart or column.wrong is not None or fact.num_missing:
+                continue
+            lasts, other = (float(own.values[-1] - own.values[0]) for own in (ours, column))
+            if not (lasts > 0 and other > 0):
+                continue
+            other *= 10.0 ** (3 * round(np.log10(lasts / other) / 3))  # ms beside s
+            if abs(other / lasts - 1) > CLOCKS_APART:
+                return [
+                    f"the clock '{column.name}' goes {other / lasts:.3g} times as fast as "
+                    f"'{ours.name}' in {file.path.name}, so that the sensors in a row are not of "
+                    "one moment: store each in a file of its own, which are then joined by time"
+                ]
+    return []
+
+
 def _judge_all(
     files: Sequence[SensorFile], classes: Sequence[frozenset[str]], asked: Asked
 ) -> dict[str, str | None]:
@@ -326,6 +400,8 @@ def _judge_all(
                 apart[column.name] = "the label"
             elif position == file.group:
                 apart[column.name] = "the group"
+            elif position == file.part:
+                apart[column.name] = "the part"
     reasons: dict[str, str | None] = {}
     for name, seen in by_name.items():
         if name in apart or name == "":
@@ -404,7 +480,11 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
     ]  # fmt: skip
     if common:
         return f"take those that all have with dataset.columns=[{','.join(common[:20])}]"
-    return "none is in all of them: name positions (from 0), such as dataset.columns=[0]"
+    return (
+        "none is in all of them: if they are of several sensors, take the files of one with "
+        "dataset.files; if columns are only called differently, name their positions (from 0), "
+        "such as dataset.columns=[0]"
+    )
 
 
 def _by_name(file: SensorFile, columns: Sequence[str | int]) -> list[int]:
@@ -501,9 +581,13 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
     best: tuple[tuple[float, ...], list[int]] | None = None
     bared = [[*map(bare, file.table.names)] for file in files]
     for name in dict.fromkeys(files[0].table.names):
-        if not all(names.count(bare(name)) == 1 for names in bared):
+        exact = all(file.table.names.count(name) == 1 for file in files)
+        if not exact and not all(names.count(bare(name)) == 1 for names in bared):
             continue
-        places = [names.index(bare(name)) for names in bared]
+        places = [
+            file.table.names.index(name) if exact else names.index(bare(name))
+            for file, names in zip(files, bared, strict=True)
+        ]
         facts = [file.facts[place] for file, place in zip(files, places, strict=True)]
         named = is_time_name(name)
         if not _may_be_time(facts, named):

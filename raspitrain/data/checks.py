@@ -1,12 +1,11 @@
 """What is likely to be a mistake in cases and their split, each in a clause with figures."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from raspitrain.data.cases import Cases, iterate_blocks
+from raspitrain.data.cases import Cases, bare_name, iterate_blocks
 from raspitrain.data.split import Split
 from raspitrain.errors import InputError, counted
 
@@ -102,15 +101,6 @@ def _class_names(cases: Cases) -> list[str]:
         for names in alike.values()
         if len(names) > 1
     ]
-
-
-def bare_name(name: str) -> str:
-    """What is left of a class's name without case, blanks and the form of a number."""
-    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name).strip().casefold()
-    try:
-        return repr(float(text))
-    except ValueError:
-        return text
 
 
 def _missing_classes(cases: Cases, split: Split) -> list[str]:

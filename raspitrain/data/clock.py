@@ -55,7 +55,7 @@ def unit_by_values(values: np.ndarray, step: float) -> str | None:
     """The unit that fits the values and their usual step; None where several would."""
     middle = float(np.median(np.abs(values)))
     for unit, low, high in EPOCHS:
-        if low <= middle < high:
+        if low <= middle < high and (unit != "s" or _may_be_seconds(step)):
             return unit
     if SPREADSHEET_DAYS[0] <= middle < SPREADSHEET_DAYS[1] and 0 < step < 1e-5:
         return "d"
@@ -65,6 +65,12 @@ def unit_by_values(values: np.ndarray, step: float) -> str | None:
         if 2 <= 1 / (step * SECONDS[unit]) < 2000:
             return unit
     return None
+
+
+def _may_be_seconds(step: float) -> bool:
+    """Whether samples may be that many seconds apart: seldom ones come so many times a day, or
+    every few days; 16,667 are microseconds of a device that has been on for a while."""
+    return step <= 60 or 86_400 % step == 0 or step % 86_400 == 0
 
 
 def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = False) -> Clock:
@@ -104,12 +110,16 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
     apart[moves] = np.diff(np.concatenate([[-1], moves]))
     even = steps[forward] / apart[forward]
     step = float(np.median(even)) if len(even) else 0.0
+    in_packets = False
     if len(moves) and apart[moves].max() > 1:
         # In packets the first and the last may be cut: what is usual between whole ones.
         step = float(np.median(even[1:])) if len(even) > 2 else step
+        in_packets = True
     too_long = forward[even > GAP * step * (1 + 1e-9)]
     cuts = np.sort(np.concatenate([too_long, back])) + 1
     whole = np.setdiff1d(forward, too_long, assume_unique=True)
+    if in_packets and len(whole) > 2 and whole[0] == moves[0]:
+        whole = whole[1:]
     if unit is None:
         unit = unit_by_values(values, step)
     scale = SECONDS[unit] if unit is not None else 1.0

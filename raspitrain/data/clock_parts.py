@@ -1,5 +1,6 @@
 """A clock that stands in several columns, put together: date and time of day, seconds and
-microseconds, or year, month, day, hour, minute and second."""
+microseconds, or year, month, day, hour, minute and second; or in the digits of one number, as NMEA
+has 120059.00 for a second before 12:01."""
 
 import re
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ FRACTION = re.compile(
     r"(?:.*stamp_)?(?:(?P<ms>m(?:illi)?s(?:ec(?:ond)?s?)?|millis)"
     r"|(?P<us>u(?:s|secs?)|micro(?:s|secs?|seconds?))|(?P<ns>n(?:s|secs?)|nano(?:s|secs?|seconds?)))"
 )
+DIGITS = re.compile(r".*(?:hhmmss|hms|utc).*")
+SOME = 64  # rows, enough to see of most columns that they are no clock
 IN_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 DATE_PARTS = ("year", "month", "day")
 DAY_PARTS = ("hour", "minute", "second")
@@ -28,6 +31,8 @@ def join_clock(table: Table) -> None:
         _join_fields(table, plain)
     if table.clock is None:
         _join_seconds(table, plain)
+    if table.clock is None:
+        _read_digits(table, plain)
 
 
 def _join_date_and_time(table: Table) -> None:
@@ -77,6 +82,34 @@ def _join_seconds(table: Table, plain: Sequence[str]) -> None:
     if np.any(fraction):
         whole = table.columns[wholes[0]]
         _put(table, wholes[0], whole.values + fraction, whole.kind)
+
+
+def _read_digits(table: Table, plain: Sequence[str]) -> None:
+    """120059 as 12:00:59: where numbers are all of that form, and go from 59 to 100."""
+    if any(column.kind == "time" for column in table.columns):
+        return
+    for place, column in enumerate(table.columns):
+        values = column.values
+        if column.kind != "number" or len(values) < 2 or (np.diff(values[:SOME]) < 0).any():
+            continue
+        if not _between(column, 0, 240_000_000, 0):
+            continue
+        values = values if values.max() < 240_000 else values / 1000  # hhmmssmmm
+        digits = np.floor(values)
+        second, minute, hour = digits % 100, digits // 100 % 100, digits // 10_000
+        if second.max() > 60 or minute.max() > 59:
+            continue
+        seconds = 3600 * hour + 60 * minute + second + values % 1
+        steps = np.diff(seconds)
+        at_midnight = (steps < 0).sum() == 1 and steps.min() < -DAY / 2
+        turns = int((np.abs(np.diff(values) - steps) > 1).sum())  # from 59 to 100
+        told = (
+            0 < turns < 0.5 * np.count_nonzero(steps) or DIGITS.fullmatch(plain[place]) is not None
+        )
+        if told and steps.any() and (at_midnight or (steps >= 0).all()):
+            _put(table, place, seconds, "time")
+            table.changes.append(f"'{column.name}' read as hours, minutes and seconds (hhmmss)")
+            return
 
 
 def _fraction(table: Table, plain: Sequence[str]) -> np.ndarray | float:

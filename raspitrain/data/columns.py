@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raspitrain.data.csv_file import Column
+from raspitrain.data.parts import part_of
 from raspitrain.data.time_names import is_time_name, plain_name
 
 LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still by chance
@@ -19,6 +20,9 @@ FEW_VALUES = 32
 SELDOM = 0.05  # of the rows
 NO_PLAIN_NUMBERS = "words: cells such as"
 MOST_BLOCKS = 0.2  # changes a row
+PARTS = "says the part, as train and test do"
+OTHER_CLOCK = "another clock"
+FALLS = "falls step by step in every recording, as the charge of a battery does"
 BLOCKS = "numbers stretches of a recording, as those of trials do"
 FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
 KNOWN_UNIT = re.compile(
@@ -43,9 +47,15 @@ COUNT_NAME = re.compile(
     r"|logging_?sample(_n)?|record|entry)"
 )
 ODD_NUMBER = re.compile(
-    r"0x[0-9a-f]+|[^\w\[]*[+-]?\d+[.,]?\d*\s*(?:e[+-]?\d+)?\s*[^\d\s].{0,20}|[\[({]\s*[+-]?[\d.].*",
+    r"0x[0-9a-f]+|[^\w\[]*[+-]?\d+[.,]?\d*\s*(?:e[+-]?\d+)?\s*[^\d\s].{0,20}|[\[({]\s*[+-]?[\d.].*"
+    r"|.*[:=>\])]\s*[+-]?\d*[.,]?\d+",
     re.I,
 )
+SLOW_NAME = re.compile(
+    r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
+    r"|lux|light|co2|battery|batt|charge|level)(?:_.*|\d+)?"
+)
+CLOCK_NAME = re.compile(r".*_(?:time|timestamp|ts|stamp|clock|millis|micros)|.*timestamp.*")
 PART_NAME = re.compile(
     r"(strat(ified)?_?|cv_?|k_?|data_?|train_test_?)?(split|part|fold|set|subset|partition)s?"
     r"(_?(id|no|nr|num|number|name))?|usage|is_(train|test|training)"
@@ -86,6 +96,8 @@ class Facts:
     blocks : int
         How many whole values, or words with a number, it has, each in one stretch, as the numbers
         of trials are; 0 if not.
+    falls : bool
+        Whether these fall.
     follows : bool
         Whether it changes where the label does, or a little earlier or later.
     odd : str
@@ -108,6 +120,7 @@ class Facts:
     low: float = float("nan")
     high: float = float("nan")
     blocks: int = 0
+    falls: bool = False
     follows: bool = False
     odd: str = ""
 
@@ -156,6 +169,7 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         steady=seldom and _changes_with(np.flatnonzero(moves) + 1, label_changes, num_missing),
         values=_few_values(kept) if seldom else (),
         blocks=_blocks(kept, steps, num_moves, num_forward),
+        falls=num_forward == 0,
         follows=seldom and _follows(np.flatnonzero(moves) + 1, label_changes, num_missing),
         wavers=len(values) >= LEAST_ROWS
         and num_moves > 0.2 * len(steps)
@@ -254,6 +268,10 @@ def _few_values(kept: np.ndarray) -> tuple[float, ...]:
     return tuple(sorted(different)) if len(different) <= FEW_VALUES else ()
 
 
+def is_clock_name(name: str) -> bool:
+    return is_time_name(name) or CLOCK_NAME.fullmatch(plain_name(name)) is not None
+
+
 def is_count_name(name: str) -> bool:
     return COUNT_NAME.fullmatch(plain_name(name)) is not None
 
@@ -266,12 +284,27 @@ def is_person_name(name: str) -> bool:
     return PERSON_NAME.fullmatch(plain_name(name)) is not None
 
 
-def unused_columns(left_out: Sequence[tuple[str, str]]) -> list[str]:
-    """A word on columns that say whose the rows are, or of which part or stretch they are."""
+def unused_columns(
+    left_out: Sequence[tuple[str, str]], has_groups: bool, *, has_part: bool
+) -> list[str]:
+    """A word on columns that say whose the rows are, or of which part or stretch they are.
+
+    Parameters
+    ----------
+    has_groups, has_part : bool
+        Whether something is used that says whose the rows are, and a column that says the part.
+    """
     warnings = []
     for name, why in left_out:
         key = f"dataset.group_column={name}"
-        if why == BLOCKS:
+        if why == PARTS and not has_part:
+            warnings.append(
+                f"column '{name}' {PARTS}, and is not used: dataset.part_column={name} takes it as "
+                "the split"
+            )
+        elif has_groups or why == PARTS:
+            continue
+        elif why == BLOCKS:
             warnings.append(
                 f"column '{name}' {BLOCKS}, and windows reach across them; {key} cuts there and "
                 "keeps each of them on one side of the split"
@@ -281,11 +314,11 @@ def unused_columns(left_out: Sequence[tuple[str, str]]) -> list[str]:
                 f"column '{name}' says whose the rows are; keep each person on one side of the "
                 f"split with {key}"
             )
-        elif is_part_name(name):
+        elif is_part_name(name) and not has_part:
             warnings.append(
                 f"column '{name}' is called as a split or its folds are, and is not used: {key} "
-                "keeps each of its values on one side; what is for training and for testing may "
-                "lie in folders train and test"
+                f"keeps each of its values on one side, and dataset.part_column={name} takes 0, 1 "
+                "and 2 as train, validation and test"
             )
     return warnings
 
@@ -315,6 +348,8 @@ def judge(
         for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person")):
             if pattern.fullmatch(plain):
                 return what
+        if PART_NAME.fullmatch(plain) and all(part_of(str(f.first)) is not None for f in facts):
+            return PARTS
         if max(f.blocks for f in facts) > 2 and all(f.constant or f.blocks for f in facts):
             return BLOCKS
         if odd := next((fact.odd for fact in facts if fact.odd), ""):
@@ -335,8 +370,15 @@ def judge(
     if max(fact.blocks for fact in only) > 2 and all(f.constant or f.blocks for f in only):
         if has_labels and all(fact.constant or fact.steady for fact in only):
             return "changes only where the label does"
-        return "counts the samples" if COUNT_NAME.fullmatch(plain) else BLOCKS
+        if COUNT_NAME.fullmatch(plain):
+            return "counts the samples"
+        if all(fact.constant or fact.falls for fact in only):
+            return FALLS
+        if not SLOW_NAME.fullmatch(plain):
+            return BLOCKS
     # No signal ever does either; a clock may fail to in a recording or two.
+    if CLOCK_NAME.fullmatch(plain) and all(fact.rises or fact.counts for fact in only):
+        return OTHER_CLOCK
     if 2 * sum(fact.counts for fact in only) >= len(only):
         return "counts the samples"
     if 2 * sum(fact.rises or fact.counts for fact in only) >= len(only):
@@ -388,7 +430,7 @@ def _tells_the_class(looked: Sequence[tuple[Facts, frozenset[str]]]) -> bool:
 def unit_of(column: Column) -> str:
     """What a row of units says, or the brackets in its name; "" if unknown."""
     inside = re.findall(r"[(\[]\s*([^()\[\]]*(?:\([^()]*\))?[^()\[\]]*?)\s*[)\]]\s*$", column.name)
-    return column.unit or (inside[0] if inside else "")
+    return column.unit or next((text for text in inside if not text.isdigit()), "")
 
 
 def sure_unit_of(column: Column) -> str:

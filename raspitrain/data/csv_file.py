@@ -15,6 +15,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 
@@ -37,6 +38,7 @@ HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
 HEAD_BYTES = 4 << 20
 MOST_COLUMNS = 10_000
 UNPACKED = 4  # times as large as packed by gzip, about
+LEAST_BLOCKS, LEAST_BLOCK = 3, 16  # that blank lines set apart, and rows in each
 MOST_WORDS = 10_000  # different ones in a column
 KINDS = (
     (b"\x1f\x8b", "compressed by gzip, whatever its name says; unpack it: gunzip -c OLD > NEW"),
@@ -191,7 +193,11 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
             f"{path}: {error}." if str(error)[:4] == "line" else f"{path} {error}."
         ) from None
     except csv.Error as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}.") from None
+        raise InputError(
+            f"{path} cannot be read as CSV: {error}; quotes must enclose whole cells, and be "
+            "doubled inside them. JSON behind other words is read without these, as by: "
+            "sed 's/^[^{]*//' OLD > NEW.jsonl."
+        ) from None
     except OSError as error:
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
 
@@ -347,9 +353,12 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
         )
     fast = blocks.num_written >= LEAST_FOR_C
     rows = _Rows(path, found, _text_positions(found, as_text), fast=fast)
-    for block in (*head, *iterator):
+    for k, block in enumerate(chain(head, iterator), 1):
+        rows.may_be_cut = blocks.ended_in_a_line and not blocks.num_blank and k >= len(head)
         rows.take(block)
     table = rows.finish()
+    if rows.is_cut:
+        table.notes.append("the last line, which is cut")
     if found.passed_over:
         table.notes.append(f"{found.passed_over} lines before the table")
     if rows.num_comments:
@@ -413,13 +422,17 @@ class _Rows:
         self.num_rows = 0
         self.number = 0  # of the last line
         self.num_comments = 0
+        self.blank: set[int] = set()  # rows before which a line is blank
+        self.may_be_cut = False  # whether what comes is a last line without its end
+        self.is_cut = False
         self._pick = _picker(self.numeric)
         self._free = available_memory()
         self._reader = self._fast_reader() if fast else None
 
     def _fast_reader(self) -> csv_rows.Reader | None:
         found = self.layout
-        if found.stamped or found.paired or found.ended or found.separator == " ":
+        special = found.stamped or found.paired or found.ended or found.in_cells or found.wrapped
+        if special or found.separator == " ":
             return None
         kinds = [
             csv_rows.WORD if p in self.texts else csv_rows.STAMP if p in self.times
@@ -489,6 +502,7 @@ class _Rows:
         )
         plain = not odd and self.layout.separator != " "
         plain = plain and not (self.layout.stamped or self.layout.paired or self.layout.ended)
+        plain = plain and not self.layout.wrapped
         separator, width, values = self.layout.separator, self.width, self.values
         for line in text.split("\n")[:-1]:
             self.number += 1
@@ -563,15 +577,17 @@ class _Rows:
         """A line that is no plain row: blank, a comment, quoted, with words or missing cells."""
         found = self.layout
         if not line.strip():
+            self.blank.add(self.num_rows)
             return
         if layout.is_comment(line, found.separator):
             self.num_comments += 1
             return
+        if found.wrapped:
+            line = layout.unwrapped(line)
         stamp = []
         if found.stamped:
-            match = layout.STAMP.match(line)
-            stamp = [match[0][:-3].rstrip(" -")] if match else [""]
-            line = line[match.end() :] if match else line
+            clock, line = layout.stamp_of(line)
+            stamp = [clock]
         if found.paired:
             self._take_row([*stamp, *self._paired_cells(line, len(stamp))])
             return
@@ -583,16 +599,25 @@ class _Rows:
     def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
         pairs = layout.pair_cells(line)
         names = self.layout.names[num_stamps:]
-        if tuple(name for name, _ in pairs) != names:
+        if tuple(name for name, *_ in pairs) != names:
             raise InputError(
                 f"{self.path}, line {self.number} should give {', '.join(names)}, each as "
                 f"name:value, and is {line.strip()[:40]!r}; fix it."
             )
-        return [value for _, value in pairs]
+        units = tuple(unit for *_, unit in pairs)
+        if units != self.layout.units[num_stamps:]:
+            raise InputError(
+                f"{self.path}, line {self.number} has other units than the first "
+                f"({line.strip()[:40]!r}); bring all to one."
+            )
+        return [value for _, value, _ in pairs]
 
     def _take_row(self, cells: list[str]) -> None:
         if len(cells) == self.width + 1 and not cells[-1].strip():
             cells.pop()
+        if self.may_be_cut and len(cells) < self.width:
+            self.is_cut = True
+            return
         if len(cells) != self.width:
             self._refuse_width(cells)
         if self.layout.named and tuple(cells) == self.layout.names and self.num_rows:
@@ -624,6 +649,9 @@ class _Rows:
         if layout.is_number(text):
             self.looks[position] |= _look(text)
             return float(text.replace(",", "."))
+        unit = self.layout.in_cells.get(position)
+        if unit is not None and (found := layout.IN_UNIT.fullmatch(text)) and found[2] == unit:
+            return float(found[1])
         self._note_wrong(position, self.number, text)
         return float("nan")
 
@@ -654,7 +682,18 @@ class _Rows:
                 wrong = self.wrong.get(position)
                 columns.append(Column(name, unit, "number", values, wrong=wrong))
         self._refuse_thousands()
+        if (blocks := self._blocks()) is not None and "block" not in self.layout.names:
+            which = tuple(map(str, range(1, int(blocks[-1]) + 2)))
+            columns.append(Column("block", "", "text", blocks, which))
         return Table(self.path, columns, self.layout.named, self.breaks)
+
+    def _blocks(self) -> np.ndarray | None:
+        """The number of the block that each row is in, where blank lines set several apart."""
+        ends = [0, *sorted(self.blank - {0, self.num_rows}), self.num_rows]
+        lengths = np.diff(ends)
+        if len(lengths) < LEAST_BLOCKS or lengths.min() < LEAST_BLOCK:
+            return None
+        return np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
 
     def _refuse_thousands(self) -> None:
         """1,234 beside 987: it cannot be told whether the comma is a decimal point."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.compiled import compile_once, why_not
+from raspitrain.compiled import REMEDY, compile_once, why_not
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(compiled))
     except (OSError, subprocess.SubprocessError) as error:
         log.warning(
-            "CSV is read without C, several times as slowly (install gcc): %s", why_not(error)
+            "CSV is read without C, several times as slowly (%s): %s", REMEDY, why_not(error)
         )
         return None
     loaded.read_rows.restype = ctypes.c_int64

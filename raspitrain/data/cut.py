@@ -1,9 +1,10 @@
 """From recordings to windows: cut where the class, the person or the clock breaks off."""
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases
 from raspitrain.data.copies import find_copies
 from raspitrain.data.formats import READERS
+from raspitrain.data.parts import NAMES
 from raspitrain.data.resample import resample
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, own_rate
@@ -27,12 +29,13 @@ EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as the
 
 @dataclass
 class Piece:
-    """A stretch of one class and group without a gap."""
+    """A stretch of one class, group and part without a gap."""
 
     start: int
     stop: int
     label: str
     group: str
+    part: int | None
     began: float | None = None  # in seconds of its recording, of one that is resampled
 
 
@@ -55,15 +58,21 @@ class Cut:
         self.rate: float | None = None
         if missing == "error":
             _refuse_missing(folder, streams, names)
-        no_label = no_group = 0
+        no_label = no_group = no_part = 0
         self.no_label: list[int] = []
         self.pieces: list[list[Piece]] = []
         for stream in streams:
             pieces = _pieces(stream)
-            self.no_label.append(sum(p.stop - p.start for p in pieces if p.label == ""))
+            self.no_label.append(
+                0 if stream.beats is not None
+                else sum(p.stop - p.start for p in pieces if p.label == "")
+            )  # fmt: skip
             no_label += self.no_label[-1]
             no_group += sum(p.stop - p.start for p in pieces if p.group == "")
-            pieces = [p for p in pieces if p.label and p.group and p.label not in leave_out]
+            if stream.beats is None:
+                pieces = [p for p in pieces if p.label and p.label not in leave_out]
+            no_part += sum(p.stop - p.start for p in pieces if p.part == -1)
+            pieces = [p for p in pieces if p.group and p.part != -1]
             if missing != "error":
                 for piece in pieces:
                     fill_missing(stream.signals[:, piece.start : piece.stop], missing)
@@ -74,7 +83,12 @@ class Cut:
             self.notes.append(_left_out_note(no_label, streams))
         if no_group:
             self.notes.append(f"{no_group} rows without a group left out")
+        if no_part:
+            self.notes.append(f"{no_part} rows without a part left out")
         self._check_left_out(leave_out)
+        for stream in streams:
+            if stream.beats is not None:
+                stream.beats = {k: v for k, v in stream.beats.items() if k not in leave_out}
         self._merge_copies()
 
     def _check_left_out(self, leave_out: Sequence[str]) -> None:
@@ -106,6 +120,8 @@ class Cut:
             )
 
     def _classes_of(self, index: int) -> tuple[str, ...]:
+        if (beats := self.streams[index].beats) is not None:
+            return tuple(sorted(beats))
         return tuple(dict.fromkeys(piece.label for piece in self.pieces[index]))
 
     def use_rate(self, wanted: float | None) -> None:
@@ -186,14 +202,23 @@ class Cut:
                 continue
             changed += 1
             signals, start = [], 0
+            beats: list[dict[str, np.ndarray]] = []
             for piece in pieces:
                 inside = slice(piece.start, piece.stop)
                 new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
                 signals.append(new)
-                piece.began = float(clock.seconds[piece.start])
+                began = piece.began = float(clock.seconds[piece.start])
+                beats.append({
+                    label: start + np.round((clock.seconds[at] - began) * wanted).astype(np.int64)
+                    for label, at in _beats_in(stream, piece).items()
+                })  # fmt: skip
                 piece.start, piece.stop = start, start + new.shape[1]
                 start = piece.stop
             stream.signals = np.concatenate(signals, axis=1) if signals else stream.signals[:, :0]
+            if stream.beats is not None:
+                stream.beats = {
+                    label: np.concatenate([own[label] for own in beats]) for label in stream.beats
+                }
         self.rate = float(wanted)
         if changed:
             self.notes.append(
@@ -213,6 +238,7 @@ class Cut:
             [np.arange(p.start, p.stop - self.length + 1, step) for p in pieces]
             for pieces in self.pieces
         ]
+        self._about_beats()
         longest: Counter[str] = Counter()
         number: Counter[str] = Counter()
         for pieces, starts in zip(self.pieces, self.starts, strict=True):
@@ -220,28 +246,59 @@ class Cut:
                 longest[piece.label] = max(longest[piece.label], piece.stop - piece.start)
                 number[piece.label] += len(own)
         if not any(number.values()):
+            most = max(longest.values(), default=0)
+            remedy = "choose a smaller dataset.length"
+            if most == 1:
+                remedy = (
+                    "fill them down to the rows that they hold for, if labels stand in one each"
+                )
             raise InputError(
                 f"{self.folder}: no recording has {self.length} samples of one class in a row"
-                f"{self._broken()}, the longest has {max(longest.values(), default=0)}; choose a "
-                "smaller dataset.length."
+                f"{self._broken()}, the longest has {most}; {remedy}."
             )
         for label, count in number.items():
+            if not count and any(label in (stream.beats or {}) for stream in self.streams):
+                raise InputError(
+                    f"{self.folder}: the class '{label}' would vanish, as each of its beats is "
+                    f"nearer than half a window ({self.length // 2} samples) to an end; choose a "
+                    f"smaller dataset.length, or leave it out with {_leaving_out(label)}."
+                )
             if not count:
                 raise InputError(
                     f"{self.folder}: the class '{label}' would vanish, as it has at most "
                     f"{longest[label]} samples in a row{self._broken()} and a window is "
                     f"{self.length}; choose a smaller dataset.length, or leave it out with "
-                    f"dataset.leave_out=[{label}]."
+                    f"{_leaving_out(label)}."
                 )
         empty = [
             stream.source.name
             for stream, starts in zip(self.streams, self.starts, strict=True)
-            if not sum(map(len, starts)) and stream.stretches != []
+            if not sum(map(len, starts)) and stream.stretches != [] and stream.beats != {}
         ]
         if empty:
             self.warnings.append(
                 f"{len(empty)} of {len(self.streams)} recordings in {self.folder} are shorter than "
                 f"one window and left out ({', '.join(empty[:3])}{', …' if len(empty) > 3 else ''})"
+            )
+
+    def _about_beats(self) -> None:
+        """Of recordings whose moments are annotated, a window about each of these."""
+        too_near = 0
+        for k, stream in enumerate(self.streams):
+            if stream.beats is None:
+                continue
+            pieces, starts = [], []
+            for piece in self.pieces[k]:
+                for label, at in _beats_in(stream, piece).items():
+                    first = at - self.length // 2
+                    fits = (first >= piece.start) & (first + self.length <= piece.stop)
+                    too_near += int((~fits).sum())
+                    pieces.append(replace(piece, label=label))
+                    starts.append(first[fits])
+            self.pieces[k], self.starts[k] = pieces, starts
+        if too_near:
+            self.notes.append(
+                f"{counted(too_near, 'beat')} nearer than half a window to an end left out"
             )
 
     def _broken(self) -> str:
@@ -273,7 +330,7 @@ class Cut:
         start = np.concatenate([own for _, _, own in places])
         labels = np.repeat(np.array([piece.label for _, piece, _ in places]), counts)
         groups = np.repeat(np.array([piece.group for _, piece, _ in places]), counts)
-        parts = [stream.source.part for stream in self.streams]
+        parts = [piece.part for _, piece, _ in places]
         taken = Taken(
             what="recording",
             origins=tuple(self._origin(k) for k in range(len(self.streams))),
@@ -292,7 +349,7 @@ class Cut:
             missing="error",
             channel_names=names,
             groups=groups,
-            part=None if None in parts else np.array(parts, dtype=np.int8)[recording_of],
+            part=None if None in parts else np.repeat(np.array(parts, dtype=np.int8), counts),
             rate=self.rate,
             units=units,
             taken=taken,
@@ -333,17 +390,31 @@ def _tidy(rate: float) -> float:
     return float(whole) if whole and abs(rate / whole - 1) < 0.005 else float(f"{rate:.4g}")
 
 
+def _leaving_out(label: str) -> str:
+    plain = re.fullmatch(r"\w[\w .-]*", label)
+    return f"dataset.leave_out=[{label}]" if plain else f"'dataset.leave_out=[\"{label}\"]'"
+
+
+def _beats_in(stream: Stream, piece: Piece) -> dict[str, np.ndarray]:
+    return {
+        label: at[(at >= piece.start) & (at < piece.stop)]
+        for label, at in (stream.beats or {}).items()
+    }
+
+
 def _labels(stream: Stream) -> set[str]:
+    if stream.beats is not None:
+        return set(stream.beats)
     if stream.stretches is not None:
         return {stretch.label for stretch in stream.stretches}
     return {stream.source.class_name or ""} if stream.labels is None else set(stream.labels)
 
 
 def _pieces(stream: Stream) -> list[Piece]:
-    """The stretches of one class and group that no cut of the clock goes through."""
+    """The stretches of one class, group and part that no cut of the clock goes through."""
     num_samples = stream.signals.shape[1]
     breaks = {0, num_samples, *stream.cuts.tolist()}
-    for values in (stream.labels, stream.groups):
+    for values in (stream.labels, stream.groups, stream.parts):
         if values is not None:
             breaks |= {k for k in range(1, num_samples) if values[k] != values[k - 1]}
     named = {}
@@ -356,15 +427,21 @@ def _pieces(stream: Stream) -> list[Piece]:
             named[edges[at]] = stretch.label
             at += 1
     own = stream.source.group or stream.source.name
-    return [
+    pieces = [
         Piece(
             start,
             stop,
             _label_at(stream, start, named),
             own if stream.groups is None else stream.groups[start],
+            stream.source.part if stream.parts is None else stream.parts[start],
         )
         for start, stop in pairwise(edges)
     ]
+    nobodys = stream.groups is None and stream.source.group is None
+    if nobodys and len({piece.part for piece in pieces}) > 1:  # a column cuts the recording itself
+        for piece in pieces:
+            piece.group = f"{own}, {NAMES[piece.part or 0]}"
+    return pieces
 
 
 def _label_at(stream: Stream, start: int, annotated: dict[int, str]) -> str:

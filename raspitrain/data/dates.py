@@ -12,12 +12,14 @@ Values = np.ndarray | float
 
 DAY = 86_400.0
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-LONGEST = 48  # characters
+LONGEST = 64  # characters
+AROUND = " \t\r\n'"  # what a cell may have around it
 MOST_SHAPES = 64  # in one go; a logger writes a handful
 
 # Of a cell with every digit written as 0.
 SHAPE = re.compile(
-    r"""(?:(?P<year>0000)[-/.](?P<month>00?)[-/.](?P<day>00?)     # 2024-05-01
+    r"""(?:(?P<elapsed>0+)\ days?\ )?  # of pandas
+        (?:(?P<year>0000)[-/.](?P<month>00?)[-/.](?P<day>00?)     # 2024-05-01
         |(?P<first>00?)(?P<sign>[-/.])(?P<second>00?)[-/.](?P<end>0000|00)  # 1.5.2024, 5/1/2024
         |(?P<near>00?)[- ](?P<word>[A-Za-z]{3})[a-z]*\.?[- ,]+(?P<last>0000)  # 01-May-2024
         |(?P<packed>00000000)(?=[T_ ]))?                              # 20240501T100000
@@ -26,14 +28,15 @@ SHAPE = re.compile(
         |(?P<hour>00?)[:.](?P<minute>00)(?:[:.](?P<seconds>00)(?:[.,:](?P<fraction>0+))?)?
         |(?<=[T_ ])(?P<together>000000)(?:[.,](?P<rest>0+))?)?
         \s*(?P<half>[AaPp]\.?[Mm]\.?)?
-        \s*(?P<zone>Z|(?:UTC|GMT)?[+-]00:?(?:00)?|UTC|GMT)?""",
+        \s*(?P<zone>Z|(?:UTC|GMT)?[+-]00:?(?:00)?|UTC|GMT)?
+        (?:\[[A-Za-z_/+-]+0*\])?""",  # as Java writes the place behind the zone
     re.VERBOSE,
 )
 
 
 def is_time(cell: str) -> bool:
     """Whether a cell is a date, a time of day, or both."""
-    found = _match(cell.strip())
+    found = _match(cell.strip(AROUND))
     return found is not None
 
 
@@ -55,11 +58,13 @@ def day_first(cells: Sequence[str]) -> tuple[bool | None, bool]:
     above 12 tells that, or else only the sign, as it is mostly used."""
     sign = ""
     for cell in cells:
-        found = _match(cell.strip())
+        found = _match(cell.strip(AROUND))
         if found is None or not found["end"]:
             continue
         sign = found["sign"]
-        first, second = (int(cell.strip()[slice(*found.span(k))]) for k in ("first", "second"))
+        first, second = (
+            int(cell.strip(AROUND)[slice(*found.span(k))]) for k in ("first", "second")
+        )
         if first > 12 or second > 12:
             return first > 12, True
     return (sign != "/" if sign else None), not sign
@@ -91,7 +96,7 @@ def to_seconds(cells: Sequence[str], *, day_comes_first: bool) -> np.ndarray:
     out = np.full(len(cells), np.nan)
     if not len(cells):
         return out
-    texts = np.array([cell.strip()[:LONGEST].encode("ascii", "replace") for cell in cells])
+    texts = np.array([cell.strip(AROUND)[:LONGEST].encode("ascii", "replace") for cell in cells])
     width = texts.dtype.itemsize
     if not width:
         return out
@@ -136,6 +141,8 @@ def _read_shape(letters: np.ndarray, found: re.Match[str], day_comes_first: bool
         first, second, year = fields("first", "second", "end")
         year = year + (2000 if found["end"] == "00" else 0)
         date = (year, second, first) if day_comes_first else (year, first, second)
+    if found["elapsed"]:
+        seconds = seconds + DAY * number(*found.span("elapsed"))
     if date is not None:
         seconds = seconds + DAY * days(*map(np.asarray, date))
     part, hour, minute, second = "fraction", *fields("hour", "minute", "seconds")

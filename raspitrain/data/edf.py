@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.edf_marks import ANNOTATIONS, MOST_SIGNALS, annotations
 from raspitrain.data.int24 import from_int24
 from raspitrain.errors import InputError
 
 FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # bytes of each signal's entries
 LABEL, UNIT, LOW, HIGH, DIGITAL_LOW, DIGITAL_HIGH, COUNT = 0, 2, 3, 4, 5, 6, 8
-MOST_SIGNALS = 4096
-ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 
 
 def read_edf(path: Path) -> Table:
@@ -59,7 +58,8 @@ def read_edf(path: Path) -> Table:
     signals = [k for k in range(num_signals) if counts[k] and fields[LABEL][k] not in ANNOTATIONS]
     if not signals:
         raise InputError(
-            f"{path} holds annotations but no signals; write them as start, end and label into a "
+            f"{path} holds annotations but no signals, and no recording beside it is called and "
+            "began as it did; name it as that is, or write them as start, end and label into a "
             "file NAME.labels.csv beside the recording NAME that they are of, and move this one."
         )
     most = max(counts[k] for k in signals)
@@ -78,7 +78,7 @@ def read_edf(path: Path) -> Table:
         for k in range(num_signals)
         if fields[LABEL][k] in ANNOTATIONS
     ]
-    marked = _marked(_annotations(texts), num_records * most, most / duration)
+    marked = _marked(annotations(texts), num_records * most, most / duration)
     if marked is not None:
         columns.append(marked)
     claimed = head[236:244].strip()
@@ -90,32 +90,9 @@ def read_edf(path: Path) -> Table:
     return table
 
 
-def _annotations(texts: list[bytes]) -> list[tuple[float, float, str]]:
-    """Onset, duration and text of what lies in the records of EDF+ annotations; each record begins
-    with its own onset."""
-    found, first = [], None
-    for text in texts:
-        for entry in text.split(b"\0"):
-            when, *words = entry.split(b"\x14")
-            try:
-                onset, duration = (float(cell or 0) for cell in (*when.split(b"\x15"), b"0")[:2])
-            except ValueError:
-                continue
-            if first is None:
-                first = onset
-            found += [
-                (onset - first, duration, word.decode(errors="replace").strip())
-                for word in words
-                if word.strip()
-            ]
-    return found
-
-
-def _marked(
-    annotations: list[tuple[float, float, str]], num_samples: int, rate: float
-) -> Column | None:
+def _marked(found: list[tuple[float, float, str]], num_samples: int, rate: float) -> Column | None:
     """What is annotated at each sample, "" for nothing; None where no annotation has a length."""
-    lasting = [(onset, length, word) for onset, length, word in annotations if length > 0]
+    lasting = [(onset, length, word) for onset, length, word in found if length > 0]
     if not lasting:
         return None
     words = ["", *dict.fromkeys(word for *_, word in lasting)]

@@ -4,7 +4,8 @@ import os
 
 PACKED = ".gz"  # behind the ending of a text file
 OTHER_SUFFIXES = (
-    ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow",
+    ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow", ".cbor",
+    ".jsonl", ".ndjson",
 )  # fmt: skip
 
 

@@ -8,42 +8,47 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
-from raspitrain.data.annotated import Annotated, find_annotations
+from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
 from raspitrain.data.annotations import match, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
+from raspitrain.data.parts import part_of
+from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, counted, input_error
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".jsonl", ".ndjson", ".lvm", ".out")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
+MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
-BEAT_SUFFIXES = (".atr", ".qrs", ".ecg", ".ari", ".apn")  # of WFDB, beside .hea and .dat
 MOST_FILES = 200_000
 ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 MOST_ARRAYS = 6  # of one data set, in one folder
+LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
+LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
 LIST_NAME = re.compile(
     r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
     re.I,
 )
-PART_NAMES = {
-    **dict.fromkeys(("train", "training", "tr"), 0),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
-    **dict.fromkeys(("test", "testing", "tst"), 2),
-}
 # Written beside recordings by phone apps, and no recordings themselves.
-ABOUT = re.compile(r"(.*/)?(meta/(device|time)|metadata|annotations?|device_?info)\.csv", re.I)
+ABOUT = re.compile(
+    r"(.*/)?((meta/(device|time)|metadata|annotations?|device_?info)\.csv"
+    r"|(participants|sessions|.*_(channels|electrodes|scans))\.tsv)",  # of BIDS
+    re.I,
+)
+READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
-    r"|rider|athlete|vp|p|s)[-_ ]?\d+",
+    r"|rider|athlete|vp|p|s[ae]?)[-_ ]?\d+",
     re.I,
 )
 # What is recorded again and again, with the same classes in each.
@@ -65,6 +70,7 @@ SENSOR = re.compile(
     r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
     re.I,
 )
+RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -125,8 +131,7 @@ def find_recordings(
     groups : str, int or None
         Whose a recording is: a folder's level, or the part of the path that a pattern fits.
     class_part : int or None
-        Which part of the file's name is the class, where that is not what is left of it without
-        its last number.
+        Which part of that name is the class; of the file's, where `class_level` is None.
     has_labels : bool
         Whether the class comes from elsewhere, so that folders need not name one.
     joins : bool
@@ -140,29 +145,47 @@ def find_recordings(
         If there is none, or the folders can be read in two ways.
     """
     if class_part is not None:
-        if class_level not in (None, 0) or class_part == 0:
+        if class_part == 0:
             raise InputError(
-                f"dataset.class_part={class_part} takes the class from the files' names, 1 the "
-                "first part, -1 the last; leave dataset.class_level out."
+                "dataset.class_part=0 is no part of a name: 1 is the first, -1 the last."
             )
-        class_level = 0
+        class_level = class_level or 0
     paths, others = _walk(folder)
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
     if annotated is None and annotations is None and files is None:
         annotated = _table_of(folder, paths, others)
-    unused = []
+    unused: list[str] = []
+    says_class = "dataset.class_level" if class_level is not None else None
+    says_class = "dataset.label_column" if has_labels else says_class
+    if annotated is None and annotations is None:
+        near = [
+            path for path in (*paths, *others)
+            if files is None or path.suffix.lower() not in (".hea", ".csv")
+            or _fits(path.relative_to(folder).as_posix(), files)
+        ]  # fmt: skip
+        annotated, unused = _marks_of(folder, near, says_class)
     if annotated is not None:
         paths = [path for path in paths if path not in annotated.files]
         others = [path for path in others if path not in annotated.files]
-        if annotations is None and (has_labels or class_level is not None):
-            key = "dataset.label_column" if has_labels else "dataset.class_level"
+        if annotations is None and says_class is not None:
             some = counted(len(annotated.files), "file")
-            unused = [f"not taken: {some} of annotations, as {key} says the class"]
+            unused = [f"not taken: {some} of annotations, as {says_class} says the class"]
             annotated = None
         else:
             has_labels = True
+    if annotated is not None and files is None and not paths and not _of_other_kinds(others):
+        paths = annotated.named()  # text of any ending
+    if annotated is not None and annotated.marked and files is None:
+        suffix = next(iter(annotated.own)).suffix
+        beside = [p for p in paths if p.suffix != suffix]
+        paths = [p for p in paths if p.suffix == suffix]
+        others = [p for p in others if p.suffix == suffix or p.suffix.lower() not in OTHER_SUFFIXES]
+        if beside:
+            some = f"{counted(len(beside), 'file')} such as {beside[0].name}"
+            unused.append(f"not taken: {some}, as annotations are of the {suffix} files")
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
+    unread = [] if files is not None else _left(taken, others)
     taken, num_links = _each_once(folder, taken)
     if num_links:
         notes.append(f"{num_links} links to files that are taken already")
@@ -173,21 +196,20 @@ def find_recordings(
     by_name = has_labels or class_level == 0
     part_level, note = _part_level(folder, list(places.values()), by_name)
     notes += note
-    part_of: Mapping[tuple[str, ...], int | None]
+    parts_by_place: Mapping[tuple[str, ...], int | None]
     if part_level is None:
-        part_of, note = _listed_parts(folder, others, list(places.values()))
+        parts_by_place, note = _listed_parts(folder, others, list(places.values()))
         notes += note
     else:
-        part_of = {place: _part(place, part_level) for place in places.values()}
+        parts_by_place = {place: _part(place, part_level) for place in places.values()}
     sources = [
-        Source("/".join(place), {"": path}, None, None, part_of.get(place))
+        Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
     first_level = 0
     unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
-        _refuse_beats(folder, [*places.values()], others, level)
         sources = [
             replace(source, class_name=_class_name(folder, place, level, class_part))
             for source, place in zip(sources, places.values(), strict=True)
@@ -199,10 +221,16 @@ def find_recordings(
         first_level = max(part_level + 1, 0)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
-    warnings = [*unused_tables, *([] if groups is not None else _people(sources, first_level))]
+    warnings = [
+        *unread,
+        *unused_tables,
+        *([] if groups is not None else _people(sources, first_level)),
+    ]
     if not has_labels and class_part is None:
         warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
+    if not has_labels and class_level is None:
+        _refuse_folders_of_one(folder, sources)
     return Found(sources, notes + note, warnings, annotated)
 
 
@@ -256,7 +284,8 @@ def _choose(
 ) -> tuple[list[Path], list[str]]:
     if patterns is not None:
         every = sorted([*paths, *others])
-        taken = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        fitting = [path for path in every if _fits(path.relative_to(folder).as_posix(), patterns)]
+        taken = [path for path in fitting if not READ_ME.fullmatch(path.name)] or fitting
         if not taken:
             shown = f" (such as {every[0].relative_to(folder)})" if every else ""
             raise InputError(
@@ -264,7 +293,16 @@ def _choose(
                 f"{folder}{shown}; * stands for any letters, and a pattern is held against the "
                 "name and the path below the folder."
             )
-        return taken, []
+        named = sorted({path.name for path in fitting} - {path.name for path in taken})
+        return taken, [f"not taken: {', '.join(named)}"] if named else []
+    about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
+    of_beats = {path.parent for path in paths if path.name.lower() == "bvp.csv"}
+    about += [p for p in paths if p.name.lower() in BEATS and p.parent in of_beats]
+    notes = []
+    if about and (len(about) < len(paths) or _of_other_kinds(others)):
+        names = sorted({path.name for path in about})
+        paths = [path for path in paths if path not in set(about)]
+        notes = [f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})"]
     kinds = Counter(path.suffix.lower() for path in _of_other_kinds(others))
     if _are_about(paths, others):
         shown = ", ".join(path.name for path in paths[:3])
@@ -289,23 +327,54 @@ def _choose(
                 f"{folder} holds recordings of several kinds ({', '.join(sorted(kinds))}); choose "
                 f"with dataset.files, such as '*{min(kinds)}'."
             )
-        return [path for path in others if path.suffix.lower() in kinds], beside
+        taken = [path for path in _with_heads(others) if path.suffix.lower() in kinds]
+        _refuse_cases(taken)
+        return taken, notes + beside
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
-    about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
-    of_beats = {path.parent for path in paths if path.name.lower() == "bvp.csv"}
-    about += [p for p in paths if p.name.lower() in BEATS and p.parent in of_beats]
-    if not about or len(about) == len(paths):
-        return paths, beside
-    names = sorted({path.name for path in about})
-    return [path for path in paths if path not in set(about)], [
-        f"not taken: {len(about)} files about recordings ({', '.join(names[:5])})",
-        *beside,
-    ]
+    return paths, notes + beside
+
+
+def _left(taken: Sequence[Path], others: Sequence[Path]) -> list[str]:
+    """A word on files that lie among recordings and may be some, but for their ending."""
+    folders, stems = {path.parent for path in taken}, {path.with_suffix("") for path in taken}
+    kinds = Counter(
+        path.suffix.lower()
+        for path in others
+        if path.suffix.lower() in MAY_BE
+        and path.parent in folders
+        and path.with_suffix("") not in stems
+        and not READ_ME.fullmatch(path.name)
+        and not LIST_NAME.fullmatch(path.name)
+    )
+    if not kinds:
+        return []
+    shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return [f"files among the recordings are not taken: {shown}"]
+
+
+def _refuse_cases(paths: Sequence[Path]) -> None:
+    """Say what to do with acc_data.mat beside acc_labels.mat, as in UniMiB SHAR."""
+    there = {path.name: path for path in paths}
+    for name, path in there.items():
+        labels = re.sub(r"data(?=\.mat$)", "labels", name)
+        if labels != name and labels in there:
+            raise InputError(
+                f"{path} holds cases, whose labels are in {labels} beside it, and no recording: "
+                "docs/data.md, under Arrays, shows the few lines that turn them into data.npy, "
+                "label.npy and groups.npy for dataset=npy."
+            )
 
 
 def _of_other_kinds(others: Sequence[Path]) -> list[Path]:
-    return [path for path in others if path.suffix.lower() in OTHER_SUFFIXES]
+    return [path for path in _with_heads(others) if path.suffix.lower() in OTHER_SUFFIXES]
+
+
+def _with_heads(others: Sequence[Path]) -> list[Path]:
+    """Without the files that WFDB's .hea beside them is the head of, such as A00001.mat."""
+    heads = {path.with_suffix("") for path in others if path.suffix.lower() == ".hea"}
+    headed = (".mat", ".wav")
+    return [p for p in others if p.suffix.lower() not in headed or p.with_suffix("") not in heads]
 
 
 def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
@@ -317,9 +386,9 @@ def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
 
 def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> Annotated | None:
     """A table such as meta/esc50.csv that names the class of each recording; None without."""
-    if not _are_about(paths, others):
-        return None
     names = [path.relative_to(folder).as_posix() for path in _of_other_kinds(others)]
+    if len(paths) > MOST_TABLES or len(paths) >= len(names):
+        return None
     for path in paths:
         try:
             rows = read_annotations(str(path))
@@ -366,22 +435,27 @@ def _unused_table(
     return []
 
 
-def _refuse_beats(
-    folder: Path, places: Sequence[tuple[str, ...]], others: Sequence[Path], level: int
-) -> None:
-    """Say of WFDB's annotations, where nothing else says the class, that they are not read."""
-    if level < 0 or any(level < len(place) - 1 for place in places):
-        return
-    of = {stem_of("/".join(place)) for place in places}
-    for path in others:
-        name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in BEAT_SUFFIXES and stem_of(name) in of:
-            raise InputError(
-                f"{path} annotates its recording in WFDB's own format, which is not read; write "
-                f"start, end and label of each stretch into {stem_of(path.name)}.labels.csv beside "
-                f"it (rdann -r {stem_of(path.name)} -a {path.suffix[1:]} shows them), or put the "
-                "recordings into a sub-folder for each class."
-            )
+def _marks_of(
+    folder: Path, paths: Sequence[Path], what: str | None
+) -> tuple[Annotated | None, list[str]]:
+    """WFDB's annotations, where nothing else says the class; and a note where something does.
+
+    Parameters
+    ----------
+    what : str or None
+        The key that says the class, if one does.
+    """
+    own = marks_beside(paths)
+    above = {path.relative_to(folder).parts[0] for path in own if path.parent != folder}
+    plain = all(PERSON.fullmatch(name) or re.fullmatch(r"(records?)?\d+", name) for name in above)
+    if not own or (what is None and (len(above) < 2 or plain)):
+        return find_marks(folder, paths, None), []
+    some = f"{counted(len(own), 'file')} of annotations, such as {next(iter(own.values())).name}"
+    say = "their folders say" if what is None else f"{what} says"
+    return None, [
+        f"not taken: {some}, as {say} the class "
+        f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
+    ]
 
 
 def _listed_parts(
@@ -393,7 +467,7 @@ def _listed_parts(
     lists = []
     for path in others:
         named = LIST_NAME.fullmatch(path.name)
-        part = None if named is None else _part_of(named["part"])
+        part = None if named is None else part_of(named["part"])
         if path.parent != folder or part is None or path.stat().st_size > LARGEST_LIST:
             continue
         lines = path.read_text(errors="replace").splitlines()
@@ -427,7 +501,7 @@ def _fits(relative: str, patterns: Sequence[str]) -> bool:
     return any(
         fnmatch.fnmatchcase(text, pattern)
         for pattern in patterns
-        for text in (name, relative, f"/{relative}")
+        for text in (name, relative, *([f"/{relative}"] if name != relative else []))
     ) or any(fnmatch.fnmatchcase(relative, f"*/{pattern}") for pattern in patterns)
 
 
@@ -461,9 +535,16 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     if kind in (".ts", ".arff"):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
-    if {"y_train.txt", "subject_train.txt"} & {path.name for path in others}:
+    if raw := next(
+        (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
+    ):
         return (
-            f"{there}, a channel a file and a case a row with labels in y_train.txt: docs/data.md, "
+            f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
+        )
+    apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
+    if apart is not None:
+        return (
+            f"{there}, a channel a file and a case a row with labels in {apart}: docs/data.md, "
             "under Arrays, shows the few lines that turn them into data.npy"
         )
     if re.fullmatch(r"\.\d+", kind):
@@ -477,13 +558,8 @@ def _instead(others: Sequence[Path]) -> str:
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
 
 
-def _part_of(name: str) -> int | None:
-    bare = re.sub(r"[^a-z]", "", name.lower())
-    return PART_NAMES.get(re.sub(r"(set|data|split|ing)$", "", bare), PART_NAMES.get(bare))
-
-
 def _part(place: Sequence[str], level: int) -> int | None:
-    return _part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
+    return part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
 
 
 def _part_of_stem(name: str) -> tuple[int | None, str]:
@@ -491,7 +567,7 @@ def _part_of_stem(name: str) -> tuple[int | None, str]:
     stem = stem_of(name)
     words = re.split(r"[_\-. ]+", stem)
     for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
-        if (part := _part_of(word)) is not None:
+        if (part := part_of(word)) is not None:
             return part, " ".join(rest)
     return None, stem
 
@@ -503,7 +579,7 @@ def _part_level(
     depth = min(len(place) for place in places) - 1
     for level in range(depth):
         names = {place[level] for place in places}
-        parts = {name: _part_of(name) for name in names}
+        parts = {name: part_of(name) for name in names}
         different = {part for part in parts.values() if part is not None}
         if len(different) > 1 and None in parts.values() and level == 0:
             other = sorted(name for name, part in parts.items() if part is None)
@@ -548,7 +624,7 @@ def _class_level(
         (name,) = names
         if part_level is None and len({place[1] for place in places if len(place) > 2}) > 1:
             remedy = f"give dataset.path={folder / name}"
-            if _part_of(name) is not None:
+            if part_of(name) is not None:
                 return 1  # train alone: the classes are below it
             raise InputError(
                 f"all recordings of {folder} lie in the folder {name}, and folders of the first "
@@ -584,11 +660,12 @@ def _class_name(
     folder: Path, place: tuple[str, ...], level: int, class_part: int | None = None
 ) -> str:
     if class_part is not None:
-        parts = _parts_of(stem_of(place[-1]))
+        whole = stem_of(place[-1]) if level == -1 else _class_name(folder, place, level)
+        parts = _parts_of(whole)
         index = class_part - 1 if class_part > 0 else len(parts) + class_part
         if not 0 <= index < len(parts):
             raise InputError(
-                f"{folder.joinpath(*place)}: its name has {counted(len(parts), 'part')} "
+                f"{folder.joinpath(*place)}: {whole} has {counted(len(parts), 'part')} "
                 f"({', '.join(parts)}), and dataset.class_part={class_part} asks for another."
             )
         return parts[index]
@@ -601,12 +678,31 @@ def _class_name(
         raise InputError(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
-            "dataset.label_column, or take it from the files' names with dataset.class_level=0."
+            "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
+            "write a table labels.csv there with the columns file and label; what is no recording "
+            f"is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."
         )
     return place[level]
+
+
+def _refuse_folders_of_one(folder: Path, sources: Sequence[Source]) -> None:
+    """Refuse folders such as walk-2024-05-01 of one recording each, which would be the classes."""
+    names = [source.class_name or "" for source in sources]
+    if len(names) < LEAST_FOLDERS or len(set(names)) < len(names):
+        return
+    fields = [_parts_of(name) for name in names]
+    if len({len(own) for own in fields}) > 1 or len(fields[0]) < 3:
+        return
+    for k, own in enumerate(zip(*fields, strict=True), start=1):
+        if min(Counter(own).values()) > 1 and len(set(own)) > 1 and not own[0].isdigit():
+            raise InputError(
+                f"the folders of {folder} ({_some(names)}) hold one recording each, so that they "
+                f"can be no classes; take a part of their names ({_some(set(own))}) with "
+                f"dataset.class_level=1 dataset.class_part={k}."
+            )
 
 
 def _group(name: str, groups: str | int) -> str:
@@ -663,7 +759,11 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
             return []  # s1.csv may be any sample
         found.append(match[1])
     if 1 < len(set(found)) < len(found):
-        prefix = re.sub(r"\d+$", "", found[0])
+        pairs = takewhile(
+            lambda pair: pair[0] == pair[1], zip(min(found), max(found), strict=False)
+        )
+        common = "".join(letter for letter, _ in pairs).rstrip("0123456789")  # S of SA01 and SE01
+        prefix = common or re.sub(r"\d+$", "", found[0])
         return [
             f"files are named after {_some(set(found))}; if these are people, recordings of one "
             "fall on both sides of the split: keep each person on one side with "
@@ -721,7 +821,7 @@ def _sensor(relative: str, first_level: int) -> tuple[str, str]:
         for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
-                rest = stem[:at] + stem[at + len(word) :]
+                rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
                 return word, "/".join([*kept, re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")])
     return "", relative
 

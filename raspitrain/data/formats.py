@@ -6,18 +6,22 @@ sentence where it is missing.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection
 from importlib import import_module
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raspitrain.data import dates
+from raspitrain.data.cbor import decode
 from raspitrain.data.csv_file import Column, Table, read_table
 from raspitrain.data.edf import read_edf
 from raspitrain.data.endings import PACKED
-from raspitrain.data.layout import position_name
+from raspitrain.data.layout import is_number, position_name
+from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import load_npy
 from raspitrain.data.wav import read_wav
 from raspitrain.data.wfdb import read_wfdb
@@ -27,6 +31,7 @@ from raspitrain.hardware.memory import memory_error
 
 COLUMN_COPIES = 3
 LARGEST_JSON = 256 << 20
+MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency)?))", re.I)
 JSON_RATE = re.compile(r"(?:sampl(?:e|es|ing)_?rate|rate|fs|freq(?:uency)?)(?:_?hz)?", re.I)
 
 
@@ -146,12 +151,13 @@ def _floats(values: Any) -> np.ndarray:
 
 def read_matlab(path: Path) -> Table:
     """Read the arrays of numbers of a .mat file (up to version 7) that are as long as the longest:
-    a vector is a channel, of a matrix each column (or each row, if it is wider than high)."""
+    a vector is a channel, of a matrix each column (or each row, if it is wider than high). The
+    fields of a struct count as arrays, and a number such as fs as the rate."""
     io = _package("scipy.io", "matlab", path)
     try:
         shapes = io.whosmat(path)
         _check_fits(path, sum(int(np.prod(shape)) for _, shape, _ in shapes))
-        held = io.loadmat(path)
+        held = _flat_struct(io.loadmat(path))
     except NotImplementedError:
         raise InputError(
             f"{path} is of MATLAB's version 7.3 (HDF5), which is not read; save it with -v7."
@@ -170,9 +176,25 @@ def read_matlab(path: Path) -> Table:
         names = ", ".join(name for name, *_ in shapes) or "nothing"
         raise InputError(f"{path} holds no arrays of numbers, but {names}.")
     length = max(len(np.atleast_1d(value)) for value in arrays.values())
+    cells = {
+        name: value.size for name, value in held.items()
+        if isinstance(value, np.ndarray) and value.dtype == object
+    }  # fmt: skip
+    if cells and max(cells.values()) >= length:
+        raise InputError(
+            f"{path} holds cells ({', '.join(cells)}), not arrays of numbers: if each is a case, "
+            "store them as data.npy (cases, channels, length) and label.npy for dataset=npy; if "
+            "each is a recording, save it as a .mat of its own."
+        )
     columns, notes = [], []
+    rates = {
+        float(value.flat[0]) for name, value in arrays.items()
+        if value.size == 1 and MATLAB_RATE.fullmatch(name) and value.flat[0] > 0
+    }  # fmt: skip
     bare_names = _without_numbers(list(arrays), path.stem)
     for name, value in arrays.items():
+        if value.size == 1 and MATLAB_RATE.fullmatch(name):
+            continue
         if name not in bare_names:
             notes.append(f"{name}, whose number is another file's")
             continue
@@ -184,7 +206,21 @@ def read_matlab(path: Path) -> Table:
         for k in range(table.shape[1]):
             full = bare if table.shape[1] == 1 else f"{bare}_{k}"
             columns.append(Column(full, "", "number", table[:, k].astype(np.float64)))
-    return Table(path, columns, True, [(0, 1)], notes)
+    rate = rates.pop() if len(rates) == 1 else None
+    return Table(path, columns, True, [(0, 1)], notes, rate=rate)
+
+
+def _flat_struct(held: dict[str, Any]) -> dict[str, Any]:
+    """The fields of structs as variables: bearing.gs as bearing_gs."""
+    flat: dict[str, Any] = {}
+    for name, value in held.items():
+        fields = getattr(getattr(value, "dtype", None), "names", None)
+        if fields is None or value.size != 1:
+            flat[name] = value
+        else:
+            inner = {field: value.flat[0][field] for field in fields}
+            flat |= {f"{name}_{below}": own for below, own in _flat_struct(inner).items()}
+    return flat
 
 
 def _without_numbers(names: list[str], stem: str) -> dict[str, str]:
@@ -201,45 +237,76 @@ def _without_numbers(names: list[str], stem: str) -> dict[str, str]:
 
 
 def read_json(path: Path) -> Table:
-    """Read JSON: Edge Impulse's, a list of records, or an array for each channel."""
+    """Read JSON: Edge Impulse's, records in a list or one a line, or an array for each channel."""
+    return _parsed_table(path, _parsed, "JSON")
+
+
+def read_cbor(path: Path) -> Table:
+    """Read CBOR, as `read_json` reads JSON."""
+    return _parsed_table(path, decode, "CBOR")
+
+
+def _parsed_table(path: Path, parse: Callable[[bytes], Any], kind: str) -> Table:
     if path.stat().st_size > LARGEST_JSON:
         raise InputError(f"{path} is larger than {LARGEST_JSON >> 20} MB; export it as CSV.")
     try:
-        held = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}.") from None
+        held = parse(path.read_bytes())
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as {kind}: {error}.") from None
     if isinstance(held, dict) and "payload" in held:
         return _edge_impulse(path, held["payload"])
+    return _of_records(path, held)
+
+
+def _of_records(path: Path, held: Any) -> Table:
+    notes: list[str] = []
     try:
-        cells, rate = _cells_of(held)
+        cells, rate = _cells_of(held, notes)
         columns = [_json_column(name, own) for name, own in cells.items()]
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise InputError(
-            f"{path} is no recording: JSON is read as Edge Impulse writes it, as a list of records "
-            "with a number for each channel, or as an array for each channel; convert it to CSV, a "
-            "column a channel."
+            f"{path} is no recording: {path.suffix[1:].upper()} is read as Edge Impulse writes it, "
+            "as a list of records with a number for each channel, or as an array for each channel; "
+            "convert it to CSV, a column a channel."
         ) from None
-    return Table(path, columns, True, [(0, 1)], rate=rate)
+    return Table(path, columns, True, [(0, 1)], notes, rate=rate)
 
 
-def _cells_of(held: Any) -> tuple[dict[str, list[Any]], float | None]:
+def _parsed(content: bytes) -> Any:
+    """What JSON holds, or a list of what each line does."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        lines = content.splitlines()
+        if len(lines) < 2 or not lines[0].strip().endswith(b"}"):
+            raise
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:
     """The cells of each column, and the rate where a number beside them says it; ValueError where
-    it is none of these."""
+    it is none of these. Records with other names than most are passed over and noted."""
     if isinstance(held, list):
         records = [one for record in held for one in _records(_flat(record))]
-        if not records or any(record.keys() != records[0].keys() for record in records):
+        (names, count), *rest = Counter(map(frozenset, records)).most_common()
+        if 2 * count <= len(records):
             raise ValueError
-        return {name: [record[name] for record in records] for name in records[0]}, None
+        if rest:
+            notes.append(f"{len(records) - count} records with other names than most")
+        alike = [record for record in records if record.keys() == names]
+        return {name: [record[name] for record in alike] for name in alike[0]}, None
     if not isinstance(held, dict):
         raise ValueError
     lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
     rates = [own for name, own in held.items() if JSON_RATE.fullmatch(name)]
     rate = float(rates[0]) if len(rates) == 1 and float(rates[0]) > 0 else None
     if len(lists) == 1 and isinstance(next(iter(lists.values()))[0], dict):
-        return _cells_of(next(iter(lists.values())))[0], rate
+        return _cells_of(next(iter(lists.values())), notes)[0], rate
     if not lists or len({len(own) for own in lists.values()}) > 1:
         raise ValueError
-    return lists, rate
+    length = len(next(iter(lists.values())))
+    words = {name: [own] * length for name, own in held.items() if isinstance(own, str)}
+    return lists | words, rate
 
 
 def _records(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -264,6 +331,9 @@ def _flat(record: Any) -> dict[str, Any]:
 
 def _json_column(name: str, cells: list[Any]) -> Column:
     if all(isinstance(cell, str) for cell in cells):
+        if all(is_number(cell) or is_missing(cell) for cell in cells):
+            values = [nan if is_missing(cell) else float(cell.replace(",", ".")) for cell in cells]
+            return Column(name, "", "number", np.array(values))
         day, told = dates.day_first(cells)
         seconds = dates.to_seconds(cells, day_comes_first=bool(day))
         if np.isfinite(seconds).all():
@@ -326,6 +396,9 @@ READERS: dict[str, Callable[[Path], Table]] = {
     ".bdf": read_edf,
     ".hea": read_wfdb,
     ".json": read_json,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
+    ".cbor": read_cbor,
     ".mat": read_matlab,
     ".npy": read_npy,
     ".parquet": read_parquet,

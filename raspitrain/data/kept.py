@@ -129,8 +129,8 @@ class Kept:
                 return None
             key = [
                 os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino,
-                asked.label_column, asked.group_column, asked.time_column, asked.time_unit,
-                asked.skip_lines,
+                asked.label_column, asked.group_column, asked.part_column, asked.time_column,
+                asked.time_unit, asked.skip_lines,
                 _code(),
             ]  # fmt: skip
         except OSError:
@@ -201,8 +201,9 @@ def _parts(file: SensorFile) -> list[bytes]:
             summed = zlib.crc32(part, summed)
     head = {
         "columns": entries, "order": order, "named": table.named, "breaks": table.breaks,
-        "notes": table.notes, "rate": table.rate, "start": table.start,
+        "notes": table.notes, "changes": table.changes, "rate": table.rate, "start": table.start,
         "clock": table.clock, "label": file.label, "group": file.group,
+        "part": file.part,
         "rows": table.num_rows, "bytes": total, "crc32": summed,
     }  # fmt: skip
     text = json.dumps(head).encode()
@@ -243,10 +244,11 @@ def _load(place: Path, path: Path) -> SensorFile:
         head["rate"],
         head["start"],
         head["clock"],
+        changes=head["changes"],
     )
     facts = [_facts(entry["facts"]) for entry in head["columns"]]
     digests = [bytes.fromhex(entry["digest"]) for entry in head["columns"]]
-    return SensorFile(table, facts, head["label"], head["group"], digests)
+    return SensorFile(table, facts, head["label"], head["group"], digests, head["part"])
 
 
 def _column(entry: Mapping[str, Any], values: np.ndarray) -> Column:

@@ -8,28 +8,55 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from raspitrain.data import dates
 from raspitrain.data.missing import is_missing
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
+ATTRIBUTE = re.compile(r"\s*@attribute\s+['\"]?([^\s'\"]+)", re.IGNORECASE)  # of ARFF
 LABVIEW_END = "***End_of_Header***"
 BODY_LINES = 60  # looked at to tell what is what
+MOST_BREAKS = 40  # of names in quotes
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
-SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
-STAMP = re.compile(r"\d\d:\d\d:\d\d(?:[.,:]\d+)? -> ?")  # of Arduino's serial monitor
-PAIR = re.compile(
-    r"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
-        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?(?=[\s,;|}\]]|$)""",
-    re.VERBOSE | re.IGNORECASE,
+OTHER_FORMS = (
+    (
+        re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d"),
+        "a number as Fortran writes it; write E for D, as with: sed -i 's/D/E/g' FILE",
+    ),
+    (
+        re.compile(r"\{.*"),
+        "JSON behind other words; keep what begins with {, as with: sed 's/^[^{]*//' OLD > "
+        "NEW.jsonl",
+    ),
+    (
+        re.compile(r"\[\s*[-+]?\d*\.?\d+\s*,.*"),
+        "a list in one cell; write one number a cell, a column for each",
+    ),
+    (
+        re.compile(r"^\S+ \S+=\S+ \d{10,}$"),
+        "a line of InfluxDB's protocol; export it as CSV, a column a field",
+    ),
+    (
+        re.compile(r"(?<=\s)\d+:[-+\d.]+(?=\s|$)"),
+        "a number of a column before each value, as LIBSVM has it; write the values alone, one a "
+        "cell",
+    ),
 )
-HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)\s*[:,;=]?\s*", re.IGNORECASE)
+SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
+STAMP = re.compile(
+    r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
+    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?""",
+    re.VERBOSE,
+)  # of Arduino's serial monitor, of Zephyr and of ESP-IDF
+RULE = re.compile(r"[\s|+:=-]*-{2}[\s|+:=-]*")  # below the names of a table that is drawn
+WRAPPED = re.compile(r"\s*[\[(]+\s*([-+\d.][^\[\](){}]*?)\s*[\])]+[,;]?\s*")  # as Python prints
+HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
 # fmt: off
 UNITS = frozenset((
     "s", "sec", "second", "seconds", "ms", "milliseconds", "us", "µs", "μs", "ns", "min", "h",
@@ -43,6 +70,16 @@ UNITS = frozenset((
     "utc", "unix",
 ))
 # fmt: on
+NO_UNITS = frozenset(
+    ("n/a", "na", "no_units", "unitless", "none", "cal", "raw", "uncal", "local", "utc", "unix")
+)
+UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
+PAIR = re.compile(
+    rf"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
+        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s?({UNIT})?(?=[\s,;|}}\]]|$)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+IN_UNIT = re.compile(rf"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
@@ -50,7 +87,7 @@ DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORE
 RATE = re.compile(
     r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
     r"(?P<unit>[^\d\n]{0,16}?)"
-    r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?hz|samples (?:a|per) second|sps)?\b",
+    r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
 )
 
@@ -76,10 +113,15 @@ class Layout:
     times : dict
         Columns of dates or times of day, and whether the day comes before the month; None where
         no date is written so.
+    in_cells : dict of int to str
+        The unit behind each number of a column, where cells are such as "0.12 g".
     either : frozenset of int
         Of these, those whose first dates could have day and month the other way round.
+    wrapped : bool
+        Brackets are around each row.
     stamped, paired, ended : bool
-        Rows begin with the serial monitor's clock; cells are name:value; rows end with ";".
+        Rows begin with the clock of a serial monitor or a log; cells are name:value; rows end
+        with ";".
     rate : float or None
         Samples a second, where a line above the table says it.
     start : float or None
@@ -95,11 +137,13 @@ class Layout:
     texts: frozenset[int]
     times: dict[int, bool | None]
     stamped: bool = False
+    wrapped: bool = False
     paired: bool = False
     ended: bool = False
     rate: float | None = None
     start: float | None = None
     either: frozenset[int] = frozenset()
+    in_cells: dict[int, str] = field(default_factory=dict)
 
 
 class NoTableError(ValueError):
@@ -119,7 +163,7 @@ def split_cells(line: str, separator: str) -> list[str]:
     csv.Error
         If a quote is not closed.
     """
-    if separator == " ":
+    if separator == " " and '"' not in line:
         return line.split()
     if '"' in line:
         text = line.strip("\r\n")
@@ -128,11 +172,12 @@ def split_cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in line.split(separator)]
 
 
-def pair_cells(line: str) -> list[tuple[str, str]]:
-    """The (name, number) pairs of a line such as ax:0.1,ay:0.2; none where there is more in it."""
+def pair_cells(line: str) -> list[tuple[str, str, str]]:
+    """Name, number and unit of each pair in a line such as ax:0.1,ay=0.2g; none where there is more
+    in it."""
     if re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line)):
         return []
-    return [(name.strip(), number) for name, number in PAIR.findall(line)]
+    return [(name.strip(), number, unit) for name, number, unit in PAIR.findall(line)]
 
 
 def is_number(cell: str) -> bool:
@@ -166,7 +211,8 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     csv.Error
         If a quote is not closed.
     """
-    kept = [(k, line) for k, line in enumerate(lines) if k >= skip_lines and line.strip()]
+    whole = _quotes_closed(lines)
+    kept = [(k, line) for k, line in enumerate(whole) if k >= skip_lines and line.strip()]
     if not kept:
         raise NoTableError("is empty; a recording needs at least one line of numbers")
     kept = _after_labview(kept)
@@ -180,24 +226,37 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         raise NoTableError("holds comments but no samples")
     if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
         return _paired(kept)
-    stamped = _most(body, lambda line: STAMP.match(line) is not None)
-    if stamped:
+    wrapped = _most(body, lambda line: WRAPPED.fullmatch(line) is not None)
+    if wrapped:
+        kept = [(k, unwrapped(line)) for k, line in kept]
+        body = [unwrapped(line) for line in body]
+    with_units = given != " " and _most(body, _has_units)
+    stamped = _stamp_unit(body)
+    if stamped is not None:
         body = [_unstamped(line) for line in body]
     ended = not given and _most(body, _ends_with_semicolon)
     if ended:
         body = [line.rstrip().rstrip(";,") for line in body]
+    written = dict(kept)
+    if with_units:
+        kept = [(k, _without_units(line)) for k, line in kept]
+        body = [_without_units(line) for line in body]
     separator = given or _find_separator(body)
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
-        if not is_comment(line, separator):
-            text = _unstamped(line) if stamped else line
+        if not is_comment(line, separator) and RULE.fullmatch(line) is None:
+            text = line if stamped is None else _unstamped(line)
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
     if not table:
+        for pattern, what in OTHER_FORMS:
+            if found := pattern.search(body[-1].strip()):
+                raise NoTableError(f"has {found[0][:30]}, {what}")
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
-            else "holds no row of numbers; it looks like no recording"
+            else "holds no row of numbers; it looks like no recording, which has a line of numbers "
+            "for each moment, a column a channel"
         )  # fmt: skip
     width = Counter(map(len, table)).most_common(1)[0][0]
     table = [cells for cells in table if len(cells) == width]
@@ -212,24 +271,40 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             ended=ended, start=begun[0], rate=begun[1],
         )  # fmt: skip
     first = _first_row(rows, table, width)
+    if first and _lacks_a_name(rows[first - 1][1], table):
+        rows[first - 1] = (rows[first - 1][0], ["", *rows[first - 1][1]])
     above = [cells for _, cells in rows[:first]]
     _refuse_cut_lines(rows, first, width)
-    names, units, used = _find_names(above, comments, width)
+    numeric = _numeric(table, width)
+    heads = [cells for cells in above if not _is_setting(cells, numeric)]
+    before = [line for k, line in kept if k < rows[first][0]]
+    names, units, used = _find_names(heads, comments, width, before)
+    if {"Field 1", "Value 1"} <= set(names or ()):
+        raise NoTableError(
+            "has names and values in turn, as Garmin's FitCSVTool writes them; run it with "
+            "--data record, and take the file that ends with _data.csv"
+        )
     named = names is not None
     names = names or [position_name(position) for position in range(width)]
     units = units or [""] * width
     body_rows = [cells for _, cells in rows[first:] if len(cells) >= width][-BODY_LINES:]
     texts, times, either = _find_kinds(body_rows, width)
+    in_cells: dict[int, str] = {}
+    if with_units and separator != " ":
+        cells = split_cells(_unstamped(written[rows[first][0]]), separator)
+        in_cells = {k: own[2] for k, cell in enumerate(cells) if (own := IN_UNIT.fullmatch(cell))}
+        units = [in_cells.get(k, unit) for k, unit in enumerate(units)]
     before = [line for k, line in kept if k < rows[first][0]]
     if either and (order := _said_order(before)) is not None:
         times |= dict.fromkeys(either, order)
         either = frozenset()
-    if stamped:
-        names, units = ["time", *names], ["", *units]
+    if stamped is not None:
+        names, units = ["time", *names], [stamped, *units]
         texts = frozenset(position + 1 for position in texts)
         times = {position + 1: value for position, value in times.items()}
-        times[0] = None
+        times |= {} if stamped else {0: None}
         either = frozenset(position + 1 for position in either)
+        in_cells = {position + 1: unit for position, unit in in_cells.items()}
     return Layout(
         separator=separator,
         names=tuple(names),
@@ -239,11 +314,25 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         passed_over=len(above) - used,
         texts=texts,
         times=times,
-        stamped=stamped,
+        stamped=stamped is not None,
+        wrapped=wrapped,
         ended=ended,
         rate=_said_rate(before + comments),
         either=either,
+        in_cells=in_cells,
     )
+
+
+def _quotes_closed(lines: Sequence[str]) -> list[str]:
+    """Names in quotes that hold line breaks, as spreadsheets write them, on one line; those that
+    this takes are left blank."""
+    whole = list(lines)
+    for k in range(min(len(whole), MOST_SETTINGS)):
+        for after in range(k + 1, min(k + 1 + MOST_BREAKS, len(whole))):
+            if whole[k].count('"') % 2 == 0:
+                break
+            whole[k], whole[after] = f"{whole[k].rstrip()} {whole[after].lstrip()}", ""
+    return whole
 
 
 def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -269,8 +358,8 @@ def _said_rate(lines: Sequence[str]) -> float | None:
     rates = set()
     for line in lines:
         for found in RATE.finditer(line):
-            unit = (found["after"] or "").lower() or found["unit"].lower()
-            if "hz" in unit or "samples" in unit or "sps" in unit:
+            unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
+            if "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None
 
@@ -290,12 +379,44 @@ def _start_and_rate(rows: Sequence[tuple[int, list[str]]]) -> tuple[float, float
     return (start, rate) if 1e9 <= start < 4e9 and 0 < rate <= 1e4 and not near else None
 
 
+def _has_units(line: str) -> bool:
+    return any(IN_UNIT.fullmatch(cell.strip()) for cell in re.split(r"[,;\t|]", line))
+
+
+def _without_units(line: str) -> str:
+    """Cells such as "0.12 g" as numbers, for what else is to be told of a file."""
+    parts = re.split(r"([,;\t|])", line)
+    return "".join(
+        IN_UNIT.sub(r"\1", part) if IN_UNIT.fullmatch(part.strip()) else part for part in parts
+    )
+
+
 def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
     return sum(map(holds, lines)) >= 0.8 * len(lines)
 
 
+def unwrapped(line: str) -> str:
+    """A row without the brackets around it."""
+    found = WRAPPED.fullmatch(line)
+    return line if found is None else f"{found[1]}\n"
+
+
 def _unstamped(line: str) -> str:
-    return STAMP.sub("", line, count=1)
+    found = STAMP.match(line)
+    return line if found is None else line[found.end() :]
+
+
+def _stamp_unit(lines: Sequence[str]) -> str | None:
+    """The unit of the clock that lines begin with, "" for a time of day; None without."""
+    if not _most(lines, lambda line: STAMP.match(line) is not None):
+        return None
+    return "ms" if _most(lines, lambda line: line[:1].isalpha()) else ""
+
+
+def stamp_of(line: str) -> tuple[str, str]:
+    """The clock that a line begins with, "" without, and the rest of it."""
+    found = STAMP.match(line)
+    return ("", line) if found is None else (found["clock"] or found["ms"], line[found.end() :])
 
 
 def _ends_with_semicolon(line: str) -> bool:
@@ -323,7 +444,8 @@ def _find_separator(body: Sequence[str]) -> str:
             ]
         except csv.Error:
             continue
-        if separator == ";" and all(cells[0] == "" for cells in table if len(cells) > 1):
+        several = [cells for cells in table if len(cells) > 1]
+        if separator == ";" and all(len(c) == 2 and c[0] == "" for c in several):
             continue  # it begins comments
         if not table:
             continue
@@ -352,9 +474,11 @@ def _first_row(
     rows: Sequence[tuple[int, list[str]]], table: Sequence[list[str]], width: int
 ) -> int:
     """The index of the first row of the table: as many cells, and numbers where numbers are."""
-    numeric = [p for p in range(width) if 2 * sum(is_value(c[p]) for c in table) >= len(table)]
+    numeric = _numeric(table, width)
 
     def is_row(cells: Sequence[str]) -> bool:
+        if _is_setting(cells, numeric):
+            return False
         if len(cells) != width and not (len(cells) == width + 1 and cells[-1] == ""):
             return False
         known = sum(is_value(cells[p]) or is_missing(cells[p]) for p in numeric)
@@ -376,6 +500,35 @@ def _first_row(
     return next(index for index, (_, cells) in enumerate(rows) if is_row(cells))
 
 
+def _lacks_a_name(names: Sequence[str], table: Sequence[list[str]]) -> bool:
+    """Whether R's numbers of the rows stand before all columns, and have no name."""
+    if len(names) != len(table[0]) - 1 or any(map(is_value, names)):
+        return False
+    numbers = [cells[0] for cells in table]
+    if not all(number.isdigit() for number in numbers):
+        return False
+    return all(int(after) == int(before) + 1 for before, after in pairwise(numbers))
+
+
+def _numeric(table: Sequence[list[str]], width: int) -> list[int]:
+    return [p for p in range(width) if 2 * sum(is_value(c[p]) for c in table) >= len(table)]
+
+
+def _is_setting(cells: Sequence[str], numeric: Sequence[int]) -> bool:
+    """Whether a row says something of each column, as "Scale,0.1,0.1" does above numbers."""
+    word, *values = cells
+    if word == "" and 0 in numeric and len(values) > 1 and len(set(values)) == 1:
+        return values[0].isdigit()  # how many rows follow, as AcqKnowledge writes it
+    named = re.fullmatch(r"[^\W\d][^\d]{2,}", word) is not None and not is_value(word)
+    return (
+        0 in numeric
+        and named
+        and not is_missing(word)
+        and bool(values)
+        and all(map(is_value, values))
+    )
+
+
 def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: int) -> None:
     """Refuse what is no preamble but damage: numbers in too few cells, names for other columns."""
     for number, cells in rows[:first]:
@@ -387,7 +540,8 @@ def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: 
             )
     if first:
         number, cells = rows[first - 1]
-        if len(cells) > 1 and abs(len(cells) - width) == 1 and not any(map(is_value, cells)):
+        apart = width > 1 and abs(len(cells) - width) == 1  # "Unit,mV" may be above one column
+        if len(cells) > 1 and apart and not any(map(is_value, cells)):
             raise NoTableError(
                 f"line {rows[first][0] + 1} has {width} cells, but line {number + 1} has "
                 f"{len(cells)} names; every line must have as many cells, or pass over the lines "
@@ -404,7 +558,7 @@ def _counts_columns(cells: Sequence[str], after: Sequence[tuple[int, list[str]]]
 
 
 def _find_names(
-    above: Sequence[list[str]], comments: Sequence[str], width: int
+    above: Sequence[list[str]], comments: Sequence[str], width: int, lines: Sequence[str]
 ) -> tuple[list[str] | None, list[str] | None, int]:
     """Names and units from the lines above the first row, and how many of those were used."""
     block: list[list[str]] = []
@@ -422,10 +576,16 @@ def _find_names(
     if block:
         names, more = _levels([[cell.strip("'\"") for cell in cells] for cells in block])
         return names, units, used + more
+    attributes = [found[1] for line in lines if (found := ATTRIBUTE.match(line))]
+    if len(attributes) == width:
+        return attributes, None, 0
     for comment in reversed(comments):
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):
-            cells = split_cells(HEADED.sub("", text, count=1), separator)
+            try:
+                cells = split_cells(HEADED.sub("", text, count=1), separator)
+            except csv.Error:
+                continue
             if len(cells) == width and not any(map(is_value, cells)) and any(cells):
                 return cells, None, 0
     return None, None, 0
@@ -433,7 +593,7 @@ def _find_names(
 
 def _are_units(cells: Sequence[str], above: Sequence[str]) -> bool:
     """All are, or most with names above them that differ more."""
-    if all(map(_is_unit, cells)):
+    if all(map(_is_unit, cells[cells[0].lower() in ("unit", "units") :])):
         return True
     known = sum(cell != "" and _is_unit(cell) for cell in cells)
     return 2 <= 0.6 * len(cells) <= known and len(set(cells)) < len(set(above))
@@ -497,19 +657,20 @@ def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
     """Of lines such as ax:0.1,ay:0.2."""
     rows = [(k, line, pair_cells(_unstamped(line))) for k, line in kept if not is_comment(line)]
     number, line, pairs = next(row for row in rows if row[2])
-    stamped = STAMP.match(line) is not None
-    names = [name for name, _ in pairs]
-    if stamped:
-        names = ["time", *names]
+    stamped = STAMP.match(line)
+    names = [name for name, *_ in pairs]
+    units = [unit for *_, unit in pairs]
+    if stamped is not None:
+        names, units = ["time", *names], ["ms" if stamped["ms"] else "", *units]
     return Layout(
         separator=",",
         names=tuple(names),
-        units=("",) * len(names),
+        units=tuple(units),
         named=True,
         first=number,
         passed_over=sum(k < number for k, *_ in rows),
         texts=frozenset(),
-        times={0: None} if stamped else {},
-        stamped=stamped,
+        times={0: None} if stamped is not None and stamped["clock"] else {},
+        stamped=stamped is not None,
         paired=True,
     )

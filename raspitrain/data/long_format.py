@@ -16,9 +16,10 @@ from raspitrain.errors import InputError
 
 NAME = re.compile(
     r"(?:sensor|channel|axis|signal|variable|measurement|quantity|parameter|stream|topic|metric|field"
-    r"|series)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
+    r"|series|entity)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
 )
-MOST_SENSORS = 32
+ELECTRODE = re.compile(r"(?:fp|af|f|fc|ft|c|t|tp|cp|p|po|o|a|m)(?:z|\d{1,2})", re.I)  # 10-20 system
+MOST_SENSORS = 64
 HEAD_ROWS = 2048
 RUNS = 4  # of each sensor, from which its rows count as mixed with the others'
 SHORT_RUN = 4  # rows, on average, up to which a column of any name may be that of the sensors
@@ -74,7 +75,7 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
         return place
     for place, column in enumerate(file.table.columns):
         wanted = asked.columns or ()
-        if place in (file.label, file.group) or place in wanted or column.name in wanted:
+        if place in (file.label, file.group, file.part) or place in wanted or column.name in wanted:
             continue
         words = _words(column)
         if words is None or not 2 <= len(words) <= MOST_SENSORS:
@@ -89,11 +90,11 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
 
 
 def _begins_anew(file: SensorFile, column: Column) -> bool:
-    """Whether the clock goes back wherever a column changes, as each sensor has its block."""
+    """Whether a clock or count goes back wherever a column changes: each sensor has a block."""
     changes = np.flatnonzero(np.diff(column.values))
     for other, fact in zip(file.table.columns, file.facts, strict=True):
         is_time = other.kind == "time" or (other.kind == "number" and is_time_name(other.name))
-        if is_time and not fact.constant:
+        if (is_time or fact.counts) and not fact.constant and other is not column:
             return bool((other.values[1:] < other.values[:-1])[changes].all())
     return False
 
@@ -110,17 +111,19 @@ def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
         shown = ", ".join((_words(column, named=True) or [])[:3])
         raise InputError(
             f"{files[0].path}: the rows seem to be of several sensors in turn, as column '{name}' "
-            f"({shown}) says, since the values jump with it: take them apart with "
+            f"({shown}) says: take them apart with "
             f"dataset.sensor_column={name}, or say that they belong together with "
             "dataset.sensor_column=false."
         )
 
 
 def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
-    """Columns that change every few rows, and most signals their level or spread with them."""
+    """Columns that change every few rows, and most signals their level or spread with them; a
+    column without a name, of three words or more that follow each other in turn; and words with
+    which the clock begins anew, again and again."""
     for place, column in enumerate(file.table.columns):
         plain, wanted = plain_name(column.name), asked.columns or ()
-        if place in (file.label, file.group, *wanted) or column.name in wanted:
+        if place in (file.label, file.group, file.part, *wanted) or column.name in wanted:
             continue
         if LABEL_NAME.fullmatch(plain) or is_count_name(column.name):
             continue
@@ -129,10 +132,15 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
             continue
         changes = np.flatnonzero(np.diff(column.values)) + 1
         num_runs = 1 + len(changes)
+        if column.kind == "text" and num_runs >= 2 * len(words) and _begins_anew(file, column):
+            yield place
         if num_runs < max(LEAST_ROWS * len(words), file.table.num_rows / SHORT_RUN):
             continue
-        runs = column.values[np.append(0, changes)]
-        if column.kind == "number" and _in_turn(runs) < IN_TURN:
+        in_turn = _in_turn(column.values[np.append(0, changes)]) >= IN_TURN
+        if column.kind == "text" and in_turn and len(words) > 2 and not file.table.named:
+            yield place
+            continue
+        if column.kind == "number" and not in_turn:
             continue  # a signal of few steps
         signals = [
             other.values
@@ -189,6 +197,8 @@ def words_of(column: Column) -> list[str] | None:
 
 
 def _is_sensor(word: str) -> bool:
+    if ELECTRODE.fullmatch(word):
+        return True
     return SENSOR.fullmatch(re.split(r"[./:]", word)[-1].strip().replace(" ", "_")) is not None
 
 
@@ -199,5 +209,5 @@ def _apart(file: SensorFile, place: int) -> dict[str, SensorFile]:
     apart = {}
     for k in range(len(codes)):
         table = file.table.take(np.flatnonzero(inverse == k))
-        apart[words[k]] = examine(table, file.label, file.group)
+        apart[words[k]] = examine(table, file.label, file.group, file.part)
     return apart

@@ -1,14 +1,16 @@
 """Recordings whose classes are annotated: which of their samples the annotations mark."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.annotated import notes_of, place_rows, timeline, warnings_of
+from raspitrain.data.annotated import notes_of, place_rows, timeline, unmarked, warnings_of
 from raspitrain.data.annotations import Annotation
 from raspitrain.data.streams import Stream, own_rate
-from raspitrain.errors import InputError
+from raspitrain.data.wfdb_marks import BEATS, SYMBOLS, Marks, beats, rhythms
+from raspitrain.errors import InputError, counted
 
 
 def mark_stretches(
@@ -36,6 +38,65 @@ def mark_stretches(
             stream.num_missing = sum(int((~np.isfinite(part)).sum()) for part in inside)
     warnings = [*warnings_of(placed, marks, sources), *_told_by(streams, names)]
     return notes_of(placed, marks), warnings
+
+
+def mark_beats(
+    streams: Sequence[Stream], marks: Sequence[tuple[Path, Marks] | None], kind: str
+) -> tuple[list[str], list[str]]:
+    """Give each recording the moments of its beats; returns notes and warnings.
+
+    Parameters
+    ----------
+    kind : {"beats", "aami"}
+    """
+    number: Counter[str] = Counter()
+    others: Counter[int] = Counter()
+    names: set[str] = set()
+    late: list[str] = []
+    without = []
+    for stream, own in zip(streams, marks, strict=True):
+        stream.beats = {}
+        if own is None:
+            without.append(stream.source.name)
+            continue
+        told = own[1]
+        rate, num_samples = own_rate(stream), stream.signals.shape[1]
+        factor = 1.0 if told.resolution is None or rate is None else rate / told.resolution
+        for label, times in beats(told, kind).items():
+            at = np.round(np.array(times, np.float64) * factor).astype(np.int64)
+            inside = at[(at >= 0) & (at < num_samples)]
+            late += [stream.source.name] * (len(at) - len(inside))
+            number[label] += len(inside)
+            stream.beats[label] = inside
+        others.update(code for code in told.codes if code not in BEATS)
+        names |= {name for *_, name in rhythms(told)}
+    if len(without) == len(streams):
+        raise InputError(
+            f"none of the recordings ({without[0]}, …) has WFDB's annotations beside it; take "
+            "those that have with dataset.files, such as '*.hea'."
+        )
+    if not number:
+        first = next(own[0] for own in marks if own is not None)
+        raise InputError(f"{first} marks no beat; dataset.annotations=rhythms takes rhythms.")
+    told_files = {own[0] for own in marks if own is not None}
+    where = next(iter(told_files)).name if len(told_files) == 1 else f"{len(told_files)} files"
+    shown = ", ".join(f"{label} {count}" for label, count in sorted(number.items()))
+    notes = [f"a window about each of {counted(number.total(), 'beat')} in {where} ({shown})"]
+    if others:
+        kinds = ", ".join(
+            f"{SYMBOLS.get(code, str(code))} {count}" for code, count in sorted(others.items())
+        )
+        notes.append(f"{counted(others.total(), 'mark')} that are no beats left out ({kinds})")
+    if len(names) > 1:
+        shown = ", ".join(sorted(names))
+        notes.append(f"rhythms {shown} not taken (dataset.annotations=rhythms takes them)")
+    warnings = []
+    if late:
+        warnings.append(
+            f"{counted(len(late), 'beat')} past the end of their recordings left out, as in "
+            f"{late[0]}: its signal is cut off, or of another rate than its annotations"
+        )
+    return notes, warnings + unmarked(without, len(streams))
 
 
 def _told_by(streams: Sequence[Stream], names: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source, find_recordings
 from raspitrain.data.kept import Kept
 from raspitrain.data.long_format import split_sensors
-from raspitrain.data.marked import mark_stretches
+from raspitrain.data.marked import mark_beats, mark_stretches
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, make_stream
@@ -56,6 +56,7 @@ def recordings(
     leave_out: Sequence[str | int],
     groups: str | int | None,
     group_column: str | int | None,
+    part_column: str | int | None,
     sensor_column: str | int | bool | None,
     skip_lines: int,
     missing: str,
@@ -68,7 +69,7 @@ def recordings(
     memory or mapped from the cache; the windows are cut when they are gathered. The
     windows of a recording are one group, so they never fall on both sides of a split; neither do
     recordings that hold the same samples. A window never bridges a gap, a step back of the clock,
-    or a change of label or group.
+    or a change of label, group or part.
 
     Parameters
     ----------
@@ -94,8 +95,8 @@ def recordings(
         The folder that names the class: 1 the first below `path`, -1 the innermost, 0 the file's
         own name; None to find out.
     class_part : int or None
-        The part of the file's name that is the class: 1 is the first of those that hyphens,
-        underscores and blanks set apart, -1 the last.
+        The part of the file's name, or of the folder's that `class_level` names, that is the
+        class: 1 is the first of those that hyphens, underscores and blanks set apart, -1 the last.
     label_column : str, int or None
         The column that holds the class. It may change within a recording; rows without a label
         are left out.
@@ -103,7 +104,8 @@ def recordings(
         The file that says what begins and ends where (`raspitrain.data.annotations`), below `path`
         or anywhere, or its name with * for that of each recording; False for none; None to find
         files such as walk.labels.csv beside walk.csv, or labels.csv in `path`. Samples without a
-        label are left out.
+        label are left out. Of WFDB's annotations "beats", "aami" (beats as AAMI puts them
+        together) or "rhythms"; a beat is the middle of a window of its own.
     annotation_unit : str or None
         What numbers there count: a key of `SECONDS` from a recording's begin on, "samples", or
         "clock" for what its column of time says; None to find out.
@@ -114,6 +116,9 @@ def recordings(
         that fits a part of the path, such as "subject*".
     group_column : str, int or None
         The column that says whose the rows are.
+    part_column : str, int or None
+        The column that says which part of the data's own split the rows are of, by word (train,
+        validation, test) or number (0, 1, 2).
     sensor_column : str, int, False or None
         The column that says which sensor each row is of, where several share the other columns;
         False for none; None to find one by its name or words.
@@ -146,24 +151,35 @@ def recordings(
         columns=_list_of_columns(columns),
         label_column=label_column,
         group_column=group_column,
+        part_column=part_column,
         time_column=time_column,
         time_unit=time_unit,
         sensor_column=sensor_column,
         skip_lines=skip_lines,
         annotated=found.annotated is not None,
     )
-    marks = None
+    marks = beats = None
     if found.annotated is not None:
-        marks = found.annotated.rows([[*source.files.values()] for source in found.sources])
+        files_of = [[*source.files.values()] for source in found.sources]
+        if found.annotated.beats is None:
+            marks = found.annotated.rows(files_of)
+        else:
+            beats = found.annotated.marks(files_of)
     kept = Kept(1e9 * cache_gb)
     read = _read_all(found.sources, asked, kept)
-    if group_column is None and groups is None and len(found.sources) == 1:
-        asked, read = _with_person_column(found.sources, read, asked, kept)
+    if group_column is None and groups is None:
+        if len(found.sources) == 1:
+            asked, read = _with_person_column(found.sources, read, asked, kept)
+        elif _in_blocks(found.sources, read):
+            asked = replace(asked, group_column="block")
+            read = _read_all(found.sources, asked, kept)
     read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
     read, of_rows = split_sensors(read, asked)
     if marks is not None:
         classes = [classes_of(rows) for _, rows in marks]
+    elif beats is not None:
+        classes = [frozenset() for _ in beats]
     else:
         classes = [_classes(s, files) for s, files in zip(found.sources, read, strict=True)]
     chosen = _choose(read, classes, asked)
@@ -176,6 +192,13 @@ def recordings(
     if marks is not None:
         more = mark_stretches(streams, marks, annotation_unit, names)
         notes, warnings = notes + more[0], warnings + more[1]
+    if beats is not None and found.annotated is not None:
+        more = mark_beats(streams, beats, str(found.annotated.beats))
+        notes, warnings = notes + more[0], warnings + more[1]
+        if stride is not None:
+            raise InputError(
+                f"dataset.stride={stride} is of no use where windows lie about beats; leave it out."
+            )
     left_out_classes = [str(name) for name in leave_out]
     cut = Cut(folder, streams, names, missing=missing, leave_out=left_out_classes)
     cut.use_rate(rate)
@@ -187,15 +210,15 @@ def recordings(
     ]
     warnings += [w for each in chosen.values() for w in each.warnings]
     warnings += _uncovered(streams)
-    if group_column is None and groups is None and asked.group_column is None:
-        warnings += unused_columns(left_out)
+    has_groups = groups is not None or asked.group_column is not None
+    warnings += unused_columns(left_out, has_groups, has_part=part_column is not None)
     return cut.cases(
         names,
         units,
         left_out=tuple(dict.fromkeys(left_out)),
         notes=(*notes, *_file_notes(streams)),
         warnings=tuple(warnings),
-        keeps="recording" if groups is None and asked.group_column is None else "group",
+        keeps="group" if has_groups else "recording",
     )
 
 
@@ -253,6 +276,14 @@ def _with_person_column(
             asked = replace(asked, group_column=column.name)
             return asked, _read_all(sources, asked, kept)
     return asked, read
+
+
+def _in_blocks(sources: Sequence[Source], read: Sequence[dict[str, SensorFile]]) -> bool:
+    """Whether each class is one file, in which blank lines set many recordings apart."""
+    classes = [source.class_name for source in sources]
+    alone = None not in classes and len(set(classes)) == len(classes)
+    files = [file for own in read for file in own.values()]
+    return alone and all("block" in file.table.names for file in files)
 
 
 def _choose(

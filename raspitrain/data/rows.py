@@ -10,6 +10,7 @@ from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
 from raspitrain.data.columns import (
     LEAST_ROWS,
+    PARTS,
     is_count_name,
     is_part_name,
     is_person_name,
@@ -22,12 +23,15 @@ from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import is_number
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import check_folder, user_path
+from raspitrain.data.parts import part_of, part_of_cell
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
 from raspitrain.nearest import nearest
 
 NUMBERED = re.compile(r"(?P<name>.*?[^\d_.\s\[(-])[_.\s\[(-]*(?P<number>\d+)[\])]?")
 LEAST_LENGTH = 8  # samples a case
+FEW_BEYOND = 10  # times as many columns on the other side of the label: the samples are there
+NO_PART, NO_CELL = -1, -2  # nothing says the part; a cell that should does not
 MOST_LABELS = 1000  # different ones; more are no classes
 
 
@@ -37,6 +41,7 @@ def rows(
     files: str | Sequence[str] | None,
     label_column: str | int | None,
     group_column: str | int | None,
+    part_column: str | int | None,
     leave_out: Sequence[str | int],
     skip_lines: int,
     missing: str,
@@ -56,6 +61,9 @@ def rows(
         sub-folders name the classes.
     group_column : str, int or None
         The column that says whose a case is.
+    part_column : str, int or None
+        The column that says which part of the data's own split a case is of, by word (train,
+        validation, test) or number (0, 1, 2).
     leave_out : sequence of str or int
         Classes that are not taken.
     skip_lines : int
@@ -86,8 +94,12 @@ def rows(
     left_out: dict[str, str] = {}
     for source in found.sources:
         (file,) = source.files.values()
-        values, own_labels, own_groups, dropped, own_names = read_rows(
-            file, label_column=label_column, group_column=group_column, skip_lines=skip_lines
+        values, own_labels, own_groups, own_parts, dropped, own_names = read_rows(
+            file,
+            label_column=label_column,
+            group_column=group_column,
+            part_column=part_column,
+            skip_lines=skip_lines,
         )
         if signals and values.shape[1] != signals[0].shape[1]:
             raise InputError(
@@ -101,7 +113,8 @@ def rows(
         signals.append(values)
         labels += own_labels or [source.class_name or ""] * len(values)
         groups += own_groups
-        parts.append(np.full(len(values), -1 if source.part is None else source.part))
+        unknown = NO_PART if source.part is None else source.part
+        parts.append(np.array(own_parts or [unknown] * len(values)))
     if label_column is None:
         signals = _without_labels(signals, left_out)
     names = np.array(labels)
@@ -114,10 +127,12 @@ def rows(
                 f"dataset.leave_out names '{name}', which is no class of {place}; "
                 f"{nearest(name, known)}."
             )
-    kept = np.flatnonzero((names != "") & ~np.isin(names, wanted))
+    kept = np.flatnonzero((names != "") & ~np.isin(names, wanted) & (part != NO_CELL))
     notes = list(found.notes)
     if number := int((names == "").sum()):
         notes.append(f"{number} rows without a label left out")
+    if number := int((part == NO_CELL).sum()):
+        notes.append(f"{number} rows without a part left out")
     if wanted:
         notes.append(f"classes left out: {', '.join(wanted)}")
     every = np.concatenate(signals)[:, None]
@@ -130,7 +145,9 @@ def rows(
         count = int((~np.isfinite(every[kept])).sum())
         notes += filled_note(count, missing)
         every = FilledSignals(every, missing, count)[np.arange(len(every))]
-    unused = [] if group_column is not None else unused_columns([*left_out.items()])
+    unused = unused_columns(
+        [*left_out.items()], group_column is not None, has_part=part_column is not None
+    )
     return make_cases(
         every[kept] if len(kept) == len(names) else Subset(every, kept),
         names[kept],
@@ -138,7 +155,7 @@ def rows(
         missing="error",
         channel_names=channel_names,
         groups=np.array(groups)[kept] if groups else None,
-        part=None if (part < 0).any() else part[kept],
+        part=None if (part[kept] < 0).any() else part[kept],
         taken=Taken(
             left_out=tuple(left_out.items()),
             notes=tuple(notes),
@@ -165,8 +182,9 @@ def read_rows(
     *,
     label_column: str | int | None,
     group_column: str | int | None = None,
+    part_column: str | int | None = None,
     skip_lines: int = 0,
-) -> tuple[np.ndarray, list[str], list[str], dict[str, str], list[str]]:
+) -> tuple[np.ndarray, list[str], list[str], list[int], dict[str, str], list[str]]:
     """Read a file with one case a row.
 
     Returns
@@ -176,21 +194,26 @@ def read_rows(
     labels, groups : list of str
         Of each case, whole numbers as 1 however they are written, "" where there is none; empty
         lists without such a column.
+    parts : list of int
+        Likewise; -2 where there is none.
     left_out : dict
         Columns that are no samples, and why.
     names : list of str
         Of the columns of samples; an empty list where the file has none.
     """
-    asked = [name for name in (label_column, group_column) if name is not None]
+    asked = [n for n in (label_column, group_column, part_column) if n is not None]
     table = read_recording_file(file, as_text=asked, skip_lines=skip_lines)
     label = None if label_column is None else _place(table, label_column, "label_column")
     group = None if group_column is None else _place(table, group_column, "group_column")
+    part = None if part_column is None else _place(table, part_column, "part_column")
     if label is not None:
         _check_label(table, label)
     samples, names, left_out = [], [], {}
+    apart = range(0) if label is None else _beyond(label, len(table.columns))
     for k, column in enumerate(table.columns):
-        if k in (label, group):
-            left_out[column.name] = "the label" if k == label else "the group"
+        if k in (label, group, part):
+            what = "label" if k == label else "group" if k == group else "part"
+            left_out[column.name] = f"the {what}"
             continue
         facts = look_at(column, np.empty(0))
         if column.kind != "number" or column.wrong is not None:
@@ -206,25 +229,42 @@ def read_rows(
                     "are no plain numbers: write one number a cell, as many columns as a case has "
                     "samples."
                 )
-            left_out[column.name] = "time" if column.kind == "time" else "words"
+            named = table.named and is_part_name(column.name)
+            said = named and all(part_of(w) is not None for w in column.words if not is_missing(w))
+            left_out[column.name] = "time" if column.kind == "time" else PARTS if said else "words"
         elif table.named and is_part_name(column.name):
             left_out[column.name] = "part"
         elif table.named and is_person_name(column.name):
             left_out[column.name] = "person"
         elif facts.counts or (table.named and is_count_name(column.name)):
             left_out[column.name] = "counts the rows"
+        elif k in apart:
+            left_out[column.name] = "apart from the samples, beyond the label"
         else:
             samples.append(column.values)
             names.append(column.name)
     if len(samples) < 2:
         raise InputError(
             f"{file} has {len(samples)} columns of samples, but a case must have at least 2; if "
-            "each row is a moment and not a case, use dataset=recordings."
+            "each row is a moment and not a case, use dataset=recordings; if it holds no cases, "
+            "take the others with dataset.files."
         )
     with np.errstate(over="ignore"):
         values = np.stack(samples, axis=1).astype(np.float32)
     names = names if table.named else []
-    return values, _words(table, label), _words(table, group), left_out, names
+    words = _words(table, part)
+    own = "" if part is None else table.columns[part].name
+    number = {w: part_of_cell(own, w, file) if w else NO_CELL for w in dict.fromkeys(words)}
+    parts = [number[word] for word in words]
+    return values, _words(table, label), _words(table, group), parts, left_out, names
+
+
+def _beyond(label: int, width: int) -> range:
+    """Columns on that side of the label on which there are hardly any, as there are samples on the
+    other one: such as the length or the number of a case."""
+    before, after = range(label), range(label + 1, width)
+    few, many = sorted((before, after), key=len)
+    return few if FEW_BEYOND * len(few) <= len(many) else range(0)
 
 
 def _by_channel(

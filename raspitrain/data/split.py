@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raspitrain.data.cases import Cases
+from raspitrain.data.cases import Cases, bare_name
 from raspitrain.data.folds import Folds, fold_of_cases, num_folds
 from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_memory
@@ -196,7 +196,7 @@ def _draw_cases(
     for k, name in enumerate(names):
         members = rng.permutation(np.flatnonzero(labels == k))
         if len(members) < minimum.sum():
-            _refuse_small(name, len(members), "case", int(minimum.sum()))
+            _refuse_small(name, len(members), "case", int(minimum.sum()), names)
         wanted = len(members) * shares + owed
         counts = _round_to_total(wanted, len(members), minimum)
         # No more than rounding can owe: what tiny classes must give is not taken back from others.
@@ -238,7 +238,7 @@ def _draw_groups(
     for k, name in enumerate(names):
         holders = int((sizes[:, k] > 0).sum())
         if holders < len(wanted_parts):
-            _refuse_small(name, holders, kind, len(wanted_parts))
+            _refuse_small(name, holders, kind, len(wanted_parts), names)
 
     best, best_cost = None, np.inf
     for _ in range(RESTARTS if num_groups <= 1000 else 1):
@@ -290,7 +290,7 @@ def _fill_greedily(
     return chosen, filled
 
 
-def _refuse_small(name: str, has: int, unit: str, needs: int) -> None:
+def _refuse_small(name: str, has: int, unit: str, needs: int, names: tuple[str, ...]) -> None:
     of_class = f"the class '{name}' has" if name else "the data has"
     more = "bring more data"
     why = ""
@@ -306,7 +306,10 @@ def _refuse_small(name: str, has: int, unit: str, needs: int) -> None:
     otherwise = ""
     if name:
         otherwise = f", or leave the class out with dataset.leave_out=[{name}]"
-        if has > 1:
+        twins = [own for own in names if own != name and bare_name(own) == bare_name(name)]
+        if twins:
+            otherwise = f", or write '{name}' and '{twins[0]}' alike if they are one class"
+        elif has > 1:
             otherwise = ", or use split.stratify=false"
     raise InputError(
         f"split: {of_class} {counted(has, unit)}, too small to split into "

@@ -12,6 +12,7 @@ from raspitrain.data.find import Source
 from raspitrain.data.formats import READERS
 from raspitrain.data.kept import rows_as_one
 from raspitrain.data.marks import Stretch
+from raspitrain.data.parts import part_of_cell
 from raspitrain.errors import InputError
 
 MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
@@ -30,8 +31,12 @@ class Stream:
         int64: samples at which a new stretch begins.
     labels, groups : list of str or None
         Of each sample.
+    parts : list of int or None
+        Of each sample, where a column says it: 0 train, 1 validation, 2 test, -1 where it does not.
     stretches : list of Stretch or None
         What is annotated, where annotations say the class.
+    beats : dict of str to np.ndarray, or None
+        int64: where the moments of each class are, where moments are annotated.
     rows : np.ndarray or None
         The row of each sample where they were put into another order.
     joined : bool
@@ -56,8 +61,10 @@ class Stream:
     num_missing: int = 0
     digest: bytes = b""
     stretches: list[Stretch] | None = None
+    beats: dict[str, np.ndarray] | None = None
     joined: bool = False
     uncovered: tuple[float, str] | None = None
+    parts: list[int] | None = None
 
 
 def make_stream(
@@ -80,6 +87,7 @@ def _sensor_stream(
 ) -> Stream:
     labels = None if file.label is None else file.words(file.label)
     groups = None if file.group is None else file.words(file.group)
+    parts = _parts(file)
     rows = None if groups is None else _order_by_group(file, groups)
     changes = list(file.table.changes)
     clock = None
@@ -95,15 +103,24 @@ def _sensor_stream(
         signals = np.ascontiguousarray(signals[:, rows])
         labels = None if labels is None else [labels[row] for row in rows.tolist()]
         groups = [groups[row] for row in rows.tolist()] if groups else groups
+        parts = None if parts is None else [parts[row] for row in rows.tolist()]
     known = np.isfinite(signals)
     stream = Stream(
         source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
-        changes, num_missing=0 if known.all() else int((~known).sum()),
+        changes, num_missing=0 if known.all() else int((~known).sum()), parts=parts,
     )  # fmt: skip
     stream.digest = _digest(b"".join(file.digests[place] for place in chosen.places[index]))
     if rows is not None:
         stream.digest = _digest(signals.tobytes())
     return stream
+
+
+def _parts(file: SensorFile) -> list[int] | None:
+    if file.part is None:
+        return None
+    words, name = file.words(file.part), file.table.columns[file.part].name
+    number = {w: part_of_cell(name, w, file.path) if w else -1 for w in dict.fromkeys(words)}
+    return [number[word] for word in words]
 
 
 def _digest(content: bytes) -> bytes:
@@ -142,7 +159,10 @@ def _join(source: Source, parts: Sequence[Stream]) -> Stream:
 
 
 def _join_by_time(source: Source, parts: Sequence[Stream]) -> Stream:
-    times = []
+    times = [part.clock.start + part.clock.seconds[:] for part in parts if part.clock is not None]
+    if all(np.array_equal(own, times[0]) for own in times[1:]):
+        parts[0].signals = np.concatenate([part.signals for part in parts])
+        return parts[0]
     for part in parts:
         assert part.clock is not None
         if part.clock.num_back:
@@ -150,7 +170,6 @@ def _join_by_time(source: Source, parts: Sequence[Stream]) -> Stream:
                 f"{part.file.path}: its clock goes back, so that it cannot be joined by time with "
                 "the other sensors; fix it, or choose one sensor with dataset.files."
             )
-        times.append(part.clock.start + part.clock.seconds[:])
     steps = [np.inf if len(t) < 2 else (t[-1] - t[0]) / (len(t) - 1) for t in times]
     lead = int(np.argmin(steps))
     start, stop = max(t[0] for t in times), min(t[-1] for t in times)
@@ -193,6 +212,7 @@ def _join_by_time(source: Source, parts: Sequence[Stream]) -> Stream:
         cuts=new,
         labels=None if one.labels is None else [one.labels[k] for k in places.tolist()],
         groups=None if one.groups is None else [one.groups[k] for k in places.tolist()],
+        parts=None if one.parts is None else [one.parts[k] for k in places.tolist()],
         rows=places if one.rows is None else one.rows[places],
     )
 

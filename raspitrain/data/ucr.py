@@ -10,13 +10,13 @@ import numpy as np
 
 from raspitrain.data.cases import (
     Cases,
+    bare_name,
     check_missing,
     fill_missing,
     filled_note,
     make_cases,
     refuse_missing,
 )
-from raspitrain.data.checks import bare_name
 from raspitrain.data.npy_file import check_folder, open_file, user_path
 from raspitrain.data.rows import read_rows
 from raspitrain.data.taken import Taken
@@ -27,6 +27,7 @@ from raspitrain.nearest import nearest
 
 ENDING = re.compile(r"_(TRAIN|TEST)$", re.IGNORECASE)
 ROW_FILES = {".tsv": 0, ".txt": 0, ".arff": -1}  # one case a row, and where its label is
+BAG = re.compile(r"(['\"])(.*)\1\s*,\s*(.+)")  # 'a,b\nc,d',label
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20
 LARGEST_ROUNDING = 1e-4  # of a channel's range
@@ -174,6 +175,8 @@ def _read_file(file: Path) -> tuple[list[np.ndarray], list[str]]:
     """Return the cases of a file, each float64 (C, its own length), and their labels."""
     if file.suffix.lower() == ".ts":
         return _read_ts(file)
+    if file.suffix.lower() == ".arff" and _is_relational(file):
+        return _read_relational(file)
     values, labels, *_ = read_rows(file, label_column=ROW_FILES[file.suffix.lower()])
     if "" in labels:
         raise InputError(f"{file}: case {labels.index('')} has no label; give every case a class.")
@@ -205,7 +208,8 @@ def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
         names = ", ".join(str(file) for file in files)
         raise InputError(
             f"dataset.name is '{name}', for which there should be {name}_TRAIN.ts and "
-            f"{name}_TEST.ts, or {name}.ts alone, but there is: {names}."
+            f"{name}_TEST.ts, or {name}.ts alone, of which a part is kept for testing, but there "
+            f"is: {names}."
         )
     return files
 
@@ -272,6 +276,41 @@ def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
     spelling = {name.lower(): name for name in tags["classlabel"].split()[1:]}
     texts = [str(label).strip().lower() for label in labels]
     return cases, [spelling.get(text, text) for text in texts]
+
+
+def _is_relational(file: Path) -> bool:
+    """Whether a case of an ARFF file is a bag of channels in one cell, as of several channels."""
+    with open_file(file) as raw:
+        head = raw.read(HEADER_LINES * 100).lower()
+    return re.search(rb"^\s*@attribute\s+\S+\s+relational", head, re.M) is not None
+
+
+def _read_relational(file: Path) -> tuple[list[np.ndarray], list[str]]:
+    """Return the cases of an ARFF file of several channels, each 'a,b\\nc,d',label."""
+    cases, labels = [], []
+    with open_file(file) as raw:
+        text = io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8", errors="replace")
+        in_data = False
+        for number, line in enumerate(text, start=1):
+            if in_data and (line := line.strip()) and not line.startswith("%"):
+                found = BAG.fullmatch(line)
+                try:
+                    if found is None:
+                        raise ValueError
+                    rows = [row.replace("?", "nan").split(",") for row in found[2].split("\\n")]
+                    case = np.array(rows, dtype=np.float64)
+                    length = int(np.flatnonzero(np.isfinite(case).any(axis=0)).max(initial=0)) + 1
+                    cases.append(case[:, :length])  # shorter ones are filled up with ?
+                except ValueError:
+                    raise InputError(
+                        f"{file}, line {number} is no case: it should be '1,2\\n3,4',label, as "
+                        "many numbers in each channel."
+                    ) from None
+                labels.append(found[3].strip("'\" "))
+            in_data = in_data or line.strip().lower() == "@data"
+    if len({len(case) for case in cases}) > 1:
+        raise InputError(f"{file} has cases of different numbers of channels.")
+    return cases, labels
 
 
 def _uneven(file: Path, tags: dict[str, str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError, counted, printable, visible
-from raspitrain.stop import say
+from raspitrain.stop import exit_code_of, say
 
 try:
     from raspitrain.doctor.checks import ERROR, Finding, Machine, find, gather
@@ -33,6 +33,13 @@ WIDTH = 88
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Look and say; return the exit code, or 74 where nothing can be printed."""
+    found: list[int] = []
+    cannot_print = exit_code_of(lambda: found.append(_look(arguments)), writes="standard output")
+    return cannot_print or max(found, default=0)
+
+
+def _look(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m raspitrain.doctor",
         description="Says what this machine is, and what would hurt a run on it, with remedies.",

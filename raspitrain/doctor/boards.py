@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, aligned
 from raspitrain.paths import expanded
 from raspitrain.sweep.board import facts
 from raspitrain.sweep.places import HERE, There, ask_facts, split_name
@@ -82,11 +82,7 @@ def as_text(found: Sequence[dict[str, Any]]) -> str:
     ]
     lines = []
     if rows:
-        widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
-        for row in (COLUMNS, *rows):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            lines.append("  ".join(cells).rstrip())
-        lines.append("")
+        lines = [*aligned([COLUMNS, *rows]), ""]
     lines += [board["wrong"] for board in found if board["wrong"]]
     lines += [board["note"] for board in found if not board["wrong"] and board["note"]]
     ready = sum(board["wrong"] is None for board in found)

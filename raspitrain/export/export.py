@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, aligned
 from raspitrain.export.compare import Comparison, choose_precision
 from raspitrain.export.formats import FORMATS
 from raspitrain.export.trained import Trained
@@ -124,12 +124,4 @@ def as_table(comparison: Comparison) -> str:
                 f"{figures.milliseconds:.3f} ms",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines)
+    return "\n".join(aligned(rows, right=True))

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from torch import nn
 
 from raspitrain.config.build import build_cases
 from raspitrain.config.compose import compose
+from raspitrain.config.own_code import own_faults_told
 from raspitrain.config.rules import check
 from raspitrain.data.cases import Cases, one_class_will_do
 from raspitrain.data.fingerprint import fingerprint
@@ -148,14 +150,7 @@ def evaluate_part(stored: StoredRun, part: str) -> Evaluated:
         raise InputError(
             f"the run in {stored.path.parent} has no {part} part: choose another with --part."
         )
-    answers = answers_of(
-        stored.model(),
-        stored.normalisation,
-        cases.signals,
-        indices,
-        cases.labels[indices],
-        batch_size=batch_size_of(config["batch_size"]),
-    )
+    answers = _answers(stored, stored.model(), cases, indices, cases.labels[indices])
     piece = Piece(source_of(config["dataset"]), cases, indices, answers)
     return Evaluated(stored.class_names, (piece,))
 
@@ -198,22 +193,27 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
             notes.append(f"{path}: {left} cases left out, as their classes were in training")
         notes += [f"{path}: {note}" for note in cases.taken.notes]
         notes += [f"warning: {path}: {warning}" for warning in cases.taken.warnings]
-        answers = answers_of(
-            network,
-            stored.normalisation,
-            cases.signals,
-            indices,
-            labels[indices],
-            batch_size=batch_size_of(config["batch_size"]),
-        )
+        answers = _answers(stored, network, cases, indices, labels[indices])
         pieces.append(Piece(path, cases, indices, answers))
     return Evaluated(stored.class_names, tuple(pieces), tuple(notes))
 
 
+def _answers(
+    stored: StoredRun, network: nn.Module, cases: Cases, indices: np.ndarray, labels: np.ndarray
+) -> Answers:
+    with own_faults_told(stored.trusted_config):
+        return answers_of(
+            network,
+            stored.normalisation,
+            cases.signals,
+            indices,
+            labels,
+            batch_size=batch_size_of(stored.config["batch_size"]),
+        )
+
+
 def _config(stored: StoredRun) -> dict[str, Any]:
-    config = plain(stored.config, resolve=False)
-    # What a checkpoint allows itself counts for nothing: it may come from a stranger.
-    config["allowed_targets"] = list(stored.allowed_targets)
+    config = plain(stored.trusted_config, resolve=False)
     config["dataset"] = stored.dataset_here(config["dataset"])
     check(config)
     return config
@@ -267,6 +267,8 @@ def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str,
             node |= {"length": stored.length, "stride": stored.length}
     if "leave_out" in node:
         node["leave_out"] = []  # of these data some may have no such class
+    if "part_column" in node:
+        node["part_column"] = None  # all of them are evaluated
     if kind in ("npy", "npz"):
         node |= {"channel_names": list(stored.channel_names), "rate": stored.rate, "part": None}
         node |= {"groups": None}

@@ -43,7 +43,7 @@ log = logging.getLogger("raspitrain")
 
 MOST_DRAWN = 4000  # evaluations in a plot, which is not as many dots wide
 NOT_YET = "not written yet"
-ENGINE = ("engine", "kernels", "left_to_torch")  # what of made_by the machine does not say
+NOT_OF_THE_MACHINE = ("device", "engine", "kernels", "left_to_torch")  # of made_by
 ENDED_WELL = ("completed", "stopped_early")
 
 
@@ -55,7 +55,7 @@ def write_environment(job: RunState) -> None:
         job.environment = environment_record() | {
             "hardware": job.profile.record(),
             "memory_estimate": job.prepared.memory.record(),
-            "arithmetic": {name: job.made_by[name] for name in ENGINE},
+            "arithmetic": {name: job.made_by[name] for name in NOT_OF_THE_MACHINE},
         }
     chosen = {} if job.tuned is None else {"torch": torch_record()} | job.tuned.record()
     write_json(job.folder / "environment.json", job.environment | chosen)

@@ -224,6 +224,9 @@ def prepare(
         start = load_start(model, stored, cfg, facts, cases)
         notes = [*start.notes, *notes]
     frozen = freeze(model, cfg.freeze, cfg, facts)
+    if device.type != "cpu" and isinstance(members_of(model)[0], ClosedForm):
+        device = torch.device("cpu")
+        notes = [*notes, f"model ({cfg.model._target_}) is fitted by the processor, not by a GPU"]
     model = model.to(device)
     if has_closed_form(model, num_train):
         if group is not None:

@@ -26,7 +26,7 @@ from raspitrain.errors import InputError
 from raspitrain.paths import absolute
 from raspitrain.results.configuration import plain
 from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA, LAST
-from raspitrain.run.stored import StoredRun, check_holds_run, unfit
+from raspitrain.run.stored import StoredRun, check_holds_run, holds_run, unfit
 
 if TYPE_CHECKING:
     from raspitrain.distributed.group import Group
@@ -79,7 +79,7 @@ def resume(
     if group is not None and not group.is_first:
         return _resume_along(group, overrides, started)
     folder = absolute(folder)
-    if folder.is_file():
+    if folder.is_file() and holds_run(folder.parent):
         raise InputError(f"resume takes a run's folder, not a file in it: resume={folder.parent}")
     check_holds_run(folder)  # before it is claimed
     with hardware_as_it_was(), StopSignals() as stop:

@@ -86,7 +86,7 @@ class StoredRun:
                 wrong.append((path, f"{path} holds weights alone, not the state of a run"))
                 continue
             missing = [text for other, text in wrong if other.name == LAST or other.exists()]
-            note = f"{missing[0]}; {name} is taken instead" if missing else ""
+            note = f"{_fault(missing[0])}; {name} is taken instead" if missing else ""
             return cls(path, state, _config(path, state), tuple(allowed_targets), note)
         raise InputError(_no_checkpoint(folder, wrong))
 
@@ -189,6 +189,14 @@ class StoredRun:
         constant = np.zeros(len(mean), dtype=bool)
         return Normalisation(mean, std, constant, kind, amplitudes, frontend)
 
+    @property
+    def trusted_config(self) -> DictConfig:
+        """The configuration with what the caller allows: what a checkpoint allows itself counts
+        for nothing, as it may come from a stranger."""
+        cfg = self.config.copy()
+        cfg.allowed_targets = list(self.allowed_targets)
+        return cfg
+
     def model(self) -> "nn.Module":
         """The network with the checkpoint's weights, on the CPU, as it is used and not trained.
 
@@ -200,8 +208,6 @@ class StoredRun:
         from raspitrain.run.network import build_model
         from raspitrain.training.randomness import same_random_numbers
 
-        cfg = self.config.copy()
-        cfg.allowed_targets = list(self.allowed_targets)
         normalisation = self.normalisation
         facts = {
             "num_channels": normalisation.num_channels,
@@ -209,7 +215,7 @@ class StoredRun:
             "length": normalisation.seen_length(self.length),
         }
         with same_random_numbers():
-            model = build_model(cfg, facts)
+            model = build_model(self.trusted_config, facts)
         try:
             model.load_state_dict(self.state["model"])
         except Exception as error:  # what does not fit fails in torch's many ways
@@ -248,11 +254,16 @@ def _config(path: Path, state: Mapping[str, Any]) -> DictConfig:
 def check_holds_run(path: str | Path) -> Path:
     """The absolute path of a folder that holds something of a run, or InputError."""
     folder = absolute(path)
-    if folder.is_file():
+    if folder.is_file() and holds_run(folder.parent):
         raise InputError(f"{folder} is a file: give the run's folder, {folder.parent}")
+    if folder.is_file():
+        raise InputError(
+            f"{folder} is a file, and {folder.parent} holds no run of raspitrain; give the folder "
+            "of one"
+        )
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    if any((folder / name).exists() for name in OF_A_RUN):
+    if holds_run(folder):
         return folder
     if (folder / "config.yaml").exists():
         raise InputError(
@@ -260,6 +271,16 @@ def check_holds_run(path: str | Path) -> Path:
             f"hydra.run.dir={folder} if it is to be there"
         )
     raise InputError(f"{folder} holds no run of raspitrain; give the folder of one")
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds something of a run."""
+    return any((folder / name).exists() for name in OF_A_RUN)
+
+
+def _fault(sentence: str) -> str:
+    """What is wrong with a checkpoint, without what helps where there is no other."""
+    return sentence.split("; ")[0]
 
 
 def _no_checkpoint(folder: Path, wrong: Sequence[tuple[Path, str]]) -> str:
@@ -270,7 +291,12 @@ def _no_checkpoint(folder: Path, wrong: Sequence[tuple[Path, str]]) -> str:
             f"{folder} has no checkpoint, neither {', '.join(names[:-1])} nor {names[-1]}; "
             f"what is left: {', '.join(left)}"
         )
-    first = next(text for path, text in wrong if path.exists())
-    left = [n for n in ("best.pt", "metrics.csv", "summary.json") if (folder / n).exists()]
-    others = f"; what is left: {', '.join(left)}" if left else "; nothing else is left"
-    return f"{folder} has no usable checkpoint: {first}{others}"
+    first = _fault(next(text for path, text in wrong if path.exists()))
+    left = [n for n in (BEST, "metrics.csv", "summary.json") if (folder / n).exists()]
+    others = f"what is left: {', '.join(left)}" if left else "nothing else is left"
+    remedy = "put a copy of it in its place, or start the run again"
+    if BEST in left and all(path.name != BEST for path, _ in wrong):
+        remedy = (
+            f"put a copy in its place, or start a new run from {BEST} with init={folder / BEST}"
+        )
+    return f"{folder} has no usable checkpoint: {first}; {others}; {remedy}"

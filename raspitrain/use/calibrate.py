@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from raspitrain.errors import InputError, printable
+from raspitrain.errors import InputError, aligned, printable
 from raspitrain.stop import exit_code_of, say
 from raspitrain.use.annotated import Annotations, add_options
 from raspitrain.use.bounds import largest_share, most_expected
@@ -344,11 +344,7 @@ def _as_text(found: list[Chosen], budget: float, confidence: float) -> str:
                 f"{100 * share:.0f} %", "" if point.delay is None else f"{point.delay:.2f} s",
             )
         )  # fmt: skip
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows)
     lines += [
         f"{point.name}: at this threshold nothing of it is found; for fewer misses allow more "
         "false alarms, or train more"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, aligned
 
 
 def figures(classes: list[str], pairs: list[tuple[str, str]]) -> dict:
@@ -58,13 +58,12 @@ def check_labels(classes: list[str], labels: Iterable[str | None], where: str = 
 def as_text(found: dict) -> str:
     """The figures for a screen."""
     names = found["classes"]
-    width = max(5, *(len(name) for name in names))
-    total = sum(map(sum, found["confusion_matrix"]))
+    counts = found["confusion_matrix"]
+    total = sum(map(sum, counts))
     lines = [
         f"accuracy {100 * found['accuracy']:.2f} % of {total} labelled windows, macro F1 "
         f"{100 * found['macro_f1']:.2f} %",
-        "true \\ predicted".ljust(width) + "".join(f"  {name:>{width}}" for name in names),
     ]
-    for name, row in zip(names, found["confusion_matrix"], strict=True):
-        lines.append(name.ljust(max(width, 16)) + "".join(f"  {count:>{width}}" for count in row))
+    rows = [[name, *map(str, row)] for name, row in zip(names, counts, strict=True)]
+    lines += aligned([["true \\ predicted", *names], *rows], right=True)
     return "\n".join(lines)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # raspitrain on the Raspberry Pi's own instruction set, without a Raspberry Pi:
-#     make test-pi                  or: bash tests/pi/run.sh [ARGUMENTS OF PYTEST]
+#     make test-pi                  or: bash tests/pi/run.sh [OTHER TESTS]
 #     make test-pi SUITE=trixie     Debian 13 in place of 12
 # An arm64 Debian under qemu (benchmarks/a76/root.sh makes it) gets a copy of this checkout,
-# installs it with its own pip as a Pi 5 would, runs the tests but those of left_out.txt, then
-# shortened runs of the real command, and one step each as on a Pi 4 and on a Pi 3 or Zero 2 W.
+# installs it with its own pip as a Pi 5 would, runs the tests of taken.txt, then shortened runs of
+# the real command, and one step each as on a Pi 4 and on a Pi 3 or Zero 2 W.
 # Needs root on an x86-64 Linux, and apt-get install debootstrap gcc python3-pip. Emulated
 # arithmetic is a hundred times slower than a board's, so no time here says anything about a Pi.
 set -euo pipefail
@@ -81,14 +81,12 @@ echo "installed size of the core set, bytecode included: $(cat "$root/pi/megabyt
 torch_megabytes=$(du -smc --apparent-size "$root"/pi/lib/python3*/site-packages/torch* | tail -1 | cut -f1)
 echo "of that torch: $torch_megabytes MB"
 
-say "The tests, but for those of left_out.txt"
-left_out=()
-while read -r test; do
-    # A file that is only deselected is imported all the same, and may lack its packages.
-    case $test in *::*) left_out+=("--deselect=$test") ;; *) left_out+=("--ignore=$test") ;; esac
-done < <(sed -nE 's/^(tests[^ ]*).*/\1/p' "$here/left_out.txt")
-WITH='RASPITRAIN_TEST_PATIENCE=10' board python -m pytest -n "$workers" \
-    -m 'not long and not browser and not boards' "${left_out[@]}" "$@" || failed+=(tests)
+say "The tests of what a processor decides"
+list_of() { sed -nE "s/^(tests[^ ]*).*/$2\\1/p" "$here/$1"; }
+mapfile -t taken < <(list_of taken.txt "")
+mapfile -t left_out < <(list_of left_out.txt --deselect=)
+WITH='RASPITRAIN_TEST_PATIENCE=10' board python -m pytest -n "$workers" "${left_out[@]}" \
+    "${@:-${taken[@]}}" || failed+=(tests)
 
 say "The real command, shortened"
 small='dataset.num_cases=60 dataset.length=64 batch_size=16'

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from raspitrain.compiled import compile_once, why_not
+from raspitrain.compiled import REMEDY, compile_once, why_not
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,9 @@ def load_library(source: Path, dtype: torch.dtype) -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         chosen = os.environ.get("CC")
         log.warning(
-            "No compiled kernels, training will be slower (%sinstall gcc, or set XDG_CACHE_HOME to "
-            "a folder that can be written): %s",
+            "No compiled kernels, training will be slower (%s%s): %s",
             f"leave out CC={chosen}, " if chosen else "",
+            REMEDY,
             why_not(error),
         )
         return None
