@@ -497,6 +497,9 @@ def test_the_rhythms_of_a_record_are_stretches(tmp_path):
     found, _ = taken(tmp_path, length=300, stride=300, annotations="rhythms")
     assert found == wanted
     assert "A" in taken(tmp_path, length=300, stride=None, annotations="100.atr")[0]
+    assert [row.label for row in read_annotations(str(tmp_path / "100.atr"))["100"]] == [
+        "N", "AFIB", "N"
+    ]  # fmt: skip
     tenths = [(0, '"', "## time resolution: 3600"), *((10 * at, *mark) for at, *mark in MARKS)]
     heart(tmp_path, "100", [mark for mark in tenths if mark[1] not in "VAS"])
     found, _ = taken(tmp_path, length=300, stride=300)  # of one kind of beat nothing can be learnt

@@ -155,7 +155,7 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
             found = enumerate(read_edf_marks(path), start=1)
             return {"": [Annotation(s, s + d, w, k, "s", "entry") for k, (s, d, w) in found]}
         if is_marks(path):
-            return {"": _of_rhythms(path)}
+            return {PurePath(path).stem.removesuffix("annotations"): _of_rhythms(path)}
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
     except OSError as error:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error
 
 KINDS = ("beats", "aami", "rhythms")
 SUFFIXES = (".atr", ".ecg", ".ari", ".qrs", ".apn")  # the first that a folder holds is taken
@@ -76,9 +76,12 @@ def read_marks(path: Path | str) -> Marks:
     Raises
     ------
     InputError
-        It is cut off, or of another format.
+        It is cut off, of another format, or cannot be read.
     """
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
     if len(content) > LARGEST:
         raise InputError(f"{path} is larger than {LARGEST >> 20} MB, too large for annotations.")
     if LISTED.match(content):
@@ -126,8 +129,8 @@ def _listed(path: Path | str, text: str) -> Marks:
                 f"{path}, line {number} is none of time, sample, type, sub, chan, num and aux, as "
                 f"rdann lists them: {line.strip()[:40]!r}; fix it."
             )
-        if text := (found["text"] or "").strip():
-            marks.texts[len(marks.codes)] = text
+        if beside := (found["text"] or "").strip():
+            marks.texts[len(marks.codes)] = beside
         marks.times.append(int(found["sample"]))
         marks.codes.append(CODES.get(found["symbol"], NOTE))
     return marks
