@@ -12,8 +12,6 @@ from raspitrain.export.trained import Trained
 from raspitrain.model.ensemble import Ensemble
 from raspitrain.use.model_file import ModelFile, is_model_file
 
-PRECISIONS = ("auto", "fp32", "int8")
-
 
 class Written(NamedTuple):
     """The precision that was written, why, and what became of the thresholds that the file had:

@@ -5,26 +5,16 @@
 docs/model-file.md describes the format, raspitrain.use.model_file reads it.
 """
 
-import hashlib
-import json
 import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from raspitrain.results.atomic import atomic_path
-from raspitrain.use import load
 from raspitrain.use.engine import Engine
 from raspitrain.use.kinds import engine_of
-from raspitrain.use.model_file import (
-    ALIGNMENT,
-    MAGIC,
-    NUM_PROOFS,
-    VERSION,
-    aligned,
-    all_tensors,
-)
+from raspitrain.use.model_file import ALIGNMENT, NUM_PROOFS, aligned, all_tensors
+from raspitrain.use.rewrite import begin, write_proved
 
 PROOF_TOLERANCE = 1e-3  # of the range of the expected logits
 
@@ -133,16 +123,12 @@ def write_model(
         "proof": {"tolerance": PROOF_TOLERANCE},
         "provenance": provenance,
     }
-    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    content = bytearray(MAGIC + bytes([VERSION]) + len(text).to_bytes(8, "little") + text)
+    content = begin(header)
     for array, tensor in zip([*arrays, windows, logits], found, strict=True):
         content += bytes(aligned(len(content)) - len(content))
         assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype), tensor.name
         content += array.astype(array.dtype.newbyteorder("<")).tobytes()
-    content += hashlib.sha256(content).digest()
-    with atomic_path(path) as partial:
-        partial.write_bytes(content)
-        load(partial)
+    write_proved(path, content)
 
 
 def _input(contract: Contract) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from raspitrain.errors import InputError
 from raspitrain.report.run import is_run, report_run
-from raspitrain.report.sweep import print_sweep, report_sweep, shown_path
+from raspitrain.report.sweep import report_sweep, shown_path
+from raspitrain.report.terminal import print_sweep
 from raspitrain.stop import exit_code_of
 
 

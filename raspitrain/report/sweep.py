@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from raspitrain.errors import InputError, visible
 from raspitrain.paths import absolute
@@ -26,7 +26,7 @@ from raspitrain.report.jobs import JobReport, SweepReport, load_sweep
 from raspitrain.report.preset import command_line, preset_line, setting_overrides, write_preset
 from raspitrain.report.sheet import write_jobs_csv, write_seeds_csv
 from raspitrain.report.sweep_page import sweep_page
-from raspitrain.report.terminal import print_result
+from raspitrain.report.terminal import print_sweep
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.figures import FIGURE
 from raspitrain.results.json_file import write_json
@@ -120,11 +120,6 @@ def report_sweep_or_warn(folder: str | os.PathLike[str]) -> None:
             f"{shlex.quote(shown_path(Path(folder)))} tries again",
             file=sys.stderr,
         )
-
-
-def print_sweep(result: Mapping[str, Any], stream: TextIO | None = None) -> None:
-    """Print what `report_sweep` returned; to standard output if `stream` is None."""
-    print_result(result, stream)
 
 
 def _write_presets(sweep: SweepReport, answer: Answer, *, folded: bool) -> list[str]:

@@ -19,8 +19,9 @@ MOST_LINES = 60  # of the table; the files have every job
 PIPE_WIDTH = 160  # letters a line where nobody says how many there is room for
 
 
-def print_result(result: Mapping[str, Any], stream: TextIO | None = None) -> None:
-    """Print what sweep.json holds: a line a setting, what did not finish, the answers."""
+def print_sweep(result: Mapping[str, Any], stream: TextIO | None = None) -> None:
+    """Print what `report_sweep` returned: a line a setting, what did not finish, the answers; to
+    standard output if `stream` is None."""
     from rich.console import Console
 
     stream = stream or sys.stdout

@@ -137,16 +137,18 @@ class Engine:
         bytes_of.restype, bytes_of.argtypes = _NUMBER, (_POINTER, c_int)
         prepare.argtypes = (_POINTER, _POINTER, _POINTER, c_int)
         self._run.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER)
-        num_bytes = most_memory(bytes_of(described, rank))
         self._keep = keep
+        self._take_memory(bytes_of(described, rank), network["classes"])
+        prepare(self._prepared, described, (c_void_p * len(addresses))(*addresses), rank)
+        self.kernels: str = library().raspitrain_kernels(rank).decode()
+
+    def _take_memory(self, num_bytes: int, num_classes: int) -> None:
+        """To work and to answer in."""
+        self.num_bytes, self.num_classes = most_memory(num_bytes), num_classes
         self._memory = (c_uint8 * (num_bytes + ALIGNMENT))()
         address = addressof(self._memory)
         self._prepared = address + -address % ALIGNMENT
-        prepare(self._prepared, described, (c_void_p * len(addresses))(*addresses), rank)
-        self._logits = (c_float * network["classes"])()
-        self.num_bytes = num_bytes
-        self.num_classes: int = network["classes"]
-        self.kernels: str = library().raspitrain_kernels(rank).decode()
+        self._logits = (c_float * num_classes)()
 
     def run(self, window: int, channel_stride: int, sample_stride: int) -> list[float] | None:
         """Logits of the window at an address, float32; sample l of channel c lies

@@ -15,8 +15,8 @@ A network of this kind is a dict, as it stands in a model file's header:
 """
 
 from raspitrain.errors import InputError
-from raspitrain.use.engine import ALIGNMENT, Engine, library, most_memory
-from raspitrain.use.foreign import addressof, c_double, c_float, c_int64, c_uint8, c_void_p
+from raspitrain.use.engine import Engine, library
+from raspitrain.use.foreign import addressof, c_double, c_int64, c_void_p
 from raspitrain.use.network import (
     AMPLITUDES,
     MOST_WIDTH,
@@ -162,15 +162,9 @@ class RocketEngine(Engine):
         bytes_of.restype, bytes_of.argtypes = number, (pointer,)
         prepare.argtypes = (pointer, pointer, pointer)
         self._run.argtypes = (pointer, pointer, number, number, pointer)
-        num_bytes = most_memory(bytes_of(described))
         self._keep = (keep, doubles, described)
-        self._memory = (c_uint8 * (num_bytes + ALIGNMENT))()
-        address = addressof(self._memory)
-        self._prepared = address + -address % ALIGNMENT
+        self._take_memory(bytes_of(described), network["classes"])
         places = [*map(addressof, doubles), *addresses]
         if not prepare(self._prepared, described, (c_void_p * len(places))(*places)):
             raise InputError("it adds up channels that are not there")
-        self._logits = (c_float * network["classes"])()
-        self.num_bytes = num_bytes
-        self.num_classes: int = network["classes"]
         self.kernels = "vectors of 16 bytes"
