@@ -97,7 +97,13 @@ def test_a_small_network_learns_synthetic_where_a_linear_one_does_not():
 
 @pytest.mark.parametrize("kind", ["synthetic", "random"])
 @pytest.mark.parametrize(
-    "shape", [(256, 1, 20_000), (256, 8, 4000), (2000, 3, 2000), (9, 5, 200_000)]
+    "shape",
+    [
+        (256, 1, 20_000),
+        (9, 5, 200_000),
+        pytest.param((256, 8, 4000), marks=pytest.mark.long),
+        pytest.param((2000, 3, 2000), marks=pytest.mark.long),
+    ],
 )
 def test_making_takes_no_more_than_it_is_held_against(kind, shape, monkeypatch):
     """A block of many long cases takes far more than the cases themselves."""

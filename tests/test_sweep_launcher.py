@@ -236,6 +236,7 @@ def sweep_for_real(folder, *arguments):
     return done, folder / "outputs" / "sweeps" / "x"
 
 
+@pytest.mark.long  # by default each job's variables above, and a run's threads in test_cli.py
 def test_threads_are_in_force_in_each_job(tmp_path):
     done, folder = sweep_for_real(
         tmp_path,
