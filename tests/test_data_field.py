@@ -235,6 +235,7 @@ FORMS = {
     "settings below the names": "No,x,y\nUnit,V,V\nScale,1,1\nOffset,0,0\n"
     "1,0.5,4\n2,-1.25,5.5\n3,3,-6\n",
     "line breaks in names": '"x\n[g]";"y\r\n[g]"\n0.5;4\n-1.25;5.5\n3;-6\n',
+    "inches above": 'screen 5" wide\nx,y\n0.5,4\n-1.25,5.5\n3,-6\n',
     "tuples of Python": "(0.5, 4)\n(-1.25, 5.5)\n(3, -6)\n",
     "lists of numpy": "[ 0.5   4. ]\n[-1.25  5.5]\n[ 3.   -6. ]\n",
     "a table that is drawn": "| x | y |\n|---|---|\n| 0.5 | 4 |\n| -1.25 | 5.5 |\n| 3 | -6 |\n",

@@ -325,13 +325,19 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
 
 def _quotes_closed(lines: Sequence[str]) -> list[str]:
     """Names in quotes that hold line breaks, as spreadsheets write them, on one line; those that
-    this takes are left blank."""
+    this takes are left blank. A sign for inches closes nothing, and numbers are no names."""
     whole = list(lines)
     for k in range(min(len(whole), MOST_SETTINGS)):
+        if whole[k].count('"') % 2 == 0:
+            continue
+        joined = whole[k]
         for after in range(k + 1, min(k + 1 + MOST_BREAKS, len(whole))):
-            if whole[k].count('"') % 2 == 0:
+            if re.match(r"\s*[-+.\d]", whole[after]):
                 break
-            whole[k], whole[after] = f"{whole[k].rstrip()} {whole[after].lstrip()}", ""
+            joined = f"{joined.rstrip()} {whole[after].lstrip()}"
+            if joined.count('"') % 2 == 0:
+                whole[k : after + 1] = [joined, *[""] * (after - k)]
+                break
     return whole
 
 
