@@ -54,8 +54,9 @@ STAMP = re.compile(
     |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?""",
     re.VERBOSE,
 )  # of Arduino's serial monitor, of Zephyr and of ESP-IDF
-RULE = re.compile(r"[\s|+:=-]*-{2}[\s|+:=-]*")  # below the names of a table that is drawn
-WRAPPED = re.compile(r"\s*[\[(]+\s*([-+\d.][^\[\](){}]*?)\s*[\])]+[,;]?\s*")  # as Python prints
+RULE = frozenset("|+:=-")  # below the names of a table that is drawn
+WRAPPED = re.compile(r"[\[(]+(?=\s*[-+\d.])([^\[\](){}]*)[\])]+[,;]?")  # as Python prints
+SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
 HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
 # fmt: off
 UNITS = frozenset((
@@ -76,10 +77,10 @@ NO_UNITS = frozenset(
 UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
 PAIR = re.compile(
     rf"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
-        "?([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s?({UNIT})?(?=[\s,;|}}\]]|$)""",
+        "?([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s?({UNIT})?(?=[\s,;|}}\]]|$)""",
     re.VERBOSE | re.IGNORECASE,
 )
-IN_UNIT = re.compile(rf"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
+IN_UNIT = re.compile(rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
@@ -226,7 +227,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         raise NoTableError("holds comments but no samples")
     if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
         return _paired(kept)
-    wrapped = _most(body, lambda line: WRAPPED.fullmatch(line) is not None)
+    wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
     if wrapped:
         kept = [(k, unwrapped(line)) for k, line in kept]
         body = [unwrapped(line) for line in body]
@@ -245,13 +246,14 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
-        if not is_comment(line, separator) and RULE.fullmatch(line) is None:
+        if not is_comment(line, separator) and not _is_rule(line):
             text = line if stamped is None else _unstamped(line)
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
     if not table:
+        seen = body[-1].strip()[:SEEN_OF_A_LINE]
         for pattern, what in OTHER_FORMS:
-            if found := pattern.search(body[-1].strip()):
+            if found := pattern.search(seen):
                 raise NoTableError(f"has {found[0][:30]}, {what}")
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
@@ -401,10 +403,14 @@ def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
     return sum(map(holds, lines)) >= 0.8 * len(lines)
 
 
+def _is_rule(line: str) -> bool:
+    return "--" in line and RULE.issuperset(set(line) - set(" \t\r\n"))
+
+
 def unwrapped(line: str) -> str:
     """A row without the brackets around it."""
-    found = WRAPPED.fullmatch(line)
-    return line if found is None else f"{found[1]}\n"
+    found = WRAPPED.fullmatch(line.strip())
+    return line if found is None else f"{found[1].strip()}\n"
 
 
 def _unstamped(line: str) -> str:
