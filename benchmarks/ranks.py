@@ -1,6 +1,6 @@
 """One model by several hosts: what is left of their speeds, all added up?
 
-    python -m benchmarks.ranks             # 10 minutes; as root, with Debian's iproute2
+    python -m benchmarks.ranks             # 12 minutes; as root, with Debian's iproute2
 
 Hosts are network namespaces on a switch of 940 Mbit/s, ranks the real command, sums gloo's own. A
 few cores cannot be four boards, so a step is a wait: every case takes a host so many milliseconds,
