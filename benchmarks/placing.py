@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the order in which they are given")
     args = parser.parse_args(arguments)
 
-    from sshd import Boards  # type: ignore[import-not-found]  # of tests
+    from sshd import Boards
 
     seconds = [args.shortest + k * args.step for k in range(args.jobs)]
     random.Random(args.seed).shuffle(seconds)

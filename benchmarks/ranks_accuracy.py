@@ -23,15 +23,15 @@ from pathlib import Path
 
 from benchmarks.turns import describe_machine, print_head, print_row
 
-# Batches that leave each of two boards eight cases at an epoch's end.
-BATCH = {"BasicMotions": 16, "JapaneseVowels": 16, "OSULeaf": 14}
+# Training cases, and batches that leave each of two boards eight cases at an epoch's end.
+SETS = {"BasicMotions": (40, 16), "JapaneseVowels": (270, 16), "OSULeaf": (200, 14)}
 STEPS = 600
 WAYS = ("one board", "every_step", "4")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sets", nargs="+", choices=BATCH, default=tuple(BATCH))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=tuple(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, default=STEPS)
     args = parser.parse_args(arguments)
@@ -57,8 +57,8 @@ def spread(values: Sequence[float]) -> str:
 def train(name: str, way: str, seed: int, steps: int) -> tuple[float, int]:
     """Accuracy after the last epoch, and how many steps there were."""
     num_ranks = 1 if way == "one board" else 2
-    batch = BATCH[name]
-    epochs = math.ceil(steps / steps_per_epoch(name, batch))
+    cases, batch = SETS[name]
+    epochs = math.ceil(steps / math.ceil(round(0.7 * cases) / batch))
     words = [
         "dataset=ucr", f"dataset.name={name}", "split.validation=0.3", f"seed={seed}",
         f"batch_size={batch}", f"epochs={epochs}", f"eval_every={epochs}", "export=none",
@@ -87,11 +87,6 @@ def train(name: str, way: str, seed: int, steps: int) -> tuple[float, int]:
         return float(last["validation_accuracy"]), json.loads((run / "summary.json").read_text())[
             "steps"
         ]
-
-
-def steps_per_epoch(name: str, batch: int) -> int:
-    cases = {"BasicMotions": 40, "JapaneseVowels": 270, "OSULeaf": 200}[name]
-    return math.ceil(round(0.7 * cases) / batch)
 
 
 def free_port() -> int:

@@ -79,7 +79,8 @@ def read_marks(path: Path | str) -> Marks:
         It is cut off, of another format, or cannot be read.
     """
     try:
-        content = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as error:
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
     if len(content) > LARGEST:
