@@ -242,7 +242,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     if with_units:
         kept = [(k, _without_units(line)) for k, line in kept]
         body = [_without_units(line) for line in body]
-    separator = given or _find_separator(body)
+    separator = given or _find_separator(body, [line for _, line in kept])
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
@@ -446,9 +446,10 @@ def _separator_at_end(
     return not any(len(c) == width and c[-1] and not any(map(is_value, c)) for _, c in rows)
 
 
-def _find_separator(body: Sequence[str]) -> str:
-    """The one that cuts the lines into equally many cells, most of them numbers."""
-    best, best_score = ",", (0.0, 0.0)
+def _find_separator(body: Sequence[str], lines: Sequence[str]) -> str:
+    """The one that cuts the lines into equally many cells, the names above them too, and most of
+    the cells are numbers."""
+    best, best_score = ",", (0.0, False, 0.0)
     for separator in SEPARATORS:
         try:
             table = [
@@ -462,7 +463,7 @@ def _find_separator(body: Sequence[str]) -> str:
         if not table:
             continue
         counts = Counter(len(cells) - (cells[-1:] == [""] and len(cells) > 1) for cells in table)
-        width, lines = counts.most_common(1)[0]
+        width, alike = counts.most_common(1)[0]
         if width < 2:
             continue
         cells = [
@@ -476,10 +477,26 @@ def _find_separator(body: Sequence[str]) -> str:
         values = sum(is_value(cell) or is_missing(cell) for cell in cells) / len(cells)
         if separator == " " and values < 0.5:
             continue  # words
-        score = (round(lines / len(body), 1), round(values, 1))
+        share = round(alike / len(body), 1)
+        score = (share, _names_fit(lines, separator, width), round(values, 1))
         if score > best_score:
             best, best_score = separator, score
     return best
+
+
+def _names_fit(lines: Sequence[str], separator: str, width: int) -> bool:
+    """Whether somewhere as many words as the rows have cells stand above as many numbers."""
+    above: list[str] = []
+    for line in lines[: MOST_SETTINGS + 1]:
+        try:
+            cells = split_cells(line.rstrip().rstrip(separator), separator)
+        except csv.Error:
+            continue
+        has_numbers = any(map(is_value, cells))
+        if has_numbers and len(cells) == len(above) == width:
+            return True
+        above = [] if has_numbers else cells
+    return False
 
 
 def _first_row(
