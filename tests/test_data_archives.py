@@ -309,6 +309,38 @@ def test_labels_in_files_of_their_own_are_named(tmp_path):
     assert "y_train.csv beside it has one" in sentence
 
 
+@pytest.mark.parametrize("form", ["cells", "a list"])
+def test_channels_that_take_turns_in_a_row_are_told_and_taken_apart(form, tmp_path):
+    """As AcceleRater wants them, and as Movebank has the bursts of e-obs tags."""
+    cases = np.cumsum(np.random.default_rng(0).integers(-9, 9, (40, 20, 3)), axis=1)
+    cases += np.array([0, 300, 900])
+    lines = []
+    for k, own in enumerate(cases.reshape(40, -1)):
+        label = ("rest", "fly")[k % 2]
+        numbers = [str(v) for v in own]
+        if form == "cells":
+            lines.append(",".join([*numbers, label]))
+        else:
+            burst = " ".join(numbers)
+            lines.append(
+                f"{k},2014-06-01 0{k // 8}:{k % 6}5:00.000,XYZ,20.0,{burst},{k % 4},{label}"
+            )
+    names = "event-id,timestamp,axes,frequency,accelerations-raw,tag,behavior\n"
+    put(tmp_path, "tags.csv", ("" if form == "cells" else names) + "\n".join(lines))
+    given = defaults("rows", path=str(tmp_path))
+    (warning,) = case_a_row(**given).taken.warnings
+    assert "dataset.interleaved=3 takes them apart" in warning
+    apart = case_a_row(**given | {"interleaved": 3})
+    assert apart.class_names == ("fly", "rest")
+    assert apart.taken.warnings == ()
+    assert np.array_equal(apart.signals[np.arange(40)], cases.transpose(0, 2, 1))
+    assert case_a_row(**given | {"interleaved": 1}).taken.warnings == ()
+    assert "does not divide" in refusal(case_a_row, **given | {"interleaved": 7})
+    if form != "cells":
+        sentence = refusal(load, tmp_path, label_column="behavior")
+        assert "column 'accelerations-raw' holds a list of numbers" in sentence
+
+
 def test_channels_beside_each_other_in_a_row_are_channels(tmp_path):
     head = ",".join(["label", *(f"{name}_{k}" for k in range(30) for name in ("ax", "ay"))])
     x = [noise(k, 2, 30) for k in range(6)]

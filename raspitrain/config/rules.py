@@ -142,7 +142,7 @@ ROCKET = {"max_dilations": whole(1, most=1000), "max_ridge_cases": whole(0, most
 COMPONENT_RULES: dict[str, dict[str, Rule]] = {
     "raspitrain.data.arrays.npy": ARRAYS,
     "raspitrain.data.arrays.npz": ARRAYS,
-    "raspitrain.data.rows.rows": TABLES,
+    "raspitrain.data.rows.rows": TABLES | {"interleaved": either(whole(1, most=10_000), NULL)},
     "raspitrain.data.recordings.recordings": TABLES
     | {
         "length": span(8),

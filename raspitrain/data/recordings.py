@@ -183,6 +183,8 @@ def recordings(
     else:
         classes = [_classes(s, files) for s, files in zip(found.sources, read, strict=True)]
     chosen = _choose(read, classes, asked)
+    if found.mixed and asked.columns is None:
+        raise InputError(f"{folder}: {found.mixed}")
     streams = []
     for k, source in enumerate(found.sources):
         streams.append(make_stream(source, read[k], chosen, k, asked))
