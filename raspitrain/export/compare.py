@@ -24,16 +24,12 @@ class Figures:
 
     Attributes
     ----------
-    accuracy : float or None
-        Share of the windows; None without labels.
-    agreement : float
-        Share of the windows with the class that torch gives.
-    logit_error : float
-        Root mean square of the logits' difference from torch's, over that of torch's logits.
-    num_bytes : int
-        Of the weights.
-    milliseconds : float
-        The fastest of some windows, one thread, on the machine that exported.
+    accuracy : share of the windows; None without labels
+    agreement : share of the windows with the class that torch gives
+    logit_error : root mean square of the logits' difference from torch's, over that of torch's
+        logits
+    num_bytes : of the weights
+    milliseconds : the fastest of some windows, one thread, on the machine that exported
     """
 
     accuracy: float | None

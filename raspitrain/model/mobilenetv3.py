@@ -108,12 +108,9 @@ class MobileNetV3(nn.Module):
 
     Parameters
     ----------
-    table : Table
-        Widths as they are built (after any width multiplier).
-    strides : list of int
-        Of the stem and of every block.
-    batchnorm : callable
-        Makes the BatchNorm of so many channels.
+    table : widths as they are built (after any width multiplier)
+    strides : of the stem and of every block
+    batchnorm : makes the BatchNorm of so many channels
     """
 
     def __init__(
@@ -210,8 +207,7 @@ def mobilenetv3(
     ----------
     table : {"small", "large"}
     variant : {"paper", "blog"}
-    length : int
-        Positions of a signal, 8 or more.
+    length : positions of a signal, 8 or more
     num_downsamples : int or "auto"
         Convolutions of stride 2; "auto" keeps at least 4 positions before the pooling.
     engine : {"auto", "native", "torch", "plain"}

@@ -26,11 +26,8 @@ class Trigger:
 
     Attributes
     ----------
-    is_on : bool
-    since : float
-        When it began.
-    peak : float
-        The highest score since then.
+    since : when it began
+    peak : the highest score since then
     """
 
     __slots__ = ("_free_at", "_release", "_suppress", "_threshold", "is_on", "peak", "since")
