@@ -29,10 +29,7 @@ from raspitrain.data.cases import check_finite
 from raspitrain.data.given import given_arrays, write_arrays
 from raspitrain.errors import InputError, input_error, reason, remedy
 from raspitrain.hardware.memory import quick_imports
-from raspitrain.hardware.threads import (
-    resolve_num_threads,
-    thread_environment,
-)
+from raspitrain.hardware.threads import thread_environment
 from raspitrain.paths import absolute, config_folder, expanded
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
@@ -443,8 +440,7 @@ def _set_environment(hardware: DictConfig) -> None:
     """What torch reads when it is imported, if it is not yet."""
     if "torch" in sys.modules:
         return
-    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
-    os.environ.update(thread_environment(num_threads, hardware.wait_policy, os.environ))
+    os.environ.update(thread_environment(hardware.num_threads, hardware.wait_policy, os.environ))
 
 
 # ---------------------------------------------------------------- what is written

@@ -11,7 +11,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -35,22 +35,13 @@ from raspitrain.cli.resume import (
     shows_only,
 )
 from raspitrain.cli.trust import guard
-from raspitrain.cli.words import as_meant, option_as_key
+from raspitrain.cli.words import as_meant, option_as_key, path_as_words
 from raspitrain.config.composition import check_composition
 from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
-from raspitrain.errors import (
-    InputError,
-    UnwrittenError,
-    printable,
-    visible,
-)
+from raspitrain.errors import InputError, UnwrittenError, printable, visible
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
-from raspitrain.hardware.threads import (
-    given_num_threads,
-    resolve_num_threads,
-    thread_environment,
-)
+from raspitrain.hardware.threads import given_num_threads, thread_environment
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import absolute, config_folder
 from raspitrain.results.folder import make_folder
@@ -170,6 +161,16 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
     return exit_code
 
 
+def look(words: Sequence[str], do: Callable[[DictConfig, list[str]], None]) -> int:
+    """`main` for a command that looks at one data set, which may be named alone."""
+    try:
+        sys.argv[1:] = path_as_words(words)
+    except InputError as error:
+        say(f"error: {printable(str(error))}")
+        return error.exit_code
+    return main(do)
+
+
 @contextmanager
 def _shown_safely() -> Iterator[None]:
     """For what Hydra prints: names and values of files come as they are."""
@@ -247,8 +248,9 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
         return
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
     cfg, profile = with_profile(cfg, given_keys(overrides))
-    num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
-    os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
+    os.environ.update(
+        thread_environment(cfg.hardware.num_threads, cfg.hardware.wait_policy, os.environ)
+    )
 
     if cfg.task == "throughput" and is_one_of_several(cfg.distributed):
         raise InputError(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from raspitrain.errors import CAN_PASS, InputError, TemporaryError, UnwrittenError, reason, remedy
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
-from raspitrain.hardware.threads import resolve_num_threads, thread_environment
+from raspitrain.hardware.threads import thread_environment
 from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.lease import GAVE_UP, hold, keep
 from raspitrain.sweep.process import OUT_OF_MEMORY, share_cores
@@ -173,8 +173,7 @@ def environment_here(cfg: "DictConfig", overrides: Sequence[str]) -> dict[str, s
     from raspitrain.config.profile import with_profile
 
     hardware = with_profile(cfg, given_keys(overrides))[0].hardware
-    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
-    return thread_environment(num_threads, hardware.wait_policy, os.environ)
+    return thread_environment(hardware.num_threads, hardware.wait_policy, os.environ)
 
 
 def data_here(cfg: "DictConfig") -> list[str]:
