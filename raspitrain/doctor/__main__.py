@@ -10,7 +10,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,8 @@ def as_record(
     machine: Machine, torch: TorchBuild, findings: Sequence[Finding], exit_code: int
 ) -> dict[str, Any]:
     return {
-        "machine": machine.record(),
-        "torch": torch.record(),
+        "machine": asdict(machine),
+        "torch": asdict(torch),
         "findings": [vars(finding) for finding in findings],
         "exit_code": exit_code,
     }

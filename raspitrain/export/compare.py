@@ -38,9 +38,6 @@ class Figures:
     num_bytes: int
     milliseconds: float
 
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -52,8 +49,7 @@ class Comparison:
     figures: dict[str, Figures]
 
     def record(self) -> dict[str, Any]:
-        figures = {name: figures.record() for name, figures in self.figures.items()}
-        return {"part": self.part, "windows": self.num_windows} | figures
+        return {"part": self.part, "windows": self.num_windows, **asdict(self)["figures"]}
 
 
 def some(count: int, most: int = MOST_COMPARED) -> np.ndarray:
