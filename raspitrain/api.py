@@ -33,6 +33,7 @@ from raspitrain.hardware.threads import thread_environment
 from raspitrain.paths import absolute, config_folder, expanded
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
+from raspitrain.results.folder import remove_empty
 from raspitrain.run.stored import StoredRun
 from raspitrain.use.model_file import is_model_file
 
@@ -343,7 +344,9 @@ def train(
         summary = run(cfg, folder, overrides=words, profile=profile, show=show)
     except BaseException:
         if not any((folder / name).exists() for name in OF_A_RUN):
-            _remove(folder / DATA, made)
+            for file in (folder / DATA).glob("*.npy"):
+                file.unlink(missing_ok=True)
+            remove_empty((folder / DATA, *made))
         raise
     return Result(folder, summary, load(folder, allowed_targets=cfg.allowed_targets))
 
@@ -464,14 +467,3 @@ def _unwritten(path: Path, error: OSError) -> InputError:
     return input_error(
         f"{path} cannot be written ({reason(error)}); {remedy(error, 'give another name')}", error
     )
-
-
-def _remove(folder: Path, made: Sequence[Path]) -> None:
-    """Take back what a run that never began was to be trained on."""
-    for file in folder.glob("*.npy"):
-        file.unlink(missing_ok=True)
-    for empty in (folder, *made):
-        try:
-            empty.rmdir()
-        except OSError:
-            return

@@ -44,7 +44,7 @@ from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, qu
 from raspitrain.hardware.threads import given_num_threads, thread_environment
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import absolute, config_folder
-from raspitrain.results.folder import make_folder
+from raspitrain.results.folder import make_folder, remove_empty
 from raspitrain.stop import Stopped, is_stdout_stuck, say, say_stuck, tidy, write_nowhere
 from raspitrain.sweep.sweep import SweepEnd
 
@@ -71,7 +71,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
                 else:
                     do(cfg, overrides)
             finally:
-                _remove_empty(_made_by_hydra)
+                remove_empty(_made_by_hydra)
         except InputError as error:
             exit_code = _say(error)
         except BrokenPipeError:
@@ -92,7 +92,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
     )(task)
-    tidy.append(lambda: _remove_empty(_made_by_hydra))
+    tidy.append(lambda: remove_empty(_made_by_hydra))
     try:
         if {"--version", "-V"} & set(sys.argv[1:]):
             print(f"raspitrain {version('raspitrain')}")
@@ -283,7 +283,7 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
             raise InputError(f"{key}={given} is for sweeps: add --multirun.")
 
 
-# Folders that Hydra is about to make for a run, the deepest first.
+# Folders that Hydra is about to make for a run, the deepest first; they go if it never begins.
 _made_by_hydra: list[Path] = []
 
 
@@ -300,12 +300,3 @@ class NoteFolders(Callback):
         _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not os.path.lexists(f)]
         with suppress(OSError, ValueError):  # Hydra meets the same, and its error is told
             make_folder(folder)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Take back the folders of a run that never began, as far as nothing is in them."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return
