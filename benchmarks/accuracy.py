@@ -1,13 +1,14 @@
 """Accuracy and seconds beside aeon's MiniRocket and MultiRocket-Hydra, on the sets it carries.
 
-    python -m benchmarks.accuracy          # an hour; leave the machine alone
+    python -m benchmarks.accuracy          # two hours; leave the machine alone
     python -m benchmarks.accuracy --sets GunPoint --models minirocket --seeds 0 1 2
 
 The archive's own training and test parts, everything as its YAML or its default stands, in one
 process on one thread. Contenders go in turns, seed by seed; seconds are processor time of fitting
 and predicting together, the median over seeds, after aeon's functions have been compiled on a few
-cases. Accuracy is the mean over seeds ± their standard deviation. Nothing is chosen here: test
-parts are for this table alone.
+cases. Accuracy is the mean over seeds ± their standard deviation. `compare` is the model that
+`raspitrain compare` takes, by folds of the training part alone and the first seed, trained with
+every seed; the seconds of comparing are not among its own. Test parts choose nothing.
 
 ResNet and InceptionTime: as their authors publish them (github.com/hfawaz/dl-4-tsc and
 github.com/hfawaz/InceptionTime), copied at second hand; sets that they do not name have none.
@@ -20,13 +21,14 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import torch
+from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
 from benchmarks.turns import compose, describe_machine, print_head, print_row
 from raspitrain.data.cases import Cases
 from raspitrain.data.ucr import carried_names, ucr
 
-MODELS = ("minirocket", "multirocket_hydra", "mobilenetv3_small")
+MODELS = ("minirocket", "multirocket_hydra", "mobilenetv3_small", "compare")
 RIVALS = {
     "minirocket": "MiniRocketClassifier",
     "multirocket_hydra": "MultiRocketHydraClassifier",
@@ -64,13 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if model in RIVALS:
             rival = RIVALS[model].removesuffix("Classifier")
             heads += [f"aeon's {rival}, %", f"aeon's {rival}, s"]
+    if "compare" in args.models:
+        heads.append("what it takes")
     print_head("set", *heads, "ResNet, published", "InceptionTime, published")
     with threadpool_limits(1):
         for name in args.sets or carried_names():
             cases = ucr(name=name, path=None, unequal="pad", length=None, missing="interpolate")
             contenders: list[Callable[[int], Result]] = []
+            taken = ""
             for model in args.models:
-                contenders.append(ours(model, name, args.words))
+                if model == "compare":
+                    taken = recommended(name, args.seeds[0], args.words)
+                trained = taken if model == "compare" else model
+                contenders.append(ours(trained, name, args.words))
                 if model in RIVALS:
                     contenders.append(aeons(RIVALS[model], cases))
             results: list[list[Result]] = [[] for _ in contenders]
@@ -78,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for turn, result in zip(contenders, results, strict=True):
                     result.append(turn(seed))
             cells = [cell for result in results for cell in describe(result)]
+            if taken:
+                cells.append(f"`{taken}`")
             published = ["–" if p is None else f"{p:.1f}" for p in PUBLISHED.get(name, (None,) * 2)]
             print_row(name, *cells, *published)
     return 0
@@ -89,22 +99,38 @@ def ours(model: str, name: str, words: Sequence[str]) -> Callable[[int], Result]
     from raspitrain.run.prepare import prepare
 
     def turn(seed: int) -> Result:
-        cfg = compose(
-            "dataset=ucr",
-            f"dataset.name={name}",
-            "dataset.unequal=pad",
-            "dataset.missing=interpolate",
-            f"model={model}",
-            f"seed={seed}",
-            "hardware.num_threads=1",
-            *words,
-        )
+        cfg = configuration(model, name, seed, words)
         job = prepare(cfg)
         began = time.process_time()
         last = train_to_the_end(job, cfg)
         return float(last.row["test_accuracy"]), time.process_time() - began
 
     return turn
+
+
+def recommended(name: str, seed: int, words: Sequence[str]) -> str:
+    """The model that `raspitrain compare` would have this set trained with."""
+    from raspitrain.cli.compare import MODELS as COMPARED
+    from raspitrain.run.compare import choose, compare
+
+    models = {model: configuration(model, name, seed, words).model for model in COMPARED}
+    cfg = configuration(COMPARED[0], name, seed, words)
+    found = choose(compare(cfg, models, num_folds=3, seconds=600, tell=lambda _: None))
+    assert found is not None, "a fold takes less than ten minutes"
+    return found[0].name
+
+
+def configuration(model: str, name: str, seed: int, words: Sequence[str]) -> DictConfig:
+    return compose(
+        "dataset=ucr",
+        f"dataset.name={name}",
+        "dataset.unequal=pad",
+        "dataset.missing=interpolate",
+        f"model={model}",
+        f"seed={seed}",
+        "hardware.num_threads=1",
+        *words,
+    )
 
 
 def aeons(classifier: str, cases: Cases) -> Callable[[int], Result]:

@@ -1,6 +1,6 @@
 """One model by several hosts: what is left of their speeds, all added up?
 
-    python -m benchmarks.ranks             # 12 minutes; as root, with Debian's iproute2
+    python -m benchmarks.ranks             # 20 minutes; as root, with Debian's iproute2
 
 Hosts are network namespaces on a switch of 940 Mbit/s, ranks the real command, sums gloo's own. A
 few cores cannot be four boards, so a step is a wait: every case takes a host so many milliseconds,
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--mbit", type=int, default=940)
     parser.add_argument("--slower", type=float, default=2.4, help="times, the slower of two hosts")
-    parser.add_argument("--steps", type=int, default=1200, help="of each host")
+    parser.add_argument("--steps", type=int, default=2000, help="of each host")
     args = parser.parse_args(arguments)
     if os.geteuid() != 0:
         print("error: network namespaces are made by root alone: sudo", file=sys.stderr)

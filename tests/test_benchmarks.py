@@ -228,11 +228,14 @@ def test_accuracy(
         monkeypatch.setattr(
             "benchmarks.accuracy.aeons", lambda name, cases: lambda seed: (0.96, 9.0)
         )
-    (row,) = table("accuracy", "--models", "minirocket", "--sets", "ItalyPowerDemand",
+    monkeypatch.setattr("benchmarks.accuracy.recommended", lambda name, seed, words: "minirocket")
+    (row,) = table("accuracy", "--models", "minirocket", "compare", "--sets", "ItalyPowerDemand",
                    "--seeds", "0", "1")  # fmt: skip
     ours, theirs = "`minirocket`", "aeon's MiniRocket"
     assert 95 < float(row[f"{ours}, %"].split()[0]) < 98
     assert abs(float(row[f"{ours}, %"].split()[0]) - float(row[f"{theirs}, %"].split()[0])) < 1
+    assert row["`compare`, %"] == row[f"{ours}, %"]
+    assert row["what it takes"] == "`minirocket`"
     assert row["ResNet, published"] == "96.2"
 
 
