@@ -185,6 +185,26 @@ def test_rows_of_several_sensors_are_taken_apart_and_joined_by_time(column, word
     assert any(f"taken apart by column '{column}'" in note for note in cases.taken.notes)
 
 
+@pytest.mark.parametrize("asked", [None, ["Sensor Type", "Sensor ID"]])
+def test_two_columns_may_say_the_sensor(asked, tmp_path):
+    """As in UMAFall, whose names stand in a comment that ends with a semicolon."""
+    head = "% Date: 2016\n% ms; Sample No; X-Axis; Sensor Type; Sensor ID; \n"
+
+    for i in range(6):
+        x = noise(i, 4)
+        rows = [
+            f"{20 * j + node};{j};{x[node + 2 * kind][j]:.4f};{kind};{node};\n"
+            for j in COUNTS
+            for kind in (0, 1)
+            for node in (0, 1)
+        ]
+        put(tmp_path, f"{('run', 'walk')[i % 2]}/{i}.csv", head + "".join(rows))
+    cases = load(tmp_path, sensor_column=asked)
+    names = [f"Sensor Type{kind}_Sensor ID{node}_X-Axis" for kind in (0, 1) for node in (0, 1)]
+    assert cases.channel_names == tuple(names)
+    assert cases.rate == 50
+
+
 @pytest.mark.parametrize("words", [("A", "B"), (0, 7), (3, 1, 2)])
 @pytest.mark.parametrize("head", ["time,kind,x,y", "kind,x,y"])
 def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head, words, tmp_path):
@@ -426,6 +446,7 @@ def test_names_on_several_levels_are_put_together(tmp_path):
         ("--- Created By ActiGraph GT3X+ date format M/d/yyyy at 30 Hz  Filter Normal ---\n", 30),
         ("Sampling frequency (Hz): 512\n", 512),
         ("% Sample Rate = 250.0 Hz\n", 250),
+        ("// Update Rate: 100.0Hz\n// Filter Profile: human (46.1)\n", 100),
         ("Cutoff at 4 m\nSample rate unknown\n", None),
     ],
 )

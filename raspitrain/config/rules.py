@@ -149,7 +149,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "stride": either(span(1), NULL),
         "columns": either(COLUMN, list_of(COLUMN), NULL),
         "time_column": either(COLUMN, one_of(False), NULL),
-        "sensor_column": either(COLUMN, one_of(False), NULL),
+        "sensor_column": either(COLUMN, list_of(COLUMN), one_of(False), NULL),
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "100ns", "ns", "dmy", "mdy", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),

@@ -54,7 +54,7 @@ class Asked:
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
-    sensor_column: str | int | bool | None = None
+    sensor_column: str | int | bool | Sequence[str | int] | None = None
     annotated: bool = False  # whether files beside the recordings say the class
 
     @property

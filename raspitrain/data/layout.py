@@ -94,6 +94,7 @@ PAIR = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 BITS = re.compile(r"[01]{4,}")  # of a logic analyser: no number
+BYTES = re.compile(r"[\dA-F]{8,}", re.IGNORECASE)  # as they came: some look like numbers
 SETTING_CELL = re.compile(r"[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGNORECASE)  # CH1:0.05
 IN_UNIT = re.compile(rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
 TIME_FORM = re.compile(
@@ -106,7 +107,8 @@ STEP = re.compile(
     re.IGNORECASE,
 )  # in seconds
 RATE = re.compile(
-    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
+    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition|update|output|logging)[ _-]*"
+    r"(?:rate|freq(?:uency)?)|\bat)"
     r"(?P<unit>[^\d\n]{0,16}?)"
     r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
@@ -676,7 +678,8 @@ def _find_names(
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):
             try:
-                cells = split_cells(HEADED.sub("", text, count=1), separator)
+                bare = HEADED.sub("", text, count=1).rstrip(f"{separator} ")
+                cells = split_cells(bare, separator)
             except csv.Error:
                 continue
             if len(cells) == width and not any(map(is_value, cells)) and any(cells):
@@ -739,8 +742,9 @@ def _find_kinds(
         if not cells and not all(is_value(c) or is_missing(c) for c in every):
             texts.add(position)  # said in the first rows alone
             continue
-        bits = all(map(BITS.fullmatch, cells)) and len(set(map(len, cells))) == 1
-        if bits and any(cell[0] == "0" for cell in cells):
+        bits = all(map(BITS.fullmatch, cells)) and any(cell[0] == "0" for cell in cells)
+        other = all(map(BYTES.fullmatch, cells)) and not all(map(is_number, cells))
+        if len(set(map(len, cells))) == 1 and (bits or other):
             texts.add(position)
             continue
         if not cells or any(map(is_number, cells)):
