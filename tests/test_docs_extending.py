@@ -40,7 +40,7 @@ def test_a_network_and_a_data_set_of_ones_own(tmp_path):
     (command,) = (block for block in blocks() if block.startswith("python -m raspitrain"))
     words = shlex.split(command.replace("\\\n", ""))[1:]
     done = subprocess.run(
-        [sys.executable, *words, "epochs=2", "hydra.run.dir=run"],
+        [sys.executable, *words, "epochs=2", "hardware.num_threads=1", "hydra.run.dir=run"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

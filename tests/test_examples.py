@@ -21,7 +21,7 @@ def test_readmes_recordings_are_learnt_and_told_apart(tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     train, predict, stream = commands()
     assert stream[:3] == ["-m", "raspitrain", "stream"]  # tried in test_use_stream.py
-    for words in ([*train, "epochs=25"], [*predict, "--format", "csv"]):
+    for words in ([*train, "epochs=25", "hardware.num_threads=1"], [*predict, "--format", "csv"]):
         done = subprocess.run(
             [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True
         )
