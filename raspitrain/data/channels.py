@@ -501,6 +501,14 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
         name for name in files[0].table.names
         if reasons[name] is None and all(name in file.table.names for file in files)
     ]  # fmt: skip
+    if not files[0].table.named:
+        path = files[0].path
+        apart = path.parent.name if len({file.path.parent for file in files}) > 1 else ""
+        tail = f"{apart}/*" if apart else re.sub(r"^[^-_ ]*", "*", path.name)
+        return (
+            "columns without names say nothing of each other: take files of one kind with "
+            f"dataset.files, such as '{tail}', or name positions (from 0) in dataset.columns"
+        )
     if common:
         return f"take those that all have with dataset.columns=[{','.join(common[:20])}]"
     return (

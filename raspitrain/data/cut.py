@@ -177,11 +177,11 @@ class Cut:
         for stream, pieces in zip(self.streams, self.pieces, strict=True):
             if stream.clock is None:
                 continue
-            seconds = stream.clock.seconds
+            seconds, cuts = stream.clock.seconds, set(np.asarray(stream.cuts).tolist())
             for before, after in pairwise(pieces):
                 if (before.label, before.group) != (after.label, after.group):
                     continue
-                if before.stop == after.start:
+                if before.stop == after.start and after.start in cuts:  # and no annotation's end
                     if seconds[after.start] < seconds[before.stop - 1]:
                         back += 1
                     else:

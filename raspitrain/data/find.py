@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -34,6 +34,7 @@ LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
 LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
+LABELS_NAME = re.compile(r"label|stage|hypno|annot|activit|event|marker", re.I)
 LIST_NAME = re.compile(
     r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
@@ -217,6 +218,7 @@ def find_recordings(
         ]
         if class_level is None and annotations is None and files is None:
             unused_tables = _unused_table(folder, paths, others, sources)
+        _refuse_labels_beside(sources, {*paths, *others} - set(taken))
         first_level = max(level, 0)
         sensors_from = 0 if level == -1 else first_level + 1
     elif part_level is not None:
@@ -436,6 +438,22 @@ def _unused_table(
                 raise InputError(f"{sentence}, and choose files with dataset.files.")
             return [sentence]
     return []
+
+
+def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -> None:
+    """Where all recordings are of one class, say what to do with 7_labeled_sleep.txt of 7_acc.txt,
+    in whatever folder it lies."""
+    if len({source.class_name for source in sources}) > 1:
+        return
+    begins = {re.split(r"[-_. ]", source.name.rsplit("/", 1)[-1])[0] for source in sources}
+    for path in sorted(others):
+        begin, rest = re.split(r"(?=[-_. ])", path.name, maxsplit=1) if path.suffix else ("", "")
+        if begin in begins and LABELS_NAME.search(rest):
+            raise InputError(
+                f"all recordings would be of the class '{sources[0].class_name}', while {path} "
+                "looks as if it says what happens in one: take such files with "
+                f"dataset.annotations='*{rest}'."
+            )
 
 
 def _marks_of(
