@@ -130,7 +130,12 @@ def make_cases(
     check_missing(missing)
     shape = tuple(signals.shape)
     if len(shape) != 3:
-        hint = f"; write one channel as ({shape[0]}, 1, {shape[1]})" if len(shape) == 2 else ""
+        hint = ""
+        if len(shape) == 2:
+            hint = (
+                f"; write one channel as ({shape[0]}, 1, {shape[1]}), or say dataset.channels=one; "
+                "give several that lie one after the other an axis of their own with numpy.reshape"
+            )
         if len(shape) > 3 and 1 in shape[1:]:
             hint = "; take the axes of size 1 away with numpy.squeeze"
         raise InputError(

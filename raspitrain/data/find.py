@@ -679,13 +679,20 @@ def _class_name(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
-            "write a table labels.csv there with the columns file and label; what is no recording "
-            f"is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
+            "write a table labels.csv there with the columns file and label"
+            f"{_or_cases(place[-1])}; what is no recording is left out with "
+            f"dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."
         )
     return place[level]
+
+
+def _or_cases(name: str) -> str:
+    if not name.lower().endswith(".mat"):
+        return ""
+    return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
 
 
 def _refuse_folders_of_one(folder: Path, sources: Sequence[Source]) -> None:
