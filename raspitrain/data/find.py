@@ -53,7 +53,7 @@ PERSON = re.compile(
 )
 # What is recorded again and again, with the same classes in each.
 OCCASION = re.compile(
-    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|group|visit)"
+    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|house|group|visit)"
     r"[-_ ]?\d+|(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[-_ T.]?\d.*)?"
     r"|[0-3]\d[-_.][01]\d[-_.](?:19|20)\d\d",
     re.I,
@@ -71,6 +71,7 @@ SENSOR = re.compile(
     re.I,
 )
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
+CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -867,8 +868,25 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
     return out
 
 
+def _join_channels(sources: list[Source], first: int) -> list[Source]:
+    """F0001CH1.CSV and F0001CH2.CSV put together; none where not all recordings have the same."""
+    joined: dict[str, Source] = {}
+    for source in sources:
+        at = len("/".join(source.name.split("/")[:first]))
+        found = CHANNEL.search(source.name, at)
+        if found is None or "" not in source.files:
+            return []
+        rest = stem_of(source.name[: found.start()] + source.name[found.end() :]).strip("/_- ")
+        one = joined.setdefault(rest, replace(source, name=rest, files={}))
+        one.files[found[0]] = source.files[""]
+    channels = {frozenset(one.files) for one in joined.values()}
+    return [*joined.values()] if len(channels) == 1 and len(channels.pop()) > 1 else []
+
+
 def _join_sensors(sources: list[Source], first: int) -> tuple[list[Source], list[str]]:
     """Put the files of one recording together, where sensors have one each."""
+    if sources[0].class_name is not None and (whole := _join_channels(sources, first)):
+        return whole, [f"channels {', '.join(whole[0].files)} of a recording joined by time"]
     joined: dict[str, dict[str, Source]] = {}
     for source in sources:
         sensor, rest = _sensor(source.name, first)
