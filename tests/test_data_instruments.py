@@ -102,10 +102,13 @@ def test_clocks_in_several_columns_without_names_are_one(form, tmp_path):
     assert not any("back of the clock" in note for note in cases.taken.notes)
 
 
-def test_levels_of_a_logic_analyser_are_words(tmp_path):
+def test_levels_of_a_logic_analyser_and_bytes_are_words(tmp_path):
     bits = ["01000000" if j // 9 % 2 else "00000000" for j in COUNTS]
-    make(tmp_path, lambda k, i, x: csv_text("x,y,D0-D7", *x[:2], bits))
-    assert left_out(load(tmp_path))["D0-D7"] == "words"
+    sent = [f"{31 * j % 4096:08X}" for j in COUNTS]  # many of which look like numbers
+    make(tmp_path, lambda k, i, x: csv_text("x,y,D0-D7,RawData", *x[:2], bits, sent))
+    cases = load(tmp_path)
+    assert left_out(cases)["D0-D7"] == "words"
+    assert left_out(cases)["RawData"].startswith("words")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from raspitrain.data.columns import (
     NO_PLAIN_NUMBERS,
     Facts,
     is_clock_name,
+    is_list,
     is_time_name,
     judge,
     look_at,
@@ -53,7 +54,7 @@ class Asked:
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
-    sensor_column: str | int | bool | None = None
+    sensor_column: str | int | bool | Sequence[str | int] | None = None
     annotated: bool = False  # whether files beside the recordings say the class
 
     @property
@@ -286,6 +287,7 @@ def choose(
             )
     reasons = _judge_all(files, classes, asked)
     if asked.columns is None:
+        _refuse_lists(first)
         places = _by_judgement(files, reasons, may_be_empty=may_be_empty)
     else:
         places = [_by_name(file, asked.columns) for file in files]
@@ -333,6 +335,18 @@ def choose(
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
     return Chosen(names, units, places, clocks, left_out, warnings)
+
+
+def _refuse_lists(file: SensorFile) -> None:
+    """Refuse a burst of samples in each cell, as tags on animals have it: a row is no moment."""
+    for column in file.table.columns:
+        if column.kind == "text" and is_list(column.words):
+            raise InputError(
+                f"{file.path}: each cell of column '{column.name}' holds a list of numbers, so "
+                "that a row is a case and no moment: dataset=rows takes them as samples, with the "
+                "label in dataset.label_column, and dataset.interleaved=3 where x, y and z take "
+                "turns."
+            )
 
 
 def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> None:

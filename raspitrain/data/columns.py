@@ -56,6 +56,10 @@ ODD_NUMBER = re.compile(
     r"|.*[:=>\])]\s*[+-]?\d*[.,]?\d+",
     re.I,
 )
+NUMBER_IN_LIST = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+LIST = re.compile(
+    rf"[\[(]?\s*(?:{NUMBER_IN_LIST}[\s,;|]+){{7,}}{NUMBER_IN_LIST}\s*[\])]?", re.I
+)  # in one cell, as of a burst
 SLOW_NAME = re.compile(
     r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
     r"|lux|light|co2|battery|batt|charge|level)(?:_.*|\d+)?"
@@ -276,6 +280,12 @@ def _few_values(kept: np.ndarray) -> tuple[float, ...]:
         return ()
     different = set(kept[np.concatenate([[0], np.flatnonzero(np.diff(kept)) + 1])].tolist())
     return tuple(sorted(different)) if len(different) <= FEW_VALUES else ()
+
+
+def is_list(words: Sequence[str]) -> bool:
+    """Whether cells are lists of numbers."""
+    some = [word for word in words[:FEW_VALUES] if word]
+    return bool(some) and all(LIST.fullmatch(word) for word in some)
 
 
 def is_clock_name(name: str) -> bool:

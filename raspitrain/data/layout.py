@@ -95,6 +95,7 @@ PAIR = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 BITS = re.compile(r"[01]{4,}")  # of a logic analyser: no number
+BYTES = re.compile(r"[\dA-F]{8,}", re.IGNORECASE)  # as they came: some look like numbers
 SETTING_CELL = re.compile(r"[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGNORECASE)  # CH1:0.05
 IN_UNIT = re.compile(rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
 TIME_FORM = re.compile(
@@ -107,7 +108,8 @@ STEP = re.compile(
     re.IGNORECASE,
 )  # in seconds
 RATE = re.compile(
-    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
+    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition|update|output|logging)[ _-]*"
+    r"(?:rate|freq(?:uency)?)|\bat)"
     r"(?P<unit>[^\d\n]{0,16}?)"
     r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
@@ -273,7 +275,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     if with_units:
         kept = [(k, _without_units(line)) for k, line in kept]
         body = [_without_units(line) for line in body]
-    separator = given or _find_separator(body)
+    separator = given or _find_separator(body, [line for _, line in kept])
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
@@ -518,9 +520,10 @@ def _separator_at_end(
     return not any(len(c) == width and c[-1] and not any(map(is_value, c)) for _, c in rows)
 
 
-def _find_separator(body: Sequence[str]) -> str:
-    """The one that cuts the lines into equally many cells, most of them numbers."""
-    best, best_score = ",", (0.0, 0.0)
+def _find_separator(body: Sequence[str], lines: Sequence[str]) -> str:
+    """The one that cuts the lines into equally many cells, the names above them too, and most of
+    the cells are numbers."""
+    best, best_score = ",", (0.0, False, 0.0)
     for separator in SEPARATORS:
         try:
             table = [
@@ -534,7 +537,7 @@ def _find_separator(body: Sequence[str]) -> str:
         if not table:
             continue
         counts = Counter(len(cells) - (cells[-1:] == [""] and len(cells) > 1) for cells in table)
-        width, lines = counts.most_common(1)[0]
+        width, alike = counts.most_common(1)[0]
         if width < 2:
             continue
         cells = [
@@ -548,10 +551,26 @@ def _find_separator(body: Sequence[str]) -> str:
         values = sum(is_value(cell) or is_missing(cell) for cell in cells) / len(cells)
         if separator == " " and values < 0.5:
             continue  # words
-        score = (round(lines / len(body), 1), round(values, 1))
+        share = round(alike / len(body), 1)
+        score = (share, _names_fit(lines, separator, width), round(values, 1))
         if score > best_score:
             best, best_score = separator, score
     return best
+
+
+def _names_fit(lines: Sequence[str], separator: str, width: int) -> bool:
+    """Whether somewhere as many words as the rows have cells stand above as many numbers."""
+    above: list[str] = []
+    for line in lines[: MOST_SETTINGS + 1]:
+        try:
+            cells = split_cells(line.rstrip().rstrip(separator), separator)
+        except csv.Error:
+            continue
+        has_numbers = any(map(is_value, cells))
+        if has_numbers and len(cells) == len(above) == width:
+            return True
+        above = [] if has_numbers else cells
+    return False
 
 
 def _first_row(
@@ -669,7 +688,8 @@ def _find_names(
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):
             try:
-                cells = split_cells(HEADED.sub("", text, count=1), separator)
+                bare = HEADED.sub("", text, count=1).rstrip(f"{separator} ")
+                cells = split_cells(bare, separator)
             except csv.Error:
                 continue
             if len(cells) == width and not any(map(is_value, cells)) and any(cells):
@@ -732,8 +752,9 @@ def _find_kinds(
         if not cells and not all(is_value(c) or is_missing(c) for c in every):
             texts.add(position)  # said in the first rows alone
             continue
-        bits = all(map(BITS.fullmatch, cells)) and len(set(map(len, cells))) == 1
-        if bits and any(cell[0] == "0" for cell in cells):
+        bits = all(map(BITS.fullmatch, cells)) and any(cell[0] == "0" for cell in cells)
+        other = all(map(BYTES.fullmatch, cells)) and not all(map(is_number, cells))
+        if len(set(map(len, cells))) == 1 and (bits or other):
             texts.add(position)
             continue
         if not cells or any(map(is_number, cells)):
