@@ -185,6 +185,26 @@ def test_rows_of_several_sensors_are_taken_apart_and_joined_by_time(column, word
     assert any(f"taken apart by column '{column}'" in note for note in cases.taken.notes)
 
 
+@pytest.mark.parametrize("asked", [None, ["Sensor Type", "Sensor ID"]])
+def test_two_columns_may_say_the_sensor(asked, tmp_path):
+    """As in UMAFall, whose names stand in a comment that ends with a semicolon."""
+    head = "% Date: 2016\n% ms; Sample No; X-Axis; Sensor Type; Sensor ID; \n"
+
+    for i in range(6):
+        x = noise(i, 4)
+        rows = [
+            f"{20 * j + node};{j};{x[node + 2 * kind][j]:.4f};{kind};{node};\n"
+            for j in COUNTS
+            for kind in (0, 1)
+            for node in (0, 1)
+        ]
+        put(tmp_path, f"{('run', 'walk')[i % 2]}/{i}.csv", head + "".join(rows))
+    cases = load(tmp_path, sensor_column=asked)
+    names = [f"Sensor Type{kind}_Sensor ID{node}_X-Axis" for kind in (0, 1) for node in (0, 1)]
+    assert cases.channel_names == tuple(names)
+    assert cases.rate == 50
+
+
 @pytest.mark.parametrize("words", [("A", "B"), (0, 7), (3, 1, 2)])
 @pytest.mark.parametrize("head", ["time,kind,x,y", "kind,x,y"])
 def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head, words, tmp_path):
@@ -309,6 +329,38 @@ def test_labels_in_files_of_their_own_are_named(tmp_path):
     assert "y_train.csv beside it has one" in sentence
 
 
+@pytest.mark.parametrize("form", ["cells", "a list"])
+def test_channels_that_take_turns_in_a_row_are_told_and_taken_apart(form, tmp_path):
+    """As AcceleRater wants them, and as Movebank has the bursts of e-obs tags."""
+    cases = np.cumsum(np.random.default_rng(0).integers(-9, 9, (40, 20, 3)), axis=1)
+    cases += np.array([0, 300, 900])
+    lines = []
+    for k, own in enumerate(cases.reshape(40, -1)):
+        label = ("rest", "fly")[k % 2]
+        numbers = [str(v) for v in own]
+        if form == "cells":
+            lines.append(",".join([*numbers, label]))
+        else:
+            burst = " ".join(numbers)
+            lines.append(
+                f"{k},2014-06-01 0{k // 8}:{k % 6}5:00.000,XYZ,20.0,{burst},{k % 4},{label}"
+            )
+    names = "event-id,timestamp,axes,frequency,accelerations-raw,tag,behavior\n"
+    put(tmp_path, "tags.csv", ("" if form == "cells" else names) + "\n".join(lines))
+    given = defaults("rows", path=str(tmp_path))
+    (warning,) = case_a_row(**given).taken.warnings
+    assert "dataset.interleaved=3 takes them apart" in warning
+    apart = case_a_row(**given | {"interleaved": 3})
+    assert apart.class_names == ("fly", "rest")
+    assert apart.taken.warnings == ()
+    assert np.array_equal(apart.signals[np.arange(40)], cases.transpose(0, 2, 1))
+    assert case_a_row(**given | {"interleaved": 1}).taken.warnings == ()
+    assert "does not divide" in refusal(case_a_row, **given | {"interleaved": 7})
+    if form != "cells":
+        sentence = refusal(load, tmp_path, label_column="behavior")
+        assert "column 'accelerations-raw' holds a list of numbers" in sentence
+
+
 def test_channels_beside_each_other_in_a_row_are_channels(tmp_path):
     head = ",".join(["label", *(f"{name}_{k}" for k in range(30) for name in ("ax", "ay"))])
     x = [noise(k, 2, 30) for k in range(6)]
@@ -394,6 +446,7 @@ def test_names_on_several_levels_are_put_together(tmp_path):
         ("--- Created By ActiGraph GT3X+ date format M/d/yyyy at 30 Hz  Filter Normal ---\n", 30),
         ("Sampling frequency (Hz): 512\n", 512),
         ("% Sample Rate = 250.0 Hz\n", 250),
+        ("// Update Rate: 100.0Hz\n// Filter Profile: human (46.1)\n", 100),
         ("Cutoff at 4 m\nSample rate unknown\n", None),
     ],
 )

@@ -102,6 +102,8 @@ COUNTS = range(LENGTH)
         ("activity name", lambda k, i: ["walking" if k else "running"] * LENGTH),
         ("epoc", lambda k, i: [1615386000 + 60 * (3 * k + i) + 0.02 * j for j in COUNTS]),
         ("Time since start in ms ", lambda k, i: [60_000 * k + 20 * j for j in COUNTS]),
+        ("pedometerNumberofSteps(N)", lambda k, i: [9 * i + k * (j // 20) for j in COUNTS]),
+        ("metres gone", lambda k, i: [0.4 * (3 * k + i) + 0.1 * (j // 20) for j in COUNTS]),
         ("nothing", lambda k, i: [0] * LENGTH),
         ("empty", lambda k, i: ["NaN"] * LENGTH),
     ],
@@ -379,6 +381,31 @@ def test_sensors_with_a_file_each_are_joined_by_time(tmp_path):
     assert any("Metadata.csv" in note for note in cases.taken.notes)
     alone = load(tmp_path, files="Accelerometer.csv", columns=["z", "y"])
     assert alone.channel_names == ("z", "y")
+
+
+@pytest.mark.parametrize("place", ["{0}/data_{1}_{0}_watch.csv", "{0}/data_{1}_watch.csv"])
+def test_sensors_in_folders_are_no_classes_and_are_joined(place, tmp_path):
+    """As in WISDM's raw/watch."""
+    for k, sensor in enumerate(("accel", "gyro")):
+        for i in range(3):
+            x, label = noise(10 * k + i, 1)[0].tolist(), ["AB"[j // 100] for j in COUNTS]
+            text = csv_text("user,label,ms,x", [i] * LENGTH, label, MS, x)
+            put(tmp_path, place.format(sensor, i), text)
+    assert "(accel, gyro) look like sensors" in load(tmp_path, length=32).taken.warnings[0]
+    cases = load(tmp_path, label_column="label", length=32)
+    assert cases.channel_names == ("accel_x", "gyro_x")
+    assert len(cases.taken.origins) == 3
+
+
+def test_files_of_several_sensors_that_cannot_be_joined_are_refused(tmp_path):
+    for k, sensor in enumerate(("acc", "gyro")):
+        for i in range(4):
+            text = csv_text("ms,x", MS, noise(10 * k + i, 1)[0].tolist())
+            label = ("run", "walk")[i % 2]
+            put(tmp_path, f"{label}/{sensor}_1015{10 * i + 3 * k:02}.csv", text)
+    assert "of several sensors (acc, gyro)" in refusal(load, tmp_path)
+    assert load(tmp_path, files="*acc*").channel_names == ("x",)
+    assert len(load(tmp_path, columns=["x"]).taken.origins) == 8  # said to be of one kind
 
 
 def test_patterns_choose_files_and_other_files_are_named(tmp_path):

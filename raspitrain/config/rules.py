@@ -142,14 +142,14 @@ ROCKET = {"max_dilations": whole(1, most=1000), "max_ridge_cases": whole(0, most
 COMPONENT_RULES: dict[str, dict[str, Rule]] = {
     "raspitrain.data.arrays.npy": ARRAYS,
     "raspitrain.data.arrays.npz": ARRAYS,
-    "raspitrain.data.rows.rows": TABLES,
+    "raspitrain.data.rows.rows": TABLES | {"interleaved": either(whole(1, most=10_000), NULL)},
     "raspitrain.data.recordings.recordings": TABLES
     | {
         "length": span(8),
         "stride": either(span(1), NULL),
         "columns": either(COLUMN, list_of(COLUMN), NULL),
         "time_column": either(COLUMN, one_of(False), NULL),
-        "sensor_column": either(COLUMN, one_of(False), NULL),
+        "sensor_column": either(COLUMN, list_of(COLUMN), one_of(False), NULL),
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "100ns", "ns", "dmy", "mdy", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),

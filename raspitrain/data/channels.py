@@ -16,6 +16,7 @@ from raspitrain.data.columns import (
     NO_PLAIN_NUMBERS,
     Facts,
     is_clock_name,
+    is_list,
     is_time_name,
     judge,
     look_at,
@@ -29,13 +30,15 @@ from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import position_name
 from raspitrain.data.missing import is_missing
 from raspitrain.data.row_order import in_order_of_time, without_repeats
-from raspitrain.data.time_names import unit_by_name
+from raspitrain.data.time_names import SECONDS, unit_by_name
 from raspitrain.errors import InputError
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 LEAST_STEPS = 1000
 MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
+RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
+LEAST_EPOCH = 1e9  # seconds since 1970, and any smaller unit
 CLOCKS_APART = 0.02  # by which two in a file may differ
 OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
@@ -51,7 +54,7 @@ class Asked:
     time_column: str | int | bool | None = None
     time_unit: str | None = None
     skip_lines: int = 0
-    sensor_column: str | int | bool | None = None
+    sensor_column: str | int | bool | Sequence[str | int] | None = None
     annotated: bool = False  # whether files beside the recordings say the class
 
     @property
@@ -284,6 +287,7 @@ def choose(
             )
     reasons = _judge_all(files, classes, asked)
     if asked.columns is None:
+        _refuse_lists(first)
         places = _by_judgement(files, reasons, may_be_empty=may_be_empty)
     else:
         places = [_by_name(file, asked.columns) for file in files]
@@ -295,6 +299,8 @@ def choose(
     alike = set(map(bare, plain)) if asked.columns is None else set()
     units = tuple(unit_of(first.table.columns[place]) for place in places[0])
     clocks = _find_clock(files, asked)
+    if clocks is not None:
+        _use_time_of_day(files, clocks)
     if asked.columns is None:
         _refuse_other_clocks(files, reasons)
     clock_name = None if clocks is None else first.table.columns[clocks[0]].name
@@ -331,6 +337,18 @@ def choose(
     return Chosen(names, units, places, clocks, left_out, warnings)
 
 
+def _refuse_lists(file: SensorFile) -> None:
+    """Refuse a burst of samples in each cell, as tags on animals have it: a row is no moment."""
+    for column in file.table.columns:
+        if column.kind == "text" and is_list(column.words):
+            raise InputError(
+                f"{file.path}: each cell of column '{column.name}' holds a list of numbers, so "
+                "that a row is a case and no moment: dataset=rows takes them as samples, with the "
+                "label in dataset.label_column, and dataset.interleaved=3 where x, y and z take "
+                "turns."
+            )
+
+
 def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> None:
     """Refuse what stands side by side and ends at different rows, each with a clock of its own."""
     for file in files:
@@ -352,8 +370,13 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
 
 
 def _lost_time(files: Sequence[SensorFile]) -> list[str]:
-    """A word on a column of time that says one moment in each file."""
+    """A word on a column of time that says one moment in each file, or is in no form known."""
     for place, column in enumerate(files[0].table.columns):
+        if column.kind == "text" and is_time_name(column.name) and len(column.words) > LEAST_ROWS:
+            return [
+                f"'{column.name}' holds {column.words[0][:40]!r}, which is no form of time that is "
+                "known: nothing is known of rate and gaps"
+            ]
         facts = [f.facts[place] for f in files if f.table.names[place : place + 1] == [column.name]]
         long = [fact for fact in facts if fact.num_rows >= LEAST_ROWS and not fact.num_missing]
         if is_time_name(column.name) and long and all(fact.constant for fact in long):
@@ -514,9 +537,12 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         elif ("," in shown and "." in shown) or shown.count(",") > 1 or shown.count(".") > 1:
             hint = " (export without thousands separators)"
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
+        remedy = "name the columns that are signals in dataset.columns"
+        if file.table.num_rows < LEAST_ROWS:
+            remedy += ", or leave a file that is no recording out with dataset.files"
         raise InputError(
             f"{file.path}, line {line}, column '{column.name}': {shown!r} is not a number{hint}; "
-            "fix it, or name the columns that are signals in dataset.columns."
+            f"fix it, or {remedy}."
         )
 
 
@@ -606,6 +632,28 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
     return None if best is None else best[1]
 
 
+def _use_time_of_day(files: Sequence[SensorFile], clocks: Sequence[int]) -> None:
+    """A clock without a name that stands behind hour, minute and second, as these are in each file
+    and move on from file to file, counts parts of a second: microseconds where it passes 1000."""
+    moments = set()
+    for file, clock in zip(files, clocks, strict=True):
+        before = file.table.columns[max(clock - 3, 0) : clock]
+        if file.table.named or len(before) < 3 or file.facts[clock].kind != "number":
+            return
+        for column, most in zip(before, (24, 60, 60), strict=True):
+            values = column.values
+            if column.kind != "number" or not ((values >= 0) & (values < most)).all():
+                return
+            if (values % 1).any() or (values != values[0]).any():
+                return
+        moments.add(tuple(float(column.values[0]) for column in before))
+    low = min(file.facts[clock].low for file, clock in zip(files, clocks, strict=True))
+    high = max(file.facts[clock].high for file, clock in zip(files, clocks, strict=True))
+    if len(moments) > 2 and low >= 0 and 1000 <= high < 1e6:
+        for file, clock in zip(files, clocks, strict=True):
+            file.table.columns[clock].unit = "us"
+
+
 def _may_be_time(facts: Sequence[Facts], named: bool) -> bool:
     if any(fact.kind == "text" for fact in facts):
         return False
@@ -618,7 +666,9 @@ def _may_be_time(facts: Sequence[Facts], named: bool) -> bool:
 
 
 def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarray | None) -> Clock:
-    """What the column of time says; `rows` puts them into another order first."""
+    """What the column of time says; `rows` puts them into another order first. The unit is the one
+    that is told, or that makes the rate which the file says, or that fits its steps, which is
+    noted."""
     column = file.table.columns[place]
     values = column.values.astype(np.float64, copy=False)
     if rows is not None:
@@ -629,7 +679,18 @@ def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarr
     if column.kind == "time":
         known = values[np.isfinite(values)]
         of_day = len(known) > 0 and float(known.max()) <= DAY + 1
-    return read_clock(values, unit=unit, is_time_of_day=of_day)
+    clock = read_clock(values, unit=unit, is_time_of_day=of_day)
+    if unit is not None or not clock.step:
+        return clock
+    if file.table.rate is not None:
+        for own, seconds in SECONDS.items():
+            if abs(clock.step * seconds * file.table.rate - 1) < RATE_APART:
+                return read_clock(values, unit=own)
+    if clock.unit is not None and clock.step >= 1 and values[0] < LEAST_EPOCH:
+        note = f"'{column.name}' taken as {clock.unit}, as its steps of {clock.step:.6g} suggest"
+        if note not in file.table.changes:
+            file.table.changes.append(note)
+    return clock
 
 
 def column_values(column: Column) -> np.ndarray:

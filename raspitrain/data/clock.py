@@ -14,6 +14,7 @@ EPOCHS = (
     ("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9),
     ("100ns", 6.31e17, 6.62e17), ("100ns", 1.26e17, 1.57e17),  # since the year 1, and 1601: Windows
 )  # fmt: skip
+SHORTEST_HOURS = 1e-8  # below that nobody counts in hours or days: an oscilloscope's seconds
 SPREADSHEET_DAYS = (36_500.0, 55_000.0)  # since 1900, from 2000 to 2050
 
 
@@ -59,6 +60,8 @@ def unit_by_values(values: np.ndarray, step: float) -> str | None:
             return unit
     if SPREADSHEET_DAYS[0] <= middle < SPREADSHEET_DAYS[1] and 0 < step < 1e-5:
         return "d"
+    if 0 < step < SHORTEST_HOURS:
+        return "s"
     if step <= 0 or step in (1, 1e3, 1e6, 1e9):
         return None  # a count, or once a second in one unit and a thousand times in the next
     for unit in ("s", "ms", "us", "ns"):

@@ -4,6 +4,7 @@ has 120059.00 for a second before 12:01."""
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,6 +32,8 @@ def join_clock(table: Table) -> None:
         _join_fields(table, plain)
     if table.clock is None:
         _join_seconds(table, plain)
+    if table.clock is None and not table.named:
+        _join_carried(table)
     if table.clock is None:
         _read_digits(table, plain)
 
@@ -82,6 +85,22 @@ def _join_seconds(table: Table, plain: Sequence[str]) -> None:
     if np.any(fraction):
         whole = table.columns[wholes[0]]
         _put(table, wholes[0], whole.values + fraction, whole.kind)
+
+
+def _join_carried(table: Table) -> None:
+    """Whole seconds beside what goes from 999 to 0, or from 999,999, wherever they go up by 1: in
+    columns without names."""
+    for place, (column, part) in enumerate(pairwise(table.columns)):
+        if not _between(column, 0, 4e9, 1) or not _between(part, 0, 1e9, 0):
+            continue
+        ups, falls = (np.diff(own.values) for own in (column, part))
+        if set(np.unique(ups)) != {0, 1} or not np.array_equal(ups == 1, falls < 0):
+            continue
+        most = next(most for most in IN_A_SECOND.values() if part.values.max() < most)
+        if (ups == 1).sum() > 1 and np.ptp(part.values) > 0.9 * most:
+            _put(table, place, column.values + part.values / most, "time")
+            table.changes.append(f"'{column.name}' and '{part.name}' read as one clock")
+            return
 
 
 def _read_digits(table: Table, plain: Sequence[str]) -> None:

@@ -20,8 +20,10 @@ FEW_VALUES = 32
 SELDOM = 0.05  # of the rows
 NO_PLAIN_NUMBERS = "words: cells such as"
 MOST_BLOCKS = 0.2  # changes a row
+LEAST_CLIMBS = 8  # steps ahead without one back: noise goes both ways
 PARTS = "says the part, as train and test do"
 OTHER_CLOCK = "another clock"
+RISES = "rises in every recording, as time or a count does"
 FALLS = "falls step by step in every recording, as the charge of a battery does"
 BLOCKS = "numbers stretches of a recording, as those of trials do"
 FEW_STEPS = 2048  # spread over a column, enough to see that it is no clock
@@ -35,6 +37,9 @@ LABEL_NAME = re.compile(
     r"(true_|class_|activity_|target_)?(label|labels|class|class_?name|class_?id|activity|activities"
     r"|activity_?(?:id|name|code|label)|target|targets|gesture|ground_?truth|annotation|klasse"
     r"|body_?movement)(_?(?:id|code|name|n|num))?"
+)
+MARK_NAME = re.compile(
+    r"(?:event|stim|stimulus)?_?(?:markers?|triggers?|stim|stimulus|stimuli|events?)_?\d*"
 )
 PERSON_NAME = re.compile(
     r"(subject|user|participant|person|patient|volunteer|proband|athlete|rider|driver|subj|pid|uid)s?"
@@ -51,10 +56,15 @@ ODD_NUMBER = re.compile(
     r"|.*[:=>\])]\s*[+-]?\d*[.,]?\d+",
     re.I,
 )
+NUMBER_IN_LIST = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+LIST = re.compile(
+    rf"[\[(]?\s*(?:{NUMBER_IN_LIST}[\s,;|]+){{7,}}{NUMBER_IN_LIST}\s*[\])]?", re.I
+)  # in one cell, as of a burst
 SLOW_NAME = re.compile(
     r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
     r"|lux|light|co2|battery|batt|charge|level)(?:_.*|\d+)?"
 )
+TALLY_NAME = re.compile(r"(?:.*_)?(?:steps?|distance|calories|floors)(?:_.*|\d+)?")
 CLOCK_NAME = re.compile(r".*_(?:time|timestamp|ts|stamp|clock|millis|micros)|.*timestamp.*")
 PART_NAME = re.compile(
     r"(strat(ified)?_?|cv_?|k_?|data_?|train_test_?)?(split|part|fold|set|subset|partition)s?"
@@ -98,6 +108,8 @@ class Facts:
         of trials are; 0 if not.
     falls : bool
         Whether these fall.
+    climbs : bool
+        Whether it only goes up, however seldom, and does so several times.
     follows : bool
         Whether it changes where the label does, or a little earlier or later.
     odd : str
@@ -121,6 +133,7 @@ class Facts:
     high: float = float("nan")
     blocks: int = 0
     falls: bool = False
+    climbs: bool = False
     follows: bool = False
     odd: str = ""
 
@@ -170,6 +183,7 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         values=_few_values(kept) if seldom else (),
         blocks=_blocks(kept, steps, num_moves, num_forward),
         falls=num_forward == 0,
+        climbs=num_forward == num_moves >= LEAST_CLIMBS,
         follows=seldom and _follows(np.flatnonzero(moves) + 1, label_changes, num_missing),
         wavers=len(values) >= LEAST_ROWS
         and num_moves > 0.2 * len(steps)
@@ -206,7 +220,7 @@ def _share_alike(ahead: np.ndarray, within: float) -> float:
 
 def _rises(steps: np.ndarray, num_moves: int, num_forward: int) -> bool:
     """A clock may stand still while a packet lasts, and be set back once in a while."""
-    if len(steps) < LEAST_ROWS - 1 or num_moves < 8 or num_moves < SELDOM * len(steps):
+    if len(steps) < LEAST_ROWS - 1 or num_moves < max(LEAST_CLIMBS, SELDOM * len(steps)):
         return False
     num_back = num_moves - num_forward
     if num_back == 0 or num_forward == 0:
@@ -266,6 +280,12 @@ def _few_values(kept: np.ndarray) -> tuple[float, ...]:
         return ()
     different = set(kept[np.concatenate([[0], np.flatnonzero(np.diff(kept)) + 1])].tolist())
     return tuple(sorted(different)) if len(different) <= FEW_VALUES else ()
+
+
+def is_list(words: Sequence[str]) -> bool:
+    """Whether cells are lists of numbers."""
+    some = [word for word in words[:FEW_VALUES] if word]
+    return bool(some) and all(LIST.fullmatch(word) for word in some)
 
 
 def is_clock_name(name: str) -> bool:
@@ -382,13 +402,18 @@ def judge(
     if 2 * sum(fact.counts for fact in only) >= len(only):
         return "counts the samples"
     if 2 * sum(fact.rises or fact.counts for fact in only) >= len(only):
-        return "rises in every recording, as time or a count does"
+        return RISES
     if all(fact.constant for fact in only):
         return _judge_constant(plain, looked)
+    tally = 2 * sum(fact.climbs for fact in only) >= len(only) or TALLY_NAME.fullmatch(plain)
+    if tally and all(fact.climbs or fact.constant for fact in only):
+        return RISES
     if has_labels and all(fact.constant or fact.steady for fact in only):
         return "changes only where the label does"
     if has_labels and all(fact.constant or fact.steady or fact.follows for fact in only):
         return "changes about where the label does"
+    if MARK_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
+        return "marks moments, as of what was shown"
     for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person"), (PART_NAME, "part")):
         if pattern.fullmatch(plain) and not any(fact.wavers for fact in only):
             return what

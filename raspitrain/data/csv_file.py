@@ -597,7 +597,7 @@ class _Rows:
                 self._take_row([*stamp, *layout.split_cells(record, found.separator)])
 
     def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
-        pairs = layout.pair_cells(line)
+        pairs = layout.pair_cells(line, self.layout.beside)
         names = self.layout.names[num_stamps:]
         if tuple(name for name, *_ in pairs) != names:
             raise InputError(

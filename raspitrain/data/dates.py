@@ -12,16 +12,19 @@ Values = np.ndarray | float
 
 DAY = 86_400.0
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-LONGEST = 64  # characters
+LONGEST = 80  # characters
 AROUND = " \t\r\n'"  # what a cell may have around it
 MOST_SHAPES = 64  # in one go; a logger writes a handful
 
 # Of a cell with every digit written as 0.
 SHAPE = re.compile(
     r"""(?:(?P<elapsed>0+)\ days?\ )?  # of pandas
+        (?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\ )?
         (?:(?P<year>0000)[-/.](?P<month>00?)[-/.](?P<day>00?)     # 2024-05-01
         |(?P<first>00?)(?P<sign>[-/.])(?P<second>00?)[-/.](?P<end>0000|00)  # 1.5.2024, 5/1/2024
         |(?P<near>00?)[- ](?P<word>[A-Za-z]{3})[a-z]*\.?[- ,]+(?P<last>0000)  # 01-May-2024
+        |(?P<begins>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\ {1,2}
+            (?P<next>00?)(?:,?\ (?P<then>0000))?(?=\ |$)  # May 1 2024, May 1 10:00:00 2024
         |(?P<packed>00000000)(?=[T_ ]))?                              # 20240501T100000
         [T,;_\ ]*
         (?:(?P<lone>00?):(?P<ticks>00)[.,](?P<mills>0{3,9})                # 0:01.250
@@ -29,8 +32,9 @@ SHAPE = re.compile(
         |(?<=[T_ ])(?P<together>000000)(?:[.,](?P<rest>0+))?)?
         \s*(?P<half>[AaPp]\.?[Mm]\.?)?
         \s*(?P<zone>Z|(?:UTC|GMT)?[+-]00:?(?:00)?|UTC|GMT)?
-        (?:\[[A-Za-z_/+-]+0*\])?""",  # as Java writes the place behind the zone
-    re.VERBOSE,
+        (?:\ (?P<final>0000))?                     # of Python's time.ctime
+        (?:\[[A-Za-z_/+-]+0*\]|\ \([A-Za-z ]+\))?""",  # the place, of Java and of JavaScript
+    re.VERBOSE | re.IGNORECASE,
 )
 
 
@@ -46,7 +50,9 @@ def _match(cell: str) -> re.Match[str] | None:
     found = SHAPE.fullmatch(re.sub(r"\d", "0", cell))
     if found is None:
         return None
-    has_date = any(found[name] for name in ("year", "end", "word", "packed"))
+    if bool(found["begins"]) != (bool(found["then"]) + bool(found["final"]) == 1):
+        return None  # a month and no year, or a year and no month
+    has_date = any(found[name] for name in ("year", "end", "word", "begins", "packed"))
     if found["sign"] == "." and found["end"] == "00" and not found["hour"]:
         return None  # 10.11.12 may be a version
     has_time = found["seconds"] or found["lone"] or (found["hour"] and ":" in cell)
@@ -133,6 +139,10 @@ def _read_shape(letters: np.ndarray, found: re.Match[str], day_comes_first: bool
         date = (number(at, at + 4), number(at + 4, at + 6), number(at + 6, at + 8))
     elif found["year"]:
         date = fields("year", "month", "day")
+    elif found["begins"]:
+        month = MONTHS.index(found["begins"].lower()) + 1
+        year = fields("then" if found["then"] else "final")[0]
+        date = (year, np.full(len(letters), month), *fields("next"))
     elif found["word"]:
         word = found["word"].lower()
         month = MONTHS.index(word) + 1 if word in MONTHS else 0

@@ -53,7 +53,7 @@ PERSON = re.compile(
 )
 # What is recorded again and again, with the same classes in each.
 OCCASION = re.compile(
-    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|group|visit)"
+    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|house|group|visit)"
     r"[-_ ]?\d+|(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[-_ T.]?\d.*)?"
     r"|[0-3]\d[-_.][01]\d[-_.](?:19|20)\d\d",
     re.I,
@@ -71,6 +71,7 @@ SENSOR = re.compile(
     re.I,
 )
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
+CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -105,6 +106,7 @@ class Found:
     notes: list[str]
     warnings: list[str]
     annotated: Annotated | None = None
+    mixed: str = ""  # why files of several sensors, which could not be joined, fit together badly
 
 
 def find_recordings(
@@ -206,7 +208,7 @@ def find_recordings(
         Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
-    first_level = 0
+    first_level, sensors_from = 0, 0
     unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
@@ -217,6 +219,7 @@ def find_recordings(
         if class_level is None and annotations is None and files is None:
             unused_tables = _unused_table(folder, paths, others, sources)
         first_level = max(level, 0)
+        sensors_from = 0 if level == -1 else first_level + 1
     elif part_level is not None:
         first_level = max(part_level + 1, 0)
     if groups is not None:
@@ -228,10 +231,11 @@ def find_recordings(
     ]
     if not has_labels and class_part is None:
         warnings += _odd_classes(sources, by_folder=level != -1)
-    sources, note = _join_sensors(sources, first_level) if joins else (sources, [])
+    sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
     if not has_labels and class_level is None:
         _refuse_folders_of_one(folder, sources)
-    return Found(sources, notes + note, warnings, annotated)
+    mixed = _mixed_sensors(sources, sensors_from)
+    return Found(sources, notes + note, warnings, annotated, mixed)
 
 
 def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -789,6 +793,11 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
         return [f"the classes ({_some(names)}) look like people; if they are, {elsewhere}"]
     if all(map(OCCASION.fullmatch, names)):
         return [f"the classes ({_some(names)}) look like occasions; if they are, {elsewhere}"]
+    if all(map(SENSOR.fullmatch, names)):
+        return [
+            f"the classes ({_some(names)}) look like sensors; if they are, {elsewhere}, or with "
+            "dataset.label_column"
+        ]
     fields = [_parts_of(name) for name in names]
     if len({len(own) for own in fields}) == 1 and not by_folder:
         values = [sorted(set(own)) for own in zip(*fields, strict=True)]
@@ -816,21 +825,40 @@ def _some(names: Sequence[str] | set[str] | dict[str, int] | Counter[str]) -> st
     return ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
 
 
-def _sensor(relative: str, first_level: int) -> tuple[str, str]:
-    """The sensor that a path names below its class, and the path without it."""
+def _sensor(relative: str, first: int) -> tuple[str, str]:
+    """The sensor that a path names from an entry on, and the path without it: a folder may name it
+    as well as the file."""
     place = relative.split("/")
-    kept, inner = place[: first_level + 1], place[first_level + 1 :]
-    if len(place) <= first_level + 1:
-        kept, inner = place[:-1], place[-1:]
-    text = "/".join(inner)
-    stem = stem_of(text)
+    first = min(first, len(place) - 1)
+    stem = stem_of("/".join(place[first:]))
     for run in re.finditer(r"[A-Za-z]+(?:_?[A-Za-z]+)*", stem):
         for word in (run[0], *WORD.findall(run[0])):
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
                 rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
-                return word, "/".join([*kept, re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")])
+                rest = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", "", rest, flags=re.I)
+                rest = re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")
+                return word, "/".join([*place[:first], rest])
     return "", relative
+
+
+def _mixed_sensors(sources: Sequence[Source], first: int) -> str:
+    """A sentence where files of each class are of several sensors and none could be joined."""
+    if any("" not in source.files for source in sources):
+        return ""
+    kinds: dict[str | None, Counter[str]] = {}
+    for source in sources:
+        sensor = _sensor(source.name, first)[0]
+        kinds.setdefault(source.class_name, Counter())[sensor] += 1
+    common = set.intersection(*map(set, kinds.values())) - {""}
+    if len(common) < 2:
+        return ""
+    return (
+        f"files are of several sensors ({_some(common)}), would count as recordings of the same "
+        "channels, and their names do not say which belong together: take those of one with "
+        f"dataset.files='*{min(common)}*', give the files of a recording one name but for the "
+        "sensor, or if they are of one kind, name the channels in dataset.columns."
+    )
 
 
 def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str, Source]]:
@@ -847,11 +875,28 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
     return out
 
 
-def _join_sensors(sources: list[Source], first_level: int) -> tuple[list[Source], list[str]]:
+def _join_channels(sources: list[Source], first: int) -> list[Source]:
+    """F0001CH1.CSV and F0001CH2.CSV put together; none where not all recordings have the same."""
+    joined: dict[str, Source] = {}
+    for source in sources:
+        at = len("/".join(source.name.split("/")[:first]))
+        found = CHANNEL.search(source.name, at)
+        if found is None or "" not in source.files:
+            return []
+        rest = stem_of(source.name[: found.start()] + source.name[found.end() :]).strip("/_- ")
+        one = joined.setdefault(rest, replace(source, name=rest, files={}))
+        one.files[found[0]] = source.files[""]
+    channels = {frozenset(one.files) for one in joined.values()}
+    return [*joined.values()] if len(channels) == 1 and len(channels.pop()) > 1 else []
+
+
+def _join_sensors(sources: list[Source], first: int) -> tuple[list[Source], list[str]]:
     """Put the files of one recording together, where sensors have one each."""
+    if sources[0].class_name is not None and (whole := _join_channels(sources, first)):
+        return whole, [f"channels {', '.join(whole[0].files)} of a recording joined by time"]
     joined: dict[str, dict[str, Source]] = {}
     for source in sources:
-        sensor, rest = _sensor(source.name, first_level)
+        sensor, rest = _sensor(source.name, first)
         if sensor in joined.get(rest, {}):
             return sources, []
         joined.setdefault(rest, {})[sensor] = source

@@ -51,9 +51,10 @@ OTHER_FORMS = (
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
 STAMP = re.compile(
     r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
-    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?""",
+    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?
+    |\[\ *(?P<up>\d+(?:\.\d+)?)\]\ """,
     re.VERBOSE,
-)  # of Arduino's serial monitor, of Zephyr and of ESP-IDF
+)  # of Arduino's serial monitor, of Zephyr, of ESP-IDF and of kernels
 RULE = frozenset("|+:=-")  # below the names of a table that is drawn
 WRAPPED = re.compile(r"[\[(]+(?=\s*[-+\d.])([^\[\](){}]*)[\])]+[,;]?")  # as Python prints
 SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
@@ -67,12 +68,25 @@ UNITS = frozenset((
     "kw", "wh", "kwh", "c", "°c", "degc", "f", "°f", "k", "%", "rh", "%rh", "pa", "hpa", "kpa",
     "bar", "mbar", "psi", "t", "mt", "ut", "µt", "μt", "nt", "gauss", "mgauss", "lux", "lx", "db",
     "dba", "bpm", "mmhg", "mm", "cm", "m", "km", "nm", "n", "kn", "n/a", "na", "no_units",
-    "unitless", "none", "cal", "raw", "uncal", "counts", "count", "lsb", "a.u.", "au", "local",
-    "utc", "unix",
+    "unitless", "none", "sequence", "cal", "raw", "uncal", "counts", "count", "lsb", "a.u.", "au",
+    "local", "utc", "unix",
 ))
 # fmt: on
 NO_UNITS = frozenset(
-    ("n/a", "na", "no_units", "unitless", "none", "cal", "raw", "uncal", "local", "utc", "unix")
+    (
+        "n/a",
+        "na",
+        "no_units",
+        "unitless",
+        "none",
+        "sequence",
+        "cal",
+        "raw",
+        "uncal",
+        "local",
+        "utc",
+        "unix",
+    )
 )
 UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
 PAIR = re.compile(
@@ -80,13 +94,22 @@ PAIR = re.compile(
         "?([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s?({UNIT})?(?=[\s,;|}}\]]|$)""",
     re.VERBOSE | re.IGNORECASE,
 )
+BITS = re.compile(r"[01]{4,}")  # of a logic analyser: no number
+BYTES = re.compile(r"[\dA-F]{8,}", re.IGNORECASE)  # as they came: some look like numbers
+SETTING_CELL = re.compile(r"[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGNORECASE)  # CH1:0.05
 IN_UNIT = re.compile(rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
 DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORECASE)
+STEP = re.compile(
+    r"(?:sampl(?:e|ing)[ _]?(?:interval|period)|increment|x_?incr)\W*(?:analog:)?"
+    r"(?P<step>\d*\.?\d+(?:e[+-]?\d+)?)(?!\S*\s*(?:[mun]?s|min|h)\b)",
+    re.IGNORECASE,
+)  # in seconds
 RATE = re.compile(
-    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition)[ _-]*(?:rate|freq(?:uency)?)|\bat)"
+    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition|update|output|logging)[ _-]*"
+    r"(?:rate|freq(?:uency)?)|\bat)"
     r"(?P<unit>[^\d\n]{0,16}?)"
     r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
@@ -123,6 +146,8 @@ class Layout:
     stamped, paired, ended : bool
         Rows begin with the clock of a serial monitor or a log; cells are name:value; rows end
         with ";".
+    beside : str
+        The words that each line has beside its pairs, without blanks.
     rate : float or None
         Samples a second, where a line above the table says it.
     start : float or None
@@ -143,6 +168,7 @@ class Layout:
     ended: bool = False
     rate: float | None = None
     start: float | None = None
+    beside: str = ""
     either: frozenset[int] = frozenset()
     in_cells: dict[int, str] = field(default_factory=dict)
 
@@ -173,12 +199,16 @@ def split_cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in line.split(separator)]
 
 
-def pair_cells(line: str) -> list[tuple[str, str, str]]:
+def pair_cells(line: str, beside: str = "") -> list[tuple[str, str, str]]:
     """Name, number and unit of each pair in a line such as ax:0.1,ay=0.2g; none where there is more
-    in it."""
-    if re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line)):
+    in it, or other than stands beside the pairs of each line."""
+    if _beside_pairs(line) != beside:
         return []
     return [(name.strip(), number, unit) for name, number, unit in PAIR.findall(line)]
+
+
+def _beside_pairs(line: str) -> str:
+    return re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line))
 
 
 def is_number(cell: str) -> bool:
@@ -225,14 +255,17 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     body = [line for _, line in kept if not is_comment(line)][-BODY_LINES:]
     if not body:
         raise NoTableError("holds comments but no samples")
-    if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
-        return _paired(kept)
+    words = Counter(_beside_pairs(_unstamped(line[:SEEN_OF_A_LINE])) for line in body)
+    beside = words.most_common(1)[0][0]
+    beside = "" if re.search(r"\d", beside) else beside
+    if _most(body, lambda line: bool(pair_cells(_unstamped(line), beside))):
+        return _paired(kept, beside)
     wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
     if wrapped:
         kept = [(k, unwrapped(line)) for k, line in kept]
         body = [unwrapped(line) for line in body]
     with_units = given != " " and _most(body, _has_units)
-    stamped = _stamp_unit(body)
+    stamped = _stamp_kind(body)
     if stamped is not None:
         body = [_unstamped(line) for line in body]
     ended = not given and _most(body, _ends_with_semicolon)
@@ -242,7 +275,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     if with_units:
         kept = [(k, _without_units(line)) for k, line in kept]
         body = [_without_units(line) for line in body]
-    separator = given or _find_separator(body)
+    separator = given or _find_separator(body, [line for _, line in kept])
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
@@ -273,12 +306,17 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             ended=ended, start=begun[0], rate=begun[1],
         )  # fmt: skip
     first = _first_row(rows, table, width)
+    aside = _take_aside(rows, first, width)
     if first and _lacks_a_name(rows[first - 1][1], table):
         rows[first - 1] = (rows[first - 1][0], ["", *rows[first - 1][1]])
     above = [cells for _, cells in rows[:first]]
     _refuse_cut_lines(rows, first, width)
     numeric = _numeric(table, width)
-    heads = [cells for cells in above if not _is_setting(cells, numeric)]
+    heads = [
+        cells
+        for k, cells in enumerate(above)
+        if not _is_setting(cells, numeric) or _numbers_channels(above[k:])
+    ]
     before = [line for k, line in kept if k < rows[first][0]]
     names, units, used = _find_names(heads, comments, width, before)
     if {"Field 1", "Value 1"} <= set(names or ()):
@@ -289,7 +327,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     named = names is not None
     names = names or [position_name(position) for position in range(width)]
     units = units or [""] * width
-    body_rows = [cells for _, cells in rows[first:] if len(cells) >= width][-BODY_LINES:]
+    body_rows = [cells for _, cells in rows[first:] if len(cells) >= width]
     texts, times, either = _find_kinds(body_rows, width)
     in_cells: dict[int, str] = {}
     if with_units and separator != " ":
@@ -301,10 +339,10 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         times |= dict.fromkeys(either, order)
         either = frozenset()
     if stamped is not None:
-        names, units = ["time", *names], [stamped, *units]
+        names, units = ["time", *names], ["ms" if stamped == "ms" else "", *units]
         texts = frozenset(position + 1 for position in texts)
         times = {position + 1: value for position, value in times.items()}
-        times |= {} if stamped else {0: None}
+        times |= {0: None} if stamped == "clock" else {}
         either = frozenset(position + 1 for position in either)
         in_cells = {position + 1: unit for position, unit in in_cells.items()}
     return Layout(
@@ -319,7 +357,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         stamped=stamped is not None,
         wrapped=wrapped,
         ended=ended,
-        rate=_said_rate(before + comments),
+        rate=_said_rate([*before, *comments, *aside, *_beside(rows[first:], texts)]),
         either=either,
         in_cells=in_cells,
     )
@@ -355,6 +393,41 @@ def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return [(number, bare), *rows]
 
 
+def _numbers_channels(rows: Sequence[list[str]]) -> bool:
+    """Whether a row such as x-axis,1,2 names columns: the channels by number, their units below."""
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]) or not all(map(_is_unit, rows[1])):
+        return False
+    numbers = rows[0][1:]
+    rising = all(number.isdigit() for number in numbers) and len(numbers[0]) < 3
+    return rising and all(int(before) < int(after) for before, after in pairwise(numbers))
+
+
+def _take_aside(rows: list[tuple[int, list[str]]], first: int, width: int) -> list[str]:
+    """Where names and units go on as Start,Increment over -0.001,2e-06, which no row below does:
+    leave the table's own, and give back the others, each beside its value."""
+    if first < 2:
+        return []
+    (_, names), (_, below) = rows[first - 2 : first]
+    more, values = ([cell for cell in cells[width:] if cell] for cells in (names, below))
+    if not more or len(more) != len(values) or not all(map(is_number, values)):
+        return []
+    if any(map(is_value, [*names[:width], *below[:width], *more])):
+        return []
+    for k in (first - 2, first - 1):
+        rows[k] = (rows[k][0], rows[k][1][:width])
+    return [f"{name} {value}" for name, value in zip(more, values, strict=True)]
+
+
+def _beside(rows: Sequence[tuple[int, list[str]]], texts: frozenset[int]) -> list[str]:
+    """What stands in columns of words beside the first rows, as Sample Interval,4e-07 does."""
+    return [
+        f"{cells[k]} {cells[k + 1]}"
+        for _, cells in rows[:MOST_SETTINGS]
+        for k in texts
+        if k + 1 in texts and len(cells) > k + 1 and cells[k]
+    ]
+
+
 def _said_order(lines: Sequence[str]) -> bool | None:
     """Whether the day comes before the month, where a line says how dates are written."""
     found = {match["first"][0] in "dD" for line in lines for match in DATE_FORM.finditer(line)}
@@ -369,6 +442,8 @@ def _said_rate(lines: Sequence[str]) -> float | None:
             unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
             if "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
+        if (step := STEP.search(line)) and float(step["step"]):
+            rates.add(float(f"{1 / float(step['step']):.9g}"))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None
 
 
@@ -418,17 +493,16 @@ def _unstamped(line: str) -> str:
     return line if found is None else line[found.end() :]
 
 
-def _stamp_unit(lines: Sequence[str]) -> str | None:
-    """The unit of the clock that lines begin with, "" for a time of day; None without."""
-    if not _most(lines, lambda line: STAMP.match(line) is not None):
-        return None
-    return "ms" if _most(lines, lambda line: line[:1].isalpha()) else ""
+def _stamp_kind(lines: Sequence[str]) -> str | None:
+    """What lines begin with: "clock" (a time of day), "ms", or "up" (since the start), or None."""
+    kinds = Counter(found.lastgroup for line in lines if (found := STAMP.match(line)))
+    return kinds.most_common(1)[0][0] if kinds.total() >= 0.8 * len(lines) else None
 
 
 def stamp_of(line: str) -> tuple[str, str]:
     """The clock that a line begins with, "" without, and the rest of it."""
     found = STAMP.match(line)
-    return ("", line) if found is None else (found["clock"] or found["ms"], line[found.end() :])
+    return ("", line) if found is None else (str(found[str(found.lastgroup)]), line[found.end() :])
 
 
 def _ends_with_semicolon(line: str) -> bool:
@@ -446,9 +520,10 @@ def _separator_at_end(
     return not any(len(c) == width and c[-1] and not any(map(is_value, c)) for _, c in rows)
 
 
-def _find_separator(body: Sequence[str]) -> str:
-    """The one that cuts the lines into equally many cells, most of them numbers."""
-    best, best_score = ",", (0.0, 0.0)
+def _find_separator(body: Sequence[str], lines: Sequence[str]) -> str:
+    """The one that cuts the lines into equally many cells, the names above them too, and most of
+    the cells are numbers."""
+    best, best_score = ",", (0.0, False, 0.0)
     for separator in SEPARATORS:
         try:
             table = [
@@ -462,7 +537,7 @@ def _find_separator(body: Sequence[str]) -> str:
         if not table:
             continue
         counts = Counter(len(cells) - (cells[-1:] == [""] and len(cells) > 1) for cells in table)
-        width, lines = counts.most_common(1)[0]
+        width, alike = counts.most_common(1)[0]
         if width < 2:
             continue
         cells = [
@@ -476,10 +551,26 @@ def _find_separator(body: Sequence[str]) -> str:
         values = sum(is_value(cell) or is_missing(cell) for cell in cells) / len(cells)
         if separator == " " and values < 0.5:
             continue  # words
-        score = (round(lines / len(body), 1), round(values, 1))
+        share = round(alike / len(body), 1)
+        score = (share, _names_fit(lines, separator, width), round(values, 1))
         if score > best_score:
             best, best_score = separator, score
     return best
+
+
+def _names_fit(lines: Sequence[str], separator: str, width: int) -> bool:
+    """Whether somewhere as many words as the rows have cells stand above as many numbers."""
+    above: list[str] = []
+    for line in lines[: MOST_SETTINGS + 1]:
+        try:
+            cells = split_cells(line.rstrip().rstrip(separator), separator)
+        except csv.Error:
+            continue
+        has_numbers = any(map(is_value, cells))
+        if has_numbers and len(cells) == len(above) == width:
+            return True
+        above = [] if has_numbers else cells
+    return False
 
 
 def _first_row(
@@ -543,7 +634,7 @@ def _is_setting(cells: Sequence[str], numeric: Sequence[int]) -> bool:
 
 def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: int) -> None:
     """Refuse what is no preamble but damage: numbers in too few cells, names for other columns."""
-    for number, cells in rows[:first]:
+    for number, cells in reversed(rows[:first]):
         if len(cells) != width and all(is_number(cell) for cell in cells if cell):
             raise NoTableError(
                 f"line {number + 1} has {len(cells)} cells, but the lines after it have {width}: "
@@ -576,6 +667,8 @@ def _find_names(
     block: list[list[str]] = []
     for cells in reversed(above):
         words = not any(map(is_value, cells)) or _is_count(cells)
+        words = words or (cells is above[-2:][0] and _numbers_channels(above[-2:]))
+        words = words and not any(map(SETTING_CELL.fullmatch, cells))
         if len(cells) != width or len(block) == 4 or not words:
             break
         block.insert(0, cells)
@@ -595,7 +688,8 @@ def _find_names(
         text = comment.strip().strip('"').lstrip("#%/; ").strip()
         for separator in (",", "\t", ";", " "):
             try:
-                cells = split_cells(HEADED.sub("", text, count=1), separator)
+                bare = HEADED.sub("", text, count=1).rstrip(f"{separator} ")
+                cells = split_cells(bare, separator)
             except csv.Error:
                 continue
             if len(cells) == width and not any(map(is_value, cells)) and any(cells):
@@ -653,7 +747,16 @@ def _find_kinds(
 ) -> tuple[frozenset[int], dict[int, bool | None], frozenset[int]]:
     texts, times, either = set(), {}, set()
     for position in range(width):
-        cells = [c for row in table if not is_missing(c := row[position])]
+        every = [row[position] for row in table]
+        cells = [c for c in every[-BODY_LINES:] if not is_missing(c)]
+        if not cells and not all(is_value(c) or is_missing(c) for c in every):
+            texts.add(position)  # said in the first rows alone
+            continue
+        bits = all(map(BITS.fullmatch, cells)) and any(cell[0] == "0" for cell in cells)
+        other = all(map(BYTES.fullmatch, cells)) and not all(map(is_number, cells))
+        if len(set(map(len, cells))) == 1 and (bits or other):
+            texts.add(position)
+            continue
         if not cells or any(map(is_number, cells)):
             continue
         if 2 * sum(map(dates.is_time, cells)) > len(cells):
@@ -665,9 +768,10 @@ def _find_kinds(
     return frozenset(texts), times, frozenset(either)
 
 
-def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
+def _paired(kept: Sequence[tuple[int, str]], beside: str) -> Layout:
     """Of lines such as ax:0.1,ay:0.2."""
-    rows = [(k, line, pair_cells(_unstamped(line))) for k, line in kept if not is_comment(line)]
+    lines = [(k, line) for k, line in kept if not is_comment(line)]
+    rows = [(k, line, pair_cells(_unstamped(line), beside)) for k, line in lines]
     number, line, pairs = next(row for row in rows if row[2])
     stamped = STAMP.match(line)
     names = [name for name, *_ in pairs]
@@ -685,4 +789,5 @@ def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
         times={0: None} if stamped is not None and stamped["clock"] else {},
         stamped=stamped is not None,
         paired=True,
+        beside=beside,
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from raspitrain.data.channels import Asked, SensorFile, examine
+from raspitrain.data.channels import Asked, SensorFile, common_lead, examine
 from raspitrain.data.columns import LABEL_NAME, LEAST_ROWS, is_count_name
 from raspitrain.data.csv_file import Column, locate
 from raspitrain.data.find import SENSOR
@@ -39,19 +39,20 @@ def split_sensors(
     """
     if asked.sensor_column is False or any(len(files) > 1 for files in read):
         return list(read), []
-    places = [_sensor_column(next(iter(files.values())), asked) for files in read]
-    if None in places:
+    places = [_sensor_columns(next(iter(files.values())), asked) for files in read]
+    if not all(places):
         _refuse_mixed([next(iter(files.values())) for files in read], asked)
         return list(read), []
     apart = [
-        _apart(next(iter(files.values())), place)
-        for files, place in zip(read, places, strict=True)
-        if place is not None
+        _apart(next(iter(files.values())), own) for files, own in zip(read, places, strict=True)
     ]
     common = [word for word in apart[0] if all(word in files for files in apart)]
+    if not common:
+        apart = _without_device(apart)
+        common = [word for word in apart[0] if all(word in files for files in apart)]
     every = {word for files in apart for word in files}
     first = next(iter(read[0].values()))
-    name = first.table.columns[places[0] or 0].name
+    name = "' and '".join(first.table.columns[place].name for place in places[0])
     if not common:
         raise InputError(
             f"{first.path}: column '{name}' says which sensor a row is of, and no sensor is in all "
@@ -63,16 +64,31 @@ def split_sensors(
     return [{word: files[word] for word in common} for files in apart], notes
 
 
-def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
-    """The column that says which sensor a row is of, where rows of several are mixed."""
+def _without_device(apart: list[dict[str, SensorFile]]) -> list[dict[str, SensorFile]]:
+    """Sensors such as sensor.kettle_power without the device, which is another in other files."""
+    bare = []
+    for files in apart:
+        lead = common_lead([*files])
+        bare.append({word.removeprefix(lead): file for word, file in files.items()})
+    return bare if all(set(own) == set(bare[0]) for own in bare) else apart
+
+
+def _sensor_columns(file: SensorFile, asked: Asked) -> list[int]:
+    """The columns that say which sensor a row is of, where rows of several are mixed."""
     if asked.sensor_column is not None:
-        place = locate(file.table.names, asked.sensor_column, file.path, "sensor_column")
-        if _words(file.table.columns[place], named=True) is None:
-            raise InputError(
-                f"{file.path}: column '{file.table.columns[place].name}', which "
-                "dataset.sensor_column names, holds neither words nor whole numbers."
-            )
-        return place
+        given = asked.sensor_column
+        names = [given] if isinstance(given, str | int) else given
+        places = [locate(file.table.names, name, file.path, "sensor_column") for name in names]
+        for place in places:
+            words = _words(file.table.columns[place], named=True)
+            if words is None or len(words) > MOST_SENSORS:
+                what = "neither words nor whole numbers" if words is None else "too many values"
+                raise InputError(
+                    f"{file.path}: column '{file.table.columns[place].name}', which "
+                    f"dataset.sensor_column names, holds {what}."
+                )
+        return places
+    found = []
     for place, column in enumerate(file.table.columns):
         wanted = asked.columns or ()
         if place in (file.label, file.group, file.part) or place in wanted or column.name in wanted:
@@ -85,8 +101,8 @@ def _sensor_column(file: SensorFile, asked: Asked) -> int | None:
         spoken = column.kind == "text" and all(map(_is_sensor, words))
         mixed = num_runs >= RUNS * len(words)
         if (named or spoken) and (mixed or _begins_anew(file, column)):
-            return place
-    return None
+            found.append(place)
+    return found
 
 
 def _begins_anew(file: SensorFile, column: Column) -> bool:
@@ -202,12 +218,18 @@ def _is_sensor(word: str) -> bool:
     return SENSOR.fullmatch(re.split(r"[./:]", word)[-1].strip().replace(" ", "_")) is not None
 
 
-def _apart(file: SensorFile, place: int) -> dict[str, SensorFile]:
-    column = file.table.columns[place]
-    codes, inverse = np.unique(column.values, return_inverse=True)
-    words = words_of(column) or []
+def _apart(file: SensorFile, places: Sequence[int]) -> dict[str, SensorFile]:
+    columns = [file.table.columns[place] for place in places]
+    codes, inverse = np.unique(
+        np.stack([column.values for column in columns]), axis=1, return_inverse=True
+    )
+    words = [
+        dict(zip(np.unique(column.values).tolist(), words_of(column) or [], strict=True))
+        for column in columns
+    ]
     apart = {}
-    for k in range(len(codes)):
-        table = file.table.take(np.flatnonzero(inverse == k))
-        apart[words[k]] = examine(table, file.label, file.group, file.part)
+    for k, own in enumerate(codes.T.tolist()):
+        table = file.table.take(np.flatnonzero(inverse.reshape(-1) == k))
+        name = "_".join(known[code] for known, code in zip(words, own, strict=True))
+        apart[name] = examine(table, file.label, file.group, file.part)
     return apart

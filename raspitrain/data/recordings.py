@@ -57,7 +57,7 @@ def recordings(
     groups: str | int | None,
     group_column: str | int | None,
     part_column: str | int | None,
-    sensor_column: str | int | bool | None,
+    sensor_column: str | int | bool | Sequence[str | int] | None,
     skip_lines: int,
     missing: str,
     cache_gb: float,
@@ -119,8 +119,8 @@ def recordings(
     part_column : str, int or None
         The column that says which part of the data's own split the rows are of, by word (train,
         validation, test) or number (0, 1, 2).
-    sensor_column : str, int, False or None
-        The column that says which sensor each row is of, where several share the other columns;
+    sensor_column : str, int, sequence of these, False or None
+        What says which sensor each row is of, where several share the other columns;
         False for none; None to find one by its name or words.
     skip_lines : int
         Lines of each file before its table.
@@ -183,6 +183,8 @@ def recordings(
     else:
         classes = [_classes(s, files) for s, files in zip(found.sources, read, strict=True)]
     chosen = _choose(read, classes, asked)
+    if found.mixed and asked.columns is None:
+        raise InputError(f"{folder}: {found.mixed}")
     streams = []
     for k, source in enumerate(found.sources):
         streams.append(make_stream(source, read[k], chosen, k, asked))

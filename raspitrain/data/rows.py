@@ -1,6 +1,7 @@
 """Files with one case a row: the samples of one channel, and a label."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +11,16 @@ from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
 from raspitrain.data.columns import (
     LEAST_ROWS,
+    NUMBER_IN_LIST,
     PARTS,
     is_count_name,
+    is_list,
     is_part_name,
     is_person_name,
     look_at,
     unused_columns,
 )
-from raspitrain.data.csv_file import Table, locate
+from raspitrain.data.csv_file import MOST_WORDS, Column, Table, locate
 from raspitrain.data.find import find_recordings
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import is_number
@@ -31,6 +34,9 @@ from raspitrain.nearest import nearest
 NUMBERED = re.compile(r"(?P<name>.*?[^\d_.\s\[(-])[_.\s\[(-]*(?P<number>\d+)[\])]?")
 LEAST_LENGTH = 8  # samples a case
 FEW_BEYOND = 10  # times as many columns on the other side of the label: the samples are there
+SOME_CASES = 256
+MOST_IN_TURN = 12  # channels that may take turns in a row
+IN_TURN = 0.4  # of the distance between neighbours
 NO_PART, NO_CELL = -1, -2  # nothing says the part; a cell that should does not
 MOST_LABELS = 1000  # different ones; more are no classes
 
@@ -45,6 +51,7 @@ def rows(
     leave_out: Sequence[str | int],
     skip_lines: int,
     missing: str,
+    interleaved: int | None,
 ) -> Cases:
     """Return the cases of one file or a folder of files that hold one in each row.
 
@@ -70,6 +77,8 @@ def rows(
         Lines of each file before its table.
     missing : {"error", "interpolate", "zero"}
         What becomes of empty cells, NaN and infinite values.
+    interleaved : int or None
+        Channels that take turns in a row, as x, y, z, x, y, z, …
     """
     check_missing(missing)
     place = user_path(path, "dataset.path")
@@ -136,11 +145,16 @@ def rows(
     if wanted:
         notes.append(f"classes left out: {', '.join(wanted)}")
     every = np.concatenate(signals)[:, None]
-    if named and len(named) == every.shape[2]:
+    warnings = list(found.warnings)
+    if interleaved is not None:
+        every, channel_names = _in_turn(every, interleaved, place), None
+    elif named and len(named) == every.shape[2]:
         every, channel_names, note = _by_channel(every, named)
         notes += note
     else:
         channel_names = None
+    if interleaved is None and every.shape[1] == 1:
+        warnings += _perhaps_in_turn(every[:, 0])
     if missing != "error":
         count = int((~np.isfinite(every[kept])).sum())
         notes += filled_note(count, missing)
@@ -159,9 +173,40 @@ def rows(
         taken=Taken(
             left_out=tuple(left_out.items()),
             notes=tuple(notes),
-            warnings=(*found.warnings, *unused),
+            warnings=(*warnings, *unused),
         ),
     )
+
+
+def _in_turn(every: np.ndarray, num_channels: int, place: Path) -> np.ndarray:
+    """Cases (N, C, L) of rows (N, 1, L C)."""
+    num_cases, _, width = every.shape
+    if width % num_channels or width < 2 * num_channels:
+        raise InputError(
+            f"{place}: a case has {width} samples, which dataset.interleaved={num_channels} does "
+            "not divide into as many for each channel."
+        )
+    return every.reshape(num_cases, -1, num_channels).transpose(0, 2, 1)
+
+
+def _perhaps_in_turn(values: np.ndarray) -> list[str]:
+    """A word where samples some places apart are nearer to each other than neighbours are."""
+    some = values[:: max(1, len(values) // SOME_CASES)]
+    some = some[np.isfinite(some).all(axis=1)].astype(np.float64)
+    width = values.shape[1]
+    apart = {
+        k: float(np.median(np.mean(np.square(some[:, k:] - some[:, :-k]), axis=1)))
+        for k in range(1, MOST_IN_TURN + 1)
+        if len(some) and width >= LEAST_LENGTH * k and width % k == 0
+    }
+    best = next((k for k, own in apart.items() if own <= 1.2 * min(apart.values())), 1)
+    if best == 1 or apart[best] > IN_TURN * apart[1]:
+        return []
+    return [
+        f"samples {best} apart are nearer to each other than neighbours, as where {best} channels "
+        f"take turns in a row: dataset.interleaved={best} takes them apart, and 1 says that they "
+        "are of one"
+    ]
 
 
 def _refuse_labels_apart(folder: Path) -> None:
@@ -208,12 +253,18 @@ def read_rows(
     part = None if part_column is None else _place(table, part_column, "part_column")
     if label is not None:
         _check_label(table, label)
-    samples, names, left_out = [], [], {}
+    samples: list[np.ndarray] = []
+    names: list[str] = []
+    lists: dict[str, np.ndarray] = {}
+    left_out = {}
     apart = range(0) if label is None else _beyond(label, len(table.columns))
     for k, column in enumerate(table.columns):
         if k in (label, group, part):
             what = "label" if k == label else "group" if k == group else "part"
             left_out[column.name] = f"the {what}"
+            continue
+        if column.kind == "text" and is_list(column.words):
+            lists[column.name] = _bursts(file, column)
             continue
         facts = look_at(column, np.empty(0))
         if column.kind != "number" or column.wrong is not None:
@@ -243,6 +294,13 @@ def read_rows(
         else:
             samples.append(column.values)
             names.append(column.name)
+    if lists:
+        left_out |= dict.fromkeys(names, "beside lists of samples")
+        if len({own.shape[1] for own in lists.values()}) > 1:
+            shown = ", ".join(f"{own.shape[1]} in '{name}'" for name, own in lists.items())
+            raise InputError(f"{file} has lists of different lengths ({shown}).")
+        names = [f"{name}_{k}" for name, own in lists.items() for k in range(own.shape[1])]
+        samples = [sample for own in lists.values() for sample in own.T]
     if len(samples) < 2:
         raise InputError(
             f"{file} has {len(samples)} columns of samples, but a case must have at least 2; if "
@@ -251,12 +309,30 @@ def read_rows(
         )
     with np.errstate(over="ignore"):
         values = np.stack(samples, axis=1).astype(np.float32)
-    names = names if table.named else []
+    names = names if table.named or len(lists) > 1 else []
     words = _words(table, part)
     own = "" if part is None else table.columns[part].name
     number = {w: part_of_cell(own, w, file) if w else NO_CELL for w in dict.fromkeys(words)}
     parts = [number[word] for word in words]
     return values, _words(table, label), _words(table, group), parts, left_out, names
+
+
+def _bursts(file: Path, column: Column) -> np.ndarray:
+    """float64 (N, L): the lists of numbers in the cells of a column."""
+    if len(column.words) >= MOST_WORDS:
+        raise InputError(
+            f"{file}, column '{column.name}' holds more than {MOST_WORDS} lists of numbers, too "
+            "many for one file: cut it into several (split -l 9000)."
+        )
+    lists = [[float(cell) for cell in re.findall(NUMBER_IN_LIST, w, re.I)] for w in column.words]
+    usual = Counter(map(len, lists)).most_common(1)[0][0]
+    for word, own in zip(column.words, lists, strict=True):
+        if len(own) != usual:
+            raise InputError(
+                f"{file}, column '{column.name}': a list has {len(own)} numbers ({word[:30]}), and "
+                f"most have {usual}; all must have as many."
+            )
+    return np.array(lists)[column.values]
 
 
 def _beyond(label: int, width: int) -> range:

@@ -89,11 +89,11 @@ def _sensor_stream(
     groups = None if file.group is None else file.words(file.group)
     parts = _parts(file)
     rows = None if groups is None else _order_by_group(file, groups)
-    changes = list(file.table.changes)
     clock = None
     if chosen.clocks is not None:
         clock = clock_of(file, chosen.clocks[index], asked.time_unit, rows)
-    elif file.table.rate is not None and asked.time_column is not False:
+    changes = list(file.table.changes)
+    if clock is None and file.table.rate is not None and asked.time_column is not False:
         clock = even_clock(file.table.num_rows, file.table.rate, file.table.start)
         if file.path.suffix.lower() not in READERS:
             changes.append(f"{file.table.rate:g} Hz as the lines above the table say")

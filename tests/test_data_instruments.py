@@ -1,0 +1,181 @@
+"""Layouts of oscilloscopes, meters and firmware, as users of those have shown them in public.
+
+Each is one example of its kind.
+"""
+
+import numpy as np
+import pytest
+from test_data_archives import first, signals_of
+from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal
+
+from raspitrain.data.dates import to_seconds
+
+
+def rows_of(columns, line="{}\n"):
+    return "".join(line.format(",".join(map(str, row))) for row in zip(*columns, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("head", "clock", "end", "names", "rate"),
+    [
+        ("x-axis,1,2\nsecond,Volt,Volt\n", lambda j: f"{j * 1e-6:+.6E}", "", ("1", "2"), 1e6),
+        (
+            "X,CH1,CH2,Start,Increment,\nSequence,Volt,Volt,-1.2e-03,2.0e-06\n",
+            str, ",", ("CH1", "CH2"), 5e5,
+        ),
+        (
+            "Record,Analog:200\nVertical Offset,CH1:0.0,CH2:0.5\nHorizontal Scale,0.01,0.01\n"
+            "Second,Volt,Ampere\n",
+            lambda j: f"{j * 1e-8:.11f}", "", ("Volt", "Ampere"), 1e8,
+        ),
+        (
+            "LECROYWS3104z,12304,Waveform\nSegments,1,SegmentSize,200\nTime,Ampl,Ref\n",
+            lambda j: f"{j * 1e-10 - 1e-7:.9g}", "", ("Ampl", "Ref"), 1e10,
+        ),
+    ],
+)  # fmt: skip
+def test_oscilloscopes_name_channels_and_say_the_rate(head, clock, end, names, rate, tmp_path):
+    make(tmp_path, lambda k, i, x: head + rows_of([map(clock, COUNTS), *x[:2]], f"{{}}{end}\n"))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (names, pytest.approx(rate))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_settings_in_columns_beside_the_table_are_no_signals_and_say_the_rate(tmp_path):
+    said = [("Record Length", "200"), ("Sample Interval", "4.0e-07"), ("Source", "CH1")]
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        beside = [*said, *[("", "")] * (len(COUNTS) - len(said))]
+        times = [f"{j * 4e-7 - 4e-5:.12f}" for j in COUNTS]
+        names, values = zip(*beside, strict=True)
+        return rows_of([names, values, [""] * len(COUNTS), times, *x[:2]])
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("channel_4", "channel_5"), pytest.approx(2.5e6))
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [
+        ("Mar 14 2026 09:26:53", 1773480413),
+        ("Sat Mar 14 09:26:53 2026", 1773480413),
+        ("Sat Mar 14 2026 09:26:53 GMT+0100 (Central European Standard Time)", 1773476813),
+        ("Sat, 14 Mar 2026 09:26:53 GMT", 1773480413),
+        ("Mar 14", np.nan),
+    ],
+)
+def test_dates_may_begin_with_the_month_or_the_day_of_the_week(cell, seconds):
+    assert np.allclose(to_seconds([cell], day_comes_first=False), seconds, equal_nan=True)
+
+
+def test_a_time_in_no_known_form_is_told(tmp_path):
+    make(
+        tmp_path, lambda k, i, x: csv_text("time,x,y", [f"sol {j} at noon" for j in COUNTS], *x[:2])
+    )
+    assert any(
+        "no form of time that is known" in warning for warning in load(tmp_path).taken.warnings
+    )
+
+
+def test_a_unit_that_steps_alone_suggest_is_told(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("time,x,y", [20 * j for j in COUNTS], *x[:2]))
+    cases = load(tmp_path)
+    assert cases.rate == 50
+    assert any("'time' taken as ms" in note for note in cases.taken.notes)
+
+
+@pytest.mark.parametrize("form", ["seconds and ms", "hour, minute, second and us"])
+def test_clocks_in_several_columns_without_names_are_one(form, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        if form == "seconds and ms":
+            clock = [[1773476813 + j // 50 for j in COUNTS], [j % 50 * 20 for j in COUNTS]]
+        else:
+            clock = [[n] * len(COUNTS) for n in (9, 39 + k, 10 + i)]
+            clock.append([f"{65664 + j * 39.0625:.5g}" for j in COUNTS])
+        return rows_of([*clock, *x[:2]])
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert len(cases.channel_names) == 2
+    assert cases.rate == pytest.approx(50 if form == "seconds and ms" else 25600, 1e-3)
+    assert not any("back of the clock" in note for note in cases.taken.notes)
+
+
+def test_levels_of_a_logic_analyser_and_bytes_are_words(tmp_path):
+    bits = ["01000000" if j // 9 % 2 else "00000000" for j in COUNTS]
+    sent = [f"{31 * j % 4096:08X}" for j in COUNTS]  # many of which look like numbers
+    make(tmp_path, lambda k, i, x: csv_text("x,y,D0-D7,RawData", *x[:2], bits, sent))
+    cases = load(tmp_path)
+    assert left_out(cases)["D0-D7"] == "words"
+    assert left_out(cases)["RawData"].startswith("words")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "rate"),
+    [
+        ("10:21:{s:06.3f} -> PZEM -> ", "", 50),
+        ("[{up:9.3f}] ", " Bus:Default INA:OK", 50),
+        ("[meter] ", " measured", None),
+    ],
+)
+def test_words_that_each_line_has_beside_its_pairs_are_passed_over(begin, end, rate, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return "rst:0x1 (POWERON_RESET)\nINA219 found\n" + "".join(
+            f"{begin.format(s=j / 50, up=12 + j / 50)}V:{x[0][j]} I:{x[1][j]}{end}\n"
+            for j in COUNTS
+        )
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("V", "I"), rate and pytest.approx(rate))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_sensors_are_told_apart_without_the_device_that_leads_their_names(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        device = ("sensor.washer", "sensor.dryer")[k]
+        return "entity_id,state,last_changed\n" + "".join(
+            f"{device}_{name},{own[j]},2026-03-14T10:00:{j / 50:06.3f}Z\n"
+            for name, own in zip(("power", "current"), x, strict=False)
+            for j in COUNTS
+        )
+
+    make(tmp_path, text_of)
+    assert load(tmp_path).channel_names == ("power_state", "current_state")
+
+
+def test_a_file_a_channel_is_one_recording(tmp_path):
+    for k, label in enumerate(("good", "bad")):
+        for i in range(3):
+            for channel, own in enumerate(noise(10 * k + i, 2), 1):
+                text = csv_text("Second,Volt", [f"{j / 50:.2f}" for j in COUNTS], own.tolist())
+                put(tmp_path, f"{label}/ALL000{i}/F000{i}CH{channel}.CSV", text)
+    cases = load(tmp_path)
+    assert len(cases.taken.origins) == 6
+    assert cases.channel_names == ("CH1_Volt", "CH2_Volt")
+
+
+def test_marks_of_moments_are_no_channel(tmp_path):
+    marks = [1 if j == 60 else 2 if j % 50 == 10 else 0 for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("x,y,Marker0", *x[:2], marks))
+    assert "marks moments" in left_out(load(tmp_path))["Marker0"]
+
+
+def test_short_first_lines_are_refused_with_the_last_of_them(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = [
+            f"{a},{b}{',0' if j > 11 else ''}\n"
+            for j, (a, b) in enumerate(zip(*x[:2], strict=True))
+        ]
+        return "x,y\n" + "".join(rows)
+
+    make(tmp_path, text_of)
+    assert "dataset.skip_lines=13" in refusal(load, tmp_path)
+    assert load(tmp_path, skip_lines=13).channel_names == ("channel_0", "channel_1")
+
+
+def test_recordings_of_one_class_are_refused_with_what_names_another(tmp_path):
+    for i in range(3):
+        put(tmp_path, f"all/{i}.csv", csv_text("x,y", *noise(i, 2).tolist()))
+    assert "labels.csv in dataset.path" in refusal(load, tmp_path)
