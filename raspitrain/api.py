@@ -29,13 +29,11 @@ from raspitrain.data.cases import check_finite
 from raspitrain.data.given import given_arrays, write_arrays
 from raspitrain.errors import InputError, input_error, reason, remedy
 from raspitrain.hardware.memory import quick_imports
-from raspitrain.hardware.threads import (
-    resolve_num_threads,
-    thread_environment,
-)
+from raspitrain.hardware.threads import thread_environment
 from raspitrain.paths import absolute, config_folder, expanded
 from raspitrain.results.atomic import atomic_path
 from raspitrain.results.files import BEST, MODEL, OF_A_RUN
+from raspitrain.results.folder import remove_empty
 from raspitrain.run.stored import StoredRun
 from raspitrain.use.model_file import is_model_file
 
@@ -346,7 +344,9 @@ def train(
         summary = run(cfg, folder, overrides=words, profile=profile, show=show)
     except BaseException:
         if not any((folder / name).exists() for name in OF_A_RUN):
-            _remove(folder / DATA, made)
+            for file in (folder / DATA).glob("*.npy"):
+                file.unlink(missing_ok=True)
+            remove_empty((folder / DATA, *made))
         raise
     return Result(folder, summary, load(folder, allowed_targets=cfg.allowed_targets))
 
@@ -443,8 +443,7 @@ def _set_environment(hardware: DictConfig) -> None:
     """What torch reads when it is imported, if it is not yet."""
     if "torch" in sys.modules:
         return
-    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
-    os.environ.update(thread_environment(num_threads, hardware.wait_policy, os.environ))
+    os.environ.update(thread_environment(hardware.num_threads, hardware.wait_policy, os.environ))
 
 
 # ---------------------------------------------------------------- what is written
@@ -468,14 +467,3 @@ def _unwritten(path: Path, error: OSError) -> InputError:
     return input_error(
         f"{path} cannot be written ({reason(error)}); {remedy(error, 'give another name')}", error
     )
-
-
-def _remove(folder: Path, made: Sequence[Path]) -> None:
-    """Take back what a run that never began was to be trained on."""
-    for file in folder.glob("*.npy"):
-        file.unlink(missing_ok=True)
-    for empty in (folder, *made):
-        try:
-            empty.rmdir()
-        except OSError:
-            return

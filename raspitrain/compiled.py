@@ -36,14 +36,10 @@ def compile_once(
 
     Parameters
     ----------
-    source : Path
-        A C file; headers lie beside it.
-    machine : str
-        What the compiled code depends on beside the source, the flags and the compiler.
-    attempts : sequence of flags
-        Further flags, from the best to those that every compiler takes.
-    libraries : sequence of str
-        Flags that come behind the source.
+    source : a C file; headers lie beside it
+    machine : what the compiled code depends on beside the source, the flags and the compiler
+    attempts : further flags, from the best to those that every compiler takes
+    libraries : flags that come behind the source
 
     Raises
     ------

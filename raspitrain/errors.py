@@ -114,8 +114,7 @@ def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
 
     Parameters
     ----------
-    right : bool
-        Whether columns after the first end where each other's cells end, as those of numbers.
+    right : whether columns after the first end where each other's cells end, as those of numbers
     """
     widths = [max(map(num_cells, column)) for column in zip(*rows, strict=True)]
     lines = []

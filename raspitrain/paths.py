@@ -29,6 +29,11 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[1] / "conf"
 
 
+def options_of(group: str) -> list[str]:
+    """The names of a group's files in conf/."""
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+
+
 def source_digest() -> str:
     """Of the code that decides what a run does: two machines with the same one do the same."""
     whole = hashlib.sha256()

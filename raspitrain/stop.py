@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NoReturn, Self, TextIO
 
 from raspitrain.errors import CAN_PASS, InputError, printable, remedy, visible
@@ -74,13 +74,8 @@ class StopSignals:
         self.handled.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.handled.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self.handled.__exit__(*error)
 
     def check(self) -> None:
         """Raise Stopped if a signal has come."""

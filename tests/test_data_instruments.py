@@ -6,7 +6,7 @@ Each is one example of its kind.
 import numpy as np
 import pytest
 from test_data_archives import first, signals_of
-from test_data_field import COUNTS, csv_text, left_out, load, make
+from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal
 
 from raspitrain.data.dates import to_seconds
 
@@ -109,3 +109,73 @@ def test_levels_of_a_logic_analyser_and_bytes_are_words(tmp_path):
     cases = load(tmp_path)
     assert left_out(cases)["D0-D7"] == "words"
     assert left_out(cases)["RawData"].startswith("words")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "rate"),
+    [
+        ("10:21:{s:06.3f} -> PZEM -> ", "", 50),
+        ("[{up:9.3f}] ", " Bus:Default INA:OK", 50),
+        ("[meter] ", " measured", None),
+    ],
+)
+def test_words_that_each_line_has_beside_its_pairs_are_passed_over(begin, end, rate, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return "rst:0x1 (POWERON_RESET)\nINA219 found\n" + "".join(
+            f"{begin.format(s=j / 50, up=12 + j / 50)}V:{x[0][j]} I:{x[1][j]}{end}\n"
+            for j in COUNTS
+        )
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("V", "I"), rate and pytest.approx(rate))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_sensors_are_told_apart_without_the_device_that_leads_their_names(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        device = ("sensor.washer", "sensor.dryer")[k]
+        return "entity_id,state,last_changed\n" + "".join(
+            f"{device}_{name},{own[j]},2026-03-14T10:00:{j / 50:06.3f}Z\n"
+            for name, own in zip(("power", "current"), x, strict=False)
+            for j in COUNTS
+        )
+
+    make(tmp_path, text_of)
+    assert load(tmp_path).channel_names == ("power_state", "current_state")
+
+
+def test_a_file_a_channel_is_one_recording(tmp_path):
+    for k, label in enumerate(("good", "bad")):
+        for i in range(3):
+            for channel, own in enumerate(noise(10 * k + i, 2), 1):
+                text = csv_text("Second,Volt", [f"{j / 50:.2f}" for j in COUNTS], own.tolist())
+                put(tmp_path, f"{label}/ALL000{i}/F000{i}CH{channel}.CSV", text)
+    cases = load(tmp_path)
+    assert len(cases.taken.origins) == 6
+    assert cases.channel_names == ("CH1_Volt", "CH2_Volt")
+
+
+def test_marks_of_moments_are_no_channel(tmp_path):
+    marks = [1 if j == 60 else 2 if j % 50 == 10 else 0 for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("x,y,Marker0", *x[:2], marks))
+    assert "marks moments" in left_out(load(tmp_path))["Marker0"]
+
+
+def test_short_first_lines_are_refused_with_the_last_of_them(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = [
+            f"{a},{b}{',0' if j > 11 else ''}\n"
+            for j, (a, b) in enumerate(zip(*x[:2], strict=True))
+        ]
+        return "x,y\n" + "".join(rows)
+
+    make(tmp_path, text_of)
+    assert "dataset.skip_lines=13" in refusal(load, tmp_path)
+    assert load(tmp_path, skip_lines=13).channel_names == ("channel_0", "channel_1")
+
+
+def test_recordings_of_one_class_are_refused_with_what_names_another(tmp_path):
+    for i in range(3):
+        put(tmp_path, f"all/{i}.csv", csv_text("x,y", *noise(i, 2).tolist()))
+    assert "labels.csv in dataset.path" in refusal(load, tmp_path)

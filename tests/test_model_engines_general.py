@@ -58,7 +58,7 @@ def assert_same_step(model, signals, tolerance, *, all_native=True):
     """A training step, running statistics and an evaluation of the kernels and of the modules."""
     theirs, ours = copy.deepcopy(model).train(), copy.deepcopy(model).train()
     engage(ours, "native", signals.shape[1])
-    assert general.covers(ours, signals.shape[1], signals), left_to_torch(ours)
+    assert general.covers(ours, signals), left_to_torch(ours)
     assert not all_native or left_to_torch(ours) is None
     output, expected = step(ours, signals), step(theirs, signals)
     assert output.shape == expected.shape
@@ -246,7 +246,7 @@ def test_gradcheck():
         return torch.func.functional_call(model, named, signals)
 
     values = tuple(p.detach().clone().requires_grad_() for p in model.parameters())
-    assert general.covers(model, 3, signals)
+    assert general.covers(model, signals)
     assert torch.autograd.gradcheck(outputs, values, eps=1e-6, atol=1e-5, rtol=1e-3, fast_mode=True)
 
 
@@ -275,7 +275,7 @@ def test_frozen_layers_get_no_gradient_and_keep_their_statistics():
         for norm in each[0].modules():
             if isinstance(norm, nn.BatchNorm1d):
                 norm.eval()
-    assert general.covers(model, 3, signals)
+    assert general.covers(model, signals)
     torch.testing.assert_close(step(model, signals), step(plain, signals))
     for mine, other in zip(model.parameters(), plain.parameters(), strict=True):
         assert (mine.grad is None) == (other.grad is None)
@@ -290,10 +290,10 @@ def test_the_memory_that_is_foretold_is_what_the_kernels_take():
     engage(model, "native", 3)
     signals = torch.randn(6, 3, 50)
     kept, work = general.memory_needed(
-        model, 3, torch.float32, cases=6, length=50, training=True
+        model, torch.float32, cases=6, length=50, training=True
     )  # fmt: skip
     step(model, signals)
-    (part,) = general.plan_of(model, 3).parts
+    (part,) = general.plan_of(model).parts
     assert [memory.bytes.numel() for memory in part.free] == [kept]
     assert part.work.numel() == work
 
@@ -444,7 +444,7 @@ def test_the_kernels_compute_what_comes_before_and_behind_a_layer_of_torchs(left
     assert settle_engine(model, signals) == (
         f"engine: torch computes {left}; compiled kernels compute the rest"
     )
-    parts = general.plan_of(model, 3).parts
+    parts = general.plan_of(model).parts
     assert [part.run.names[0] for part in parts] == ["stem.0.0 (Conv1d)", "head.0 (MaxPool1d)"]
     before = [p.detach().clone() for p in model.parameters()]
     again = copy.deepcopy(model)
@@ -485,7 +485,7 @@ def test_a_value_that_two_layers_of_torchs_ask_for_parts_the_kernels_there():
     model = spread_batchnorm(Skipping(ByItsValues())).double()
     assert_same_step(model, torch.randn(5, 3, 45, dtype=torch.float64), 1e-9, all_native=False)
     engage(model, "native", 3)
-    firsts = [part.run.names[0] for part in general.plan_of(model, 3).parts]
+    firsts = [part.run.names[0] for part in general.plan_of(model).parts]
     assert firsts == ["stem.0.0 (Conv1d)", "stem.1.0 (Conv1d)", "head.0 (MaxPool1d)"]
 
 
@@ -495,7 +495,7 @@ def test_signals_get_their_gradient():
     engage(model, "native", 3)
     signals = torch.randn(4, 3, 30, dtype=torch.float64)
     mine, other = signals.clone().requires_grad_(), signals.clone().requires_grad_()
-    assert general.covers(model, 3, mine)
+    assert general.covers(model, mine)
     step(model, mine)
     step(plain, other)
     torch.testing.assert_close(mine.grad, other.grad, rtol=1e-9, atol=1e-11)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raspitrain
+from raspitrain.hardware import board
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import write_summary
 from raspitrain.run import environment
@@ -156,7 +157,7 @@ def test_peak_memory_grows_with_what_is_held():
 
 
 def test_peak_memory_without_proc(monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(board, "ROOT", tmp_path)
     expected = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     assert peak_memory_mb() == pytest.approx(expected, rel=0.01)
 

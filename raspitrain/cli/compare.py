@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from raspitrain.config.composition import check_composition
 from raspitrain.errors import InputError, aligned, printable
-from raspitrain.paths import config_folder
+from raspitrain.paths import config_folder, options_of
 from raspitrain.stop import say
 
 NOT_HERE = ("model", "resume", "task", "sweep", "sweep_name", "--multirun", "-m")
@@ -26,7 +26,7 @@ MODELS = ("minirocket", "resnet", "mobilenetv3_small")
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; return the exit code."""
-    known = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
+    known = options_of("model")
     parser = argparse.ArgumentParser(
         prog="raspitrain compare",
         description=(__doc__ or "").splitlines()[0].partition(": ")[2],
@@ -49,18 +49,12 @@ def main(words: Sequence[str] | None = None) -> int:
     if not given.minutes > 0 or given.folds < 2:
         say("error: compare takes minutes above 0 and at least 2 folds")
         return 2
-    from raspitrain.cli import main as cli
-    from raspitrain.cli.words import path_as_words
+    from raspitrain.cli.main import look
 
     def do(cfg: DictConfig, overrides: list[str]) -> None:
         show(cfg, overrides, models, minutes=given.minutes, num_folds=given.folds)
 
-    try:
-        sys.argv[1:] = path_as_words(rest)
-    except InputError as error:
-        say(f"error: {printable(str(error))}")
-        return error.exit_code
-    return cli.main(do)
+    return look(rest, do)
 
 
 def show(

@@ -21,7 +21,7 @@ from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
 from raspitrain.errors import InputError, aligned, input_error, printable, reason
-from raspitrain.paths import config_folder, expanded
+from raspitrain.paths import expanded, options_of
 from raspitrain.results.atomic import write_atomic
 from raspitrain.stop import say
 
@@ -44,19 +44,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if word in WRONG_WORDS or word.startswith("resume="):
             say(f"error: {printable(word)} does not go with data, which only looks at one data set")
             return 2
-    from raspitrain.cli import main as cli
-    from raspitrain.cli.words import path_as_words
+    from raspitrain.cli.main import look
 
-    try:
-        sys.argv[1:] = path_as_words(words)
-    except InputError as error:
-        say(f"error: {printable(str(error))}")
-        return error.exit_code
-    return cli.main(functools.partial(show, page=page))
+    return look(words, functools.partial(show, page=page))
 
 
 def usage() -> str:
-    options = sorted(path.stem for path in (config_folder() / "dataset").glob("*.yaml"))
     return f"""\
 usage: raspitrain data PATH [key=value ...] [--page FILE.html]
        raspitrain data dataset=NAME [key=value ...] [--page FILE.html]
@@ -66,7 +59,7 @@ without training. It ends with the sentence of a refusal where a run would.
 
   PATH               a folder of recordings, or another data set that its name tells; the words
                      that stand for it in training are printed
-  dataset=NAME       one of {", ".join(options)}
+  dataset=NAME       one of {", ".join(options_of("dataset"))}
   key=value          any key of a run: dataset.path=FOLDER, split.test=0.3, ...; those of a data set
                      stand in docs/configuration.md
   --page FILE.html   also a page for a browser: a signal of each class, spectra, recordings

@@ -11,7 +11,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -35,25 +35,16 @@ from raspitrain.cli.resume import (
     shows_only,
 )
 from raspitrain.cli.trust import guard
-from raspitrain.cli.words import as_meant, option_as_key
+from raspitrain.cli.words import as_meant, option_as_key, path_as_words
 from raspitrain.config.composition import check_composition
 from raspitrain.config.overrides import given_keys
 from raspitrain.config.profile import with_profile
-from raspitrain.errors import (
-    InputError,
-    UnwrittenError,
-    printable,
-    visible,
-)
+from raspitrain.errors import InputError, UnwrittenError, printable, visible
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
-from raspitrain.hardware.threads import (
-    given_num_threads,
-    resolve_num_threads,
-    thread_environment,
-)
+from raspitrain.hardware.threads import given_num_threads, thread_environment
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import absolute, config_folder
-from raspitrain.results.folder import make_folder
+from raspitrain.results.folder import make_folder, remove_empty
 from raspitrain.stop import Stopped, is_stdout_stuck, say, say_stuck, tidy, write_nowhere
 from raspitrain.sweep.sweep import SweepEnd
 
@@ -80,7 +71,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
                 else:
                     do(cfg, overrides)
             finally:
-                _remove_empty(_made_by_hydra)
+                remove_empty(_made_by_hydra)
         except InputError as error:
             exit_code = _say(error)
         except BrokenPipeError:
@@ -101,7 +92,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
     )(task)
-    tidy.append(lambda: _remove_empty(_made_by_hydra))
+    tidy.append(lambda: remove_empty(_made_by_hydra))
     try:
         if {"--version", "-V"} & set(sys.argv[1:]):
             print(f"raspitrain {version('raspitrain')}")
@@ -168,6 +159,16 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
             raise
         return _say(sentence)
     return exit_code
+
+
+def look(words: Sequence[str], do: Callable[[DictConfig, list[str]], None]) -> int:
+    """`main` for a command that looks at one data set, which may be named alone."""
+    try:
+        sys.argv[1:] = path_as_words(words)
+    except InputError as error:
+        say(f"error: {printable(str(error))}")
+        return error.exit_code
+    return main(do)
 
 
 @contextmanager
@@ -247,14 +248,15 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
         return
     given_num_threads(os.environ)  # libgomp reads it too, whatever the profile says
     cfg, profile = with_profile(cfg, given_keys(overrides))
-    num_threads = resolve_num_threads(cfg.hardware.num_threads, os.environ)
-    os.environ.update(thread_environment(num_threads, cfg.hardware.wait_policy, os.environ))
+    os.environ.update(
+        thread_environment(cfg.hardware.num_threads, cfg.hardware.wait_policy, os.environ)
+    )
 
     if cfg.task == "throughput" and is_one_of_several(cfg.distributed):
         raise InputError(
             "task=throughput measures one board: start it once, without torchrun, srun or mpirun."
         )
-    with quick_imports():
+    with quick_imports(for_good=True):
         group = join(cfg.distributed)
         from raspitrain.run.run import run
     run(cfg, output_dir, overrides=overrides, profile=profile, group=group)
@@ -281,7 +283,7 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
             raise InputError(f"{key}={given} is for sweeps: add --multirun.")
 
 
-# Folders that Hydra is about to make for a run, the deepest first.
+# Folders that Hydra is about to make for a run, the deepest first; they go if it never begins.
 _made_by_hydra: list[Path] = []
 
 
@@ -298,12 +300,3 @@ class NoteFolders(Callback):
         _made_by_hydra[:] = [f for f in (folder, *folder.parents) if not os.path.lexists(f)]
         with suppress(OSError, ValueError):  # Hydra meets the same, and its error is told
             make_folder(folder)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Take back the folders of a run that never began, as far as nothing is in them."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return

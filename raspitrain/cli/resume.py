@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from raspitrain.cli.ranks import join_for
+from raspitrain.cli.ranks import AUTO, FOLDER, join_for
 from raspitrain.config.composition import check_growth
 from raspitrain.config.overrides import (
     ALLOWING,
@@ -23,15 +23,14 @@ from raspitrain.config.overrides import (
 from raspitrain.config.yaml_file import check_file
 from raspitrain.distributed.launch import launched
 from raspitrain.errors import InputError, visible
-from raspitrain.hardware.threads import resolve_num_threads, thread_environment
+from raspitrain.hardware.memory import quick_imports
+from raspitrain.hardware.threads import thread_environment
 from raspitrain.paths import expanded
 from raspitrain.results.files import OF_A_RUN
 from raspitrain.run.resume import resume
 
 KEY = "resume="
-AUTO = "resume=auto"
 HYDRA = "hydra."
-FOLDER = f"{HYDRA}run.dir="
 # Flags that show something instead of running.
 SHOWING = (
     "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i",
@@ -75,7 +74,9 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
         go_on(path, others)
         return
     _set_environment(path, others)
-    group = join_for(others)
+    with quick_imports(for_good=True):
+        group = join_for(others)
+        import raspitrain.run.run  # noqa: F401
     resume(path, others, tell=lambda sentence: print(visible(sentence)), group=group)
 
 
@@ -144,9 +145,7 @@ def _set_environment(folder: Path, overrides: Sequence[str]) -> None:
         for source in (stored, typed):
             for key in hardware:
                 hardware[key] = OmegaConf.select(source, f"hardware.{key}", default=hardware[key])
-        num_threads = resolve_num_threads(hardware["num_threads"], os.environ)
-        wanted = thread_environment(num_threads, hardware["wait_policy"], os.environ)
-        os.environ.update(wanted)
+        os.environ.update(thread_environment(**hardware, environment=os.environ))
     except InputError:
         raise
     except Exception:

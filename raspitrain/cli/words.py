@@ -17,7 +17,7 @@ from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
-from raspitrain.paths import config_folder, expanded
+from raspitrain.paths import config_folder, expanded, options_of
 from raspitrain.stop import say
 
 SWEEPING = ("--multirun", "-m")
@@ -50,7 +50,7 @@ ELSEWHERE = {
 OPTIONS_ELSEWHERE = {
     "dataset": {
         **dict.fromkeys(("csv", "wav", "edf", "wfdb", "mat", "parquet", "folder"), "recordings"),
-        "numpy": "npy", "uea": "ucr", "arff": "ucr", "ts": "ucr",
+        "numpy": "npy", "h5": "npz", "hdf5": "npz", "uea": "ucr", "arff": "ucr", "ts": "ucr",
     },
     "hardware": {
         "gpu": "cuda", "pc": "desktop", "cpu": "auto",
@@ -128,7 +128,7 @@ def _words_for(path: Path) -> list[str]:
     folder = path.parent if path.name == "data.npy" else path
     if (folder / "data.npy").is_file():
         return ["dataset=npy", _path_word(folder)]
-    if path.suffix == ".npz":
+    if path.suffix.lower() in (".npz", ".mat", ".h5", ".hdf5"):
         return ["dataset=npz", _path_word(path)]
     archive = [path] if path.suffix == ".ts" else list(path.glob("*_TRAIN.ts"))
     if len(archive) == 1:
@@ -216,10 +216,6 @@ def _groups() -> list[str]:
     return sorted(path.name for path in config_folder().iterdir() if path.is_dir())
 
 
-def _options(group: str) -> list[str]:
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
-
-
 def _check_choice(word: str) -> None:
     """group=option where the option is none, or Hydra's way of choosing is another."""
     given = split_override(word)
@@ -243,15 +239,15 @@ def _check_choice(word: str) -> None:
     if looks_like_path and "," not in value:
         if group == "dataset":
             raise InputError(
-                f"{word}: dataset is the kind of data ({', '.join(_options(group))}), and where "
+                f"{word}: dataset is the kind of data ({', '.join(options_of(group))}), and where "
                 f"they lie is dataset.path, as in dataset=recordings dataset.path={value}."
             )
         raise InputError(
             f"{word}: {group} must be the name of an option, without folder and ending; YAML of "
             f"your own goes into FOLDER/{group}/ and is used with --config-dir FOLDER."
         )
-    if value.lower() in ("null", "none") and value not in _options(group):
-        near = "none" if "none" in _options(group) else ", ".join(_options(group))
+    if value.lower() in ("null", "none") and value not in options_of(group):
+        near = "none" if "none" in options_of(group) else ", ".join(options_of(group))
         if group not in ("tracker", "sweep", "experiment"):
             raise InputError(f"{word}: {group} must be the name of an option: {near}.")
 
@@ -370,14 +366,14 @@ def keys_elsewhere(key: str) -> str | None:
         return None
     have = [
         option
-        for option in _options(group)
+        for option in options_of(group)
         if re.search(
             rf"^{re.escape(rest.split('.')[0])}:",
             (config_folder() / group / f"{option}.yaml").read_text(encoding="utf-8"),
             re.M,
         )
     ]
-    if not have or len(have) == len(_options(group)):
+    if not have or len(have) == len(options_of(group)):
         return None
     first = "recordings" if "recordings" in have else have[0]
     every = ", ".join(have)

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from raspitrain.config.rules import COMPONENTS, OPTIONAL, leaves
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
-from raspitrain.paths import config_folder
+from raspitrain.paths import config_folder, options_of
 from raspitrain.results.configuration import plain
 
 OF_HYDRA = ("hydra", "sweep")  # no part of one run
@@ -66,7 +66,7 @@ def _is_option(value: Any) -> bool:
 def _check_option(group: str, option: str | None) -> None:
     if option is None and group not in COMPONENTS:
         return
-    options = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    options = options_of(group)
     if option not in options:
         shown = "null" if option is None else option
         hint = did_you_mean(shown, options) or ";"

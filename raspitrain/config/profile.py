@@ -18,7 +18,7 @@ from raspitrain.config.rules import leaves
 from raspitrain.errors import InputError, counted
 from raspitrain.hardware.board import available_cores, machine_model, read_text
 from raspitrain.hardware.readings import find_sensors
-from raspitrain.paths import config_folder
+from raspitrain.paths import config_folder, options_of
 
 # By the first digit of a Raspberry Pi's name, Compute Modules and keyboards (400, 500) included.
 GENERATIONS = {2: "raspberrypi3", 3: "raspberrypi3", 4: "raspberrypi4", 5: "raspberrypi5"}
@@ -94,10 +94,9 @@ def resolve_profile(hardware: DictConfig, typed: Collection[str] = ()) -> Profil
     for key, value in given.items():
         if value == "auto" and key not in ("profile", *STAY_AUTO):
             if not values:
-                known = sorted(path.stem for path in (config_folder() / "hardware").glob("*.yaml"))
                 raise InputError(
                     f"hardware.profile={name}: there is no such profile; it may be "
-                    f"{', '.join(known)}."
+                    f"{', '.join(options_of('hardware'))}."
                 )
             if values.get(key, "auto") == "auto":
                 raise InputError(

@@ -545,9 +545,12 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         elif ("," in shown and "." in shown) or shown.count(",") > 1 or shown.count(".") > 1:
             hint = " (export without thousands separators)"
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
+        remedy = "name the columns that are signals in dataset.columns"
+        if file.table.num_rows < LEAST_ROWS:
+            remedy += ", or leave a file that is no recording out with dataset.files"
         raise InputError(
             f"{file.path}, line {line}, column '{column.name}': {shown!r} is not a number{hint}; "
-            "fix it, or name the columns that are signals in dataset.columns."
+            f"fix it, or {remedy}."
         )
 
 

@@ -38,6 +38,9 @@ LABEL_NAME = re.compile(
     r"|activity_?(?:id|name|code|label)|target|targets|gesture|ground_?truth|annotation|klasse"
     r"|body_?movement)(_?(?:id|code|name|n|num))?"
 )
+MARK_NAME = re.compile(
+    r"(?:event|stim|stimulus)?_?(?:markers?|triggers?|stim|stimulus|stimuli|events?)_?\d*"
+)
 PERSON_NAME = re.compile(
     r"(subject|user|participant|person|patient|volunteer|proband|athlete|rider|driver|subj|pid|uid)s?"
     r"(_?(id|no|nr|num|number|name|code))?"
@@ -409,6 +412,8 @@ def judge(
         return "changes only where the label does"
     if has_labels and all(fact.constant or fact.steady or fact.follows for fact in only):
         return "changes about where the label does"
+    if MARK_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
+        return "marks moments, as of what was shown"
     for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person"), (PART_NAME, "part")):
         if pattern.fullmatch(plain) and not any(fact.wavers for fact in only):
             return what

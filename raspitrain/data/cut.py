@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases
+from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases, refuse_one_class
 from raspitrain.data.copies import find_copies
 from raspitrain.data.formats import READERS
 from raspitrain.data.parts import NAMES
@@ -342,6 +342,14 @@ class Cut:
             warnings=(*warnings, *self.warnings),
             keeps=keeps,
         )
+        if len(self.streams) > 1 and len(classes := {piece.label for _, piece, _ in places}) == 1:
+            refuse_one_class(
+                f"{self.folder}: all {len(self.streams)} recordings are of the class "
+                f"'{classes.pop()}', and there must be at least two; say what names the class: a "
+                "folder's level or the file's name (dataset.class_level=0), with a part of it "
+                "(dataset.class_part), a column (dataset.label_column), or a table labels.csv in "
+                "dataset.path with the columns file and label."
+            )
         return make_cases(
             Windows([s.signals for s in self.streams], recording_of, start, self.length),
             labels,

@@ -54,7 +54,7 @@ PERSON = re.compile(
 )
 # What is recorded again and again, with the same classes in each.
 OCCASION = re.compile(
-    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|group|visit)"
+    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|house|group|visit)"
     r"[-_ ]?\d+|(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[-_ T.]?\d.*)?"
     r"|[0-3]\d[-_.][01]\d[-_.](?:19|20)\d\d",
     re.I,
@@ -72,6 +72,7 @@ SENSOR = re.compile(
     re.I,
 )
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
+CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -700,13 +701,20 @@ def _class_name(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
-            "write a table labels.csv there with the columns file and label; what is no recording "
-            f"is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
+            "write a table labels.csv there with the columns file and label"
+            f"{_or_cases(place[-1])}; what is no recording is left out with "
+            f"dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."
         )
     return place[level]
+
+
+def _or_cases(name: str) -> str:
+    if not name.lower().endswith(".mat"):
+        return ""
+    return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
 
 
 def _refuse_folders_of_one(folder: Path, sources: Sequence[Source]) -> None:
@@ -885,8 +893,25 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
     return out
 
 
+def _join_channels(sources: list[Source], first: int) -> list[Source]:
+    """F0001CH1.CSV and F0001CH2.CSV put together; none where not all recordings have the same."""
+    joined: dict[str, Source] = {}
+    for source in sources:
+        at = len("/".join(source.name.split("/")[:first]))
+        found = CHANNEL.search(source.name, at)
+        if found is None or "" not in source.files:
+            return []
+        rest = stem_of(source.name[: found.start()] + source.name[found.end() :]).strip("/_- ")
+        one = joined.setdefault(rest, replace(source, name=rest, files={}))
+        one.files[found[0]] = source.files[""]
+    channels = {frozenset(one.files) for one in joined.values()}
+    return [*joined.values()] if len(channels) == 1 and len(channels.pop()) > 1 else []
+
+
 def _join_sensors(sources: list[Source], first: int) -> tuple[list[Source], list[str]]:
     """Put the files of one recording together, where sensors have one each."""
+    if sources[0].class_name is not None and (whole := _join_channels(sources, first)):
+        return whole, [f"channels {', '.join(whole[0].files)} of a recording joined by time"]
     joined: dict[str, dict[str, Source]] = {}
     for source in sources:
         sensor, rest = _sensor(source.name, first)

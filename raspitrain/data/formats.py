@@ -80,7 +80,8 @@ def _as_words(column: Column) -> Column:
     return Column(column.name, column.unit, "text", codes.astype(np.int32), tuple(words))
 
 
-def _package(name: str, extra: str, path: Path) -> Any:
+def package(name: str, extra: str, path: Path) -> Any:
+    """A module that reads `path`; InputError, which names the extra to install, without it."""
     try:
         return import_module(name)
     except ImportError:
@@ -102,14 +103,14 @@ def _check_fits(path: Path, num_values: int) -> None:
 
 def read_parquet(path: Path) -> Table:
     """Read Parquet, Feather or Arrow: a column a channel, a row a moment."""
-    arrow = _package("pyarrow", "parquet", path)
+    arrow = package("pyarrow", "parquet", path)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            file = _package("pyarrow.parquet", "parquet", path).ParquetFile(path)
+            file = package("pyarrow.parquet", "parquet", path).ParquetFile(path)
             _check_fits(path, file.metadata.num_rows * file.metadata.num_columns)
             table = file.read()
         else:
-            table = _package("pyarrow.feather", "parquet", path).read_table(path)
+            table = package("pyarrow.feather", "parquet", path).read_table(path)
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0][:200]}.") from None
     if not table.num_rows or not table.num_columns:
@@ -153,14 +154,15 @@ def read_matlab(path: Path) -> Table:
     """Read the arrays of numbers of a .mat file (up to version 7) that are as long as the longest:
     a vector is a channel, of a matrix each column (or each row, if it is wider than high). The
     fields of a struct count as arrays, and a number such as fs as the rate."""
-    io = _package("scipy.io", "matlab", path)
+    io = package("scipy.io", "matlab", path)
     try:
         shapes = io.whosmat(path)
         _check_fits(path, sum(int(np.prod(shape)) for _, shape, _ in shapes))
         held = _flat_struct(io.loadmat(path))
     except NotImplementedError:
         raise InputError(
-            f"{path} is of MATLAB's version 7.3 (HDF5), which is not read; save it with -v7."
+            f"{path} is of MATLAB's version 7.3 (HDF5), of which no recordings are read; save it "
+            "with -v7. If it holds cases as arrays: dataset=npz dataset.path=FILE."
         ) from None
     except Exception as error:  # whatever a damaged file makes of the reader
         if isinstance(error, InputError):

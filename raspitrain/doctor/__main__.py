@@ -10,12 +10,12 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from raspitrain.errors import InputError, counted, printable, visible
-from raspitrain.stop import exit_code_of, say
+from raspitrain.errors import counted, visible
+from raspitrain.stop import exit_code_of
 
 try:
     from raspitrain.doctor.checks import ERROR, Finding, Machine, find, gather
@@ -74,11 +74,7 @@ def _look_at_boards(boards: Sequence[str], ssh_config: str | None, as_json: bool
     from raspitrain.doctor.boards import as_text as text_of
     from raspitrain.doctor.boards import exit_code, look_at_boards
 
-    try:
-        found = look_at_boards([word.strip() for word in boards], ssh_config)
-    except InputError as error:
-        say(f"error: {printable(str(error))}")
-        return 2
+    found = look_at_boards([word.strip() for word in boards], ssh_config)
     print(json_of(found) if as_json else visible(text_of(found), keep="\n"))
     return exit_code(found)
 
@@ -95,8 +91,8 @@ def as_record(
     machine: Machine, torch: TorchBuild, findings: Sequence[Finding], exit_code: int
 ) -> dict[str, Any]:
     return {
-        "machine": machine.record(),
-        "torch": torch.record(),
+        "machine": asdict(machine),
+        "torch": asdict(torch),
         "findings": [vars(finding) for finding in findings],
         "exit_code": exit_code,
     }

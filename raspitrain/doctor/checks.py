@@ -12,9 +12,8 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -98,9 +97,6 @@ class Machine:
     thread_variables: Mapping[str, str]
     has_nvidia_gpu: bool
     compiler: str | None
-
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def gather(root: Path, vcgencmd: str, folder: Path, environment: Mapping[str, str]) -> Machine:

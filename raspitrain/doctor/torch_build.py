@@ -6,8 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 PROBE_SECONDS = 120.0  # a Zero 2 W with a slow card reads torch for half a minute
 
@@ -77,9 +76,6 @@ class TorchBuild:
     capability: str | None = None
     gpus: int = 0
     seconds: float | None = None
-
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def examine_torch(python: str, seconds: float = PROBE_SECONDS) -> TorchBuild:

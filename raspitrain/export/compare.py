@@ -24,16 +24,12 @@ class Figures:
 
     Attributes
     ----------
-    accuracy : float or None
-        Share of the windows; None without labels.
-    agreement : float
-        Share of the windows with the class that torch gives.
-    logit_error : float
-        Root mean square of the logits' difference from torch's, over that of torch's logits.
-    num_bytes : int
-        Of the weights.
-    milliseconds : float
-        The fastest of some windows, one thread, on the machine that exported.
+    accuracy : share of the windows; None without labels
+    agreement : share of the windows with the class that torch gives
+    logit_error : root mean square of the logits' difference from torch's, over that of torch's
+        logits
+    num_bytes : of the weights
+    milliseconds : the fastest of some windows, one thread, on the machine that exported
     """
 
     accuracy: float | None
@@ -41,9 +37,6 @@ class Figures:
     logit_error: float
     num_bytes: int
     milliseconds: float
-
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -56,8 +49,7 @@ class Comparison:
     figures: dict[str, Figures]
 
     def record(self) -> dict[str, Any]:
-        figures = {name: figures.record() for name, figures in self.figures.items()}
-        return {"part": self.part, "windows": self.num_windows} | figures
+        return {"part": self.part, "windows": self.num_windows, **asdict(self)["figures"]}
 
 
 def some(count: int, most: int = MOST_COMPARED) -> np.ndarray:

@@ -25,29 +25,20 @@ class Contract:
 
     Attributes
     ----------
-    channels : list of str
-        C names, in order.
-    mean, std : list of float
-        C, in the channel's own unit, exact float32 values.
-    units : list of str or None, or None
-        C; None where it is not known.
-    rate : float or None
-        Samples a second; None where the data had no time.
-    rate_tolerance : float
-        Share by which a rate may be off.
-    hop : int or None
-        Samples from a window to the next; None is the window's length.
-    missing : str
-        What becomes of NaN: error, interpolate or zero, as in training.
-    normalise : {"channel", "case", "both"}
-        See `raspitrain.data.normalise`; none is `channel` with means of 0 and deviations of 1.
-    frontend : dict, or None
-        What comes first, as `raspitrain.data.frontend.Frontend` records it, and "length", the
-        samples of a raw window: mean and std are then of C x bands.
-    amplitudes : dict of str to list of float, or None
-        For `both`: the lists of `raspitrain.data.normalise.Amplitudes`, C numbers each.
-    quantiles : list of [low, median, high] or None
-        C, of the training part, in the channel's own unit: 0.1, 50 and 99.9 %.
+    channels : C names, in order
+    mean, std : C, in the channel's own unit, exact float32 values
+    units : C; None where it is not known
+    rate : samples a second; None where the data had no time
+    rate_tolerance : share by which a rate may be off
+    hop : samples from a window to the next; None is the window's length
+    missing : what becomes of NaN: error, interpolate or zero, as in training
+    normalise : channel, case or both, see `raspitrain.data.normalise`; channel with means of 0 and
+        deviations of 1 is none
+    frontend : what comes first, as `raspitrain.data.frontend.Frontend` records it, and "length",
+        the samples of a raw window: mean and std are then of C x bands
+    amplitudes : for `both`: the lists of `raspitrain.data.normalise.Amplitudes`, C numbers each
+    quantiles : C of [low, median, high], of the training part, in the channel's own unit: 0.1, 50
+        and 99.9 %
     """
 
     channels: list[str]
@@ -75,13 +66,10 @@ class Answer:
 
     Attributes
     ----------
-    classes : list of str
-        K names.
-    temperature : float
-        Logits are divided by it before they become probabilities.
-    settings : dict
-        How events are made of a stream's windows, where that was calibrated: thresholds, average,
-        suppression, and the figures they were chosen by.
+    classes : K names
+    temperature : logits are divided by it before they become probabilities
+    settings : how events are made of a stream's windows, where that was calibrated: thresholds,
+        average, suppression, and the figures they were chosen by
     """
 
     classes: list[str]

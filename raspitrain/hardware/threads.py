@@ -48,10 +48,10 @@ def given_num_threads(environment: Mapping[str, str]) -> int | None:
 
 
 def thread_environment(
-    num_threads: int, wait_policy: str | None, environment: Mapping[str, str]
+    num_threads: int | str, wait_policy: str | None, environment: Mapping[str, str]
 ) -> dict[str, str]:
     """Variables to set before torch is imported; what the user has set himself is left out."""
-    wanted = {"OMP_NUM_THREADS": str(num_threads)}
+    wanted = {"OMP_NUM_THREADS": str(resolve_num_threads(num_threads, environment))}
     if wait_policy == "short":
         if not environment.get("OMP_WAIT_POLICY"):
             spins = SHORT_SPIN.get(platform.machine(), SHORT_SPIN_ELSEWHERE)

@@ -13,14 +13,7 @@ from typing import NamedTuple
 from torch import nn
 
 from raspitrain.model.layers import conv_relu, halving_pool, hidden_classifier
-from raspitrain.model.scaling import (
-    check_signals,
-    check_width_mult,
-    keep_strides,
-    length_after,
-    make_divisible,
-    num_halvings,
-)
+from raspitrain.model.scaling import check_signals, keep_strides, make_divisible, positions_left
 
 
 class Row(NamedTuple):
@@ -58,8 +51,7 @@ class AlexNet(nn.Sequential):
         batchnorm: bool,
         dropout: float,
     ) -> None:
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = keep_strides(
             [stride for row in TABLE for stride in (row.stride, row.pool)], num_downsamples, length
         )
@@ -71,7 +63,7 @@ class AlexNet(nn.Sequential):
             layers.append(halving_pool(pool))
             width = out
         hidden = [make_divisible(each * width_mult) for each in HIDDEN]
-        positions = min(POSITIONS, length_after(length, num_halvings(strides)))
+        positions = positions_left(length, strides, POSITIONS)
         super().__init__(
             *layers,
             hidden_classifier(width, hidden, num_classes, positions=positions, dropout=dropout),

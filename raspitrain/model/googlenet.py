@@ -14,7 +14,7 @@ from typing import NamedTuple
 from torch import nn
 
 from raspitrain.model.layers import Concat, conv_relu, halving_pool, pooled_classifier
-from raspitrain.model.scaling import check_signals, check_width_mult, keep_strides, make_divisible
+from raspitrain.model.scaling import check_signals, keep_strides, make_divisible
 
 
 class Row(NamedTuple):
@@ -58,8 +58,7 @@ class GoogLeNet(nn.Sequential):
         batchnorm: bool,
         dropout: float,
     ) -> None:
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = keep_strides([2, 2, *(row.pool for row in TABLE)], num_downsamples, length)
         first, second, third = (make_divisible(width * width_mult) for width in STEM)
         layers: list[nn.Module] = [

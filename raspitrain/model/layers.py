@@ -1,6 +1,7 @@
 """The parts of the networks, as plain modules on (N, C, L)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -88,57 +89,44 @@ def conv_norm(
     return nn.Sequential(*layers)
 
 
-def inverted_residual(
-    in_width: int,
-    out_width: int,
-    kernel: int,
-    *,
-    expand: int,
-    stride: int,
-    activation: str,
-    squeeze_excite: bool = False,
-) -> nn.Module:
-    """1x1 expand, depthwise, squeeze-excite, 1x1 project; around it a shortcut where it fits."""
-    width = expand * in_width
-    layers: list[nn.Module] = []
-    if expand > 1:
-        layers.append(conv_norm(in_width, width, 1, activation=activation))
-    layers.append(
-        conv_norm(width, width, kernel, stride=stride, groups=width, activation=activation)
-    )
-    if squeeze_excite:
-        layers.append(ChannelGate(width, in_width // 4))
-    layers.append(conv_norm(width, out_width, 1, activation=None))
-    body = nn.Sequential(*layers)
-    return Add(body, nn.Identity()) if stride == 1 and in_width == out_width else body
+class Residuals(NamedTuple):
+    """Inverted residuals to `out` channels, the first of `repeats` with the stride."""
+
+    expand: int
+    out: int
+    repeats: int
+    stride: int
+    kernel: int = 3
+    squeeze_excite: bool = False
 
 
 def inverted_residuals(
-    in_width: int,
-    out_width: int,
-    kernel: int,
-    *,
-    repeats: int,
-    expand: int,
-    stride: int,
-    activation: str,
-    squeeze_excite: bool = False,
+    width: int, out: int, row: Residuals, stride: int, activation: str
 ) -> nn.Sequential:
-    """So many of them; the first has the stride and changes the width."""
-    return nn.Sequential(
-        *(
-            inverted_residual(
-                out_width if number else in_width,
-                out_width,
-                kernel,
-                expand=expand,
-                stride=1 if number else stride,
-                activation=activation,
-                squeeze_excite=squeeze_excite,
-            )
-            for number in range(repeats)
-        )
+    """Those of a row, with its `out` scaled and its `stride` where that is kept."""
+    layers = []
+    for _ in range(row.repeats):
+        layers.append(inverted_residual(width, out, row, stride, activation))
+        width, stride = out, 1
+    return nn.Sequential(*layers)
+
+
+def inverted_residual(
+    in_width: int, out: int, row: Residuals, stride: int, activation: str
+) -> nn.Module:
+    """1x1 expand, depthwise, squeeze-excite, 1x1 project; around it a shortcut where it fits."""
+    width = row.expand * in_width
+    layers: list[nn.Module] = []
+    if row.expand > 1:
+        layers.append(conv_norm(in_width, width, 1, activation=activation))
+    layers.append(
+        conv_norm(width, width, row.kernel, stride=stride, groups=width, activation=activation)
     )
+    if row.squeeze_excite:
+        layers.append(ChannelGate(width, in_width // 4))
+    layers.append(conv_norm(width, out, 1, activation=None))
+    body = nn.Sequential(*layers)
+    return Add(body, nn.Identity()) if stride == 1 and in_width == out else body
 
 
 class ChannelGate(nn.Module):

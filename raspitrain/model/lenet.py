@@ -14,14 +14,7 @@ the output is linear. C5, which sees 5 x 5 positions of an image, sees 5 average
 from torch import nn
 
 from raspitrain.model.layers import conv, halving_pool
-from raspitrain.model.scaling import (
-    check_signals,
-    check_width_mult,
-    keep_strides,
-    length_after,
-    make_divisible,
-    num_halvings,
-)
+from raspitrain.model.scaling import check_signals, keep_strides, make_divisible, positions_left
 
 
 class LeNet(nn.Sequential):
@@ -36,11 +29,10 @@ class LeNet(nn.Sequential):
         width_mult: float,
         num_downsamples: int | str,
     ) -> None:
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = keep_strides([2, 2], num_downsamples, length)
         c1, c3, c5, f6 = (make_divisible(w * width_mult, 1) for w in (6, 16, 120, 84))
-        positions = min(5, length_after(length, num_halvings(strides)))
+        positions = positions_left(length, strides, 5)
         super().__init__(
             conv(num_channels, c1, 5, bias=True),
             nn.Tanh(),  # (N, 6, L)

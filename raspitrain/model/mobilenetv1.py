@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import nn
 
 from raspitrain.model.layers import conv_norm, pooled_classifier
-from raspitrain.model.scaling import check_signals, check_width_mult, keep_strides, make_divisible
+from raspitrain.model.scaling import check_signals, keep_strides, make_divisible
 
 
 class Row(NamedTuple):
@@ -48,8 +48,7 @@ class MobileNetV1(nn.Sequential):
         width_mult: float,
         num_downsamples: int | str,
     ) -> None:
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = keep_strides([2, *(row.stride for row in TABLE)], num_downsamples, length)
         width = make_divisible(STEM * width_mult)
         layers = [conv_norm(num_channels, width, 3, stride=strides[0])]

@@ -7,32 +7,20 @@
 Letters: N cases, C channels, L positions along the signal, K classes.
 """
 
-from typing import NamedTuple
-
 from torch import nn
 
-from raspitrain.model.layers import conv_norm, inverted_residuals, pooled_classifier
-from raspitrain.model.scaling import check_signals, check_width_mult, keep_strides, make_divisible
-
-
-class Row(NamedTuple):
-    """Inverted residuals to `out` channels, the first of `repeats` with the stride."""
-
-    expand: int
-    out: int
-    repeats: int
-    stride: int
-
+from raspitrain.model.layers import Residuals, conv_norm, inverted_residuals, pooled_classifier
+from raspitrain.model.scaling import check_signals, keep_strides, make_divisible
 
 STEM = 32
 TABLE = (
-    Row(1, 16, 1, 1),
-    Row(6, 24, 2, 2),
-    Row(6, 32, 3, 2),
-    Row(6, 64, 4, 2),
-    Row(6, 96, 3, 1),
-    Row(6, 160, 3, 2),
-    Row(6, 320, 1, 1),
+    Residuals(1, 16, 1, 1),
+    Residuals(6, 24, 2, 2),
+    Residuals(6, 32, 3, 2),
+    Residuals(6, 64, 4, 2),
+    Residuals(6, 96, 3, 1),
+    Residuals(6, 160, 3, 2),
+    Residuals(6, 320, 1, 1),
 )
 LAST = 1280  # a multiplier below 1 leaves it as it is
 
@@ -51,24 +39,13 @@ class MobileNetV2(nn.Sequential):
         num_downsamples: int | str,
         dropout: float,
     ) -> None:
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = keep_strides([2, *(row.stride for row in TABLE)], num_downsamples, length)
         width = make_divisible(STEM * width_mult)
         layers = [conv_norm(num_channels, width, 3, stride=strides[0], activation="relu6")]
         for row, stride in zip(TABLE, strides[1:], strict=True):
             out = make_divisible(row.out * width_mult)
-            layers.append(
-                inverted_residuals(
-                    width,
-                    out,
-                    3,
-                    repeats=row.repeats,
-                    expand=row.expand,
-                    stride=stride,
-                    activation="relu6",
-                )
-            )
+            layers.append(inverted_residuals(width, out, row, stride, "relu6"))
             width = out
         last = make_divisible(LAST * max(1.0, width_mult))
         layers.append(conv_norm(width, last, 1, activation="relu6"))

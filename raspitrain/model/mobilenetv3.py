@@ -20,7 +20,7 @@ from raspitrain.errors import InputError
 from raspitrain.model.engine.choose import compute
 from raspitrain.model.engine.operations import Activation, activate, gate, linear, normalise
 from raspitrain.model.engine.rows import ENGINES, Add, Convolution, Dense, Gate, Mean, Row
-from raspitrain.model.scaling import check_choice, check_signals, check_width_mult, make_divisible
+from raspitrain.model.scaling import check_choice, check_signals, make_divisible
 from raspitrain.model.tables import TABLES, VARIANTS, Table, Variant, choose_strides, scale_table
 from raspitrain.model.tables import Row as TableRow
 
@@ -108,12 +108,9 @@ class MobileNetV3(nn.Module):
 
     Parameters
     ----------
-    table : Table
-        Widths as they are built (after any width multiplier).
-    strides : list of int
-        Of the stem and of every block.
-    batchnorm : callable
-        Makes the BatchNorm of so many channels.
+    table : widths as they are built (after any width multiplier)
+    strides : of the stem and of every block
+    batchnorm : makes the BatchNorm of so many channels
     """
 
     def __init__(
@@ -210,8 +207,7 @@ def mobilenetv3(
     ----------
     table : {"small", "large"}
     variant : {"paper", "blog"}
-    length : int
-        Positions of a signal, 8 or more.
+    length : positions of a signal, 8 or more
     num_downsamples : int or "auto"
         Convolutions of stride 2; "auto" keeps at least 4 positions before the pooling.
     engine : {"auto", "native", "torch", "plain"}
@@ -225,8 +221,7 @@ def mobilenetv3(
     check_choice("variant", variant, VARIANTS)
     check_choice("table", table, TABLES[variant])
     check_choice("engine", engine, ENGINES)
-    check_signals(num_channels, num_classes, length)
-    check_width_mult(width_mult)
+    check_signals(num_channels, num_classes, length, width_mult)
     if not 0 <= dropout < 1:
         raise InputError(f"model.dropout={dropout} must be from 0 up to, not including, 1.")
     scaled = scale_table(TABLES[variant][table], width_mult)

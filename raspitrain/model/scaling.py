@@ -9,8 +9,10 @@ MIN_LENGTH = 8
 KEPT_POSITIONS = 4  # that are left at least before the pooling; benchmarks/downsamples.py
 
 
-def check_signals(num_channels: int, num_classes: int, length: int) -> None:
-    """InputError for signals that no network of ours takes."""
+def check_signals(
+    num_channels: int, num_classes: int, length: int, width_mult: float = 1.0
+) -> None:
+    """InputError for signals, or a width, that no network of ours takes."""
     if length < MIN_LENGTH:
         raise InputError(
             f"signals of length {length} are too short for this model: it takes {MIN_LENGTH} "
@@ -21,9 +23,6 @@ def check_signals(num_channels: int, num_classes: int, length: int) -> None:
             f"the model needs at least one channel and two classes, not {num_channels} and "
             f"{num_classes}."
         )
-
-
-def check_width_mult(width_mult: float) -> None:
     if not width_mult > 0:
         raise InputError(f"model.width_mult={width_mult} must be above 0.")
 
@@ -46,6 +45,11 @@ def length_after(length: int, num_downsamples: int) -> int:
     for _ in range(num_downsamples):
         length = ceil(length / 2)
     return length
+
+
+def positions_left(length: int, strides: Sequence[int], most: int) -> int:
+    """Behind all the strides, where a classifier looks at no more than `most`."""
+    return min(most, length_after(length, num_halvings(strides)))
 
 
 def auto_downsamples(length: int, num_available: int) -> int:

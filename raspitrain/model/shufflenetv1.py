@@ -17,13 +17,7 @@ from raspitrain.model.layers import (
     halving_pool,
     pooled_classifier,
 )
-from raspitrain.model.scaling import (
-    check_choice,
-    check_signals,
-    check_width_mult,
-    keep_strides,
-    make_divisible,
-)
+from raspitrain.model.scaling import check_choice, check_signals, keep_strides, make_divisible
 
 STEM = 24
 WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # of the first stage, by groups; then doubled
@@ -44,8 +38,7 @@ class ShuffleNetV1(nn.Sequential):
         num_downsamples: int | str,
     ) -> None:
         check_choice("groups", groups, WIDTHS)
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = iter(keep_strides([2] * 5, num_downsamples, length))
         width = make_divisible(STEM * width_mult, groups)
         layers: list[nn.Module] = [

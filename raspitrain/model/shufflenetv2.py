@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raspitrain.model.layers import Concat, Shuffle, conv_norm, halving_pool, pooled_classifier
-from raspitrain.model.scaling import check_signals, check_width_mult, keep_strides, make_divisible
+from raspitrain.model.scaling import check_signals, keep_strides, make_divisible
 
 STEM = 24
 WIDTHS = (116, 232, 464)  # of the stages
@@ -32,8 +32,7 @@ class ShuffleNetV2(nn.Sequential):
         width_mult: float,
         num_downsamples: int | str,
     ) -> None:
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = iter(keep_strides([2] * 5, num_downsamples, length))
         layers: list[nn.Module] = [
             conv_norm(num_channels, STEM, 3, stride=next(strides)),

@@ -12,13 +12,7 @@ from typing import NamedTuple
 from torch import nn
 
 from raspitrain.model.layers import Concat, conv, conv_relu, halving_pool
-from raspitrain.model.scaling import (
-    check_choice,
-    check_signals,
-    check_width_mult,
-    keep_strides,
-    make_divisible,
-)
+from raspitrain.model.scaling import check_choice, check_signals, keep_strides, make_divisible
 
 
 class Fire(NamedTuple):
@@ -85,8 +79,7 @@ class SqueezeNet(nn.Sequential):
         dropout: float,
     ) -> None:
         check_choice("table", table, TABLES)
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         kernel, stem, rows = TABLES[table]
         strides = keep_strides([2, *(row.pool for row in rows)], num_downsamples, length)
         width = make_divisible(stem * width_mult)

@@ -13,11 +13,9 @@ from raspitrain.model.layers import conv_relu, halving_pool, hidden_classifier
 from raspitrain.model.scaling import (
     check_choice,
     check_signals,
-    check_width_mult,
     keep_strides,
-    length_after,
     make_divisible,
-    num_halvings,
+    positions_left,
 )
 
 WIDTHS = (64, 128, 256, 512, 512)  # of the stages; each ends with a pooling of 2 positions
@@ -48,8 +46,7 @@ class VGG(nn.Sequential):
         dropout: float,
     ) -> None:
         check_choice("depth", depth, REPEATS)
-        check_signals(num_channels, num_classes, length)
-        check_width_mult(width_mult)
+        check_signals(num_channels, num_classes, length, width_mult)
         strides = keep_strides([2] * len(WIDTHS), num_downsamples, length)
         layers: list[nn.Module] = []
         width = num_channels
@@ -60,7 +57,7 @@ class VGG(nn.Sequential):
                 width = out
             layers.append(halving_pool(stride, 2))
         hidden = [make_divisible(each * width_mult) for each in HIDDEN]
-        positions = min(POSITIONS, length_after(length, num_halvings(strides)))
+        positions = positions_left(length, strides, POSITIONS)
         super().__init__(
             *layers,
             hidden_classifier(width, hidden, num_classes, positions=positions, dropout=dropout),

@@ -23,7 +23,7 @@ from raspitrain.report.axes import (
     varied,
 )
 from raspitrain.report.jobs import SweepReport
-from raspitrain.report.plots import FAINT, INK, SHARP, WIDTH, figure_to, printable
+from raspitrain.report.plots import FAINT, INK, SHARP, WIDTH, figure_to, logarithmic, printable
 from raspitrain.results.figures import FIGURE, Figure
 from raspitrain.results.values import label
 
@@ -224,7 +224,7 @@ def _plot_curves(
     drawn: Sequence[Figure],
 ) -> None:
     xs = [float(x) for x in values_along(settings, key)]
-    logarithmic = is_logarithmic(xs)
+    spans = is_logarithmic(xs)
     with figure_to(path, figsize=(WIDTH, 2.6 * len(drawn) + 0.2), dpi=SHARP) as figure:
         panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         for axes, measure in zip(panels, drawn, strict=True):
@@ -238,13 +238,13 @@ def _plot_curves(
             axes.plot(x, y, line, marker="o", markersize=6, linewidth=2, color=DOT)
             if any(spread):
                 axes.errorbar(x, y, spread, fmt="none", ecolor=DOT, capsize=4, linewidth=1.5)
-            _mark_best(axes, x, y, done, measure, logarithmic=logarithmic)
+            _mark_best(axes, x, y, done, measure, spans=spans)
             _mark_missing(axes, [float(s.values[key]) for s in settings
                                  if s.mean(measure.key) is None])  # fmt: skip
             axes.set_title(measure.axis)
             axes.margins(x=0.08, y=0.18)
             _end_at_100(axes.yaxis, measure)
-            _ticks(axes, xs, logarithmic)
+            _ticks(axes, xs, spans)
         panels[-1].set_xlabel(short[key])
 
 
@@ -255,7 +255,7 @@ def _mark_best(
     done: Sequence[Setting],
     measure: Figure,
     *,
-    logarithmic: bool,
+    spans: bool,
 ) -> None:
     best = _best(measure, done)
     if best is None:
@@ -266,7 +266,7 @@ def _mark_best(
     axes.plot(x[k], y[k], "o", markersize=12, markerfacecolor="none", markeredgecolor=BEST,
               markeredgewidth=2.5, clip_on=False, zorder=5)  # fmt: skip
     # Beside the point, where no bar of a deviation goes, and towards the middle.
-    middle = math.sqrt(max(x) * min(x)) if logarithmic else (max(x) + min(x)) / 2
+    middle = math.sqrt(max(x) * min(x)) if spans else (max(x) + min(x)) / 2
     right = x[k] > middle
     axes.annotate(_words(measure, y[k]), (x[k], y[k]), (-9 if right else 9, 5),
                   textcoords="offset points", ha="right" if right else "left",
@@ -281,18 +281,16 @@ def _mark_missing(axes: "Axes", x: Sequence[float]) -> None:
         axes.set_title("× did not finish", loc="right", fontsize=9)
 
 
-def _ticks(axes: "Axes", xs: Sequence[float], logarithmic: bool) -> None:
+def _ticks(axes: "Axes", xs: Sequence[float], spans: bool) -> None:
     """Ticks at the values themselves as far as they do not touch one another."""
     import numpy as np
-    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+    from matplotlib.ticker import NullLocator
 
-    if logarithmic:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+    if spans:
+        logarithmic(axes, "x")
     if len(set(xs)) > MOST_TICKS:
         return
-    places = np.log(xs) if logarithmic else np.asarray(xs)
+    places = np.log(xs) if spans else np.asarray(xs)
     letters = max(len(label(x)) for x in xs)
     least = (0.03 + 0.02 * letters) * (places[-1] - places[0] or 1)
     kept: list[int] = []
@@ -391,7 +389,7 @@ def _plot_dots(
             y = [measure.scale * s.figures[measure.key].mean for s in done]
             axes.plot(x, y, "o", color=DOT, alpha=0.6, markersize=6)
             spans = numeric and is_logarithmic([float(v) for v in values])
-            _mark_best(axes, x, y, done, measure, logarithmic=spans)
+            _mark_best(axes, x, y, done, measure, spans=spans)
             axes.margins(x=0.08, y=0.2)
             _end_at_100(axes.yaxis, measure)
             axes.set_xlabel(short[key])
@@ -450,11 +448,7 @@ def _draw_front(
     everywhere = [place(s) for s in timed]
     axes.plot(*zip(*everywhere, strict=True), "o", color="#9a9a9a", markersize=6)
     if is_logarithmic([seconds for seconds, _ in everywhere]):
-        from matplotlib.ticker import FuncFormatter, NullFormatter
-
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        logarithmic(axes, "x")
     corners = [place(s) for s in front]
     axes.step(*zip(*corners, strict=True), where="post", color=BEST, linewidth=1.8)
     axes.plot(*zip(*corners, strict=True), "o", color=BEST, markersize=8)

@@ -119,18 +119,24 @@ def _mark_epoch(axes: "Axes", epoch: int | None) -> None:
 def plot_loss(rows: Rows, path: str | os.PathLike[str], *, reported: int | None = None) -> None:
     """Draw the loss of each part over the epochs; logarithmic from two powers of ten upwards."""
     with figure_to(path, figsize=(WIDTH, 3.4), dpi=SHARP) as figure:
-        from matplotlib.ticker import FuncFormatter, NullFormatter
-
         axes = figure.add_subplot()
         drawn = _draw_parts(axes, rows, "loss", scale=1, label="{:.3g}")
         axes.set_ylabel("Loss")
         _mark_epoch(axes, reported)
         if drawn.size and drawn.min() > 0 and drawn.max() > 100 * drawn.min():
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            logarithmic(axes, "y")
         elif drawn.size:
             axes.set_ylim(0, 1.05 * drawn.max() or 1)
+
+
+def logarithmic(axes: "Axes", side: str) -> None:
+    """Make x or y logarithmic, its numbers written as they are."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set(**{f"{side}scale": "log"})
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plot_telemetry(table: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:

@@ -21,7 +21,7 @@ from raspitrain.config.overrides import (
 from raspitrain.errors import InputError
 from raspitrain.report.answer import REPETITIONS, Setting
 from raspitrain.report.jobs import SweepReport, job_folder
-from raspitrain.report.read import read_bytes
+from raspitrain.report.read import read_yaml
 from raspitrain.results.atomic import write_atomic
 
 # Of the sweep, not of the setting.
@@ -80,13 +80,7 @@ def read_config(path: Path, within: Path) -> dict[str, Any]:
     InputError
         It is missing, elsewhere, too large or damaged.
     """
-    import yaml
-
-    data = read_bytes(path, within, largest=10**6)
-    try:
-        content = yaml.safe_load(data)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: it is not whole YAML") from error
+    content = read_yaml(path, within)
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: it does not hold a configuration")
     return content

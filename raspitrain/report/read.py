@@ -45,6 +45,17 @@ def read_bytes(path: Path, within: Path, largest: int = LARGEST) -> bytes:
         raise InputError(f"{path} cannot be read ({reason})") from error
 
 
+def read_yaml(path: Path, within: Path) -> Any:
+    """Read a small file of YAML as `read_bytes` reads a file; InputError too where it is none."""
+    import yaml
+
+    data = read_bytes(path, within, largest=10**6)
+    try:
+        return yaml.safe_load(data)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: it is not whole YAML") from error
+
+
 def read_json(path: Path, within: Path) -> dict[str, Any]:
     """Read a JSON object as `read_bytes` reads a file.
 

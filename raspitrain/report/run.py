@@ -7,7 +7,7 @@ from typing import Any
 from raspitrain.errors import InputError
 from raspitrain.paths import absolute
 from raspitrain.report.preset import read_config
-from raspitrain.report.read import read_bytes, read_json
+from raspitrain.report.read import read_bytes, read_json, read_yaml
 from raspitrain.report.run_page import run_page
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import OF_A_REPORT
@@ -87,12 +87,7 @@ def _text(path: Path, within: Path) -> str:
 
 
 def _overrides(path: Path, within: Path) -> list[str]:
-    import yaml
-
-    try:
-        return texts(yaml.safe_load(read_bytes(path, within, largest=10**6)))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: it is not whole YAML") from error
+    return texts(read_yaml(path, within))
 
 
 def _draw_missing(folder: Path, rows: list[dict[str, Any]]) -> None:

@@ -309,10 +309,7 @@ def _accuracy(setting: Setting, figure: str | None) -> str:
 def _words(setting: Setting, key: str) -> str:
     """Mean, and deviation over seeds, with the unit."""
     figure, over_seeds = FIGURE[key], setting.figures[key]
-    if over_seeds.std is None:
-        return figure.words(over_seeds.mean)
-    mean = figure.number(over_seeds.mean)
-    return f"{mean} ± {figure.number(over_seeds.std, over_seeds.mean)} {figure.unit}".rstrip()
+    return f"{figure.spread(over_seeds.mean, over_seeds.std)} {figure.unit}".rstrip()
 
 
 def shown_path(folder: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from raspitrain.errors import InputError
-from raspitrain.report.axes import short_names
+from raspitrain.report.axes import setting_name, short_names
 from raspitrain.report.folds import sentence
 from raspitrain.report.jobs import SweepReport, job_folder
 from raspitrain.report.page import (
@@ -73,9 +73,7 @@ def _answers(result: Mapping[str, Any]) -> Html:
         found = result[name]
         if found is None:
             continue
-        values = ", ".join(
-            f"{result['short_names'].get(k, k)} {label(v)}" for k, v in found["values"].items()
-        )
+        values = setting_name(found["values"], result["short_names"])
         cards.append(
             tag("div", tag("h2", title), tag("p", tag("strong", values or "the one setting")),
                 tag("p", found["sentence"]), command(found["command"]), tag("p", "or"),
@@ -134,9 +132,7 @@ def _folds(result: Mapping[str, Any]) -> Html:
     for setting, found in zip(result["settings"], result["out_of_fold"] or (), strict=False):
         if found is None:
             continue
-        values = ", ".join(
-            f"{result['short_names'].get(k, k)} {label(v)}" for k, v in setting["values"].items()
-        )
+        values = setting_name(setting["values"], result["short_names"])
         rows = [
             [
                 Cell(row["name"]),

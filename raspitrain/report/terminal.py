@@ -135,7 +135,4 @@ def _worth_a_line(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _figure(over_seeds: Mapping[str, Any] | None, column: Figure) -> str:
     if over_seeds is None:
         return ""
-    mean = column.number(over_seeds["mean"])
-    if over_seeds["std"] is None:
-        return mean
-    return f"{mean} ± {column.number(over_seeds['std'], over_seeds['mean'])}"
+    return column.spread(over_seeds["mean"], over_seeds["std"])

@@ -54,6 +54,11 @@ class Figure:
         digits = self.digits + 2 if is_coarse and 0 < size < 1 else self.digits
         return f"{value:,.{digits}f}"
 
+    def spread(self, mean: float, std: float | None) -> str:
+        """A mean without its unit, and the deviation, if there is one, with as many digits."""
+        shown = self.number(mean)
+        return shown if std is None else f"{shown} ± {self.number(std, mean)}"
+
     def words(self, value: float) -> str:
         """A value with its unit."""
         return f"{self.number(value)} {self.unit}".rstrip()

@@ -1,7 +1,7 @@
 """One folder a run."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -92,10 +92,15 @@ def make_folder(path: Path) -> None:
             folder.mkdir(exist_ok=True)
             made.append(folder)
     except OSError:
-        for folder in reversed(made):
-            with suppress(OSError):
-                folder.rmdir()
+        remove_empty(reversed(made))
         raise
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Take folders back, the deepest first, as far as nothing is in them."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def claim_to_resume(folder: Path) -> None:

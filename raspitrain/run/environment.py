@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 import raspitrain
-from raspitrain.hardware.board import ROOT, available_cores, machine_model, memory_mb, read_text
+from raspitrain.hardware.board import available_cores, machine_model, memory_mb, status_bytes
 
 PACKAGES = ("torch", "numpy", "matplotlib", "hydra-core", "omegaconf", "aeon")
 THREAD_VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "BLIS_")
@@ -61,9 +61,8 @@ def peak_memory_mb() -> float:
     """The most memory that this process has held so far, in MB of 10^6 bytes."""
     # Linux carries getrusage's figure over from the process that started this one, VmHWM it does
     # not.
-    for line in read_text(ROOT / "proc/self/status").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
+    if most := status_bytes("VmHWM"):
+        return most / 1e6
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

@@ -39,9 +39,10 @@ BEAT_SECONDS = 0.5  # between two words of ranks that pause
 OF_THIS_MACHINE = ("launcher.", "sweep_name", "resume")
 
 
-def shared(prepared: Prepared) -> SharedTraining | None:
-    """The training as one of several ranks; None where there is one process alone."""
-    return prepared.training if isinstance(prepared.training, SharedTraining) else None
+def shared(prepared: Prepared) -> SharedTraining:
+    """The training, which is that of one of several ranks."""
+    assert isinstance(prepared.training, SharedTraining)
+    return prepared.training
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,6 @@ def make_shared_plan(prepared: Prepared, sync: str | int) -> list[str]:
         What is to be warned of.
     """
     training = shared(prepared)
-    assert training is not None
     training.start_alike()
     num_train, num_steps = len(training.parts["train"]), training.steps_per_epoch
     has_norm = any(isinstance(module, _NormBase) for module in training.model.modules())
@@ -152,15 +152,12 @@ def make_shared_plan(prepared: Prepared, sync: str | int) -> list[str]:
 
 
 def plan_of(prepared: Prepared) -> Plan:
-    training = shared(prepared)
-    assert training is not None
-    return training.plan
+    return shared(prepared).plan
 
 
 def plan_state(prepared: Prepared) -> dict[str, Any]:
     """What a checkpoint keeps of how the ranks share the work; all of them call it."""
     training = shared(prepared)
-    assert training is not None
     threads = training.group.all(torch.tensor(torch.get_num_threads()))
     return {
         "num_ranks": training.group.num_ranks,
@@ -172,10 +169,8 @@ def plan_state(prepared: Prepared) -> dict[str, Any]:
 
 
 def restore_plan(prepared: Prepared, kept: dict[str, Any]) -> None:
-    training = shared(prepared)
-    assert training is not None
     others = ("num_ranks", "begun_with", "hosts", "threads")
-    training.plan = Plan.restored({k: v for k, v in kept.items() if k not in others})
+    shared(prepared).plan = Plan.restored({k: v for k, v in kept.items() if k not in others})
 
 
 class Together(Observer):
@@ -292,7 +287,6 @@ def shared_observers(
 ) -> tuple[Observer, ...]:
     """Who is told last of each step and evaluation."""
     training = shared(prepared)
-    assert training is not None
     return (
         Together(
             training,
@@ -308,7 +302,6 @@ def shared_observers(
 def follow(prepared: Prepared, cfg: DictConfig, stop: StopSignals) -> dict[str, Any]:
     """Train along with rank 0, to the end that it comes to. Returns nothing to speak of."""
     training = shared(prepared)
-    assert training is not None
     group = training.group
     with stop.deferred(), Monitor(None, **cfg.hardware.readings) as monitor:
         observers = shared_observers(prepared, cfg, stop, monitor, None)
@@ -338,9 +331,7 @@ def lead(job: RunState, observers: Sequence[Observer], say: Callable[[str], obje
         on_batch=None,
         say=say,
     )
-    training = shared(prepared)
-    assert training is not None
-    training.collect()
+    shared(prepared).collect()
 
 
 def begin_steps(group: Group, words: Sequence[str] = ()) -> None:

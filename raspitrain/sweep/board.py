@@ -5,7 +5,6 @@ board, as boards may share their home folders, and by sweep. Answers are one lin
 """
 
 import argparse
-import fcntl
 import json
 import os
 import platform
@@ -26,6 +25,7 @@ from raspitrain.hardware.board import available_cores, machine_model, memory_mb
 from raspitrain.paths import source_digest
 from raspitrain.results.atomic import write_atomic
 from raspitrain.results.files import LAST, PREVIOUS, SUMMARY
+from raspitrain.results.lock import take
 from raspitrain.sweep.data import digest, stamp
 
 LOCK = ".raspitrain-board"  # in a job's folder: held by its process, touched at every sign of life
@@ -162,7 +162,7 @@ def _end_job(lock: Path) -> str | None:
     began, touched = time.monotonic(), os.fstat(descriptor).st_mtime_ns
     asked = False
     try:
-        while not _take(descriptor):
+        while not take(descriptor, without_locks=False):
             process, _, owner = (
                 os.pread(descriptor, 500, 0).decode("utf-8", "replace").partition("\n")
             )
@@ -181,14 +181,6 @@ def _end_job(lock: Path) -> str | None:
     finally:
         os.close(descriptor)
     return None
-
-
-def _take(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

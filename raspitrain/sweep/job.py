@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from raspitrain.errors import CAN_PASS, InputError, TemporaryError, UnwrittenError, reason, remedy
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, quick_imports
-from raspitrain.hardware.threads import resolve_num_threads, thread_environment
+from raspitrain.hardware.threads import thread_environment
 from raspitrain.stop import leave, leave_at_once_on_signals
 from raspitrain.sweep.lease import GAVE_UP, hold, keep
 from raspitrain.sweep.process import OUT_OF_MEMORY, share_cores
@@ -77,22 +77,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return getattr(error, "exit_code", 130)
     except UnwrittenError as error:
-        return _say(error, error.exit_code)
+        return end_saying(error, error.exit_code)
     except Exception as error:
         if is_out_of_memory(error):
             if isinstance(error, InputError):
-                return _say(error, OUT_OF_MEMORY)
+                return end_saying(error, OUT_OF_MEMORY)
             traceback.print_exc()
-            return _say(out_of_memory_error(), OUT_OF_MEMORY)
+            return end_saying(out_of_memory_error(), OUT_OF_MEMORY)
         if isinstance(error, InputError):
-            return _say(error, error.exit_code)
+            return end_saying(error, error.exit_code)
         if isinstance(error, OSError) and error.errno in CAN_PASS:
             path = error.filename or args.folder
-            return _say(f"{path}: {reason(error)}; {remedy(error)}", TemporaryError.exit_code)
+            return end_saying(f"{path}: {reason(error)}; {remedy(error)}", TemporaryError.exit_code)
         raise
 
 
-def _say(sentence: object, exit_code: int) -> int:
+def end_saying(sentence: object, exit_code: int) -> int:
     """The last line of what it prints: the sweep takes it for the reason."""
     print(f"error: {sentence}", file=sys.stderr)
     return exit_code
@@ -121,15 +121,13 @@ def configuration(
 
 
 def _run(folder: Path, cfg: "DictConfig", overrides: Sequence[str], *, resume: bool) -> int:
-    if resume:
+    with quick_imports(for_good=True):
         from raspitrain.run.resume import resume as resume_run
-
-        resume_run(folder, [*trusted(cfg), *data_here(cfg)])
-        return 0
-
-    with quick_imports():
         from raspitrain.run.run import run
-    run(cfg, folder, overrides=overrides)
+    if resume:
+        resume_run(folder, [*trusted(cfg), *data_here(cfg)])
+    else:
+        run(cfg, folder, overrides=overrides)
     return 0
 
 
@@ -153,7 +151,7 @@ def _run_rank(
 
     try:
         check_address(launch, public=cfg.distributed.public_address)
-        with quick_imports():
+        with quick_imports(for_good=True):
             group = join(launch, timeout_seconds=cfg.distributed.timeout_seconds)
             from raspitrain.run.resume import resume
             from raspitrain.run.run import run
@@ -163,7 +161,7 @@ def _run_rank(
         else:
             run(cfg, args.folder, overrides=overrides, group=group)
     except LostRankError as error:
-        return _say(error, GAVE_UP)
+        return end_saying(error, GAVE_UP)
     return 0
 
 
@@ -173,8 +171,7 @@ def environment_here(cfg: "DictConfig", overrides: Sequence[str]) -> dict[str, s
     from raspitrain.config.profile import with_profile
 
     hardware = with_profile(cfg, given_keys(overrides))[0].hardware
-    num_threads = resolve_num_threads(hardware.num_threads, os.environ)
-    return thread_environment(num_threads, hardware.wait_policy, os.environ)
+    return thread_environment(hardware.num_threads, hardware.wait_policy, os.environ)
 
 
 def data_here(cfg: "DictConfig") -> list[str]:

@@ -141,6 +141,7 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
         self.space, self.settings = space, settings
+        self.distributions = {key: _distribution(values) for key, values in space.items()}
         self.objectives: list[str] = settings["objective"]
         self.running: dict[int, optuna.Trial] = {}
         self.judged: dict[int, int] = {}  # evaluations of a trial that have been judged
@@ -180,7 +181,7 @@ class Search:
         for frozen in self.study.trials:
             if frozen.state == optuna.trial.TrialState.RUNNING:
                 for key, value in self._missing(frozen).items():
-                    drawn_from = _distribution(self.space[key])
+                    drawn_from = self.distributions[key]
                     self.study._storage.set_trial_param(
                         frozen._trial_id, key, drawn_from.to_internal_repr(value), drawn_from
                     )
@@ -209,7 +210,7 @@ class Search:
             state=TrialState[told["state"]],
             values=told["values"],
             params=self.log.params[number],
-            distributions={key: _distribution(values) for key, values in self.space.items()},
+            distributions=self.distributions,
             intermediate_values=dict(enumerate(told["evaluations"], start=1)),
             user_attrs={DOUBTS: told["doubts"]} if told.get("doubts") else {},
         )
@@ -224,7 +225,7 @@ class Search:
         study = optuna.create_study(directions=self.study.directions)
         study.add_trials(self.study.trials[: cut_off.number])
         study.sampler = self._sampler(cut_off.number)
-        drawn = study.ask({key: _distribution(values) for key, values in self.space.items()})
+        drawn = study.ask(self.distributions)
         return {key: drawn.params[key] for key in missing}
 
     def ask(self) -> "optuna.Trial | None":
@@ -233,7 +234,7 @@ class Search:
             trial = self.left_over.pop(0)
         elif (number := len(self.study.trials)) < self.settings["n_trials"]:
             self.study.sampler = self._sampler(number)
-            trial = self.study.ask({k: _distribution(v) for k, v in self.space.items()})
+            trial = self.study.ask(self.distributions)
             self.log.asked(trial.number, trial.params)
         else:
             return None

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -179,13 +178,10 @@ class SweepRun:
         repeat = self.launcher["repeat_first"]
         if len(jobs) > 1 and (self.sweep.task == "throughput" if repeat == "auto" else repeat):
             first = order[0]
-            again = replace(
-                first,
-                number=len(jobs),
-                folder=first.folder.with_name(f"{first.name},repeat"),
-                repeat_of=first.number,
-                **PENDING,
-            )
+            again = SweepJob(
+                len(jobs), first.folder.with_name(f"{first.name},repeat"), first.overrides,
+                first.values, first.config, first.environment, repeat_of=first.number,
+            )  # fmt: skip
             recall(again, self.record)
             order.append(again)
             jobs = [*jobs, again]
@@ -589,18 +585,6 @@ class SweepRun:
     def _end_all(self) -> None:
         end_all([process for _, process in self.running.values()])
         self.running.clear()
-
-
-PENDING: dict[str, Any] = {
-    "host": None,
-    "kind": None,
-    "status": "pending",
-    "reason": None,
-    "exit_code": None,
-    "started": None,
-    "seconds": None,
-    "log_tail": [],
-}
 
 
 def make_ready(job: SweepJob) -> Path | None:

@@ -26,7 +26,7 @@ from raspitrain.errors import InputError
 from raspitrain.results.atomic import PARTIAL, sweep_partial
 from raspitrain.stop import EXIT_CODES, SIGNALS
 from raspitrain.sweep.dask import Worker
-from raspitrain.sweep.job import end_with
+from raspitrain.sweep.job import end_saying, end_with
 from raspitrain.sweep.lease import GAVE_UP, GIVE_UP, STOP
 from raspitrain.sweep.machine import Machine, words_of
 from raspitrain.sweep.process import LOST, OUT_OF_MEMORY
@@ -260,16 +260,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job.run(words)
         return job.end()
     except LostError as error:
-        return _say(error, LOST)
+        return end_saying(error, LOST)
     except InputError as error:
-        return _say(error, error.exit_code)
+        return end_saying(error, error.exit_code)
     except OSError as error:
-        return _say(f"{error.filename or given.folder}: {error.strerror}", 1)
-
-
-def _say(sentence: object, exit_code: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return exit_code
+        return end_saying(f"{error.filename or given.folder}: {error.strerror}", 1)
 
 
 def names_to_send(folder: Path, resume: bool) -> list[str]:

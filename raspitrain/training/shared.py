@@ -25,7 +25,7 @@ from raspitrain.distributed.group import Group
 from raspitrain.distributed.plan import Plan, num_syncs
 from raspitrain.training.metrics import Confusion, confusion_of
 from raspitrain.training.randomness import same_random_numbers
-from raspitrain.training.training import Training, evaluate
+from raspitrain.training.training import Training
 
 TRIED_STEPS = 12
 TRIED_SUMS = 6
@@ -284,13 +284,7 @@ class SharedTraining(Training):
             of_rank = Part(
                 part.labels[own], lambda indices: part.gather_signals(indices + own.start)
             )
-            mean_loss, confusion = evaluate(
-                self.model,
-                of_rank,
-                self.loss,
-                batch_size=4 * self.batch_size,
-                device=self.device,
-            )
+            mean_loss, confusion = super()._evaluate(of_rank, None)
             total += mean_loss * len(of_rank)
             matrix += torch.from_numpy(confusion.matrix())
         self.group.sum(total)

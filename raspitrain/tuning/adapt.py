@@ -86,9 +86,7 @@ class AdaptThreads:
 
     Attributes
     ----------
-    changes : list of dict
-        The latest: step, from, to, ms_per_step of each number tried, cores_taken by others.
-    num_trials : int
+    changes : the latest: step, from, to, ms_per_step of each number tried, cores_taken by others
     """
 
     def __init__(

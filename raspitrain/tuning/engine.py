@@ -21,12 +21,10 @@ from raspitrain.model.engine.choose import (
     engines_to_measure,
     kernels_in_use,
     left_to_torch,
-    look_at_parts,
     rows_of,
     set_engine,
-    why_left_to_torch,
 )
-from raspitrain.model.engine.general import load_graph_kernels
+from raspitrain.model.engine.general import load_graph_kernels, look_at_parts, why_uncovered
 from raspitrain.model.engine.rows import Network, describe, says_its_rows
 from raspitrain.model.engine.traced import RefusedError, copied, unchanged
 from raspitrain.training.randomness import same_random_numbers
@@ -128,7 +126,7 @@ def _hold_against_modules(network: Engaged, signals: Tensor) -> str | None:
     if load_graph_kernels(signals.dtype) is None:  # which said so in the log
         set_engine(network, "plain")
         return None
-    why = why_left_to_torch(network, signals) or _otherwise_another_time(network, signals)
+    why = why_uncovered(network, signals) or _otherwise_another_time(network, signals)
     if why is None and not (
         _agrees(network, signals, ROUNDING) or _agrees_in_double(network, signals)
     ):

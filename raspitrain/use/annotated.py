@@ -50,12 +50,9 @@ class Annotations:
 
     Parameters
     ----------
-    given : sequence of str
-        Files and folders of recordings.
-    file : str or None
-        The file of annotations; None to look beside the recordings.
-    unit : str or None
-        What its numbers count, one of `UNITS`; None to find out.
+    given : files and folders of recordings
+    file : the file of annotations; None to look beside the recordings
+    unit : what its numbers count, one of `UNITS`; None to find out
     """
 
     def __init__(self, given: Sequence[str], file: str | None, unit: str | None) -> None:

@@ -1,7 +1,6 @@
 """Files of windows: .npy and .npz, for which numpy is needed, and .ts of the archive of time series
 classification, for which it is not."""
 
-import io
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
@@ -57,11 +56,6 @@ def read_arrays(model: Model, source: str, file: str | BinaryIO) -> Iterator[Cas
         raise InputError(f"{source}: {len(windows)} windows, but {len(labels)} labels.")
     for index, window in enumerate(windows):
         yield np.asarray(window, np.float32), None if labels is None else labels[index]
-
-
-def read_standard_input(model: Model, content: bytes) -> Iterator[Case]:
-    """As `read_arrays`, from what a pipe brought."""
-    return read_arrays(model, "standard input", io.BytesIO(content))
 
 
 def read_ts(model: Model, source: str, lines: Iterable[str]) -> Iterator[Case]:

@@ -23,10 +23,8 @@ class Clock:
 
     Parameters
     ----------
-    ticks : float or None
-        What the stamps count in a second; None to tell by the rate.
-    rate : float or None
-        Samples a second that there should be.
+    ticks : what the stamps count in a second; None to tell by the rate
+    rate : samples a second that there should be
     """
 
     def __init__(self, ticks: float | None, rate: float | None) -> None:

@@ -57,10 +57,8 @@ class Columns:
 
     Attributes
     ----------
-    named : bool
-        Whether the first line holds names and no sample.
-    ticks : float or None
-        What the column of time counts in a second, where its name says so.
+    named : whether the first line holds names and no sample
+    ticks : what the column of time counts in a second, where its name says so
     """
 
     def __init__(

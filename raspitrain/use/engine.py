@@ -129,26 +129,30 @@ class Engine:
     describe = staticmethod(description)
 
     def __init__(self, network: dict, addresses: list[int], keep: object, rank: int = 0) -> None:
+        self._keep = keep
+        self._prepare(network, addresses, rank)
+        self.kernels: str = library().raspitrain_kernels(rank).decode()
+
+    def _prepare(self, network: dict, addresses: list[int], *rank: int) -> int:
+        """Take memory to work and to answer in, and prepare a network in it; what C answers."""
         numbers = self.describe(network)
-        described = (c_int64 * len(numbers))(*numbers)
+        self._numbers = (c_int64 * len(numbers))(*numbers)
         bytes_of, prepare, self._run = (
             getattr(library(), f"{self.prefix}{name}") for name in ("bytes", "prepare", "run")
         )
-        bytes_of.restype, bytes_of.argtypes = _NUMBER, (_POINTER, c_int)
-        prepare.argtypes = (_POINTER, _POINTER, _POINTER, c_int)
+        ranks = (c_int,) * len(rank)
+        bytes_of.restype, bytes_of.argtypes = _NUMBER, (_POINTER, *ranks)
+        prepare.argtypes = (_POINTER, _POINTER, _POINTER, *ranks)
         self._run.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER)
-        self._keep = keep
-        self._take_memory(bytes_of(described, rank), network["classes"])
-        prepare(self._prepared, described, (c_void_p * len(addresses))(*addresses), rank)
-        self.kernels: str = library().raspitrain_kernels(rank).decode()
-
-    def _take_memory(self, num_bytes: int, num_classes: int) -> None:
-        """To work and to answer in."""
-        self.num_bytes, self.num_classes = most_memory(num_bytes), num_classes
-        self._memory = (c_uint8 * (num_bytes + ALIGNMENT))()
+        self.num_bytes = most_memory(bytes_of(self._numbers, *rank))
+        self.num_classes = network["classes"]
+        self._memory = (c_uint8 * (self.num_bytes + ALIGNMENT))()
         address = addressof(self._memory)
         self._prepared = address + -address % ALIGNMENT
-        self._logits = (c_float * num_classes)()
+        self._logits = (c_float * self.num_classes)()
+        places = (c_void_p * len(addresses))(*addresses)
+        said: int = prepare(self._prepared, self._numbers, places, *rank)
+        return said
 
     def run(self, window: int, channel_stride: int, sample_stride: int) -> list[float] | None:
         """Logits of the window at an address, float32; sample l of channel c lies

@@ -9,7 +9,7 @@ and their names are those of TensorFlow's RecognizeCommands and of Edge Impulse'
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from raspitrain.errors import InputError
 from raspitrain.use.model import Model
@@ -26,11 +26,8 @@ class Trigger:
 
     Attributes
     ----------
-    is_on : bool
-    since : float
-        When it began.
-    peak : float
-        The highest score since then.
+    since : when it began
+    peak : the highest score since then
     """
 
     __slots__ = ("_free_at", "_release", "_suppress", "_threshold", "is_on", "peak", "since")
@@ -58,31 +55,14 @@ class Trigger:
         self.is_on, self._free_at = False, time + self._suppress
 
 
-class Settings:
-    """How events are made.
+class Settings(NamedTuple):
+    """How events are made."""
 
-    Attributes
-    ----------
-    average : int
-        Windows whose probabilities are averaged.
-    thresholds, releases : dict of str to float
-        Of each class that has events.
-    suppress : float
-        Seconds; samples where the rate is not known.
-    calibration : dict or None
-        The figures that the thresholds were chosen by; None where they were not.
-    """
-
-    def __init__(
-        self,
-        average: int,
-        thresholds: dict[str, float],
-        releases: dict[str, float],
-        suppress: float,
-        calibration: dict[str, Any] | None = None,
-    ) -> None:
-        self.average, self.thresholds, self.releases = average, thresholds, releases
-        self.suppress, self.calibration = suppress, calibration
+    average: int  # windows whose probabilities are averaged
+    thresholds: dict[str, float]  # of each class that has events
+    releases: dict[str, float]
+    suppress: float  # seconds; samples where the rate is not known
+    calibration: dict[str, Any] | None  # figures that the thresholds were chosen by, if they were
 
     def trigger(self, name: str) -> Trigger:
         return Trigger(self.thresholds[name], self.releases[name], self.suppress)

@@ -27,6 +27,7 @@ from raspitrain.use.network import (
     check_keys,
     check_number,
     check_width,
+    linear,
     num_inputs,
     pad,
 )
@@ -110,15 +111,8 @@ def tensors(network: dict) -> list[Tensor]:
         name = f"layers.{i}"
         if layer["layer"] == "convolution":
             inputs = pad(layer["kernel"] * made[layer["source"]].width, 4)
-            outputs = layer["out"]
-            if is_int8(network, layer):
-                found.append(
-                    Tensor(f"{name}.weight", "int8", outputs // PACK, inputs // 4, PACK, 4)
-                )
-                found.append(Tensor(f"{name}.scale", "float32", outputs))
-            else:
-                found.append(Tensor(f"{name}.weight", "float32", outputs // PACK, inputs, PACK))
-            found.append(Tensor(f"{name}.bias", "float32", outputs))
+            precision = "int8" if is_int8(network, layer) else "fp32"
+            found += linear(name, inputs, layer["out"], precision)
         elif layer["layer"] == "depthwise":
             width = made[layer["source"]].width
             found.append(Tensor(f"{name}.weight", "float32", layer["kernel"], width))

@@ -19,12 +19,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 
 class Keeper:
-    """Writes uncertain windows, no two of which share a sample, until there are enough.
-
-    Attributes
-    ----------
-    num_kept : int
-    """
+    """Writes uncertain windows, no two of which share a sample, until there are enough."""
 
     def __init__(self, model: Model, folder: str, *, below: float, most: int) -> None:
         self._model, self._below, self._most = model, below, most

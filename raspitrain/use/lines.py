@@ -10,8 +10,7 @@ class Lines:
 
     Attributes
     ----------
-    number : int
-        Of the last line, from 1 on.
+    number : of the last line, from 1 on
     """
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:

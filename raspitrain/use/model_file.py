@@ -69,13 +69,9 @@ class ModelFile:
 
     Attributes
     ----------
-    header : dict
-    num_bytes : int
-        Of the file.
-    digest : str
-        SHA-256 of the model, in hexadecimal: its name among all models.
-    addresses : list of int
-        Where the tensors of `tensors(header["network"])` lie, then the proof's two.
+    num_bytes : of the file
+    digest : SHA-256 of the model, in hexadecimal: its name among all models
+    addresses : where the tensors of `tensors(header["network"])` lie, then the proof's two
     """
 
     def __init__(self, path: str) -> None:

@@ -84,34 +84,33 @@ def description(network: dict) -> list[int]:
     return numbers
 
 
+def linear(name: str, inputs: int, outputs: int, precision: str) -> list[Tensor]:
+    """The tensors of a product, as the engine reads them."""
+    bias = Tensor(f"{name}.bias", "float32", outputs)
+    if precision == "int8":
+        weight = Tensor(f"{name}.weight", "int8", outputs // PACK, inputs // 4, PACK, 4)
+        return [weight, Tensor(f"{name}.scale", "float32", outputs), bias]
+    return [Tensor(f"{name}.weight", "float32", outputs // PACK, inputs, PACK), bias]
+
+
 def tensors(network: dict) -> list[Tensor]:
     """Every tensor of the weights, in the order in which a window meets them."""
-    found: list[Tensor] = []
-
-    def linear(name: str, inputs: int, outputs: int, precision: str) -> None:
-        if precision == "int8":
-            found.append(Tensor(f"{name}.weight", "int8", outputs // PACK, inputs // 4, PACK, 4))
-            found.append(Tensor(f"{name}.scale", "float32", outputs))
-        else:
-            found.append(Tensor(f"{name}.weight", "float32", outputs // PACK, inputs, PACK))
-        found.append(Tensor(f"{name}.bias", "float32", outputs))
-
     precision, width = network["precision"], network["stem"]["width"]
-    linear("stem", pad(3 * network["channels"], 4), width, "fp32")
+    found = linear("stem", pad(3 * network["channels"], 4), width, "fp32")
     for k, block in enumerate(network["blocks"]):
         expanded, squeezed = block["expanded"], block["squeezed"]
         if block["expand"]:
-            linear(f"blocks.{k}.expand", width, expanded, precision)
+            found += linear(f"blocks.{k}.expand", width, expanded, precision)
         found.append(Tensor(f"blocks.{k}.depthwise.weight", "float32", block["kernel"], expanded))
         found.append(Tensor(f"blocks.{k}.depthwise.bias", "float32", expanded))
         if squeezed:
-            linear(f"blocks.{k}.squeeze", expanded, squeezed, precision)
-            linear(f"blocks.{k}.excite", squeezed, expanded, precision)
+            found += linear(f"blocks.{k}.squeeze", expanded, squeezed, precision)
+            found += linear(f"blocks.{k}.excite", squeezed, expanded, precision)
         width = block["out"]
-        linear(f"blocks.{k}.project", expanded, width, precision)
-    linear("last", width, network["last"], precision)
-    linear("hidden", network["last"], network["hidden"], precision)
-    linear("classifier", network["hidden"], pad(network["classes"]), precision)
+        found += linear(f"blocks.{k}.project", expanded, width, precision)
+    found += linear("last", width, network["last"], precision)
+    found += linear("hidden", network["last"], network["hidden"], precision)
+    found += linear("classifier", network["hidden"], pad(network["classes"]), precision)
     return found
 
 

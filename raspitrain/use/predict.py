@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from raspitrain.errors import InputError, counted, no_formula, printable
 from raspitrain.stop import exit_code_of
@@ -22,7 +22,6 @@ from raspitrain.use.arrays import (
     TS_SUFFIX,
     Case,
     read_arrays,
-    read_standard_input,
     read_ts,
 )
 from raspitrain.use.events import hop_of
@@ -43,37 +42,15 @@ SUFFIXES = (*RECORDING_SUFFIXES, *ARRAY_SUFFIXES, TS_SUFFIX)
 FORMATS = ("text", "csv", "ndjson")
 
 
-class Row:
-    """A window and what the model makes of it.
+class Row(NamedTuple):
+    """A window and what the model makes of it."""
 
-    Attributes
-    ----------
-    source : str
-        The file.
-    index : int
-        The window's number in it.
-    start : int or None
-        Its first sample, of a recording.
-    time : float or None
-        What the recording's time column says there, or seconds from its begin.
-    answer : Prediction
-    label : str or None
-        What it should be, if that is known.
-    """
-
-    __slots__ = ("answer", "index", "label", "source", "start", "time")
-
-    def __init__(
-        self,
-        source: str,
-        index: int,
-        start: int | None,
-        time: float | None,
-        answer: Prediction,
-        label: str | None,
-    ) -> None:
-        self.source, self.index, self.start = source, index, start
-        self.time, self.answer, self.label = time, answer, label
+    source: str  # the file
+    number: int  # of the window in it
+    start: int | None  # its first sample, of a recording
+    time: float | None  # as the recording's time column has it, or seconds from its begin
+    answer: Prediction
+    label: str | None  # what it should be, if that is known
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,7 +184,7 @@ def _standard_input(
     name, raw = "standard input", sys.stdin.buffer
     head = raw.peek(6)[:6] if hasattr(raw, "peek") else b""
     if head.startswith(ARRAY_STARTS):
-        yield from _case_rows(model, name, read_standard_input(model, raw.read()))
+        yield from _case_rows(model, name, read_arrays(model, name, io.BytesIO(raw.read())))
         return
     recording = read_recording(
         model,
@@ -318,7 +295,7 @@ def _as_line(row: Row) -> str:
     time = "" if row.time is None else f"{row.time:.15g}"
     wrong = "" if row.label in (None, row.answer.label) else f"  (is {row.label})"
     return printable(
-        f"{row.source}  {row.index:5d}  {time:>10}  {row.answer.label}  "
+        f"{row.source}  {row.number:5d}  {time:>10}  {row.answer.label}  "
         f"{100 * row.answer.probability:.1f} %{wrong}"
     )
 
@@ -326,14 +303,14 @@ def _as_line(row: Row) -> str:
 def _as_cells(row: Row) -> list[object]:
     start, time = ("" if value is None else value for value in (row.start, row.time))
     answer = row.answer
-    return [row.source, row.index, start, time, answer.label, f"{answer.probability:.6g}"]
+    return [row.source, row.number, start, time, answer.label, f"{answer.probability:.6g}"]
 
 
 def _as_record(row: Row) -> dict:
     answer = row.answer
     record = {
         "file": row.source,
-        "window": row.index,
+        "window": row.number,
         "start": row.start,
         "time": row.time,
         "class": answer.label,

@@ -30,19 +30,12 @@ class Recording:
 
     Attributes
     ----------
-    name : str
-    channels : list of array
-        float32, one for each channel of the model, of the same length.
-    times : array or None
-        float64, what the time column says of each sample.
-    stretches : list of Stretch or None
-        What is labelled, in order, where labels are known.
-    ticks : float or None
-        What the times count in a second.
-    rate : float or None
-        Samples a second.
-    cuts : list of int
-        Samples that a new stretch begins with, after a gap or where the clock goes back.
+    channels : float32, one for each channel of the model, of the same length
+    times : float64, what the time column says of each sample
+    stretches : what is labelled, in order, where labels are known
+    ticks : what the times count in a second
+    rate : samples a second
+    cuts : samples that a new stretch begins with, after a gap or where the clock goes back
     """
 
     def __init__(self, name: str, num_channels: int) -> None:

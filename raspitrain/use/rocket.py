@@ -15,8 +15,8 @@ A network of this kind is a dict, as it stands in a model file's header:
 """
 
 from raspitrain.errors import InputError
-from raspitrain.use.engine import Engine, library
-from raspitrain.use.foreign import addressof, c_double, c_int64, c_void_p
+from raspitrain.use.engine import Engine
+from raspitrain.use.foreign import addressof, c_double
 from raspitrain.use.network import (
     AMPLITUDES,
     MOST_WIDTH,
@@ -147,24 +147,16 @@ class RocketEngine(Engine):
     keep : what holds their memory
     """
 
+    prefix = "raspitrain_rocket_"
+    describe = staticmethod(_description)
+
     def __init__(self, network: dict, given: dict, addresses: list[int], keep: object) -> None:
         figures = [given["mean"], given["std"]]
         if network.get("normalise") == "both":
             rows = [given["amplitudes"][name] for name in AMPLITUDES]
             figures.append([value for row in rows for value in row])
         doubles = [(c_double * len(values))(*values) for values in figures]
-        numbers = _description(network)
-        described = (c_int64 * len(numbers))(*numbers)
-        pointer, number = c_void_p, c_int64
-        bytes_of, prepare, self._run = (
-            getattr(library(), f"raspitrain_rocket_{name}") for name in ("bytes", "prepare", "run")
-        )
-        bytes_of.restype, bytes_of.argtypes = number, (pointer,)
-        prepare.argtypes = (pointer, pointer, pointer)
-        self._run.argtypes = (pointer, pointer, number, number, pointer)
-        self._keep = (keep, doubles, described)
-        self._take_memory(bytes_of(described), network["classes"])
-        places = [*map(addressof, doubles), *addresses]
-        if not prepare(self._prepared, described, (c_void_p * len(places))(*places)):
+        self._keep = (keep, doubles)
+        if not self._prepare(network, [*map(addressof, doubles), *addresses]):
             raise InputError("it adds up channels that are not there")
         self.kernels = "vectors of 16 bytes"

@@ -69,8 +69,7 @@ class Server:
 
     Attributes
     ----------
-    address : str
-        As in a browser.
+    address : as in a browser
     """
 
     def __init__(self, text: str, watcher: Watcher) -> None:

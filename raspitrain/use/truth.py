@@ -31,11 +31,8 @@ class Track:
 
     Attributes
     ----------
-    runs : list of list of Decision
-        Within each, nothing of the clock is missing.
-    stretches : list of Stretch
-    rate, seconds : float
-        Samples a second, and what it lasts.
+    runs : within each, nothing of the clock is missing
+    rate, seconds : samples a second, and what it lasts
     """
 
     def __init__(
@@ -100,10 +97,8 @@ class ClassTruth:
 
     Attributes
     ----------
-    hours : float
-        Of decisions whose evidence is labelled and holds nothing of the class.
-    num_stretches : int
-        Stretches of the class that some decision could have found.
+    hours : of decisions whose evidence is labelled and holds nothing of the class
+    num_stretches : stretches of the class that some decision could have found
     """
 
     def __init__(self, name: str, place: int, tracks: list[Track]) -> None:

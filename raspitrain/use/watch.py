@@ -49,26 +49,17 @@ class Watcher:
 
     Parameters
     ----------
-    source : str
-        What sentences call it.
-    hop : int
-        Samples from a window to the next.
-    rate : float or None
-        Samples a second, as the user says.
-    live : bool
-        Whether a device is at the other end: it may say anything at first, and its samples come at
-        their own time.
-    all_windows : bool
-        Whether every window is told of.
-    tell : function of a record
+    source : what sentences call it
+    hop : samples from a window to the next
+    rate : samples a second, as the user says
+    live : whether a device is at the other end: it may say anything at first, and its samples come
+        at their own time
+    all_windows : whether every window is told of
 
     Attributes
     ----------
-    counts : dict of str to int
-    starts : dict of str to int
-        Events of each class so far.
-    latest : dict or None
-        The last window's record.
+    starts : events of each class so far
+    latest : the last window's record
     """
 
     def __init__(

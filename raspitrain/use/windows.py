@@ -12,8 +12,7 @@ class Windows:
 
     Attributes
     ----------
-    num_samples : int
-        Since the start.
+    num_samples : since the start
     """
 
     def __init__(self, model: Model, hop: int) -> None:

@@ -96,8 +96,7 @@ def set_engine(model: nn.Module, engine: str) -> None:
 def rows_of(model: nn.Module) -> Sequence[Row]:
     """What a network of rows says, or an engaged one does; nothing for any other."""
     if isinstance(model, Engaged):
-        runs = general.plan_of(model, model._raspitrain_num_channels).traced.runs
-        return [row for run in runs for row in run.rows]
+        return [row for run in general.plan_of(model).traced.runs for row in run.rows]
     return model.rows() if says_its_rows(model) else ()
 
 
@@ -106,24 +105,13 @@ def left_to_torch(network: nn.Module) -> str | None:
     do, or a list; None: they do all."""
     if not isinstance(network, Engaged):
         return None
-    return general.plan_of(network, network._raspitrain_num_channels).left_to_torch()
+    return general.plan_of(network).left_to_torch()
 
 
 def ends_in_torch(network: Engaged) -> bool:
     """Whether the kernels do all of it up to what `left_to_torch` names."""
-    plan = general.plan_of(network, network._raspitrain_num_channels)
+    plan = general.plan_of(network)
     return plan.left_to_torch() == plan.traced.left
-
-
-def look_at_parts(network: Engaged, signals: Tensor) -> None:
-    """Let `left_to_torch` say what of it is not computed for signals like these, too."""
-    general.look_at_parts(network, network._raspitrain_num_channels, signals)
-
-
-def why_left_to_torch(network: Engaged, signals: Tensor) -> str | None:
-    """Why torch computes an engaged network for signals (N, C, L), as a clause; None: it need
-    not."""
-    return general.why_uncovered(network, network._raspitrain_num_channels, signals)
 
 
 def compute(network: Network | Engaged, x: Tensor) -> Tensor | None:
@@ -132,7 +120,7 @@ def compute(network: Network | Engaged, x: Tensor) -> Tensor | None:
     if isinstance(network, Engaged):
         if not _may_be_general(network) or not _is_ours(x):
             return None
-        return general.features(network, network._raspitrain_num_channels, x)
+        return general.features(network, x)
     if _is_native(network, x):
         return native.features(network, x) if native.covers(network, x) else None
     # The modules' own operations are the faster ones without gradients.
@@ -147,7 +135,7 @@ def compute(network: Network | Engaged, x: Tensor) -> Tensor | None:
 def engines_to_measure(network: Network | Engaged, signals: Tensor) -> tuple[str, ...]:
     """Native first, and what would stand in for it, for signals (N, C, L); () is no choice."""
     if isinstance(network, Engaged):
-        covered = _may_be_general(network) and why_left_to_torch(network, signals) is None
+        covered = _may_be_general(network) and general.covers(network, signals)
         return ("native", "plain") if covered else ()
     covered = load_kernels(signals.dtype) is not None and native.plan_of(network) is not None
     return ("native", "torch") if covered else ()
@@ -208,13 +196,13 @@ def known_memory(
 def _memory_of_general(
     network: Engaged, signals: Tensor
 ) -> Callable[[int, bool], tuple[int, int]] | None:
-    channels, length = network._raspitrain_num_channels, signals.shape[2]
-    if not _may_be_general(network) or not general.covers(network, channels, signals):
+    if not _may_be_general(network) or not general.covers(network, signals):
         return None
-    if general.plan_of(network, channels).whole is None:
+    if general.plan_of(network).whole is None:
         return None  # torch's modules between the parts take theirs
+    length = signals.shape[2]
     return lambda cases, training: general.memory_needed(
-        network, channels, signals.dtype, cases=cases, length=length, training=training
+        network, signals.dtype, cases=cases, length=length, training=training
     )
 
 

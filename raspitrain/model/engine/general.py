@@ -158,9 +158,10 @@ class Plan:
 _plans: "weakref.WeakKeyDictionary[nn.Module, Plan]" = weakref.WeakKeyDictionary()
 
 
-def plan_of(network: nn.Module, num_channels: int) -> Plan:
+def plan_of(network: nn.Module) -> Plan:
+    """Of an engaged network, which knows its channels (choose.py)."""
     if network not in _plans:
-        _plans[network] = Plan(network, num_channels)
+        _plans[network] = Plan(network, vars(network)["_raspitrain_num_channels"])
     return _plans[network]
 
 
@@ -192,15 +193,15 @@ def draw_factors(steps: Steps, tensors: list[Tensor | None], x: Tensor) -> bool:
     return drawn
 
 
-def covers(network: nn.Module, num_channels: int, x: Tensor) -> bool:
+def covers(network: nn.Module, x: Tensor) -> bool:
     """Whether the kernels run parts of this network on these signals and give what its modules
     would."""
-    return why_uncovered(network, num_channels, x) is None
+    return why_uncovered(network, x) is None
 
 
-def why_uncovered(network: nn.Module, num_channels: int, x: Tensor) -> str | None:
+def why_uncovered(network: nn.Module, x: Tensor) -> str | None:
     """Why the kernels do not run this network on these signals, as a clause; None: they do."""
-    plan = plan_of(network, num_channels)
+    plan = plan_of(network)
     why = _why_not_now(network, plan, x)
     if why is None and plan.whole is not None:
         return plan.whole.why_uncovered(x)
@@ -227,9 +228,9 @@ def _why_not_now(network: nn.Module, plan: Plan, x: Tensor) -> str | None:
     return None
 
 
-def features(network: nn.Module, num_channels: int, x: Tensor) -> Tensor | None:
+def features(network: nn.Module, x: Tensor) -> Tensor | None:
     """The network's output for signals (N, C, L); None where its modules are to give it."""
-    plan = plan_of(network, num_channels)
+    plan = plan_of(network)
     if _why_not_now(network, plan, x) is not None:
         return None
     graphs = plan.traced.graphs
@@ -238,14 +239,14 @@ def features(network: nn.Module, num_channels: int, x: Tensor) -> Tensor | None:
     return output
 
 
-def look_at_parts(network: nn.Module, num_channels: int, signals: Tensor) -> None:
+def look_at_parts(network: nn.Module, signals: Tensor) -> None:
     """Learn from a copy which parts behind others the kernels do not take for such signals."""
-    plan = plan_of(network, num_channels)
+    plan = plan_of(network)
     if plan.whole is None and plan.parts:
         model = copied(network).eval()
         with torch.no_grad():
-            features(model, num_channels, signals)
-        for part, seen in zip(plan.parts, plan_of(model, num_channels).parts, strict=True):
+            features(model, signals)
+        for part, seen in zip(plan.parts, plan_of(model).parts, strict=True):
             part.uncovered = seen.uncovered
 
 
@@ -268,13 +269,12 @@ def _last_value(part: Part, x: Tensor) -> Tensor:
 
 
 def memory_needed(
-    network: nn.Module, num_channels: int, dtype: torch.dtype, *, cases: int, length: int,
-    training: bool,
-) -> tuple[int, int]:  # fmt: skip
+    network: nn.Module, dtype: torch.dtype, *, cases: int, length: int, training: bool
+) -> tuple[int, int]:
     """Bytes that a forward of `cases` signals keeps, and that a call works in, where one part takes
     them."""
     kernels = load_graph_kernels(dtype)
-    part = plan_of(network, num_channels).whole
+    part = plan_of(network).whole
     assert kernels is not None
     assert part is not None
     steps = part.steps_for(length)

@@ -18,7 +18,7 @@ from raspitrain.model.scaling import check_signals
 class MiniRocket(Transform):
     """From signals (N, C, L) to features (N, F); nothing in it is trained by gradients.
 
-    Channels are drawn when it is made, biases by `fit`.
+    Channels are drawn when it is made, biases by `fit`. `delay` is 1 for MultiRocket's differences.
     """
 
     dilations: Tensor
@@ -27,9 +27,16 @@ class MiniRocket(Transform):
     biases: Tensor
 
     def __init__(
-        self, num_channels: int, length: int, *, num_features: int, max_dilations: int
+        self,
+        num_channels: int,
+        length: int,
+        *,
+        num_features: int,
+        max_dilations: int,
+        delay: int = 0,
     ) -> None:
         super().__init__()
+        self.delay = delay
         dilations, per_dilation = fit_dilations(length, num_features, max_dilations)
         num_kernels = len(plain.KERNELS)
         self.numbers = (dilations.tolist(), per_dilation.tolist())
@@ -48,7 +55,7 @@ class MiniRocket(Transform):
                 self.dilations,
                 self.per_dilation,
                 self.channels,
-                delay=0,
+                delay=self.delay,
                 generator=generator,
             )
         )

@@ -8,7 +8,7 @@ together to be better than each.
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raspitrain.errors import InputError
 from raspitrain.model.rocket import native, plain
@@ -19,7 +19,8 @@ from raspitrain.model.rocket.classifier import (
     Transform,
     check_rocket,
 )
-from raspitrain.model.rocket.dilations import Gather, draw_channels, fit_biases, fit_dilations
+from raspitrain.model.rocket.dilations import Gather
+from raspitrain.model.rocket.minirocket import MiniRocket
 from raspitrain.model.rocket.native import FIGURES
 from raspitrain.model.scaling import check_signals
 
@@ -36,9 +37,9 @@ class MultiRocket(Transform):
         self, num_channels: int, length: int, *, num_features: int, max_dilations: int
     ) -> None:
         super().__init__()
-        per_side = num_features // (2 * FIGURES)
-        self.base = _Side(num_channels, length, per_side, max_dilations, delay=0)
-        self.difference = _Side(num_channels, length - 1, per_side, max_dilations, delay=1)
+        settings = {"num_features": num_features // (2 * FIGURES), "max_dilations": max_dilations}
+        self.base = _Side(num_channels, length, **settings)
+        self.difference = _Side(num_channels, length - 1, **settings, delay=1)
         self.num_features = FIGURES * (len(self.base.biases) + len(self.difference.biases))
 
     @torch.no_grad()
@@ -51,39 +52,10 @@ class MultiRocket(Transform):
         return torch.cat([self.base(signals), self.difference(signals.diff())], 1)
 
 
-class _Side(nn.Module):
+class _Side(MiniRocket):
     """MultiRocket's features of signals, or with `delay` 1 of differences."""
 
-    dilations: Tensor
-    per_dilation: Tensor
-    channels: Tensor
-    biases: Tensor
-
-    def __init__(
-        self, num_channels: int, length: int, num_biases: int, max_dilations: int, *, delay: int
-    ) -> None:
-        super().__init__()
-        self.delay = delay
-        dilations, per_dilation = fit_dilations(length, num_biases, max_dilations)
-        self.numbers = (dilations.tolist(), per_dilation.tolist())
-        num_kernels = len(plain.KERNELS)
-        self.register_buffer("dilations", torch.from_numpy(dilations), persistent=False)
-        self.register_buffer("per_dilation", torch.from_numpy(per_dilation), persistent=False)
-        self.register_buffer("channels", draw_channels(num_kernels * len(dilations), num_channels))
-        self.register_buffer("biases", torch.zeros(num_kernels * int(per_dilation.sum())))
-
-    def fit(self, gather: Gather, num_cases: int, generator: torch.Generator) -> None:
-        drawn = fit_biases(
-            gather,
-            num_cases,
-            self.dilations,
-            self.per_dilation,
-            self.channels,
-            delay=self.delay,
-            generator=generator,
-        )
-        self.biases.copy_(drawn)
-
+    @torch.no_grad()
     def forward(self, signals: Tensor) -> Tensor:
         signals, drawn = signals.contiguous(), (self.channels, self.biases)
         if native.can_run(signals):
