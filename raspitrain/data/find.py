@@ -17,6 +17,7 @@ from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, counted, input_error
+from raspitrain.results.files import CLAIM, SWEEP_CLAIM
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
@@ -153,7 +154,7 @@ def find_recordings(
                 "dataset.class_part=0 is no part of a name: 1 is the first, -1 the last."
             )
         class_level = class_level or 0
-    paths, others = _walk(folder)
+    paths, others, num_runs = _walk(folder)
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
     if annotated is None and annotations is None and files is None:
         annotated = _table_of(folder, paths, others)
@@ -188,6 +189,8 @@ def find_recordings(
             unused.append(f"not taken: {some}, as annotations are of the {suffix} files")
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
+    if num_runs:
+        notes.append(f"not looked into: {counted(num_runs, 'folder')} of runs and sweeps")
     unread = [] if files is not None else _left(taken, others)
     taken, num_links = _each_once(folder, taken)
     if num_links:
@@ -240,10 +243,12 @@ def find_recordings(
     return Found(sources, notes + note, warnings, annotated, mixed)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The recordings' files below a folder and all others; links to folders are followed once."""
+def _walk(folder: Path) -> tuple[list[Path], list[Path], int]:
+    """The recordings' files below a folder and all others, without those of our own runs, and how
+    many folders of these there are; links to folders are followed once."""
     files: list[Path] = []
     others: list[Path] = []
+    num_runs = 0
     to_read = [folder]
     seen = set()
     try:
@@ -258,6 +263,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
             if (status.st_dev, status.st_ino) in seen:
                 continue  # a link back to where we were
             seen.add((status.st_dev, status.st_ino))
+            if here != folder and any((here / claim).exists() for claim in (CLAIM, SWEEP_CLAIM)):
+                num_runs += 1
+                continue
             with os.scandir(here) as entries:
                 for entry in entries:
                     if entry.name.startswith((".", "~$")) or entry.name in LEFT_BEHIND:
@@ -270,7 +278,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         where = error.filename or folder
         raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
-    return sorted(files), sorted(others)
+    return sorted(files), sorted(others), num_runs
 
 
 def _each_once(folder: Path, paths: list[Path]) -> tuple[list[Path], int]:
