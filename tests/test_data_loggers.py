@@ -128,11 +128,13 @@ def test_sensors_with_their_rate_in_the_files_names_are_joined(tmp_path):
 
 def test_words_in_turn_beside_nameless_numbers_are_refused_with_the_key(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
-        return "".join(f"imu/{a} {x[c][j]:.4f}\n" for j in COUNTS for c, a in enumerate("xyz"))
+        return "".join(f"imu_{a} {x[c][j]:.4f}\n" for j in COUNTS for c, a in enumerate("xyz"))
 
     sentence = refusal(load, make(tmp_path, text_of))
     assert "dataset.sensor_column=channel_0" in sentence
-    assert load(tmp_path, sensor_column="channel_0").channel_names[0] == "imu/x_channel_1"
+    assert load(tmp_path, sensor_column="channel_0").channel_names[0] == "imu_x_channel_1"
+    make(tmp_path, lambda *given: text_of(*given).replace("imu_", "imu/"))  # topics, as of MQTT
+    assert load(tmp_path).channel_names[0] == "imu/x_channel_1"
 
 
 def test_columns_beyond_the_label_are_no_samples(tmp_path):

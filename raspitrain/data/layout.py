@@ -221,6 +221,8 @@ def is_value(cell: str) -> bool:
 
 def is_comment(line: str, separator: str | None = None) -> bool:
     """Whether a line is a comment; one that begins with ";" is, where that separates nothing."""
+    if re.match(r"""\s*(?:"#"|'#'|#)\s*[,;\t]""", line):
+        return False  # the name of the column that numbers the rows
     text = line.lstrip().lstrip('"')
     return text.startswith(COMMENTS) or (separator not in (None, ";") and text.startswith(";"))
 
