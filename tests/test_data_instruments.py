@@ -179,3 +179,49 @@ def test_recordings_of_one_class_are_refused_with_what_names_another(tmp_path):
     for i in range(3):
         put(tmp_path, f"all/{i}.csv", csv_text("x,y", *noise(i, 2).tolist()))
     assert "labels.csv in dataset.path" in refusal(load, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["a row with the stop alone", "blinks between the samples"])
+def test_rows_that_say_an_event_and_no_sample_are_left_out(form, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        times = [f"{j / 50:.3f}" for j in COUNTS]
+        rows = [f"{t},{a},{b},\n" for t, a, b in zip(times, *x[:2], strict=True)]
+        if form == "a row with the stop alone":
+            return "time,x,y,End Of File\n" + "".join(rows) + f"{len(COUNTS) / 50},,,Logged\n"
+        return "time,x,y,Elements\n" + "".join([*rows[:90], f"{times[90]},,,/blink\n", *rows[90:]])
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("x", "y"), pytest.approx(50))
+    assert any("no sample left out (1)" in note for note in cases.taken.notes)
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_serial_numbers_in_names_are_no_part_of_them(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        serial = f"LGR S/N: {20363442 + 17 * i + k}"
+        names = ["#", "Date Time, GMT+03:00", f"Temp, °C ({serial})", f"RH, % ({serial})"]
+        times = [f"03/14/26 09:{j // 60:02d}:{j % 60:02d} AM" for j in COUNTS]
+        head = f'"Plot Title: {i}"\n' + ",".join(f'"{name}"' for name in names) + "\n"
+        return head + rows_of([[j + 1 for j in COUNTS], times, *x[:2]])
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("Temp, °C", "RH, %"), pytest.approx(1))
+    assert "counts" in left_out(cases)["#"]
+
+
+def test_arrays_of_structs_are_taken_apart_by_the_names_in_them(tmp_path):
+    from scipy.io import savemat
+
+    for k, label in enumerate(("good", "bad")):
+        for i in range(3):
+            stem = f"N15_K00{k}_{i}"
+            signals = np.zeros((1, 2), dtype=[("Name", object), ("Data", object)])
+            for at, own in enumerate(noise(10 * k + i, 2)):
+                signals[0, at] = (f"vibration_{at}", own[None, :])
+            (tmp_path / label).mkdir(exist_ok=True)
+            savemat(tmp_path / label / f"{stem}.mat", {stem: {"Info": "x", "Y": signals}})
+    cases = load(tmp_path)
+    assert cases.channel_names == ("Y_vibration_0_Data", "Y_vibration_1_Data")
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)

@@ -29,7 +29,7 @@ from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import position_name
 from raspitrain.data.missing import is_missing
-from raspitrain.data.row_order import in_order_of_time, without_repeats
+from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
 from raspitrain.data.time_names import SECONDS, unit_by_name
 from raspitrain.errors import InputError
 
@@ -39,6 +39,7 @@ LEAST_STEPS = 1000
 MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
 RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
 LEAST_EPOCH = 1e9  # seconds since 1970, and any smaller unit
+SERIAL = re.compile(r"\s*\([^()]*\d{5,}[^()]*\)|[\W_]*\d{5,}")
 CLOCKS_APART = 0.02  # by which two in a file may differ
 OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
@@ -140,7 +141,7 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     if asked.time_column is not False and group is None:
         told = asked.time_column if not isinstance(asked.time_column, bool) else None
         place = _place(table, told, "time_column")
-        table = without_repeats(in_order_of_time(table, place), place)
+        table = without_repeats(in_order_of_time(without_events(table), place), place)
     for place in (label, group, part):
         if place is not None and _fill_down(table.columns[place]):
             table.changes.append(
@@ -210,8 +211,17 @@ def examine(table: Table, label: int | None, group: int | None, part: int | None
 def without_device(
     read: Sequence[dict[str, SensorFile]],
 ) -> tuple[list[dict[str, SensorFile]], list[str]]:
-    """Names without the device that leads all of a file, where another leads those of the next."""
+    """Names without the device, which is another in the next file: it leads all, or its serial
+    number stands in brackets or as a number of five digits or more."""
     files = [file for sensors in read for file in sensors.values()]
+    bare_names = [[SERIAL.sub("", name) or name for name in file.table.names] for file in files]
+    alike = all(set(own) == set(bare_names[0]) and len(set(own)) == len(own) for own in bare_names)
+    if alike and len({frozenset(file.table.names) for file in files}) > 1:
+        shown = next(name for file in files for name in file.table.names if SERIAL.search(name))
+        for file, own in zip(files, bare_names, strict=True):
+            for column, name in zip(file.table.columns, own, strict=True):
+                column.name = name
+        return list(read), [f"names taken without the device's number, as in '{shown}'"]
     lead = [common_lead(file.table.names) for file in files]
     names = [
         [name[len(own) :] for name in file.table.names]
@@ -358,7 +368,7 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
             if reasons[column.name] is not None
             and column.wrong is None
             and (fact.rises or fact.counts or (column.kind == "time" and not fact.constant))
-            and (fact.num_missing == 0 or not np.isfinite(column.values[-1]))
+            and np.isfinite(column.values[: fact.num_rows - fact.num_missing]).all()
         ]
         if len({count for count, _ in clocks}) > 1:
             (fewest, short), *_, (most, long) = sorted(clocks)

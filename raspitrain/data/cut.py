@@ -140,6 +140,11 @@ class Cut:
             self._resample(wanted)
             return
         if not known:
+            if any(clock.step > 0 for clock in clocks):
+                self.warnings.append(
+                    f"steps of {clocks[0].step:.6g} fit several units, so that the rate is not "
+                    "known; say the column's with dataset.time_unit"
+                )
             return
         steps = {k: clock.step for k, s in enumerate(self.streams)
                  if (clock := s.clock) is not None and clock.step > 0}  # fmt: skip
@@ -250,7 +255,8 @@ class Cut:
             remedy = "choose a smaller dataset.length"
             if most == 1:
                 remedy = (
-                    "fill them down to the rows that they hold for, if labels stand in one each"
+                    "fill them down to the rows that they hold for, if labels stand in one each, "
+                    "or store each recording in a file of its own, if rows of several are mixed"
                 )
             raise InputError(
                 f"{self.folder}: no recording has {self.length} samples of one class in a row"

@@ -20,7 +20,7 @@ from raspitrain.errors import InputError, counted, input_error
 from raspitrain.results.files import CLAIM, SWEEP_CLAIM
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto", ".tab")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
@@ -68,7 +68,8 @@ BEATS = frozenset(("ibi.csv", "tags.csv"))  # moments and no samples, beside an 
 SENSOR = re.compile(
     r"(?:total|linear|user|body|raw|uncalibrated)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
     r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
-    r"|barometer|pressure|light|proximity|location|gps|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
+    r"|barometer|pressure|light|proximity|location|gps|ori|euler(?:angles)?|quat(?:ernions?)?"
+    r"|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
     r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
     re.I,
 )
@@ -682,8 +683,10 @@ def _class_level(
 
 
 def _parts_of(name: str) -> list[str]:
-    """Of a file's name or a class's: what hyphens, underscores and blanks set apart."""
-    return [part for part in re.split(r"[-_ ]+", name) if part]
+    """Of a file's name or a class's: what hyphens, underscores and blanks set apart, or where there
+    are none what ends in numbers, as in S06T01R02."""
+    parts = [part for part in re.split(r"[-_ ]+", name) if part]
+    return parts if len(parts) > 1 else re.split(r"(?<=\d)(?=[A-Za-z])", name)
 
 
 def _class_name(
@@ -862,10 +865,16 @@ def _sensor(relative: str, first: int) -> tuple[str, str]:
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
                 rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
-                rest = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", "", rest, flags=re.I)
+                others = re.split("([A-Za-z]+)", rest)
+                rest = "".join(other for other in others if not _are_kin(other, word))
                 rest = re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")
                 return word, "/".join([*place[:first], rest])
     return "", relative
+
+
+def _are_kin(other: str, word: str) -> bool:
+    """Whether both are of one sensor, as gyr and Gyroscope are."""
+    return other[:3].lower() == word[:3].lower() and SENSOR.fullmatch(other) is not None
 
 
 def _mixed_sensors(sources: Sequence[Source], first: int) -> str:

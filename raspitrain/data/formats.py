@@ -31,6 +31,7 @@ from raspitrain.hardware.memory import memory_error
 
 COLUMN_COPIES = 3
 LARGEST_JSON = 256 << 20
+MOST_STRUCTS = 64  # in one array of them
 MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency)?))", re.I)
 JSON_RATE = re.compile(r"(?:sampl(?:e|es|ing)_?rate|rate|fs|freq(?:uency)?)(?:_?hz)?", re.I)
 
@@ -158,7 +159,12 @@ def read_matlab(path: Path) -> Table:
     try:
         shapes = io.whosmat(path)
         _check_fits(path, sum(int(np.prod(shape)) for _, shape, _ in shapes))
-        held = _flat_struct(io.loadmat(path))
+        held = io.loadmat(path)
+        own = held.get(path.stem)  # a struct that is called as the file is
+        if getattr(getattr(own, "dtype", None), "names", None) is not None and own.size == 1:
+            held |= {field: own.flat[0][field] for field in own.dtype.names}
+            del held[path.stem]
+        held = _flat_struct(held)
     except NotImplementedError:
         raise InputError(
             f"{path} is of MATLAB's version 7.3 (HDF5), of which no recordings are read; save it "
@@ -217,7 +223,13 @@ def _flat_struct(held: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in held.items():
         fields = getattr(getattr(value, "dtype", None), "names", None)
-        if fields is None or value.size != 1:
+        if fields is not None and 1 < value.size <= MOST_STRUCTS:
+            for k, one in enumerate(value.ravel()):
+                said = one["Name"].ravel().tolist() if "Name" in fields else []
+                called = str(said[0]) if len(said) == 1 else str(k)
+                inner = _flat_struct({field: one[field] for field in fields})
+                flat |= {f"{name}_{called}_{below}": own for below, own in inner.items()}
+        elif fields is None or value.size != 1:
             flat[name] = value
         else:
             inner = {field: value.flat[0][field] for field in fields}

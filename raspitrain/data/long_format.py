@@ -19,6 +19,7 @@ NAME = re.compile(
     r"|series|entity)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
 )
 ELECTRODE = re.compile(r"(?:fp|af|f|fc|ft|c|t|tp|cp|p|po|o|a|m)(?:z|\d{1,2})", re.I)  # 10-20 system
+TOPIC = re.compile(r"[\w.-]+(?:/[\w.-]+)+")  # of MQTT
 MOST_SENSORS = 64
 HEAD_ROWS = 2048
 RUNS = 4  # of each sensor, from which its rows count as mixed with the others'
@@ -213,6 +214,8 @@ def words_of(column: Column) -> list[str] | None:
 
 
 def _is_sensor(word: str) -> bool:
+    if TOPIC.fullmatch(word):
+        return True
     if ELECTRODE.fullmatch(word):
         return True
     return SENSOR.fullmatch(re.split(r"[./:]", word)[-1].strip().replace(" ", "_")) is not None
