@@ -271,6 +271,14 @@ def test_clocks_side_by_side_are_refused(tmp_path):
     )
 
 
+def test_what_is_written_once_a_second_is_no_clock_that_ends_early(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        volts = ["" if j % 10 else f"{3.9 - j / 1000:.2f}" for j in COUNTS]
+        return csv_text("time,x,volts", SECONDS, x[0], volts)
+
+    assert load(make(tmp_path, text_of), missing="interpolate").channel_names[0] == "x"
+
+
 def test_kinds_that_have_the_same_clocks_are_joined_though_these_begin_anew(tmp_path):
     """id, time, kind, value, as tsfresh has it."""
     lines = [

@@ -413,7 +413,7 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
             if reasons[column.name] is not None
             and column.wrong is None
             and (fact.rises or fact.counts or (column.kind == "time" and not fact.constant))
-            and (fact.num_missing == 0 or not np.isfinite(column.values[-1]))
+            and np.isfinite(column.values[: fact.num_rows - fact.num_missing]).all()
         ]
         if len({count for count, _ in clocks}) > 1:
             (fewest, short), *_, (most, long) = sorted(clocks)

@@ -17,9 +17,10 @@ from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, counted, input_error
+from raspitrain.results.files import CLAIM, SWEEP_CLAIM
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto", ".tab")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
@@ -67,7 +68,8 @@ BEATS = frozenset(("ibi.csv", "tags.csv"))  # moments and no samples, beside an 
 SENSOR = re.compile(
     r"(?:total|linear|user|body|raw|uncalibrated)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
     r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
-    r"|barometer|pressure|light|proximity|location|gps|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
+    r"|barometer|pressure|light|proximity|location|gps|ori|euler(?:angles)?|quat(?:ernions?)?"
+    r"|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
     r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
     re.I,
 )
@@ -153,7 +155,7 @@ def find_recordings(
                 "dataset.class_part=0 is no part of a name: 1 is the first, -1 the last."
             )
         class_level = class_level or 0
-    paths, others = _walk(folder)
+    paths, others, num_runs = _walk(folder)
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
     if annotated is None and annotations is None and files is None:
         annotated = _table_of(folder, paths, others)
@@ -188,6 +190,8 @@ def find_recordings(
             unused.append(f"not taken: {some}, as annotations are of the {suffix} files")
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
+    if num_runs:
+        notes.append(f"not looked into: {counted(num_runs, 'folder')} of runs and sweeps")
     unread = [] if files is not None else _left(taken, others)
     taken, num_links = _each_once(folder, taken)
     if num_links:
@@ -240,10 +244,12 @@ def find_recordings(
     return Found(sources, notes + note, warnings, annotated, mixed)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The recordings' files below a folder and all others; links to folders are followed once."""
+def _walk(folder: Path) -> tuple[list[Path], list[Path], int]:
+    """The recordings' files below a folder and all others, without those of our own runs, and how
+    many folders of these there are; links to folders are followed once."""
     files: list[Path] = []
     others: list[Path] = []
+    num_runs = 0
     to_read = [folder]
     seen = set()
     try:
@@ -258,6 +264,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
             if (status.st_dev, status.st_ino) in seen:
                 continue  # a link back to where we were
             seen.add((status.st_dev, status.st_ino))
+            if here != folder and any((here / claim).exists() for claim in (CLAIM, SWEEP_CLAIM)):
+                num_runs += 1
+                continue
             with os.scandir(here) as entries:
                 for entry in entries:
                     if entry.name.startswith((".", "~$")) or entry.name in LEFT_BEHIND:
@@ -270,7 +279,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         where = error.filename or folder
         raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
-    return sorted(files), sorted(others)
+    return sorted(files), sorted(others), num_runs
 
 
 def _each_once(folder: Path, paths: list[Path]) -> tuple[list[Path], int]:
@@ -674,8 +683,10 @@ def _class_level(
 
 
 def _parts_of(name: str) -> list[str]:
-    """Of a file's name or a class's: what hyphens, underscores and blanks set apart."""
-    return [part for part in re.split(r"[-_ ]+", name) if part]
+    """Of a file's name or a class's: what hyphens, underscores and blanks set apart, or where there
+    are none what ends in numbers, as in S06T01R02."""
+    parts = [part for part in re.split(r"[-_ ]+", name) if part]
+    return parts if len(parts) > 1 else re.split(r"(?<=\d)(?=[A-Za-z])", name)
 
 
 def _class_name(
@@ -854,10 +865,16 @@ def _sensor(relative: str, first: int) -> tuple[str, str]:
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
                 rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
-                rest = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", "", rest, flags=re.I)
+                others = re.split("([A-Za-z]+)", rest)
+                rest = "".join(other for other in others if not _are_kin(other, word))
                 rest = re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")
                 return word, "/".join([*place[:first], rest])
     return "", relative
+
+
+def _are_kin(other: str, word: str) -> bool:
+    """Whether both are of one sensor, as gyr and Gyroscope are."""
+    return other[:3].lower() == word[:3].lower() and SENSOR.fullmatch(other) is not None
 
 
 def _mixed_sensors(sources: Sequence[Source], first: int) -> str:

@@ -293,7 +293,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
             else "holds no row of numbers; it looks like no recording, which has a line of numbers "
-            "for each moment, a column a channel"
+            "for each moment, a column a channel; dataset.files takes the others, if there are some"
         )  # fmt: skip
     width = Counter(map(len, table)).most_common(1)[0][0]
     table = [cells for cells in table if len(cells) == width]
@@ -714,16 +714,19 @@ def _levels(block: Sequence[list[str]]) -> tuple[list[str], int]:
     if len(block) > 1 and names[0] and not any(names[1:]):  # pandas: the name of the index
         index, names, used = names[0], block[-2], 2
     level = len(block) - used - 1
-    while level >= 0 and len(set(filter(None, names))) < len(list(filter(None, names))):
-        above = block[level]
+    while level >= 0 and (
+        len(set(filter(None, names))) < len(list(filter(None, names)))
+        or sum(bool(top) and not name for top, name in zip(block[level], names, strict=True)) > 1
+    ):
+        above, written = block[level], [*block[level]]
         for k in range(1, len(above)):  # a merged cell is written once
             above[k] = above[k] or above[k - 1]
         twice = {name for name in names if name and names.count(name) > 1}
         if not any(above) or len(set(above)) == 1:
             break
         names = [
-            f"{top}_{name}" if name in twice and top else name
-            for name, top in zip(names, above, strict=True)
+            f"{top}_{name}" if name in twice and top else name or own
+            for name, top, own in zip(names, above, written, strict=True)
         ]
         level, used = level - 1, used + 1
     return [index or names[0], *names[1:]], used
