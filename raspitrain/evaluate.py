@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data",
         nargs="+",
         metavar="PATH",
-        help="other data: recordings, a folder with data.npy and label.npy, .npz or .ts, read with "
+        help="other data: recordings, a folder with data.npy and label.npy, .npz, .h5 or .ts, read with "
         "the settings of the run's data set",
     )
     parser.add_argument(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
 from raspitrain.data.annotations import match, read_annotations
-from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
+from raspitrain.data.endings import HOLD_ARRAYS, OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, counted, input_error
@@ -556,8 +556,9 @@ def _instead(others: Sequence[Path]) -> str:
             f"{there}: if each is a recording, save its array (samples, channels) as .npy, or put "
             "windows of all into one for dataset=npz"
         )
-    if kind in (".npy", ".npz"):
-        return f"{there}: use dataset={kind[1:]} for arrays of cases"
+    if kind in (".npy", *HOLD_ARRAYS):
+        name = "npy" if kind == ".npy" else "npz"
+        return f"{there}: use dataset={name} for arrays of cases"
     if kind in UNPACK:
         return f"{there}: unpack {'it' if count == 1 else 'them'} first ({UNPACK[kind]})"
     if kind in SOUND:
