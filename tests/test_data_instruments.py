@@ -225,3 +225,22 @@ def test_arrays_of_structs_are_taken_apart_by_the_names_in_them(tmp_path):
     cases = load(tmp_path)
     assert cases.channel_names == ("Y_vibration_0_Data", "Y_vibration_1_Data")
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_labels_may_stand_in_a_table_beside_by_a_column_that_both_have(tmp_path):
+    table, labels = "series_id,x,y\n", "series_id,group_id,surface\n"
+    for series in range(12):
+        values = noise(series, 2)
+        table += rows_of([[series] * len(COUNTS), *values.tolist()])
+        labels += f"{series},{series // 4},{('carpet', 'wood')[series % 2]}\n" if series else ""
+    put(tmp_path, "y_train.csv", labels)
+    put(tmp_path, "X_train.csv", table)
+    path = tmp_path / "X_train.csv"
+    given = {"label_column": "surface", "group_column": "series_id"}
+    cases = load(path, **given)
+    assert (cases.channel_names, cases.class_names) == (("x", "y"), ("carpet", "wood"))
+    assert len(set(cases.groups)) == 11  # series 0 has no label
+    put(tmp_path, "y_train.csv", labels.replace("5,1,wood", "5,1,carpet"))
+    assert sum(load(path, **given).labels == 0) > sum(cases.labels == 0)
+    put(tmp_path, "y_train.csv", labels + "5,1,carpet\n")  # which of them?
+    assert "join both by what they have in common" in refusal(load, path, **given)

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from raspitrain.errors import InputError
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
+TABLES = (".csv", ".tsv", ".txt", ".dat")
 LEAST_STEPS = 1000
 MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
 RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
@@ -79,6 +80,8 @@ class SensorFile:
         Where those columns are.
     digests : list of bytes
         Of each column's values, to find copies by.
+    by_key : bool
+        Whether the labels are from another file.
     """
 
     table: Table
@@ -87,6 +90,7 @@ class SensorFile:
     group: int | None
     digests: list[bytes]
     part: int | None = None
+    by_key: bool = False
 
     @property
     def path(self) -> Path:
@@ -130,6 +134,11 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     named = (asked.label_column, asked.group_column, asked.part_column)
     as_text = [name for name in named if name is not None]
     table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
+    wanted = asked.label_column
+    by_key = None
+    if isinstance(wanted, str) and not wanted.isdigit() and wanted not in table.names:
+        by_key = _label_by_key(table, asked)
+        table.columns += [] if by_key is None else [by_key]
     try:
         label = _place(table, asked.label_column, "label_column")
     except InputError as error:
@@ -153,7 +162,7 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
-    return examine(table, label, group, part)
+    return replace(examine(table, label, group, part), by_key=by_key is not None)
 
 
 def _fill_down(column: Column) -> bool:
@@ -171,10 +180,10 @@ def _fill_down(column: Column) -> bool:
     return True
 
 
-def _label_elsewhere(path: Path, asked: Asked) -> str:
-    """Where a file beside the recordings has the column of labels, what to do with it."""
+def _tables_beside(path: Path, asked: Asked) -> Iterator[Path]:
+    """Files beside the recording that have the column of labels."""
     for other in sorted(path.parent.iterdir()):
-        if other == path or other.suffix.lower() not in (".csv", ".tsv") or not other.is_file():
+        if other == path or other.suffix.lower() not in TABLES or not other.is_file():
             continue
         try:
             with other.open(encoding="utf-8", errors="replace") as file:
@@ -182,12 +191,48 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
         except OSError:
             continue
         if asked.label_column in (name.strip(" \"'") for name in head):
-            return (
-                f"; {other.name} beside it has one: join both by what they have in common (such as "
-                "pandas' merge) into one file, with a column for dataset.group_column, or leave "
-                "that file out with dataset.files"
-            )
+            yield other
+
+
+def _label_elsewhere(path: Path, asked: Asked) -> str:
+    """Where a file beside the recordings has the column of labels, what to do with it."""
+    for other in _tables_beside(path, asked):
+        return (
+            f"; {other.name} beside it has one: join both by what they have in common (such as "
+            "pandas' merge) into one file, with a column for dataset.group_column, or leave "
+            "that file out with dataset.files"
+        )
     return ""
+
+
+def _label_by_key(table: Table, asked: Asked) -> Column | None:
+    """The column of labels from a table beside the recording, where that gives one to each value
+    of a column that both have, such as series_id."""
+    for other in _tables_beside(table.path, asked):
+        beside = read_recording_file(other, as_text=[str(asked.label_column)], skip_lines=0)
+        keys = [name for name in beside.names if table.names.count(name) == 1]
+        keys = [asked.group_column] if asked.group_column in keys else keys
+        if len(keys) != 1 or beside.names.count(str(asked.label_column)) != 1:
+            continue
+        labels = _cells(beside, str(asked.label_column))
+        of_key = dict(zip(_cells(beside, keys[0]), labels, strict=True))
+        own = _cells(table, keys[0])
+        if len(of_key) < beside.num_rows or of_key.keys().isdisjoint(own):
+            continue
+        words = (*sorted(set(labels) - {""}), "")
+        code = {word: k for k, word in enumerate(words)}
+        values = np.array([code[of_key.get(key, "")] for key in own], dtype=np.int32)
+        table.changes.append(f"'{asked.label_column}' taken from {other.name} by '{keys[0]}'")
+        return Column(str(asked.label_column), "", "text", values, words)
+    return None
+
+
+def _cells(table: Table, name: str) -> list[str]:
+    column = table.columns[table.names.index(name)]
+    if column.kind != "text":
+        return [f"{value:.15g}" for value in column.values.tolist()]
+    words = ["" if is_missing(word) else word for word in column.words]
+    return [words[code] for code in column.values.tolist()]
 
 
 def examine(table: Table, label: int | None, group: int | None, part: int | None) -> SensorFile:
