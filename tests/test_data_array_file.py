@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import h5py
@@ -16,6 +17,7 @@ from raspitrain.data.arrays import npz
 from raspitrain.data.cases import Cases
 from raspitrain.data.recordings import recordings
 from raspitrain.errors import InputError
+from raspitrain.use.model import Model
 from raspitrain.use.predict import predict_files
 
 SIGNALS = np.random.default_rng(0).normal(0, 1, (8, 3, 20))
@@ -121,4 +123,4 @@ def test_where_arrays_are_no_recordings_the_way_to_them_is_told(tmp_path):
     with pytest.raises(InputError, match=r"1 \.h5 file: use dataset=npz"):
         recordings(**defaults("recordings", path=str(path.parent)))
     with pytest.raises(InputError, match=f"evaluate RUN --data {path}"):
-        next(predict_files(cast(Any, None), [str(path)]))
+        next(predict_files(cast(Model, SimpleNamespace(classes=[])), [str(path)]))
