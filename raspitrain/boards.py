@@ -28,13 +28,12 @@ from raspitrain.distributed.launch import FIRST_PORT, NUM_PORTS, Launch, check_a
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError, printable
 from raspitrain.paths import absolute
 from raspitrain.results.atomic import atomic_path, write_atomic
-from raspitrain.results.files import LAST, OF_A_RUN, OTHERS, PREVIOUS
+from raspitrain.results.files import LAST, OF_A_RUN, OTHERS, PREVIOUS, SWEEP_CLAIM
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
 from raspitrain.stop import EXIT_CODES, SIGNALS, say, signals_go_to
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lease import GAVE_UP
-from raspitrain.sweep.lock import NAME as LOCK
 from raspitrain.sweep.lock import lock
 from raspitrain.sweep.places import Data, Here, Place, There, make_places
 from raspitrain.sweep.process import (
@@ -66,7 +65,7 @@ ALONE_SECONDS = 600.0  # without any board at all
 MOST_STARTS = 5  # without a new checkpoint
 MOST_KILLED = 4  # ranks on one board without one, after which it is left out
 MOST_LOST = 5  # times that a board may go and come back
-OURS = (FILE, OVERRIDES, STDERR, LOCK, ID_FILE)
+OURS = (FILE, OVERRIDES, STDERR, SWEEP_CLAIM, ID_FILE)
 
 
 class BoardsEnd(SystemExit):

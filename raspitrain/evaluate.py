@@ -54,10 +54,13 @@ def _evaluate(given: argparse.Namespace) -> None:
     folder = given.output or (given.run if given.run.is_dir() else given.run.parent)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder} to write the results into.")
-    from raspitrain.results.atomic import write_atomic
-    from raspitrain.results.json_file import write_json
-    from raspitrain.run.evaluate import evaluate_data, evaluate_part
-    from raspitrain.run.stored import StoredRun
+    from raspitrain.hardware.memory import quick_imports
+
+    with quick_imports(for_good=True):
+        from raspitrain.results.atomic import write_atomic
+        from raspitrain.results.json_file import write_json
+        from raspitrain.run.evaluate import evaluate_data, evaluate_part
+        from raspitrain.run.stored import StoredRun
 
     opened = StoredRun.open if given.run.is_dir() else StoredRun.of_checkpoint
     stored = opened(given.run, allowed_targets=given.allowed_targets)

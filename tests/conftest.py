@@ -2,12 +2,13 @@
 
 import copy
 import functools
+import gc
 import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ hypothesis.settings.load_profile("untimed")
 # are the tests as pytest rewrites them, for each worker and the next time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: it is not looked through for garbage during each test again."""
+    gc.collect()
+    gc.freeze()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
@@ -104,7 +111,7 @@ def leave_out_what_takes_longer_than_the_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("raspitrain.report.report_run", touch_page)
     patch.setattr("raspitrain.run.outcome.environment_record", dict)
     patch.setattr("raspitrain.export.at_end.export_at_end", lambda *given: None)
-    patch.setattr("raspitrain.run.outcome._write_misclassified", lambda job: None)
+    patch.setattr("raspitrain.run.outcome._write_misclassified", lambda *given: None)
 
 
 @pytest.fixture
@@ -156,11 +163,13 @@ def command(tmp_path: Path) -> Command:
 @pytest.fixture
 def forked_command(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The same where starting Python is not what is tested: see processes.py. Of the variables
-    that a test sets only those given here reach it."""
+    that a test sets only those given here reach it; `limits`: see there."""
     output = tmp_path_factory.mktemp("output")
 
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        code = finish(*arguments, cwd=tmp_path, output=output, variables=variables)
+    def run(
+        *arguments: str, limits: Mapping[int, int] | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        code = finish(*arguments, cwd=tmp_path, output=output, variables=variables, limits=limits)
         stdout, stderr = (output / f"{name}.txt" for name in ("stdout", "stderr"))
         return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
 

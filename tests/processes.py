@@ -1,12 +1,13 @@
 """Runs in processes of their own that can be killed, signalled, or have their writes fail.
 
 They are forked from a process that has torch imported already, so that one costs half a second
-instead of two; what they do is what `python -m raspitrain` does with the same words.
+instead of three; what they do is what `python -m raspitrain` does with the same words.
 """
 
 import errno
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
@@ -19,8 +20,16 @@ from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["raspitrain.run.run", "raspitrain.cli.main", "raspitrain.run.resume", "matplotlib.figure"]
-)
+    [
+        "raspitrain.run.run", "raspitrain.cli.main", "raspitrain.run.resume",
+        "raspitrain.cli.commands", "raspitrain.export.at_end", "raspitrain.run.evaluate",
+        "raspitrain.data.synthetic", "raspitrain.data.augment", "raspitrain.model.mobilenetv3",
+        "raspitrain.training.loss", "raspitrain.training.schedule",
+        "hydra_plugins.raspitrain_sweep", "hydra_plugins.raspitrain_optuna",
+        "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.style",
+        "PIL.PngImagePlugin", "torch.utils.serialization", "pytest", "hypothesis",
+    ]
+)  # fmt: skip
 
 
 # How many times longer than on an ordinary machine a command may take: emulated ones are slow.
@@ -105,6 +114,7 @@ def _main(
     output: str,
     fault: Fault | None,
     variables: Mapping[str, str],
+    limits: Mapping[int, int],
 ) -> None:
     for name, descriptor in (("stdout.txt", 1), ("stderr.txt", 2)):
         path = os.path.join(output, name)
@@ -114,6 +124,8 @@ def _main(
     sys.path.insert(0, cwd)  # as python -m does
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
     sys.argv = ["raspitrain", *arguments]
+    for kind, most in limits.items():
+        resource.setrlimit(kind, (most, most))
     if fault is not None:
         from raspitrain.results import atomic
 
@@ -131,11 +143,16 @@ def start(
     output: Path | None = None,
     fault: Fault | None = None,
     variables: Mapping[str, str] | None = None,
+    limits: Mapping[int, int] | None = None,
 ) -> BaseProcess:
     """Start the command in a process of its own; its output goes to stdout.txt and stderr.txt, in
-    `output` or else in `cwd`."""
+    `output` or else in `cwd`.
+
+    limits : of the system, as resource.RLIMIT_DATA → bytes of memory
+    """
     places = str(cwd), str(output or cwd)
-    process = SERVER.Process(target=_main, args=(arguments, *places, fault, variables or {}))
+    given = (arguments, *places, fault, variables or {}, limits or {})
+    process = SERVER.Process(target=_main, args=given)
     process.start()
     return process
 

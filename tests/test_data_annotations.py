@@ -143,6 +143,35 @@ def test_recordings_of_a_folder_and_what_is_left_out(tmp_path):
     assert rows["c.csv"]["part"] == "no label"
 
 
+def test_names_may_share_their_beginning_or_the_folder_alone(tmp_path):
+    """As texts of ELAN, the mHealth specification's files and stages of sleep in another folder."""
+    record(tmp_path)
+    elan = "behaviour\t\t2.000\t5.000\t3.000\twalk\nbehaviour\t\t8.000\t10.500\t2.500\trun\n"
+    (tmp_path / "day.txt").write_text(elan)
+    assert taken(tmp_path)[0] == WANTED
+    (tmp_path / "day.txt").unlink()
+    (tmp_path / "lab-1.annotation.csv").write_text(
+        "HEADER_TIME_STAMP,START_TIME,STOP_TIME,LABEL_NAME\n2,2,5,walk\n8,8,10.5,run\n"
+    )
+    with pytest.raises(InputError, match=r"say so with dataset.annotations='\*.annotation.csv'"):
+        taken(tmp_path)
+    assert taken(tmp_path, annotations="*.annotation.csv")[0] == WANTED
+    record(tmp_path, "night")
+    with pytest.raises(InputError, match="fits no file beside a recording"):
+        taken(tmp_path, annotations="*.annotation.csv")
+    sleep = tmp_path / "sleep"
+    for name in ("motion", "labels"):
+        (sleep / name).mkdir(parents=True)
+    for person in ("46", "8"):
+        record(sleep / "motion", f"{person}_acc")
+        (sleep / f"labels/{person}_stages.txt").write_text("0 W\n5 N2\n10 N2\n15 W\n")
+    with pytest.raises(InputError, match=r"such files with dataset.annotations='\*_stages.txt'"):
+        taken(sleep)
+    found, cases = taken(sleep, annotations="*_stages.txt", length=50, stride=50)
+    assert found == {"W": [0, 150, 0, 150], "N2": [50, 100, 50, 100]}
+    assert not any("gap" in note for note in cases.taken.notes)
+
+
 def test_sound_may_be_annotated_and_whole_recordings_named(tmp_path):
     for k, name in enumerate(("one", "two")):
         with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:

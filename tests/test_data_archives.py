@@ -428,6 +428,7 @@ def test_names_on_several_levels_are_put_together(tmp_path):
         (
             ("sensor,acc,gyr\naxis,x,x\ntime,,\n", ("acc_x", "gyr_x")),
             (",Acc,Gyro\ntime,x,x\n", ("Acc_x", "Gyro_x")),
+            ("time,Acc,Light\n,x,\n", ("x", "Light")),
             ("time,a,b\ns,m/s^2,m/s^2\n", ("a", "b")),
             ("time,a,b\nhh:mm:ss.000,mV,uS\n", ("a", "b")),
         )
@@ -781,6 +782,10 @@ def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
     assert len(set(cases.groups)) == 3
     assert "s0_run_1 has 3 parts (s0, run, 1)" in refusal(load, tmp_path, class_part=4)
     assert "dataset.class_part=0 is no part" in refusal(load, tmp_path, class_part=0)
+    for path in sorted(tmp_path.iterdir()):
+        person, label, number = path.stem.split("_")
+        path.rename(path.with_name(f"{person}{label.upper()}1R{number}.csv"))
+    assert load(tmp_path, class_part=2).class_names == ("RUN1", "WALK1")
 
 
 def sounds(folder: Path, names: list[str]) -> None:

@@ -104,6 +104,7 @@ COUNTS = range(LENGTH)
         ("Time since start in ms ", lambda k, i: [60_000 * k + 20 * j for j in COUNTS]),
         ("pedometerNumberofSteps(N)", lambda k, i: [9 * i + k * (j // 20) for j in COUNTS]),
         ("metres gone", lambda k, i: [0.4 * (3 * k + i) + 0.1 * (j // 20) for j in COUNTS]),
+        ("Trial", lambda k, i: [1 + j // 50 % 3 for j in COUNTS]),
         ("nothing", lambda k, i: [0] * LENGTH),
         ("empty", lambda k, i: ["NaN"] * LENGTH),
     ],
@@ -383,15 +384,19 @@ def test_sensors_with_a_file_each_are_joined_by_time(tmp_path):
     assert alone.channel_names == ("z", "y")
 
 
-@pytest.mark.parametrize("place", ["{0}/data_{1}_{0}_watch.csv", "{0}/data_{1}_watch.csv"])
+@pytest.mark.parametrize(
+    "place", ["{0}/data_{1}_{0}_watch.csv", "{0}/{1}_watch.csv", "{0}_csv/{2}_walk_{1}.csv"]
+)
 def test_sensors_in_folders_are_no_classes_and_are_joined(place, tmp_path):
     """As in WISDM's raw/watch."""
     for k, sensor in enumerate(("accel", "gyro")):
         for i in range(3):
             x, label = noise(10 * k + i, 1)[0].tolist(), ["AB"[j // 100] for j in COUNTS]
             text = csv_text("user,label,ms,x", [i] * LENGTH, label, MS, x)
-            put(tmp_path, place.format(sensor, i), text)
-    assert "(accel, gyro) look like sensors" in load(tmp_path, length=32).taken.warnings[0]
+            whole = ("Accelerometer", "Gyroscope")[k]
+            put(tmp_path, place.format(sensor, i, whole), text)
+    if "walk" not in place:
+        assert "(accel, gyro) look like sensors" in load(tmp_path, length=32).taken.warnings[0]
     cases = load(tmp_path, label_column="label", length=32)
     assert cases.channel_names == ("accel_x", "gyro_x")
     assert len(cases.taken.origins) == 3

@@ -6,7 +6,7 @@ Each is one example of its kind.
 import numpy as np
 import pytest
 from test_data_archives import first, signals_of
-from test_data_field import COUNTS, csv_text, left_out, load, make
+from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal
 
 from raspitrain.data.dates import to_seconds
 
@@ -109,3 +109,138 @@ def test_levels_of_a_logic_analyser_and_bytes_are_words(tmp_path):
     cases = load(tmp_path)
     assert left_out(cases)["D0-D7"] == "words"
     assert left_out(cases)["RawData"].startswith("words")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "rate"),
+    [
+        ("10:21:{s:06.3f} -> PZEM -> ", "", 50),
+        ("[{up:9.3f}] ", " Bus:Default INA:OK", 50),
+        ("[meter] ", " measured", None),
+    ],
+)
+def test_words_that_each_line_has_beside_its_pairs_are_passed_over(begin, end, rate, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return "rst:0x1 (POWERON_RESET)\nINA219 found\n" + "".join(
+            f"{begin.format(s=j / 50, up=12 + j / 50)}V:{x[0][j]} I:{x[1][j]}{end}\n"
+            for j in COUNTS
+        )
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("V", "I"), rate and pytest.approx(rate))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_sensors_are_told_apart_without_the_device_that_leads_their_names(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        device = ("sensor.washer", "sensor.dryer")[k]
+        return "entity_id,state,last_changed\n" + "".join(
+            f"{device}_{name},{own[j]},2026-03-14T10:00:{j / 50:06.3f}Z\n"
+            for name, own in zip(("power", "current"), x, strict=False)
+            for j in COUNTS
+        )
+
+    make(tmp_path, text_of)
+    assert load(tmp_path).channel_names == ("power_state", "current_state")
+
+
+def test_a_file_a_channel_is_one_recording(tmp_path):
+    for k, label in enumerate(("good", "bad")):
+        for i in range(3):
+            for channel, own in enumerate(noise(10 * k + i, 2), 1):
+                text = csv_text("Second,Volt", [f"{j / 50:.2f}" for j in COUNTS], own.tolist())
+                put(tmp_path, f"{label}/ALL000{i}/F000{i}CH{channel}.CSV", text)
+    cases = load(tmp_path)
+    assert len(cases.taken.origins) == 6
+    assert cases.channel_names == ("CH1_Volt", "CH2_Volt")
+
+
+def test_marks_of_moments_are_no_channel(tmp_path):
+    marks = [1 if j == 60 else 2 if j % 50 == 10 else 0 for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("x,y,Marker0", *x[:2], marks))
+    assert "marks moments" in left_out(load(tmp_path))["Marker0"]
+
+
+def test_short_first_lines_are_refused_with_the_last_of_them(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = [
+            f"{a},{b}{',0' if j > 11 else ''}\n"
+            for j, (a, b) in enumerate(zip(*x[:2], strict=True))
+        ]
+        return "x,y\n" + "".join(rows)
+
+    make(tmp_path, text_of)
+    assert "dataset.skip_lines=13" in refusal(load, tmp_path)
+    assert load(tmp_path, skip_lines=13).channel_names == ("channel_0", "channel_1")
+
+
+def test_recordings_of_one_class_are_refused_with_what_names_another(tmp_path):
+    for i in range(3):
+        put(tmp_path, f"all/{i}.csv", csv_text("x,y", *noise(i, 2).tolist()))
+    assert "labels.csv in dataset.path" in refusal(load, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["a row with the stop alone", "blinks between the samples"])
+def test_rows_that_say_an_event_and_no_sample_are_left_out(form, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        times = [f"{j / 50:.3f}" for j in COUNTS]
+        rows = [f"{t},{a},{b},\n" for t, a, b in zip(times, *x[:2], strict=True)]
+        if form == "a row with the stop alone":
+            return "time,x,y,End Of File\n" + "".join(rows) + f"{len(COUNTS) / 50},,,Logged\n"
+        return "time,x,y,Elements\n" + "".join([*rows[:90], f"{times[90]},,,/blink\n", *rows[90:]])
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("x", "y"), pytest.approx(50))
+    assert any("no sample left out (1)" in note for note in cases.taken.notes)
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_serial_numbers_in_names_are_no_part_of_them(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        serial = f"LGR S/N: {20363442 + 17 * i + k}"
+        names = ["#", "Date Time, GMT+03:00", f"Temp, °C ({serial})", f"RH, % ({serial})"]
+        times = [f"03/14/26 09:{j // 60:02d}:{j % 60:02d} AM" for j in COUNTS]
+        head = f'"Plot Title: {i}"\n' + ",".join(f'"{name}"' for name in names) + "\n"
+        return head + rows_of([[j + 1 for j in COUNTS], times, *x[:2]])
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("Temp, °C", "RH, %"), pytest.approx(1))
+    assert "counts" in left_out(cases)["#"]
+
+
+def test_arrays_of_structs_are_taken_apart_by_the_names_in_them(tmp_path):
+    from scipy.io import savemat
+
+    for k, label in enumerate(("good", "bad")):
+        for i in range(3):
+            stem = f"N15_K00{k}_{i}"
+            signals = np.zeros((1, 2), dtype=[("Name", object), ("Data", object)])
+            for at, own in enumerate(noise(10 * k + i, 2)):
+                signals[0, at] = (f"vibration_{at}", own[None, :])
+            (tmp_path / label).mkdir(exist_ok=True)
+            savemat(tmp_path / label / f"{stem}.mat", {stem: {"Info": "x", "Y": signals}})
+    cases = load(tmp_path)
+    assert cases.channel_names == ("Y_vibration_0_Data", "Y_vibration_1_Data")
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_labels_may_stand_in_a_table_beside_by_a_column_that_both_have(tmp_path):
+    table, labels = "series_id,x,y\n", "series_id,group_id,surface\n"
+    for series in range(12):
+        values = noise(series, 2)
+        table += rows_of([[series] * len(COUNTS), *values.tolist()])
+        labels += f"{series},{series // 4},{('carpet', 'wood')[series % 2]}\n" if series else ""
+    put(tmp_path, "y_train.csv", labels)
+    put(tmp_path, "X_train.csv", table)
+    path = tmp_path / "X_train.csv"
+    given = {"label_column": "surface", "group_column": "series_id"}
+    cases = load(path, **given)
+    assert (cases.channel_names, cases.class_names) == (("x", "y"), ("carpet", "wood"))
+    assert len(set(cases.groups)) == 11  # series 0 has no label
+    put(tmp_path, "y_train.csv", labels.replace("5,1,wood", "5,1,carpet"))
+    assert sum(load(path, **given).labels == 0) > sum(cases.labels == 0)
+    put(tmp_path, "y_train.csv", labels + "5,1,carpet\n")  # which of them?
+    assert "join both by what they have in common" in refusal(load, path, **given)

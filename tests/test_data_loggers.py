@@ -128,11 +128,13 @@ def test_sensors_with_their_rate_in_the_files_names_are_joined(tmp_path):
 
 def test_words_in_turn_beside_nameless_numbers_are_refused_with_the_key(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
-        return "".join(f"imu/{a} {x[c][j]:.4f}\n" for j in COUNTS for c, a in enumerate("xyz"))
+        return "".join(f"imu_{a} {x[c][j]:.4f}\n" for j in COUNTS for c, a in enumerate("xyz"))
 
     sentence = refusal(load, make(tmp_path, text_of))
     assert "dataset.sensor_column=channel_0" in sentence
-    assert load(tmp_path, sensor_column="channel_0").channel_names[0] == "imu/x_channel_1"
+    assert load(tmp_path, sensor_column="channel_0").channel_names[0] == "imu_x_channel_1"
+    make(tmp_path, lambda *given: text_of(*given).replace("imu_", "imu/"))  # topics, as of MQTT
+    assert load(tmp_path).channel_names[0] == "imu/x_channel_1"
 
 
 def test_columns_beyond_the_label_are_no_samples(tmp_path):
@@ -267,6 +269,14 @@ def test_clocks_side_by_side_are_refused(tmp_path):
     assert "'t 1' (0) with 200 rows and 't 2' (2) with 150" in refusal(
         load, make(tmp_path, text_of)
     )
+
+
+def test_what_is_written_once_a_second_is_no_clock_that_ends_early(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        volts = ["" if j % 10 else f"{3.9 - j / 1000:.2f}" for j in COUNTS]
+        return csv_text("time,x,volts", SECONDS, x[0], volts)
+
+    assert load(make(tmp_path, text_of), missing="interpolate").channel_names[0] == "x"
 
 
 def test_kinds_that_have_the_same_clocks_are_joined_though_these_begin_anew(tmp_path):

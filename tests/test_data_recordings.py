@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from raspitrain.data.recordings import read_recording, recordings
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError
+from raspitrain.results.files import CLAIM, SWEEP_CLAIM
 
 
 def write(folder: Path, **files: str) -> str:
@@ -232,3 +233,16 @@ def test_a_stride_that_is_not_given_is_half_a_window(tmp_path):
     cases = load(tmp_path, length=8, stride=11)
     assert len(cases.labels) == 2 * 2
     assert any("3 samples between one and the next are in none" in n for n in cases.taken.notes)
+
+
+def test_runs_and_sweeps_below_the_recordings_are_not_looked_into(tmp_path):
+    """As in `cd recordings; python -m raspitrain dataset.path=.`, for the second time."""
+    path = write(tmp_path, **{f"{name}_1": "x,y\n" + rows(9, "{i},-{i}") for name in ("a", "b")})
+    for name, claim in (("run", CLAIM), ("sweep", SWEEP_CLAIM)):
+        folder = tmp_path / "outputs" / name
+        folder.mkdir(parents=True)
+        (folder / claim).touch()
+        (folder / "metrics.csv").write_text("epoch,train_loss\n" + rows(9, "{i},0.5"))
+    cases = load(path, columns=["x", "y"])
+    assert cases.class_names == ("a", "b")
+    assert "not looked into: 2 folders of runs and sweeps" in cases.taken.notes

@@ -4,101 +4,85 @@ machine its memory and its time.
 Each reader runs in a process that the system allows little more memory than it starts with.
 """
 
-import json
+import importlib
 import os
 import pickle
+import resource
 import struct
 import subprocess
-import sys
+import time
 import zipfile
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import defaults
+from processes import SERVER
 
-from raspitrain.data.arrays import npy
+from raspitrain.data.arrays import npy, npz
 from raspitrain.data.recordings import recordings
+from raspitrain.data.ucr import ucr
 from raspitrain.errors import InputError, printable
+from raspitrain.hardware.board import status_bytes
 from raspitrain.report.plots import plot_confusion
-from raspitrain.results.checkpoint import FORMAT, FORMAT_VERSION, save_checkpoint
+from raspitrain.results.checkpoint import (
+    FORMAT,
+    FORMAT_VERSION,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 MORE_MEMORY = 200 << 20  # bytes, beyond what the process has when it starts to read
 MANY = 1 << 32
 
-# Reads what its arguments name and tells, as JSON, what came of it and how long it took.
-READER = """
-import json, resource, sys, time
-kind, folder, extra, values = sys.argv[1:]
-values = json.loads(values)
-from pathlib import Path
-from raspitrain.errors import InputError
-from raspitrain.hardware.board import status_bytes
-def read(path):
+
+def read(kind: str, path: Path) -> object:
     if kind == "npy":
-        from raspitrain.data.arrays import npy
-        return npy(**values | {"path": str(path)})
+        return npy(**defaults(kind, path=str(path)))
     if kind == "npz":
-        from raspitrain.data.arrays import npz
-        return npz(**values | {"path": str(path / "set.npz")})
+        return npz(**defaults(kind, path=str(path / "set.npz")))
     if kind == "ts":
-        from raspitrain.data.ucr import ucr
         unequal, length, *_ = path.name.split(",")
         return ucr(name="Set", path=str(path), unequal=unequal, missing="error",
-                   length=int(length) or None)
+                   length=int(length) or None)  # fmt: skip
     if kind == "csv":
-        from raspitrain.data.recordings import recordings
-        return recordings(**values | {"path": str(path)})
-    from raspitrain.results.checkpoint import load_checkpoint
+        return recordings(**defaults("recordings", path=str(path), length=4, stride=2))
     return load_checkpoint(path / "last.pt")
-if kind == "pt":
-    import torch
-else:
-    import numpy
-import raspitrain.data.arrays, raspitrain.data.recordings, raspitrain.results.checkpoint
-if kind == "ts":
-    from aeon.datasets import load_from_ts_file
-limit = status_bytes("VmData") + int(extra)
-resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-told = {}
-for path in sorted(Path(folder).iterdir()):
-    start = time.monotonic()
-    try:
-        read(path)
-        answer = "read"
-    except InputError as error:
-        answer = f"refused: {error}"
-    except MemoryError:
-        answer = "memory"
-    told[path.name] = [answer, time.monotonic() - start]
-print(json.dumps(told))
-"""
+
+
+def read_all(kind: str, folder: Path, answer: Connection) -> None:
+    """Tell what comes of each file below `folder`, and how long it takes."""
+    os.chdir(folder.parent)
+    if kind == "ts":
+        importlib.import_module("aeon.datasets")
+    limit = status_bytes("VmData") + MORE_MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    told = {}
+    for path in sorted(folder.iterdir()):
+        start = time.monotonic()
+        try:
+            read(kind, path)
+            said = "read"
+        except InputError as error:
+            said = f"refused: {error}"
+        except MemoryError:
+            said = "memory"
+        told[path.name] = (said, time.monotonic() - start)
+    answer.send(told)
 
 
 def told(kind: str, folder: Path) -> dict[str, tuple[str, float]]:
-    values: dict[str, object] = {}
-    if kind in ("npy", "npz"):
-        values = defaults(kind)
-    elif kind == "csv":
-        values = defaults("recordings", length=4, stride=2)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            READER,
-            kind,
-            str(folder),
-            str(MORE_MEMORY),
-            json.dumps(values),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=folder.parent,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    ours, theirs = SERVER.Pipe()
+    process = SERVER.Process(target=read_all, args=(kind, folder, theirs))
+    process.start()
+    theirs.close()
+    assert ours.poll(60)
+    answers = ours.recv()
+    process.join()
+    assert process.exitcode == 0
+    return answers
 
 
 def check(kind: str, folder: Path, made: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """The house's floors: who may import whom, and where Hydra may be seen (docs/design.md)."""
 
 import ast
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 HOUSE = Path(__file__).parents[1] / "raspitrain"
@@ -42,14 +42,17 @@ def modules() -> dict[str, Path]:
     return names
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> list[str]:
     """What a file imports, inside functions and for types too."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.append(node.module or "")
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
 def room_of(module: str) -> str:

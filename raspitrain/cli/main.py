@@ -256,7 +256,7 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
         raise InputError(
             "task=throughput measures one board: start it once, without torchrun, srun or mpirun."
         )
-    with quick_imports():
+    with quick_imports(for_good=True):
         group = join(cfg.distributed)
         from raspitrain.run.run import run
     run(cfg, output_dir, overrides=overrides, profile=profile, group=group)

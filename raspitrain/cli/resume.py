@@ -23,6 +23,7 @@ from raspitrain.config.overrides import (
 from raspitrain.config.yaml_file import check_file
 from raspitrain.distributed.launch import launched
 from raspitrain.errors import InputError, visible
+from raspitrain.hardware.memory import quick_imports
 from raspitrain.hardware.threads import thread_environment
 from raspitrain.paths import expanded
 from raspitrain.results.files import OF_A_RUN
@@ -73,7 +74,9 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
         go_on(path, others)
         return
     _set_environment(path, others)
-    group = join_for(others)
+    with quick_imports(for_good=True):
+        group = join_for(others)
+        import raspitrain.run.run  # noqa: F401
     resume(path, others, tell=lambda sentence: print(visible(sentence)), group=group)
 
 

@@ -50,7 +50,7 @@ ELSEWHERE = {
 OPTIONS_ELSEWHERE = {
     "dataset": {
         **dict.fromkeys(("csv", "wav", "edf", "wfdb", "mat", "parquet", "folder"), "recordings"),
-        "numpy": "npy", "uea": "ucr", "arff": "ucr", "ts": "ucr",
+        "numpy": "npy", "h5": "npz", "hdf5": "npz", "uea": "ucr", "arff": "ucr", "ts": "ucr",
     },
     "hardware": {
         "gpu": "cuda", "pc": "desktop", "cpu": "auto",
@@ -128,7 +128,7 @@ def _words_for(path: Path) -> list[str]:
     folder = path.parent if path.name == "data.npy" else path
     if (folder / "data.npy").is_file():
         return ["dataset=npy", _path_word(folder)]
-    if path.suffix == ".npz":
+    if path.suffix.lower() in (".npz", ".mat", ".h5", ".hdf5"):
         return ["dataset=npz", _path_word(path)]
     archive = [path] if path.suffix == ".ts" else list(path.glob("*_TRAIN.ts"))
     if len(archive) == 1:

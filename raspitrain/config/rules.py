@@ -102,7 +102,7 @@ ARRAYS = {
     "label": text(),
     "groups": either(text(), NULL),
     "part": either(text(), NULL),
-    "channels": one_of("first", "last", None),
+    "channels": one_of("first", "last", "one", None),
     "channel_names": either(list_of(text()), NULL),
     "rate": either(number(above=0, most=1e9), NULL),
     "leave_out": list_of(either(text(), whole(-(2**62)))),

@@ -1,5 +1,6 @@
 """The files of annotations in a folder of recordings: which they are, whose, and what they mark."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,10 +174,11 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
             other = path.parent / asked.replace("*", stem_of(path.name))
             if other != path and other.is_file():
                 own[path] = other
+        own = own or _by_part_of_name(by_folder, asked)
         if not own:
             raise InputError(
                 f"dataset.annotations={asked} fits no file beside a recording in {folder}; * "
-                "stands for the recording's name."
+                "stands for the recording's name, or for a part that this begins or ends with."
             )
     elif isinstance(asked, str):
         common = folder / asked
@@ -270,6 +272,39 @@ def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:
     return own
 
 
+def _by_part_of_name(by_folder: dict[Path, set[str]], asked: str) -> dict[Path, Path]:
+    """The files that a pattern fits, in any folder, for the recordings whose names begin or end
+    with what * stands for, or for the only other file in their folder.
+
+    Raises
+    ------
+    InputError
+        Two of them are of one recording.
+    """
+    begin, _, end = asked.partition("*")
+    names = sorted((name, folder) for folder, own in by_folder.items() for name in own)
+    said = [
+        (name[len(begin) : len(name) - len(end)], folder / name)
+        for name, folder in names
+        if name.startswith(begin) and name.endswith(end) and len(name) > len(begin + end)
+    ]
+    taken = {path for _, path in said}
+    found: dict[Path, Path] = {}
+    for part, path in said:
+        whole = re.compile(
+            rf"{re.escape(part)}(?![A-Za-z0-9]).*|.*(?<![A-Za-z0-9]){re.escape(part)}"
+        )
+        of = [folder / n for n, folder in names if whole.fullmatch(stem_of(n))]
+        others = [path.parent / n for n in by_folder[path.parent] if path.parent / n not in taken]
+        for recording in [own for own in of if own not in taken] or others[: len(others) == 1]:
+            if (other := found.setdefault(recording, path)) != path:
+                raise InputError(
+                    f"dataset.annotations={asked}: {other} and {path} may both be of {recording}; "
+                    "give those of a recording its name."
+                )
+    return found
+
+
 def _refuse_orphan(path: Path) -> None:
     """A file such as walk.labels.csv beside no walk.csv; another name may mean something else."""
     found = OWN.fullmatch(path.name)
@@ -281,7 +316,9 @@ def _refuse_orphan(path: Path) -> None:
         return
     raise InputError(
         f"{path} has annotations of {found['stem']}, and no such recording lies beside it; rename "
-        "it, or do without annotations with dataset.annotations=false."
+        "it, or do without annotations with dataset.annotations=false, or if it is of the only "
+        "other file in its folder, say so with "
+        f"dataset.annotations='*{path.name[len(found['stem']) :]}'."
     )
 
 

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import takewhile
+from itertools import groupby, pairwise, takewhile
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -50,9 +50,9 @@ BESIDE = SAMPLES | frozenset(
 )
 # Preferred from left to right where a table has several.
 LABELS = (
-    "label", "labels", "class", "class_name", "event_label", "activity", "annotation",
+    "label", "labels", "label_name", "class", "class_name", "event_label", "activity", "annotation",
     "annotations", "trial_type", "tag", "category", "species", "behavior", "behaviour", "state",
-    "event", "text", "name", "type",
+    "stage", "sleep_stage", "event", "text", "name", "type",
 )  # fmt: skip
 FILES = (
     "file", "filename", "file_name", "recording", "audio_filename", "begin_file", "sound_file",
@@ -128,13 +128,14 @@ def is_common_file(path: str) -> bool:
 
 
 def is_label_track(path: str) -> bool:
-    """Whether a file begins as a label track of Audacity does: two numbers and a word."""
+    """Whether a file begins as a label track of Audacity or a text of ELAN does."""
     try:
         with open(path, encoding="utf-8") as file:
             cells = file.readline(1 << 16).lstrip("\ufeff").rstrip("\r\n").split("\t")
     except (OSError, UnicodeDecodeError):
         return False
-    return len(cells) == 3 and all(_number(cell) is not None for cell in cells[:2])
+    columns = _nameless(cells)
+    return columns is not None and columns.start is not None and columns.file is None
 
 
 # ---------------------------------------------------------------- reading
@@ -226,6 +227,12 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         columns = _nameless(first)
     else:
         table = table[1:]
+    if columns is None and (step := _epoch(table)) is not None:
+        rows = table[_number(first[0]) is None :]
+        for label, same in groupby(rows, lambda row: row[1][1]):
+            (number, (start, _)), *_, (_, (last, _)) = (run := [*same])[0], run[-1]
+            yield "", Annotation(_number(start), (_number(last) or 0.0) + step, label, number)
+        return
     if columns is None:
         told = ", ".join(cell for cell in first[:12] if cell)
         raise InputError(
@@ -384,8 +391,23 @@ def _named(path: str, cells: Sequence[str]) -> _Columns | None:
     )
 
 
+def _epoch(table: Sequence[tuple[int, list[str]]]) -> float | None:
+    """How long each row lasts, where rows are a start and a label and all starts lie as far apart,
+    as stages of sleep do; None where not."""
+    rows = [cells for _, cells in table]
+    rows = rows[_number(rows[0][0]) is None :]  # names
+    if len(rows) < 3 or any(len(cells) != 2 or not cells[1] for cells in rows):
+        return None
+    starts = [_number(cells[0]) for cells in rows]
+    known = [start for start in starts if start is not None]
+    steps = [after - before for before, after in pairwise(known)]
+    alike = all(abs(step - steps[0]) <= 1e-6 * abs(steps[0]) for step in steps)
+    return steps[0] if len(known) == len(rows) and steps[0] > 0 and alike else None
+
+
 def _nameless(cells: Sequence[str]) -> _Columns | None:
-    """start, end, label; file, label; or file, start, end, label."""
+    """start, end, label; file, label; file, start, end, label; or ELAN's tier, person, start, end,
+    duration and label."""
     times = [_number(cell) is not None or _looks_like_time(cell) for cell in cells]
     if len(cells) == 3 and times[0] and times[1] and not times[2]:
         return _Columns(0, 1, False, 2, None, None)
@@ -393,6 +415,11 @@ def _nameless(cells: Sequence[str]) -> _Columns | None:
         return _Columns(None, None, False, 1, 0, None)
     if len(cells) == 4 and not times[0] and times[1] and times[2]:
         return _Columns(1, 2, False, 3, 0, None)
+    numbers = [(k, value) for k, cell in enumerate(cells) if (value := _number(cell)) is not None]
+    if len(cells) > 4 and len(numbers) == 3 and not times[0]:
+        (start, begin), (end, stop), (_, lasts) = numbers
+        if abs(begin + lasts - stop) < 2e-3:
+            return _Columns(start, end, False, len(cells) - 1 if cells[-1] else 0, None, None)
     return None
 
 

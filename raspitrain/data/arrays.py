@@ -1,22 +1,19 @@
-"""Data sets that are arrays already: a folder of .npy files, or one .npz."""
+"""Data sets that are arrays already: a folder of .npy files, or one file of several arrays."""
 
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from raspitrain.data.array_file import ENDINGS, open_arrays, pick, such_as
 from raspitrain.data.cases import Cases, Signals, make_cases, name_unique
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import (
     StoredSignals,
     check_folder,
     load_npy,
-    open_file,
-    read_header,
-    read_values,
     user_path,
 )
 from raspitrain.data.taken import Taken
@@ -58,9 +55,9 @@ def npy(
         File of the groups, (N,): cases of one group stay on one side of a split.
     part : str or None
         File of the data's own split, (N,): 0 train, 1 validation, 2 test.
-    channels : {"first", "last"} or None
-        Whether the signals are (N, C, L) or (N, L, C); None for the first, and refused where that
-        gives more channels than samples.
+    channels : {"first", "last", "one"} or None
+        Whether the signals are (N, C, L), (N, L, C) or (N, L); None for the first, and refused
+        where that gives more channels than samples.
     channel_names : sequence of str or None
         C names; "channel_0" … for None.
     rate : float or None
@@ -103,9 +100,10 @@ def _check_there(folder: Path, data: str, label: str) -> None:
         return
     arrays = sorted(path.name for path in folder.glob("*.npy"))
     if arrays:
+        such = such_as(dict.fromkeys(arrays))
         raise InputError(
             f"{folder / data} does not exist; there are: {', '.join(arrays[:8])}. Name the signals "
-            f"with dataset.data and the labels with dataset.label{_such_as(arrays)}. If each holds "
+            f"with dataset.data and the labels with dataset.label{such}. If each holds "
             "the cases of a class, join them with numpy.concatenate, and save which each case is "
             "from as label.npy."
         )
@@ -134,23 +132,6 @@ def _check_there(folder: Path, data: str, label: str) -> None:
     )
 
 
-def _such_as(names: Sequence[str]) -> str:
-    """The arrays that are signals and labels, as far as their names tell."""
-    for x, y in (("X", "y"), ("x", "y"), ("data", "labels"), ("signals", "labels")):
-        for part in ("", "_train", "_all"):
-            for ending in (".npy", ""):
-                if x + part + ending in names and y + part + ending in names:
-                    key = f"dataset.data={x}{part}{ending} dataset.label={y}{part}{ending}"
-                    more = ""
-                    if part == "_train":
-                        more = (
-                            "; join what is for testing with numpy.concatenate, and say in an "
-                            "array part (0 train, 2 test) which is which"
-                        )
-                    return f", such as {key}{more}"
-    return ""
-
-
 def _inside(folder: Path, name: str, key: str) -> Path:
     path = user_path(name, key)
     if path.name != name:
@@ -171,7 +152,7 @@ def npz(
     leave_out: Sequence[str | int],
     missing: str,
 ) -> Cases:
-    """Return the cases of a .npz file, which is read whole.
+    """Return the cases of a .npz, .mat or HDF5 file, which is read whole.
 
     Parameters
     ----------
@@ -186,29 +167,22 @@ def npz(
     """
     file = user_path(path, "dataset.path")
     if file.is_dir():
-        found = sorted(each.name for each in file.glob("*.npz"))
+        found = sorted(each.name for each in file.iterdir() if each.suffix.lower() in ENDINGS)
         hint = f"such as {file / found[0]}" if found else f"and there is none in {file}"
         raise InputError(
-            f"dataset.path: {file} is a folder, and dataset=npz reads one .npz file, {hint}."
+            f"dataset.path: {file} is a folder, and dataset=npz reads one file of arrays (.npz, "
+            f".mat, .h5), {hint}."
         )
-    with open_file(file) as raw:
-        try:
-            archive = zipfile.ZipFile(raw)
-        except Exception:  # as below
-            raise InputError(
-                f"{file} is not a .npz file, or is damaged; write it with numpy.savez."
-            ) from None
-        with archive:
-            signals, labels = (
-                _read_member(archive, file, name, key)
-                for name, key in ((data, "dataset.data"), (label, "dataset.label"))
-            )
-            group_ids, part_ids = (
-                None if name is None else _read_member(archive, file, name, key)
-                for name, key in ((groups, "dataset.groups"), (part, "dataset.part"))
-            )
-        bare = [name.removesuffix(".npy") for name in archive.namelist()]
-        rest = _not_used(bare, (data, label, groups, part))
+    with open_arrays(file) as arrays:
+        signals, labels = (
+            pick(arrays, file, name, key)
+            for name, key in ((data, "dataset.data"), (label, "dataset.label"))
+        )
+        group_ids, part_ids = (
+            None if name is None else pick(arrays, file, name, key)
+            for name, key in ((groups, "dataset.groups"), (part, "dataset.part"))
+        )
+        rest = _not_used(arrays.shapes, (data, label, groups, part))
     return cases_of_arrays(
         signals,
         labels,
@@ -246,7 +220,9 @@ def cases_of_arrays(
 ) -> Cases:
     """Cases of arrays as they were stored; `names` of others there, by their bare names."""
     names = names or {}
-    if len(signals.shape) == 3 and 0 not in signals.shape:
+    if len(signals.shape) == 2 and channels == "one":
+        signals = OneChannel(signals)
+    elif len(signals.shape) == 3 and 0 not in signals.shape:
         _check_cases_first(signals.shape, labels.shape, source)
         signals = _in_order(signals, channels, source)
     if labels.dtype.kind in "US":
@@ -326,6 +302,11 @@ def _check_cases_first(shape: tuple[int, ...], labels: tuple[int, ...], source: 
 
 def _in_order(signals: Signals, channels: str | None, source: str) -> Signals:
     """Signals as (N, C, L)."""
+    if channels == "one":
+        raise InputError(
+            f"{source}: dataset.channels=one is for signals of one channel as (cases, length), and "
+            f"the shape is {tuple(signals.shape)}; leave it out."
+        )
     if channels == "last":
         return ChannelsLast(signals)
     _, num_channels, length = signals.shape
@@ -374,6 +355,19 @@ class ChannelsLast:
         return np.ascontiguousarray(self._signals[indices].swapaxes(1, 2))
 
 
+class OneChannel:
+    """Signals that are stored as (N, L), gathered as (N, 1, L)."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        num_cases, length = signals.shape
+        self.shape = (num_cases, 1, length)
+        self.dtype = signals.dtype
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        return self._signals[indices][:, None]
+
+
 class Subset:
     """Some of the cases of other signals."""
 
@@ -385,26 +379,3 @@ class Subset:
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
         return self._signals[self._kept[indices]]
-
-
-def _read_member(archive: zipfile.ZipFile, file: Path, name: str, key: str) -> np.ndarray:
-    members = {info.filename: info for info in archive.infolist()}
-    info = members.get(f"{name}.npy")
-    if info is None:
-        names = [member.removesuffix(".npy") for member in members]
-        raise InputError(
-            f"{file} has no array '{name}', which {key} asks for; {nearest(name, names)}"
-            f"{_such_as(names)}."
-        )
-    source = f"{file}, array '{name}',"
-    try:
-        with archive.open(info) as member:
-            header = read_header(member, source)
-            # What the archive declares bounds what zipfile yields: a bomb cannot grow past it.
-            return read_values(
-                member, header, num_bytes=info.file_size - header.offset, source=source
-            )
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # zipfile trusts the archive and fails in many ways if damaged
-        raise InputError(f"{source} cannot be unpacked: {str(error).rstrip('.')}.") from None

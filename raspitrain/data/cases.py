@@ -130,7 +130,12 @@ def make_cases(
     check_missing(missing)
     shape = tuple(signals.shape)
     if len(shape) != 3:
-        hint = f"; write one channel as ({shape[0]}, 1, {shape[1]})" if len(shape) == 2 else ""
+        hint = ""
+        if len(shape) == 2:
+            hint = (
+                f"; write one channel as ({shape[0]}, 1, {shape[1]}), or say dataset.channels=one; "
+                "give several that lie one after the other an axis of their own with numpy.reshape"
+            )
         if len(shape) > 3 and 1 in shape[1:]:
             hint = "; take the axes of size 1 away with numpy.squeeze"
         raise InputError(
@@ -228,9 +233,9 @@ def encode_labels(
             f"{source}: case {int(np.argmax(codes == names.index('')))} has an empty label; "
             "give every case a class."
         )
-    if len(names) < _fewest_classes.get():
+    if len(names) == 1:
         every = "the only case has" if num_cases == 1 else f"all {num_cases} cases have"
-        raise InputError(
+        refuse_one_class(
             f"{source}: {every} the label '{names[0]}'; there must be at least two classes."
         )
     # Text that is all integers sorts as text: 1, 10, 2.
@@ -251,6 +256,12 @@ def one_class_will_do() -> Iterator[None]:
         yield
     finally:
         _fewest_classes.reset(token)
+
+
+def refuse_one_class(sentence: str) -> None:
+    """Refuse data of one class, but within `one_class_will_do`."""
+    if _fewest_classes.get() > 1:
+        raise InputError(sentence)
 
 
 def name_unique(values: np.ndarray, *, source: str, what: str) -> tuple[list[str], np.ndarray]:

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -29,16 +29,18 @@ from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import position_name
 from raspitrain.data.missing import is_missing
-from raspitrain.data.row_order import in_order_of_time, without_repeats
+from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
 from raspitrain.data.time_names import SECONDS, unit_by_name
 from raspitrain.errors import InputError
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
+TABLES = (".csv", ".tsv", ".txt", ".dat")
 LEAST_STEPS = 1000
 MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
 RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
 LEAST_EPOCH = 1e9  # seconds since 1970, and any smaller unit
+SERIAL = re.compile(r"\s*\([^()]*\d{5,}[^()]*\)|[\W_]*\d{5,}")
 CLOCKS_APART = 0.02  # by which two in a file may differ
 OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
@@ -78,6 +80,8 @@ class SensorFile:
         Where those columns are.
     digests : list of bytes
         Of each column's values, to find copies by.
+    by_key : bool
+        Whether the labels are from another file.
     """
 
     table: Table
@@ -86,6 +90,7 @@ class SensorFile:
     group: int | None
     digests: list[bytes]
     part: int | None = None
+    by_key: bool = False
 
     @property
     def path(self) -> Path:
@@ -129,6 +134,11 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     named = (asked.label_column, asked.group_column, asked.part_column)
     as_text = [name for name in named if name is not None]
     table = read_recording_file(path, as_text=as_text, skip_lines=asked.skip_lines)
+    wanted = asked.label_column
+    by_key = None
+    if isinstance(wanted, str) and not wanted.isdigit() and wanted not in table.names:
+        by_key = _label_by_key(table, asked)
+        table.columns += [] if by_key is None else [by_key]
     try:
         label = _place(table, asked.label_column, "label_column")
     except InputError as error:
@@ -140,7 +150,7 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     if asked.time_column is not False and group is None:
         told = asked.time_column if not isinstance(asked.time_column, bool) else None
         place = _place(table, told, "time_column")
-        table = without_repeats(in_order_of_time(table, place), place)
+        table = without_repeats(in_order_of_time(without_events(table), place), place)
     for place in (label, group, part):
         if place is not None and _fill_down(table.columns[place]):
             table.changes.append(
@@ -152,7 +162,7 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
-    return examine(table, label, group, part)
+    return replace(examine(table, label, group, part), by_key=by_key is not None)
 
 
 def _fill_down(column: Column) -> bool:
@@ -170,10 +180,10 @@ def _fill_down(column: Column) -> bool:
     return True
 
 
-def _label_elsewhere(path: Path, asked: Asked) -> str:
-    """Where a file beside the recordings has the column of labels, what to do with it."""
+def _tables_beside(path: Path, asked: Asked) -> Iterator[Path]:
+    """Files beside the recording that have the column of labels."""
     for other in sorted(path.parent.iterdir()):
-        if other == path or other.suffix.lower() not in (".csv", ".tsv") or not other.is_file():
+        if other == path or other.suffix.lower() not in TABLES or not other.is_file():
             continue
         try:
             with other.open(encoding="utf-8", errors="replace") as file:
@@ -181,12 +191,48 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
         except OSError:
             continue
         if asked.label_column in (name.strip(" \"'") for name in head):
-            return (
-                f"; {other.name} beside it has one: join both by what they have in common (such as "
-                "pandas' merge) into one file, with a column for dataset.group_column, or leave "
-                "that file out with dataset.files"
-            )
+            yield other
+
+
+def _label_elsewhere(path: Path, asked: Asked) -> str:
+    """Where a file beside the recordings has the column of labels, what to do with it."""
+    for other in _tables_beside(path, asked):
+        return (
+            f"; {other.name} beside it has one: join both by what they have in common (such as "
+            "pandas' merge) into one file, with a column for dataset.group_column, or leave "
+            "that file out with dataset.files"
+        )
     return ""
+
+
+def _label_by_key(table: Table, asked: Asked) -> Column | None:
+    """The column of labels from a table beside the recording, where that gives one to each value
+    of a column that both have, such as series_id."""
+    for other in _tables_beside(table.path, asked):
+        beside = read_recording_file(other, as_text=[str(asked.label_column)], skip_lines=0)
+        keys = [name for name in beside.names if table.names.count(name) == 1]
+        keys = [asked.group_column] if asked.group_column in keys else keys
+        if len(keys) != 1 or beside.names.count(str(asked.label_column)) != 1:
+            continue
+        labels = _cells(beside, str(asked.label_column))
+        of_key = dict(zip(_cells(beside, keys[0]), labels, strict=True))
+        own = _cells(table, keys[0])
+        if len(of_key) < beside.num_rows or of_key.keys().isdisjoint(own):
+            continue
+        words = (*sorted(set(labels) - {""}), "")
+        code = {word: k for k, word in enumerate(words)}
+        values = np.array([code[of_key.get(key, "")] for key in own], dtype=np.int32)
+        table.changes.append(f"'{asked.label_column}' taken from {other.name} by '{keys[0]}'")
+        return Column(str(asked.label_column), "", "text", values, words)
+    return None
+
+
+def _cells(table: Table, name: str) -> list[str]:
+    column = table.columns[table.names.index(name)]
+    if column.kind != "text":
+        return [f"{value:.15g}" for value in column.values.tolist()]
+    words = ["" if is_missing(word) else word for word in column.words]
+    return [words[code] for code in column.values.tolist()]
 
 
 def examine(table: Table, label: int | None, group: int | None, part: int | None) -> SensorFile:
@@ -210,8 +256,17 @@ def examine(table: Table, label: int | None, group: int | None, part: int | None
 def without_device(
     read: Sequence[dict[str, SensorFile]],
 ) -> tuple[list[dict[str, SensorFile]], list[str]]:
-    """Names without the device that leads all of a file, where another leads those of the next."""
+    """Names without the device, which is another in the next file: it leads all, or its serial
+    number stands in brackets or as a number of five digits or more."""
     files = [file for sensors in read for file in sensors.values()]
+    bare_names = [[SERIAL.sub("", name) or name for name in file.table.names] for file in files]
+    alike = all(set(own) == set(bare_names[0]) and len(set(own)) == len(own) for own in bare_names)
+    if alike and len({frozenset(file.table.names) for file in files}) > 1:
+        shown = next(name for file in files for name in file.table.names if SERIAL.search(name))
+        for file, own in zip(files, bare_names, strict=True):
+            for column, name in zip(file.table.columns, own, strict=True):
+                column.name = name
+        return list(read), [f"names taken without the device's number, as in '{shown}'"]
     lead = [common_lead(file.table.names) for file in files]
     names = [
         [name[len(own) :] for name in file.table.names]
@@ -358,7 +413,7 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
             if reasons[column.name] is not None
             and column.wrong is None
             and (fact.rises or fact.counts or (column.kind == "time" and not fact.constant))
-            and (fact.num_missing == 0 or not np.isfinite(column.values[-1]))
+            and np.isfinite(column.values[: fact.num_rows - fact.num_missing]).all()
         ]
         if len({count for count, _ in clocks}) > 1:
             (fewest, short), *_, (most, long) = sorted(clocks)
@@ -501,6 +556,14 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
         name for name in files[0].table.names
         if reasons[name] is None and all(name in file.table.names for file in files)
     ]  # fmt: skip
+    if not files[0].table.named:
+        path = files[0].path
+        apart = path.parent.name if len({file.path.parent for file in files}) > 1 else ""
+        tail = f"{apart}/*" if apart else re.sub(r"^[^-_ ]*", "*", path.name)
+        return (
+            "columns without names say nothing of each other: take files of one kind with "
+            f"dataset.files, such as '{tail}', or name positions (from 0) in dataset.columns"
+        )
     if common:
         return f"take those that all have with dataset.columns=[{','.join(common[:20])}]"
     return (
@@ -537,9 +600,12 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         elif ("," in shown and "." in shown) or shown.count(",") > 1 or shown.count(".") > 1:
             hint = " (export without thousands separators)"
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
+        remedy = "name the columns that are signals in dataset.columns"
+        if file.table.num_rows < LEAST_ROWS:
+            remedy += ", or leave a file that is no recording out with dataset.files"
         raise InputError(
             f"{file.path}, line {line}, column '{column.name}': {shown!r} is not a number{hint}; "
-            "fix it, or name the columns that are signals in dataset.columns."
+            f"fix it, or {remedy}."
         )
 
 

@@ -38,6 +38,9 @@ LABEL_NAME = re.compile(
     r"|activity_?(?:id|name|code|label)|target|targets|gesture|ground_?truth|annotation|klasse"
     r"|body_?movement)(_?(?:id|code|name|n|num))?"
 )
+MARK_NAME = re.compile(
+    r"(?:event|stim|stimulus)?_?(?:markers?|triggers?|stim|stimulus|stimuli|events?)_?\d*"
+)
 PERSON_NAME = re.compile(
     r"(subject|user|participant|person|patient|volunteer|proband|athlete|rider|driver|subj|pid|uid)s?"
     r"(_?(id|no|nr|num|number|name|code))?"
@@ -57,6 +60,10 @@ NUMBER_IN_LIST = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 LIST = re.compile(
     rf"[\[(]?\s*(?:{NUMBER_IN_LIST}[\s,;|]+){{7,}}{NUMBER_IN_LIST}\s*[\])]?", re.I
 )  # in one cell, as of a burst
+TRIAL_NAME = re.compile(
+    r"(trial|session|run|rep|repetition|block|take|round|attempt|experiment|exp)s?"
+    r"(_?(id|no|nr|num|number|index))?"
+)
 SLOW_NAME = re.compile(
     r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
     r"|lux|light|co2|battery|batt|charge|level)(?:_.*|\d+)?"
@@ -409,9 +416,13 @@ def judge(
         return "changes only where the label does"
     if has_labels and all(fact.constant or fact.steady or fact.follows for fact in only):
         return "changes about where the label does"
+    if MARK_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
+        return "marks moments, as of what was shown"
     for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person"), (PART_NAME, "part")):
         if pattern.fullmatch(plain) and not any(fact.wavers for fact in only):
             return what
+    if TRIAL_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
+        return BLOCKS
     if not has_labels and _tells_the_class(looked):
         return "its values differ by class, as a label's do"
     return None

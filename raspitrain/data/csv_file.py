@@ -45,7 +45,7 @@ KINDS = (
     (b"PK\x03\x04", "a zip archive or a spreadsheet, not text; unpack it, or save as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel sheet, whatever its name says; save it as CSV"),
     (b"PAR1", "Parquet, whatever its name says; name it .parquet"),
-    (b"\x89HDF", "HDF5, which is not read; save it as CSV or as .npy"),
+    (b"\x89HDF", "HDF5, no recording; if it holds cases as arrays: dataset=npz dataset.path=FILE"),
     (b"RIFF", "a WAV file, whatever its name says; name it .wav"),
     (b"%PDF", "a PDF, and no table"),
     (b"\x89PNG", "a picture, and no table"),
@@ -597,7 +597,7 @@ class _Rows:
                 self._take_row([*stamp, *layout.split_cells(record, found.separator)])
 
     def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
-        pairs = layout.pair_cells(line)
+        pairs = layout.pair_cells(line, self.layout.beside)
         names = self.layout.names[num_stamps:]
         if tuple(name for name, *_ in pairs) != names:
             raise InputError(

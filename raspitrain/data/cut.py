@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases
+from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases, refuse_one_class
 from raspitrain.data.copies import find_copies
 from raspitrain.data.formats import READERS
 from raspitrain.data.parts import NAMES
@@ -140,6 +140,11 @@ class Cut:
             self._resample(wanted)
             return
         if not known:
+            if any(clock.step > 0 for clock in clocks):
+                self.warnings.append(
+                    f"steps of {clocks[0].step:.6g} fit several units, so that the rate is not "
+                    "known; say the column's with dataset.time_unit"
+                )
             return
         steps = {k: clock.step for k, s in enumerate(self.streams)
                  if (clock := s.clock) is not None and clock.step > 0}  # fmt: skip
@@ -177,11 +182,11 @@ class Cut:
         for stream, pieces in zip(self.streams, self.pieces, strict=True):
             if stream.clock is None:
                 continue
-            seconds = stream.clock.seconds
+            seconds, cuts = stream.clock.seconds, set(np.asarray(stream.cuts).tolist())
             for before, after in pairwise(pieces):
                 if (before.label, before.group) != (after.label, after.group):
                     continue
-                if before.stop == after.start:
+                if before.stop == after.start and after.start in cuts:  # and no annotation's end
                     if seconds[after.start] < seconds[before.stop - 1]:
                         back += 1
                     else:
@@ -250,7 +255,8 @@ class Cut:
             remedy = "choose a smaller dataset.length"
             if most == 1:
                 remedy = (
-                    "fill them down to the rows that they hold for, if labels stand in one each"
+                    "fill them down to the rows that they hold for, if labels stand in one each, "
+                    "or store each recording in a file of its own, if rows of several are mixed"
                 )
             raise InputError(
                 f"{self.folder}: no recording has {self.length} samples of one class in a row"
@@ -342,6 +348,14 @@ class Cut:
             warnings=(*warnings, *self.warnings),
             keeps=keeps,
         )
+        if len(self.streams) > 1 and len(classes := {piece.label for _, piece, _ in places}) == 1:
+            refuse_one_class(
+                f"{self.folder}: all {len(self.streams)} recordings are of the class "
+                f"'{classes.pop()}', and there must be at least two; say what names the class: a "
+                "folder's level or the file's name (dataset.class_level=0), with a part of it "
+                "(dataset.class_part), a column (dataset.label_column), or a table labels.csv in "
+                "dataset.path with the columns file and label."
+            )
         return make_cases(
             Windows([s.signals for s in self.streams], recording_of, start, self.length),
             labels,

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -17,9 +17,10 @@ from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, counted, input_error
+from raspitrain.results.files import CLAIM, SWEEP_CLAIM
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto", ".tab")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
@@ -34,6 +35,7 @@ LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
 LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
+LABELS_NAME = re.compile(r"label|stage|hypno|annot|activit|event|marker", re.I)
 LIST_NAME = re.compile(
     r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
@@ -53,7 +55,7 @@ PERSON = re.compile(
 )
 # What is recorded again and again, with the same classes in each.
 OCCASION = re.compile(
-    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|group|visit)"
+    r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|house|group|visit)"
     r"[-_ ]?\d+|(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[-_ T.]?\d.*)?"
     r"|[0-3]\d[-_.][01]\d[-_.](?:19|20)\d\d",
     re.I,
@@ -66,11 +68,13 @@ BEATS = frozenset(("ibi.csv", "tags.csv"))  # moments and no samples, beside an 
 SENSOR = re.compile(
     r"(?:total|linear|user|body|raw|uncalibrated)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
     r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
-    r"|barometer|pressure|light|proximity|location|gps|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
+    r"|barometer|pressure|light|proximity|location|gps|ori|euler(?:angles)?|quat(?:ernions?)?"
+    r"|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
     r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
     re.I,
 )
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
+CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -151,7 +155,7 @@ def find_recordings(
                 "dataset.class_part=0 is no part of a name: 1 is the first, -1 the last."
             )
         class_level = class_level or 0
-    paths, others = _walk(folder)
+    paths, others, num_runs = _walk(folder)
     annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
     if annotated is None and annotations is None and files is None:
         annotated = _table_of(folder, paths, others)
@@ -186,6 +190,8 @@ def find_recordings(
             unused.append(f"not taken: {some}, as annotations are of the {suffix} files")
     taken, notes = _choose(folder, paths, others, files)
     notes += unused
+    if num_runs:
+        notes.append(f"not looked into: {counted(num_runs, 'folder')} of runs and sweeps")
     unread = [] if files is not None else _left(taken, others)
     taken, num_links = _each_once(folder, taken)
     if num_links:
@@ -217,6 +223,7 @@ def find_recordings(
         ]
         if class_level is None and annotations is None and files is None:
             unused_tables = _unused_table(folder, paths, others, sources)
+        _refuse_labels_beside(sources, {*paths, *others} - set(taken))
         first_level = max(level, 0)
         sensors_from = 0 if level == -1 else first_level + 1
     elif part_level is not None:
@@ -237,10 +244,12 @@ def find_recordings(
     return Found(sources, notes + note, warnings, annotated, mixed)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The recordings' files below a folder and all others; links to folders are followed once."""
+def _walk(folder: Path) -> tuple[list[Path], list[Path], int]:
+    """The recordings' files below a folder and all others, without those of our own runs, and how
+    many folders of these there are; links to folders are followed once."""
     files: list[Path] = []
     others: list[Path] = []
+    num_runs = 0
     to_read = [folder]
     seen = set()
     try:
@@ -255,6 +264,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
             if (status.st_dev, status.st_ino) in seen:
                 continue  # a link back to where we were
             seen.add((status.st_dev, status.st_ino))
+            if here != folder and any((here / claim).exists() for claim in (CLAIM, SWEEP_CLAIM)):
+                num_runs += 1
+                continue
             with os.scandir(here) as entries:
                 for entry in entries:
                     if entry.name.startswith((".", "~$")) or entry.name in LEFT_BEHIND:
@@ -267,7 +279,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         where = error.filename or folder
         raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
-    return sorted(files), sorted(others)
+    return sorted(files), sorted(others), num_runs
 
 
 def _each_once(folder: Path, paths: list[Path]) -> tuple[list[Path], int]:
@@ -436,6 +448,22 @@ def _unused_table(
                 raise InputError(f"{sentence}, and choose files with dataset.files.")
             return [sentence]
     return []
+
+
+def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -> None:
+    """Where all recordings are of one class, say what to do with 7_labeled_sleep.txt of 7_acc.txt,
+    in whatever folder it lies."""
+    if len({source.class_name for source in sources}) > 1:
+        return
+    begins = {re.split(r"[-_. ]", source.name.rsplit("/", 1)[-1])[0] for source in sources}
+    for path in sorted(others):
+        begin, rest = re.split(r"(?=[-_. ])", path.name, maxsplit=1) if path.suffix else ("", "")
+        if begin in begins and LABELS_NAME.search(rest):
+            raise InputError(
+                f"all recordings would be of the class '{sources[0].class_name}', while {path} "
+                "looks as if it says what happens in one: take such files with "
+                f"dataset.annotations='*{rest}'."
+            )
 
 
 def _marks_of(
@@ -655,8 +683,10 @@ def _class_level(
 
 
 def _parts_of(name: str) -> list[str]:
-    """Of a file's name or a class's: what hyphens, underscores and blanks set apart."""
-    return [part for part in re.split(r"[-_ ]+", name) if part]
+    """Of a file's name or a class's: what hyphens, underscores and blanks set apart, or where there
+    are none what ends in numbers, as in S06T01R02."""
+    parts = [part for part in re.split(r"[-_ ]+", name) if part]
+    return parts if len(parts) > 1 else re.split(r"(?<=\d)(?=[A-Za-z])", name)
 
 
 def _class_name(
@@ -682,13 +712,20 @@ def _class_name(
             f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
-            "write a table labels.csv there with the columns file and label; what is no recording "
-            f"is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
+            "write a table labels.csv there with the columns file and label"
+            f"{_or_cases(place[-1])}; what is no recording is left out with "
+            f"dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             "its class; see dataset.class_level."
         )
     return place[level]
+
+
+def _or_cases(name: str) -> str:
+    if not name.lower().endswith(".mat"):
+        return ""
+    return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
 
 
 def _refuse_folders_of_one(folder: Path, sources: Sequence[Source]) -> None:
@@ -828,10 +865,16 @@ def _sensor(relative: str, first: int) -> tuple[str, str]:
             if SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
                 rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
-                rest = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", "", rest, flags=re.I)
+                others = re.split("([A-Za-z]+)", rest)
+                rest = "".join(other for other in others if not _are_kin(other, word))
                 rest = re.sub(r"[-_ ]*(?=/|$)", "", rest).strip("/_- ")
                 return word, "/".join([*place[:first], rest])
     return "", relative
+
+
+def _are_kin(other: str, word: str) -> bool:
+    """Whether both are of one sensor, as gyr and Gyroscope are."""
+    return other[:3].lower() == word[:3].lower() and SENSOR.fullmatch(other) is not None
 
 
 def _mixed_sensors(sources: Sequence[Source], first: int) -> str:
@@ -867,8 +910,25 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
     return out
 
 
+def _join_channels(sources: list[Source], first: int) -> list[Source]:
+    """F0001CH1.CSV and F0001CH2.CSV put together; none where not all recordings have the same."""
+    joined: dict[str, Source] = {}
+    for source in sources:
+        at = len("/".join(source.name.split("/")[:first]))
+        found = CHANNEL.search(source.name, at)
+        if found is None or "" not in source.files:
+            return []
+        rest = stem_of(source.name[: found.start()] + source.name[found.end() :]).strip("/_- ")
+        one = joined.setdefault(rest, replace(source, name=rest, files={}))
+        one.files[found[0]] = source.files[""]
+    channels = {frozenset(one.files) for one in joined.values()}
+    return [*joined.values()] if len(channels) == 1 and len(channels.pop()) > 1 else []
+
+
 def _join_sensors(sources: list[Source], first: int) -> tuple[list[Source], list[str]]:
     """Put the files of one recording together, where sensors have one each."""
+    if sources[0].class_name is not None and (whole := _join_channels(sources, first)):
+        return whole, [f"channels {', '.join(whole[0].files)} of a recording joined by time"]
     joined: dict[str, dict[str, Source]] = {}
     for source in sources:
         sensor, rest = _sensor(source.name, first)

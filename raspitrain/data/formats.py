@@ -31,6 +31,7 @@ from raspitrain.hardware.memory import memory_error
 
 COLUMN_COPIES = 3
 LARGEST_JSON = 256 << 20
+MOST_STRUCTS = 64  # in one array of them
 MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency)?))", re.I)
 JSON_RATE = re.compile(r"(?:sampl(?:e|es|ing)_?rate|rate|fs|freq(?:uency)?)(?:_?hz)?", re.I)
 
@@ -80,7 +81,8 @@ def _as_words(column: Column) -> Column:
     return Column(column.name, column.unit, "text", codes.astype(np.int32), tuple(words))
 
 
-def _package(name: str, extra: str, path: Path) -> Any:
+def package(name: str, extra: str, path: Path) -> Any:
+    """A module that reads `path`; InputError, which names the extra to install, without it."""
     try:
         return import_module(name)
     except ImportError:
@@ -102,14 +104,14 @@ def _check_fits(path: Path, num_values: int) -> None:
 
 def read_parquet(path: Path) -> Table:
     """Read Parquet, Feather or Arrow: a column a channel, a row a moment."""
-    arrow = _package("pyarrow", "parquet", path)
+    arrow = package("pyarrow", "parquet", path)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            file = _package("pyarrow.parquet", "parquet", path).ParquetFile(path)
+            file = package("pyarrow.parquet", "parquet", path).ParquetFile(path)
             _check_fits(path, file.metadata.num_rows * file.metadata.num_columns)
             table = file.read()
         else:
-            table = _package("pyarrow.feather", "parquet", path).read_table(path)
+            table = package("pyarrow.feather", "parquet", path).read_table(path)
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0][:200]}.") from None
     if not table.num_rows or not table.num_columns:
@@ -153,14 +155,20 @@ def read_matlab(path: Path) -> Table:
     """Read the arrays of numbers of a .mat file (up to version 7) that are as long as the longest:
     a vector is a channel, of a matrix each column (or each row, if it is wider than high). The
     fields of a struct count as arrays, and a number such as fs as the rate."""
-    io = _package("scipy.io", "matlab", path)
+    io = package("scipy.io", "matlab", path)
     try:
         shapes = io.whosmat(path)
         _check_fits(path, sum(int(np.prod(shape)) for _, shape, _ in shapes))
-        held = _flat_struct(io.loadmat(path))
+        held = io.loadmat(path)
+        own = held.get(path.stem)  # a struct that is called as the file is
+        if getattr(getattr(own, "dtype", None), "names", None) is not None and own.size == 1:
+            held |= {field: own.flat[0][field] for field in own.dtype.names}
+            del held[path.stem]
+        held = _flat_struct(held)
     except NotImplementedError:
         raise InputError(
-            f"{path} is of MATLAB's version 7.3 (HDF5), which is not read; save it with -v7."
+            f"{path} is of MATLAB's version 7.3 (HDF5), of which no recordings are read; save it "
+            "with -v7. If it holds cases as arrays: dataset=npz dataset.path=FILE."
         ) from None
     except Exception as error:  # whatever a damaged file makes of the reader
         if isinstance(error, InputError):
@@ -215,7 +223,13 @@ def _flat_struct(held: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in held.items():
         fields = getattr(getattr(value, "dtype", None), "names", None)
-        if fields is None or value.size != 1:
+        if fields is not None and 1 < value.size <= MOST_STRUCTS:
+            for k, one in enumerate(value.ravel()):
+                said = one["Name"].ravel().tolist() if "Name" in fields else []
+                called = str(said[0]) if len(said) == 1 else str(k)
+                inner = _flat_struct({field: one[field] for field in fields})
+                flat |= {f"{name}_{called}_{below}": own for below, own in inner.items()}
+        elif fields is None or value.size != 1:
             flat[name] = value
         else:
             inner = {field: value.flat[0][field] for field in fields}

@@ -86,7 +86,7 @@ class Kept:
         """Keep a file that has been read; returns it as it will be found, or as it was given where
         it cannot be kept."""
         place = self._place(path, asked)
-        if place is None:
+        if place is None or file.by_key:  # the other file may change
             return file
         try:
             if file.table.rows is not None or time.time() - path.stat().st_mtime < TOO_YOUNG:

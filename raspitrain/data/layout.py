@@ -51,9 +51,10 @@ OTHER_FORMS = (
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
 STAMP = re.compile(
     r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
-    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?""",
+    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?
+    |\[\ *(?P<up>\d+(?:\.\d+)?)\]\ """,
     re.VERBOSE,
-)  # of Arduino's serial monitor, of Zephyr and of ESP-IDF
+)  # of Arduino's serial monitor, of Zephyr, of ESP-IDF and of kernels
 RULE = frozenset("|+:=-")  # below the names of a table that is drawn
 WRAPPED = re.compile(r"[\[(]+(?=\s*[-+\d.])([^\[\](){}]*)[\])]+[,;]?")  # as Python prints
 SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
@@ -145,6 +146,8 @@ class Layout:
     stamped, paired, ended : bool
         Rows begin with the clock of a serial monitor or a log; cells are name:value; rows end
         with ";".
+    beside : str
+        The words that each line has beside its pairs, without blanks.
     rate : float or None
         Samples a second, where a line above the table says it.
     start : float or None
@@ -165,6 +168,7 @@ class Layout:
     ended: bool = False
     rate: float | None = None
     start: float | None = None
+    beside: str = ""
     either: frozenset[int] = frozenset()
     in_cells: dict[int, str] = field(default_factory=dict)
 
@@ -195,12 +199,16 @@ def split_cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in line.split(separator)]
 
 
-def pair_cells(line: str) -> list[tuple[str, str, str]]:
+def pair_cells(line: str, beside: str = "") -> list[tuple[str, str, str]]:
     """Name, number and unit of each pair in a line such as ax:0.1,ay=0.2g; none where there is more
-    in it."""
-    if re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line)):
+    in it, or other than stands beside the pairs of each line."""
+    if _beside_pairs(line) != beside:
         return []
     return [(name.strip(), number, unit) for name, number, unit in PAIR.findall(line)]
+
+
+def _beside_pairs(line: str) -> str:
+    return re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line))
 
 
 def is_number(cell: str) -> bool:
@@ -213,6 +221,8 @@ def is_value(cell: str) -> bool:
 
 def is_comment(line: str, separator: str | None = None) -> bool:
     """Whether a line is a comment; one that begins with ";" is, where that separates nothing."""
+    if re.match(r"""\s*(?:"#"|'#'|#)\s*[,;\t]""", line):
+        return False  # the name of the column that numbers the rows
     text = line.lstrip().lstrip('"')
     return text.startswith(COMMENTS) or (separator not in (None, ";") and text.startswith(";"))
 
@@ -247,14 +257,17 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     body = [line for _, line in kept if not is_comment(line)][-BODY_LINES:]
     if not body:
         raise NoTableError("holds comments but no samples")
-    if _most(body, lambda line: bool(pair_cells(_unstamped(line)))):
-        return _paired(kept)
+    words = Counter(_beside_pairs(_unstamped(line[:SEEN_OF_A_LINE])) for line in body)
+    beside = words.most_common(1)[0][0]
+    beside = "" if re.search(r"\d", beside) else beside
+    if _most(body, lambda line: bool(pair_cells(_unstamped(line), beside))):
+        return _paired(kept, beside)
     wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
     if wrapped:
         kept = [(k, unwrapped(line)) for k, line in kept]
         body = [unwrapped(line) for line in body]
     with_units = given != " " and _most(body, _has_units)
-    stamped = _stamp_unit(body)
+    stamped = _stamp_kind(body)
     if stamped is not None:
         body = [_unstamped(line) for line in body]
     ended = not given and _most(body, _ends_with_semicolon)
@@ -280,7 +293,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
             else "holds no row of numbers; it looks like no recording, which has a line of numbers "
-            "for each moment, a column a channel"
+            "for each moment, a column a channel; dataset.files takes the others, if there are some"
         )  # fmt: skip
     width = Counter(map(len, table)).most_common(1)[0][0]
     table = [cells for cells in table if len(cells) == width]
@@ -328,10 +341,10 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         times |= dict.fromkeys(either, order)
         either = frozenset()
     if stamped is not None:
-        names, units = ["time", *names], [stamped, *units]
+        names, units = ["time", *names], ["ms" if stamped == "ms" else "", *units]
         texts = frozenset(position + 1 for position in texts)
         times = {position + 1: value for position, value in times.items()}
-        times |= {} if stamped else {0: None}
+        times |= {0: None} if stamped == "clock" else {}
         either = frozenset(position + 1 for position in either)
         in_cells = {position + 1: unit for position, unit in in_cells.items()}
     return Layout(
@@ -482,17 +495,16 @@ def _unstamped(line: str) -> str:
     return line if found is None else line[found.end() :]
 
 
-def _stamp_unit(lines: Sequence[str]) -> str | None:
-    """The unit of the clock that lines begin with, "" for a time of day; None without."""
-    if not _most(lines, lambda line: STAMP.match(line) is not None):
-        return None
-    return "ms" if _most(lines, lambda line: line[:1].isalpha()) else ""
+def _stamp_kind(lines: Sequence[str]) -> str | None:
+    """What lines begin with: "clock" (a time of day), "ms", or "up" (since the start), or None."""
+    kinds = Counter(found.lastgroup for line in lines if (found := STAMP.match(line)))
+    return kinds.most_common(1)[0][0] if kinds.total() >= 0.8 * len(lines) else None
 
 
 def stamp_of(line: str) -> tuple[str, str]:
     """The clock that a line begins with, "" without, and the rest of it."""
     found = STAMP.match(line)
-    return ("", line) if found is None else (found["clock"] or found["ms"], line[found.end() :])
+    return ("", line) if found is None else (str(found[str(found.lastgroup)]), line[found.end() :])
 
 
 def _ends_with_semicolon(line: str) -> bool:
@@ -624,7 +636,7 @@ def _is_setting(cells: Sequence[str], numeric: Sequence[int]) -> bool:
 
 def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: int) -> None:
     """Refuse what is no preamble but damage: numbers in too few cells, names for other columns."""
-    for number, cells in rows[:first]:
+    for number, cells in reversed(rows[:first]):
         if len(cells) != width and all(is_number(cell) for cell in cells if cell):
             raise NoTableError(
                 f"line {number + 1} has {len(cells)} cells, but the lines after it have {width}: "
@@ -702,16 +714,19 @@ def _levels(block: Sequence[list[str]]) -> tuple[list[str], int]:
     if len(block) > 1 and names[0] and not any(names[1:]):  # pandas: the name of the index
         index, names, used = names[0], block[-2], 2
     level = len(block) - used - 1
-    while level >= 0 and len(set(filter(None, names))) < len(list(filter(None, names))):
-        above = block[level]
+    while level >= 0 and (
+        len(set(filter(None, names))) < len(list(filter(None, names)))
+        or sum(bool(top) and not name for top, name in zip(block[level], names, strict=True)) > 1
+    ):
+        above, written = block[level], [*block[level]]
         for k in range(1, len(above)):  # a merged cell is written once
             above[k] = above[k] or above[k - 1]
         twice = {name for name in names if name and names.count(name) > 1}
         if not any(above) or len(set(above)) == 1:
             break
         names = [
-            f"{top}_{name}" if name in twice and top else name
-            for name, top in zip(names, above, strict=True)
+            f"{top}_{name}" if name in twice and top else name or own
+            for name, top, own in zip(names, above, written, strict=True)
         ]
         level, used = level - 1, used + 1
     return [index or names[0], *names[1:]], used
@@ -758,9 +773,10 @@ def _find_kinds(
     return frozenset(texts), times, frozenset(either)
 
 
-def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
+def _paired(kept: Sequence[tuple[int, str]], beside: str) -> Layout:
     """Of lines such as ax:0.1,ay:0.2."""
-    rows = [(k, line, pair_cells(_unstamped(line))) for k, line in kept if not is_comment(line)]
+    lines = [(k, line) for k, line in kept if not is_comment(line)]
+    rows = [(k, line, pair_cells(_unstamped(line), beside)) for k, line in lines]
     number, line, pairs = next(row for row in rows if row[2])
     stamped = STAMP.match(line)
     names = [name for name, *_ in pairs]
@@ -778,4 +794,5 @@ def _paired(kept: Sequence[tuple[int, str]]) -> Layout:
         times={0: None} if stamped is not None and stamped["clock"] else {},
         stamped=stamped is not None,
         paired=True,
+        beside=beside,
     )

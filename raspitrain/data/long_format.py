@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from raspitrain.data.channels import Asked, SensorFile, examine
+from raspitrain.data.channels import Asked, SensorFile, common_lead, examine
 from raspitrain.data.columns import LABEL_NAME, LEAST_ROWS, is_count_name
 from raspitrain.data.csv_file import Column, locate
 from raspitrain.data.find import SENSOR
@@ -19,6 +19,7 @@ NAME = re.compile(
     r"|series|entity)s?(?:_?(?:name|type|kind|id|no|nr|num|number|index|label))?"
 )
 ELECTRODE = re.compile(r"(?:fp|af|f|fc|ft|c|t|tp|cp|p|po|o|a|m)(?:z|\d{1,2})", re.I)  # 10-20 system
+TOPIC = re.compile(r"[\w.-]+(?:/[\w.-]+)+")  # of MQTT
 MOST_SENSORS = 64
 HEAD_ROWS = 2048
 RUNS = 4  # of each sensor, from which its rows count as mixed with the others'
@@ -47,6 +48,9 @@ def split_sensors(
         _apart(next(iter(files.values())), own) for files, own in zip(read, places, strict=True)
     ]
     common = [word for word in apart[0] if all(word in files for files in apart)]
+    if not common:
+        apart = _without_device(apart)
+        common = [word for word in apart[0] if all(word in files for files in apart)]
     every = {word for files in apart for word in files}
     first = next(iter(read[0].values()))
     name = "' and '".join(first.table.columns[place].name for place in places[0])
@@ -59,6 +63,15 @@ def split_sensors(
     if missing := sorted(every - set(common)):
         notes.append(f"not taken: {', '.join(missing)}, which not every recording has")
     return [{word: files[word] for word in common} for files in apart], notes
+
+
+def _without_device(apart: list[dict[str, SensorFile]]) -> list[dict[str, SensorFile]]:
+    """Sensors such as sensor.kettle_power without the device, which is another in other files."""
+    bare = []
+    for files in apart:
+        lead = common_lead([*files])
+        bare.append({word.removeprefix(lead): file for word, file in files.items()})
+    return bare if all(set(own) == set(bare[0]) for own in bare) else apart
 
 
 def _sensor_columns(file: SensorFile, asked: Asked) -> list[int]:
@@ -201,6 +214,8 @@ def words_of(column: Column) -> list[str] | None:
 
 
 def _is_sensor(word: str) -> bool:
+    if TOPIC.fullmatch(word):
+        return True
     if ELECTRODE.fullmatch(word):
         return True
     return SENSOR.fullmatch(re.split(r"[./:]", word)[-1].strip().replace(" ", "_")) is not None

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from raspitrain.data.columns import LEAST_ROWS
+from raspitrain.data.columns import LEAST_ROWS, SELDOM
 from raspitrain.data.csv_file import Column, Table
+from raspitrain.data.missing import is_missing
 from raspitrain.data.time_names import is_time_name
 
 MANY_BACK = 0.1  # of the steps, from which it is no clock that is set back
@@ -37,6 +38,29 @@ def in_order_of_time(table: Table, time_column: int | None) -> Table:
     ordered = table.take(order)
     ordered.changes.append(f"rows put in order of '{table.columns[place].name}'")
     return ordered
+
+
+def without_events(table: Table) -> Table:
+    """The table without rows that hold no number but the time, where as many have a word in a
+    column that is else empty: what happened, such as a blink or the logger's stop, no sample."""
+    empty, words = np.ones(table.num_rows, dtype=bool), 0
+    for column in table.columns:
+        if column.kind == "text":
+            missing = np.array([*map(is_missing, column.words), False])
+            own = int((~missing[np.minimum(column.values, len(column.words))]).sum())
+        elif _is_time(column) or (np.diff(column.values) == 1).all():
+            continue
+        else:
+            without = np.isnan(column.values)
+            own = column.wrong[0] if column.wrong is not None and without.all() else 0
+            empty &= without
+        words = max(words, own if own < SELDOM * table.num_rows else 0)
+    num_events = int(empty.sum())
+    if not 0 < num_events <= words:
+        return table
+    kept = table.take(np.flatnonzero(~empty))
+    kept.changes.append(f"rows that say an event and no sample left out ({num_events})")
+    return kept
 
 
 def without_repeats(table: Table, time_column: int | None) -> Table:

@@ -54,11 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(
     run: Path, precision: str, form: str, output: Path | None, allowed: Sequence[str]
 ) -> None:
-    from raspitrain.export.compare import compare
-    from raspitrain.export.export import as_table, check_wanted, export
-    from raspitrain.export.own_data import own_windows
-    from raspitrain.export.trained import trained_from
-    from raspitrain.run.stored import StoredRun
+    from raspitrain.hardware.memory import quick_imports
+
+    with quick_imports(for_good=True):
+        from raspitrain.export.compare import compare
+        from raspitrain.export.export import as_table, check_wanted, export
+        from raspitrain.export.own_data import own_windows
+        from raspitrain.export.trained import trained_from
+        from raspitrain.run.stored import StoredRun
 
     checkpoint = run / BEST if run.is_dir() else run
     if run.is_dir() and not checkpoint.exists():

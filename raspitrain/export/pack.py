@@ -141,9 +141,11 @@ def _fold(
 
 
 def padded(array: np.ndarray, axis: int, multiple: int) -> np.ndarray:
-    missing = [(0, 0)] * array.ndim
-    missing[axis] = (0, pad(array.shape[axis], multiple) - array.shape[axis])
-    return np.pad(array, missing).astype(np.float32)
+    shape = list(array.shape)
+    shape[axis] = pad(shape[axis], multiple)
+    made = np.zeros(shape, np.float32)
+    made[tuple(map(slice, array.shape))] = array
+    return made
 
 
 def pack_linear(

@@ -1,6 +1,7 @@
 """What a run leaves in its folder, by name."""
 
 CLAIM = ".raspitrain-run"  # in the folder of every run
+SWEEP_CLAIM = ".raspitrain-sweep"  # in that of every sweep
 LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
 METRICS, SUMMARY, CONFIG, REPORT = "metrics.csv", "summary.json", "config.yaml", "report.html"
 CONFUSION, DATA, MODEL = "confusion_matrix.png", "data.csv", "model.rpt"

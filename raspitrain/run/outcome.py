@@ -3,10 +3,11 @@
 A card that fills up costs the file it would not take, never the run.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,6 +39,9 @@ from raspitrain.run.verdict import ended_underfitted, warnings_of
 from raspitrain.training.answers import answers_of, batch_size_of
 from raspitrain.training.metrics import classification_report
 from raspitrain.training.training import evaluate
+
+if TYPE_CHECKING:
+    from raspitrain.run.stored import StoredRun
 
 log = logging.getLogger("raspitrain")
 
@@ -168,26 +172,28 @@ def _pictures(job: RunState) -> dict[str, Callable[[], object]]:
             )
     # Neither is imported before the first step.
     precision = job.cfg.get("export", "none")  # runs of before had none
-    allowed = list(job.cfg.allowed_targets)
-    if job.best is not None and precision != "none" and job.status in ENDED_WELL:
-        from raspitrain.export.at_end import export_at_end
-        from raspitrain.run.stored import StoredRun
-
-        pictures["model.rpt"] = lambda: export_at_end(
-            folder,
-            lambda: StoredRun.of_checkpoint(folder / BEST, allowed_targets=allowed),
-            job.prepared.training.parts,
-            precision,
-        )
     if job.best is not None and job.status in ENDED_WELL:
-        pictures[MISCLASSIFIED] = lambda: _write_misclassified(job)
+        chosen = functools.cache(lambda: _chosen(job))
+        if precision != "none":
+            from raspitrain.export.at_end import export_at_end
+
+            pictures["model.rpt"] = lambda: export_at_end(
+                folder, chosen, job.prepared.training.parts, precision
+            )
+        pictures[MISCLASSIFIED] = lambda: _write_misclassified(job, chosen)
     from raspitrain.report import report_run
 
     pictures["report.html"] = lambda: report_run(folder, draw_missing=False)
     return pictures
 
 
-def _write_misclassified(job: RunState) -> None:
+def _chosen(job: RunState) -> "StoredRun":
+    from raspitrain.run.stored import StoredRun
+
+    return StoredRun.of_checkpoint(job.folder / BEST, allowed_targets=list(job.cfg.allowed_targets))
+
+
+def _write_misclassified(job: RunState, chosen: Callable[[], "StoredRun"]) -> None:
     """Write misclassified.csv: which cases of the test part, or else of the validation part, the
     chosen model takes for others."""
     split, cases = job.prepared.split, job.prepared.cases
@@ -195,12 +201,9 @@ def _write_misclassified(job: RunState) -> None:
     if not len(indices):
         return
     from raspitrain.run.evaluate import Evaluated, Piece, source_of
-    from raspitrain.run.stored import StoredRun
 
-    allowed = list(job.cfg.allowed_targets)
-    stored = StoredRun.of_checkpoint(job.folder / BEST, allowed_targets=allowed)
     answers = answers_of(
-        stored.model(),
+        chosen().model(),
         job.prepared.normalisation,
         cases.signals,
         indices,
@@ -298,18 +301,13 @@ def _summary(job: RunState, monitor: Monitor) -> dict[str, Any]:
 
 def _members(job: RunState) -> list[dict[str, float]]:
     """Accuracy of each network of the chosen ensemble by itself, on validation and test part."""
-    from raspitrain.run.stored import StoredRun
-
     training, best = job.prepared.training, job.best
     assert best is not None
     if job.keeper.best_step != best.row["step"]:
         log.warning("no figures of the ensemble's members, as %s could not be written", BEST)
         return []
-    chosen = StoredRun.of_checkpoint(
-        job.folder / BEST, allowed_targets=list(job.cfg.allowed_targets)
-    )
     found = []
-    for member in members_of(chosen.model()):
+    for member in members_of(_chosen(job).model()):
         member.to(training.device)
         figures = {}
         for name in ("validation", "test"):

@@ -121,15 +121,13 @@ def configuration(
 
 
 def _run(folder: Path, cfg: "DictConfig", overrides: Sequence[str], *, resume: bool) -> int:
-    if resume:
+    with quick_imports(for_good=True):
         from raspitrain.run.resume import resume as resume_run
-
-        resume_run(folder, [*trusted(cfg), *data_here(cfg)])
-        return 0
-
-    with quick_imports():
         from raspitrain.run.run import run
-    run(cfg, folder, overrides=overrides)
+    if resume:
+        resume_run(folder, [*trusted(cfg), *data_here(cfg)])
+    else:
+        run(cfg, folder, overrides=overrides)
     return 0
 
 
@@ -153,7 +151,7 @@ def _run_rank(
 
     try:
         check_address(launch, public=cfg.distributed.public_address)
-        with quick_imports():
+        with quick_imports(for_good=True):
             group = join(launch, timeout_seconds=cfg.distributed.timeout_seconds)
             from raspitrain.run.resume import resume
             from raspitrain.run.run import run

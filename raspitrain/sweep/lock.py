@@ -13,12 +13,11 @@ from pathlib import Path
 
 from raspitrain.errors import TemporaryError
 from raspitrain.results.atomic import open_own
+from raspitrain.results.files import SWEEP_CLAIM
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.lock import is_alive, owner, sign, take
 
 log = logging.getLogger("raspitrain")
-
-NAME = ".raspitrain-sweep"
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def lock(
     """
     # Also those of the study, which SQLite opens, and of the jobs.
     check_no_links(folder, os.listdir(folder))
-    descriptor = open_own(folder / NAME, os.O_RDWR | os.O_CREAT)
+    descriptor = open_own(folder / SWEEP_CLAIM, os.O_RDWR | os.O_CREAT)
     try:
         until = time.monotonic() + wait_seconds
         waits = False

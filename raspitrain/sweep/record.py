@@ -19,11 +19,10 @@ from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.results.atomic import write_atomic
-from raspitrain.results.files import LAST, PREVIOUS
+from raspitrain.results.files import LAST, PREVIOUS, SWEEP_CLAIM
 from raspitrain.results.folder import check_no_links
 from raspitrain.results.json_file import write_json
 from raspitrain.results.summary import FINISHED, PRUNED, status_of
-from raspitrain.sweep import lock
 
 log = logging.getLogger("raspitrain")
 
@@ -211,7 +210,7 @@ def _belongs_to_another(folder: Path) -> bool:
         ) from error
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}).") from error
-    return bool(names) and lock.NAME not in names
+    return bool(names) and SWEEP_CLAIM not in names
 
 
 def check_same_keys(record: Mapping[str, Any] | None, swept: Sequence[str], folder: Path) -> None:

@@ -1,0 +1,113 @@
+"""Arrays by name in MATLAB's .mat and in HDF5, as a run and `raspitrain data` take them."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from conftest import defaults
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from raspitrain.data.arrays import npz
+from raspitrain.data.cases import Cases
+from raspitrain.errors import InputError
+
+SIGNALS = np.random.default_rng(0).normal(0, 1, (8, 3, 20))
+NUMBERS = np.array([1, 2, 1, 2, 2, 1, 2, 1])
+WORDS = np.array([["walk", "run"][number - 1] for number in NUMBERS])
+NAMES = {"data": "X", "label": "y", "groups": "who"}
+
+
+def matlab(folder: Path) -> Path:
+    """As MATLAB saves: vectors are columns of doubles, words a cell."""
+    cell = np.array([*WORDS], dtype=object)[:, None]
+    savemat(folder / "set.mat", {"X": SIGNALS, "y": cell, "who": NUMBERS[:, None].astype(float)})
+    return folder / "set.mat"
+
+
+def matlab_7_3(folder: Path) -> Path:
+    """With 512 bytes before, and its axes the other way round."""
+    with h5py.File(folder / "set.mat", "w", userblock_size=512) as file:
+        for name, values in (("X", SIGNALS), ("y", NUMBERS[:, None]), ("who", NUMBERS[:, None])):
+            held = file.create_dataset(name, data=values.T.astype(float))
+            held.attrs["MATLAB_class"] = np.bytes_("double")
+        file.create_group("#refs#").create_dataset("a", data=[1])
+    return folder / "set.mat"
+
+
+def hdf5(folder: Path) -> Path:
+    with h5py.File(folder / "set.h5", "w") as file:
+        file.create_dataset("X", data=SIGNALS.swapaxes(1, 2), compression="gzip")
+        file["y"], file["who"] = [*map(str, WORDS)], NUMBERS
+    return folder / "set.h5"
+
+
+def taken(path: Path, **words: Any) -> Cases:
+    return npz(**defaults("npz", path=str(path), **(NAMES | words)))
+
+
+@pytest.mark.parametrize("write", [matlab, matlab_7_3, hdf5])
+def test_arrays_are_read_as_they_were_meant(write, tmp_path):
+    cases = taken(write(tmp_path), channels="last" if write is hdf5 else None)
+    assert np.array_equal(cases.signals[np.arange(8)], SIGNALS)
+    names = ("1", "2") if write is matlab_7_3 else ("run", "walk")
+    assert cases.class_names == names
+    wanted = NUMBERS.astype(str) if write is matlab_7_3 else WORDS
+    assert [names[code] for code in cases.labels] == [*wanted]
+    assert cases.groups is not None
+    assert cases.groups.tolist() == (NUMBERS - 1).tolist()
+
+
+def test_one_channel_as_cases_and_length(tmp_path):
+    savemat(tmp_path / "set.mat", {"X": SIGNALS[:, 0], "y": NUMBERS})
+    words = {"groups": None}
+    with pytest.raises(InputError, match=r"dataset\.channels=one"):
+        taken(tmp_path / "set.mat", **words)
+    cases = taken(tmp_path / "set.mat", channels="one", **words)
+    assert np.array_equal(cases.signals[np.array([2, 5])], SIGNALS[[2, 5], :1])
+    with pytest.raises(InputError, match="leave it out"):
+        taken(matlab(tmp_path), channels="one")
+
+
+def test_what_is_there_is_named(tmp_path):
+    for write in (matlab, hdf5):
+        with pytest.raises(InputError, match=r"X, .*such as dataset\.data=X dataset\.label=y"):
+            taken(write(tmp_path), data="data")
+    savemat(tmp_path / "set.mat", {"acc": SIGNALS, "fs": 50.0, "activity": NUMBERS})
+    with pytest.raises(InputError, match=r"such as dataset\.data=acc dataset\.label=activity"):
+        taken(tmp_path / "set.mat", data="data")
+
+
+def test_hdf5_takes_nothing_from_elsewhere_and_grows_no_bomb(tmp_path):
+    path = tmp_path / "set.h5"
+    (tmp_path / "other").write_bytes(bytes(8 * SIGNALS.size))
+    shape = SIGNALS.shape
+    with h5py.File(path, "w") as file:
+        file["y"] = file["who"] = NUMBERS
+        file.create_dataset("apart", shape, "f8", external=[(str(tmp_path / "other"), 0, 10**6)])
+        file.create_dataset("huge", (8, 1 << 20, 1 << 20), "f8", chunks=(1, 1, 1 << 10))
+        file["X"] = h5py.SoftLink("/nowhere")
+    for name, said in (("apart", "other files"), ("huge", "never written"), ("X", "no array 'X'")):
+        with pytest.raises(InputError, match=said):
+            taken(path, data=name)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_damaged_file_is_refused_in_a_sentence(tmp_path_factory, data):
+    """scipy's reader of .mat ends the process at some changed bytes: such a file is only cut."""
+    write = data.draw(st.sampled_from([matlab, matlab_7_3, hdf5]))
+    path = write(tmp_path_factory.mktemp("arrays"))
+    content = bytearray(path.read_bytes())
+    if write is matlab or data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    else:
+        for _ in range(data.draw(st.integers(1, 8))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with suppress(InputError):
+        taken(path, channels="last" if write is hdf5 else None)
