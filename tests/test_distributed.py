@@ -419,6 +419,7 @@ def wait_for_rows(folder: Path, number: int) -> None:
     assert wait_for(lambda: num_rows(folder) >= number, seconds=120)
 
 
+@pytest.mark.long  # by default what they agree on at a signal, in one process above
 def test_two_ranks_stop_at_a_signal_to_one_and_resume(tmp_path, tmp_path_factory):
     words = [*WORDS, "distributed.sync=2", "epochs=20", "hydra.run.dir=run"]
     outputs = [tmp_path_factory.mktemp(f"rank{rank}") for rank in range(2)]
