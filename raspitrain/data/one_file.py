@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.channels import Asked, SensorFile, bare, choose, common_lead, read_file
+from raspitrain.data.channels import (
+    Asked,
+    SensorFile,
+    bare,
+    choose,
+    common_lead,
+    read_file,
+    without_serial,
+)
 from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source
 from raspitrain.data.long_format import split_sensors, words_of
@@ -60,6 +68,9 @@ def read_one_file(
     if lead and {bare(name[len(lead) :]) for name in file.table.names} >= {*map(bare, channels)}:
         for column in file.table.columns:
             column.name = column.name[len(lead) :]
+    if not {*map(bare, file.table.names)} >= {*map(bare, channels)}:
+        for column in file.table.columns:
+            column.name = without_serial(column.name)
     asked = replace(asked, sensor_column=_sensor_column(file, channels))
     (sensors,), notes = split_sensors([{"": file}], asked)
     found = [
