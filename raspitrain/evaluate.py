@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data",
         nargs="+",
         metavar="PATH",
-        help="other data: recordings, a folder with data.npy and label.npy, .npz or .ts, read with "
-        "the settings of the run's data set",
+        help="other data: recordings, a folder with data.npy and label.npy, .npz, .h5 or .ts, "
+        "read with the settings of the run's data set",
     )
     parser.add_argument(
         "--output", type=Path, help="folder for the results; default: that of the run"
@@ -76,7 +76,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     write_json(result, record)
     write_atomic(folder / table, evaluated.misclassified().encode())
     notes = [stored.note] if stored.note else []
-    for line in (*notes, *evaluated.notes, *_lines(record, evaluated)):
+    for line in (*notes, *evaluated.notes, *_lines(record)):
         print(printable(line))
     print()
     print(printable(str(result)))
@@ -113,7 +113,7 @@ def _record(stored: Any, evaluated: Any, name: str) -> dict[str, Any]:
     return record
 
 
-def _lines(record: dict[str, Any], evaluated: Any) -> Iterator[str]:
+def _lines(record: dict[str, Any]) -> Iterator[str]:
     """The figures for a screen, named and rounded as a run's own are."""
     from raspitrain.results.figures import FIGURE
 

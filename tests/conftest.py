@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,13 +163,13 @@ def command(tmp_path: Path) -> Command:
 @pytest.fixture
 def forked_command(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The same where starting Python is not what is tested: see processes.py. Of the variables
-    that a test sets only those given here reach it; `limit`: see there."""
+    that a test sets only those given here reach it; `limits`: see there."""
     output = tmp_path_factory.mktemp("output")
 
     def run(
-        *arguments: str, limit: int | None = None, **variables: str
+        *arguments: str, limits: Mapping[int, int] | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        code = finish(*arguments, cwd=tmp_path, output=output, variables=variables, limit=limit)
+        code = finish(*arguments, cwd=tmp_path, output=output, variables=variables, limits=limits)
         stdout, stderr = (output / f"{name}.txt" for name in ("stdout", "stderr"))
         return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
 

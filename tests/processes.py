@@ -114,7 +114,7 @@ def _main(
     output: str,
     fault: Fault | None,
     variables: Mapping[str, str],
-    limit: int | None,
+    limits: Mapping[int, int],
 ) -> None:
     for name, descriptor in (("stdout.txt", 1), ("stderr.txt", 2)):
         path = os.path.join(output, name)
@@ -124,8 +124,8 @@ def _main(
     sys.path.insert(0, cwd)  # as python -m does
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
     sys.argv = ["raspitrain", *arguments]
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    for kind, most in limits.items():
+        resource.setrlimit(kind, (most, most))
     if fault is not None:
         from raspitrain.results import atomic
 
@@ -143,15 +143,16 @@ def start(
     output: Path | None = None,
     fault: Fault | None = None,
     variables: Mapping[str, str] | None = None,
-    limit: int | None = None,
+    limits: Mapping[int, int] | None = None,
 ) -> BaseProcess:
     """Start the command in a process of its own; its output goes to stdout.txt and stderr.txt, in
     `output` or else in `cwd`.
 
-    limit : bytes of memory that the system lets it have
+    limits : of the system, as resource.RLIMIT_DATA → bytes of memory
     """
     places = str(cwd), str(output or cwd)
-    process = SERVER.Process(target=_main, args=(arguments, *places, fault, variables or {}, limit))
+    given = (arguments, *places, fault, variables or {}, limits or {})
+    process = SERVER.Process(target=_main, args=given)
     process.start()
     return process
 

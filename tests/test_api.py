@@ -1,6 +1,7 @@
 """The Python API: arrays in, a model out, and the same run as the command's."""
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -165,8 +166,9 @@ def test_importing_it_takes_nothing():
 
 def test_the_example(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(EXAMPLE)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, str(EXAMPLE)], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "saved as model.rpt" in done.stdout
     page = EXAMPLE.parents[1] / "docs" / "python.md"

@@ -4,8 +4,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -14,6 +12,7 @@ import torch
 from boards import PI5, put_board, set_temperature, vcgencmd_of
 from conftest import PATIENCE, TINY, wait_for
 from omegaconf import OmegaConf
+from processes import log_lines, start
 
 from raspitrain.config.rules import check
 from raspitrain.errors import InputError
@@ -126,7 +125,7 @@ def weights_of(folder):
 
 def test_a_run_pauses_goes_on_and_ends_with_the_same_weights(compose, tmp_path, caplog):
     """The board's temperature rises while it runs, and falls in two steps."""
-    settings = (*TINY, "epochs=40", "eval_every=1", "hardware.readings.every_seconds=0.01")
+    settings = (*TINY, "epochs=40", "eval_every=1", "hardware.readings.every_seconds=0.05")
     root = put_board(tmp_path, PI5)
     on_the_board = (
         f"hardware.readings.root={root}", f"hardware.readings.vcgencmd={vcgencmd_of(tmp_path)}",
@@ -195,20 +194,15 @@ def test_a_run_that_drops_a_thread_says_so(compose, tmp_path, capsys):
 def test_ctrl_c_during_a_pause_is_answered_at_once(tmp_path):
     root = put_board(tmp_path, PI5 | {"temp": 90.0})
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "raspitrain", *TINY, f"hydra.run.dir={folder}",
-            f"hardware.readings.root={root}", "hardware.readings.every_seconds=0.05",
-            "hardware.readings.vcgencmd=none",
-        ],
-        cwd=tmp_path, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    process = start(
+        *TINY, f"hydra.run.dir={folder}", f"hardware.readings.root={root}",
+        "hardware.readings.every_seconds=0.05", "hardware.readings.vcgencmd=none", cwd=tmp_path,
     )  # fmt: skip
     try:
-        log = folder / "run.log"
-        assert wait_for(lambda: log.exists() and "training pauses" in log.read_text())
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30 * PATIENCE)
+        assert wait_for(lambda: log_lines(folder, "training pauses"))
+        os.kill(process.pid, signal.SIGINT)
+        process.join(30 * PATIENCE)
     finally:
         process.kill()
-    assert process.returncode == 130, output
+    assert process.exitcode == 130, (tmp_path / "stderr.txt").read_text()
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"

@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -25,7 +23,7 @@ def files() -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def test_a_network_and_a_data_set_of_ones_own(tmp_path):
+def test_a_network_and_a_data_set_of_ones_own(forked_command, tmp_path):
     assert files().keys() == {"sensors.py", "mine/model/two_layers.yaml", "mine/dataset/pump.yaml"}
     for name, text in files().items():
         path = tmp_path / name
@@ -38,13 +36,8 @@ def test_a_network_and_a_data_set_of_ones_own(tmp_path):
     np.save(tmp_path / "state.npy", labels)
 
     (command,) = (block for block in blocks() if block.startswith("python -m raspitrain"))
-    words = shlex.split(command.replace("\\\n", ""))[1:]
-    done = subprocess.run(
-        [sys.executable, *words, "epochs=2", "hydra.run.dir=run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    words = shlex.split(command.replace("\\\n", ""))[3:]
+    done = forked_command(*words, "epochs=2", "hardware.num_threads=1", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "completed"

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -143,7 +142,7 @@ def test_a_part_that_is_not_there_is_refused(tmp_path, capsys, home):
     assert "there is no folder" in capsys.readouterr().err
 
 
-def test_a_strangers_checkpoint_runs_no_code(home, tmp_path):
+def test_a_strangers_checkpoint_runs_no_code(home, forked_command, tmp_path):
     mark = tmp_path / "pwned"
     shutil.copy(home / "run" / "best.pt", tmp_path)
     state = load_checkpoint(tmp_path / "best.pt")
@@ -152,11 +151,7 @@ def test_a_strangers_checkpoint_runs_no_code(home, tmp_path):
         "_target_": "subprocess.check_output", "_args_": [["touch", str(mark)]],
     }  # fmt: skip
     save_checkpoint(tmp_path / "best.pt", state)
-    done = subprocess.run(
-        [sys.executable, "-m", "raspitrain", "evaluate", str(tmp_path / "best.pt")],
-        capture_output=True,
-        text=True,
-    )
+    done = forked_command("evaluate", str(tmp_path / "best.pt"))
     assert done.returncode == 2
     assert "subprocess.check_output is not allowed" in done.stderr
     assert not mark.exists()

@@ -152,14 +152,14 @@ def test_twenty_thousand_classes_are_refused_where_there_is_no_room(forked_comma
 def test_the_largest_batch_that_is_named_really_fits(forked_command):
     """Under a limit that the system enforces: one case more is refused, what is named runs."""
     words = (*SIZES, *QUICK, "model.engine=native")
-    limit = 500 << 20
-    refused = forked_command(*words, "batch_size=400", limit=limit)
+    limits = {resource.RLIMIT_DATA: 500 << 20}
+    refused = forked_command(*words, "batch_size=400", limits=limits)
     assert refused.returncode == 2, refused.stdout + refused.stderr
     (line,) = refused.stderr.splitlines()
     assert re.match(r"error: batch_size=400 needs about \d+ MB of memory .* MB are there", line)
     fits = int(re.search(r"the largest batch that fits is batch_size=(\d+)\.", line)[1])
     assert 10 < fits < 400
-    done = forked_command(*words, f"batch_size={fits}", limit=limit)
+    done = forked_command(*words, f"batch_size={fits}", limits=limits)
     assert done.returncode == 0, done.stderr
 
 
@@ -308,7 +308,8 @@ def test_every_way_of_running_out_is_known():
 )
 def test_running_out_all_the_same_ends_in_a_sentence(words, limit_mb, forked_command):
     many = [w for w in SIZES if "num_cases" not in w] + ["dataset.num_cases=4000"]
-    done = forked_command(*many, *QUICK, *words, limit=limit_mb << 20)
+    limits = {resource.RLIMIT_DATA: limit_mb << 20}
+    done = forked_command(*many, *QUICK, *words, limits=limits)
     assert done.returncode == 2, done.stderr
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: Memory ran out")

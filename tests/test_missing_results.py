@@ -213,26 +213,11 @@ def test_the_command_ends_with_a_code_of_its_own_on_a_full_card(tmp_path):
 
 def test_a_limit_on_the_size_of_files_is_not_a_full_card(tmp_path):
     """A real one: the kernel's."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
-    done = subprocess.run(
-        [*command_line(), *JOB, "hydra.run.dir=run"],
-        cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True,
-        # Python 3.11 leaves a cut file of compiled code where one cannot be written whole.
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    assert "File too large" in done.stderr
-    assert "ulimit -f" in done.stderr
+    limits = {resource.RLIMIT_FSIZE: 1000}
+    assert finish(*JOB, "hydra.run.dir=run", cwd=tmp_path, limits=limits) == 2, said(tmp_path)
+    assert "File too large" in said(tmp_path)
+    assert "ulimit -f" in said(tmp_path)
     assert not (tmp_path / "run").exists()
-
-
-def command_line() -> list[str]:
-    import sys
-
-    return [sys.executable, "-m", "raspitrain"]
 
 
 def test_a_folder_that_is_removed_while_the_run_goes_on(compose, tmp_path, monkeypatch):

@@ -148,7 +148,7 @@ def test_a_lone_surrogate_does_not_break_the_file():
     assert page("\ud800", tag("p", "\udfff")).encode()
 
 
-def test_the_page_of_a_data_set_shows_signals_spectra_and_what_is_refused(tmp_path, command):
+def test_the_page_of_a_data_set_shows_signals_spectra_and_what_is_refused(tmp_path, forked_command):
     dice = random.Random(1)
     for label in ("walk", "<b>run"):
         for number in range(3):
@@ -157,7 +157,7 @@ def test_the_page_of_a_data_set_shows_signals_spectra_and_what_is_refused(tmp_pa
             rows = (f"{0.02 * k:.2f},{dice.random()},{dice.random()}\n" for k in range(200))
             path.write_text("time,ax (g),ay\n" + "".join(rows))
     words = ("data", "dataset=recordings", "dataset.path=data", "dataset.length=50")
-    done = command(*words, "--page", "look.html")
+    done = forked_command(*words, "--page", "look.html")
     assert done.returncode == 0, done.stderr
     page = read(tmp_path / "look.html")
     assert page.tags.count("polyline") == 2 * 2 * 2  # windows and spectra, channels, classes
@@ -165,10 +165,10 @@ def test_the_page_of_a_data_set_shows_signals_spectra_and_what_is_refused(tmp_pa
     for part in ("ax (g), g", "walk/1.csv", "Hz", "time (time)"):
         assert part in page.words
     assert page.addresses == ["data:,"]
-    done = command(*words, "dataset.columns=[none]", "--page=refused.html")
+    done = forked_command(*words, "dataset.columns=[none]", "--page=refused.html")
     assert done.returncode == 2
     assert "A run would be refused: " in read(tmp_path / "refused.html").words
     for wrong in (("--page",), ("--page", "nowhere/look.html"), ("--page", "look.csv")):
-        done = command(*words, *wrong)
+        done = forked_command(*words, *wrong)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr

@@ -7,13 +7,14 @@ from conftest import TINY
 
 from raspitrain.data.cases import make_cases
 from raspitrain.data.split import Split
+from raspitrain.run import strength
 from raspitrain.run.prepare import prepare
 from raspitrain.run.resume import resume
 from raspitrain.run.run import run
 from raspitrain.run.strength import Tried, choose, folds_of_training, keep_strength, settle_strength
 
 NONE = np.zeros(0, np.int64)
-WORDS = (*TINY[:-2], "hardware.num_threads=1", "min_steps=240", "augment.strength=auto")
+WORDS = (*TINY[:-2], "hardware.num_threads=1", "augment.strength=auto")
 
 
 @pytest.mark.parametrize(
@@ -29,15 +30,19 @@ def test_the_strongest_of_those_as_accurate_is_taken(correct, taken):
     assert choose([Tried(s, number, 40) for s, number in correct.items()]).strength == taken
 
 
-def test_what_was_tried_is_kept_and_the_run_is_the_one_with_that_strength(compose, tmp_path):
-    found = run(compose(*WORDS), tmp_path / "run")
+def test_what_was_tried_is_kept_and_the_run_is_the_one_with_that_strength(
+    compose, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(strength, "LEAST_STEPS", 10)
+    words = (*WORDS, "min_steps=60")
+    found = run(compose(*words), tmp_path / "run")
     chosen = found["augmentation"]
     assert [each["strength"] for each in chosen["tried"]] in ([1.0, 0.0], [1.0, 0.5, 0.0])
     assert 6 * chosen["steps"] <= found["steps"]
     assert {each["cases"] for each in chosen["tried"]} == {found["num_cases"]["train"]}
     for name in ("run.log", "report.html"):
         assert chosen["sentence"] in (tmp_path / "run" / name).read_text()
-    given = run(compose(*WORDS, f"augment.strength={chosen['strength']}"), tmp_path / "given")
+    given = run(compose(*words, f"augment.strength={chosen['strength']}"), tmp_path / "given")
     assert "augmentation" not in given
     assert given["final"]["train_loss"] == found["final"]["train_loss"]
     more = resume(tmp_path / "run", [f"epochs={found['epochs'] + 1}"])
@@ -55,7 +60,7 @@ def test_no_group_falls_on_both_sides_of_a_trial(compose):
     label = np.arange(40) % 2
     data = np.random.default_rng(0).normal(size=(40, 1, 32)).astype(np.float32)
     cases = make_cases(data, label, groups=np.arange(40) // 10, source="here", missing="error")
-    cfg = compose(*WORDS)
+    cfg = compose(*WORDS, "min_steps=240")
     split = Split(np.arange(30), NONE, np.arange(30, 40))
     prepared = prepare(cfg, data=(cases, split))
     splits = folds_of_training(prepared, cfg)

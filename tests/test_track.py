@@ -264,13 +264,8 @@ def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
     assert "is not the folder of a run" in capsys.readouterr().err
 
 
-def test_a_run_keeps_its_event_file_up(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "raspitrain", *TINY, "tracker=tensorboard", "hydra.run.dir=run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+def test_a_run_keeps_its_event_file_up(forked_command, tmp_path):
+    done = forked_command(*TINY, "tracker=tensorboard", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "run").glob("events.out.tfevents.*")
     rows = read_rows(tmp_path / "run" / "metrics.csv")

@@ -756,7 +756,7 @@ def stored(folder: Path, path: Path, change) -> Path:
     return path
 
 
-def test_exporting_a_strangers_checkpoint_runs_no_code(finished, tmp_path):
+def test_exporting_a_strangers_checkpoint_runs_no_code(finished, forked_command, tmp_path):
     """What a checkpoint allows itself counts for nothing."""
     mark = tmp_path / "pwned"
 
@@ -768,11 +768,7 @@ def test_exporting_a_strangers_checkpoint_runs_no_code(finished, tmp_path):
         }
 
     checkpoint = stored(finished, tmp_path / "best.pt", allow)
-    done = subprocess.run(
-        [sys.executable, "-m", "raspitrain", "export", str(checkpoint)],
-        capture_output=True,
-        text=True,
-    )
+    done = forked_command("export", str(checkpoint))
     assert "subprocess.check_output is not allowed" in done.stdout
     assert not mark.exists()
 

@@ -75,13 +75,12 @@ def conv_norm(
     kernel: int,
     *,
     stride: int = 1,
-    dilation: int = 1,
     groups: int = 1,
     activation: str | None = "relu",
 ) -> nn.Sequential:
     """Convolution, BatchNorm and activation; no bias, which the BatchNorm would take off again."""
     layers = [
-        conv(in_width, out_width, kernel, stride=stride, dilation=dilation, groups=groups),
+        conv(in_width, out_width, kernel, stride=stride, groups=groups),
         nn.BatchNorm1d(out_width),
     ]
     if activation:

@@ -85,12 +85,12 @@ class Cell:
     value: float | int | None = None
 
 
-def number_cell(value: float | None, form: str = ",.4g", scale: float = 1, after: str = "") -> Cell:
+def number_cell(value: float | None, form: str = ",.4g", scale: float = 1) -> Cell:
     """A number as a cell, an empty one where there is none."""
     if value is None:
         return Cell()
     number = int(value) if form.endswith("d") else scale * value
-    return Cell(f"{number:{form}}{after}", value)
+    return Cell(f"{number:{form}}", value)
 
 
 def figure_cell(figure: Figure, value: float | None, after: str = "") -> Cell:

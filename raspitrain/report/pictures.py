@@ -29,7 +29,6 @@ from raspitrain.results.values import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Sheet
 
 MOST_PANELS = 6  # combinations of the other keys; more are folded to the best of each cell
 MOST_ROWS = 30  # of all panels of a measure together
@@ -415,7 +414,7 @@ def plot_pareto(path: str | os.PathLike[str], sweep: SweepReport, answer: Answer
     lines = _front_lines(front, accuracy, short)
     with figure_to(path, figsize=(WIDTH, 3.4 + 0.21 * len(lines)), dpi=SHARP) as figure:
         axes = figure.add_subplot()
-        _draw_front(figure, axes, timed, front, accuracy)
+        _draw_front(axes, timed, front, accuracy)
         axes.set_title("Accuracy against training time")
         axes.set_ylabel(FIGURE[accuracy].axis)
         _end_at_100(axes.yaxis, FIGURE[accuracy])
@@ -436,11 +435,7 @@ def _front_lines(front: Sequence[Setting], accuracy: str, short: dict[str, str])
 
 
 def _draw_front(
-    figure: "Sheet",
-    axes: "Axes",
-    timed: Sequence[Setting],
-    front: Sequence[Setting],
-    accuracy: str,
+    axes: "Axes", timed: Sequence[Setting], front: Sequence[Setting], accuracy: str
 ) -> None:
     def place(setting: Setting) -> tuple[float, float]:
         return setting.figures["training_seconds"].mean, 100 * setting.figures[accuracy].mean

@@ -19,7 +19,7 @@ from raspitrain.config.overrides import (
     split_override,
 )
 from raspitrain.errors import InputError
-from raspitrain.report.answer import REPETITIONS, Setting
+from raspitrain.report.answer import REPETITIONS, Setting, repeated
 from raspitrain.report.jobs import SweepReport, job_folder
 from raspitrain.report.read import read_yaml
 from raspitrain.results.atomic import write_atomic
@@ -30,9 +30,10 @@ ON_THE_COMMAND_LINE = ("allowed_targets",)  # no file can allow itself code
 MISSING = object()
 
 
-def setting_overrides(setting: Setting, *, folded: bool) -> list[str]:
+def setting_overrides(sweep: SweepReport, setting: Setting) -> list[str]:
     """The overrides of a setting without those of the sweep, and without a seed that was swept."""
-    left_out = (*OF_THE_SWEEP, *REPETITIONS, "split.folds") if folded else OF_THE_SWEEP
+    repetitions = (*REPETITIONS, "split.folds") if repeated(sweep.swept) else ()
+    left_out = (*OF_THE_SWEEP, *repetitions)
     keys = [split_override(word).key for word in setting.jobs[0].overrides]
     return [
         word

@@ -64,7 +64,7 @@ def report_run(folder: str | os.PathLike[str], *, draw_missing: bool = True) -> 
         rows=rows,
         config=config,
         config_text=read(_text, "config.yaml", "") if config else "",
-        overrides=read(_overrides, "overrides.yaml", []),
+        overrides=texts(read(read_yaml, "overrides.yaml", [])),
         environment=read(read_json, "environment.json", {}),
         problems=problems,
     )
@@ -84,10 +84,6 @@ def _rows(path: Path, within: Path) -> list[dict[str, Any]]:
 def _text(path: Path, within: Path) -> str:
     words = read_bytes(path, within, largest=10**6).decode("utf-8", "replace")
     return "\n".join(text(line) for line in words.splitlines())
-
-
-def _overrides(path: Path, within: Path) -> list[str]:
-    return texts(read_yaml(path, within))
 
 
 def _draw_missing(folder: Path, rows: list[dict[str, Any]]) -> None:

@@ -65,11 +65,10 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
     folder = absolute(folder)
     sweep = load_sweep(folder)
     answer = find_answer(sweep)
-    folded = bool(repeated(sweep.swept))
-    presets = _write_presets(sweep, answer, folded=folded)
+    presets = _write_presets(sweep, answer)
     files = ["sweep.csv", "sweep.json", "sweep.png", "report.html"]
     write_jobs_csv(folder / "sweep.csv", sweep)
-    if folded:
+    if repeated(sweep.swept):
         write_seeds_csv(folder / "sweep_seeds.csv", sweep, answer.settings)
         files.insert(1, "sweep_seeds.csv")
     plot_sweep(folder / "sweep.png", sweep, answer)
@@ -78,7 +77,7 @@ def report_sweep(folder: str | os.PathLike[str]) -> dict[str, Any]:
         files.insert(-1, "pareto.png")
     else:
         (folder / "pareto.png").unlink(missing_ok=True)
-    result = _result(sweep, answer, folded=folded)
+    result = _result(sweep, answer)
     if _plot_pooled(folder / "confusion_matrix.png", result):
         files.insert(-1, "confusion_matrix.png")
     result |= {"files": [*files, *presets]}
@@ -122,7 +121,7 @@ def report_sweep_or_warn(folder: str | os.PathLike[str]) -> None:
         )
 
 
-def _write_presets(sweep: SweepReport, answer: Answer, *, folded: bool) -> list[str]:
+def _write_presets(sweep: SweepReport, answer: Answer) -> list[str]:
     folder = sweep.folder / PRESETS / "experiment"
     chosen = {"fastest": answer.fastest, "most_accurate": answer.most_accurate}
     written = []
@@ -136,12 +135,13 @@ def _write_presets(sweep: SweepReport, answer: Answer, *, folded: bool) -> list[
         if setting is None:
             path.unlink(missing_ok=True)  # the answer of an earlier start
             continue
-        write_preset(path, sweep, setting, setting_overrides(setting, folded=folded))
+        write_preset(path, sweep, setting, setting_overrides(sweep, setting))
         written.append(path.relative_to(sweep.folder).as_posix())
     return written
 
 
-def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, Any]:
+def _result(sweep: SweepReport, answer: Answer) -> dict[str, Any]:
+    repeats = repetitions(sweep.swept) if repeated(sweep.swept) else None
     numbers = {id(setting): k for k, setting in enumerate(answer.settings)}
     counts: dict[str, int] = {}
     for job in sweep.jobs:
@@ -149,7 +149,7 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
     swept = [key for key in sweep.swept if key not in REPETITIONS]
 
     def shown(setting: Setting) -> dict[str, Any]:
-        overrides = setting_overrides(setting, folded=folded)
+        overrides = setting_overrides(sweep, setting)
         return {
             "setting": numbers[id(setting)],
             "jobs": [job.number for job in setting.jobs],
@@ -176,11 +176,7 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
     fast = chosen(answer.fastest, "fastest", _speed_sentence(answer.fastest, answer))
     if fast is not None:
         fast["as_fast"] = [numbers[id(s)] for s in answer.as_fast]
-    accurate = chosen(
-        answer.most_accurate,
-        "most_accurate",
-        _accuracy_sentence(answer, repetitions(sweep.swept) if folded else ""),
-    )
+    accurate = chosen(answer.most_accurate, "most_accurate", _accuracy_sentence(answer, repeats))
     if accurate is not None:
         accurate["as_accurate"] = [numbers[id(s)] for s in answer.as_accurate]
     return {
@@ -196,8 +192,8 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
         "short_names": {key: short_names(sweep.swept)[key] for key in swept},
         "num_jobs": len(sweep.jobs),
         "counts": counts,
-        "seeds_folded": folded,
-        "repetitions": repetitions(sweep.swept) if folded else None,
+        "seeds_folded": repeats is not None,
+        "repetitions": repeats,
         "out_of_fold": [out_of_fold(sweep, setting) for setting in answer.settings]
         if FOLD in sweep.swept else None,
         "accuracy": answer.accuracy,
@@ -206,7 +202,7 @@ def _result(sweep: SweepReport, answer: Answer, *, folded: bool) -> dict[str, An
             {"kind": kind, "values": dict(setting.values),
              "jobs": [job.number for job in setting.jobs],
              "sentence": _speed_sentence(setting, answer),
-             "command": command_line(sweep, setting_overrides(setting, folded=folded))}
+             "command": command_line(sweep, setting_overrides(sweep, setting))}
             for kind, setting in answer.fastest_by_kind
         ],
         "most_accurate": accurate,
@@ -277,7 +273,7 @@ def _speed_sentence(setting: Setting | None, answer: Answer) -> str:
     return words + _beware(setting)
 
 
-def _accuracy_sentence(answer: Answer, repeats: str) -> str:
+def _accuracy_sentence(answer: Answer, repeats: str | None) -> str:
     setting = answer.most_accurate
     if setting is None or answer.accuracy is None:
         return ""

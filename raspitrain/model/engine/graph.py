@@ -393,9 +393,11 @@ class Placed:
                 fields.setdefault("dz_pitch", y.length)
                 rows_bytes = kernels.streams_bytes(y.channels, cases * y.length)
                 bare = modes[number] == ABSENT and fields["act"] == 0
+                # Else something is left to do behind the product: it is added as values are copied.
+                is_biasless = step.layer is not None and step.layer.bias is None
                 if fields["linear"] == NO_WEIGHTS and x.pitch == x.length:
                     op.z = values[fields["x"]].data
-                elif bare and fields["linear"] != NO_WEIGHTS and _biasless(step, y):
+                elif bare and fields["linear"] != NO_WEIGHTS and is_biasless:
                     op.z = -1
                 else:
                     op.z = kept(rows_bytes, number, number)
@@ -463,11 +465,6 @@ class Placed:
             if op.kind in (ADD, MULTIPLY) and wanted[op.other]:
                 op.dother = INCREASE if met[op.other] else SET
                 met[op.other] = True
-
-
-def _biasless(step: Step, shape: Shape) -> bool:
-    """Whether nothing is left to do behind the product; a bias is added as values are copied."""
-    return step.layer is not None and step.layer.bias is None
 
 
 def _made_inside(steps: Steps, lanes: int) -> tuple[dict[int, tuple[int, int]], set[int]]:

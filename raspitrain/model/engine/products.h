@@ -139,6 +139,22 @@ static void multiply_rows(Team team, Streams x, long num_k, const vec *packed, l
                  first.data ? from(first, b) : NONE, from(z, b), begin, end);
 }
 
+/* What row u of a weight tile adds to its sums; x has it `step` rows on. */
+#if defined(__aarch64__)
+#define ELEMENT(i, lane) row_g[lane]
+#else
+#define ELEMENT(i, lane) ((const real *)(at_g[i] + u))[lane]
+#endif
+#define WEIGHT_ROW(step)                                                        \
+    vec row_x[WIDE];                                                            \
+    UNROLL for (int j = 0; j < across; j++) row_x[j] = at_x[j][u * (step)];      \
+    UNROLL for (int i = 0; i < tall; i++) {                                     \
+        vec row_g __attribute__((unused)) = at_g[i][u];                         \
+        UNROLL for (int lane = 0; lane < LANES; lane++)                         \
+            UNROLL for (int j = 0; j < across; j++)                              \
+                sum[i * LANES + lane][j] += row_x[j] * ELEMENT(i, lane);        \
+    }
+
 /* dw[p][q] (+)= sum over rows of g[row][p] * x[row][q]: `tall` streams p, `across` streams q. */
 INLINE void weight_tile(const int tall, const int across, Streams g, Streams x, long begin, long end,
                         int add, real *dw, long num_q) {
@@ -161,29 +177,13 @@ INLINE void weight_tile(const int tall, const int across, Streams g, Streams x, 
     const vec *at_g[MAX_TALL], *at_x[WIDE];
     UNROLL for (int i = 0; i < tall; i++) at_g[i] = stream(g, i) + begin;
     UNROLL for (int j = 0; j < across; j++) at_x[j] = stream(x, j) + begin;
-#if defined(__aarch64__)
-#define ELEMENT(i, lane) row_g[lane]
-#else
-#define ELEMENT(i, lane) ((const real *)(at_g[i] + u))[lane]
-#endif
-#define WEIGHT_ROW                                                              \
-    vec row_x[WIDE];                                                            \
-    UNROLL for (int j = 0; j < across; j++) row_x[j] = at_x[j][u];               \
-    UNROLL for (int i = 0; i < tall; i++) {                                     \
-        vec row_g __attribute__((unused)) = at_g[i][u];                         \
-        UNROLL for (int lane = 0; lane < LANES; lane++)                         \
-            UNROLL for (int j = 0; j < across; j++)                              \
-                sum[i * LANES + lane][j] += row_x[j] * ELEMENT(i, lane);        \
-    }
     long row = begin;
     for (; row + 8 <= end; row += 8) {
-        UNROLL for (int u = 0; u < 8; u++) { WEIGHT_ROW }
+        UNROLL for (int u = 0; u < 8; u++) { WEIGHT_ROW(1) }
         UNROLL for (int i = 0; i < tall; i++) at_g[i] += 8;
         UNROLL for (int j = 0; j < across; j++) at_x[j] += 8;
     }
-    for (int u = 0; u < end - row; u++) { WEIGHT_ROW }
-#undef WEIGHT_ROW
-#undef ELEMENT
+    for (int u = 0; u < end - row; u++) { WEIGHT_ROW(1) }
     UNROLL for (int i = 0; i < tall * LANES; i++)
         UNROLL for (int j = 0; j < across; j++) store(dw + i * num_q + j * LANES, sum[i][j]);
 }

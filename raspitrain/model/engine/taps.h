@@ -262,29 +262,13 @@ INLINE void tap_weight_tile(const int tall, const int across, const int close, R
         const vec *at_g[MAX_TALL], *at_x[WIDE];
         UNROLL for (int i = 0; i < tall; i++) at_g[i] = case_of(g, i, n);
         UNROLL for (int j = 0; j < across; j++) at_x[j] = case_of(x, j, n);
-#if defined(__aarch64__)
-#define ELEMENT(i, lane) row_g[lane]
-#else
-#define ELEMENT(i, lane) ((const real *)(at_g[i] + u))[lane]
-#endif
-#define WEIGHT_ROW                                                              \
-    vec row_x[WIDE];                                                            \
-    UNROLL for (int j = 0; j < across; j++) row_x[j] = at_x[j][u * step];        \
-    UNROLL for (int i = 0; i < tall; i++) {                                     \
-        vec row_g __attribute__((unused)) = at_g[i][u];                         \
-        UNROLL for (int lane = 0; lane < LANES; lane++)                         \
-            UNROLL for (int j = 0; j < across; j++)                              \
-                sum[i * LANES + lane][j] += row_x[j] * ELEMENT(i, lane);        \
-    }
         long row = 0;
         for (; row + 8 <= length; row += 8) {
-            UNROLL for (int u = 0; u < 8; u++) { WEIGHT_ROW }
+            UNROLL for (int u = 0; u < 8; u++) { WEIGHT_ROW(step) }
             UNROLL for (int i = 0; i < tall; i++) at_g[i] += 8;
             UNROLL for (int j = 0; j < across; j++) at_x[j] += 8 * step;
         }
-        for (int u = 0; u < length - row; u++) { WEIGHT_ROW }
-#undef WEIGHT_ROW
-#undef ELEMENT
+        for (int u = 0; u < length - row; u++) { WEIGHT_ROW(step) }
     }
     UNROLL for (int i = 0; i < tall * LANES; i++)
         UNROLL for (int j = 0; j < across; j++) store(dw + i * num_q + j * LANES, sum[i][j]);
