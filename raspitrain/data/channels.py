@@ -262,8 +262,8 @@ def without_device(
     bare_names = [[*map(without_serial, file.table.names)] for file in files]
     alike = all(set(own) == set(bare_names[0]) and len(set(own)) == len(own) for own in bare_names)
     if alike and len({frozenset(file.table.names) for file in files}) > 1:
-        names = [name for file in files for name in file.table.names]
-        shown = next(name for name in names if without_serial(name) != name)
+        every = (name for file in files for name in file.table.names)
+        shown = next(name for name in every if without_serial(name) != name)
         for file, own in zip(files, bare_names, strict=True):
             for column, name in zip(file.table.columns, own, strict=True):
                 column.name = name
@@ -718,7 +718,8 @@ def _use_time_of_day(files: Sequence[SensorFile], clocks: Sequence[int]) -> None
         moments.add(tuple(float(column.values[0]) for column in before))
     low = min(file.facts[clock].low for file, clock in zip(files, clocks, strict=True))
     high = max(file.facts[clock].high for file, clock in zip(files, clocks, strict=True))
-    if len(moments) > 2 and low >= 0 and 1000 <= high < 1e6:
+    told = len(moments) > 2 or (len(files) == 1 and len(set(moments.pop())) > 1)
+    if told and low >= 0 and 1000 <= high < 1e6:
         for file, clock in zip(files, clocks, strict=True):
             file.table.columns[clock].unit = "us"
 
