@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data",
         nargs="+",
         metavar="PATH",
-        help="other data: recordings, a folder with data.npy and label.npy, .npz or .ts, read with "
-        "the settings of the run's data set",
+        help="other data: recordings, a folder with data.npy and label.npy, .npz, .h5 or .ts, "
+        "read with the settings of the run's data set",
     )
     parser.add_argument(
         "--output", type=Path, help="folder for the results; default: that of the run"

@@ -304,6 +304,17 @@ def test_a_column_that_changes_about_where_the_label_does_is_no_channel(tmp_path
     assert left_out(cases)["corrected"] == "changes about where the label does"
 
 
+def test_counts_of_movement_called_activity_are_a_signal(tmp_path):
+    """As actigraphs write them, beside the stage in another column."""
+    counts = np.random.default_rng(0).integers(0, 300, LENGTH).tolist()
+    stage, day = [("REST", "ACTIVE")[j // 50 % 2] for j in COUNTS], [1 + (j > 120) for j in COUNTS]
+    for i in range(4):
+        own = [counts[i:] + counts[:i], day, stage]
+        put(tmp_path, f"r{i}.csv", csv_text("activity,daybynoon,interval", *own))
+    cases = load(tmp_path, label_column="interval", length=20, stride=20)
+    assert cases.channel_names == ("activity",)
+
+
 def test_time_that_a_spreadsheet_has_shortened_is_said(tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("timestamp,x,y", ["1.61539E+12"] * LENGTH, *x[:2]))
     assert any("nothing is known of rate" in warning for warning in load(tmp_path).taken.warnings)

@@ -2,7 +2,8 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -14,7 +15,10 @@ from scipy.io import savemat
 
 from raspitrain.data.arrays import npz
 from raspitrain.data.cases import Cases
+from raspitrain.data.recordings import recordings
 from raspitrain.errors import InputError
+from raspitrain.use.model import Model
+from raspitrain.use.predict import predict_files
 
 SIGNALS = np.random.default_rng(0).normal(0, 1, (8, 3, 20))
 NUMBERS = np.array([1, 2, 1, 2, 2, 1, 2, 1])
@@ -111,3 +115,12 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path_factory, data):
     path.write_bytes(content)
     with suppress(InputError):
         taken(path, channels="last" if write is hdf5 else None)
+
+
+def test_where_arrays_are_no_recordings_the_way_to_them_is_told(tmp_path):
+    (tmp_path / "folder").mkdir()
+    path = hdf5(tmp_path / "folder")
+    with pytest.raises(InputError, match=r"1 \.h5 file: use dataset=npz"):
+        recordings(**defaults("recordings", path=str(path.parent)))
+    with pytest.raises(InputError, match=f"evaluate RUN --data {path}"):
+        next(predict_files(cast(Model, SimpleNamespace(classes=[])), [str(path)]))

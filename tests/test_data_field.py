@@ -373,6 +373,7 @@ def test_sensors_with_a_file_each_are_joined_by_time(tmp_path):
             put(tmp_path, f"{place}/Accelerometer.csv", acc)
             put(tmp_path, f"{place}/Gyroscope.csv", gyr)
             put(tmp_path, f"{place}/Metadata.csv", "version,device\n1,Pixel\n")
+            put(tmp_path, f"{place}/Proximity.csv", f"time,z\n{start},5\n")
     cases = load(tmp_path, columns=["z"])
     assert cases.channel_names == ("Accelerometer_z", "Gyroscope_z")
     assert len(cases.taken.origins) == 6
@@ -380,6 +381,7 @@ def test_sensors_with_a_file_each_are_joined_by_time(tmp_path):
     assert first[1] == pytest.approx(0.5 * np.arange(64))  # from 0.04 s on, where both have begun
     assert first[0] == pytest.approx(noise(10)[0, 2:66], abs=1e-4)
     assert any("Metadata.csv" in note for note in cases.taken.notes)
+    assert any("hardly any rows" in note and "Proximity" in note for note in cases.taken.notes)
     alone = load(tmp_path, files="Accelerometer.csv", columns=["z", "y"])
     assert alone.channel_names == ("z", "y")
 

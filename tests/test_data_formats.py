@@ -333,6 +333,27 @@ def test_json_as_apps_write_it(form, tmp_path):
     assert np.array_equal(cases.signals[[0]][0], np.float32(signals["run"])[:, :50])
 
 
+def test_one_file_of_json_may_hold_many_recordings(tmp_path):
+    """As micro:bit CreateAI saves what it was shown."""
+    x = np.random.default_rng(0).normal(size=(6, 2, 20))
+    held = [
+        {"ID": 1, "name": name, "recordings": [
+            {"ID": 10 * k + i, "data": {"x": one[0].tolist(), "y": one[1].tolist()}}
+            for i, one in enumerate(x[3 * k : 3 * k + 3])
+        ]}
+        for k, name in enumerate(("clap", "wave"))
+    ]  # fmt: skip
+    (tmp_path / "all.json").write_text(json.dumps(held))
+    given = {"path": str(tmp_path), "label_column": "name", "group_column": "ID", "length": 20}
+    cases = recordings(**defaults("recordings", **given))
+    assert cases.channel_names == ("data_x", "data_y")
+    assert np.array_equal(cases.signals[np.arange(6)], np.float32(x))
+    held = [{"t": k, "acc": [0.1, 0.2, k], "gyr": [1, 2, 3]} for k in range(40)]
+    (tmp_path / "all.json").write_text(json.dumps(held))  # axes of one moment
+    with pytest.raises(InputError, match="is no recording: JSON is read as"):
+        recordings(**defaults("recordings", **given))
+
+
 def test_arrays_of_one_recording_each_are_recordings(tmp_path):
     for name in ("run", "walk"):
         (tmp_path / name).mkdir()

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from raspitrain.config.overrides import OPTIONS, config_folders, split_override
 from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
+from raspitrain.data.endings import MAY_HOLD_ARRAYS
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder, expanded, options_of
@@ -128,7 +129,7 @@ def _words_for(path: Path) -> list[str]:
     folder = path.parent if path.name == "data.npy" else path
     if (folder / "data.npy").is_file():
         return ["dataset=npy", _path_word(folder)]
-    if path.suffix.lower() in (".npz", ".mat", ".h5", ".hdf5"):
+    if path.suffix.lower() in MAY_HOLD_ARRAYS:
         return ["dataset=npz", _path_word(path)]
     archive = [path] if path.suffix == ".ts" else list(path.glob("*_TRAIN.ts"))
     if len(archive) == 1:

@@ -15,7 +15,6 @@ from raspitrain.nearest import nearest
 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 HDF5_OFFSETS = (0, 512)  # MATLAB writes 512 bytes of its own before
-ENDINGS = (".npz", ".mat", ".h5", ".hdf5")
 # gzip makes at most 1032 bytes of one; a dataset that declares more than that was never written.
 MOST_UNPACKED = 1100
 

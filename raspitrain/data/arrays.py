@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.array_file import ENDINGS, open_arrays, pick, such_as
+from raspitrain.data.array_file import open_arrays, pick, such_as
 from raspitrain.data.cases import Cases, Signals, make_cases, name_unique
+from raspitrain.data.endings import MAY_HOLD_ARRAYS
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import (
     StoredSignals,
@@ -167,7 +168,9 @@ def npz(
     """
     file = user_path(path, "dataset.path")
     if file.is_dir():
-        found = sorted(each.name for each in file.iterdir() if each.suffix.lower() in ENDINGS)
+        found = sorted(
+            each.name for each in file.iterdir() if each.suffix.lower() in MAY_HOLD_ARRAYS
+        )
         hint = f"such as {file / found[0]}" if found else f"and there is none in {file}"
         raise InputError(
             f"dataset.path: {file} is a folder, and dataset=npz reads one file of arrays (.npz, "

@@ -62,7 +62,7 @@ LIST = re.compile(
 )  # in one cell, as of a burst
 TRIAL_NAME = re.compile(
     r"(trial|session|run|rep|repetition|block|take|round|attempt|experiment|exp)s?"
-    r"(_?(id|no|nr|num|number|index))?"
+    r"(_?(id|no|nr|num|number|index))?|(week)?day\w*|week\w*|night\w*"
 )
 SLOW_NAME = re.compile(
     r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
@@ -99,6 +99,8 @@ class Facts:
         The different ones, where they are few, whole and change seldom.
     wavers : bool
         Whether it changes as often as a signal does and has many values.
+    busy : bool
+        Whether it does so in whole numbers, up as well as down, as counts of movement do.
     moves : float
         The share of rows in which it changes.
     even : bool
@@ -130,6 +132,7 @@ class Facts:
     steady: bool = False
     values: tuple[float, ...] = ()
     wavers: bool = False
+    busy: bool = False
     moves: float = 0.0
     even: bool = False
     unit_step: bool = False
@@ -192,6 +195,9 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         wavers=len(values) >= LEAST_ROWS
         and num_moves > 0.2 * len(steps)
         and not (kept == np.floor(kept)).all(),
+        busy=num_moves > 0.2 * len(steps)
+        and 0.2 < num_forward / num_moves < 0.8
+        and len(np.unique(kept[:FEW_STEPS])) > FEW_VALUES,
         moves=num_moves / len(steps),
         even=even,
         unit_step=even and float(np.median(ahead)) == 1,
@@ -418,8 +424,9 @@ def judge(
         return "changes about where the label does"
     if MARK_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
         return "marks moments, as of what was shown"
+    counts_moves = plain == "activity" and any(fact.busy for fact in only)  # of an actigraph
     for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person"), (PART_NAME, "part")):
-        if pattern.fullmatch(plain) and not any(fact.wavers for fact in only):
+        if pattern.fullmatch(plain) and not (counts_moves or any(fact.wavers for fact in only)):
             return what
     if TRIAL_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
         return BLOCKS

@@ -1,7 +1,9 @@
-"""How files of recordings end that are not text; also where numpy is not."""
+"""How files end that are not text; also where numpy is not."""
 
 import os
 
+HOLD_ARRAYS = (".npz", ".h5", ".hdf5")  # several by name, and no recording
+MAY_HOLD_ARRAYS = (*HOLD_ARRAYS, ".mat")
 PACKED = ".gz"  # behind the ending of a text file
 OTHER_SUFFIXES = (
     ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow", ".cbor",

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
 from raspitrain.data.annotations import match, read_annotations
-from raspitrain.data.endings import OTHER_SUFFIXES, PACKED, stem_of
+from raspitrain.data.endings import HOLD_ARRAYS, OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, counted, input_error
 from raspitrain.results.files import CLAIM, SWEEP_CLAIM
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
-TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto", ".tab")
+TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto", ".tab", ".gcsv")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
@@ -556,8 +556,9 @@ def _instead(others: Sequence[Path]) -> str:
             f"{there}: if each is a recording, save its array (samples, channels) as .npy, or put "
             "windows of all into one for dataset=npz"
         )
-    if kind in (".npy", ".npz"):
-        return f"{there}: use dataset={kind[1:]} for arrays of cases"
+    if kind in (".npy", *HOLD_ARRAYS):
+        name = "npy" if kind == ".npy" else "npz"
+        return f"{there}: use dataset={name} for arrays of cases"
     if kind in UNPACK:
         return f"{there}: unpack {'it' if count == 1 else 'them'} first ({UNPACK[kind]})"
     if kind in SOUND:

@@ -30,6 +30,7 @@ from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
 COLUMN_COPIES = 3
+LEAST_SERIES = 8  # samples of an array in a record; fewer may be the axes of one moment
 LARGEST_JSON = 256 << 20
 MOST_STRUCTS = 64  # in one array of them
 MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency)?))", re.I)
@@ -324,12 +325,16 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
 
 
 def _records(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """A record for each sample, where one stands for a packet of them."""
-    packets = [name for name, own in record.items() if isinstance(own, list)]
-    if len(packets) != 1:
-        return [record]
-    rest = {name: own for name, own in record.items() if name not in packets}
-    return [{**rest, **_flat(sample)} for sample in record[packets[0]]]
+    """A record for each sample, where one stands for a packet of them, or for a recording of many:
+    lists of records in one another, or long arrays side by side."""
+    lists = {name: own for name, own in record.items() if isinstance(own, list)}
+    rest = {name: own for name, own in record.items() if name not in lists}
+    inner = [*lists.values()]
+    if len(inner) == 1 and all(isinstance(sample, dict) for sample in inner[0]):
+        return [one for sample in inner[0] for one in _records({**rest, **_flat(sample)})]
+    if len(inner) > 1 and len({len(own) for own in inner}) == 1 and len(inner[0]) >= LEAST_SERIES:
+        return [{**rest, **dict(zip(lists, row, strict=True))} for row in zip(*inner, strict=True)]
+    return [record]  # such as [x, y, z] of one moment: refused
 
 
 def _flat(record: Any) -> dict[str, Any]:

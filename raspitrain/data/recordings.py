@@ -20,7 +20,7 @@ from raspitrain.data.channels import (
     without_device,
 )
 from raspitrain.data.clock import Clock
-from raspitrain.data.columns import is_person_name, unused_columns
+from raspitrain.data.columns import LEAST_ROWS, is_person_name, unused_columns
 from raspitrain.data.cut import Cut
 from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source, find_recordings
@@ -176,6 +176,7 @@ def recordings(
     read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
     read, of_rows = split_sensors(read, asked)
+    read, of_few = _without_short_sensors(read)
     if marks is not None:
         classes = [classes_of(rows) for _, rows in marks]
     elif beats is not None:
@@ -190,7 +191,10 @@ def recordings(
         streams.append(make_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
     names, units = _all_channels(chosen)
-    notes, warnings = [*found.notes, *of_names, *of_rows, *order[0]], [*found.warnings, *order[1]]
+    notes, warnings = (
+        [*found.notes, *of_names, *of_rows, *of_few, *order[0]],
+        [*found.warnings, *order[1]],
+    )
     if marks is not None:
         more = mark_stretches(streams, marks, annotation_unit, names)
         notes, warnings = notes + more[0], warnings + more[1]
@@ -286,6 +290,22 @@ def _in_blocks(sources: Sequence[Source], read: Sequence[dict[str, SensorFile]])
     alone = None not in classes and len(set(classes)) == len(classes)
     files = [file for own in read for file in own.values()]
     return alone and all("block" in file.table.names for file in files)
+
+
+def _without_short_sensors(
+    read: list[dict[str, SensorFile]],
+) -> tuple[list[dict[str, SensorFile]], list[str]]:
+    """Without sensors of which most recordings have a few rows, as of what seldom changes."""
+    rows = {sensor: [files[sensor].table.num_rows for files in read] for sensor in read[0]}
+    short = [
+        sensor for sensor, own in rows.items()
+        if 2 * sum(number < LEAST_ROWS for number in own) > len(read)
+    ]  # fmt: skip
+    if not short or len(short) == len(rows):
+        return read, []
+    kept = [{sensor: own for sensor, own in f.items() if sensor not in short} for f in read]
+    few = ", ".join(f"{sensor} (such as {min(rows[sensor])})" for sensor in short)
+    return kept, [f"not taken: sensors of hardly any rows in most recordings, {few}"]
 
 
 def _choose(

@@ -21,6 +21,7 @@ from raspitrain.config.compose import compose
 from raspitrain.config.own_code import own_faults_told
 from raspitrain.config.rules import check
 from raspitrain.data.cases import Cases, one_class_will_do
+from raspitrain.data.endings import HOLD_ARRAYS, MAY_HOLD_ARRAYS
 from raspitrain.data.fingerprint import fingerprint
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.split import split_cases
@@ -246,7 +247,9 @@ def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str,
     if place.suffix == ".ts":
         kind = "ucr"
         changes = {"path": str(place.parent), "name": place.stem, "length": stored.length}
-    elif place.suffix == ".npz":
+    elif place.suffix.lower() in (
+        MAY_HOLD_ARRAYS if own["_target_"] == _target("npz") else HOLD_ARRAYS
+    ):
         kind, changes = "npz", {"path": str(place)}
     elif place.is_dir() and next(place.glob("*.npy"), None) is not None:
         kind, changes = "npy", {"path": str(place)}

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, TextIO
 
+from raspitrain.data.endings import HOLD_ARRAYS
 from raspitrain.errors import InputError, counted, no_formula, printable
 from raspitrain.stop import exit_code_of
 from raspitrain.use.annotated import Annotations, add_options
@@ -161,6 +162,11 @@ def predict_files(
         elif path.lower().endswith(TS_SUFFIX):
             with open_text(path) as file:
                 yield from _case_rows(model, path, read_ts(model, path, file))
+        elif path.lower().endswith(HOLD_ARRAYS):
+            raise InputError(
+                f"{path}: windows are read from .npy and .npz; save them with numpy.save, or take "
+                f"evaluate RUN --data {path}."
+            )
         elif path == "-":
             yield from _standard_input(model, hop, rate, label_column, time_column)
         else:
