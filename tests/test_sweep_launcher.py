@@ -259,7 +259,7 @@ def test_threads_are_in_force_in_each_job(tmp_path):
 def test_a_job_without_enough_memory_leaves_the_others_and_is_named(tmp_path):
     done, folder = sweep_for_real(
         tmp_path,
-        *["dataset.num_cases=800", "dataset.length=2048", "batch_size=8,560"],
+        *["dataset.num_cases=400", "dataset.length=2048", "batch_size=8,300"],
         *["launcher.memory_limit_mb=700", "hardware.num_threads=1", "task=throughput"],
         *["throughput.seconds=0.05", "throughput.warmup_seconds=0"],
         "launcher.repeat_first=false",
@@ -268,8 +268,8 @@ def test_a_job_without_enough_memory_leaves_the_others_and_is_named(tmp_path):
     small, large = jobs_of(folder)["jobs"]
     assert small["status"] == "completed"
     assert large["status"] in ("out_of_memory", "refused")
-    assert "batch_size=560 needs" in large["reason"]
-    assert f"batch_size=560  {large['status']}" in done.stdout
+    assert "batch_size=300 needs" in large["reason"]
+    assert f"batch_size=300  {large['status']}" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from raspitrain.boards import BoardsEnd
 from raspitrain.cli.mistakes import known_keys, mistake
+from raspitrain.cli.quick import quicken
 from raspitrain.cli.ranks import is_one_of_several, join, words_for_hydra, words_of_rank
 from raspitrain.cli.resume import (
     AUTO,
@@ -88,6 +89,7 @@ def main(do: Callable[[DictConfig, list[str]], None] | None = None) -> int:
                 broken = error  # Hydra would print a line of its own in front of the sentence
 
     guard(config_folder().resolve(), sys.argv[1:])
+    quicken()
     Hydra.get_mode = _mode_as_typed  # type: ignore[method-assign]
     command = hydra.main(
         config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"

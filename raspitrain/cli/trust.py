@@ -9,6 +9,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from raspitrain.cli.quick import quick_yaml
 from raspitrain.config.targets import locate
 from raspitrain.config.yaml_file import check_file
 from raspitrain.errors import InputError
@@ -95,7 +97,8 @@ def _looked_at(load_config: Callable[..., Any], own: Path) -> Callable[..., Any]
             file = None if own in file.resolve().parents else file
             if file is not None:
                 check_file(file, keys=True)
-        loaded = load_config(self, config_path)
+        with quick_yaml() if file is None else nullcontext():
+            loaded = load_config(self, config_path)
         if source is not None and loaded is not None:
             ours = ("structured", "pkg") if source.path in ("", "hydra.conf") else ("structured",)
             if file is not None or source.scheme() not in ("file", *ours):
