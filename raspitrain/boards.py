@@ -182,20 +182,14 @@ def go_on(folder: Path, words: Sequence[str]) -> None:
 
 def _stored(folder: Path) -> "tuple[DictConfig, list[str]]":
     """The configuration of a run, with the paths of this machine, and its words."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
-    from raspitrain.config.composition import check_growth
-    from raspitrain.config.yaml_file import check_file
+    from raspitrain.config.composition import load_checked
 
     name = FILE if (folder / FILE).is_file() else "config.yaml"  # it began without boards
     check_no_links(folder, (*OURS, "config.yaml", "overrides.yaml"))
     try:
-        loaded = []
-        for path in (folder / name, folder / "overrides.yaml"):
-            check_file(path, keys=False)
-            loaded.append(OmegaConf.load(path))
-            check_growth(OmegaConf.to_container(loaded[-1], resolve=False))
-        cfg, overrides = loaded
+        cfg, overrides = load_checked(folder / name), load_checked(folder / "overrides.yaml")
         assert isinstance(cfg, DictConfig)
         return cfg, [str(word) for word in overrides]
     except InputError:

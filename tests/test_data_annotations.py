@@ -415,6 +415,7 @@ def test_predict_has_its_truth_of_the_same_file(model, recording, tmp_path, caps
         if start in found:
             assert found[start] == cases.class_names[label]
     (tmp_path / "day.labels.csv").rename(tmp_path / "marks.txt")
+    (tmp_path / "night.csv").write_text("time,x\n")  # given alone, day.csv is what marks.txt is of
     told = [str(model), str(tmp_path / "day.csv"), "--annotations", str(tmp_path / "marks.txt")]
     assert predict([*told, "--annotation-unit", "samples"]) == 2
     assert "is not a whole number" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 Each row is one example of its kind; what is taken is held against what was written.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -786,6 +787,11 @@ def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
         person, label = seed // 4, ("walk", "run")[seed % 2]
         text = csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist())
         put(tmp_path, f"s{person}_{label}_{seed}.csv", text)
+    for seed, name in enumerate(("adl-01-acc", "adl-02-acc", "fall-01-acc", "fall-02-acc")):
+        put(tmp_path, f"urfall/{name}.csv", csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist()))
+    sentence = refusal(load, tmp_path / "urfall", class_level=0)
+    assert "(adl, fall) with dataset.class_level=0 dataset.class_part=1" in sentence
+    shutil.rmtree(tmp_path / "urfall")
     warning = load(tmp_path, class_level=0).taken.warnings[-1]
     assert "parts 1 (s0, s1, s2) and 2 (run, walk) of the files' names" in warning
     cases = load(tmp_path, class_part=2, groups="s?")

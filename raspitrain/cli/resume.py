@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from raspitrain.cli.ranks import AUTO, FOLDER, join_for
-from raspitrain.config.composition import check_growth
+from raspitrain.config.composition import load_checked
 from raspitrain.config.overrides import (
     ALLOWING,
     SENDING,
@@ -20,7 +20,6 @@ from raspitrain.config.overrides import (
     given_keys,
     split_override,
 )
-from raspitrain.config.yaml_file import check_file
 from raspitrain.distributed.launch import launched
 from raspitrain.errors import InputError, visible
 from raspitrain.hardware.memory import quick_imports
@@ -119,7 +118,7 @@ def resume_or_start(arguments: Sequence[str]) -> list[str] | None:
 
 def _started_with(folder: Path) -> list[str]:
     try:
-        words: Any = OmegaConf.to_container(_load(folder / "overrides.yaml"))
+        words: Any = OmegaConf.to_container(load_checked(folder / "overrides.yaml"))
         return [str(word) for word in words]
     except Exception:  # for people, and perhaps changed by them
         return []
@@ -137,7 +136,7 @@ def _set_environment(folder: Path, overrides: Sequence[str]) -> None:
     hardware: dict[str, Any] = {"num_threads": "auto", "wait_policy": None}
     try:
         # For people, and perhaps changed by them: the checkpoint says what counts.
-        stored = _load(folder / "config.yaml")
+        stored = load_checked(folder / "config.yaml")
     except Exception:
         stored = OmegaConf.create()
     try:
@@ -150,11 +149,3 @@ def _set_environment(folder: Path, overrides: Sequence[str]) -> None:
         raise
     except Exception:
         return
-
-
-def _load(path: Path) -> Any:
-    """A YAML file of the run's folder, which may come from a stranger."""
-    check_file(path, keys=False)
-    stored = OmegaConf.load(path)
-    check_growth(OmegaConf.to_container(stored, resolve=False))
-    return stored

@@ -1,6 +1,7 @@
 """What is checked of a composed configuration before anything heavy is imported."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +11,7 @@ from raspitrain.config.overrides import SENDING, check_given_once, given_keys
 from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import COMPONENTS, SECTIONS, check, leaves
 from raspitrain.config.targets import check_names
+from raspitrain.config.yaml_file import check_file
 from raspitrain.errors import InputError
 
 MOST_GROWTH = 20_000  # how often interpolations may write a value out
@@ -72,6 +74,14 @@ def check_trust(config: Mapping[str, Any], typed: Collection[str]) -> None:
         if "${" in str(value):
             # Whoever reads config.yaml later would resolve it once more.
             raise InputError(f"{key}: a value may not hold the letters ${{ once it is resolved.")
+
+
+def load_checked(path: Path) -> Any:
+    """A YAML file of a run's folder, which may come from a stranger."""
+    check_file(path, keys=False)
+    loaded = OmegaConf.load(path)
+    check_growth(OmegaConf.to_container(loaded, resolve=False))
+    return loaded
 
 
 def check_growth(container: Any) -> None:

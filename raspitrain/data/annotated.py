@@ -290,13 +290,17 @@ def _by_part_of_name(by_folder: dict[Path, set[str]], asked: str) -> dict[Path, 
     ]
     taken = {path for _, path in said}
     found: dict[Path, Path] = {}
+    by_part: dict[str, list[Path]] = {}
+    for name, folder in names:
+        stem = stem_of(name)
+        ends = [sign.span() for sign in re.finditer(r"[^A-Za-z0-9]", stem)]
+        for part in {stem, *(stem[:at] for at, _ in ends), *(stem[at:] for _, at in ends)}:
+            by_part.setdefault(part, []).append(folder / name)
     for part, path in said:
-        whole = re.compile(
-            rf"{re.escape(part)}(?![A-Za-z0-9]).*|.*(?<![A-Za-z0-9]){re.escape(part)}"
-        )
-        of = [folder / n for n, folder in names if whole.fullmatch(stem_of(n))]
+        of = [own for own in by_part.get(part, []) if own not in taken]
+        of = [own for own in of if own.parent == path.parent] or of
         others = [path.parent / n for n in by_folder[path.parent] if path.parent / n not in taken]
-        for recording in [own for own in of if own not in taken] or others[: len(others) == 1]:
+        for recording in of or others[: len(others) == 1]:
             if (other := found.setdefault(recording, path)) != path:
                 raise InputError(
                     f"dataset.annotations={asked}: {other} and {path} may both be of {recording}; "

@@ -30,7 +30,7 @@ from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import position_name
 from raspitrain.data.missing import is_missing
 from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
-from raspitrain.data.time_names import SECONDS, unit_by_name
+from raspitrain.data.time_names import LONGEST_NAME, SECONDS, unit_by_name
 from raspitrain.errors import InputError
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
@@ -259,10 +259,11 @@ def without_device(
     """Names without the device, which is another in the next file: it leads all, or its serial
     number stands in brackets or as a number of five digits or more."""
     files = [file for sensors in read for file in sensors.values()]
-    bare_names = [[SERIAL.sub("", name) or name for name in file.table.names] for file in files]
+    bare_names = [[*map(without_serial, file.table.names)] for file in files]
     alike = all(set(own) == set(bare_names[0]) and len(set(own)) == len(own) for own in bare_names)
     if alike and len({frozenset(file.table.names) for file in files}) > 1:
-        shown = next(name for file in files for name in file.table.names if SERIAL.search(name))
+        every = (name for file in files for name in file.table.names)
+        shown = next(name for name in every if without_serial(name) != name)
         for file, own in zip(files, bare_names, strict=True):
             for column, name in zip(file.table.columns, own, strict=True):
                 column.name = name
@@ -279,6 +280,11 @@ def without_device(
         for column, name in zip(file.table.columns, own, strict=True):
             column.name = name
     return list(read), [f"names taken without what leads them in each file, such as {lead[0]}"]
+
+
+def without_serial(name: str) -> str:
+    """A column's name without the number of a device in it."""
+    return name if len(name) > LONGEST_NAME else SERIAL.sub("", name) or name
 
 
 def common_lead(names: Sequence[str]) -> str:
@@ -712,7 +718,8 @@ def _use_time_of_day(files: Sequence[SensorFile], clocks: Sequence[int]) -> None
         moments.add(tuple(float(column.values[0]) for column in before))
     low = min(file.facts[clock].low for file, clock in zip(files, clocks, strict=True))
     high = max(file.facts[clock].high for file, clock in zip(files, clocks, strict=True))
-    if len(moments) > 2 and low >= 0 and 1000 <= high < 1e6:
+    told = len(moments) > 2 or (len(files) == 1 and len(set(moments.pop())) > 1)
+    if told and low >= 0 and 1000 <= high < 1e6:
         for file, clock in zip(files, clocks, strict=True):
             file.table.columns[clock].unit = "us"
 

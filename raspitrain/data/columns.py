@@ -56,7 +56,7 @@ ODD_NUMBER = re.compile(
     r"|.*[:=>\])]\s*[+-]?\d*[.,]?\d+",
     re.I,
 )
-NUMBER_IN_LIST = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+NUMBER_IN_LIST = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
 LIST = re.compile(
     rf"[\[(]?\s*(?:{NUMBER_IN_LIST}[\s,;|]+){{7,}}{NUMBER_IN_LIST}\s*[\])]?", re.I
 )  # in one cell, as of a burst

@@ -238,8 +238,8 @@ def find_recordings(
     if not has_labels and class_part is None:
         warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
-    if not has_labels and class_level is None:
-        _refuse_folders_of_one(folder, sources)
+    if not has_labels and class_part is None and class_level in (None, 0):
+        _refuse_classes_of_one(folder, sources, by_name=class_level == 0)
     mixed = _mixed_sensors(sources, sensors_from)
     return Found(sources, notes + note, warnings, annotated, mixed)
 
@@ -729,20 +729,25 @@ def _or_cases(name: str) -> str:
     return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
 
 
-def _refuse_folders_of_one(folder: Path, sources: Sequence[Source]) -> None:
-    """Refuse folders such as walk-2024-05-01 of one recording each, which would be the classes."""
+def _refuse_classes_of_one(folder: Path, sources: Sequence[Source], *, by_name: bool) -> None:
+    """Refuse folders such as walk-2024-05-01 of one recording each, which would be the classes, and
+    files such as fall-01-acc.csv."""
     names = [source.class_name or "" for source in sources]
     if len(names) < LEAST_FOLDERS or len(set(names)) < len(names):
         return
     fields = [_parts_of(name) for name in names]
     if len({len(own) for own in fields}) > 1 or len(fields[0]) < 3:
         return
+    numbered = any(all(map(str.isdigit, own)) for own in zip(*fields, strict=True))
+    if by_name and not numbered:
+        return  # a file may hold all of a class
     for k, own in enumerate(zip(*fields, strict=True), start=1):
         if min(Counter(own).values()) > 1 and len(set(own)) > 1 and not own[0].isdigit():
+            what, level = ("files", 0) if by_name else ("folders", 1)
             raise InputError(
-                f"the folders of {folder} ({_some(names)}) hold one recording each, so that they "
-                f"can be no classes; take a part of their names ({_some(set(own))}) with "
-                f"dataset.class_level=1 dataset.class_part={k}."
+                f"the {what} of {folder} ({_some(names)}) stand for one recording each, so that "
+                f"their names can be no classes; take a part of them ({_some(set(own))}) with "
+                f"dataset.class_level={level} dataset.class_part={k}."
             )
 
 

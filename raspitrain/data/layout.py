@@ -444,7 +444,7 @@ def _said_rate(lines: Sequence[str]) -> float | None:
             unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
             if "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
-        if (step := STEP.search(line)) and float(step["step"]):
+        if (step := STEP.search(line[:SEEN_OF_A_LINE])) and float(step["step"]):
             rates.add(float(f"{1 / float(step['step']):.9g}"))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None
 

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.channels import Asked, SensorFile, bare, choose, common_lead, read_file
+from raspitrain.data.channels import (
+    Asked,
+    SensorFile,
+    bare,
+    choose,
+    common_lead,
+    read_file,
+    without_serial,
+)
 from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source
 from raspitrain.data.long_format import split_sensors, words_of
@@ -60,8 +68,18 @@ def read_one_file(
     if lead and {bare(name[len(lead) :]) for name in file.table.names} >= {*map(bare, channels)}:
         for column in file.table.columns:
             column.name = column.name[len(lead) :]
+    if not {*map(bare, file.table.names)} >= {*map(bare, channels)}:
+        for column in file.table.columns:
+            column.name = without_serial(column.name)
     asked = replace(asked, sensor_column=_sensor_column(file, channels))
     (sensors,), notes = split_sensors([{"": file}], asked)
+    lead = common_lead([*sensors])
+    if not any(
+        bare(word) and bare(wanted).startswith(bare(word))
+        for word in sensors
+        for wanted in channels
+    ):
+        sensors = {word.removeprefix(lead): own for word, own in sensors.items()}
     found = [
         (wanted, sensor, place)
         for wanted in channels
@@ -106,6 +124,8 @@ def _sensor_column(file: SensorFile, channels: Sequence[str]) -> int | bool | No
         return False
     for place, column in enumerate(file.table.columns):
         words = words_of(column) or []
-        if {bare(f"{word}_{name}") for word in words for name in names} >= wanted:
-            return place
+        lead = common_lead(words) if words else ""  # the device, perhaps
+        for own in (words, [word.removeprefix(lead) for word in words]):
+            if {bare(f"{word}_{name}") for word in own for name in names} >= wanted:
+                return place
     return None

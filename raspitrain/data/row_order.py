@@ -43,24 +43,30 @@ def in_order_of_time(table: Table, time_column: int | None) -> Table:
 def without_events(table: Table) -> Table:
     """The table without rows that hold no number but the time, where as many have a word in a
     column that is else empty: what happened, such as a blink or the logger's stop, no sample."""
-    empty, words = np.ones(table.num_rows, dtype=bool), 0
+    words = max(map(_seldom_words, table.columns))
+    if not words:
+        return table
+    empty = np.ones(table.num_rows, dtype=bool)
     for column in table.columns:
-        if column.kind == "text":
-            missing = np.array([*map(is_missing, column.words), False])
-            own = int((~missing[np.minimum(column.values, len(column.words))]).sum())
-        elif _is_time(column) or (np.diff(column.values) == 1).all():
-            continue
-        else:
-            without = np.isnan(column.values)
-            own = column.wrong[0] if column.wrong is not None and without.all() else 0
-            empty &= without
-        words = max(words, own if own < SELDOM * table.num_rows else 0)
+        counts = column.kind == "number" and (np.diff(column.values) == 1).all()
+        if column.kind != "text" and not counts and not _is_time(column):
+            empty &= np.isnan(column.values)
     num_events = int(empty.sum())
     if not 0 < num_events <= words:
         return table
     kept = table.take(np.flatnonzero(~empty))
     kept.changes.append(f"rows that say an event and no sample left out ({num_events})")
     return kept
+
+
+def _seldom_words(column: Column) -> int:
+    """How many rows have a word in a column that holds no more; 0 where it is no such column."""
+    if column.kind == "text":
+        missing = np.array([*map(is_missing, column.words), False])
+        count = int((~missing[np.minimum(column.values, len(column.words))]).sum())
+    else:
+        count = 0 if column.wrong is None or not np.isnan(column.values).all() else column.wrong[0]
+    return count if count < SELDOM * len(column.values) else 0
 
 
 def without_repeats(table: Table, time_column: int | None) -> Table:

@@ -63,6 +63,7 @@ class Annotations:
         self._file, self._unit = file, unit
         roots = (path if os.path.isdir(path) else os.path.dirname(path) for path in given)
         self._roots = list(dict.fromkeys(roots))
+        self._only = given[0] if len(given) == 1 and os.path.isfile(given[0]) else None
         self._names: dict[str, tuple[set[str], Counter[str]]] = {}
         self._common: dict[str, str | None] = {}
         self._by_path: dict[str, dict[str, list[Annotation]]] = {}
@@ -145,6 +146,10 @@ class Annotations:
         if self._file is None and (own := own_file(folder, name, self._in(folder)[0])) is not None:
             file = os.path.join(folder, own)
             return file, [row for rows in read_annotations(file).values() for row in rows]
+        if self._file is not None and path == self._only:
+            by_name = read_annotations(self._file)
+            if by_name.keys() == {""}:  # of the one recording that was given
+                return self._file, by_name[""]
         for root in [folder, *self._roots]:
             file = self._file or self._common_of(root) or ""
             inside = os.path.relpath(path, root or ".")
