@@ -322,7 +322,7 @@ def test_how_often_ranks_agree_follows_from_two_times():
     assert gigabit.sync_every == 16
     assert gigabit.gain / 2 == pytest.approx(45 / (45 + 52.7 * 6 / 100), abs=0.005)
     assert gigabit.megabits == pytest.approx(894, abs=1)
-    assert plan_for("auto", 80, boards=4).sync_every == 16
+    assert plan_for("auto", 80, boards=4).sync_every == 32
     assert plan_for("every_step", 52.7).gain == pytest.approx(2 * 45 / (45 + 52.7))
     # With few steps, weights are averaged no less often than 70 times.
     assert plan_for("auto", 52.7, epochs=3).sync_every == 4
