@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import gc
 import logging
 import os
 import subprocess
@@ -43,12 +42,6 @@ hypothesis.settings.load_profile("untimed")
 # are the tests as pytest rewrites them, for each worker and the next time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-
-
-def pytest_collection_finish() -> None:
-    """What is there by now stays: it is not looked through for garbage during each test again."""
-    gc.collect()
-    gc.freeze()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:

@@ -71,23 +71,11 @@ UNITS = frozenset((
     "unitless", "none", "sequence", "cal", "raw", "uncal", "counts", "count", "lsb", "a.u.", "au",
     "local", "utc", "unix",
 ))
+NO_UNITS = frozenset((
+    "n/a", "na", "no_units", "unitless", "none", "sequence", "cal", "raw", "uncal", "local", "utc",
+    "unix",
+))
 # fmt: on
-NO_UNITS = frozenset(
-    (
-        "n/a",
-        "na",
-        "no_units",
-        "unitless",
-        "none",
-        "sequence",
-        "cal",
-        "raw",
-        "uncal",
-        "local",
-        "utc",
-        "unix",
-    )
-)
 UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
 PAIR = re.compile(
     rf"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
