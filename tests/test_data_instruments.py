@@ -9,6 +9,7 @@ from test_data_archives import first, signals_of
 from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal
 
 from raspitrain.data.dates import to_seconds
+from raspitrain.data.layout import find_layout
 
 
 def rows_of(columns, line="{}\n"):
@@ -244,3 +245,7 @@ def test_labels_may_stand_in_a_table_beside_by_a_column_that_both_have(tmp_path)
     assert sum(load(path, **given).labels == 0) > sum(cases.labels == 0)
     put(tmp_path, "y_train.csv", labels + "5,1,carpet\n")  # which of them?
     assert "join both by what they have in common" in refusal(load, path, **given)
+
+
+def test_one_column_of_a_number_over_a_letter_is_no_numbered_channel():
+    assert find_layout(["1", "a", "1"]).names == ("a",)

@@ -385,7 +385,7 @@ def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
 
 def _numbers_channels(rows: Sequence[list[str]]) -> bool:
     """Whether a row such as x-axis,1,2 names columns: the channels by number, their units below."""
-    if len(rows) != 2 or len(rows[0]) != len(rows[1]) or not all(map(_is_unit, rows[1])):
+    if len(rows) != 2 or not 1 < len(rows[0]) == len(rows[1]) or not all(map(_is_unit, rows[1])):
         return False
     numbers = rows[0][1:]
     rising = all(number.isdigit() for number in numbers) and len(numbers[0]) < 3

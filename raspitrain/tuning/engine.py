@@ -2,6 +2,7 @@
 time. Traced networks are held against their own modules first."""
 
 import copy
+import gc
 import hashlib
 import logging
 import random
@@ -63,6 +64,7 @@ def settle_engine(model: nn.Module, signals: Tensor) -> str | None:
     note = None
     if isinstance(model, Engaged) and engine_of(model) != "plain":
         note = _hold_against_modules(model, signals)
+        gc.collect()  # copies of the network hold on to themselves, and to a batch of activations
     if engine_of(model) == "auto":
         _take_the_faster(model, signals)
         if note is not None and isinstance(model, Engaged) and engine_of(model) == "plain":
