@@ -1,6 +1,6 @@
 """A sweep over four boards: how long beside the best that its jobs could be packed?
 
-    PYTHONPATH=tests python -m benchmarks.placing    # 5 minutes; as root
+    PYTHONPATH=tests python -m benchmarks.placing    # 6 minutes; as root
 
 Needs Debian's openssh-server and rsync. Boards are sshds on this machine, and each job measures
 throughput for as many seconds as it is told, so that what a job takes does not hang on how many
