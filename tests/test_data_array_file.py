@@ -124,3 +124,12 @@ def test_where_arrays_are_no_recordings_the_way_to_them_is_told(tmp_path):
         recordings(**defaults("recordings", path=str(path.parent)))
     with pytest.raises(InputError, match=f"evaluate RUN --data {path}"):
         next(predict_files(cast(Model, SimpleNamespace(classes=[])), [str(path)]))
+
+
+def test_whose_the_cases_are_is_warned_of_inside_a_group_of_hdf5_too(tmp_path):
+    with h5py.File(tmp_path / "set.h5", "w") as file:
+        group = file.create_group("acc")
+        group["X"], group["y"], group["subject"] = SIGNALS, NUMBERS, NUMBERS
+    cases = taken(tmp_path / "set.h5", data="acc/X", label="acc/y", groups=None)
+    (warning,) = cases.taken.warnings
+    assert "add dataset.groups=acc/subject" in warning

@@ -36,6 +36,8 @@ def _quick_loader() -> Any:
     if not yaml.__with_libyaml__:
         return slow
 
+    # OmegaConf makes its loader in a function: mypy sees no class to inherit from. CSafeLoader
+    # would lack what that loader refuses (a key given twice) and resolves (1e-3 is a number).
     class Loader(yaml.cyaml.CParser, slow):  # type: ignore[misc, valid-type]
         def __init__(self, stream: Any) -> None:
             yaml.cyaml.CParser.__init__(self, stream)

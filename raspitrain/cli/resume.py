@@ -75,6 +75,7 @@ def resume_as_asked(arguments: Sequence[str]) -> None:
     _set_environment(path, others)
     with quick_imports(for_good=True):
         group = join_for(others)
+        # resume() begins with it, and with torch; here no garbage is looked for meanwhile.
         import raspitrain.run.run  # noqa: F401
     resume(path, others, tell=lambda sentence: print(visible(sentence)), group=group)
 

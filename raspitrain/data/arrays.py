@@ -261,7 +261,9 @@ def cases_of_arrays(
 
 
 def _not_used(names: Iterable[str], used: Sequence[str | None]) -> dict[str, str]:
-    return {name.removesuffix(".npy"): name for name in sorted(names) if name not in used}
+    """Others' names by what they are called, without ending and, in HDF5, without their groups."""
+    rest = (name for name in sorted(names) if name not in used)
+    return {name.removesuffix(".npy").rpartition("/")[2]: name for name in rest}
 
 
 def _unused(
