@@ -130,6 +130,8 @@ def test_whose_the_cases_are_is_warned_of_inside_a_group_of_hdf5_too(tmp_path):
     with h5py.File(tmp_path / "set.h5", "w") as file:
         group = file.create_group("acc")
         group["X"], group["y"], group["subject"] = SIGNALS, NUMBERS, NUMBERS
+        file["b/X"] = file["c/X"] = SIGNALS
     cases = taken(tmp_path / "set.h5", data="acc/X", label="acc/y", groups=None)
     (warning,) = cases.taken.warnings
     assert "add dataset.groups=acc/subject" in warning
+    assert cases.taken.notes == ("not used, though beside the data: b/X, c/X",)

@@ -221,7 +221,7 @@ def cases_of_arrays(
     part_source: str,
     names: Mapping[str, str] | None = None,
 ) -> Cases:
-    """Cases of arrays as they were stored; `names` of others there, by their bare names."""
+    """Cases of arrays as they were stored; `names` of others there, with what they are called."""
     names = names or {}
     if len(signals.shape) == 2 and channels == "one":
         signals = OneChannel(signals)
@@ -241,7 +241,7 @@ def cases_of_arrays(
             groups = None if groups is None else groups[kept]
             part = None if part is None else part[kept]
     warnings, said = _unused(names, has_groups=groups is not None, has_part=part is not None)
-    if others := sorted(own for own in names.values() if own not in said):
+    if others := sorted(own for own in names if own not in said):
         shown = ", ".join(others[:8]) + (", …" if len(others) > 8 else "")
         notes.append(f"not used, though beside the data: {shown}")
     return make_cases(
@@ -261,9 +261,9 @@ def cases_of_arrays(
 
 
 def _not_used(names: Iterable[str], used: Sequence[str | None]) -> dict[str, str]:
-    """Others' names by what they are called, without ending and, in HDF5, without their groups."""
+    """What others are called, without ending and, in HDF5, without their groups, by their names."""
     rest = (name for name in sorted(names) if name not in used)
-    return {name.removesuffix(".npy").rpartition("/")[2]: name for name in rest}
+    return {name: name.removesuffix(".npy").rpartition("/")[2] for name in rest}
 
 
 def _unused(
@@ -277,14 +277,14 @@ def _unused(
     )
     warnings, said = [], set()
     for key, is_given, known, what in uses:
-        there = [own for name, own in names.items() if name.lower() in known]
+        there = [own for own, name in names.items() if name.lower() in known]
         said.update(there)
         if there and not is_given:
             warnings.append(
                 f"{there[0]} lies beside the data and is not used; add dataset.{key}={there[0]} if "
                 f"it holds {what}"
             )
-    if tests := [own for name, own in names.items() if TEST_NAME.fullmatch(name)]:
+    if tests := [own for own, name in names.items() if TEST_NAME.fullmatch(name)]:
         said.update(tests)
         warnings.append(
             f"{' and '.join(tests[:2])} lie beside the data and are not used; join them to the "
