@@ -10,6 +10,7 @@ from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, 
 
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.layout import find_layout
+from raspitrain.data.recordings import read_recording
 
 
 def rows_of(columns, line="{}\n"):
@@ -182,19 +183,26 @@ def test_recordings_of_one_class_are_refused_with_what_names_another(tmp_path):
     assert "labels.csv in dataset.path" in refusal(load, tmp_path)
 
 
-@pytest.mark.parametrize("form", ["a row with the stop alone", "blinks between the samples"])
+@pytest.mark.parametrize(
+    "form",
+    ["a row with the stop alone", "a column for each event", "blinks between the samples"],
+)
 def test_rows_that_say_an_event_and_no_sample_are_left_out(form, tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         times = [f"{j / 50:.3f}" for j in COUNTS]
         rows = [f"{t},{a},{b},\n" for t, a, b in zip(times, *x[:2], strict=True)]
         if form == "a row with the stop alone":
             return "time,x,y,End Of File\n" + "".join(rows) + f"{len(COUNTS) / 50},,,Logged\n"
+        if form == "a column for each event":  # as HOBOware has them
+            rows = ["0.000,,,Logged,\n", *[f"{row[:-1]},\n" for row in rows], "4.000,,,,Logged\n"]
+            return "time,x,y,Coupler Detached,End Of File\n" + "".join(rows)
         return "time,x,y,Elements\n" + "".join([*rows[:90], f"{times[90]},,,/blink\n", *rows[90:]])
 
     make(tmp_path, text_of)
     cases = load(tmp_path)
     assert (cases.channel_names, cases.rate) == (("x", "y"), pytest.approx(50))
-    assert any("no sample left out (1)" in note for note in cases.taken.notes)
+    count = 2 if form == "a column for each event" else 1
+    assert any(f"no sample left out ({count})" in note for note in cases.taken.notes)
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
 
 
@@ -249,3 +257,41 @@ def test_labels_may_stand_in_a_table_beside_by_a_column_that_both_have(tmp_path)
 
 def test_one_column_of_a_number_over_a_letter_is_no_numbered_channel():
     assert find_layout(["1", "a", "1"]).names == ("a",)
+
+
+def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
+    """As the ESP32 writes what it receives of each carrier."""
+    many = np.random.default_rng(0).integers(-40, 40, (6, len(COUNTS), 12))
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        lists = [f'"[{",".join(map(str, own))}]"' for own in many[3 * k + i].tolist()]
+        return csv_text(
+            "rssi,ms,len,data", x[0], [10 * j for j in COUNTS], [12] * len(COUNTS), lists
+        )
+
+    make(tmp_path, text_of)
+    assert "dataset.columns=[data]" in refusal(load, tmp_path)
+    cases = load(tmp_path, columns=["data"])
+    assert cases.channel_names == tuple(f"data_{k}" for k in range(12))
+    assert np.array_equal(signals_of(cases), many[3, :64].T)  # of run/r0.csv
+    own = read_recording(tmp_path / "run/r0.csv", columns=["data_7", "rssi"], label_column=None)
+    assert np.array_equal(own.samples[0], many[3, :, 7])
+
+
+@pytest.mark.parametrize(
+    ("lines", "remedy"),
+    [
+        (["IMU, {t}, 0.1, 0.2", "ATT, {t}, 1.5"], "grep '^IMU' OLD > NEW"),
+        (["({t}.25) can0 0C1#03E800FF", "({t}.26) can0 1A0#42"], "DBC file"),
+        (["{t},000000C1,8,12,00,1F,FF,00,A0", "{t},000001A0,4,00,10"], "DBC file"),
+    ],
+)
+def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, tmp_path):
+    make(tmp_path, lambda k, i, x: "".join(f"{own}\n".format(t=j) for j in COUNTS for own in lines))
+    assert remedy in refusal(load, tmp_path)
+
+
+def test_a_unit_that_changes_on_the_way_is_told(tmp_path):
+    power = ["980 W" if j % 9 else "1.02 kW" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("power,x", power, x[0]))
+    assert "'1.02 kW' is not a number (nor in W" in refusal(load, tmp_path)

@@ -19,6 +19,7 @@ from raspitrain.data.columns import (
     is_list,
     is_time_name,
     judge,
+    lists_of,
     look_at,
     plain_unit,
     sure_unit_of,
@@ -27,7 +28,7 @@ from raspitrain.data.columns import (
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.formats import read_recording_file
-from raspitrain.data.layout import position_name
+from raspitrain.data.layout import DECODE, IN_UNIT, position_name
 from raspitrain.data.missing import is_missing
 from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
 from raspitrain.data.time_names import LONGEST_NAME, SECONDS, unit_by_name
@@ -337,6 +338,8 @@ def choose(
         If the files do not fit together, or nothing is left that could be a signal.
     """
     first = files[0]
+    if asked.columns is not None:
+        asked = replace(asked, columns=_with_lists(files, asked.columns))
     for file in files:
         if file.table.named != first.table.named and asked.columns is None:
             bad, good = (file, first) if first.table.named else (first, file)
@@ -398,15 +401,38 @@ def choose(
     return Chosen(names, units, places, clocks, left_out, warnings)
 
 
+def _with_lists(files: Sequence[SensorFile], wanted: Sequence[str | int]) -> list[str | int]:
+    """The columns that are asked for, once each place in lists of numbers has one of its own, as
+    csi_7 of csi, where that or csi is asked for."""
+    names = {str(name) for name in wanted} | {str(name).rpartition("_")[0] for name in wanted}
+    spread: dict[str | int, list[str]] = {}
+    for file in files:
+        columns = [*file.table.columns]
+        for place, column in enumerate(file.table.columns):
+            if column.name not in names or column.kind != "text" or not is_list(column.words):
+                continue
+            places = np.ascontiguousarray(lists_of(file.path, column).T)
+            new = [Column(f"{column.name}_{k}", "", "number", own) for k, own in enumerate(places)]
+            columns[place : place + 1] = new[:1]
+            columns += new[1:]
+            spread[column.name] = [own.name for own in new]
+        if len(columns) > len(file.table.columns):
+            table = replace(file.table, columns=columns)
+            new_file = examine(table, file.label, file.group, file.part)
+            file.table, file.facts, file.digests = table, new_file.facts, new_file.digests
+    return [own for name in wanted for own in spread.get(name, [name])]
+
+
 def _refuse_lists(file: SensorFile) -> None:
     """Refuse a burst of samples in each cell, as tags on animals have it: a row is no moment."""
     for column in file.table.columns:
         if column.kind == "text" and is_list(column.words):
             raise InputError(
                 f"{file.path}: each cell of column '{column.name}' holds a list of numbers, so "
-                "that a row is a case and no moment: dataset=rows takes them as samples, with the "
-                "label in dataset.label_column, and dataset.interleaved=3 where x, y and z take "
-                "turns."
+                "that a row is a case: dataset=rows takes them as samples, with the label in "
+                "dataset.label_column, and dataset.interleaved=3 where x, y and z take turns; or "
+                "if a row is a moment and each number a channel, say "
+                f"dataset.columns=[{column.name}]."
             )
 
 
@@ -605,6 +631,10 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
             hint = " (a first line that has a number in it is taken for data)"
         elif ("," in shown and "." in shown) or shown.count(",") > 1 or shown.count(".") > 1:
             hint = " (export without thousands separators)"
+        elif (other := IN_UNIT.fullmatch(shown)) and column.unit not in ("", other[2]):
+            hint = f" (nor in {column.unit}, as the first are: export the column in one unit)"
+        elif re.fullmatch(r"[\dA-Fa-f]{2}", shown):
+            hint = f" ({DECODE})"
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
         remedy = "name the columns that are signals in dataset.columns"
         if file.table.num_rows < LEAST_ROWS:

@@ -6,14 +6,17 @@ and by how they behave in every recording, and what is left out is said.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.csv_file import Column
+from raspitrain.data.csv_file import MOST_WORDS, Column
 from raspitrain.data.parts import part_of
 from raspitrain.data.time_names import is_time_name, plain_name
+from raspitrain.errors import InputError
 
 LEAST_ROWS = 16  # behaviour is judged from; a few rows may rise or stand still by chance
 FEW_VALUES = 32
@@ -296,6 +299,24 @@ def is_list(words: Sequence[str]) -> bool:
     """Whether cells are lists of numbers."""
     some = [word for word in words[:FEW_VALUES] if word]
     return bool(some) and all(LIST.fullmatch(word) for word in some)
+
+
+def lists_of(file: Path, column: Column) -> np.ndarray:
+    """float64 (N, L): the lists of numbers in the cells of a column."""
+    if len(column.words) >= MOST_WORDS:
+        raise InputError(
+            f"{file}, column '{column.name}' holds more than {MOST_WORDS} lists of numbers, too "
+            "many for one file: cut it into several (split -l 9000)."
+        )
+    lists = [[float(cell) for cell in re.findall(NUMBER_IN_LIST, w, re.I)] for w in column.words]
+    usual = Counter(map(len, lists)).most_common(1)[0][0]
+    for word, own in zip(column.words, lists, strict=True):
+        if len(own) != usual:
+            raise InputError(
+                f"{file}, column '{column.name}': a list has {len(own)} numbers ({word[:30]}), and "
+                f"most have {usual}; all must have as many."
+            )
+    return np.array(lists)[column.values]
 
 
 def is_clock_name(name: str) -> bool:

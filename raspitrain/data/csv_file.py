@@ -637,9 +637,18 @@ class _Rows:
         )
 
     def _refuse_width(self, cells: Sequence[str]) -> None:
+        remedy = "every line must have as many cells"
+        own, others = cells[0], [word for word in self.words.get(0, ()) if word.isidentifier()]
+        if own.isidentifier() and others and own not in others:
+            remedy = (
+                f"lines that begin with {own} and with {others[-1]} are of several tables: take "
+                f"those of one, as by: grep '^{others[-1]}' OLD > NEW"
+            )
+        elif layout.FRAME.search(",".join(cells)):
+            remedy += f"; {layout.DECODE}"
         raise InputError(
             f"{self.path}, line {self.number} has {len(cells)} cells, but the file has "
-            f"{self.width} columns; every line must have as many cells."
+            f"{self.width} columns; {remedy}."
         )
 
     def _number(self, cell: str, position: int) -> float:

@@ -24,7 +24,13 @@ COMMENTS = ("#", "%", "//")
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
+FRAME = re.compile(r"\b[\dA-F]{2}[\s,;]+[\dA-F]{2}\b", re.IGNORECASE)  # bytes of one
+DECODE = (
+    "if these are frames of a CAN bus, decode them with its DBC file (asammdf, cantools) and "
+    "export the signals as CSV"
+)
 OTHER_FORMS = (
+    (re.compile(r"\b[\dA-F]{3,8}#[\dA-F]+", re.IGNORECASE), f"bytes behind an ID; {DECODE}"),
     (
         re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d"),
         "a number as Fortran writes it; write E for D, as with: sed -i 's/D/E/g' FILE",

@@ -41,9 +41,9 @@ def in_order_of_time(table: Table, time_column: int | None) -> Table:
 
 
 def without_events(table: Table) -> Table:
-    """The table without rows that hold no number but the time, where as many have a word in a
-    column that is else empty: what happened, such as a blink or the logger's stop, no sample."""
-    words = max(map(_seldom_words, table.columns))
+    """The table without rows that hold no number but the time, where as many have a word in
+    columns that are else empty: what happened, such as a blink or the logger's stop, no sample."""
+    words = sum(map(_seldom_words, table.columns))
     if not words:
         return table
     empty = np.ones(table.num_rows, dtype=bool)

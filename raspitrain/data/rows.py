@@ -1,7 +1,6 @@
 """Files with one case a row: the samples of one channel, and a label."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,16 +10,16 @@ from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
 from raspitrain.data.columns import (
     LEAST_ROWS,
-    NUMBER_IN_LIST,
     PARTS,
     is_count_name,
     is_list,
     is_part_name,
     is_person_name,
+    lists_of,
     look_at,
     unused_columns,
 )
-from raspitrain.data.csv_file import MOST_WORDS, Column, Table, locate
+from raspitrain.data.csv_file import Table, locate
 from raspitrain.data.find import find_recordings
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import is_number
@@ -264,7 +263,7 @@ def read_rows(
             left_out[column.name] = f"the {what}"
             continue
         if column.kind == "text" and is_list(column.words):
-            lists[column.name] = _bursts(file, column)
+            lists[column.name] = lists_of(file, column)
             continue
         facts = look_at(column, np.empty(0))
         if column.kind != "number" or column.wrong is not None:
@@ -315,24 +314,6 @@ def read_rows(
     number = {w: part_of_cell(own, w, file) if w else NO_CELL for w in dict.fromkeys(words)}
     parts = [number[word] for word in words]
     return values, _words(table, label), _words(table, group), parts, left_out, names
-
-
-def _bursts(file: Path, column: Column) -> np.ndarray:
-    """float64 (N, L): the lists of numbers in the cells of a column."""
-    if len(column.words) >= MOST_WORDS:
-        raise InputError(
-            f"{file}, column '{column.name}' holds more than {MOST_WORDS} lists of numbers, too "
-            "many for one file: cut it into several (split -l 9000)."
-        )
-    lists = [[float(cell) for cell in re.findall(NUMBER_IN_LIST, w, re.I)] for w in column.words]
-    usual = Counter(map(len, lists)).most_common(1)[0][0]
-    for word, own in zip(column.words, lists, strict=True):
-        if len(own) != usual:
-            raise InputError(
-                f"{file}, column '{column.name}': a list has {len(own)} numbers ({word[:30]}), and "
-                f"most have {usual}; all must have as many."
-            )
-    return np.array(lists)[column.values]
 
 
 def _beyond(label: int, width: int) -> range:
