@@ -292,6 +292,6 @@ def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, t
 
 
 def test_a_unit_that_changes_on_the_way_is_told(tmp_path):
-    power = ["980 W" if j % 9 else "1.02 kW" for j in COUNTS]
+    power = ["1.02 kW" if j % 9 == 8 else f"{980 + j % 7} W" for j in COUNTS]
     make(tmp_path, lambda k, i, x: csv_text("power,x", power, x[0]))
     assert "'1.02 kW' is not a number (nor in W" in refusal(load, tmp_path)
