@@ -772,6 +772,7 @@ def test_bearings_of_two_files_in_one_are_told_by_its_name():
         (("2024-05-01", "2024-05-02"), "look like occasions"),
         (("dws_1", "dws_2", "wlk_7", "wlk_8"), "differ only in a number"),
         (("a01", "a02", "a03"), None),
+        (("U1 (1)", "U1 (2)", "U2 (1)"), "look like people"),
         (("walk", "run"), None),
     ],
 )
@@ -803,6 +804,20 @@ def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
         person, label, number = path.stem.split("_")
         path.rename(path.with_name(f"{person}{label.upper()}1R{number}.csv"))
     assert load(tmp_path, class_part=2).class_names == ("RUN1", "WALK1")
+    assert load(tmp_path, class_part="[0-9]([A-Z]+)1").class_names == ("RUN", "WALK")
+    assert load(tmp_path, class_part="[A-Z]{3}").class_names == ("RUN", "WAL")
+    assert "fits nothing in s0RUN1R1" in refusal(load, tmp_path, class_part="WALK")
+    assert "is no regular expression" in refusal(load, tmp_path, class_part="[A-Z")
+
+
+def test_classes_with_the_number_of_somebody_are_told(tmp_path):
+    """As in the gait database of PhysioNet."""
+    for seed in range(8):
+        name = f"{('Co', 'Pt')[seed % 2]}0{seed % 4}_{seed}.csv"
+        put(tmp_path, name, csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist()))
+    warning = load(tmp_path, class_part=1).taken.warnings[-1]
+    assert "Co00 and Co02 differ only in a number" in warning
+    assert load(tmp_path, class_part="[A-Za-z]+").class_names == ("Co", "Pt")
 
 
 def sounds(folder: Path, names: list[str]) -> None:

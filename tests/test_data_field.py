@@ -430,6 +430,8 @@ def test_patterns_choose_files_and_other_files_are_named(tmp_path):
         ([f"subject{k:02}" for k in range(4)], "subject*"),
         (["subject_1", "subject_2", "subject_10", "subject_11"], "subject_*"),
         (["SA01", "SA02", "SE01", "SE02"], "S*"),
+        (["101", "102", "103", "104"], "*_"),
+        (["ann", "bob", "cleo", "dan"], "*_"),
     ],
 )
 def test_people_stay_on_one_side_if_they_are_named(names, pattern, tmp_path):
@@ -444,6 +446,24 @@ def test_people_stay_on_one_side_if_they_are_named(names, pattern, tmp_path):
     assert cases.taken.warnings == ()
     assert len(set(cases.groups)) == 4
     assert "fits nothing in" in refusal(load, tmp_path, groups="person*")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "level"),
+    [
+        ("p{}/{}_{}.csv", {"class_level": 0}, 1),
+        ("all/p{}/{}_{}.csv", {"label_column": "label"}, 2),
+        ("fold{}/{}_{}.csv", {"label_column": "label"}, 1),
+    ],
+)
+def test_people_in_folders_are_said_wherever_the_class_stands(name, words, level, tmp_path):
+    for k in range(8):
+        label, values = ("walk", "run")[k % 2], noise(k, 1)[0]
+        text = csv_text("ax,label", values, [label] * len(values))
+        put(tmp_path, name.format(k // 2, label, k), text)
+    (warning,) = load(tmp_path, **words).taken.warnings
+    assert warning.split("; ")[1].endswith(f"dataset.groups={level}")
+    assert load(tmp_path, groups=level, **words).taken.warnings == ()
 
 
 # One long file

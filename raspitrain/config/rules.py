@@ -153,7 +153,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "time_unit": one_of("d", "h", "min", "s", "ms", "us", "100ns", "ns", "dmy", "mdy", None),
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),
-        "class_part": either(whole(-100, most=100), NULL),
+        "class_part": either(text(), whole(-100, most=100), NULL),
         "annotations": either(text(), one_of(False), NULL),
         "annotation_unit": one_of(*UNITS, None),
         "cache_gb": number(least=0),

@@ -50,7 +50,7 @@ ABOUT = re.compile(
 READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
-    r"|rider|athlete|vp|p|s[ae]?)[-_ ]?\d+",
+    r"|rider|athlete|vp|p|u|s[ae]?)[-_ ]?\d+(?: \(\d+\))?",
     re.I,
 )
 # What is recorded again and again, with the same classes in each.
@@ -120,7 +120,7 @@ def find_recordings(
     groups: str | int | None,
     has_labels: bool,
     joins: bool = True,
-    class_part: int | None = None,
+    class_part: int | str | None = None,
     annotations: str | bool | None = False,
 ) -> Found:
     """Find the recordings of a folder.
@@ -135,8 +135,9 @@ def find_recordings(
         find out.
     groups : str, int or None
         Whose a recording is: a folder's level, or the part of the path that a pattern fits.
-    class_part : int or None
-        Which part of that name is the class; of the file's, where `class_level` is None.
+    class_part : int, str or None
+        Which part of that name is the class; of the file's, where `class_level` is None. A regular
+        expression where it is text: what its first group fits, or all of it.
     has_labels : bool
         Whether the class comes from elsewhere, so that folders need not name one.
     joins : bool
@@ -213,7 +214,7 @@ def find_recordings(
         Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
-    first_level, sensors_from = 0, 0
+    folders_from, sensors_from = 0, 0
     unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
@@ -224,20 +225,17 @@ def find_recordings(
         if class_level is None and annotations is None and files is None:
             unused_tables = _unused_table(folder, paths, others, sources)
         _refuse_labels_beside(sources, {*paths, *others} - set(taken))
-        first_level = max(level, 0)
-        sensors_from = 0 if level == -1 else first_level + 1
-    elif part_level is not None:
-        first_level = max(part_level + 1, 0)
+        sensors_from = 0 if level == -1 else max(level, 0) + 1
+        folders_from = sensors_from
+    if folders_from == 0 and part_level is not None:
+        folders_from = part_level + 1
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
-    warnings = [
-        *unread,
-        *unused_tables,
-        *([] if groups is not None else _people(sources, first_level)),
-    ]
-    if not has_labels and class_part is None:
-        warnings += _odd_classes(sources, by_folder=level != -1)
     sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
+    people = [] if groups is not None else _people(sources, folders_from)
+    warnings = [*unread, *unused_tables, *people]
+    if not has_labels and not isinstance(class_part, str):
+        warnings += _odd_classes(sources, by_folder=level != -1)
     if not has_labels and class_part is None and class_level in (None, 0):
         _refuse_classes_of_one(folder, sources, by_name=class_level == 0)
     mixed = _mixed_sensors(sources, sensors_from)
@@ -691,10 +689,12 @@ def _parts_of(name: str) -> list[str]:
 
 
 def _class_name(
-    folder: Path, place: tuple[str, ...], level: int, class_part: int | None = None
+    folder: Path, place: tuple[str, ...], level: int, class_part: int | str | None = None
 ) -> str:
     if class_part is not None:
         whole = stem_of(place[-1]) if level == -1 else _class_name(folder, place, level)
+        if isinstance(class_part, str):
+            return _fitting(folder.joinpath(*place), whole, class_part)
         parts = _parts_of(whole)
         index = class_part - 1 if class_part > 0 else len(parts) + class_part
         if not 0 <= index < len(parts):
@@ -729,6 +729,20 @@ def _or_cases(name: str) -> str:
     return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
 
 
+def _fitting(path: Path, whole: str, pattern: str) -> str:
+    """What the first group of a regular expression fits in a name, or all of it."""
+    try:
+        found = re.search(pattern, whole)
+    except re.error as error:
+        raise InputError(
+            f"dataset.class_part={pattern} is no regular expression ({error}); a number takes a "
+            "part of the name, and '_([A-Z])' takes the capital letter behind an underscore."
+        ) from None
+    if found is None or not (name := found[1 if found.re.groups else 0]):
+        raise InputError(f"{path}: dataset.class_part={pattern} fits nothing in {whole}.")
+    return name
+
+
 def _refuse_classes_of_one(folder: Path, sources: Sequence[Source], *, by_name: bool) -> None:
     """Refuse folders such as walk-2024-05-01 of one recording each, which would be the classes, and
     files such as fall-01-acc.csv."""
@@ -741,14 +755,22 @@ def _refuse_classes_of_one(folder: Path, sources: Sequence[Source], *, by_name: 
     numbered = any(all(map(str.isdigit, own)) for own in zip(*fields, strict=True))
     if by_name and not numbered:
         return  # a file may hold all of a class
-    for k, own in enumerate(zip(*fields, strict=True), start=1):
-        if min(Counter(own).values()) > 1 and len(set(own)) > 1 and not own[0].isdigit():
-            what, level = ("files", 0) if by_name else ("folders", 1)
-            raise InputError(
-                f"the {what} of {folder} ({_some(names)}) stand for one recording each, so that "
-                f"their names can be no classes; take a part of them ({_some(set(own))}) with "
-                f"dataset.class_level={level} dataset.class_part={k}."
-            )
+    several = {
+        k: own
+        for k, own in enumerate(zip(*fields, strict=True), start=1)
+        if min(Counter(own).values()) > 1 and len(set(own)) > 1 and not own[0].isdigit()
+    }
+    if several:
+        what, level = ("files", 0) if by_name else ("folders", 1)
+        told = " or ".join(
+            f"({_some(set(own))}) with dataset.class_level={level} dataset.class_part={k}"
+            for k, own in several.items()
+        )
+        raise InputError(
+            f"the {what} of {folder} ({_some(names)}) stand for one recording each, so that "
+            f"their names can be no classes; take a part of them {told}, or what a regular "
+            "expression in dataset.class_part fits, such as '_([A-Z])'."
+        )
 
 
 def _group(name: str, groups: str | int) -> str:
@@ -776,33 +798,51 @@ def _pattern(glob: str) -> str:
     return inner + (r"[^/\W_]*" if glob.endswith("*") else "")
 
 
-def _people(sources: Sequence[Source], first_level: int) -> list[str]:
-    """A word where the names look like people of whom there are several recordings each."""
+def _people(sources: Sequence[Source], first: int) -> list[str]:
+    """A word where the names look like people of whom there are several recordings each.
+
+    Parameters
+    ----------
+    first : int
+        The first entry of their paths that names neither the class nor the part.
+    """
     places = [source.name.split("/") for source in sources]
-    inside = [place[first_level + 1 : -1] for place in places]
+    inside = [place[first:-1] for place in places]
+    while all(inside) and len({own[0] for own in inside}) == 1:
+        inside, first = [own[1:] for own in inside], first + 1
     if all(inside):
         names = [place[0] for place in inside]
         classes: dict[str, set[str | None]] = {}
         for name, source in zip(names, sources, strict=True):
             classes.setdefault(name, set()).add(source.class_name)
+        apart = all(PERSON.fullmatch(name) or OCCASION.fullmatch(name) for name in classes)
         shared = [
             name
             for name, own in classes.items()
-            if len(own) > 1 and (PERSON.fullmatch(name) or not re.search(r"\d", name))
+            if (
+                apart
+                if None in own
+                else len(own) > 1 and (PERSON.fullmatch(name) or not re.search(r"\d", name))
+            )
         ]
         if len(classes) > 1 and len(classes) < len(sources) and len(shared) > 1:
+            keep = f"keep each on one side of the split with dataset.groups={first + 1}"
+            if None in classes[shared[0]]:
+                return [
+                    f"recordings lie in folders such as {_some(shared)}; if they are people or "
+                    f"occasions, {keep}"
+                ]
             return [
                 f"folders such as {_some(shared)} occur in several classes; if they are people, "
-                f"keep each on one side of the split with dataset.groups={first_level + 2}; if "
-                f"they are the classes, dataset.class_level={first_level + 2} "
-                f"dataset.groups={first_level + 1} says so"
+                f"{keep}" + f"; if they are the classes, dataset.class_level={first + 1} "
+                f"dataset.groups={first} says so" * (first > 0)
             ]
+    stems = [stem_of(place[-1]) for place in places]
     found = []
-    for place in places:
-        stem = stem_of(place[-1])
+    for stem in stems:
         match = re.search(rf"(?:^|(?<=[^A-Za-z0-9]))({PERSON.pattern})", stem, re.I)
         if match is None or (match[1] == stem and stem[1:2].isdigit()):
-            return []  # s1.csv may be any sample
+            return _people_by_part(sources)  # s1.csv may be any sample
         found.append(match[1])
     if 1 < len(set(found)) < len(found):
         pairs = takewhile(
@@ -815,6 +855,36 @@ def _people(sources: Sequence[Source], first_level: int) -> list[str]:
             "fall on both sides of the split: keep each person on one side with "
             f"dataset.groups='{prefix}*'"
         ]
+    return []
+
+
+def _people_by_part(sources: Sequence[Source]) -> list[str]:
+    """The same where the first part of each name is a number that others have too (001_walk_left),
+    or the first or second a word that occurs in several classes again and again (0_jackson_3)."""
+    for index, pattern in ((0, "*{}"), (0, "/*{}"), (1, "{}*{}")):
+        seen: dict[str, list[str | None]] = {}
+        found = set()
+        for source in sources:
+            stem = stem_of(source.name.rsplit("/", 1)[-1])
+            sign = next(iter(re.findall(r"[-_ ]", stem)), "")
+            parts = stem.split(sign) if sign else [stem]
+            glob = pattern.format(sign, sign)
+            fit = re.search(_pattern(glob), source.name)
+            if len(parts) < index + 2 or parts[index] == source.class_name or fit is None:
+                break
+            seen.setdefault(parts[index], []).append(source.class_name)
+            found.add(fit[0].strip(f"{sign}/"))
+        else:
+            again = any(len(own) > len(set(own)) for own in seen.values())
+            numbers = index == 0 and all(re.search(r"\d", name) for name in seen)
+            words = len(seen) > 2 and all(name.isalpha() for name in seen)
+            words = words and all(len(set(own)) > 1 for own in seen.values())
+            if 1 < len(seen) < len(sources) and (numbers or words) and again and found == set(seen):
+                return [
+                    f"part {index + 1} of the files' names ({_some(set(seen))}) occurs several "
+                    "times each; if these are people, recordings of one fall on both sides of the "
+                    f"split: keep each on one side with dataset.groups='{glob}'"
+                ]
     return []
 
 
@@ -845,12 +915,18 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
             ]
     stems: dict[str, list[str]] = {}
     for name in names:
-        stem = re.sub(r"[-_ ]*\d+$", "", name)
+        stem = re.sub(r"[-_ ]*(?:\d+|\(\d+\))$", "", name)
         stems.setdefault(stem, []).append(name)
-    if by_folder and len(stems) > 1 and all(stems) and min(map(len, stems.values())) > 1:
+    if len(stems) > 1 and all(stems) and min(map(len, stems.values())) > 1:
+        plain = all(re.fullmatch("[A-Za-z]+", stem) for stem in stems)
+        remedy = (
+            "put their recordings into one folder" if by_folder
+            else "take the letters alone with 'dataset.class_part=\"[A-Za-z]+\"'" if plain
+            else elsewhere
+        )  # fmt: skip
         return [
             f"classes such as {' and '.join(next(iter(stems.values()))[:2])} differ only in a "
-            "number; if they are one class, put their recordings into one folder"
+            f"number; if they are one class, {remedy}"
         ]
     return []
 

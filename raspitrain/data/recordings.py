@@ -49,7 +49,7 @@ def recordings(
     time_unit: str | None,
     rate: float | None,
     class_level: int | None,
-    class_part: int | None,
+    class_part: int | str | None,
     label_column: str | int | None,
     annotations: str | bool | None,
     annotation_unit: str | None,
@@ -94,9 +94,10 @@ def recordings(
     class_level : int or None
         The folder that names the class: 1 the first below `path`, -1 the innermost, 0 the file's
         own name; None to find out.
-    class_part : int or None
+    class_part : int, str or None
         The part of the file's name, or of the folder's that `class_level` names, that is the
-        class: 1 is the first of those that hyphens, underscores and blanks set apart, -1 the last.
+        class: 1 is the first of those that hyphens, underscores and blanks set apart, -1 the last;
+        or a regular expression, whose first group (or all of it) fits the class.
     label_column : str, int or None
         The column that holds the class. It may change within a recording; rows without a label
         are left out.
