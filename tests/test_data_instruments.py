@@ -6,7 +6,7 @@ Each is one example of its kind.
 import numpy as np
 import pytest
 from test_data_archives import first, signals_of
-from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal
+from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal, split
 
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.layout import find_layout
@@ -295,3 +295,28 @@ def test_a_unit_that_changes_on_the_way_is_told(tmp_path):
     power = ["1.02 kW" if j % 9 == 8 else f"{980 + j % 7} W" for j in COUNTS]
     make(tmp_path, lambda k, i, x: csv_text("power,x", power, x[0]))
     assert "'1.02 kW' is not a number (nor in W" in refusal(load, tmp_path)
+
+
+def test_blocks_test_a_class_that_is_one_recording(tmp_path):
+    """As sets of bearings have it; and one file whose column says the class."""
+    for label in ("normal", "fault"):
+        put(tmp_path, f"{label}.csv", csv_text("x,y", *noise(len(label), 2, 2000).tolist()))
+    given = {"length": 50, "stride": 25}
+    assert "dataset.blocks=10" in refusal(lambda: split(load(tmp_path, class_level=0, **given)))
+    cases = load(tmp_path, class_level=0, blocks=4, **given)
+    parts = split(cases)
+    assert len(cases.labels) == 2 * 4 * 19  # no window reaches into another block
+    for label in range(2):
+        train, test = (
+            set((cases.taken.starts[own][cases.labels[own] == label] // 500).tolist())
+            for own in (parts.train, parts.test)
+        )
+        assert (len(train), len(test)) == (3, 1)
+        assert not train & test
+    assert any("not in new ones" in warning for warning in cases.taken.warnings)
+    labels = np.repeat(["a", "b", "a", "b", ""], [300, 500, 200, 500, 500]).tolist()
+    put(tmp_path, "all/day.csv", csv_text("x,y,what", *noise(1, 2, 2000).tolist(), labels))
+    day = load(tmp_path / "all", label_column="what", blocks=5, **given)
+    assert [len(np.unique(day.groups[day.labels == label])) for label in range(2)] == [5, 5]
+    both = {"label_column": "what", "group_column": "what", "blocks": 5}
+    assert "dataset.group_column" in refusal(load, tmp_path / "all", **both)

@@ -24,6 +24,7 @@ NEW_KEYS = {
         "class_part": None,
         "sensor_column": None,
         "part_column": None,
+        "blocks": None,
     },
     "raspitrain.data.rows.rows": {"part_column": None},
 }

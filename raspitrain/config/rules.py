@@ -157,6 +157,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "annotations": either(text(), one_of(False), NULL),
         "annotation_unit": one_of(*UNITS, None),
         "cache_gb": number(least=0),
+        "blocks": either(whole(2, most=10_000), NULL),
         "groups": either(text(), whole(-100, most=100), NULL),
     },
     "raspitrain.data.ucr.ucr": {

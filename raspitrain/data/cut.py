@@ -50,8 +50,10 @@ class Cut:
         *,
         missing: str,
         leave_out: Sequence[str],
+        blocks: int | None,
     ) -> None:
         self.folder = folder
+        self.blocks = blocks
         self.streams = streams
         self.notes: list[str] = []
         self.warnings: list[str] = []
@@ -76,7 +78,12 @@ class Cut:
             if missing != "error":
                 for piece in pieces:
                     fill_missing(stream.signals[:, piece.start : piece.stop], missing)
-            self.pieces.append(pieces)
+            self.pieces.append(pieces if blocks is None else _in_blocks(pieces, blocks))
+        if blocks is not None:
+            self.warnings.append(
+                f"parts of one recording are on both sides of the split (dataset.blocks={blocks}): "
+                "the test says how well the network does in these recordings, not in new ones"
+            )
         if missing != "error":
             self.notes += filled_note(sum(stream.num_missing for stream in streams), missing)
         if no_label:
@@ -386,7 +393,7 @@ class Cut:
         return Origin(
             name=stream.source.name,
             classes=self._classes_of(k),
-            group=", ".join(groups),
+            group=", ".join(groups) if self.blocks is None else counted(len(groups), "block"),
             num_samples=stream.signals.shape[1],
             seconds=None if clock is None or clock.rate is None else float(clock.seconds[-1]),
             rate=None if clock is None else clock.rate,
@@ -456,6 +463,25 @@ def _pieces(stream: Stream) -> list[Piece]:
         for piece in pieces:
             piece.group = f"{own}, {NAMES[piece.part or 0]}"
     return pieces
+
+
+def _in_blocks(pieces: Sequence[Piece], count: int) -> list[Piece]:
+    """Pieces cut so that those of each class are as many blocks of equal length, each a group."""
+    total, passed = Counter[str](), Counter[str]()
+    for piece in pieces:
+        total[piece.label] += piece.stop - piece.start
+    blocks = []
+    for piece in pieces:
+        start, label = piece.start, piece.label
+        while start < piece.stop:
+            k = passed[label] * count // total[label]
+            end = start - passed[label] - (k + 1) * total[label] // -count  # rounded up
+            stop = min(piece.stop, end)
+            group = f"{piece.group}, block {k + 1} of {label}"
+            blocks.append(replace(piece, start=start, stop=stop, group=group))
+            passed[label] += stop - start
+            start = stop
+    return blocks
 
 
 def _label_at(stream: Stream, start: int, annotated: dict[int, str]) -> str:

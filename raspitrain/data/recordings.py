@@ -57,6 +57,7 @@ def recordings(
     groups: str | int | None,
     group_column: str | int | None,
     part_column: str | int | None,
+    blocks: int | None,
     sensor_column: str | int | bool | Sequence[str | int] | None,
     skip_lines: int,
     missing: str,
@@ -120,6 +121,9 @@ def recordings(
     part_column : str, int or None
         The column that says which part of the data's own split the rows are of, by word (train,
         validation, test) or number (0, 1, 2).
+    blocks : int or None
+        How many blocks the samples of each class in a recording are cut into, each of which is
+        kept on one side of a split by itself; None to keep recordings whole.
     sensor_column : str, int, sequence of these, False or None
         What says which sensor each row is of, where several share the other columns;
         False for none; None to find one by its name or words.
@@ -138,6 +142,12 @@ def recordings(
         raise InputError(
             f"dataset.annotations={annotations} and dataset.label_column={label_column} both say "
             "the class; give one."
+        )
+    given = {"groups": groups, "group_column": group_column, "part_column": part_column}
+    others = [name for name, value in given.items() if value is not None]
+    if blocks is not None and others:
+        raise InputError(
+            f"dataset.blocks={blocks} cuts what dataset.{others[0]} keeps whole; give one of them."
         )
     found = find_recordings(
         folder,
@@ -168,7 +178,7 @@ def recordings(
             beats = found.annotated.marks(files_of)
     kept = Kept(1e9 * cache_gb)
     read = _read_all(found.sources, asked, kept)
-    if group_column is None and groups is None:
+    if group_column is None and groups is None and blocks is None:
         if len(found.sources) == 1:
             asked, read = _with_person_column(found.sources, read, asked, kept)
         elif _in_blocks(found.sources, read):
@@ -207,7 +217,7 @@ def recordings(
                 f"dataset.stride={stride} is of no use where windows lie about beats; leave it out."
             )
     left_out_classes = [str(name) for name in leave_out]
-    cut = Cut(folder, streams, names, missing=missing, leave_out=left_out_classes)
+    cut = Cut(folder, streams, names, missing=missing, leave_out=left_out_classes, blocks=blocks)
     cut.use_rate(rate)
     cut.windows(length_asked, stride_asked)
     left_out = [
@@ -218,14 +228,16 @@ def recordings(
     warnings += [w for each in chosen.values() for w in each.warnings]
     warnings += _uncovered(streams)
     has_groups = groups is not None or asked.group_column is not None
-    warnings += unused_columns(left_out, has_groups, has_part=part_column is not None)
+    warnings += unused_columns(
+        left_out, has_groups or blocks is not None, has_part=part_column is not None
+    )
     return cut.cases(
         names,
         units,
         left_out=tuple(dict.fromkeys(left_out)),
         notes=(*notes, *_file_notes(streams)),
         warnings=tuple(warnings),
-        keeps="group" if has_groups else "recording",
+        keeps="group" if has_groups else "recording" if blocks is None else "block",
     )
 
 

@@ -300,7 +300,8 @@ def _refuse_small(name: str, has: int, unit: str, needs: int, names: tuple[str, 
         why = ", as cases of one recording, and of copies of it, stay on one side"
         more = (
             "bring more recordings, or if one holds several people or sessions, name the column "
-            "that tells them apart in dataset.group_column"
+            "that tells them apart in dataset.group_column; or test how well the network does in "
+            "these recordings alone, each cut into blocks, with dataset.blocks=10"
         )
     fewer = ", do without a validation part (split.validation=0)" if needs == 3 else ""
     otherwise = ""

@@ -66,7 +66,7 @@ class Taken:
     warnings : tuple of str
         What is likely to be a mistake, each a clause with its remedy.
     keeps : str
-        What stays on one side of a split, if there are groups: "recording" or "group".
+        What stays on one side of a split, if there are groups: "recording", "block" or "group".
     """
 
     what: str = "case"
