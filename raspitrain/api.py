@@ -120,7 +120,7 @@ class Model(ABC):
             The name ends with neither, the network is not one that the engine runs, or the card
             will not take the file.
         """
-        path = expanded(path)
+        path = _given(path, "path")
         if path.suffix not in (".rpt", ".pt", ".onnx"):
             raise InputError(
                 f"{path} must end with .rpt for a model file, .pt for a checkpoint or .onnx for "
@@ -302,7 +302,7 @@ def train(
     Stopped
         By Ctrl-C or a signal, after the results so far are written; a KeyboardInterrupt.
     """
-    folder = absolute(expanded(_new_folder() if output_dir is None else output_dir))
+    folder = absolute(_given(_new_folder() if output_dir is None else output_dir, "output_dir"))
     given = _dotted(overrides) | {"model": model}
     for key in given:
         if key.split(".")[0] in NOT_HERE:
@@ -367,7 +367,7 @@ def resume(folder: str | os.PathLike[str], *, show: bool = False, **overrides: A
 
     given = _dotted(overrides)
     words = [f"{key}={_word(value)}" for key, value in given.items()]
-    folder = absolute(expanded(folder))
+    folder = absolute(_given(folder, "folder"))
     summary = resume_run(folder, words, show=show)
     allowed = given.get("allowed_targets", ())
     return Result(folder, summary, load(folder, allowed_targets=allowed))
@@ -386,7 +386,7 @@ def load(path: str | os.PathLike[str], *, allowed_targets: Sequence[str] = ()) -
     InputError
         There is no model, it is damaged, or its code is not allowed.
     """
-    path = expanded(path)
+    path = _given(path, "path")
     if path.is_dir() and (path / MODEL).is_file() and not (path / BEST).exists():
         path = path / MODEL  # copied without the run's checkpoints
     if path.is_dir():
@@ -399,6 +399,13 @@ def load(path: str | os.PathLike[str], *, allowed_targets: Sequence[str] = ()) -
 
 
 # ---------------------------------------------------------------- what is given
+
+
+def _given(path: Any, name: str) -> Path:
+    """A path as the user means it, with ~ for the home folder."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{name} must be a text or a Path, not {path!r}.")
+    return expanded(path)
 
 
 def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,6 +120,7 @@ X, Y = made()
         ({"X_test": X}, "X_test and y_test go together"),
         ({"X_test": X[:, :1], "y_test": Y}, "X_test is float64 of the shape (40, 1, 32)"),
         ({"epochs": 0}, "epochs must be"),
+        ({"output_dir": 3}, "output_dir must be a text or a Path"),
         ({"optimizer__lrr": 1}, "optimizer.lrr is not a key"),
         ({"model": "resnett"}, "did you mean resnet"),
         ({"dataset": "ucr"}, "the data are X and y"),
@@ -149,6 +150,8 @@ def test_what_does_not_fit_the_model_is_a_sentence(trained, tmp_path):
         raspitrain.train(X, Y, output_dir=trained.folder)
     with pytest.raises(InputError, match="there is no"):
         raspitrain.load(tmp_path / "nothing.pt")
+    with pytest.raises(InputError, match="path must be a text or a Path, not 3"):
+        raspitrain.load(3)
 
 
 def test_importing_it_takes_nothing():

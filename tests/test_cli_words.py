@@ -55,6 +55,11 @@ def test_a_look_at_the_data_takes_a_path_alone(said, tmp_path):
     assert code == 0, shown
     assert "my rec is taken as dataset=recordings 'dataset.path=\"my rec\"'" in shown
     assert "6 recordings of 2 classes" in shown
+    for name in ("a=b", "null"):
+        (tmp_path / name).symlink_to(tmp_path / "my rec")
+        code, shown = said(name, "dataset.length=16", "split.test=0.4", do=show_data)
+        assert (code, "6 recordings of 2 classes" in shown) == (0, True), shown
+        (tmp_path / name).unlink()
     np.save(tmp_path / "data.npy", np.random.default_rng(0).normal(size=(40, 2, 16)))
     np.save(tmp_path / "label.npy", np.arange(40) % 2)
     for path in (".", "data.npy"):

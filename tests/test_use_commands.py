@@ -272,7 +272,28 @@ def test_arrays_of_windows(model, recording, tmp_path, capsys):
     assert [row["logits"] for row in alone] == [row["logits"] for row in labelled] == expected
     assert [row["true"] for row in labelled] == ["class 0", "class 1"] * 2
     np.save(tmp_path / "b.npy", windows.transpose(0, 2, 1))
-    assert "(4, 32, 2)" in refused(capsys, predict, model, tmp_path / "b.npy")
+    sentence = refused(capsys, predict, model, tmp_path / "b.npy")
+    assert "(4, 32, 2)" in sentence
+    assert "numpy.swapaxes(windows, -1, -2)" in sentence
+
+
+@pytest.mark.parametrize("ending", [".npy", ".json"])
+def test_recordings_of_arrays_and_json_are_found_where_a_folder_holds_no_others(
+    recording, tmp_path, capsys, ending
+):
+    names = ["channel_0", "channel_1"]
+    model = model_file(tmp_path / "model.rpt", hop=16, channels=names)
+    (tmp_path / "a.csv").write_text(as_csv(recording, names=names))
+    (tmp_path / "own" / "class 0").mkdir(parents=True)
+    path = tmp_path / "own" / "class 0" / f"a{ending}"
+    if ending == ".npy":
+        np.save(path, recording.T)
+    else:
+        path.write_text(json.dumps(dict(zip(names, recording.tolist(), strict=True))))
+    expected = predicted(capsys, model, tmp_path / "a.csv")
+    for given in (path, tmp_path / "own"):
+        found = predicted(capsys, model, given)
+        assert [row["logits"] for row in found] == [row["logits"] for row in expected]
 
 
 def test_cases_of_the_archive(model, recording, tmp_path, capsys):
@@ -385,16 +406,19 @@ def refused(capsys, command, *arguments):
         ("a,yy\n1,2\n", "no column 'x', 'y'"),
         ("acc_x,acc_z\n1,2\n", "its columns are acc_x, acc_z"),
         ("1,2,3\n" * 50, "3 columns without names"),
-        ("x,y\n1,2\n1\n", "line 3: 1 cells"),
+        ("x,y\n1,2\n1\n", "line 3 has 1 cells"),
         ("x,y\n1,hello\n", "'hello' is not a number"),
         ("", "is empty"),
         ("x,y\n1,2\n", "as long as a window"),
         ("time_s,x,y\n", "as long as a window"),
         ("x,Y,y\n1,2,3\n", "no recording is as long"),
         ("x,y,y\n1,2,3\n", "2 columns 'y', and the model takes one"),
-        ("x\0,y\n1,2\n", "is not text"),
+        ("x\0,y\n1,2\n", "line 1 holds NUL bytes"),
         ("x,y\n" + "1,\n" * 50, "missing or infinite values in y"),
-        ("x,y\n" + "1," + "1" * 2_000_000, "longer than a million"),
+        ("Device: 7\nx,y\n" + "1,\n" * 50, "missing or infinite values in y"),
+        ("Device: 7\nx,y\n" + "1,2\n" * 50 + "1\n1,2\n", "line 53 has 1 cells"),
+        ('x,y\n0.5,"1,234"\n1,2\n', "part thousands"),
+        ("x,y\n" + "1," + "1" * 2_000_000, "line 2 is longer than 1048576"),
     ],
 )
 def test_a_recording_that_does_not_fit_is_refused(model, tmp_path, capsys, text, word):

@@ -281,7 +281,7 @@ def test_bad_lines_are_counted_and_are_missing_samples(tmp_path, recording):
     filling = model_file(tmp_path / "model.rpt", hop=16, missing="interpolate")
     lines = as_csv(recording).splitlines()
     for k in (50, 51, 150, 151, 152, 153, 154):
-        lines[k] = ("1", "1,2,3", "a,b", "\0\1", "ERROR", '1,"2;3', "")[k % 7]
+        lines[k] = ("1", "1,2,3", "a,b", "\0\1", '"1,234",0.5', '1,"2;3', "")[k % 7]
     lines[60] = "# a comment is none"
     records, _ = streamed(filling, "\n".join(lines), "--scores", "--hop", "1")
     finished = records[-1]

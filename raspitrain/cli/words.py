@@ -107,7 +107,7 @@ def path_as_words(words: Sequence[str]) -> list[str]:
     lone = [
         k
         for k, word in enumerate(words)
-        if word and "=" not in word and word[0] not in "-+~"
+        if word and word[0] not in "-+~" and ("=" not in word or _is_path(word))
         if not k or words[k - 1] not in TAKE_A_WORD
     ]
     if not lone:
@@ -122,6 +122,11 @@ def path_as_words(words: Sequence[str]) -> list[str]:
     meant = [word for word in _words_for(Path(path)) if split_override(word).key not in keys]
     say(f"{path} is taken as {shlex.join(meant)}")
     return [*meant, *words]
+
+
+def _is_path(word: str) -> bool:
+    """Whether a word with a = in it is a file or folder, and no key and its value."""
+    return known_as(word.partition("=")[0]) is None and os.path.lexists(word)
 
 
 def _words_for(path: Path) -> list[str]:
@@ -140,7 +145,8 @@ def _words_for(path: Path) -> list[str]:
 
 def _path_word(path: Path) -> str:
     text = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f"dataset.path={text}" if re.fullmatch(r"[\w./-]+", text) else f'dataset.path="{text}"'
+    plain = re.fullmatch(r"[\w./-]+", text) and text.lower() != "null"
+    return f"dataset.path={text}" if plain else f'dataset.path="{text}"'
 
 
 def _check_lone(words: Sequence[str], k: int) -> None:

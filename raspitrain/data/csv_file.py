@@ -705,15 +705,17 @@ class _Rows:
         return np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
 
     def _refuse_thousands(self) -> None:
-        """1,234 beside 987: it cannot be told whether the comma is a decimal point."""
+        """1,234 beside 987 or 0.5: it cannot be told whether the comma is a decimal point."""
         comma_is_decimal = any(look & COMMA_OTHER for look in self.looks)
         for position, look in enumerate(self.looks):
             comma = look & COMMA_3 and not look & COMMA_OTHER
             dot = look & DOT_3 and not look & DOT_OTHER and comma_is_decimal
-            if look & PLAIN and (comma or dot):
+            points = comma and look & (DOT_3 | DOT_OTHER)
+            if points or (look & PLAIN and (comma or dot)):
                 sign, example = (",", "1,234") if comma else (".", "1.234")
+                others = "numbers with a point" if points else "whole numbers"
                 raise InputError(
-                    f"{self.path}, column '{self.layout.names[position]}': whole numbers stand "
+                    f"{self.path}, column '{self.layout.names[position]}': {others} stand "
                     f"beside numbers such as {example}, so '{sign}' seems to part thousands; "
                     "export the file without thousands separators."
                 )

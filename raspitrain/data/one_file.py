@@ -19,7 +19,6 @@ from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source
 from raspitrain.data.long_format import split_sensors, words_of
 from raspitrain.data.streams import make_stream
-from raspitrain.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,14 @@ def read_one_file(
     *,
     label_column: str | int | None = None,
     time_column: str | int | None = None,
-) -> OneFile:
-    """Read the channels of a file; those of sensors in rows are called SENSOR_NAME.
+) -> OneFile | None:
+    """Read the channels of a file; those of sensors in rows are called SENSOR_NAME. None where it
+    lacks one.
 
     Raises
     ------
     InputError
-        It cannot be read, lacks a channel, or has cells that are missing.
+        It cannot be read.
     """
     asked = Asked(label_column=label_column, time_column=time_column)
     file = read_file(path, asked)
@@ -88,13 +88,8 @@ def read_one_file(
         if bare(f"{sensor}_{name}" if sensor else name) == bare(wanted)
     ]
     names = [wanted for wanted, _, _ in found]
-    for wanted in channels:
-        if names.count(wanted) != 1:
-            there = ", ".join(name for own in sensors.values() for name in own.table.names[:12])
-            raise InputError(
-                f"{path} has {names.count(wanted) or 'no'} column '{wanted}', which the model was "
-                f"trained on; its columns are {there}."
-            )
+    if any(names.count(wanted) != 1 for wanted in channels):
+        return None
     places: dict[str, list[int]] = {}
     for _, sensor, place in found:
         places.setdefault(sensor, []).append(place)
@@ -103,8 +98,6 @@ def read_one_file(
         for sensor, own in places.items()
     }
     stream = make_stream(Source(path.name, {"": path}, None, None, None), sensors, chosen, 0, asked)
-    if stream.num_missing:
-        raise InputError(f"{path} has {stream.num_missing} cells without a number.")
     in_order = [name for own in places for name, sensor, _ in found if sensor == own]
     clock = stream.clock
     return OneFile(

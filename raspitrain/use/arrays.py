@@ -15,6 +15,19 @@ TS_SUFFIX = ".ts"
 Case = tuple[object, str | None]  # a window (C, L), and its label where that is known
 
 
+def is_recording(model: Model, path: str) -> bool:
+    """Whether a .npy holds a recording (samples, channels) and no windows, for a model of those."""
+    if not path.lower().endswith(".npy") or model.header["input"].get("hop") is None:
+        return False
+    try:
+        import numpy as np
+
+        shape = np.load(path, allow_pickle=False, mmap_mode="r").shape
+    except Exception:  # said where it is read
+        return False
+    return len(shape) in (1, 2) and shape != (len(model.channels), model.length)
+
+
 def read_arrays(model: Model, source: str, file: str | BinaryIO) -> Iterator[Case]:
     """Windows of a .npy or .npz; labels only an .npz holds.
 
@@ -48,9 +61,11 @@ def read_arrays(model: Model, source: str, file: str | BinaryIO) -> Iterator[Cas
     windows = stored[None] if stored.ndim == 2 else stored
     shape = (len(model.channels), model.length)
     if windows.ndim != 3 or windows.shape[1:] != shape or windows.dtype.kind not in "iuf":
+        turned = windows.ndim == 3 and windows.shape[:0:-1] == shape
         raise InputError(
             f"{source} holds {windows.dtype} of the shape {stored.shape}, but the model takes "
-            f"(cases, {shape[0]}, {shape[1]})."
+            f"(cases, {shape[0]}, {shape[1]})"
+            f"{'; numpy.swapaxes(windows, -1, -2) turns them' if turned else ''}."
         )
     if labels is not None and len(labels) != len(windows):
         raise InputError(f"{source}: {len(windows)} windows, but {len(labels)} labels.")

@@ -197,7 +197,11 @@ class Columns:
         try:
             return [float(cells[place]) for place in self.places]
         except ValueError:
-            return [_value(cells[place]) for place in self.places]
+            values = [_value(cells[place]) for place in self.places]
+        found = [cell for place in self.places if "," in (cell := cells[place])]
+        if found and any("." in cells[place] for place in self.places):
+            raise LineError(f"{found[0][:40]!r} beside numbers with a point may mean two things.")
+        return values
 
     def _without_names(self, cells: list[str]) -> list[str]:
         parts = [cell.partition(":") for cell in cells]

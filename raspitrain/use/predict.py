@@ -22,6 +22,7 @@ from raspitrain.use.arrays import (
     ARRAY_SUFFIXES,
     TS_SUFFIX,
     Case,
+    is_recording,
     read_arrays,
     read_ts,
 )
@@ -157,7 +158,7 @@ def predict_files(
     for path, label in _expanded(model, files):
         if annotations.are(path):
             continue
-        if path.lower().endswith(ARRAY_SUFFIXES):
+        if path.lower().endswith(ARRAY_SUFFIXES) and not is_recording(model, path):
             yield from _case_rows(model, path, read_arrays(model, path, path))
         elif path.lower().endswith(TS_SUFFIX):
             with open_text(path) as file:

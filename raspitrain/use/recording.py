@@ -23,6 +23,7 @@ from raspitrain.use.model import Model
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", *(f"{kind}{PACKED}" for kind in (".csv", ".tsv", ".txt")))
 RECORDING_SUFFIXES = (*CSV_SUFFIXES, *OTHER_SUFFIXES)
+IF_ALONE = (".json", ".npy")  # recordings in a folder that holds no others, as for training
 
 
 class Recording:
@@ -100,12 +101,14 @@ def find_files(given: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[tupl
         if not os.path.isdir(path):
             yield path, None
             continue
-        found = sorted(
+        every = sorted(
             os.path.join(folder, name)
             for folder, _, names in os.walk(path)
             for name in names
-            if name.lower().endswith(suffixes) and name[0] != "."
+            if name[0] != "."
         )
+        kinds = (suffixes, *IF_ALONE)
+        found = next(filter(None, ([f for f in every if f.lower().endswith(k)] for k in kinds)), [])
         if not found:
             raise InputError(f"{path} holds no recordings ({', '.join(suffixes)}).")
         for file in found:
@@ -123,15 +126,18 @@ def open_recording(
     InputError
         It cannot be read, or is not what the model was trained on.
     """
-    if path.lower().endswith(OTHER_SUFFIXES):
+    if path.lower().endswith((*OTHER_SUFFIXES, *IF_ALONE)):
         return _read_other(model, path, label_column, time_column)
     try:
         with open_text(path) as file:
             return read_recording(
                 model, file, source=path, label_column=label_column, time_column=time_column
             )
-    except InputError:
-        recording = _read_as_trained(model, path, label_column, time_column)
+    except InputError as plain:
+        try:
+            recording = _read_as_trained(model, path, label_column, time_column)
+        except InputError as error:
+            raise plain if "dataset." in str(error) else error from None  # keys are for training
         if recording is None:
             raise
         return recording
@@ -234,7 +240,7 @@ def _read_as_trained(
     model: Model, path: str, label_column: str | None, time_column: str | None
 ) -> Recording | None:
     """A file of text that is more than plain CSV, by the reader of training; None where that is not
-    there, or cannot read it either."""
+    there, or finds no such channels either."""
     from pathlib import Path
 
     try:  # by name, as below
@@ -242,7 +248,9 @@ def _read_as_trained(
         found = reader.read_one_file(
             Path(path), model.channels, label_column=label_column, time_column=time_column
         )
-    except (ModuleNotFoundError, InputError):
+    except ModuleNotFoundError:
+        return None
+    if found is None:
         return None
     how = f" ({'; '.join(found.notes)})" if found.notes else ""
     say(f"{printable(path)} is read as recordings are for training{printable(how)}")
