@@ -320,3 +320,32 @@ def test_blocks_test_a_class_that_is_one_recording(tmp_path):
     assert [len(np.unique(day.groups[day.labels == label])) for label in range(2)] == [5, 5]
     both = {"label_column": "what", "group_column": "what", "blocks": 5}
     assert "dataset.group_column" in refusal(load, tmp_path / "all", **both)
+
+
+def test_levels_that_stand_where_they_change_are_held_at_a_rate(tmp_path):
+    """As logic analysers export them."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        steps = np.random.default_rng(i).integers(1, 40 * (k + 1), len(COUNTS))
+        ends = np.cumsum(steps)
+        levels = np.arange(len(COUNTS)) % 2
+        return csv_text("Time [s],D0,D1", [f"{t / 1e6:.6f}" for t in ends], levels, 1 - levels)
+
+    make(tmp_path, text_of)
+    assert "dataset.rate=" in refusal(load, tmp_path)
+    cases = load(tmp_path, rate=1e6)
+    steps = np.random.default_rng(0).integers(1, 80, len(COUNTS))[1:]
+    assert np.array_equal(signals_of(cases)[0], np.repeat(np.arange(199) % 2, steps)[:64])
+
+
+def test_a_clock_of_uneven_steps_is_told(tmp_path):
+    """As simulators of circuits write them."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        ends = np.cumsum(np.random.default_rng(i).integers(2, 20, len(COUNTS)))
+        return csv_text("time,v", [f"{t / 1e3:.3f}" for t in ends], x[0])
+
+    make(tmp_path, text_of)
+    (told,) = (own for own in load(tmp_path).taken.warnings if "uneven" in own)
+    assert "dataset.rate=9" in told
+    assert not load(tmp_path, rate=90).taken.warnings

@@ -8,6 +8,7 @@ import numpy as np
 from raspitrain.data.time_names import SECONDS
 
 GAP = 3.0  # steps; what is longer is a gap
+UNEVEN = 4.0  # times as long as the short steps are the long ones: more than the jitter of a clock
 # Since 1970, but for the last two, from 2001 to 2096; the smaller ones are no plausible time in
 # another unit.
 EPOCHS = (
@@ -39,6 +40,9 @@ class Clock:
     num_gaps, num_back : int
     longest_gap : float
         In seconds, or the column's unit.
+    uneven : tuple of (float, float) or None
+        Likewise the steps that a tenth are shorter than, and a tenth longer, gaps left out, where
+        these lie far apart.
     """
 
     start: float
@@ -50,6 +54,7 @@ class Clock:
     num_gaps: int
     num_back: int
     longest_gap: float
+    uneven: tuple[float, float] | None = None
 
 
 def unit_by_values(values: np.ndarray, step: float) -> str | None:
@@ -126,6 +131,8 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
     if unit is None:
         unit = unit_by_values(values, step)
     scale = SECONDS[unit] if unit is not None else 1.0
+    usual = even[even <= GAP * step * (1 + 1e-9)]
+    short, long = np.percentile(usual, [10, 90]).tolist() if len(usual) else (0.0, 0.0)
     mean = float(steps[whole].sum() / apart[whole].sum()) if len(whole) else 0.0
     return Clock(
         start=start * scale,
@@ -137,6 +144,7 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         num_gaps=len(too_long),
         num_back=len(back),
         longest_gap=float(steps[too_long].max() * scale) if len(too_long) else 0.0,
+        uneven=(short * scale, long * scale) if long > UNEVEN * short else None,
     )
 
 

@@ -254,6 +254,8 @@ def _counts(kept: np.ndarray, steps: np.ndarray, ahead: np.ndarray) -> bool:
     if num_back > 0.5 * len(steps) or len(ahead) + num_back < 0.5 * len(steps):
         return False
     height = kept.max() - kept.min()
+    if height == ahead[0] == 1:
+        return False  # a level that changes in each row
     if not (-steps[steps < 0] >= 0.8 * height).all():
         return False
     return _share_alike(ahead, 1e-6) >= 0.9

@@ -14,7 +14,7 @@ from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases, 
 from raspitrain.data.copies import find_copies
 from raspitrain.data.formats import READERS
 from raspitrain.data.parts import NAMES
-from raspitrain.data.resample import resample
+from raspitrain.data.resample import hold, resample
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, own_rate
 from raspitrain.data.taken import Origin, Taken
@@ -146,6 +146,7 @@ class Cut:
         if wanted is not None:
             self._resample(wanted)
             return
+        self._look_for_uneven_steps()
         if not known:
             if any(clock.step > 0 for clock in clocks):
                 self.warnings.append(
@@ -160,6 +161,31 @@ class Cut:
         self._compare_rates({k: v for k, v in values.items() if v is not None}, in_hertz)
         if in_hertz and clocks:
             self.rate = _tidy(float(np.median([rates[k] for k in known])))
+
+    def _look_for_uneven_steps(self) -> None:
+        uneven = [
+            (stream, stream.clock, stream.clock.uneven)
+            for stream in self.streams
+            if stream.clock is not None and stream.clock.uneven is not None
+        ]
+        for stream, clock, (short, _) in uneven:
+            if stream.held:
+                unit = "" if clock.unit else " and their unit with dataset.time_unit"
+                raise InputError(
+                    f"{self.folder}: rows of {stream.source.name} stand where a level changes, and "
+                    "hold until the next: say how many samples a second they are to make with "
+                    f"dataset.rate={_tidy(1 / short):g}{unit}."
+                )
+        if uneven:
+            stream, clock, (short, long) = uneven[0]
+            unit = " s" if clock.unit else ""
+            rate = "a rate of your own" if clock.rate is None else f"{_tidy(clock.rate):g}"
+            self.warnings.append(
+                f"the clock is uneven in {len(uneven)} of {len(self.streams)} recordings: in "
+                f"{stream.source.name} a tenth of the steps are below {short:.3g}{unit} and a "
+                f"tenth above {long:.3g}{unit}, so that a window is not the same time in each; "
+                f"bring them to even ones with dataset.rate={rate}"
+            )
 
     def _compare_rates(self, rates: dict[int, float], in_hertz: bool) -> None:
         slow, fast = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
@@ -210,14 +236,16 @@ class Cut:
                     "a second it has; name its column of time and the unit with "
                     "dataset.time_column and dataset.time_unit."
                 )
-            if abs(clock.rate / wanted - 1) <= EVEN_ENOUGH:
+            even = clock.uneven is None and not stream.held
+            if even and abs(clock.rate / wanted - 1) <= EVEN_ENOUGH:
                 continue
             changed += 1
             signals, start = [], 0
             beats: list[dict[str, np.ndarray]] = []
             for piece in pieces:
                 inside = slice(piece.start, piece.stop)
-                new = resample(stream.signals[:, inside], clock.seconds[inside], wanted)
+                bring = hold if stream.held else resample
+                new = bring(stream.signals[:, inside], clock.seconds[inside], wanted)
                 signals.append(new)
                 began = piece.began = float(clock.seconds[piece.start])
                 beats.append({

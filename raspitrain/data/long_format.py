@@ -163,7 +163,7 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
             other.values
             for other, fact in zip(file.table.columns, file.facts, strict=True)
             if other is not column and other.kind == "number" and not is_time_name(other.name)
-            and not (fact.constant or fact.rises or fact.counts)
+            and not (fact.constant or fact.rises or fact.counts or (fact.low, fact.high) == (0, 1))
         ]  # fmt: skip
         codes = np.unique(column.values, return_inverse=True)[1]
         if signals and 2 * sum(_jumps(values, codes) for values in signals) >= len(signals):

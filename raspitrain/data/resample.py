@@ -70,3 +70,9 @@ def _weights(phases: np.ndarray, cutoff: float, half: int) -> np.ndarray:
     window = np.i0(BETA * np.sqrt(np.clip(1 - (away / (half + 1)) ** 2, 0, None)))
     weights = np.sinc(cutoff * away) * window
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+def hold(signals: np.ndarray, seconds: np.ndarray, rate: float) -> np.ndarray:
+    """The same for levels that hold until the next sample."""
+    times = np.arange(int(np.floor((seconds[-1] - seconds[0]) * rate + 1e-6)) + 1) / rate
+    return signals[:, np.searchsorted(seconds - seconds[0], times + 1e-9 / rate, side="right") - 1]

@@ -15,6 +15,7 @@ from raspitrain.data.marks import Stretch
 from raspitrain.data.parts import part_of_cell
 from raspitrain.errors import InputError
 
+MOST_CHANGES = 0.9  # of the rows; the first and the last may stand at the ends
 MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
 
 
@@ -31,6 +32,8 @@ class Stream:
         int64: samples at which a new stretch begins.
     labels, groups : list of str or None
         Of each sample.
+    held : bool
+        Whether its samples stand where a level changes, which holds until the next one.
     parts : list of int or None
         Of each sample, where a column says it: 0 train, 1 validation, 2 test, -1 where it does not.
     stretches : list of Stretch or None
@@ -65,6 +68,7 @@ class Stream:
     joined: bool = False
     uncovered: tuple[float, str] | None = None
     parts: list[int] | None = None
+    held: bool = False
 
 
 def make_stream(
@@ -99,6 +103,9 @@ def _sensor_stream(
             changes.append(f"{file.table.rate:g} Hz as the lines above the table say")
     signals = rows_as_one([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
+    held = clock is not None and clock.uneven is not None and _are_changes(signals)
+    if held:
+        cuts = np.empty(0, np.int64)  # a level may hold for long
     if rows is not None:
         signals = np.ascontiguousarray(signals[:, rows])
         labels = None if labels is None else [labels[row] for row in rows.tolist()]
@@ -108,11 +115,22 @@ def _sensor_stream(
     stream = Stream(
         source, file, signals, clock, cuts, labels, groups, rows, list(file.table.notes),
         changes, num_missing=0 if known.all() else int((~known).sum()), parts=parts,
+        held=held,
     )  # fmt: skip
     stream.digest = _digest(b"".join(file.digests[place] for place in chosen.places[index]))
     if rows is not None:
         stream.digest = _digest(signals.tobytes())
+    if held and clock is not None:  # 0, 1, 0, 1 is all that a file may hold: when is what counts
+        stream.digest = _digest(stream.digest + clock.seconds[:].tobytes())
     return stream
+
+
+def _are_changes(signals: np.ndarray) -> bool:
+    """Whether each row has other levels than the one before, as a logic analyser writes them."""
+    return bool(
+        np.isin(signals, (0, 1)).all()
+        and np.mean((signals[:, 1:] != signals[:, :-1]).any(axis=0)) > MOST_CHANGES
+    )
 
 
 def _parts(file: SensorFile) -> list[int] | None:
