@@ -75,6 +75,8 @@ FORMS = {
             {"start": 2, "end": 5, "instant": False, "timeserieslabels": ["walk"]},
             {"start": 8, "end": 10.5, "instant": False, "timeserieslabels": ["run"]}]}]
     ),
+    "day-label.csv": "Date, Time, Recording onset, Duration, Annotation, Channel\n"
+    "2001-01-01, 22:10:05, 2, 3, walk,\n2001-01-01, 22:10:11, 8, 2.5, run,\n",
     "label.csv": 'audio,id,label\n/data/0a1b2c3d-day.csv,1,"[{""start"":2,""end"":5,""labels"":'
     '[""walk""]},{""start"":8,""end"":10.5,""labels"":[""run""]}]"\n',
 }  # fmt: skip
@@ -170,6 +172,16 @@ def test_names_may_share_their_beginning_or_the_folder_alone(tmp_path):
     found, cases = taken(sleep, annotations="*_stages.txt", length=50, stride=50)
     assert found == {"W": [0, 150, 0, 150], "N2": [50, 100, 50, 100]}
     assert not any("gap" in note for note in cases.taken.notes)
+
+
+def test_numbers_behind_the_times_may_be_the_labels(tmp_path):
+    """As of crackles and wheezes in breath, and of the states of a heart."""
+    record(tmp_path)
+    (tmp_path / "day.tsv").write_text("2\t5\t0\t1\n5\t8\t1\t1\n8\t10.5\t1\t0\n")
+    assert taken(tmp_path)[0] == {"0_1": [20, 30, 40], "1_1": [50, 60, 70], "1_0": [80, 90]}
+    (tmp_path / "day.tsv").write_text("2\t5\t0\t1\n4\t8\t1\t1\n")  # overlap: of a recording
+    with pytest.raises(InputError, match="no columns of start, end and label"):
+        read_annotations(str(tmp_path / "day.tsv"))
 
 
 def test_sound_may_be_annotated_and_whole_recordings_named(tmp_path):

@@ -534,6 +534,29 @@ def test_words_for_nothing_are_no_labels(tmp_path):
     cases = load(labelled(tmp_path, "walk", "NaN", "run", "nan", "None", "?"), label_column="label")
     assert cases.class_names == ("run", "walk")
     assert "1024 rows without a label left out" in cases.taken.notes
+    told = "rows whose label is '?' or 'NaN' or 'None' or 'nan' count as unlabelled in 4 files"
+    assert told in cases.taken.notes
+
+
+def test_labels_below_empty_cells_are_words(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        label = ["" if i else "eat"] * 100 + ["rest"] * (len(x[0]) - 100)
+        return csv_text("ax,class", x[0], label)
+
+    cases = load(make(tmp_path, text_of))
+    assert dict(cases.taken.left_out)["class"] == "label"
+
+
+def test_labels_with_a_column_each_are_said(tmp_path):
+    """As in a competition on the freezing of gait."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        turn, walk = ([int(j // 64 == own) for j in range(len(x[0]))] for own in (0, 1))
+        return csv_text("ax,ay,turn,walk", *x[:2], turn, walk)
+
+    (warning,) = load(make(tmp_path, text_of), label_column="turn").taken.warnings
+    assert "walk (1 channel) hold 0 and 1 alone" in warning
+    assert "'dataset.columns=[ax,ay]'" in warning
 
 
 def test_classes_can_be_left_out(tmp_path):

@@ -300,6 +300,12 @@ def test_blank_lines_set_recordings_apart_where_a_class_is_one_file(tmp_path):
     for k, label in enumerate(("punch", "flex")):
         blocks = [csv_text("", *noise(10 * k + i, 2, 70)) for i in range(4)]
         put(tmp_path, f"{label}.csv", "aX,aY\n" + "\n".join(blocks))
+        text = "".join(f"-,-\n{block.strip()}\n" for block in blocks)
+        put(tmp_path, f"{label}.txt", text)
+    cases = load(tmp_path, class_level=0, files="*.txt")
+    assert (len(cases.labels), cases.channel_names) == (8, ("channel_0", "channel_1"))
+    for label in ("punch", "flex"):
+        (tmp_path / f"{label}.txt").unlink()
     cases = load(tmp_path, class_level=0)
     assert len(cases.labels) == 8  # no window is of two gestures
     assert left_out(cases) == {"block": "the group"}
@@ -326,6 +332,16 @@ def test_files_among_recordings_that_are_not_taken_are_said_and_strays_can_be_le
     put(tmp_path, "summary.csv", "class,count\nwalk,3\n")
     assert "dataset.files='*/*.csv'" in refusal(load, tmp_path)
     assert len(load(tmp_path, files="*/*.csv").labels) == 18
+
+
+def test_one_table_beside_many_texts_is_no_recording(tmp_path):
+    for k in range(12):
+        put(tmp_path, f"motion/{k}_{'ab'[k % 2]}.txt", csv_text("", SECONDS, *noise(k, 1)))
+    put(tmp_path, "about/list.csv", "number,age\n" + "1,30\n" * 12)
+    assert "or dataset.files='*.csv'" in (sentence := refusal(load, tmp_path))
+    assert "1 table such as list.csv and, in other folders, 12 .txt files" in sentence
+    cases = load(tmp_path, files="*.txt", class_part=2)
+    assert cases.class_names == ("a", "b")
 
 
 def test_names_that_r_writes_one_fewer_are_those_of_the_columns(tmp_path):

@@ -10,6 +10,7 @@ from raspitrain.data import dates, edf_marks
 from raspitrain.data.annotations import (
     OWN,
     TEXT_GRID,
+    TRACKS,
     Annotation,
     is_common_file,
     match,
@@ -260,7 +261,7 @@ def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:
     own: dict[Path, Path] = {}
     for folder, names in by_folder.items():
         candidates = {
-            n for n in names if OWN.fullmatch(n) or n.lower().endswith((".txt", TEXT_GRID))
+            n for n in names if OWN.fullmatch(n) or n.lower().endswith((*TRACKS, TEXT_GRID))
         }
         if not candidates:
             continue

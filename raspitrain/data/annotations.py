@@ -30,6 +30,7 @@ WORDS = ("labels", "label", "annotations", "annotation", "segments", "events")
 OWN = re.compile(rf"(?P<stem>.+)[._-](?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
 TEXT_GRID = ".textgrid"  # of Praat
 BIDS_KIND = re.compile(r"_(?:eeg|ieeg|meg|nirs|motion|physio)$")
+TRACKS = (".txt", ".tsv")  # called as the recording is
 COMMON = re.compile(rf"(?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
 LARGEST = 64 << 20  # bytes
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before a file's name
@@ -46,8 +47,9 @@ END = frozenset(("end", "stop", "offset", "to", "ends", "stops", "finish", "tmax
 DURATION = frozenset(("duration", "dur"))
 SAMPLES = frozenset(("sample", "samples", "index", "idx", "row"))
 BESIDE = SAMPLES | frozenset(
-    ("time", "timestamp", "datetime", "date", "t", "at", "event", "label", "segment", "annotation")
-)
+    ("time", "timestamp", "datetime", "date", "t", "at", "event", "label", "segment", "annotation",
+     "recording")
+)  # fmt: skip
 # Preferred from left to right where a table has several.
 LABELS = (
     "label", "labels", "label_name", "class", "class_name", "event_label", "activity", "annotation",
@@ -103,9 +105,9 @@ def own_file(folder: str, name: str, names: Collection[str]) -> str | None:
         return found
     if BIDS_KIND.search(stem) and (found := BIDS_KIND.sub("_events.tsv", stem)) in names:
         return found
-    track = f"{stem}.txt"  # as Audacity calls it
-    if track != name and track in names and is_label_track(os.path.join(folder, track)):
-        return track
+    for track in (f"{stem}{suffix}" for suffix in TRACKS):
+        if track != name and track in names and is_label_track(os.path.join(folder, track)):
+            return track
     return None
 
 
@@ -128,13 +130,17 @@ def is_common_file(path: str) -> bool:
 
 
 def is_label_track(path: str) -> bool:
-    """Whether a file begins as a label track of Audacity or a text of ELAN does."""
+    """Whether a file begins as a label track of Audacity or a text of ELAN does, or holds nothing
+    but stretches with numbers as labels."""
     try:
         with open(path, encoding="utf-8") as file:
             cells = file.readline(1 << 16).lstrip("\ufeff").rstrip("\r\n").split("\t")
     except (OSError, UnicodeDecodeError):
         return False
     columns = _nameless(cells)
+    if columns is None and len(cells) > 2 and None not in map(_number, cells):
+        with suppress(InputError):
+            return bool(read_annotations(path))
     return columns is not None and columns.start is not None and columns.file is None
 
 
@@ -232,6 +238,10 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         for label, same in groupby(rows, lambda row: row[1][1]):
             (number, (start, _)), *_, (_, (last, _)) = (run := [*same])[0], run[-1]
             yield "", Annotation(_number(start), (_number(last) or 0.0) + step, label, number)
+        return
+    if columns is None and _are_spans(table):
+        for number, cells in table:
+            yield "", Annotation(float(cells[0]), float(cells[1]), "_".join(cells[2:]), number)
         return
     if columns is None:
         told = ", ".join(cell for cell in first[:12] if cell)
@@ -403,6 +413,19 @@ def _epoch(table: Sequence[tuple[int, list[str]]]) -> float | None:
     steps = [after - before for before, after in pairwise(known)]
     alike = all(abs(step - steps[0]) <= 1e-6 * abs(steps[0]) for step in steps)
     return steps[0] if len(known) == len(rows) and steps[0] > 0 and alike else None
+
+
+def _are_spans(table: Sequence[tuple[int, list[str]]]) -> bool:
+    """Whether each row is a start, an end and whole numbers that say what it is: the state of a
+    heart, or 0 and 1 for each kind of sound that may be in it."""
+    rows = [cells for _, cells in table]
+    if len(rows[0]) < 3 or any(len(cells) != len(rows[0]) for cells in rows):
+        return False
+    times = [value for cells in rows for cell in cells[:2] if (value := _number(cell)) is not None]
+    whole = all(cell.isdigit() for cells in rows for cell in cells[2:])
+    ahead = all(before <= after + 1e-3 for before, after in pairwise(times))
+    lasting = all(start < end for start, end in zip(times[::2], times[1::2], strict=True))
+    return len(rows) > 1 and len(times) == 2 * len(rows) and whole and ahead and lasting
 
 
 def _nameless(cells: Sequence[str]) -> _Columns | None:

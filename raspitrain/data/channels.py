@@ -32,7 +32,7 @@ from raspitrain.data.layout import DECODE, IN_UNIT, position_name
 from raspitrain.data.missing import is_missing
 from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
 from raspitrain.data.time_names import LONGEST_NAME, SECONDS, unit_by_name
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, counted
 
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
@@ -163,6 +163,9 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
             f"{path}: column '{table.columns[label].name}', which dataset.label_column names, has "
             f"more than 1000 different labels; name the column that holds the class."
         )
+    if label is not None and (odd := sorted(filter(is_missing, table.columns[label].words))):
+        odd = [f"'{word}'" for word in odd if word]
+        table.changes += [f"rows whose label is {' or '.join(odd)} count as unlabelled"] * bool(odd)
     return replace(examine(table, label, group, part), by_key=by_key is not None)
 
 
@@ -398,6 +401,7 @@ def choose(
     warnings += _large_offsets(files, places, names)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
+        warnings += _flags(files, places, names) if asked.changes_within else []
     return Chosen(names, units, places, clocks, left_out, warnings)
 
 
@@ -421,6 +425,26 @@ def _with_lists(files: Sequence[SensorFile], wanted: Sequence[str | int]) -> lis
             new_file = examine(table, file.label, file.group, file.part)
             file.table, file.facts, file.digests = table, new_file.facts, new_file.digests
     return [own for name in wanted for own in spread.get(name, [name])]
+
+
+def _flags(
+    files: Sequence[SensorFile], places: Sequence[Sequence[int]], names: Sequence[str]
+) -> list[str]:
+    """A word on channels that may be labels beside the one that was named, a column a class."""
+    flags = []
+    for k, name in enumerate(names):
+        facts = [file.facts[own[k]] for file, own in zip(files, places, strict=True)]
+        held = [(fact.first,) if fact.constant else fact.values for fact in facts]
+        if all(held) and {float(value) for own in held for value in own} == {0.0, 1.0}:
+            flags.append(name)
+    if not flags or len(flags) == len(names):
+        return []
+    rest = ",".join(name for name in names if name not in flags)
+    return [
+        f"channels such as {flags[0]} ({counted(len(flags), 'channel')}) hold 0 and 1 alone and "
+        "seldom change, as labels do: if they are labels, take the signals alone with "
+        f"'dataset.columns=[{rest}]', or put all labels into one column for dataset.label_column"
+    ]
 
 
 def _refuse_lists(file: SensorFile) -> None:

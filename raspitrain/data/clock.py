@@ -15,6 +15,7 @@ EPOCHS = (
     ("ns", 1e18, 4e18), ("us", 1e15, 4e15), ("ms", 1e12, 4e12), ("s", 1e9, 4e9),
     ("100ns", 6.31e17, 6.62e17), ("100ns", 1.26e17, 1.57e17),  # since the year 1, and 1601: Windows
 )  # fmt: skip
+LONGEST_STEP = 3600.0  # seconds, up to which any step from a moment since 1970 is plausible
 SHORTEST_HOURS = 1e-8  # below that nobody counts in hours or days: an oscilloscope's seconds
 SPREADSHEET_DAYS = (36_500.0, 55_000.0)  # since 1900, from 2000 to 2050
 
@@ -61,7 +62,8 @@ def unit_by_values(values: np.ndarray, step: float) -> str | None:
     """The unit that fits the values and their usual step; None where several would."""
     middle = float(np.median(np.abs(values)))
     for unit, low, high in EPOCHS:
-        if low <= middle < high and (unit != "s" or _may_be_seconds(step)):
+        most = 0.0 if unit == "s" else LONGEST_STEP / SECONDS[unit]
+        if low <= middle < high and (step <= most or _may_be_seconds(round(step * SECONDS[unit]))):
             return unit
     if SPREADSHEET_DAYS[0] <= middle < SPREADSHEET_DAYS[1] and 0 < step < 1e-5:
         return "d"

@@ -169,7 +169,8 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
     if num_missing:
         kept = values[known]
         if not len(kept):
-            return Facts(column.kind, len(values), num_missing, True, float("nan"))
+            kind = column.kind if column.wrong is None else "text"  # words, below empty cells
+            return Facts(kind, len(values), num_missing, True, float("nan"))
     else:
         kept = values
     first = float(kept[0])
@@ -397,7 +398,9 @@ def judge(
         if any(fact.wavers and not fact.rises and not fact.counts for fact in facts):
             return "named like time, though it does not rise"
         return "time"
-    if all(fact.kind == "text" for fact in facts):
+    words = [fact for fact in facts if fact.kind == "text"]
+    if words and all(f.kind == "text" or f.num_missing == f.num_rows for f in facts):
+        facts = words
         for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person")):
             if pattern.fullmatch(plain):
                 return what
@@ -408,7 +411,7 @@ def judge(
         if odd := next((fact.odd for fact in facts if fact.odd), ""):
             return f"{NO_PLAIN_NUMBERS} '{odd[:20]}{'…' if len(odd) > 20 else ''}'"
         return "words"
-    if any(fact.kind == "text" for fact in facts):
+    if words:
         return None  # refused where its cells are read as numbers
     if all(fact.num_missing == fact.num_rows for fact in facts):
         return "empty"

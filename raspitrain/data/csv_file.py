@@ -576,7 +576,7 @@ class _Rows:
     def _take_odd(self, line: str) -> None:
         """A line that is no plain row: blank, a comment, quoted, with words or missing cells."""
         found = self.layout
-        if not line.strip():
+        if not line.strip() or (found.ruled and layout.is_rule(line)):
             self.blank.add(self.num_rows)
             return
         if layout.is_comment(line, found.separator):

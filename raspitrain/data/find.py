@@ -32,10 +32,11 @@ MOST_FILES = 200_000
 ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 MOST_ARRAYS = 6  # of one data set, in one folder
 LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
+FEW_AMONG = 10  # times as many files of another kind
 MOST_TABLES = 20  # about recordings
 LARGEST_LIST = 64 << 20
 LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
-LABELS_NAME = re.compile(r"label|stage|hypno|annot|activit|event|marker", re.I)
+LABELS_NAME = re.compile(r"label|stage|scor|hypno|annot|activit|event|marker", re.I)
 LIST_NAME = re.compile(
     r"(?P<part>train|training|valid|validation|val|dev|test|testing)"
     r"(?:[-_ ](?:list|files|split))?\.(?:txt|lst)",
@@ -327,6 +328,8 @@ def _choose(
         beside = [f"not taken beside CSV: {shown} ({remedy})"]
     else:
         beside = []
+    if paths and not kinds:
+        _refuse_few(folder, paths, others)
     if not paths and not kinds:  # beside other recordings, JSON is about them
         kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() == ".json")
     if not paths and not kinds:
@@ -346,6 +349,20 @@ def _choose(
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     return paths, notes + beside
+
+
+def _refuse_few(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> None:
+    """Refuse a table or two beside many files of text, of which it may be a list."""
+    text = [p for p in others if p.suffix.lower() in TEXT and not READ_ME.fullmatch(p.name)]
+    folders, stems = {path.parent for path in paths}, {path.with_suffix("") for path in paths}
+    apart = [p for p in text if p.parent not in folders and p.with_suffix("") not in stems]
+    if len(paths) <= MOST_TABLES and len(apart) > FEW_AMONG * len(paths):
+        kind = Counter(path.suffix for path in apart).most_common(1)[0][0]
+        raise InputError(
+            f"{folder} holds {counted(len(paths), 'table')} such as {paths[0].name} and, in other "
+            f"folders, {counted(len(apart), f'{kind} file')}: say which are the recordings with "
+            f"dataset.files='*{kind}' or dataset.files='*{paths[0].suffix}'."
+        )
 
 
 def _left(taken: Sequence[Path], others: Sequence[Path]) -> list[str]:

@@ -61,6 +61,7 @@ STAMP = re.compile(
     |\[\ *(?P<up>\d+(?:\.\d+)?)\]\ """,
     re.VERBOSE,
 )  # of Arduino's serial monitor, of Zephyr, of ESP-IDF and of kernels
+DASHES = re.compile(r"-([,;|])-(?:\1-)*")  # before each of several recordings
 RULE = frozenset("|+:=-")  # below the names of a table that is drawn
 WRAPPED = re.compile(r"[\[(]+(?=\s*[-+\d.])([^\[\](){}]*)[\])]+[,;]?")  # as Python prints
 SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
@@ -140,6 +141,8 @@ class Layout:
     stamped, paired, ended : bool
         Rows begin with the clock of a serial monitor or a log; cells are name:value; rows end
         with ";".
+    ruled : bool
+        A line such as -,-,- stands above the rows, and may set recordings apart.
     beside : str
         The words that each line has beside its pairs, without blanks.
     rate : float or None
@@ -160,6 +163,7 @@ class Layout:
     wrapped: bool = False
     paired: bool = False
     ended: bool = False
+    ruled: bool = False
     rate: float | None = None
     start: float | None = None
     beside: str = ""
@@ -275,7 +279,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
-        if not is_comment(line, separator) and not _is_rule(line):
+        if not is_comment(line, separator) and not is_rule(line):
             text = line if stamped is None else _unstamped(line)
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
@@ -353,6 +357,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         stamped=stamped is not None,
         wrapped=wrapped,
         ended=ended,
+        ruled=any(is_rule(line) for line in before),
         rate=_said_rate([*before, *comments, *aside, *_beside(rows[first:], texts)]),
         either=either,
         in_cells=in_cells,
@@ -474,8 +479,9 @@ def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
     return sum(map(holds, lines)) >= 0.8 * len(lines)
 
 
-def _is_rule(line: str) -> bool:
-    return "--" in line and RULE.issuperset(set(line) - set(" \t\r\n"))
+def is_rule(line: str) -> bool:
+    bare = re.sub(r"\s", "", line)
+    return ("--" in bare and RULE.issuperset(bare)) or DASHES.fullmatch(bare) is not None
 
 
 def unwrapped(line: str) -> str:

@@ -10,6 +10,7 @@ from math import nan
 from typing import TextIO
 
 from raspitrain.data.annotations import (
+    TRACKS,
     UNITS,
     Annotation,
     is_common_file,
@@ -83,7 +84,7 @@ class Annotations:
         return (
             is_own_file(name, names, stems)
             or path in map(self._common_of, self._roots)
-            or (suffix.lower() == ".txt" and stems[stem] > 1 and is_label_track(path))
+            or (suffix.lower() in TRACKS and stems[stem] > 1 and is_label_track(path))
         )
 
     def has(self, path: str) -> bool:
