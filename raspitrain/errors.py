@@ -8,7 +8,8 @@
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from unicodedata import combining, east_asian_width
 
 
@@ -17,15 +18,30 @@ class InputError(ValueError):
 
     Its text is one sentence that names the key or the file, what is wrong and what would be
     right.
+
+    Attributes
+    ----------
+    warnings : what looked like a mistake before, and may be behind this one
     """
 
     exit_code = 2
+    warnings: tuple[str, ...] = ()
 
 
 class TemporaryError(InputError):
     """What was given will do, but not just now: the same command may work later."""
 
     exit_code = 75
+
+
+@contextmanager
+def warned(warnings: Sequence[str]) -> Iterator[None]:
+    """What is suspicious goes with an InputError, which may come of it."""
+    try:
+        yield
+    except InputError as error:
+        error.warnings = (*warnings, *error.warnings)
+        raise
 
 
 class UnwrittenError(Exception):

@@ -55,6 +55,11 @@ def test_a_look_at_the_data_takes_a_path_alone(said, tmp_path):
     assert code == 0, shown
     assert "my rec is taken as dataset=recordings 'dataset.path=\"my rec\"'" in shown
     assert "6 recordings of 2 classes" in shown
+    copy = tmp_path / "my rec/run/copy.csv"
+    copy.write_bytes((tmp_path / "my rec/run/0.csv").read_bytes())
+    code, shown = said("my rec", "dataset.length=5000", do=show_data)
+    assert (code, "warning: 1 of 7 recordings are copies" in shown) == (2, True), shown
+    copy.unlink()
     for name in ("a=b", "null"):
         (tmp_path / name).symlink_to(tmp_path / "my rec")
         code, shown = said(name, "dataset.length=16", "split.test=0.4", do=show_data)

@@ -571,6 +571,27 @@ def test_a_class_that_would_vanish_is_refused(tmp_path):
     sentence = refusal(load, tmp_path)
     assert "the class 'run' would vanish, as it has at most 50 samples in a row" in sentence
     assert "dataset.leave_out=[run]" in sentence
+    assert "the class 'walk' alone" in refusal(load, tmp_path, leave_out=["run"])
+    put(tmp_path, "sit/r0.csv", csv_text("ax,ay,az", *noise(7).tolist()))
+    assert not load(tmp_path, leave_out=["run"]).taken.warnings
+
+
+def test_several_that_would_vanish_are_left_out_at_once(tmp_path):
+    labelled(tmp_path, "walk", "run", "sit")
+    put(tmp_path, "last.csv", csv_text("ax,ay,label", *noise(1, 2, 9).tolist(), ["Walk"] * 9))
+    put(tmp_path, "more.csv", csv_text("ax,ay,label", *noise(2, 2, 9).tolist(), ["fall"] * 9))
+    sentence = refusal(load, tmp_path, label_column="label", leave_out=["sit"])
+    assert "write it as 'walk' if that is the same" in sentence
+    assert "dataset.leave_out=[sit,Walk,fall]" in sentence
+    given = {"label_column": "label", "leave_out": ["sit", "Walk", "fall"]}
+    assert load(tmp_path, **given).class_names == ("run", "walk")
+
+
+def test_what_is_suspicious_is_said_before_a_refusal_too(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *noise(k).tolist()))
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, length=5000)
+    assert "are copies of others" in caught.value.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,9 @@ def _mode_as_typed(self: Hydra, config_name: str | None, overrides: list[str]) -
 
 
 def _say(error: InputError) -> int:
-    """Print the error's sentence; return its exit code."""
+    """Print the error's sentence, and before it what was suspicious; return its exit code."""
+    for warning in error.warnings:
+        say(f"warning: {printable(warning)}")
     say(f"error: {printable(' '.join(str(error).split()))}")
     return error.exit_code
 

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.cases import Cases, fill_missing, filled_note, make_cases, refuse_one_class
+from raspitrain.data.cases import (
+    Cases,
+    bare_name,
+    fill_missing,
+    filled_note,
+    make_cases,
+    refuse_one_class,
+)
 from raspitrain.data.copies import find_copies
 from raspitrain.data.formats import READERS
 from raspitrain.data.parts import NAMES
@@ -51,12 +58,13 @@ class Cut:
         missing: str,
         leave_out: Sequence[str],
         blocks: int | None,
+        warnings: list[str],
     ) -> None:
         self.folder = folder
         self.blocks = blocks
         self.streams = streams
         self.notes: list[str] = []
-        self.warnings: list[str] = []
+        self.warnings = warnings
         self.rate: float | None = None
         if missing == "error":
             _refuse_missing(folder, streams, names)
@@ -92,6 +100,7 @@ class Cut:
             self.notes.append(f"{no_group} rows without a group left out")
         if no_part:
             self.notes.append(f"{no_part} rows without a part left out")
+        self.left_out = leave_out
         self._check_left_out(leave_out)
         for stream in streams:
             if stream.beats is not None:
@@ -297,24 +306,33 @@ class Cut:
                 f"{self.folder}: no recording has {self.length} samples of one class in a row"
                 f"{self._broken()}, the longest has {most}; {remedy}."
             )
-        for label, count in number.items():
-            if not count and any(label in (stream.beats or {}) for stream in self.streams):
+        vanishing = [label for label, count in number.items() if not count]
+        for label in vanishing:
+            if any(label in (stream.beats or {}) for stream in self.streams):
                 raise InputError(
                     f"{self.folder}: the class '{label}' would vanish, as each of its beats is "
                     f"nearer than half a window ({self.length // 2} samples) to an end; choose a "
-                    f"smaller dataset.length, or leave it out with {_leaving_out(label)}."
+                    f"smaller dataset.length, or leave it out with "
+                    f"{_leaving_out([*self.left_out, label])}."
                 )
-            if not count:
-                raise InputError(
-                    f"{self.folder}: the class '{label}' would vanish, as it has at most "
-                    f"{longest[label]} samples in a row{self._broken()} and a window is "
-                    f"{self.length}; choose a smaller dataset.length, or leave it out with "
-                    f"{_leaving_out(label)}."
-                )
+            others = [other for other in number if bare_name(other) == bare_name(label)]
+            alike = next((other for other in others if other != label), None)
+            also = len(vanishing) - 1
+            raise InputError(
+                f"{self.folder}: the class '{label}' would vanish, as it has at most "
+                f"{longest[label]} samples in a row{self._broken()} and a window is {self.length}"
+                f"{f' ({also} more of {len(number)} classes likewise)' if also else ''}; "
+                f"{'' if alike is None else f'write it as {alike!r} if that is the same, '}"
+                f"choose a smaller dataset.length, or leave {'them' if also else 'it'} out with "
+                f"{_leaving_out([*self.left_out, *vanishing])}."
+            )
         empty = [
             stream.source.name
-            for stream, starts in zip(self.streams, self.starts, strict=True)
-            if not sum(map(len, starts)) and stream.stretches != [] and stream.beats != {}
+            for stream, pieces, starts in zip(self.streams, self.pieces, self.starts, strict=True)
+            if pieces
+            and not sum(map(len, starts))
+            and stream.stretches != []
+            and stream.beats != {}
         ]
         if empty:
             self.warnings.append(
@@ -358,7 +376,6 @@ class Cut:
         *,
         left_out: tuple[tuple[str, str], ...],
         notes: tuple[str, ...],
-        warnings: tuple[str, ...],
         keeps: str,
     ) -> Cases:
         places = [
@@ -380,12 +397,15 @@ class Cut:
             seconds=np.concatenate([self._seconds(*place) for place in places]),
             left_out=left_out,
             notes=(*notes, *self.notes),
-            warnings=(*warnings, *self.warnings),
+            warnings=tuple(self.warnings),
             keeps=keeps,
         )
         if len(self.streams) > 1 and len(classes := {piece.label for _, piece, _ in places}) == 1:
             refuse_one_class(
-                f"{self.folder}: all {len(self.streams)} recordings are of the class "
+                f"{self.folder}: without what dataset.leave_out names there is the class "
+                f"'{classes.pop()}' alone; leave out fewer."
+                if self.left_out
+                else f"{self.folder}: all {len(self.streams)} recordings are of the class "
                 f"'{classes.pop()}', and there must be at least two; say what names the class: a "
                 "folder's level or the file's name (dataset.class_level=0), with a part of it "
                 "(dataset.class_part), a column (dataset.label_column), or a table labels.csv in "
@@ -439,9 +459,11 @@ def _tidy(rate: float) -> float:
     return float(whole) if whole and abs(rate / whole - 1) < 0.005 else float(f"{rate:.4g}")
 
 
-def _leaving_out(label: str) -> str:
-    plain = re.fullmatch(r"\w[\w .-]*", label)
-    return f"dataset.leave_out=[{label}]" if plain else f"'dataset.leave_out=[\"{label}\"]'"
+def _leaving_out(labels: Sequence[str]) -> str:
+    if all(re.fullmatch(r"\w[\w.-]*", label) for label in labels):
+        return f"dataset.leave_out=[{','.join(labels)}]"
+    quoted = ",".join(f'"{label}"' for label in labels)
+    return f"'dataset.leave_out=[{quoted}]'"
 
 
 def _beats_in(stream: Stream, piece: Piece) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ from raspitrain.data.marked import mark_beats, mark_stretches
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, make_stream
-from raspitrain.errors import InputError, counted
+from raspitrain.errors import InputError, counted, warned
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
@@ -217,9 +217,6 @@ def recordings(
                 f"dataset.stride={stride} is of no use where windows lie about beats; leave it out."
             )
     left_out_classes = [str(name) for name in leave_out]
-    cut = Cut(folder, streams, names, missing=missing, leave_out=left_out_classes, blocks=blocks)
-    cut.use_rate(rate)
-    cut.windows(length_asked, stride_asked)
     left_out = [
         (f"{sensor}_{name}" if sensor else name, why)
         for sensor, each in chosen.items()
@@ -231,14 +228,25 @@ def recordings(
     warnings += unused_columns(
         left_out, has_groups or blocks is not None, has_part=part_column is not None
     )
-    return cut.cases(
-        names,
-        units,
-        left_out=tuple(dict.fromkeys(left_out)),
-        notes=(*notes, *_file_notes(streams)),
-        warnings=tuple(warnings),
-        keeps="group" if has_groups else "recording" if blocks is None else "block",
-    )
+    with warned(warnings):
+        cut = Cut(
+            folder,
+            streams,
+            names,
+            missing=missing,
+            leave_out=left_out_classes,
+            blocks=blocks,
+            warnings=warnings,
+        )
+        cut.use_rate(rate)
+        cut.windows(length_asked, stride_asked)
+        return cut.cases(
+            names,
+            units,
+            left_out=tuple(dict.fromkeys(left_out)),
+            notes=(*notes, *_file_notes(streams)),
+            keeps="group" if has_groups else "recording" if blocks is None else "block",
+        )
 
 
 def _folder(path: str) -> tuple[Path, str | None]:
