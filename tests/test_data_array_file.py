@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from raspitrain.data import npy_file
 from raspitrain.data.arrays import npz
 from raspitrain.data.cases import Cases
 from raspitrain.data.recordings import recordings
@@ -52,6 +53,14 @@ def hdf5(folder: Path) -> Path:
 
 def taken(path: Path, **words: Any) -> Cases:
     return npz(**defaults("npz", path=str(path), **(NAMES | words)))
+
+
+@pytest.mark.parametrize("write", [matlab, matlab_7_3, hdf5])
+def test_what_does_not_fit_into_memory_is_not_read(write, tmp_path, monkeypatch):
+    path = write(tmp_path)
+    monkeypatch.setattr(npy_file, "available_memory", lambda: SIGNALS.nbytes - 1)
+    with pytest.raises(InputError, match=r"array 'X', holds .* GB of memory are free"):
+        taken(path)
 
 
 @pytest.mark.parametrize("write", [matlab, matlab_7_3, hdf5])

@@ -679,6 +679,14 @@ def test_spikes_and_error_marks_are_said(value, tmp_path):
     assert "case 7, sample 3" in warning
 
 
+def test_a_channel_that_is_the_label_but_for_a_few_samples_is_said(tmp_path):
+    signals, labels = ARRAY.copy(), np.arange(len(ARRAY)) % 2
+    signals[:, 1] = (labels[:, None] + (np.arange(signals.shape[2]) % 50 == 7)) % 2
+    (warning,) = look(load_npy(save(tmp_path, signals, labels))).warnings
+    assert "channel 'channel_1' takes 2 values (0, 1)" in warning
+    assert not look(load_npy(save(tmp_path, signals, np.arange(len(ARRAY)) // 7 % 2))).warnings
+
+
 def test_a_channel_that_stands_still_in_training_is_said(tmp_path):
     part = np.where(np.arange(60) % 4 < 2, 0, 2)
     signals = ARRAY.copy()

@@ -3,12 +3,16 @@
 Each is one example of its kind.
 """
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from test_data_archives import first, signals_of
 from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal, split
 
+from raspitrain.data import channels
 from raspitrain.data.dates import to_seconds
+from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import find_layout
 from raspitrain.data.recordings import read_recording
 
@@ -256,6 +260,26 @@ def test_labels_may_stand_in_a_table_beside_by_a_column_that_both_have(tmp_path)
     assert sum(load(path, **given).labels == 0) > sum(cases.labels == 0)
     put(tmp_path, "y_train.csv", labels + "5,1,carpet\n")  # which of them?
     assert "join both by what they have in common" in refusal(load, path, **given)
+
+
+def test_a_table_of_labels_is_read_once_for_all_recordings(tmp_path, monkeypatch):
+    for series in range(6):
+        values = noise(series, 2)
+        rows = rows_of([[series] * len(COUNTS), *values.tolist()])
+        put(tmp_path, f"r{series}.csv", "series_id,x,y\n" + rows)
+    put(
+        tmp_path, "y.csv", "series_id,surface\n" + "".join(f"{k},{'ab'[k % 2]}\n" for k in range(6))
+    )
+    read = Counter()
+
+    def reading(path, **given):
+        read[path.name] += 1
+        return read_recording_file(path, **given)
+
+    monkeypatch.setattr(channels, "read_recording_file", reading)
+    cases = load(tmp_path, files="r*.csv", label_column="surface", group_column="series_id")
+    assert cases.class_names == ("a", "b")
+    assert read["y.csv"] == 1
 
 
 def test_one_column_of_a_number_over_a_letter_is_no_numbered_channel():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from raspitrain.data.formats import package
-from raspitrain.data.npy_file import open_file, read_header, read_values
+from raspitrain.data.npy_file import check_fits, open_file, read_header, read_values
 from raspitrain.errors import InputError
 from raspitrain.nearest import nearest
 
@@ -17,6 +17,9 @@ HDF5_START = b"\x89HDF\r\n\x1a\n"
 HDF5_OFFSETS = (0, 512)  # MATLAB writes 512 bytes of its own before
 # gzip makes at most 1032 bytes of one; a dataset that declares more than that was never written.
 MOST_UNPACKED = 1100
+MATLAB_NUMBERS = (
+    "double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)  # fmt: skip
 
 
 class Arrays(NamedTuple):
@@ -147,14 +150,17 @@ def _matlab(file: Path) -> Arrays:
     """A .mat file up to version 7."""
     io = package("scipy.io", "matlab", file)
     with _refusing(file, "a .mat file"):
-        shapes = {name: shape for name, shape, _ in io.whosmat(file)}
+        held = {name: (shape, kind) for name, shape, kind in io.whosmat(file)}
 
     def read(name: str) -> np.ndarray:
+        shape, kind = held[name]
+        if kind in MATLAB_NUMBERS:
+            check_fits(int(np.prod(shape)) * np.dtype(kind).itemsize, f"{file}, array '{name}',")
         with _refusing(file, "a .mat file"):
             values = io.loadmat(file, variable_names=[name], chars_as_strings=True)[name]
             return _plain(values, f"{file}, array '{name}',")
 
-    return Arrays(shapes, read)
+    return Arrays({name: shape for name, (shape, _) in held.items()}, read)
 
 
 @contextmanager
@@ -188,6 +194,7 @@ def _hdf5(file: Path) -> Iterator[Arrays]:
                     raise InputError(
                         f"{source} is no array of numbers; number the classes, or save it with -v7."
                     )
+                check_fits(held.nbytes, source)
                 values = held.asstr()[()] if h5py.check_string_dtype(held.dtype) else held[()]
                 values = np.asarray(values)
                 return _plain(values.T if name in turned else values, source)

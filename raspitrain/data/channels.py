@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -59,6 +59,9 @@ class Asked:
     skip_lines: int = 0
     sensor_column: str | int | bool | Sequence[str | int] | None = None
     annotated: bool = False  # whether files beside the recordings say the class
+    # What is found beside the first recording of a folder is the same for the others.
+    tables: dict[Path, list[Path]] = field(default_factory=dict, compare=False)
+    labels: dict[Path, dict[str, dict[str, str]]] = field(default_factory=dict, compare=False)
 
     @property
     def changes_within(self) -> bool:
@@ -184,18 +187,27 @@ def _fill_down(column: Column) -> bool:
     return True
 
 
-def _tables_beside(path: Path, asked: Asked) -> Iterator[Path]:
+def _tables_beside(path: Path, asked: Asked) -> list[Path]:
     """Files beside the recording that have the column of labels."""
-    for other in sorted(path.parent.iterdir()):
-        if other == path or other.suffix.lower() not in TABLES or not other.is_file():
+    folder = path.parent
+    if folder not in asked.tables:
+        asked.tables[folder] = _tables_with(folder, str(asked.label_column))
+    return [other for other in asked.tables[folder] if other != path]
+
+
+def _tables_with(folder: Path, label_column: str) -> list[Path]:
+    found = []
+    for other in sorted(folder.iterdir()):
+        if other.suffix.lower() not in TABLES or not other.is_file():
             continue
         try:
             with other.open(encoding="utf-8", errors="replace") as file:
                 head = re.split(r"[,;\t]", file.readline(1 << 16).strip("\ufeff\r\n"))
         except OSError:
             continue
-        if asked.label_column in (name.strip(" \"'") for name in head):
-            yield other
+        if label_column in (name.strip(" \"'") for name in head):
+            found.append(other)
+    return found
 
 
 def _label_elsewhere(path: Path, asked: Asked) -> str:
@@ -213,22 +225,38 @@ def _label_by_key(table: Table, asked: Asked) -> Column | None:
     """The column of labels from a table beside the recording, where that gives one to each value
     of a column that both have, such as series_id."""
     for other in _tables_beside(table.path, asked):
-        beside = read_recording_file(other, as_text=[str(asked.label_column)], skip_lines=0)
-        keys = [name for name in beside.names if table.names.count(name) == 1]
+        if other not in asked.labels:
+            asked.labels[other] = _labels_by_key(other, str(asked.label_column))
+        by_column = asked.labels[other]
+        keys = [name for name in by_column if table.names.count(name) == 1]
         keys = [asked.group_column] if asked.group_column in keys else keys
-        if len(keys) != 1 or beside.names.count(str(asked.label_column)) != 1:
+        if len(keys) != 1:
             continue
-        labels = _cells(beside, str(asked.label_column))
-        of_key = dict(zip(_cells(beside, keys[0]), labels, strict=True))
-        own = _cells(table, keys[0])
-        if len(of_key) < beside.num_rows or of_key.keys().isdisjoint(own):
+        of_key, own = by_column[str(keys[0])], _cells(table, str(keys[0]))
+        if of_key.keys().isdisjoint(own):
             continue
-        words = (*sorted(set(labels) - {""}), "")
+        words = (*sorted(set(of_key.values()) - {""}), "")
         code = {word: k for k, word in enumerate(words)}
         values = np.array([code[of_key.get(key, "")] for key in own], dtype=np.int32)
         table.changes.append(f"'{asked.label_column}' taken from {other.name} by '{keys[0]}'")
         return Column(str(asked.label_column), "", "text", values, words)
     return None
+
+
+def _labels_by_key(path: Path, label_column: str) -> dict[str, dict[str, str]]:
+    """For each column of a table the label of each of its values; of none where a value has
+    several rows."""
+    table = read_recording_file(path, as_text=[label_column], skip_lines=0)
+    if table.names.count(label_column) != 1:
+        return {}
+    labels = _cells(table, label_column)
+    by_column = {
+        name: dict(zip(_cells(table, name), labels, strict=True))
+        for name in dict.fromkeys(table.names)
+    }
+    return {
+        name: of_key if len(of_key) == table.num_rows else {} for name, of_key in by_column.items()
+    }
 
 
 def _cells(table: Table, name: str) -> list[str]:

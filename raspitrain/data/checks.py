@@ -13,6 +13,10 @@ LOOK_BYTES = 32 << 20  # of the cases that are looked at
 LOOK_SAMPLES = 1 << 20  # of them, in each channel
 FAR = 1000  # times the middle spread, from which a value is no signal
 APART = 100  # times, that amplitudes of cases lie apart
+MOST_LABELS = 32  # values of a channel, up to which it may be the label
+LABEL_SAMPLES = 64  # of a case, that are looked at for it
+LABEL_SHARE = 0.98  # of the cases
+LEAST_LABELLED = 10
 SHARED_SAMPLES = 16  # in a row, from which two cases are said to overlap
 QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 
@@ -134,6 +138,7 @@ def _channels(
             continue
         warnings += _spikes(name, values, used, own)
         warnings += _amplitudes(cases, name, values[train], used[train])
+        warnings += _says_class(cases, name, values[train], used[train])
     if len(constant) == len(channels):
         raise InputError(
             f"no channel ever changes in the training part ({constant[0][0]} is always "
@@ -188,6 +193,29 @@ def _amplitudes(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -
         f"{spreads[small]:.3g} in {cases.taken.where(int(used[small]))}, {spreads[large]:.3g} in "
         f"{cases.taken.where(int(used[large]))}); look whether all are in one unit; "
         "dataset.normalise=both or case sees small and large ones alike"
+    ]
+
+
+def _says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -> list[str]:
+    """A channel of a few values, of which the most frequent of a case tells its class."""
+    some = values[:, :: max(1, values.shape[1] // LABEL_SAMPLES)]
+    if len(used) < LEAST_LABELLED or len(np.unique(some[:LEAST_LABELLED])) > MOST_LABELS:
+        return []
+    different, codes = np.unique(some, return_inverse=True)
+    if len(different) > MOST_LABELS:
+        return []
+    codes = codes.reshape(some.shape)
+    counts = np.stack([(codes == k).sum(axis=1) for k in range(len(different))], axis=1)
+    table = np.zeros((len(different), len(cases.class_names)), dtype=np.int64)
+    np.add.at(table, (counts.argmax(axis=1), cases.labels[used]), 1)
+    told = table.max(axis=1).sum()
+    if told < LABEL_SHARE * len(used) or np.count_nonzero(table.sum(axis=0)) < 2:
+        return []
+    shown = ", ".join(f"{value:g}" for value in different[:5])
+    return [
+        f"channel '{name}' takes {len(different)} values ({shown}{', …' * (len(different) > 5)}), "
+        f"and which it mostly is tells the class of {100 * told / len(used):.0f} % of the training "
+        "cases: if it is the label, or known only with it, take the other channels alone"
     ]
 
 

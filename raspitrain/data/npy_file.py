@@ -134,19 +134,23 @@ def read_values(file: IO[bytes], header: NpyHeader, *, num_bytes: int, source: s
     if prod(max(size, 1) for size in header.shape) * header.dtype.itemsize >= 2**63:
         # Without a value, but with a side that no array has.
         raise InputError(f"{source} claims the impossible shape {header.shape}; it is damaged.")
-    free = available_memory()
-    if header.num_bytes > free:
-        raise memory_error(
-            f"{source} holds {header.num_bytes / 1e9:.1f} GB but {free / 1e9:.1f} GB of memory are "
-            "free; a set larger than memory is trained from a folder with data.npy, dataset=npy.",
-            header.num_bytes,
-        )
+    check_fits(header.num_bytes, source)
     values = np.empty(prod(header.shape), dtype=header.dtype)
     try:
         _read_fully(file, values, source)
     except OSError as error:
         raise input_error(f"{source} cannot be read: {error.strerror or error}.", error) from None
     return values.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def check_fits(num_bytes: int, source: str) -> None:
+    """Refuse to read an array that is larger than what is free."""
+    if num_bytes > (free := available_memory()):
+        raise memory_error(
+            f"{source} holds {num_bytes / 1e9:.1f} GB but {free / 1e9:.1f} GB of memory are "
+            "free; a set larger than memory is trained from a folder with data.npy, dataset=npy.",
+            num_bytes,
+        )
 
 
 def _read_fully(file: IO[bytes], buffer: np.ndarray, source: str) -> None:
