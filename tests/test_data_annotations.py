@@ -48,6 +48,8 @@ FORMS = {
     "day.txt": "2.000000\t5.000000\twalk\n\\\t100.0\t200.0\n8.000000\t10.500000\trun\n",
     "day_labels.txt": "8 10.5 run\n2 5 walk\n",
     "day.events.tsv": "onset\tduration\ttrial_type\n2\t3\twalk\n8\t2.5\trun\n12\t1\tn/a\n",
+    "day_label.csv": "Time(Seconds),Length(Seconds),Label(string),Comment(string)\n2,3,walk,\n"
+    "8,2.5,run,\n",  # Imagimob
     "day.segments.csv": "start_ms;end_ms;class\n2000;5000;walk\n8000;10500;run\n",
     "day-labels.csv": "start_sample,end_sample,label\n20,50,walk\n80,105,run\n",
     "day.label.csv": "begin,end,label\n20,50,walk\n80,105,run\n190,200,n/a\n",

@@ -767,10 +767,12 @@ def test_a_case_a_row_is_read_with_its_label_and_its_split(tmp_path):
 def test_a_label_that_repeats_the_folder_is_no_sample(tmp_path):
     for k, label in enumerate(("normal", "abnormal")):
         text = "".join(",".join(f"{v:.3f}" for v in [*row, k]) + "\n" for row in noise(k, 20, 40))
-        put(tmp_path, f"{label}/beats.csv", text)
-    cases = load_rows(tmp_path, label_column=None)
-    assert cases.signals.shape == (40, 1, 40)
-    assert left_out(cases) == {"the last column": "constant in each file, as a label is"}
+        put(tmp_path, f"folders/{label}/beats.csv", text)
+        put(tmp_path, f"files/{label}.csv", text)
+    for place in ("folders", "files"):
+        cases = load_rows(tmp_path / place, label_column=None)
+        assert (cases.signals.shape, cases.class_names) == ((40, 1, 40), ("abnormal", "normal"))
+        assert left_out(cases) == {"the last column": "constant in each file, as a label is"}
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".txt", ".arff"])

@@ -318,6 +318,17 @@ def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, t
     assert remedy in refusal(load, tmp_path)
 
 
+def test_a_second_table_in_a_file_is_refused_with_what_cuts_it_off(tmp_path):
+    more = "\nTemperature\ntime,t\n0,20.5\n1,20.7\n"
+    make(tmp_path, lambda k, i, x: csv_text("time,x,y", COUNTS, *x[:2]) + more)
+    assert "head -n 202 OLD > FIRST; tail -n +203 OLD > SECOND" in refusal(load, tmp_path)
+
+
+def test_settings_that_are_not_applied_are_named(tmp_path):
+    make(tmp_path, lambda k, i, x: "No,x,y\nScale,0.1,0.1\n" + csv_text("", COUNTS, *x[:2]))
+    assert any("(Scale: not applied)" in note for note in load(tmp_path).taken.notes)
+
+
 def test_a_unit_that_changes_on_the_way_is_told(tmp_path):
     power = ["1.02 kW" if j % 9 == 8 else f"{980 + j % 7} W" for j in COUNTS]
     make(tmp_path, lambda k, i, x: csv_text("power,x", power, x[0]))
@@ -376,3 +387,38 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
     (told,) = (own for own in load(tmp_path).taken.warnings if "uneven" in own)
     assert "dataset.rate=9" in told
     assert not load(tmp_path, rate=90).taken.warnings
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "names"),
+    [
+        ('"T","Speed","Lat"\n"s","m","g"\n"1","2","3"\n\n', '"{t}","{a}","{b}"\n', "Speed Lat"),
+        ("[column names]\ntime v g\n\n[data]\n", "{t:.2f} {a} {b}\n", "v g"),
+        ("No,ms,Speed,Lat,Serial\n", "{j},{ms},{a},{b}{once}\n", "Speed Lat"),
+        (
+            "Number,Time,CH1,CH2,Alarm\nNO.,Time,degC,V,A123\n",
+            "{j},2024/5/6 10:00:{t:05.2f},{a:+},{b:+},LL\n", "CH1 CH2",
+        ),
+        (
+            "LabVIEW Measurement\n***End_of_Header***\nChannels\t2\nX_Dimension\tTime\tTime\n"
+            "Delta_X\t0.02\t0.02\n***End_of_Header***\nX_Value\tV\tG\tComment\n",
+            "\t{a}\t{b}\n", "V G",
+        ),
+    ],
+)  # fmt: skip
+def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp_path):
+    """As AiM, VBOX, EL-USB, Graphtec and LabVIEW write them."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return head + "".join(
+            row.format(
+                j=j, t=j / 50, ms=20 * j, once="" if j else ",0012",
+                a=round(x[0][j], 4), b=round(x[1][j], 4),
+            )
+            for j in COUNTS
+        )  # fmt: skip
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (tuple(names.split()), pytest.approx(50))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)

@@ -44,7 +44,7 @@ POINT = re.compile(r"[+-]?\d*\.\d+")
 
 START = frozenset(("start", "begin", "onset", "from", "starts", "begins", "tmin"))
 END = frozenset(("end", "stop", "offset", "to", "ends", "stops", "finish", "tmax"))
-DURATION = frozenset(("duration", "dur"))
+DURATION = frozenset(("duration", "dur", "length"))
 SAMPLES = frozenset(("sample", "samples", "index", "idx", "row"))
 BESIDE = SAMPLES | frozenset(
     ("time", "timestamp", "datetime", "date", "t", "at", "event", "label", "segment", "annotation",
@@ -371,6 +371,7 @@ def _named(path: str, cells: Sequence[str]) -> _Columns | None:
         return "samples" if samples else unit_by_name(cells[place], "")
 
     starts, ends, durations = places(START), places(END), places(DURATION)
+    starts = starts or (places({"time"}) if durations else [])
     taken = {*starts, *ends}
     label = next(
         (plain.index(n) for n in LABELS if n in plain and plain.index(n) not in taken), None

@@ -360,7 +360,8 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
     if rows.is_cut:
         table.notes.append("the last line, which is cut")
     if found.passed_over:
-        table.notes.append(f"{found.passed_over} lines before the table")
+        named = f" ({', '.join(found.settings[:3])}: not applied)" if found.settings else ""
+        table.notes.append(f"{counted(found.passed_over, 'line')} before the table{named}")
     if rows.num_comments:
         table.notes.append(counted(rows.num_comments, "comment"))
     table.rate, table.start = found.rate, found.start or 0.0
@@ -615,6 +616,8 @@ class _Rows:
     def _take_row(self, cells: list[str]) -> None:
         if len(cells) == self.width + 1 and not cells[-1].strip():
             cells.pop()
+        if self.layout.lacks_last and len(cells) == self.width - 1:
+            cells.append("")
         if self.may_be_cut and len(cells) < self.width:
             self.is_cut = True
             return
@@ -643,6 +646,11 @@ class _Rows:
             remedy = (
                 f"lines that begin with {own} and with {others[-1]} are of several tables: take "
                 f"those of one, as by: grep '^{others[-1]}' OLD > NEW"
+            )
+        elif self.num_rows >= LEAST_BLOCK and 0 in self.numeric and own[:1].isalpha():
+            remedy = (
+                "it seems to begin another table: put that into a file of its own, as by: head -n "
+                f"{self.number - 1} OLD > FIRST; tail -n +{self.number} OLD > SECOND"
             )
         elif layout.FRAME.search(",".join(cells)):
             remedy += f"; {layout.DECODE}"

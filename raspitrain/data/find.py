@@ -561,7 +561,7 @@ def _instead(others: Sequence[Path]) -> str:
         )
     if not kinds:
         return "; dataset.path is the folder of the recordings"
-    kind, count = kinds.most_common(1)[0]
+    kind, count = max(kinds.items(), key=lambda own: (own[1], own[0] in TEXT))
     if kind == PACKED:
         inner = Counter(os.path.splitext(path.stem)[1].lower() for path in others)
         kind = next((f"{own}{PACKED}" for own, _ in inner.most_common(1) if own in TEXT), kind)
@@ -588,7 +588,7 @@ def _instead(others: Sequence[Path]) -> str:
         return (
             f"{there}; recordings and their labels are in {raw.parent}: give that as dataset.path"
         )
-    apart = next((path.name for path in others if LABELS_APART.fullmatch(path.name)), None)
+    apart = next((path.name for path in others if _are_labels(path)), None)
     if apart is not None:
         return (
             f"{there}, a channel a file and a case a row with labels in {apart}: docs/data.md, "
@@ -603,6 +603,14 @@ def _instead(others: Sequence[Path]) -> str:
             "is a recording, a column a channel, or beside dataset=rows if each row is a case"
         )
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
+
+
+def _are_labels(path: Path) -> bool:
+    """Whether a file is called so, and has one a line."""
+    if not LABELS_APART.fullmatch(path.name):
+        return False
+    with path.open("rb") as file:
+        return len(file.readline(1 << 10).split()) < 2
 
 
 def _part(place: Sequence[str], level: int) -> int | None:

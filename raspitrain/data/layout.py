@@ -40,6 +40,7 @@ OTHER_FORMS = (
         "JSON behind other words; keep what begins with {, as with: sed 's/^[^{]*//' OLD > "
         "NEW.jsonl",
     ),
+    (re.compile(r"\b(?:[\dA-F]{2} ){4,}[\dA-F]{2}\b", re.IGNORECASE), f"bytes; {DECODE}"),
     (
         re.compile(r"\[\s*[-+]?\d*\.?\d+\s*,.*"),
         "a list in one cell; write one number a cell, a column for each",
@@ -54,6 +55,8 @@ OTHER_FORMS = (
         "cell",
     ),
 )
+SIGN_APART = re.compile(r"(?<=[,;|\t\"])([+-]) +(?=[.\d])")
+SECTION = re.compile(r"\s*\[[A-Za-z][\w ]*\]\s*")  # [data]
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
 STAMP = re.compile(
     r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
@@ -98,7 +101,7 @@ TIME_FORM = re.compile(
 )  # hh:mm:ss.000
 DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORECASE)
 STEP = re.compile(
-    r"(?:sampl(?:e|ing)[ _]?(?:interval|period)|increment|x_?incr)\W*(?:analog:)?"
+    r"(?:sampl(?:e|ing)[ _]?(?:interval|period)|increment|x_?incr|delta_x)\W*(?:analog:)?"
     r"(?P<step>\d*\.?\d+(?:e[+-]?\d+)?)(?!\S*\s*(?:[mun]?s|min|h)\b)",
     re.IGNORECASE,
 )  # in seconds
@@ -143,6 +146,10 @@ class Layout:
         with ";".
     ruled : bool
         A line such as -,-,- stands above the rows, and may set recordings apart.
+    lacks_last : bool
+        Rows may be without the last cell.
+    settings : tuple of str
+        What rows of numbers above the first one are called, such as Scale.
     beside : str
         The words that each line has beside its pairs, without blanks.
     rate : float or None
@@ -164,6 +171,8 @@ class Layout:
     paired: bool = False
     ended: bool = False
     ruled: bool = False
+    lacks_last: bool = False
+    settings: tuple[str, ...] = ()
     rate: float | None = None
     start: float | None = None
     beside: str = ""
@@ -190,6 +199,8 @@ def split_cells(line: str, separator: str) -> list[str]:
     """
     if separator == " " and '"' not in line:
         return line.split()
+    if "+ " in line or "- " in line:
+        line = SIGN_APART.sub(r"\1", line)
     if '"' in line:
         text = line.strip("\r\n")
         row = next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), [])
@@ -246,7 +257,11 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     kept = [(k, line) for k, line in enumerate(whole) if k >= skip_lines and line.strip()]
     if not kept:
         raise NoTableError("is empty; a recording needs at least one line of numbers")
+    header = [line for _, line in kept]
     kept = _after_labview(kept)
+    header = header[: len(header) - len(kept)]
+    if any(line.startswith("X_Dimension") and "Time" not in line for line in header):
+        header = []  # its steps are of something else
     given = None
     for _, line in kept[:10]:
         if match := SEP_LINE.fullmatch(line.strip("\r\n")):
@@ -279,7 +294,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     comments = [line for _, line in kept if is_comment(line, separator)]
     rows = []
     for k, line in kept:
-        if not is_comment(line, separator) and not is_rule(line):
+        if not (is_comment(line, separator) or is_rule(line) or SECTION.fullmatch(line)):
             text = line if stamped is None else _unstamped(line)
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
@@ -299,6 +314,10 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         width -= 1
         rows = [(k, cells[:width] if len(cells) == width + 1 else cells) for k, cells in rows]
         table = [cells[:width] for cells in table]
+    if lacks_last := _lacks_last(rows, width):
+        width += 1
+        rows = [(k, [*cells, ""] if len(cells) == width - 1 else cells) for k, cells in rows]
+        table = [[*cells, ""] for cells in table]
     if (begun := _start_and_rate(rows)) is not None:
         numbered = tuple(position_name(position) for position in range(width))
         return Layout(
@@ -358,7 +377,9 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         wrapped=wrapped,
         ended=ended,
         ruled=any(is_rule(line) for line in before),
-        rate=_said_rate([*before, *comments, *aside, *_beside(rows[first:], texts)]),
+        lacks_last=lacks_last,
+        settings=tuple(c[0] for c in above if 2 < len(c) == width and _is_setting(c, numeric)),
+        rate=_said_rate([*header, *before, *comments, *aside, *_beside(rows[first:], texts)]),
         either=either,
         in_cells=in_cells,
     )
@@ -387,7 +408,8 @@ def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
     ends = [at for at, (_, line) in enumerate(kept) if line.startswith(LABVIEW_END)]
     if not ends:
         return kept
-    (number, names), *rows = kept[ends[-1] + 1 :] or [(0, "")]
+    # One for the file, one for its channels; more begin the next segment.
+    (number, names), *rows = kept[ends[:2][-1] + 1 :] or [(0, "")]
     bare = re.sub(r"\s*\bComment\s*$", "", names)
     if any(bare.count("\t") < line.rstrip().count("\t") for _, line in rows):
         return [(number, names), *rows]
@@ -520,6 +542,18 @@ def _separator_at_end(
     if width < 2 or any(cells[-1] for cells in table):
         return False
     return not any(len(c) == width and c[-1] and not any(map(is_value, c)) for _, c in rows)
+
+
+def _lacks_last(rows: Sequence[tuple[int, list[str]]], width: int) -> bool:
+    """Whether names and the first row have a cell more than the others, as the number of the device
+    that stands there once."""
+    return any(
+        len(names) == len(cells) == width + 1
+        and cells[-1] != ""
+        and any(map(is_value, cells))
+        and not any(map(is_value, names))
+        for (_, names), (_, cells) in pairwise(rows[:MOST_SETTINGS])
+    )
 
 
 def _find_separator(body: Sequence[str], lines: Sequence[str]) -> str:
@@ -656,8 +690,7 @@ def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: 
 
 def _counts_columns(cells: Sequence[str], after: Sequence[tuple[int, list[str]]]) -> bool:
     """Whether a line is the header 0, 1, 2 … that pandas writes for columns without names."""
-    counted = [cell for cell in cells if cell]
-    if len(counted) < 3 or counted != [str(k) for k in range(len(counted))] or not after:
+    if len(cells) < 3 or not _is_count(cells) or not after:
         return False
     return not all(cell.isdigit() for _, row in after for cell in row if cell)
 
@@ -675,8 +708,11 @@ def _find_names(
             break
         block.insert(0, cells)
     units, used = None, 0
+    if len(block) > 1 and block[-1][0] == "1" and _is_count(block[-1]):
+        block.pop()
+        used = 1
     if len(block) > 1 and _are_units(block[-1], block[-2]):
-        units, used = [_bare_unit(cell) for cell in block.pop()], 1
+        units, used = [_bare_unit(c) if _is_unit(c) else "" for c in block.pop()], used + 1
         while len(block) > 1 and len(set(block[-1])) < len(set(block[-2])):
             block.pop()  # such as RAW or CAL below each name
             used += 1
@@ -700,10 +736,12 @@ def _find_names(
 
 
 def _are_units(cells: Sequence[str], above: Sequence[str]) -> bool:
-    """All are, or most with names above them that differ more."""
+    """All are, or most with names above them that differ more, or two more than these."""
     if all(map(_is_unit, cells[cells[0].lower() in ("unit", "units") :])):
         return True
-    known = sum(cell != "" and _is_unit(cell) for cell in cells)
+    known, others = (sum(c != "" and _is_unit(c) for c in row) for row in (cells, above))
+    if known >= 2 + others and len(set(above)) == len(above):
+        return True
     return 2 <= 0.6 * len(cells) <= known and len(set(cells)) < len(set(above))
 
 
@@ -743,8 +781,10 @@ def _is_unit(cell: str) -> bool:
 
 
 def _is_count(cells: Sequence[str]) -> bool:
+    """0, 1, 2 … as pandas writes for columns without names, or 1, 2, 3 … below names."""
     counted = [cell for cell in cells if cell]
-    return counted == [str(k) for k in range(len(counted))]
+    first = counted[:1] == ["1"] and len(counted) > 2
+    return counted == [str(k + first) for k in range(len(counted))]
 
 
 def _find_kinds(

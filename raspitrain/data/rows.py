@@ -64,7 +64,7 @@ def rows(
         Patterns of the files to take; None for every .csv and .tsv.
     label_column : str, int or None
         The column of the label by name or position: 0 is the first, -1 the last. None where the
-        sub-folders name the classes.
+        sub-folders name the classes, or the files where there are none.
     group_column : str, int or None
         The column that says whose a case is.
     part_column : str, int or None
@@ -84,10 +84,11 @@ def rows(
     only = place.is_file()
     if not only:
         check_folder(place, "dataset.path")
+    flat = not only and all(child.is_file() for child in place.iterdir())
     found = find_recordings(
         place.parent if only else place,
         files=[place.name] if only else [files] if isinstance(files, str) else files,
-        class_level=None,
+        class_level=0 if flat and label_column is None else None,
         groups=None,
         has_labels=label_column is not None,
         joins=False,
@@ -353,8 +354,9 @@ def _check_label(table: Table, label: int) -> None:
     raise InputError(
         f"{table.path}: column '{column.name}', which dataset.label_column names, has "
         f"{len(column.words)} different values in {table.num_rows} rows, which are no classes; "
-        "name the column of the label (0 is the first, -1 the last), or if each row is a moment "
-        "and not a case, use dataset=recordings."
+        "name the column of the label (0 is the first, -1 the last), say null where folders or "
+        "files are called as the classes are, or if each row is a moment and not a case, use "
+        "dataset=recordings."
     )
 
 
