@@ -4,6 +4,7 @@ Each row is one example of its kind; what is taken is held against what was writ
 """
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,18 @@ def test_a_table_of_recordings_without_labels_is_named(tmp_path):
     cases = load(tmp_path, files="records100/*.hea")
     assert cases.class_names == ("MI", "NORM")
     assert len(cases.taken.origins) == 6
+
+
+def test_diagnoses_in_heads_become_labels_by_the_command_that_is_given(tmp_path):
+    """As in PhysioNet's challenge of 2020."""
+    names = [f"g1/A{k:04}" for k in range(6)]
+    hearts(tmp_path, names)
+    for k, name in enumerate(names):
+        with (tmp_path / f"{name}.hea").open("a") as head:
+            head.write(f"# Age: 60\n# Dx: {('426783006', '164889003,59118001')[k % 2]}\n")
+    command = refusal(load, tmp_path).split("`")[1]
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    assert load(tmp_path).class_names == ("164889003+59118001", "426783006")
 
 
 def test_experiments_of_hapt_are_read_with_their_labels(tmp_path):
@@ -540,6 +553,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/a.log",), "dataset.files='*.log'"),
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
         (("walk/LOG1",), "1 file without an ending"),
+        (("walk/a.tsd",), "they are text, and dataset.files='*.tsd'"),
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),
         (("2024-05-01/walk/a.csv", "2024-05-01/run/a.csv", "2024-05-02/walk/a.csv",
           "2024-05-02/run/a.csv"), "look like occasions"),
@@ -808,6 +822,27 @@ def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
     assert load(tmp_path, class_part="[A-Z]{3}").class_names == ("RUN", "WAL")
     assert "fits nothing in s0RUN1R1" in refusal(load, tmp_path, class_part="WALK")
     assert "is no regular expression" in refusal(load, tmp_path, class_part="[A-Z")
+
+
+def test_words_of_a_sensor_run_together_are_one_sensor(tmp_path):
+    """As Myo's orientationEuler.csv beside orientation.csv."""
+    for k in range(4):
+        for sensor in ("emg", "orientation", "orientationEuler"):
+            text = csv_text("time,x", SECONDS, noise(k + len(sensor), 1)[0].tolist())
+            put(tmp_path, f"{'ab'[k % 2]}/{sensor}-145670{k}.csv", text)
+    assert load(tmp_path).channel_names == ("emg_x", "orientation_x", "orientationEuler_x")
+
+
+def test_sensors_in_the_folder_of_which_a_part_is_the_class_are_joined(tmp_path):
+    """As in RealWorld HAR."""
+    for k in range(12):
+        sensor, label = ("acc", "gyr")[k % 2], ("walk", "run")[k // 2 % 2]
+        text = csv_text("time,x", SECONDS, noise(k, 1)[0].tolist())
+        put(tmp_path, f"proband{k // 4}/{sensor}_{label}/{sensor}_{label}_chest.csv", text)
+    warnings = load(tmp_path, class_level=2, groups=1).taken.warnings
+    assert any("parts 1 (acc, gyr) and 2 (run, walk) of the folders' names" in w for w in warnings)
+    cases = load(tmp_path, class_level=2, class_part=2, groups=1)
+    assert (cases.class_names, cases.channel_names) == (("run", "walk"), ("acc_x", "gyr_x"))
 
 
 def test_classes_with_the_number_of_somebody_are_told(tmp_path):

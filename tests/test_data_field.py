@@ -342,6 +342,10 @@ def test_train_and_test_above_the_classes_are_the_split(tmp_path):
             [f"s{n:02d}/{c}/0.csv" for n in range(3) for c in ("walk", "run")],
             "dataset.class_level=2 dataset.groups=1",
         ),
+        (
+            [f"s{n:02d}/data/{c}/0.csv" for n in range(3) for c in ("walk", "run")],
+            "(run, walk) like classes; say so with dataset.class_level=3 dataset.groups=1",
+        ),
         (("all/walk/0.csv", "all/run/0.csv"), "dataset.path="),
         (("walk_1.csv", "run_1.csv"), "dataset.class_level=0"),
     ],
@@ -455,6 +459,8 @@ def test_people_stay_on_one_side_if_they_are_named(names, pattern, tmp_path):
         ("p{}/{}_{}.csv", {"class_level": 0}, 1),
         ("all/p{}/{}_{}.csv", {"label_column": "label"}, 2),
         ("fold{}/{}_{}.csv", {"label_column": "label"}, 1),
+        ("{:02}/{}_{}.csv", {"label_column": "label"}, 1),
+        ("p{}/data/{}/{}.csv", {"class_level": 3}, 1),
     ],
 )
 def test_people_in_folders_are_said_wherever_the_class_stands(name, words, level, tmp_path):
@@ -493,6 +499,18 @@ def test_one_file_of_many_people_is_split_by_person(end, tmp_path):
     assert len(cases.labels) == 4 * 2 * 3
     assert len(set(cases.groups)) == 4
     assert cases.taken.notes == ()
+
+
+def test_what_changes_only_where_the_clock_begins_anew_is_no_channel(tmp_path):
+    """As the numbers of two tests of each dog, one after the other."""
+    x = np.concatenate([noise(k, 1)[0][:192] for k in range(8)])
+    dog, test = np.repeat([1, 2, 3, 4], 384), np.tile(np.repeat([1, 2], 192), 4)
+    label = np.roll(np.tile(np.repeat(["walk", "sit"], 96), 8), 9)
+    t = np.tile(np.arange(192) / 50, 8)
+    put(tmp_path, "dogs.csv", csv_text("DogID,TestNum,t_sec,x,label", dog, test, t, x, label))
+    cases = load(tmp_path, label_column="label", group_column="DogID")
+    assert cases.channel_names == ("x",)
+    assert dict(cases.taken.left_out)["TestNum"].startswith("numbers stretches")
 
 
 def test_rows_of_people_mixed_with_each_other_are_put_in_order(tmp_path):

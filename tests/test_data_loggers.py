@@ -357,6 +357,8 @@ def test_cells_of_matlab_are_refused_with_what_helps(tmp_path):
     cells[0, :] = [noise(k, 2, 30) for k in range(9)]
     savemat(tmp_path / "a.mat", {"X": cells, "y": np.arange(9)[:, None]})
     assert "holds cells (X)" in refusal(load, tmp_path, class_level=0)
+    savemat(tmp_path / "a.mat", {f"{own}_ch{k}": noise(k, 40) for own in "ab" for k in (1, 2)})
+    assert "more likely 40 cases of each" in refusal(load, tmp_path, class_level=0)
 
 
 def test_intervals_of_praat_beside_sound_are_annotations(tmp_path):

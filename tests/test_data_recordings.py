@@ -170,6 +170,10 @@ def test_missing_cells_are_filled_along_the_recording(tmp_path):
     assert zeroed.tolist() == [[[0, 0, 0, 3, 4], [0, 5, 5, 0, 5]]]
     with pytest.raises(InputError, match=r"8 values .*a/1\.csv, line 2, column 'y'"):
         load(path, length=5)
+    seldom = "x,y\n0,\n1,\n2,\n3,\n4,5\n"
+    path = write(tmp_path, a_1=seldom, b_1=seldom.replace("4,5", "4,7"))
+    with pytest.raises(InputError, match=r"y has no value in most rows: take .*columns=\[x\]'"):
+        load(path, length=5)
 
 
 def test_short_recordings_are_left_out_and_said(tmp_path):

@@ -272,7 +272,14 @@ def examine(table: Table, label: int | None, group: int | None, part: int | None
     changes = np.empty(0, np.int64)
     if label is not None:
         changes = np.flatnonzero(np.diff(table.columns[label].values)) + 1
-    facts = [look_at(column, changes) for column in table.columns]
+    seams = [np.flatnonzero(np.diff(table.columns[group].values))] if group is not None else []
+    seams += [
+        np.flatnonzero(np.diff(column.values) < 0)
+        for column in table.columns
+        if column.kind != "text" and is_time_name(column.name)
+    ]
+    seam = np.unique(np.concatenate(seams)) + 1 if seams else changes[:0]
+    facts = [look_at(column, changes, seam) for column in table.columns]
     for column, fact in zip(table.columns, facts, strict=True):
         if column.kind == "number" and not (is_time_name(column.name) or fact.rises or fact.even):
             column.values = _in_few_bytes(column.values)

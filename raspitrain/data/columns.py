@@ -98,6 +98,8 @@ class Facts:
         Whether it goes up by one step, perhaps to begin anew at the end of its range.
     steady : bool
         Whether it is constant wherever the label is, and has several values.
+    seamed : bool
+        Whether it changes only where other people's rows begin or a clock goes back.
     values : tuple of float
         The different ones, where they are few, whole and change seldom.
     wavers : bool
@@ -133,6 +135,7 @@ class Facts:
     rises: bool = False
     counts: bool = False
     steady: bool = False
+    seamed: bool = False
     values: tuple[float, ...] = ()
     wavers: bool = False
     busy: bool = False
@@ -148,13 +151,15 @@ class Facts:
     odd: str = ""
 
 
-def look_at(column: Column, label_changes: np.ndarray) -> Facts:
+def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Facts:
     """See how a column behaves.
 
     Parameters
     ----------
     label_changes : np.ndarray
         Rows at which the label changes; empty where it does not, or there is none.
+    seams : np.ndarray
+        Rows at which other people's begin, or a clock goes back.
     """
     if column.kind == "text":
         constant = bool((column.values == column.values[0]).all())
@@ -190,6 +195,7 @@ def look_at(column: Column, label_changes: np.ndarray) -> Facts:
         first=first,
         rises=_rises(steps, num_moves, num_forward),
         counts=_counts(kept, steps, ahead),
+        seamed=seldom and _changes_with(np.flatnonzero(moves) + 1, seams, num_missing),
         steady=seldom and _changes_with(np.flatnonzero(moves) + 1, label_changes, num_missing),
         values=_few_values(kept) if seldom else (),
         blocks=_blocks(kept, steps, num_moves, num_forward),
@@ -448,6 +454,8 @@ def judge(
         return "changes only where the label does"
     if has_labels and all(fact.constant or fact.steady or fact.follows for fact in only):
         return "changes about where the label does"
+    if all(fact.constant or (fact.seamed and fact.values) for fact in only):
+        return BLOCKS
     if MARK_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
         return "marks moments, as of what was shown"
     counts_moves = plain == "activity" and any(fact.busy for fact in only)  # of an actigraph

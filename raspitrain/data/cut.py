@@ -557,10 +557,18 @@ def _refuse_missing(folder: Path, streams: Sequence[Stream], names: Sequence[str
     channel = names[int(np.flatnonzero(bad[:, sample])[0])]
     row = sample if stream.rows is None else int(stream.rows[sample])
     where = "line" if stream.file.path.suffix.lower() not in READERS else "row"
+    missing = sum(np.count_nonzero(~np.isfinite(own.signals), axis=1) for own in streams)
+    rows = sum(own.signals.shape[1] for own in streams)
+    most = [name for name, own in zip(names, missing, strict=True) if 2 * own > rows]
+    rest = ",".join(name for name in names if name not in most)
+    remedy = "fix the data, or accept them with"
+    if most and rest:
+        told = f"{', '.join(most)} {'has' if len(most) == 1 else 'have'} no value in most rows"
+        remedy = f"{told}: take 'dataset.columns=[{rest}]', or accept them with"
     line = "" if stream.joined else f", {where} {stream.file.table.line(row)}"
     raise InputError(
         f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "
         f"too large for float32 (3.4e38), the first in {stream.file.path}{line}, column "
-        f"'{channel}'; fix the data, or accept them with dataset.missing=interpolate or "
+        f"'{channel}'; {remedy} dataset.missing=interpolate or "
         "dataset.missing=zero."
     )

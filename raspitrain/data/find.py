@@ -34,6 +34,8 @@ MOST_ARRAYS = 6  # of one data set, in one folder
 LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 FEW_AMONG = 10  # times as many files of another kind
 MOST_TABLES = 20  # about recordings
+SEEN = 1000  # bytes, from which a file is told to be text
+MANY_CELLS = 64  # more likely samples of a case than channels
 LARGEST_LIST = 64 << 20
 LABELS_APART = re.compile(r"(?:y|labels?|targets?)(?:[-_]?(?:train|test|all))?\.(?:txt|dat)", re.I)
 LABELS_NAME = re.compile(r"label|stage|scor|hypno|annot|activit|event|marker", re.I)
@@ -215,7 +217,7 @@ def find_recordings(
         Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
         for path, place in places.items()
     ]
-    folders_from, sensors_from = 0, 0
+    named, sensors_from = {-1 if part_level is None else part_level}, 0
     unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
@@ -226,14 +228,12 @@ def find_recordings(
         if class_level is None and annotations is None and files is None:
             unused_tables = _unused_table(folder, paths, others, sources)
         _refuse_labels_beside(sources, {*paths, *others} - set(taken))
-        sensors_from = 0 if level == -1 else max(level, 0) + 1
-        folders_from = sensors_from
-    if folders_from == 0 and part_level is not None:
-        folders_from = part_level + 1
+        named.add(min(map(len, places.values())) - 2 if level == -2 else level)
+        sensors_from = 0 if level == -1 else max(level, 0) + (class_part is None)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
     sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
-    people = [] if groups is not None else _people(sources, folders_from)
+    people = [] if groups is not None else _people(sources, named)
     warnings = [*unread, *unused_tables, *people]
     if not has_labels and not isinstance(class_part, str):
         warnings += _odd_classes(sources, by_folder=level != -1)
@@ -470,6 +470,7 @@ def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -
     in whatever folder it lies."""
     if len({source.class_name for source in sources}) > 1:
         return
+    _refuse_diagnoses(sources)
     begins = {re.split(r"[-_. ]", source.name.rsplit("/", 1)[-1])[0] for source in sources}
     for path in sorted(others):
         begin, rest = re.split(r"(?=[-_. ])", path.name, maxsplit=1) if path.suffix else ("", "")
@@ -479,6 +480,18 @@ def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -
                 "looks as if it says what happens in one: take such files with "
                 f"dataset.annotations='*{rest}'."
             )
+
+
+def _refuse_diagnoses(sources: Sequence[Source]) -> None:
+    """Where heads of WFDB say a diagnosis in a comment, give the command that lists them."""
+    path = next(iter(sources[0].files.values()))
+    if path.suffix != ".hea" or not re.search(r"^# ?Dx: ?\S", path.read_text("latin-1"), re.M):
+        return
+    raise InputError(
+        f"all recordings would be of the class '{sources[0].class_name}', while {path} says a "
+        "diagnosis behind # Dx: list all in dataset.path by `{ echo file,label; grep -r "
+        "--include='*.hea' '^# *Dx' * | sed -E 's/,/+/g; s/.hea:# *Dx: */,/'; } > labels.csv`."
+    )
 
 
 def _marks_of(
@@ -602,6 +615,9 @@ def _instead(others: Sequence[Path]) -> str:
             f"{there}: take them with dataset.files='*{kind}', beside dataset=recordings if each "
             "is a recording, a column a channel, or beside dataset=rows if each row is a case"
         )
+    first = next(path for path in others if path.suffix.lower() == kind)
+    if _is_text(first):
+        return f"{there}: they are text, and dataset.files='*{first.suffix}' tries to read them"
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
 
 
@@ -611,6 +627,18 @@ def _are_labels(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return len(file.readline(1 << 10).split()) < 2
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file begins with text that has numbers in it."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(SEEN).decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return begin.replace("\t", " ").replace("\n", " ").replace("\r", " ").isprintable() and (
+        re.search(r"\d", begin) is not None
+    )
 
 
 def _part(place: Sequence[str], level: int) -> int | None:
@@ -685,9 +713,11 @@ def _class_level(
                 f"all recordings of {folder} lie in the folder {name}, and folders of the first "
                 f"level are the classes; {remedy}, or choose the level with dataset.class_level=2."
             )
-    below = [place[level + 1] for place in places if len(place) > level + 2]
-    if names and below and len(below) == len(places):
-        pairs = {(place[level], place[level + 1]) for place in places}
+    inside = level + 1  # the next level on which folders differ
+    while all(len(p) > inside + 1 for p in places) and len({p[inside] for p in places}) == 1:
+        inside += 1
+    if names and all(len(place) > inside + 1 for place in places):
+        pairs = {(place[level], place[inside]) for place in places}
         times = Counter(inner for _, inner in pairs)
         people = all(PERSON.fullmatch(name) or name.isdigit() for name in names)
         occasions = all(OCCASION.fullmatch(name) for name in names)
@@ -699,7 +729,7 @@ def _class_level(
             what = "people" if people else "occasions"
             raise InputError(
                 f"the folders of {folder} ({_some(names)}) look like {what}, and those in them "
-                f"({_some(times)}) like classes; say so with dataset.class_level={level + 2} "
+                f"({_some(times)}) like classes; say so with dataset.class_level={inside + 1} "
                 f"dataset.groups={level + 1}, or keep the first as classes with "
                 f"dataset.class_level={level + 1}."
             )
@@ -739,7 +769,7 @@ def _class_name(
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
             "write a table labels.csv there with the columns file and label"
-            f"{_or_cases(place[-1])}; what is no recording is left out with "
+            f"{_or_cases(folder.joinpath(*place))}; what is no recording is left out with "
             f"dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
@@ -748,10 +778,14 @@ def _class_name(
     return place[level]
 
 
-def _or_cases(name: str) -> str:
-    if not name.lower().endswith(".mat"):
-        return ""
-    return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
+def _or_cases(path: Path) -> str:
+    if path.suffix.lower() == ".mat":
+        return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
+    if path.suffix.lower() in SUFFIXES:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if len(re.findall(r"[,;\t]", file.readline(1 << 16))) > MANY_CELLS:
+                return ", or, if each row is a case and no moment, say dataset=rows"
+    return ""
 
 
 def _fitting(path: Path, whole: str, pattern: str) -> str:
@@ -823,44 +857,42 @@ def _pattern(glob: str) -> str:
     return inner + (r"[^/\W_]*" if glob.endswith("*") else "")
 
 
-def _people(sources: Sequence[Source], first: int) -> list[str]:
+def _people(sources: Sequence[Source], named: Collection[int]) -> list[str]:
     """A word where the names look like people of whom there are several recordings each.
 
     Parameters
     ----------
-    first : int
-        The first entry of their paths that names neither the class nor the part.
+    named : collection of int
+        The entries of their paths that name the class or the part.
     """
     places = [source.name.split("/") for source in sources]
-    inside = [place[first:-1] for place in places]
-    while all(inside) and len({own[0] for own in inside}) == 1:
-        inside, first = [own[1:] for own in inside], first + 1
-    if all(inside):
-        names = [place[0] for place in inside]
+    after = max(named, default=-1) + 1
+    levels = set(range(min(map(len, places)) - 1)) - set(named)
+    for level in sorted(levels, key=lambda level: (level < after, level)):
         classes: dict[str, set[str | None]] = {}
-        for name, source in zip(names, sources, strict=True):
-            classes.setdefault(name, set()).add(source.class_name)
-        apart = all(PERSON.fullmatch(name) or OCCASION.fullmatch(name) for name in classes)
-        shared = [
-            name
-            for name, own in classes.items()
-            if (
-                apart
-                if None in own
-                else len(own) > 1 and (PERSON.fullmatch(name) or not re.search(r"\d", name))
-            )
-        ]
-        if len(classes) > 1 and len(classes) < len(sources) and len(shared) > 1:
-            keep = f"keep each on one side of the split with dataset.groups={first + 1}"
-            if None in classes[shared[0]]:
+        for place, source in zip(places, sources, strict=True):
+            classes.setdefault(place[level], set()).add(source.class_name)
+        if len(classes) == 1:
+            after += level == after
+            continue
+        people = [name for name in classes if PERSON.fullmatch(name)]
+        if sources[0].class_name is None:
+            shared = [n for n in classes if n in people or OCCASION.fullmatch(n) or n.isdigit()]
+            shared = shared if len(shared) == len(classes) else []
+        else:
+            words = [n for n in classes if level == after and not re.search(r"\d", n)]
+            shared = [name for name in (*people, *words) if len(classes[name]) > 1]
+        if len(classes) < len(sources) and len(shared) > 1:
+            keep = f"keep each on one side of the split with dataset.groups={level + 1}"
+            if sources[0].class_name is None:
                 return [
                     f"recordings lie in folders such as {_some(shared)}; if they are people or "
                     f"occasions, {keep}"
                 ]
+            other = f"; if they are the classes, dataset.class_level={level + 1} dataset.groups="
             return [
                 f"folders such as {_some(shared)} occur in several classes; if they are people, "
-                f"{keep}" + f"; if they are the classes, dataset.class_level={first + 1} "
-                f"dataset.groups={first} says so" * (first > 0)
+                f"{keep}" + (f"{other}{level} says so" if level > 0 and level - 1 in named else "")
             ]
     stems = [stem_of(place[-1]) for place in places]
     found = []
@@ -902,7 +934,7 @@ def _people_by_part(sources: Sequence[Source]) -> list[str]:
         else:
             again = any(len(own) > len(set(own)) for own in seen.values())
             numbers = index == 0 and all(re.search(r"\d", name) for name in seen)
-            words = len(seen) > 2 and all(name.isalpha() for name in seen)
+            words = len(seen) > 2 and all(re.match("[A-Za-z]", name) for name in seen)
             words = words and all(len(set(own)) > 1 for own in seen.values())
             if 1 < len(seen) < len(sources) and (numbers or words) and again and found == set(seen):
                 return [
@@ -929,14 +961,20 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
             "dataset.label_column"
         ]
     fields = [_parts_of(name) for name in names]
-    if len({len(own) for own in fields}) == 1 and not by_folder:
+    if len({len(own) for own in fields}) == 1:
         values = [sorted(set(own)) for own in zip(*fields, strict=True)]
         several = [k for k, own in enumerate(values) if len(own) > 1]
-        if len(several) > 1 and len(names) == math.prod(len(values[k]) for k in several):
+        sensors = any(all(map(SENSOR.fullmatch, values[k])) for k in several)
+        if (
+            (sensors or not by_folder)
+            and len(several) > 1
+            and len(names) == math.prod(len(values[k]) for k in several)
+        ):
             told = " and ".join(f"{k + 1} ({_some(values[k])})" for k in several)
             return [
-                f"the classes ({_some(names)}) put together parts {told} of the files' names; take "
-                "one of them with dataset.class_part"
+                f"the classes ({_some(names)}) put together parts {told} of the "
+                f"{'folders' if by_folder else 'files'}' names; take one of them with "
+                "dataset.class_part"
             ]
     stems: dict[str, list[str]] = {}
     for name in names:
@@ -968,8 +1006,11 @@ def _sensor(relative: str, first: int) -> tuple[str, str]:
     first = min(first, len(place) - 1)
     stem = stem_of("/".join(place[first:]))
     for run in re.finditer(r"[A-Za-z]+(?:_?[A-Za-z]+)*", stem):
-        for word in (run[0], *WORD.findall(run[0])):
-            if SENSOR.fullmatch(word):
+        words = WORD.findall(run[0])
+        several = len(words) > 1 and "".join(words) == run[0]  # orientationEuler beside orientation
+        whole = several and all(map(SENSOR.fullmatch, words))
+        for word in (run[0], *words):
+            if whole or SENSOR.fullmatch(word):
                 at = run.start() + run[0].index(word)
                 rest = RATE.sub("", stem[:at] + stem[at + len(word) :])
                 others = re.split("([A-Za-z]+)", rest)

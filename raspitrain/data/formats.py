@@ -32,6 +32,7 @@ from raspitrain.hardware.memory import memory_error
 COLUMN_COPIES = 3
 LEAST_SERIES = 8  # samples of an array in a record; fewer may be the axes of one moment
 LARGEST_JSON = 256 << 20
+MANY_COLUMNS = 64  # of arrays side by side: more likely cases
 MOST_STRUCTS = 64  # in one array of them
 MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency)?))", re.I)
 JSON_RATE = re.compile(r"(?:sampl(?:e|es|ing)_?rate|rate|fs|freq(?:uency)?)(?:_?hz)?", re.I)
@@ -194,6 +195,16 @@ def read_matlab(path: Path) -> Table:
             f"{path} holds cells ({', '.join(cells)}), not arrays of numbers: if each is a case, "
             "store them as data.npy (cases, channels, length) and label.npy for dataset=npy; if "
             "each is a recording, save it as a .mat of its own."
+        )
+    shapes_of = Counter(value.shape for value in arrays.values() if value.ndim == 2)
+    alike, count = shapes_of.most_common(1)[0] if shapes_of else ((0, 0), 0)
+    if count > 1 and count * alike[1] > MANY_COLUMNS:
+        some = [name for name, value in arrays.items() if value.shape == alike]
+        raise InputError(
+            f"{path} holds {count} arrays of {alike[0]} by {alike[1]} numbers (such as {some[0]}), "
+            f"more likely {alike[1]} cases of each than channels side by side: store them as "
+            "data.npy (cases, channels, length) and label.npy for dataset=npy, or if they are "
+            "recordings, each as a .mat of its own."
         )
     columns, notes = [], []
     rates = {

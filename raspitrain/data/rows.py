@@ -266,7 +266,7 @@ def read_rows(
         if column.kind == "text" and is_list(column.words):
             lists[column.name] = lists_of(file, column)
             continue
-        facts = look_at(column, np.empty(0))
+        facts = look_at(column, np.empty(0), np.empty(0))
         if column.kind != "number" or column.wrong is not None:
             if column.wrong is not None:
                 _, line, word = column.wrong
