@@ -24,6 +24,10 @@ def rows_of(columns, line="{}\n"):
 @pytest.mark.parametrize(
     ("head", "clock", "end", "names", "rate"),
     [
+        (
+            "Channel :,CH1,CH2\nTime interval :,4.00uS,4.00uS\n\nindex,CH1,CH2\n",
+            str, "", ("CH1", "CH2"), 2.5e5,
+        ),
         ("x-axis,1,2\nsecond,Volt,Volt\n", lambda j: f"{j * 1e-6:+.6E}", "", ("1", "2"), 1e6),
         (
             "X,CH1,CH2,Start,Increment,\nSequence,Volt,Volt,-1.2e-03,2.0e-06\n",
@@ -126,12 +130,13 @@ def test_levels_of_a_logic_analyser_and_bytes_are_words(tmp_path):
         ("10:21:{s:06.3f} -> PZEM -> ", "", 50),
         ("[{up:9.3f}] ", " Bus:Default INA:OK", 50),
         ("[meter] ", " measured", None),
+        ("Sample #{n}: ", "", None),
     ],
 )
 def test_words_that_each_line_has_beside_its_pairs_are_passed_over(begin, end, rate, tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return "rst:0x1 (POWERON_RESET)\nINA219 found\n" + "".join(
-            f"{begin.format(s=j / 50, up=12 + j / 50)}V:{x[0][j]} I:{x[1][j]}{end}\n"
+            f"{begin.format(s=j / 50, up=12 + j / 50, n=j)}V:{x[0][j]} I:{x[1][j]}{end}\n"
             for j in COUNTS
         )
 
@@ -309,6 +314,8 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
     ("lines", "remedy"),
     [
         (["IMU, {t}, 0.1, 0.2", "ATT, {t}, 1.5"], "grep '^IMU' OLD > NEW"),
+        (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep '[:=]' OLD | paste -d' ' - - > NEW"),
+        (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),
         (["({t}.25) can0 0C1#03E800FF", "({t}.26) can0 1A0#42"], "DBC file"),
         (["{t},000000C1,8,12,00,1F,FF,00,A0", "{t},000001A0,4,00,10"], "DBC file"),
     ],
@@ -422,3 +429,16 @@ def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp
     cases = load(tmp_path)
     assert (cases.channel_names, cases.rate) == (tuple(names.split()), pytest.approx(50))
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_rows_in_different_units_are_refused(tmp_path):
+    units = ["V" if j % 3 else "mV" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("No.,Value,Unit", COUNTS, x[0], units))
+    assert "column 'Unit' says that rows are in different units (mV, V)" in refusal(load, tmp_path)
+
+
+def test_a_tally_in_steps_of_its_last_digit_is_no_clock(tmp_path):
+    energy = [f"{12 + j // 10 / 100:.2f}" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("energy,power", energy, x[0]))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("power",), None)

@@ -28,7 +28,7 @@ from raspitrain.data.columns import (
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.formats import read_recording_file
-from raspitrain.data.layout import DECODE, IN_UNIT, position_name
+from raspitrain.data.layout import DECODE, IN_UNIT, UNITS, position_name
 from raspitrain.data.missing import is_missing
 from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
 from raspitrain.data.time_names import LONGEST_NAME, SECONDS, unit_by_name
@@ -387,6 +387,7 @@ def choose(
                 "line first (in place of one that is half a row), or name the channels by position "
                 "in dataset.columns."
             )
+    _refuse_mixed_units(files)
     reasons = _judge_all(files, classes, asked)
     if asked.columns is None:
         _refuse_lists(first)
@@ -438,6 +439,19 @@ def choose(
         warnings += _own_ranges(files, places, names)
         warnings += _flags(files, places, names) if asked.changes_within else []
     return Chosen(names, units, places, clocks, left_out, warnings)
+
+
+def _refuse_mixed_units(files: Sequence[SensorFile]) -> None:
+    """Refuse rows in different units, as meters that choose their range write them."""
+    for file in files:
+        for place, column in enumerate(file.table.columns):
+            units = [word for word in column.words if not is_missing(word)]
+            told = place not in (file.label, file.group) and "unit" in column.name.lower()
+            if told and len(units) > 1 and all(word.lower() in UNITS for word in units):
+                raise InputError(
+                    f"{file.path}: column '{column.name}' says that rows are in different units "
+                    f"({', '.join(units[:4])}): bring all to one, or fix the meter's range."
+                )
 
 
 def _with_lists(files: Sequence[SensorFile], wanted: Sequence[str | int]) -> list[str | int]:
@@ -774,7 +788,7 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
         ]
         facts = [file.facts[place] for file, place in zip(files, places, strict=True)]
         named = is_time_name(name)
-        if not _may_be_time(facts, named):
+        if not _may_be_time(facts, named, has_names=files[0].table.named):
             continue
         for file, place in zip(files, places, strict=True):
             if (wrong := file.table.columns[place].wrong) is not None:
@@ -813,13 +827,15 @@ def _use_time_of_day(files: Sequence[SensorFile], clocks: Sequence[int]) -> None
             file.table.columns[clock].unit = "us"
 
 
-def _may_be_time(facts: Sequence[Facts], named: bool) -> bool:
+def _may_be_time(facts: Sequence[Facts], named: bool, *, has_names: bool) -> bool:
     if any(fact.kind == "text" for fact in facts):
         return False
     if all(fact.constant for fact in facts):
         return False
     if named or all(fact.kind == "time" for fact in facts):
         return not any(fact.wavers and not fact.rises and not fact.counts for fact in facts)
+    if has_names and any(2 * fact.moves < 1 for fact in facts):
+        return False  # a tally, such as energy, in steps of its last digit
     # By behaviour alone only what is as even as a clock is, and no count.
     return all(fact.rises and fact.even and not fact.unit_step for fact in facts)
 

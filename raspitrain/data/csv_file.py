@@ -47,6 +47,7 @@ KINDS = (
     (b"PAR1", "Parquet, whatever its name says; name it .parquet"),
     (b"\x89HDF", "HDF5, no recording; if it holds cases as arrays: dataset=npz dataset.path=FILE"),
     (b"RIFF", "a WAV file, whatever its name says; name it .wav"),
+    (b'{"', "JSON, whatever its name says; name it .json, or .jsonl where each line is a record"),
     (b"%PDF", "a PDF, and no table"),
     (b"\x89PNG", "a picture, and no table"),
     (b"\xff\xd8\xff", "a picture, and no table"),
@@ -193,6 +194,7 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
             f"{path}: {error}." if str(error)[:4] == "line" else f"{path} {error}."
         ) from None
     except csv.Error as error:
+        _refuse_other_kind(path)
         raise InputError(
             f"{path} cannot be read as CSV: {error}; quotes must enclose whole cells, and be "
             "doubled inside them. JSON behind other words is read without these, as by: "
@@ -649,8 +651,9 @@ class _Rows:
             )
         elif self.num_rows >= LEAST_BLOCK and 0 in self.numeric and own[:1].isalpha():
             remedy = (
-                "it seems to begin another table: put that into a file of its own, as by: head -n "
-                f"{self.number - 1} OLD > FIRST; tail -n +{self.number} OLD > SECOND"
+                "if it begins another table, put that into a file of its own, as by: head -n "
+                f"{self.number - 1} OLD > FIRST; tail -n +{self.number} OLD > SECOND; if it is a "
+                f"remark, leave such lines out, as by: grep -v '^{own.split()[0]}' OLD > NEW"
             )
         elif layout.FRAME.search(",".join(cells)):
             remedy += f"; {layout.DECODE}"

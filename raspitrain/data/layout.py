@@ -13,6 +13,8 @@ from itertools import pairwise
 
 from raspitrain.data import dates
 from raspitrain.data.missing import is_missing
+from raspitrain.data.time_names import SECONDS
+from raspitrain.data.time_names import UNITS as UNITS_OF_TIME
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
 ATTRIBUTE = re.compile(r"\s*@attribute\s+['\"]?([^\s'\"]+)", re.IGNORECASE)  # of ARFF
@@ -39,6 +41,12 @@ OTHER_FORMS = (
         re.compile(r"\{.*"),
         "JSON behind other words; keep what begins with {, as with: sed 's/^[^{]*//' OLD > "
         "NEW.jsonl",
+    ),
+    (
+        re.compile(r"Sending state"),
+        "as logs of ESPHome have; take time, sensor and value from them, as by: (echo "
+        "time,sensor,value; sed -nE \"s/^.([0-9:]+).*'(.*)': Sending state ([-0-9.]+).*/"
+        '\\1,\\2,\\3/p" OLD) > NEW',
     ),
     (re.compile(r"\b(?:[\dA-F]{2} ){4,}[\dA-F]{2}\b", re.IGNORECASE), f"bytes; {DECODE}"),
     (
@@ -101,10 +109,11 @@ TIME_FORM = re.compile(
 )  # hh:mm:ss.000
 DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORECASE)
 STEP = re.compile(
-    r"(?:sampl(?:e|ing)[ _]?(?:interval|period)|increment|x_?incr|delta_x)\W*(?:analog:)?"
-    r"(?P<step>\d*\.?\d+(?:e[+-]?\d+)?)(?!\S*\s*(?:[mun]?s|min|h)\b)",
+    r"(?:(?:sampl(?:e|ing)|time)[ _]?(?:interval|period)|interval_sec|increment|x_?incr|delta_x)\W*"
+    r"(?:analog:)?(?P<step>\d*\.?\d+(?:e[+-]?\d+)?)[\s,;]*(?P<unit>[munµ]?s(?:ec)?|min|h)?"
+    r"(?![\w.:/]|\s+[a-z])",
     re.IGNORECASE,
-)  # in seconds
+)  # in seconds, where no unit is said
 RATE = re.compile(
     r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition|update|output|logging)[ _-]*"
     r"(?:rate|freq(?:uency)?)|\bat)"
@@ -217,7 +226,7 @@ def pair_cells(line: str, beside: str = "") -> list[tuple[str, str, str]]:
 
 
 def _beside_pairs(line: str) -> str:
-    return re.sub(r"[\s,;|{}\[\]]+", "", PAIR.sub("", line))
+    return re.sub(r"(?<=#)\d+|[\s,;|{}\[\]]+", "", PAIR.sub("", line))
 
 
 def is_number(cell: str) -> bool:
@@ -273,6 +282,13 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     words = Counter(_beside_pairs(_unstamped(line[:SEEN_OF_A_LINE])) for line in body)
     beside = words.most_common(1)[0][0]
     beside = "" if re.search(r"\d", beside) else beside
+    pairs = [pair_cells(_unstamped(line), beside) for line in body]
+    alone = [*dict.fromkeys(own[0][0] for own in pairs if len(own) == 1)]
+    if len(alone) > 1 and 2 * sum(len(own) == 1 for own in pairs) > len(body):
+        raise NoTableError(
+            f"gives {', '.join(alone[:6])} on lines of their own: put those of a moment on one, as "
+            f"by: grep '[:=]' OLD | paste -d' ' {' '.join('-' * len(alone))} > NEW"
+        )
     if _most(body, lambda line: bool(pair_cells(_unstamped(line), beside))):
         return _paired(kept, beside)
     wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
@@ -466,7 +482,8 @@ def _said_rate(lines: Sequence[str]) -> float | None:
             if "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
         if (step := STEP.search(line[:SEEN_OF_A_LINE])) and float(step["step"]):
-            rates.add(float(f"{1 / float(step['step']):.9g}"))
+            unit = UNITS_OF_TIME[(step["unit"] or "s").lower()]
+            rates.add(float(f"{1 / (float(step['step']) * SECONDS[unit]):.9g}"))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None
 
 
