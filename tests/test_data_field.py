@@ -253,6 +253,8 @@ FORMS = {
     "[00:00:00.520,000] <inf> imu: x:-1.25 y:5.5\n[00:00:00.540,000] <inf> imu: x:3 y:-6\n",
     "rows end in semicolons": "7,0.5,4.0;\n7,-1.25,5.5;\n7,3,-6,;\n",
     "pandas numbers its columns": ",0,1,2\n0,7,0.5,4.0\n1,7,-1.25,5.5\n2,7,3,-6\n",
+    "a minus of its own": "x,y\n0.5,4\n\u22121.25,5.5\n3,\u22126\n",
+    "numbers behind a word": "label,0,1,2\na,7,0.5,4.0\na,7,-1.25,5.5\nb,7,3,-6\n",
     "bars": "x|y\n0.5|4\n-1.25|5.5\n3|-6\n",
     "NUL bytes at the end": "x,y\n0.5,4\n-1.25,5.5\n3,-6\n9,\0\0\0\0",
     "decimal commas": "x;y\n0,5;4\n-1,25;5,5\n3;-6\n",
@@ -697,6 +699,15 @@ def test_spikes_and_error_marks_are_said(value, tmp_path):
     assert "case 7, sample 3" in warning
 
 
+def test_a_value_that_stands_apart_again_and_again_is_said(tmp_path):
+    signals = ARRAY.copy()
+    signals[::5, 1, :3] = -99
+    (warning,) = look(load_npy(save(tmp_path, signals))).warnings
+    assert "channel 'channel_1' is -99 in" in warning
+    signals[::5, 1, :3] = 0
+    assert not look(load_npy(save(tmp_path, signals))).warnings
+
+
 def test_a_channel_that_is_the_label_but_for_a_few_samples_is_said(tmp_path):
     signals, labels = ARRAY.copy(), np.arange(len(ARRAY)) % 2
     signals[:, 1] = (labels[:, None] + (np.arange(signals.shape[2]) % 50 == 7)) % 2
@@ -780,6 +791,19 @@ def test_a_case_a_row_is_read_with_its_label_and_its_split(tmp_path):
     assert np.bincount(cases.part).tolist() == [60, 0, 60]
     assert load_rows(tmp_path / "mitbih_train.csv").part is None
     assert "are no classes" in refusal(load_rows, tmp_path, label_column=3)
+
+
+@pytest.mark.parametrize("names", [["0", "1", "2", "3"], [str(k) for k in range(1, 41)]])
+@pytest.mark.parametrize("words", [("walk", "run"), ("1", "2")])
+def test_names_of_numbers_beside_that_of_the_label_are_no_case(names, words, tmp_path):
+    lines = [",".join(["label", *names])]
+    for k, row in enumerate(noise(0, 20, len(names))):
+        lines.append(",".join([words[k % 2], *(f"{v:.3f}" for v in row)]))
+    put(tmp_path, "beats.csv", "\n".join(lines) + "\n")
+    cases = load_rows(tmp_path, label_column="label")
+    assert cases.signals.shape == (20, 1, len(names))
+    assert cases.class_names == tuple(sorted(words))
+    assert "such as dataset.label_column=label" in refusal(load_rows, tmp_path)
 
 
 def test_a_label_that_repeats_the_folder_is_no_sample(tmp_path):

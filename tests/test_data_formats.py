@@ -384,3 +384,16 @@ def test_annotations_of_edf_may_be_the_classes(tmp_path):
     starts = cases.taken.starts[cases.labels == 1]
     assert starts.tolist() == [250 + 50 * k for k in range(8)] * 2
     assert "350 rows" in " ".join(cases.taken.notes) or cases.taken.origins[0].num_unlabelled == 350
+
+
+def test_lines_of_json_may_end_in_a_power_cut_and_nowhere_else(tmp_path):
+    for name, signals in (("walk", SIGNAL[:200]), ("run", SIGNAL[200:])):
+        lines = [json.dumps({"x": x, "y": y}) for x, y in signals.tolist()]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jsonl").write_text("\n".join(lines)[:-5] + "\0" * 64)
+    cases = load(tmp_path)
+    assert {origin.num_samples for origin in cases.taken.origins} == {len(lines) - 1}
+    assert "passed over in 2 files: the last line, which is cut" in cases.taken.notes
+    (tmp_path / "run" / "a.jsonl").write_text("\n".join([*lines[:3], lines[3][:-5], *lines[4:]]))
+    with pytest.raises(InputError, match=r"a\.jsonl cannot be read as JSON: line 4: .* delete"):
+        load(tmp_path)

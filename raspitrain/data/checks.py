@@ -13,6 +13,9 @@ LOOK_BYTES = 32 << 20  # of the cases that are looked at
 LOOK_SAMPLES = 1 << 20  # of them, in each channel
 FAR = 1000  # times the middle spread, from which a value is no signal
 APART = 100  # times, that amplitudes of cases lie apart
+LEAST_DIFFERENT = 20  # values of a channel that is no switch
+MARK_SHARE = 0.1  # of the samples, from which a value is no mark
+MOST_ROWS = 4096
 MOST_LABELS = 32  # values of a channel, up to which it may be the label
 LABEL_SAMPLES = 64  # of a case, that are looked at for it
 LABEL_SHARE = 0.98  # of the cases
@@ -136,7 +139,7 @@ def _channels(
         if in_training.min() == in_training.max():
             constant.append((name, float(own[0]), low != high))
             continue
-        warnings += _spikes(name, values, used, own)
+        warnings += _spikes(name, values, used, own) or _marks(name, own)
         warnings += _amplitudes(cases, name, values[train], used[train])
         warnings += _says_class(cases, name, values[train], used[train])
     if len(constant) == len(channels):
@@ -175,6 +178,26 @@ def _spikes(name: str, values: np.ndarray, used: np.ndarray, own: np.ndarray) ->
         f"{worst:.4g}, the first in case {int(used[case])}, sample {sample}: an error mark or "
         "a spike, which hides the signal once the channel is normalised; fix it"
     ]
+
+
+def _marks(name: str, own: np.ndarray) -> list[str]:
+    """A value that occurs again and again, farther from all others than these reach."""
+    if len(np.unique(own[:MOST_ROWS])) < LEAST_DIFFERENT:
+        return []
+    warnings = []
+    for sign in (1, -1):
+        turned = sign * own
+        mark = turned.max()
+        rest = turned[turned < mark]
+        count = len(own) - len(rest)
+        if mark and 1 < count < MARK_SHARE * len(own) and mark - rest.max() > np.ptp(rest):
+            low, high = sorted((sign * float(rest.min()), sign * float(rest.max())))
+            warnings.append(
+                f"channel '{name}' is {sign * float(mark):g} in {count} samples of the training "
+                f"cases and {low:g} to {high:g} in all others: an error mark, as it seems; empty "
+                "those cells and say dataset.missing=interpolate, or leave those stretches out"
+            )
+    return warnings
 
 
 def _amplitudes(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -> list[str]:

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import os
+import re
 import sys
 import zlib
 from array import array
@@ -57,6 +58,7 @@ KINDS = (
     (b"<html", "a web page, as a download leaves that needs a login; get the file again"),
 )  # fmt: skip
 BLANK = b"\0\xff"  # what flash and file systems hold where nothing was written
+MINUS = "\u2212".encode()
 
 PLAIN, COMMA_3, COMMA_OTHER, DOT_3, DOT_OTHER = 1, 2, 4, 8, 16  # how the cells of a column look
 
@@ -197,7 +199,8 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
         _refuse_other_kind(path)
         raise InputError(
             f"{path} cannot be read as CSV: {error}; quotes must enclose whole cells, and be "
-            "doubled inside them. JSON behind other words is read without these, as by: "
+            "doubled inside them; dataset.skip_lines=1 (or more) passes over lines before the "
+            "table. JSON behind other words is read without these, as by: "
             "sed 's/^[^{]*//' OLD > NEW.jsonl."
         ) from None
     except OSError as error:
@@ -296,6 +299,8 @@ class _Blocks:
                     data = data.replace(end, b"\n")
             cut = data.rfind(b"\n") + 1
             block, self._rest = data[:cut], data[cut:] + held
+            if MINUS in block:  # as some languages write it
+                block = re.sub(MINUS + rb"(?=[\d.,])", b"-", block)
             too_long = _too_long(block)
             if too_long is not None or len(self._rest) > MAX_LINE:
                 number += block.count(b"\n", 0, too_long)

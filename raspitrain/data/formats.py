@@ -115,7 +115,9 @@ def read_parquet(path: Path) -> Table:
         else:
             table = package("pyarrow.feather", "parquet", path).read_table(path)
     except (arrow.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0][:200]}.") from None
+        raise InputError(
+            f"{path} cannot be read: {str(error).splitlines()[0][:200].rstrip('.')}."
+        ) from None
     if not table.num_rows or not table.num_columns:
         raise InputError(f"{path} holds no rows.")
     columns = []
@@ -264,15 +266,16 @@ def _without_numbers(names: list[str], stem: str) -> dict[str, str]:
 
 def read_json(path: Path) -> Table:
     """Read JSON: Edge Impulse's, records in a list or one a line, or an array for each channel."""
-    return _parsed_table(path, _parsed, "JSON")
+    notes: list[str] = []
+    return _parsed_table(path, lambda content: _parsed(content, notes), "JSON", notes)
 
 
 def read_cbor(path: Path) -> Table:
     """Read CBOR, as `read_json` reads JSON."""
-    return _parsed_table(path, decode, "CBOR")
+    return _parsed_table(path, decode, "CBOR", [])
 
 
-def _parsed_table(path: Path, parse: Callable[[bytes], Any], kind: str) -> Table:
+def _parsed_table(path: Path, parse: Callable[[bytes], Any], kind: str, notes: list[str]) -> Table:
     if path.stat().st_size > LARGEST_JSON:
         raise InputError(f"{path} is larger than {LARGEST_JSON >> 20} MB; export it as CSV.")
     try:
@@ -281,11 +284,10 @@ def _parsed_table(path: Path, parse: Callable[[bytes], Any], kind: str) -> Table
         raise InputError(f"{path} cannot be read as {kind}: {error}.") from None
     if isinstance(held, dict) and "payload" in held:
         return _edge_impulse(path, held["payload"])
-    return _of_records(path, held)
+    return _of_records(path, held, notes)
 
 
-def _of_records(path: Path, held: Any) -> Table:
-    notes: list[str] = []
+def _of_records(path: Path, held: Any, notes: list[str]) -> Table:
     try:
         cells, rate = _cells_of(held, notes)
         columns = [_json_column(name, own) for name, own in cells.items()]
@@ -298,15 +300,27 @@ def _of_records(path: Path, held: Any) -> Table:
     return Table(path, columns, True, [(0, 1)], notes, rate=rate)
 
 
-def _parsed(content: bytes) -> Any:
-    """What JSON holds, or a list of what each line does."""
+def _parsed(content: bytes, notes: list[str]) -> Any:
+    """What JSON holds, or a list of what each line does, without a last one that is cut."""
+    written = content.rstrip(b"\0")
+    if len(written) < len(content):
+        notes.append(f"{len(content) - len(written)} NUL bytes at the end")
     try:
-        return json.loads(content)
+        return json.loads(written)
     except ValueError:
-        lines = content.splitlines()
+        lines = written.splitlines(keepends=True)
         if len(lines) < 2 or not lines[0].strip().endswith(b"}"):
             raise
-    return [json.loads(line) for line in lines if line.strip()]
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            if number < len(lines) or line.endswith(b"\n"):
+                why = getattr(error, "msg", error)
+                raise ValueError(f"line {number}: {why}; mend or delete that line") from None
+            notes.append("the last line, which is cut")
+    return records
 
 
 def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:

@@ -350,7 +350,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     heads = [
         cells
         for k, cells in enumerate(above)
-        if not _is_setting(cells, numeric) or _numbers_channels(above[k:])
+        if not _is_setting(cells, numeric) or _is_count(cells) or _numbers_channels(above[k:])
     ]
     before = [line for k, line in kept if k < rows[first][0]]
     names, units, used = _find_names(heads, comments, width, before)
@@ -707,9 +707,12 @@ def _refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: 
 
 def _counts_columns(cells: Sequence[str], after: Sequence[tuple[int, list[str]]]) -> bool:
     """Whether a line is the header 0, 1, 2 … that pandas writes for columns without names."""
-    if len(cells) < 3 or not _is_count(cells) or not after:
+    if sum(map(is_value, cells)) < 3 or not _is_count(cells) or not after:
         return False
-    return not all(cell.isdigit() for _, row in after for cell in row if cell)
+    words = {(k, cell) for k, cell in enumerate(cells) if cell and not is_value(cell)}
+    if any((k, cell) in words for _, row in after for k, cell in enumerate(row)):
+        return False
+    return not all(cell.isdigit() for _, row in after for cell in row if is_value(cell))
 
 
 def _find_names(
@@ -798,8 +801,11 @@ def _is_unit(cell: str) -> bool:
 
 
 def _is_count(cells: Sequence[str]) -> bool:
-    """0, 1, 2 … as pandas writes for columns without names, or 1, 2, 3 … below names."""
-    counted = [cell for cell in cells if cell]
+    """0, 1, 2 … as pandas writes for columns without names, or 1, 2, 3 … below names; three or more
+    may have words beside them, as the label's name."""
+    counted = [cell for cell in cells if is_value(cell)]
+    if len(counted) < 3 and len(counted) < sum(map(bool, cells)):
+        return False
     first = counted[:1] == ["1"] and len(counted) > 2
     return counted == [str(k + first) for k in range(len(counted))]
 

@@ -19,7 +19,7 @@ from raspitrain.data.columns import (
     look_at,
     unused_columns,
 )
-from raspitrain.data.csv_file import Table, locate
+from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.find import find_recordings
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import is_number
@@ -351,13 +351,26 @@ def _check_label(table: Table, label: int) -> None:
     measured = sum(not np.isfinite(value) or value != int(value) for value in numbers)
     if len(column.words) <= min(MOST_LABELS, max(2, table.num_rows // 2)) and measured <= 20:
         return
+    named = next((c.name for c in table.columns if c is not column and _may_be_label(c)), None)
+    hint = (
+        " (0 is the first, -1 the last)"
+        if named is None
+        else f", such as dataset.label_column={named}"
+    )
     raise InputError(
         f"{table.path}: column '{column.name}', which dataset.label_column names, has "
         f"{len(column.words)} different values in {table.num_rows} rows, which are no classes; "
-        "name the column of the label (0 is the first, -1 the last), say null where folders or "
-        "files are called as the classes are, or if each row is a moment and not a case, use "
+        f"name the column of the label{hint}, say null where folders or files are called as the "
+        "classes are, or if each row is a moment and not a case, use "
         "dataset=recordings."
     )
+
+
+def _may_be_label(column: Column) -> bool:
+    """Whether a column that has a name of its own holds few words, or few whole numbers."""
+    values = np.unique(column.values)
+    whole = column.kind == "text" or (column.kind == "number" and (values == values.round()).all())
+    return whole and 1 < len(values) <= len(column.values) // 4 and not column.name.isdigit()
 
 
 def _without_labels(signals: list[np.ndarray], left_out: dict[str, str]) -> list[np.ndarray]:
