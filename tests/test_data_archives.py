@@ -787,6 +787,7 @@ def test_bearings_of_two_files_in_one_are_told_by_its_name():
         (("dws_1", "dws_2", "wlk_7", "wlk_8"), "differ only in a number"),
         (("a01", "a02", "a03"), None),
         (("U1 (1)", "U1 (2)", "U2 (1)"), "look like people"),
+        (("oaf_sad", "oaf_glad", "yaf_sad", "yaf_glad"), "parts 1 (oaf, yaf) and 2 (glad, sad) of"),
         (("walk", "run"), None),
     ],
 )
@@ -850,6 +851,10 @@ def test_classes_with_the_number_of_somebody_are_told(tmp_path):
     for seed in range(8):
         name = f"{('Co', 'Pt')[seed % 2]}0{seed % 4}_{seed}.csv"
         put(tmp_path, name, csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist()))
+        put(tmp_path / "mood", f"{'DE'[seed // 4]}_{name}", csv_text("x", noise(seed, 1)[0]))
+    warning = load(tmp_path / "mood", class_part=2).taken.warnings[-1]
+    assert "with 'dataset.class_part=\"_([A-Za-z]+)\"'" in warning
+    shutil.rmtree(tmp_path / "mood")
     warning = load(tmp_path, class_part=1).taken.warnings[-1]
     assert "Co00 and Co02 differ only in a number" in warning
     assert load(tmp_path, class_part="[A-Za-z]+").class_names == ("Co", "Pt")
@@ -893,6 +898,23 @@ def test_a_table_apart_from_the_recordings_names_their_classes(place, head, row,
     cases = load(tmp_path)
     assert cases.class_names == ("cat", "dog")
     assert [origin.classes for origin in cases.taken.origins] == [("dog",), ("cat",)] * 3
+
+
+def test_tables_of_parts_and_of_the_folder_itself_are_about_the_recordings(tmp_path):
+    """As in sets of the Hub, which have a metadata.csv in train and in test, and in COUGHVID."""
+    sounds(tmp_path, [f"{part}/{part}{n}.wav" for part in ("train", "test") for n in range(4)])
+    for part in ("train", "test"):
+        names = [f"{part}{n}.wav" for n in range(4)]
+        rows = [f"{name},{('dog', 'cat')[n % 2]}" for n, name in enumerate(names)]
+        put(tmp_path, f"{part}/metadata.csv", "\n".join(["file_name,label", *rows]))
+    cases = load(tmp_path)
+    assert (cases.class_names, len(cases.taken.origins)) == (("cat", "dog"), 8)
+    assert "parts as the folders test, train say" in cases.taken.notes
+    shutil.rmtree(tmp_path / "test")
+    put(
+        tmp_path, "train/metadata.csv", "uuid,health\n" + "".join(f"train{n},1\n" for n in range(4))
+    )
+    assert "names the recordings in its column 'uuid'" in refusal(load, tmp_path)
 
 
 @pytest.mark.parametrize("other", ["m/s^2", "m/s²"])

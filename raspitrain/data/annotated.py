@@ -46,8 +46,8 @@ class Annotated:
     ----------
     own : dict of Path to Path
         The file of each recording that has one of its own.
-    common : Path or None
-        The file of all the others.
+    common : tuple of Path
+        The files of all the others, each of several recordings.
     files : frozenset of Path
         All of these, which are no recordings.
     names : tuple of str
@@ -60,14 +60,14 @@ class Annotated:
 
     folder: Path
     own: dict[Path, Path] = field(default_factory=dict)
-    common: Path | None = None
+    common: tuple[Path, ...] = ()
     names: tuple[str, ...] = ()
     beats: str | None = None
     marked: bool = False
 
     @property
     def files(self) -> frozenset[Path]:
-        return frozenset([*self.own.values(), *([self.common] if self.common else [])])
+        return frozenset([*self.own.values(), *self.common])
 
     def rows(self, sources: Sequence[Collection[Path]]) -> list[tuple[Path, list[Annotation]]]:
         """What is said of each recording, and where; nothing for one that no row is of.
@@ -84,18 +84,19 @@ class Annotated:
                 by_name = read_annotations(str(own))
                 rows = [row for rows in by_name.values() for row in rows]
                 found[k] = (own, _within(path, rows) if own.suffix.lower() in EDF else rows)
-        if self.common is not None:
-            self._of_common(self.common, of, len(sources), found)
-        none = self.common or next(iter(self.own.values()))
+        for common in self.common:
+            self._of_common(common, of, len(sources), found)
+        none = next(iter((*self.common, *self.own.values())))
         return [found.get(k, (none, [])) for k in range(len(sources))]
 
     def named(self) -> list[Path]:
-        """The files that are named in the file of all."""
-        if self.common is None:
-            return []
-        by_name = [name for name in read_annotations(str(self.common)) if name]
-        meant = match(str(self.common), by_name, self.names, str(self.folder))
-        return sorted({self.folder / file for files in meant.values() for file in files})
+        """The files that are named in those of several recordings."""
+        found = set()
+        for common in self.common:
+            by_name = [name for name in read_annotations(str(common)) if name]
+            meant = match(str(common), by_name, self.names, str(self.folder))
+            found |= {self.folder / file for files in meant.values() for file in files}
+        return sorted(found)
 
     def marks(self, sources: Sequence[Collection[Path]]) -> list[tuple[Path, Marks] | None]:
         """The moments that are marked in each recording, and where that is said; None for one that
@@ -123,7 +124,7 @@ class Annotated:
                 )
             found.setdefault(0, (common, []))[1].extend(by_name.pop(""))
         meant = match(str(common), by_name, self.names, str(self.folder))
-        has_own = {k for k, (path, _) in found.items() if path != common}
+        has_own = {k for k, (path, _) in found.items() if path not in self.common}
         for name, rows in by_name.items():
             places = {of[path] for each in meant[name] if (path := self.folder / each) in of}
             for k in places - has_own:
@@ -204,7 +205,7 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
     if not own and common is None:
         return None
     names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
-    return Annotated(folder, own, common, tuple(names))
+    return Annotated(folder, own, () if common is None else (common,), tuple(names))
 
 
 def find_marks(folder: Path, paths: Sequence[Path], kind: str | None) -> Annotated | None:
@@ -254,7 +255,7 @@ def _of_marks(
     taken = set(own.values())
     names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
     beats = None if kind == "rhythms" else kind
-    return Annotated(folder, own, None, tuple(names), beats, marked=True)
+    return Annotated(folder, own, (), tuple(names), beats, marked=True)
 
 
 def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:

@@ -321,7 +321,7 @@ def _choose(
     if _are_about(paths, others):
         shown = ", ".join(path.name for path in paths[:3])
         kind = kinds.most_common(1)[0][0]
-        beside, paths = [f"not taken: {shown}, which lie apart from the {kind} files"], []
+        beside, paths = [f"not taken: {shown}, about the {kind} files"], []
     elif paths and kinds:
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         remedy = f"dataset.files='*{kinds.most_common(1)[0][0]}' takes them"
@@ -408,25 +408,49 @@ def _with_heads(others: Sequence[Path]) -> list[Path]:
 
 
 def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
-    """Whether CSV files are tables about recordings of another kind: few, in folders apart."""
+    """Whether CSV files are tables about recordings of another kind: few, and in folders apart or
+    with a column of their names."""
     recordings = _of_other_kinds(others)
-    apart = {path.parent for path in paths}.isdisjoint(path.parent for path in recordings)
-    return bool(paths) and len(paths) <= MOST_TABLES and len(paths) < len(recordings) and apart
+    if not paths or len(paths) > MOST_TABLES or len(paths) >= len(recordings):
+        return False
+    folders = {path.parent for path in recordings}
+    stems = {path.stem for path in recordings}
+    return all(path.parent not in folders or _naming_column(path, stems) for path in paths)
+
+
+def _naming_column(path: Path, stems: Collection[str]) -> str | None:
+    """The column of a table that names most often one of the recordings; None without."""
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            rows = [row for _, row in zip(range(20), csv.reader(file), strict=False)]
+    except (OSError, csv.Error):
+        return None
+    for column, name in enumerate(rows[0] if rows else []):
+        cells = [row[column] for row in rows[1:] if column < len(row)]
+        if 2 * sum(cell in stems or stem_of(cell) in stems for cell in cells) > len(rows):
+            return name
+    return None
 
 
 def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> Annotated | None:
-    """A table such as meta/esc50.csv that names the class of each recording; None without."""
+    """Tables such as meta/esc50.csv that name the class of each recording, one or several of
+    different recordings each; None without."""
     names = [path.relative_to(folder).as_posix() for path in _of_other_kinds(others)]
     if len(paths) > MOST_TABLES or len(paths) >= len(names):
         return None
+    tables: list[Path] = []
+    named: set[str] = set()
     for path in paths:
         try:
             rows = read_annotations(str(path))
-            if "" not in rows and match(str(path), rows, names, str(folder)):
-                return Annotated(folder, {}, path, tuple(names))
+            meant = {} if "" in rows else match(str(path), rows, names, str(folder))
         except InputError:
             continue  # about something else
-    return None
+        own = {name for files in meant.values() for name in files}
+        if own and own.isdisjoint(named):
+            tables.append(path)
+            named |= own
+    return Annotated(folder, {}, tuple(tables), tuple(names)) if tables else None
 
 
 def _unused_table(
@@ -444,24 +468,17 @@ def _unused_table(
     stems = {stem_of(source.name) for source in sources}
     stems |= {stem.rsplit("/", 1)[-1] for stem in stems}
     for path in paths:
-        try:
-            with path.open(encoding="utf-8", errors="replace", newline="") as file:
-                rows = [row for _, row in zip(range(20), csv.reader(file), strict=False)]
-        except (OSError, csv.Error):
+        if (name := _naming_column(path, stems)) is None:
             continue
-        for column, name in enumerate(rows[0] if rows else []):
-            cells = [row[column] for row in rows[1:] if column < len(row)]
-            if 2 * sum(cell in stems or stem_of(cell) in stems for cell in cells) <= len(rows):
-                continue
-            classes = {source.class_name or "" for source in sources}
-            sentence = (
-                f"{path} names the recordings in its column '{name}' and is not used; if it says "
-                "their classes, write them into a table labels.csv in "
-                f"{folder} with the columns file and label"
-            )
-            if len(classes) == 1 or all(re.fullmatch(r"records?\d+", own) for own in classes):
-                raise InputError(f"{sentence}, and choose files with dataset.files.")
-            return [sentence]
+        classes = {source.class_name or "" for source in sources}
+        sentence = (
+            f"{path} names the recordings in its column '{name}' and is not used; if it says "
+            "their classes, write them into a table labels.csv in "
+            f"{folder} with the columns file and label"
+        )
+        if len(classes) == 1 or all(re.fullmatch(r"records?\d+", own) for own in classes):
+            raise InputError(f"{sentence}, and choose files with dataset.files.")
+        return [sentence]
     return []
 
 
@@ -964,34 +981,42 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
     if len({len(own) for own in fields}) == 1:
         values = [sorted(set(own)) for own in zip(*fields, strict=True)]
         several = [k for k, own in enumerate(values) if len(own) > 1]
-        sensors = any(all(map(SENSOR.fullmatch, values[k])) for k in several)
-        if (
-            (sensors or not by_folder)
-            and len(several) > 1
-            and len(names) == math.prod(len(values[k]) for k in several)
-        ):
+        if len(several) > 1 and len(names) == math.prod(len(values[k]) for k in several):
             told = " and ".join(f"{k + 1} ({_some(values[k])})" for k in several)
             return [
                 f"the classes ({_some(names)}) put together parts {told} of the "
-                f"{'folders' if by_folder else 'files'}' names; take one of them with "
-                "dataset.class_part"
+                f"{'folders' if by_folder else 'files'}' names; if one of them "
+                "alone is the class, take it with dataset.class_part"
             ]
     stems: dict[str, list[str]] = {}
     for name in names:
         stem = re.sub(r"[-_ ]*(?:\d+|\(\d+\))$", "", name)
         stems.setdefault(stem, []).append(name)
     if len(stems) > 1 and all(stems) and min(map(len, stems.values())) > 1:
-        plain = all(re.fullmatch("[A-Za-z]+", stem) for stem in stems)
+        letters = None if by_folder else _letters_of(sources)
         remedy = (
             "put their recordings into one folder" if by_folder
-            else "take the letters alone with 'dataset.class_part=\"[A-Za-z]+\"'" if plain
-            else elsewhere
+            else elsewhere if letters is None
+            else f"take the letters alone with 'dataset.class_part=\"{letters}\"'"
         )  # fmt: skip
         return [
             f"classes such as {' and '.join(next(iter(stems.values()))[:2])} differ only in a "
             f"number; if they are one class, {remedy}"
         ]
     return []
+
+
+def _letters_of(sources: Sequence[Source]) -> str | None:
+    """The regular expression that finds a class's name without its number in the file's."""
+    for pattern in ("[A-Za-z]+", "_([A-Za-z]+)", "-([A-Za-z]+)", "([A-Za-z]+)[0-9]*$"):
+        for source in sources:
+            found = re.search(pattern, stem_of(source.name.rsplit("/", 1)[-1]))
+            bare = re.sub(r"[-_ ]*(?:\d+|\(\d+\))$", "", source.class_name or "")
+            if found is None or found[found.re.groups] != bare:
+                break
+        else:
+            return pattern
+    return None
 
 
 def _some(names: Sequence[str] | set[str] | dict[str, int] | Counter[str]) -> str:
