@@ -314,7 +314,7 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
     ("lines", "remedy"),
     [
         (["IMU, {t}, 0.1, 0.2", "ATT, {t}, 1.5"], "grep '^IMU' OLD > NEW"),
-        (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep '[:=]' OLD | paste -d' ' - - > NEW"),
+        (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' OLD | paste -d' ' - - >"),
         (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),
         (["({t}.25) can0 0C1#03E800FF", "({t}.26) can0 1A0#42"], "DBC file"),
         (["{t},000000C1,8,12,00,1F,FF,00,A0", "{t},000001A0,4,00,10"], "DBC file"),
@@ -434,7 +434,7 @@ def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp
 def test_rows_in_different_units_are_refused(tmp_path):
     units = ["V" if j % 3 else "mV" for j in COUNTS]
     make(tmp_path, lambda k, i, x: csv_text("No.,Value,Unit", COUNTS, x[0], units))
-    assert "column 'Unit' says that rows are in different units (mV, V)" in refusal(load, tmp_path)
+    assert "column 'Unit' says that rows are in different units (V, mV)" in refusal(load, tmp_path)
 
 
 def test_a_tally_in_steps_of_its_last_digit_is_no_clock(tmp_path):
@@ -442,3 +442,17 @@ def test_a_tally_in_steps_of_its_last_digit_is_no_clock(tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("energy,power", energy, x[0]))
     cases = load(tmp_path)
     assert (cases.channel_names, cases.rate) == (("power",), None)
+
+
+def test_lines_about_the_device_are_no_pairs_of_a_moment(tmp_path):
+    head = "Sensor: ADXL345\nDriver Ver: 1\n----\nData Rate:    100  Hz\n\n"
+    line = "X: {}  Y: {}  m/s^2 \n"
+    make(tmp_path, lambda k, i, x: head + "".join(map(line.format, x[0], x[1])))
+    cases = load(tmp_path)
+    assert cases.channel_names == ("X", "Y")
+    assert np.allclose(signals_of(cases), noise(10, 2)[:, :64], atol=1e-4)
+
+
+def test_files_are_named_with_the_ending_that_they_have(tmp_path):
+    put(tmp_path, "walk/1.TXT", csv_text("x,y", *noise(0, 2).tolist()))
+    assert "dataset.files='*.TXT'" in refusal(load, tmp_path)

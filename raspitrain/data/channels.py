@@ -445,9 +445,11 @@ def _refuse_mixed_units(files: Sequence[SensorFile]) -> None:
     """Refuse rows in different units, as meters that choose their range write them."""
     for file in files:
         for place, column in enumerate(file.table.columns):
-            units = [word for word in column.words if not is_missing(word)]
             told = place not in (file.label, file.group) and "unit" in column.name.lower()
-            if told and len(units) > 1 and all(word.lower() in UNITS for word in units):
+            if not told or column.kind != "text":
+                continue
+            units = sorted({*file.words(place)} - {""})
+            if len(units) > 1 and all(word.lower() in UNITS for word in units):
                 raise InputError(
                     f"{file.path}: column '{column.name}' says that rows are in different units "
                     f"({', '.join(units[:4])}): bring all to one, or fix the meter's range."
@@ -619,6 +621,8 @@ def _by_judgement(
             remedy = "name the signals in dataset.columns"
             if NO_PLAIN_NUMBERS in why:
                 remedy = "write plain numbers, one a cell"
+            elif "arbitration_id" in file.table.names:
+                remedy = DECODE
             raise InputError(f"{file.path} has no column of signals, only {why}; {remedy}.")
         for name in names:
             if names.count(name) > 1:

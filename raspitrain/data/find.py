@@ -595,7 +595,8 @@ def _instead(others: Sequence[Path]) -> str:
     if kind == PACKED:
         inner = Counter(os.path.splitext(path.stem)[1].lower() for path in others)
         kind = next((f"{own}{PACKED}" for own, _ in inner.most_common(1) if own in TEXT), kind)
-    there = f", but {counted(count, f'{kind} file')}"
+    written = next((p.suffix for p in others if p.suffix.lower() == kind), kind)  # .TXT
+    there = f", but {counted(count, f'{written} file')}"
     if kind == ".npz" and count > MOST_ARRAYS:
         return (
             f"{there}: if each is a recording, save its array (samples, channels) as .npy, or put "
@@ -629,8 +630,8 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there} (such as {named}): if they are text, take them with dataset.files='*'"
     if kind.removesuffix(PACKED) in TEXT:
         return (
-            f"{there}: take them with dataset.files='*{kind}', beside dataset=recordings if each "
-            "is a recording, a column a channel, or beside dataset=rows if each row is a case"
+            f"{there}: take them with dataset.files='*{written}', beside dataset=recordings if "
+            "each is a recording, a column a channel, or beside dataset=rows if each row is a case"
         )
     first = next(path for path in others if path.suffix.lower() == kind)
     if _is_text(first):

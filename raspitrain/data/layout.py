@@ -20,6 +20,7 @@ SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between 
 ATTRIBUTE = re.compile(r"\s*@attribute\s+['\"]?([^\s'\"]+)", re.IGNORECASE)  # of ARFF
 LABVIEW_END = "***End_of_Header***"
 BODY_LINES = 60  # looked at to tell what is what
+LEAST_IN_TURN = 8  # lines
 MOST_BREAKS = 40  # of names in quotes
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
@@ -97,7 +98,7 @@ NO_UNITS = frozenset((
 UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
 PAIR = re.compile(
     rf"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
-        "?([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s?({UNIT})?(?=[\s,;|}}\]]|$)""",
+        "?([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s{{0,3}}({UNIT})?(?=[\s,;|}}\]]|$)""",
     re.VERBOSE | re.IGNORECASE,
 )
 BITS = re.compile(r"[01]{4,}")  # of a logic analyser: no number
@@ -282,13 +283,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     words = Counter(_beside_pairs(_unstamped(line[:SEEN_OF_A_LINE])) for line in body)
     beside = words.most_common(1)[0][0]
     beside = "" if re.search(r"\d", beside) else beside
-    pairs = [pair_cells(_unstamped(line), beside) for line in body]
-    alone = [*dict.fromkeys(own[0][0] for own in pairs if len(own) == 1)]
-    if len(alone) > 1 and 2 * sum(len(own) == 1 for own in pairs) > len(body):
-        raise NoTableError(
-            f"gives {', '.join(alone[:6])} on lines of their own: put those of a moment on one, as "
-            f"by: grep '[:=]' OLD | paste -d' ' {' '.join('-' * len(alone))} > NEW"
-        )
+    _refuse_pairs_in_turn([pair_cells(_unstamped(line), beside) for line in body])
     if _most(body, lambda line: bool(pair_cells(_unstamped(line), beside))):
         return _paired(kept, beside)
     wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
@@ -399,6 +394,18 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         either=either,
         in_cells=in_cells,
     )
+
+
+def _refuse_pairs_in_turn(lines: Sequence[list[tuple[str, str, str]]]) -> None:
+    """Refuse what gives a moment on several lines, such as X: 0.1 and below it Y: 0.2."""
+    kinds = Counter(tuple(name for name, *_ in pairs) for pairs in lines if pairs)
+    if len(kinds) > 1 and 2 * len(kinds) * min(kinds.values()) > len(lines) >= LEAST_IN_TURN:
+        first = [names[0] for names in kinds]
+        raise NoTableError(
+            f"gives {', '.join(first[:6])} on lines of their own: put those of a moment on one, as "
+            f"by: grep -E '({'|'.join(first)}) *[:=]' OLD | paste -d' ' "
+            f"{' '.join('-' * len(kinds))} > NEW"
+        )
 
 
 def _quotes_closed(lines: Sequence[str]) -> list[str]:
@@ -840,7 +847,9 @@ def _paired(kept: Sequence[tuple[int, str]], beside: str) -> Layout:
     """Of lines such as ax:0.1,ay:0.2."""
     lines = [(k, line) for k, line in kept if not is_comment(line)]
     rows = [(k, line, pair_cells(_unstamped(line), beside)) for k, line in lines]
-    number, line, pairs = next(row for row in rows if row[2])
+    names_of = [tuple(name for name, *_ in pairs) for *_, pairs in rows]
+    usual = Counter(own for own in names_of[-BODY_LINES:] if own).most_common(1)[0][0]
+    number, line, pairs = rows[names_of.index(usual)]
     stamped = STAMP.match(line)
     names = [name for name, *_ in pairs]
     units = [unit for *_, unit in pairs]
