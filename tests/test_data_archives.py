@@ -553,6 +553,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/a.log",), "dataset.files='*.log'"),
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
         (("walk/LOG1",), "1 file without an ending"),
+        (("walk/a.ts",), "they are text, and dataset.files='*.ts'"),
         (("walk/a.tsd",), "they are text, and dataset.files='*.tsd'"),
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),
         (("2024-05-01/walk/a.csv", "2024-05-01/run/a.csv", "2024-05-02/walk/a.csv",
@@ -844,6 +845,17 @@ def test_sensors_in_the_folder_of_which_a_part_is_the_class_are_joined(tmp_path)
     assert any("parts 1 (acc, gyr) and 2 (run, walk) of the folders' names" in w for w in warnings)
     cases = load(tmp_path, class_level=2, class_part=2, groups=1)
     assert (cases.class_names, cases.channel_names) == (("run", "walk"), ("acc_x", "gyr_x"))
+
+
+def test_a_table_of_the_numbers_of_recordings_is_told_what_it_could_be(tmp_path):
+    """As the targets of UCI's movements in a house."""
+    for k in range(4):
+        put(tmp_path, f"rss/rss_{k}.csv", csv_text("#x, y", *noise(k, 2).tolist()))
+    table = "#number, label\n" + "".join(f"{k}, {k % 2}\n" for k in range(20))
+    put(tmp_path, "rss/target.csv", table)
+    told = "write it as labels.csv, with"
+    assert told in refusal(load, tmp_path)
+    assert told in refusal(load, tmp_path, label_column="label")
 
 
 def test_classes_with_the_number_of_somebody_are_told(tmp_path):

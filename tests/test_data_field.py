@@ -348,6 +348,10 @@ def test_train_and_test_above_the_classes_are_the_split(tmp_path):
             [f"s{n:02d}/data/{c}/0.csv" for n in range(3) for c in ("walk", "run")],
             "(run, walk) like classes; say so with dataset.class_level=3 dataset.groups=1",
         ),
+        (
+            [f"{n}/export/{c}/t1/0.csv" for n in (101, 102) for c in (801, 901)],
+            "(801, 901) like classes; say so with dataset.class_level=3 dataset.groups=1",
+        ),
         (("all/walk/0.csv", "all/run/0.csv"), "dataset.path="),
         (("walk_1.csv", "run_1.csv"), "dataset.class_level=0"),
     ],

@@ -214,9 +214,10 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
     """Where a file beside the recordings has the column of labels, what to do with it."""
     for other in _tables_beside(path, asked):
         return (
-            f"; {other.name} beside it has one: join both by what they have in common (such as "
-            "pandas' merge) into one file, with a column for dataset.group_column, or leave "
-            "that file out with dataset.files"
+            f"; {other.name} beside it has one: if that has a row for each recording, write it as "
+            "labels.csv, with the recordings' names and classes as the columns file and label, and "
+            "leave it out with dataset.files; else join both by what they have in common (such as "
+            "pandas' merge) into one file, with a column for dataset.group_column"
         )
     return ""
 
@@ -619,7 +620,12 @@ def _by_judgement(
                 f"'{name}' ({reason})" for name in file.table.names if (reason := reasons[name])
             )
             remedy = "name the signals in dataset.columns"
-            if NO_PLAIN_NUMBERS in why:
+            if any(set(file.table.names).isdisjoint(other.table.names) for other in files):
+                remedy = (
+                    "leave it out with dataset.files; if it says what the others are, write it as "
+                    "labels.csv, with their names and classes as the columns file and label"
+                )
+            elif NO_PLAIN_NUMBERS in why:
                 remedy = "write plain numbers, one a cell"
             elif "arbitration_id" in file.table.names:
                 remedy = DECODE

@@ -233,7 +233,8 @@ def find_recordings(
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
     sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
-    people = [] if groups is not None else _people(sources, named)
+    are_people = all(PERSON.fullmatch(source.class_name or "") for source in sources)
+    people = [] if groups is not None or are_people else _people(sources, named)
     warnings = [*unread, *unused_tables, *people]
     if not has_labels and not isinstance(class_part, str):
         warnings += _odd_classes(sources, by_folder=level != -1)
@@ -611,7 +612,8 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}: convert to WAV, as with: ffmpeg -i IN{kind} OUT.wav"
     if kind in PICKLED:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
-    if kind in (".ts", ".arff"):
+    first = next((path for path in others if path.suffix.lower() == kind), others[0])
+    if kind == ".arff" or (kind == ".ts" and not _is_text(first)):
         return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
     if raw := next(
         (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
@@ -633,7 +635,6 @@ def _instead(others: Sequence[Path]) -> str:
             f"{there}: take them with dataset.files='*{written}', beside dataset=recordings if "
             "each is a recording, a column a channel, or beside dataset=rows if each row is a case"
         )
-    first = next(path for path in others if path.suffix.lower() == kind)
     if _is_text(first):
         return f"{there}: they are text, and dataset.files='*{first.suffix}' tries to read them"
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
@@ -648,11 +649,13 @@ def _are_labels(path: Path) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a file begins with text that has numbers in it."""
+    """Whether a file begins with text that has numbers in it, and not as those of the archive."""
     try:
         with path.open("rb") as file:
             begin = file.read(SEEN).decode("ascii")
     except (OSError, UnicodeDecodeError):
+        return False
+    if begin.startswith(("@", "#")):
         return False
     return begin.replace("\t", " ").replace("\n", " ").replace("\r", " ").isprintable() and (
         re.search(r"\d", begin) is not None
@@ -739,7 +742,8 @@ def _class_level(
         times = Counter(inner for _, inner in pairs)
         people = all(PERSON.fullmatch(name) or name.isdigit() for name in names)
         occasions = all(OCCASION.fullmatch(name) for name in names)
-        words = not any(
+        numbers = people and all(map(str.isdigit, (*names, *times)))
+        words = numbers or not any(
             PERSON.fullmatch(inner) or OCCASION.fullmatch(inner) or inner.isdigit()
             for inner in times
         )
