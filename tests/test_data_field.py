@@ -315,7 +315,8 @@ def test_columns_with_one_name_are_taken_by_position(tmp_path):
 
 def test_a_case_a_row_is_not_read_as_channels(tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("", *noise(k * 9 + i, 188, 40).tolist()))
-    assert "188 columns without names" in refusal(load, tmp_path)
+    assert "188 columns without names" in (sentence := refusal(load, tmp_path))
+    assert "as dataset.columns=[$(seq -s, 0 187)] does" in sentence
     assert "dataset=rows" in refusal(load, tmp_path, label_column=187)
 
 

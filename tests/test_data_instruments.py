@@ -98,6 +98,14 @@ def test_a_unit_that_steps_alone_suggest_is_told(tmp_path):
     assert load(tmp_path).rate == 100
 
 
+def test_points_of_a_body_are_named_with_three_axes_each(tmp_path):
+    """As Qualisys writes them."""
+    head = "NO_OF_FRAMES\t200\nDESCRIPTION\t--\nMARKER_NAMES\tl_knee\tr_knee\n"
+    make(tmp_path, lambda k, i, x: head + rows_of([*x[:2]] * 3).replace(",", "\t"))
+    wanted = ("l_knee_x", "l_knee_y", "l_knee_z", "r_knee_x", "r_knee_y", "r_knee_z")
+    assert load(tmp_path).channel_names == wanted
+
+
 @pytest.mark.parametrize("form", ["seconds and ms", "hour, minute, second and us"])
 def test_clocks_in_several_columns_without_names_are_one(form, tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:

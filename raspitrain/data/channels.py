@@ -611,7 +611,8 @@ def _by_judgement(
             raise InputError(
                 f"{file.path} has {len(file.table.columns)} columns without names: if each row is "
                 "a case and not a moment, use dataset=rows; if each column is a channel, name them "
-                "by position in dataset.columns."
+                f"by position, as dataset.columns=[$(seq -s, {own[0] if own else 0} "
+                f"{own[-1] if own else 0})] does."
             )
         if not own and may_be_empty:
             return [[] for _ in files]

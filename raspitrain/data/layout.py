@@ -746,6 +746,9 @@ def _find_names(
     if block:
         names, more = _levels([[cell.strip("'\"") for cell in cells] for cells in block])
         return names, units, used + more
+    for title, *points in reversed(above[-2:]):
+        if re.search("names", title, re.I) and 3 * len(points) == width and all(points):
+            return [f"{point}_{axis}" for point in points for axis in "xyz"], None, 1
     attributes = [found[1] for line in lines if (found := ATTRIBUTE.match(line))]
     if len(attributes) == width:
         return attributes, None, 0
