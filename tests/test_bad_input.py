@@ -38,7 +38,8 @@ def refused(tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
         said = capsys.readouterr()
         assert code == 2, said
         assert said.out == ""
-        (line,) = said.err.splitlines()
+        *before_it, line = said.err.splitlines()
+        assert all(other.startswith("warning: ") for other in before_it)
         assert line.startswith("error: ")
         assert line.isprintable()
         assert len(line) < 1000
@@ -273,6 +274,9 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
         (*CSV, "dataset.columns=[a (g),b (g)]"),
         ("""'dataset.columns=["a (g)","b (g)"]'""",),
     ),
+    "round brackets": (("optimizer.betas=(0.9,0.99)",), ("as in optimizer.betas=[0.9,0.99]",)),
+    "curly brackets": ((*CSV, "dataset.columns={x,y}"), ("as in dataset.columns=[x,y]",)),
+    "one of a list": ((*CSV, "dataset.leave_out=sit"), ("dataset.leave_out=[sit]",)),
     "a comma in a path": (("dataset=npy", "dataset.path=a,b"), ("""'dataset.path="a,b"'""",)),
     "Hydra's launcher": (
         ("--multirun", "hydra/launcher=basic", "seed=1,2", "sweep_name=x"),

@@ -333,9 +333,11 @@ def needs_quotes(word: str) -> str:
         bad = next(sign for sign in value if not _is_text(sign))
         named = "no UTF-8" if "\udc80" <= bad <= "\udcff" else f"not a sign of a text ({bad!r})"
         return f"; what stands there is {named}: give the file or folder another name"
-    listed = re.fullmatch(r"[\[(](.*)[\])]", value, re.S)
+    listed = re.fullmatch(r"[\[({](.*)[\])}]", value, re.S)
     if listed and "list" in getattr(every_key().get(key), "right", ""):
         entries = [entry.strip().strip("\"'") for entry in listed[1].split(",")]
+        if value[0] != "[" and all(re.fullmatch(r"[\w.+-]+", entry) for entry in entries):
+            return f"; a list stands in square brackets, as in {key}=[{','.join(entries)}]"
         shown = ",".join(f'"{entry}"' for entry in entries)
         return f"; a list with odd signs needs quotes around each value, as in '{key}=[{shown}]'"
     if any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()")):

@@ -433,6 +433,8 @@ def _read(words: list[Any]) -> list[Any]:
 def _hint(key: str, rule: Rule, value: Any) -> str:
     if key == "dataset.path" and isinstance(value, int | float):
         return " (a name that reads like a number or like true needs ./ in front, as ./2024)"
+    if rule.allows([value]):
+        return f" (write it as a list, {key}=[{value}])"
     if isinstance(value, list) and any(isinstance(entry, bool) for entry in value):
         return " (yes, no, on and off are true and false in YAML: write 'yes' in quotes)"
     if isinstance(value, bool) and rule.allows("yes"):

@@ -795,7 +795,7 @@ def _class_name(
             f"dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
-            "its class; see dataset.class_level."
+            f"its class; dataset.class_level={len(place) - 1} is the innermost."
         )
     return place[level]
 

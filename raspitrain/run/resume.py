@@ -23,6 +23,7 @@ from raspitrain.config.overrides import given_keys, read_override
 from raspitrain.config.profile import foreign_program, profile_values
 from raspitrain.config.rules import check, is_harmless, leaves
 from raspitrain.errors import InputError
+from raspitrain.nearest import did_you_mean
 from raspitrain.paths import absolute
 from raspitrain.results.configuration import plain
 from raspitrain.results.files import BEST, COMPLETE, CONFUSION, DATA, LAST
@@ -144,7 +145,8 @@ def _changed_config(
         if key not in known:
             if key in stored:  # a group
                 raise _another_run(f"{key}={value}", "its own")
-            raise InputError(f"{key} is not a key of the run in {folder}.")
+            hint = did_you_mean(key, sorted(known)) or "."
+            raise InputError(f"{key} is not a key of the run in {folder}{hint}")
         OmegaConf.update(cfg, key, value)
         if value == old:
             continue
