@@ -14,6 +14,7 @@ from raspitrain.data import channels
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import find_layout
+from raspitrain.data.one_file import read_one_file
 from raspitrain.data.recordings import read_recording
 
 
@@ -316,6 +317,9 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
     assert np.array_equal(signals_of(cases), many[3, :64].T)  # of run/r0.csv
     own = read_recording(tmp_path / "run/r0.csv", columns=["data_7", "rssi"], label_column=None)
     assert np.array_equal(own.samples[0], many[3, :, 7])
+    one = read_one_file(tmp_path / "run/r0.csv", cases.channel_names)
+    assert one is not None
+    assert np.array_equal(one.signals, many[3].T)
 
 
 @pytest.mark.parametrize(

@@ -378,7 +378,7 @@ def choose(
     """
     first = files[0]
     if asked.columns is not None:
-        asked = replace(asked, columns=_with_lists(files, asked.columns))
+        asked = replace(asked, columns=with_lists(files, asked.columns))
     for file in files:
         if file.table.named != first.table.named and asked.columns is None:
             bad, good = (file, first) if first.table.named else (first, file)
@@ -457,7 +457,7 @@ def _refuse_mixed_units(files: Sequence[SensorFile]) -> None:
                 )
 
 
-def _with_lists(files: Sequence[SensorFile], wanted: Sequence[str | int]) -> list[str | int]:
+def with_lists(files: Sequence[SensorFile], wanted: Sequence[str | int]) -> list[str | int]:
     """The columns that are asked for, once each place in lists of numbers has one of its own, as
     csi_7 of csi, where that or csi is asked for."""
     names = {str(name) for name in wanted} | {str(name).rpartition("_")[0] for name in wanted}

@@ -13,6 +13,7 @@ from raspitrain.data.channels import (
     choose,
     common_lead,
     read_file,
+    with_lists,
     without_serial,
 )
 from raspitrain.data.date_order import settle
@@ -63,6 +64,7 @@ def read_one_file(
     """
     asked = Asked(label_column=label_column, time_column=time_column)
     file = read_file(path, asked)
+    with_lists([file], channels)
     order, warned = settle([file.table], None)
     lead = common_lead(file.table.names)
     if lead and {bare(name[len(lead) :]) for name in file.table.names} >= {*map(bare, channels)}:
