@@ -69,7 +69,7 @@ TRIAL_NAME = re.compile(
 )
 SLOW_NAME = re.compile(
     r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
-    r"|lux|light|co2|battery|batt|charge|level)(?:_.*|\d+)?"
+    r"|lux|light|co2|battery|batt|charge|soc|level)(?:_.*|\d+)?"
 )
 TALLY_NAME = re.compile(r"(?:.*_)?(?:steps?|distance|calories|floors)(?:_.*|\d+)?")
 CLOCK_NAME = re.compile(r".*_(?:time|timestamp|ts|stamp|clock|millis|micros)|.*timestamp.*")

@@ -68,7 +68,8 @@ SIGN_APART = re.compile(r"(?<=[,;|\t\"])([+-]) +(?=[.\d])")
 SECTION = re.compile(r"\s*\[[A-Za-z][\w ]*\]\s*")  # [data]
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
 STAMP = re.compile(
-    r"""\[?(?P<clock>\d\d:\d\d:\d\d(?:[.,:]\d+)?)(?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->)\ ?
+    r"""\[?(?P<clock>(?:\d{4}-\d\d-\d\d[\ T])?\d\d:\d\d:\d\d(?:[.,:]\d+)?)
+        (?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->|\]?,?\ (?=[A-Za-z][\w\ .]{0,40}[:=]\s*[-+.\d]))\ ?
     |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?
     |\[\ *(?P<up>\d+(?:\.\d+)?)\]\ """,
     re.VERBOSE,
@@ -84,9 +85,9 @@ UNITS = frozenset((
     "d", "hz", "khz", "mhz", "g", "mg", "ug", "m/s", "m/s2", "m/s^2", "m/s²", "m/(s^2)", "m/s/s",
     "deg", "°", "degree", "degrees", "rad", "deg/s", "°/s", "dps", "mdps", "rad/s", "rpm", "v",
     "mv", "uv", "µv", "μv", "nv", "volt", "volts", "a", "ma", "ua", "µa", "μa", "amp", "w", "mw",
-    "kw", "wh", "kwh", "c", "°c", "degc", "f", "°f", "k", "%", "rh", "%rh", "pa", "hpa", "kpa",
-    "bar", "mbar", "psi", "t", "mt", "ut", "µt", "μt", "nt", "gauss", "mgauss", "lux", "lx", "db",
-    "dba", "bpm", "mmhg", "mm", "cm", "m", "km", "nm", "n", "kn", "n/a", "na", "no_units",
+    "kw", "wh", "kwh", "c", "°c", "degc", "'c", "f", "°f", "k", "%", "rh", "%rh", "pa", "hpa",
+    "kpa", "bar", "mbar", "psi", "t", "mt", "ut", "µt", "μt", "nt", "gauss", "mgauss", "lux", "lx",
+    "db", "dba", "bpm", "mmhg", "mm", "cm", "m", "km", "nm", "n", "kn", "n/a", "na", "no_units",
     "unitless", "none", "sequence", "cal", "raw", "uncal", "counts", "count", "lsb", "a.u.", "au",
     "local", "utc", "unix",
 ))
