@@ -858,6 +858,17 @@ def test_a_table_of_the_numbers_of_recordings_is_told_what_it_could_be(tmp_path)
     assert told in refusal(load, tmp_path, label_column="label")
 
 
+def test_folders_of_numbers_with_files_of_the_same_names_are_told(tmp_path):
+    for k in range(6):
+        text = csv_text("time,x", SECONDS, noise(k, 1)[0].tolist())
+        put(tmp_path, f"0{k // 2}/{('walk', 'run')[k % 2]}.csv", text)
+    (warning,) = load(tmp_path).taken.warnings
+    assert "files such as run, walk" in warning
+    (warning,) = load(tmp_path, class_level=0).taken.warnings
+    assert "dataset.groups=1" in warning
+    assert load(tmp_path, class_level=0, groups=1).taken.warnings == ()
+
+
 def test_classes_with_the_number_of_somebody_are_told(tmp_path):
     """As in the gait database of PhysioNet."""
     for seed in range(8):

@@ -218,6 +218,7 @@ def find_recordings(
         for path, place in places.items()
     ]
     named, sensors_from = {-1 if part_level is None else part_level}, 0
+    in_name = False
     unused_tables: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
@@ -228,16 +229,17 @@ def find_recordings(
         if class_level is None and annotations is None and files is None:
             unused_tables = _unused_table(folder, paths, others, sources)
         _refuse_labels_beside(sources, {*paths, *others} - set(taken))
+        in_name = level == -1
         named.add(min(map(len, places.values())) - 2 if level == -2 else level)
         sensors_from = 0 if level == -1 else max(level, 0) + (class_part is None)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
     sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
     are_people = all(PERSON.fullmatch(source.class_name or "") for source in sources)
-    people = [] if groups is not None or are_people else _people(sources, named)
+    people = [] if groups is not None or are_people else _people(sources, named, by_name=in_name)
     warnings = [*unread, *unused_tables, *people]
     if not has_labels and not isinstance(class_part, str):
-        warnings += _odd_classes(sources, by_folder=level != -1)
+        warnings += _odd_classes(sources, by_folder=not in_name)
     if not has_labels and class_part is None and class_level in (None, 0):
         _refuse_classes_of_one(folder, sources, by_name=class_level == 0)
     mixed = _mixed_sensors(sources, sensors_from)
@@ -879,13 +881,15 @@ def _pattern(glob: str) -> str:
     return inner + (r"[^/\W_]*" if glob.endswith("*") else "")
 
 
-def _people(sources: Sequence[Source], named: Collection[int]) -> list[str]:
+def _people(sources: Sequence[Source], named: Collection[int], *, by_name: bool) -> list[str]:
     """A word where the names look like people of whom there are several recordings each.
 
     Parameters
     ----------
     named : collection of int
         The entries of their paths that name the class or the part.
+    by_name : bool
+        Whether the files' names say the class.
     """
     places = [source.name.split("/") for source in sources]
     after = max(named, default=-1) + 1
@@ -897,7 +901,8 @@ def _people(sources: Sequence[Source], named: Collection[int]) -> list[str]:
         if len(classes) == 1:
             after += level == after
             continue
-        people = [name for name in classes if PERSON.fullmatch(name)]
+        apart = by_name or level < after
+        people = [n for n in classes if PERSON.fullmatch(n) or (apart and n.isdigit())]
         if sources[0].class_name is None:
             shared = [n for n in classes if n in people or OCCASION.fullmatch(n) or n.isdigit()]
             shared = shared if len(shared) == len(classes) else []
@@ -977,6 +982,17 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
         return [f"the classes ({_some(names)}) look like people; if they are, {elsewhere}"]
     if all(map(OCCASION.fullmatch, names)):
         return [f"the classes ({_some(names)}) look like occasions; if they are, {elsewhere}"]
+    if by_folder and all(map(str.isdigit, names)):
+        inside: dict[str, set[str]] = {}
+        for source in sources:
+            own = inside.setdefault(source.class_name or "", set())
+            own.add(_class_name(Path(), tuple(source.name.split("/")), -1))
+        shared = set.intersection(*inside.values())
+        if len(shared) > 1 and not any(re.search(r"\d", name) for name in shared):
+            return [
+                f"the classes ({_some(names)}) are numbers, and each holds files such as "
+                f"{_some(shared)}: if these are the classes, say so with dataset.class_level=0"
+            ]
     if all(map(SENSOR.fullmatch, names)):
         return [
             f"the classes ({_some(names)}) look like sensors; if they are, {elsewhere}, or with "
