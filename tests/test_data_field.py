@@ -340,6 +340,7 @@ def test_train_and_test_above_the_classes_are_the_split(tmp_path):
     ("names", "part"),
     [
         (("train/r0.csv", "test/r0.csv"), "which are parts and no classes"),
+        (("X_train/r0.csv", "X_test/r0.csv"), "which are parts and no classes"),
         (("train/a/0.csv", "test/a/0.csv", "walk/a/0.csv"), "the names of parts, beside walk"),
         (
             [f"s{n:02d}/{c}/0.csv" for n in range(3) for c in ("walk", "run")],
