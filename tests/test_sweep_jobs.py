@@ -355,6 +355,21 @@ def test_jobs_are_mixed_and_the_first_is_repeated_at_the_end(sweep):
     assert (rows[8]["repeat_of"], rows[8]["name"]) == (order[0], f"x={order[0]},repeat")
 
 
+@pytest.mark.parametrize(("num_parallel", "first_two"), [(1, [0, 1]), (2, [1, 3])])
+def test_where_jobs_run_at_once_long_ones_begin_first(
+    sweep, monkeypatch, num_parallel, first_two
+):  # fmt: skip
+    monkeypatch.setattr(process, "available_cores", lambda: 2)
+    jobs = make_jobs(sweep.folder, 4)
+    for job, epochs in zip(jobs, ["auto", 30, "auto", 100], strict=True):
+        job.values["epochs"] = epochs
+    # Neither of two that begin at once ends before the other has begun.
+    wait = f"until [ $(wc -l < ../order) -ge {num_parallel} ]; do sleep 0.02; done"
+    sweep(f"echo $X >> ../order; {wait}; {DONE}", jobs, num_parallel=num_parallel)
+    order = [int(x) for x in (sweep.folder / "order").read_text().split()]
+    assert (sorted(order[:2]), sorted(order)) == (first_two, list(range(4)))
+
+
 def test_a_reason_from_outside_ends_a_job_as_pruned_and_it_stays_so(sweep):
     script = f"[ $X = 1 ] && exec sleep 60; {DONE}"
     sweep(script, on_poll=lambda job: "worse than the others" if job.number == 1 else None)

@@ -1,15 +1,18 @@
 """The order of a sweep's jobs, and which of them a free place takes: one queue for all places.
 
-How long a job takes is not known before, so nothing is sorted by it; benchmarks/boards.py says what
-that costs.
+How long a job takes is known only where its own words say so; benchmarks/boards.py says what not
+knowing costs.
 """
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 # After so long a job that was lost runs nowhere any more: its lease, its end, and some to spare.
 SURELY_OVER_SECONDS = 75.0
+# A job takes about as many times longer as a number of these is larger.
+LASTING = ("epochs", "min_steps", "ensemble", "throughput.seconds")
 
 
 class Queued(Protocol):
@@ -38,6 +41,12 @@ def in_order(jobs: Sequence[Q], *, shuffle: bool) -> list[Q]:
     if shuffle:
         random.Random(0).shuffle(order)
     return order
+
+
+def said_length(values: Mapping[str, Any]) -> float:
+    """How long a job takes, beside others of its sweep, as far as its swept values say."""
+    lasting = (values.get(key) for key in LASTING)
+    return math.prod(float(value) for value in lasting if isinstance(value, int | float))
 
 
 def slots(places: Sequence[T], num_parallel: int) -> list[tuple[T, int]]:

@@ -50,7 +50,7 @@ from raspitrain.sweep.process import (
     share_cores,
     wait_any,
 )
-from raspitrain.sweep.queue import SURELY_OVER_SECONDS, in_order, may_run, slots
+from raspitrain.sweep.queue import SURELY_OVER_SECONDS, in_order, may_run, said_length, slots
 from raspitrain.sweep.record import (
     SweepJob,
     SweepRecord,
@@ -175,15 +175,17 @@ class SweepRun:
         for job in jobs:
             recall(job, self.record)
         order = in_order(jobs, shuffle=self.launcher["shuffle"])
+        if len(self.slots) > 1:  # a long one that begins last keeps the other places waiting
+            order.sort(key=lambda job: said_length(job.values), reverse=True)
         repeat = self.launcher["repeat_first"]
         if len(jobs) > 1 and (self.sweep.task == "throughput" if repeat == "auto" else repeat):
-            first = order[0]
+            first = min(order, key=lambda job: said_length(job.values))
             again = SweepJob(
                 len(jobs), first.folder.with_name(f"{first.name},repeat"), first.overrides,
                 first.values, first.config, first.environment, repeat_of=first.number,
             )  # fmt: skip
             recall(again, self.record)
-            order.append(again)
+            order = [first, *(job for job in order if job is not first), again]
             jobs = [*jobs, again]
         known = {job.name for job in jobs}
         self.sweep.jobs = [*(j for j in self.sweep.jobs if j.name not in known), *jobs]
