@@ -6,8 +6,8 @@ Needs Debian's openssh-server and rsync. Boards are sshds on this machine, and e
 throughput for as many seconds as it is told, so that what a job takes does not hang on how many
 cores there are. What the command of a job takes by itself, starting Python included, is the time
 that is packed. The words of these jobs say how long they take, so the long ones begin first; where
-nobody knows, a queue takes them as they come. So beside the best packing stands a queue in the order
-given that loses nothing.
+nobody knows, a queue takes them as they come. So beside the best packing stands a queue in the
+order given that loses nothing.
 """
 
 import argparse

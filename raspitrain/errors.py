@@ -8,8 +8,7 @@
 """
 
 import errno
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
 
@@ -34,14 +33,19 @@ class TemporaryError(InputError):
     exit_code = 75
 
 
-@contextmanager
-def warned(warnings: Sequence[str]) -> Iterator[None]:
+class warned:  # noqa: N801 - read as a word: with warned(warnings)
     """What is suspicious goes with an InputError, which may come of it."""
-    try:
-        yield
-    except InputError as error:
-        error.warnings = (*warnings, *error.warnings)
-        raise
+
+    # No generator: contextlib imports more than the use of a model needs.
+    def __init__(self, warnings: Sequence[str]) -> None:
+        self.warnings = warnings
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, InputError):
+            error.warnings = (*self.warnings, *error.warnings)
 
 
 class UnwrittenError(Exception):

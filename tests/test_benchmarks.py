@@ -69,6 +69,7 @@ def test_turns_alternate_after_one_that_is_not_measured() -> None:
     assert all(seconds > 0 for name in "ab" for seconds in taken[name])
 
 
+@pytest.mark.long  # the kernels are compiled twice
 def test_wide_vectors(capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks.wide_vectors import main
 

@@ -18,7 +18,7 @@ IS_TRAIN = {"0": 2, "1": 0, "false": 2, "true": 0, "no": 2, "yes": 0}
 
 
 def part_of(name: str) -> int | None:
-    """0 train, 1 validation, 2 test, as a word such as TrainSet or X_train says; None for others."""
+    """0 train, 1 validation, 2 test, as a word such as TrainSet or X_train says; else None."""
     bare = re.sub(r"[^a-z]", "", re.sub(r"^(x|data|dataset|set)[\W_]+", "", name.lower()))
     return PARTS.get(re.sub(r"(set|data|split|ing)$", "", bare), PARTS.get(bare))
 
