@@ -789,6 +789,7 @@ def test_bearings_of_two_files_in_one_are_told_by_its_name():
         (("a01", "a02", "a03"), None),
         (("U1 (1)", "U1 (2)", "U2 (1)"), "look like people"),
         (("oaf_sad", "oaf_glad", "yaf_sad", "yaf_glad"), "parts 1 (oaf, yaf) and 2 (glad, sad) of"),
+        (("ok_9rpm", "ok_8rpm", "bad_coil_9rpm", "bad_coil_8rpm"), "before the last part of the"),
         (("walk", "run"), None),
     ],
 )
@@ -867,6 +868,19 @@ def test_folders_of_numbers_with_files_of_the_same_names_are_told(tmp_path):
     (warning,) = load(tmp_path, class_level=0).taken.warnings
     assert "dataset.groups=1" in warning
     assert load(tmp_path, class_level=0, groups=1).taken.warnings == ()
+
+
+@pytest.mark.parametrize("place", ["{}.csv", "{}/x.csv"])
+def test_classes_before_the_last_part_of_names_of_unlike_length(place, tmp_path):
+    for seed, name in enumerate(("ok_9rpm", "ok_8rpm", "bad_coil_9rpm", "bad_coil_8rpm")):
+        text = csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist())
+        put(tmp_path, place.format(name), text)
+    level = place.count("/")
+    (warning,) = load(tmp_path, class_level=level).taken.warnings
+    assert "'dataset.class_part=\"(.*)_\"'" in warning
+    assert f"dataset.class_level={level}" in warning or level == 0
+    cases = load(tmp_path, class_level=level, class_part="(.*)_")
+    assert cases.class_names == ("bad_coil", "ok")
 
 
 def test_classes_with_the_number_of_somebody_are_told(tmp_path):

@@ -1024,6 +1024,16 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
             f"classes such as {' and '.join(next(iter(stems.values()))[:2])} differ only in a "
             f"number; if they are one class, {remedy}"
         ]
+    if len(names) == len(sources) >= LEAST_FOLDERS:
+        wholes = names if by_folder else [stem_of(s.name.rsplit("/", 1)[-1]) for s in sources]
+        heads = Counter(whole.rpartition("_")[0] for whole in wholes)
+        if 1 < len(heads) < len(names) and all(heads) and min(heads.values()) > 1:
+            level = "dataset.class_level=1 " if by_folder else ""
+            return [
+                f"each class ({_some(names)}) has one recording; if what stands before the last "
+                f"part of the name is the class ({_some(heads)}), take it with "
+                f"{level}'dataset.class_part=\"(.*)_\"'"
+            ]
     return []
 
 
