@@ -143,7 +143,7 @@ def test_the_blog_experiment_is_the_posts_run(compose):
         ("optimizer.lr", float("nan"), "optimizer.lr must be a number above 0"),
         ("optimizer.betas", [0.9], "a list of 2 values"),
         ("loss.class_weights", "balance", "null or balanced, not 'balance' (did you mean balanced"),
-        ("hardware.device", "gpu", "cpu or cuda"),
+        ("hardware.device", "gpu", "did you mean cuda"),
         ("hardware.num_threads", 0, "hardware.num_threads"),
         ("model.num_downsamples", -1, "model.num_downsamples"),
         (

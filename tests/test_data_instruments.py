@@ -141,6 +141,8 @@ def test_levels_of_a_logic_analyser_and_bytes_are_words(tmp_path):
         ("[meter] ", " measured", None),
         ("Sample #{n}: ", "", None),
         ("2024-05-06 10:21:{s:06.3f} ", "'C", 50),
+        ("[INFO] 10:21:{s:06.3f} ", "", 50),
+        ("2024-05-06 10:21:{s:06.3f} DEBUG: ", "", 50),
     ],
 )
 def test_words_that_each_line_has_beside_its_pairs_are_passed_over(begin, end, rate, tmp_path):

@@ -101,7 +101,7 @@ def test_a_slow_network_is_told_before_training_with_what_it_would_cost(network,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_the_benchmark_leaves_no_host_and_no_rank_behind(number):
     benchmark = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.ranks"], start_new_session=True,
+        [sys.executable, "-m", "benchmarks.ranks", "--steps", "100"], start_new_session=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     assert wait_for(lambda: len(namespaces()) == 3 and pids_in(HOSTS[1]))

@@ -453,5 +453,6 @@ def _hint(key: str, rule: Rule, value: Any) -> str:
             " (several values are for a sweep: on the command line with --multirun, or below "
             "hydra.sweeper.params in a YAML)"
         )
-    near = difflib.get_close_matches(str(value), rule.right.split(" or "), n=1)
+    meant = "cuda" if value == "gpu" else str(value)
+    near = difflib.get_close_matches(meant, rule.right.split(" or "), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -68,8 +68,11 @@ SIGN_APART = re.compile(r"(?<=[,;|\t\"])([+-]) +(?=[.\d])")
 SECTION = re.compile(r"\s*\[[A-Za-z][\w ]*\]\s*")  # [data]
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
 STAMP = re.compile(
-    r"""\[?(?P<clock>(?:\d{4}-\d\d-\d\d[\ T])?\d\d:\d\d:\d\d(?:[.,:]\d+)?)
-        (?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->|\]?,?\ (?=[A-Za-z][\w\ .]{0,40}[:=]\s*[-+.\d]))\ ?
+    r"""(?:\[?(?:INFO|DEBUG|TRACE|DATA)\]?:?\ +)?
+        \[?(?P<clock>(?:\d{4}-\d\d-\d\d[\ T])?\d\d:\d\d:\d\d(?:[.,:]\d+)?)
+        (?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->
+          |\]?,?\ (?:\[?(?:INFO|DEBUG|TRACE|DATA)\]?:?\ +)?
+           (?=[A-Za-z][\w\ .]{0,40}[:=]\s*[-+.\d]))\ ?
     |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?
     |\[\ *(?P<up>\d+(?:\.\d+)?)\]\ """,
     re.VERBOSE,
