@@ -1,6 +1,6 @@
 """A sweep over four boards: how long beside the best that its jobs could be packed?
 
-    PYTHONPATH=tests python -m benchmarks.placing    # 12 minutes; as root
+    PYTHONPATH=tests python -m benchmarks.placing    # 6 minutes; as root
 
 Needs Debian's openssh-server and rsync. Boards are sshds on this machine, and each job measures
 throughput for as many seconds as it is told, so that what a job takes does not hang on how many
@@ -33,8 +33,8 @@ WORDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, default=24)
-    parser.add_argument("--shortest", type=float, default=24, help="seconds of the shortest job")
-    parser.add_argument("--step", type=float, default=6, help="that the next one takes longer")
+    parser.add_argument("--shortest", type=float, default=12, help="seconds of the shortest job")
+    parser.add_argument("--step", type=float, default=3, help="that the next one takes longer")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which they are given")
     args = parser.parse_args(arguments)
 

@@ -16,14 +16,22 @@ from pathlib import Path
 from board_home import fill_cache, jobs_left
 
 SSH = """#!/bin/sh
-while [ "$1" != "--" ]; do
-    [ "$1" = "-O" ] && exit 0
-    shift
+user=""
+while :; do
+    case "$1" in
+        -O) exit 0 ;;
+        --) shift; break ;;
+        -l) user="$2@"; shift 2 ;;  # as rsync calls it
+        -o|-F) shift 2 ;;
+        -*) shift ;;
+        *) break ;;
+    esac
 done
-home="$FAKE_BOARDS/$2"; command=$3
-echo "$3" >> "$home/asked"
-[ -e "$home/refuses" ] && { echo "$2: Permission denied (publickey)." >&2; exit 255; }
-[ -e "$home/down" ] && { echo "ssh: connect to host $2 port 22: No route to host" >&2; exit 255; }
+host=$user$1; shift; command=$*
+home="$FAKE_BOARDS/$host"
+echo "$command" >> "$home/asked"
+[ -e "$home/refuses" ] && { echo "$host: Permission denied (publickey)." >&2; exit 255; }
+[ -e "$home/down" ] && { echo "ssh: host $host port 22: No route to host" >&2; exit 255; }
 [ -e "$home/slow" ] && sleep "$(cat "$home/slow")"
 cd "$home" || exit 255
 export HOME="$home" XDG_CACHE_HOME="$home/.cache"

@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -81,7 +82,8 @@ class Boards:
     def power_cut(self, name: str) -> None:
         """Kill the daemon and all that it has started, and what that has started."""
         for process in self.processes(name):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # its end came first
+                process.kill()
         self.daemons[name].wait()
         (self.folder / name / "sshd.pid").unlink()
 
@@ -94,8 +96,8 @@ class Boards:
         return [
             p for name in names or self.daemons if self.daemons[name].poll() is None
             for p in self.processes(name)
-            if p.is_running() and "raspitrain.sweep.job" in " ".join(_words(p))
-            and "python" in _words(p)[0] and "./python" not in " ".join(_words(p)[:3])
+            if p.is_running() and "raspitrain.sweep.job" in " ".join(words_of(p))
+            and "python" in words_of(p)[0] and "./python" not in " ".join(words_of(p)[:3])
         ]  # fmt: skip
 
     def ends(self) -> list[str]:
@@ -107,7 +109,7 @@ class Boards:
                 self.power_cut(name)
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words_of(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline() or [""]
     except psutil.Error:

@@ -12,6 +12,7 @@ from conftest import wait_for
 from dask_cluster import PAGE
 from same_sweep import JOBS, check_same, finish, rows
 from slurm import Slurm
+from sshd import words_of
 from test_sweep_jobs import LAUNCHER
 
 from raspitrain.errors import InputError
@@ -49,7 +50,7 @@ def test_figures_are_those_of_one_host(tmp_path, slurm, on_one_host):
 def test_a_node_that_is_lost_costs_its_job_a_minute(tmp_path, slurm, on_one_host):
     process = allocated(slurm, tmp_path)
     job = "raspitrain.sweep.job"
-    assert wait_for(lambda: any(job in " ".join(p.cmdline()) for p in slurm.steps("pi1")))
+    assert wait_for(lambda: any(job in " ".join(words_of(p)) for p in slurm.steps("pi1")))
     time.sleep(random.Random(os.environ.get("RASPITRAIN_SEED", "0")).uniform(1, 8))
     slurm.power_cut("pi1")
     assert "pi1" in finish(process)

@@ -664,7 +664,10 @@ def _first_row(
         )
         if not names_follow:
             return index
-    return next(index for index, (_, cells) in enumerate(rows) if is_row(cells))
+    for index, (_, cells) in enumerate(rows):
+        if is_row(cells):
+            return index
+    raise NoTableError("holds no row of numbers, only names and settings")
 
 
 def _lacks_a_name(names: Sequence[str], table: Sequence[list[str]]) -> bool:
