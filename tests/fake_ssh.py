@@ -31,7 +31,8 @@ host=$user$1; shift; command=$*
 home="$FAKE_BOARDS/$host"
 echo "$command" >> "$home/asked"
 [ -e "$home/refuses" ] && { echo "$host: Permission denied (publickey)." >&2; exit 255; }
-[ -e "$home/down" ] && { echo "ssh: host $host port 22: No route to host" >&2; exit 255; }
+no_route="ssh: connect to host $host port 22: No route to host"
+[ -e "$home/down" ] && { echo "$no_route" >&2; exit 255; }
 [ -e "$home/slow" ] && sleep "$(cat "$home/slow")"
 cd "$home" || exit 255
 export HOME="$home" XDG_CACHE_HOME="$home/.cache"
