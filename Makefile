@@ -15,7 +15,7 @@ train: .venv/installed ## train and report, with ARGS="model=mobilenetv3_large o
 sweep: .venv/installed ## the fastest batch size and number of threads: a minute or two
 	$(BIN)/python -m raspitrain --multirun sweep=batch_threads throughput.seconds=2 $(ARGS)
 
-test: .venv/installed-dev ## the tests, six or seven minutes on two cores
+test: .venv/installed-dev ## the tests, some five minutes on two cores
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-long: .venv/installed-dev ## the tests that take minutes (needs Debian's gcc-arm-none-eabi, qemu-system-arm)
