@@ -33,8 +33,9 @@ class TemporaryError(InputError):
     exit_code = 75
 
 
-class warned:  # noqa: N801 - read as a word: with warned(warnings)
-    """What is suspicious goes with an InputError, which may come of it."""
+class Warned:
+    """Around what may be refused: what is suspicious by then goes with the InputError, which may
+    come of it."""
 
     # No generator: contextlib imports more than the use of a model needs.
     def __init__(self, warnings: Sequence[str]) -> None:

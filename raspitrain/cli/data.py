@@ -20,7 +20,7 @@ from raspitrain.config.composition import check_composition
 from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
-from raspitrain.errors import InputError, aligned, input_error, printable, reason, warned
+from raspitrain.errors import InputError, aligned, input_error, printable, reason
 from raspitrain.paths import expanded, options_of
 from raspitrain.results.atomic import write_atomic
 from raspitrain.stop import say
@@ -115,8 +115,7 @@ def _write(path: Path, text: str) -> None:
 def _look(cfg: DictConfig, overrides: Sequence[str]) -> tuple[Cases, Split, DataSummary]:
     check_composition(cfg, list(overrides))
     cases = build_cases(cfg.dataset, list(cfg.allowed_targets))
-    with warned(cases.taken.warnings):
-        split = split_cases(cases, seed=cfg.seed, **cfg.split)
+    split = split_cases(cases, seed=cfg.seed, **cfg.split)
     frontend = frontend_of(cfg, cases)
     if frontend is not None:
         told = f"frontend={frontend.kind}: {frontend.words(cases.signals.shape[2])}"

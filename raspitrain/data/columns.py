@@ -187,6 +187,7 @@ def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Fac
     ahead = steps[steps > 0]
     num_forward, even = len(ahead), _even(ahead)
     seldom = num_moves <= SELDOM * len(steps)
+    changed = np.flatnonzero(moves) + 1 if seldom else np.empty(0, np.int64)
     return Facts(
         kind=column.kind,
         num_rows=len(values),
@@ -195,8 +196,8 @@ def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Fac
         first=first,
         rises=_rises(steps, num_moves, num_forward),
         counts=_counts(kept, steps, ahead),
-        seamed=seldom and _changes_with(np.flatnonzero(moves) + 1, seams, num_missing),
-        steady=seldom and _changes_with(np.flatnonzero(moves) + 1, label_changes, num_missing),
+        seamed=seldom and _changes_with(changed, seams, num_missing),
+        steady=seldom and _changes_with(changed, label_changes, num_missing),
         values=_few_values(kept) if seldom else (),
         blocks=_blocks(kept, steps, num_moves, num_forward),
         falls=num_forward == 0,

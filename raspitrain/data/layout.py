@@ -67,13 +67,12 @@ OTHER_FORMS = (
 SIGN_APART = re.compile(r"(?<=[,;|\t\"])([+-]) +(?=[.\d])")
 SECTION = re.compile(r"\s*\[[A-Za-z][\w ]*\]\s*")  # [data]
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
+LEVEL = r"(?:\[?(?:INFO|DEBUG|TRACE|DATA)\]?:?\ +)?"  # of a line in a log
 STAMP = re.compile(
-    r"""(?:\[?(?:INFO|DEBUG|TRACE|DATA)\]?:?\ +)?
-        \[?(?P<clock>(?:\d{4}-\d\d-\d\d[\ T])?\d\d:\d\d:\d\d(?:[.,:]\d+)?)
-        (?:,\d{3}\]\ <\w+>\ [^:]{1,40}:|\ ->
-          |\]?,?\ (?:\[?(?:INFO|DEBUG|TRACE|DATA)\]?:?\ +)?
-           (?=[A-Za-z][\w\ .]{0,40}[:=]\s*[-+.\d]))\ ?
-    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{1,40}:\ ?
+    rf"""{LEVEL}\[?(?P<clock>(?:\d{{4}}-\d\d-\d\d[\ T])?\d\d:\d\d:\d\d(?:[.,:]\d+)?)
+        (?:,\d{{3}}\]\ <\w+>\ [^:]{{1,40}}:|\ ->
+          |\]?,?\ {LEVEL}(?=[A-Za-z][\w\ .]{{0,40}}[:=]\s*[-+.\d]))\ ?
+    |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{{1,40}}:\ ?
     |\[\ *(?P<up>\d+(?:\.\d+)?)\]\ """,
     re.VERBOSE,
 )  # of Arduino's serial monitor, of Zephyr, of ESP-IDF and of kernels

@@ -30,7 +30,7 @@ from raspitrain.data.marked import mark_beats, mark_stretches
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, make_stream
-from raspitrain.errors import InputError, counted, warned
+from raspitrain.errors import InputError, Warned, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
@@ -228,7 +228,7 @@ def recordings(
     warnings += unused_columns(
         left_out, has_groups or blocks is not None, has_part=part_column is not None
     )
-    with warned(warnings):
+    with Warned(warnings):
         cut = Cut(
             folder,
             streams,

@@ -6,7 +6,7 @@ import numpy as np
 
 from raspitrain.data.cases import Cases, bare_name
 from raspitrain.data.folds import Folds, fold_of_cases, num_folds
-from raspitrain.errors import InputError, counted
+from raspitrain.errors import InputError, Warned, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
@@ -87,30 +87,38 @@ def split_cases(
         If shares are impossible, a part would be empty, a class is too small to be split or
         absent from training, or the data's own split tears a group.
     """
-    shares = _check_shares(train, validation, test)
-    rng = np.random.default_rng(seed)
-    if folds is not None and fold is not None:
-        part = _draw_fold(cases, folds, fold, validation, predefined, stratify, rng)
-    elif predefined and cases.part is not None:
-        part = cases.part.astype(np.int8)
-        _check_groups_whole(cases, part)
-        if validation > 0 and not (part == 1).any():
-            inside = np.flatnonzero(part == 0)
-            share = validation / (1 - test)
-            part[inside] = _draw(cases, inside, np.array([1 - share, share, 0, 0]), stratify, rng)
-    else:
-        part = _draw(cases, np.arange(len(cases.labels)), shares, stratify, rng)
-        for p, name in enumerate(PARTS):
-            if shares[p] > 0 and not (part == p).any():
-                raise InputError(
-                    f"split: {shares[p]:.3g} of {len(cases.labels)} cases leaves none for the "
-                    f"{name} part; give it a larger share or bring more data."
+    with Warned(cases.taken.warnings):
+        shares = _check_shares(train, validation, test)
+        rng = np.random.default_rng(seed)
+        if folds is not None and fold is not None:
+            part = _draw_fold(cases, folds, fold, validation, predefined, stratify, rng)
+        elif predefined and cases.part is not None:
+            part = cases.part.astype(np.int8)
+            _check_groups_whole(cases, part)
+            if validation > 0 and not (part == 1).any():
+                inside = np.flatnonzero(part == 0)
+                share = validation / (1 - test)
+                part[inside] = _draw(
+                    cases, inside, np.array([1 - share, share, 0, 0]), stratify, rng
                 )
+        else:
+            part = _draw(cases, np.arange(len(cases.labels)), shares, stratify, rng)
+            for p, name in enumerate(PARTS):
+                if shares[p] > 0 and not (part == p).any():
+                    raise InputError(
+                        f"split: {shares[p]:.3g} of {len(cases.labels)} cases leaves none for the "
+                        f"{name} part; give it a larger share or bring more data."
+                    )
+        _check_all_trained(cases, part, own=predefined and cases.part is not None)
+    return Split(*(np.flatnonzero(part == p) for p in range(3)))
+
+
+def _check_all_trained(cases: Cases, part: np.ndarray, *, own: bool) -> None:
+    """Refuse a class without a case in the training part; `own`: where the data says the parts."""
     trained = np.isin(np.arange(len(cases.class_names)), cases.labels[part == 0])
     if not trained.all():
         k = int(np.argmin(trained))
         name = cases.class_names[k]
-        own = predefined and cases.part is not None
         remedy = "split.predefined=false" if own else "split.stratify=true, another seed"
         if not own and int((cases.labels == k).sum()) < 2:
             remedy = f"dataset.leave_out=[{name}]"
@@ -118,7 +126,6 @@ def split_cases(
             f"split: the training part has no case of the class '{name}', so it cannot be learnt; "
             f"use {remedy} or more data."
         )
-    return Split(*(np.flatnonzero(part == p) for p in range(3)))
 
 
 def _draw_fold(

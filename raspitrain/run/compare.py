@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from raspitrain.config.build import build_cases
 from raspitrain.data.cases import Cases
 from raspitrain.data.split import Split, folds_within, split_cases
-from raspitrain.errors import InputError, warned
+from raspitrain.errors import InputError
 from raspitrain.hardware.threads import hardware_as_it_was
 from raspitrain.run.loop import train_to_the_end
 from raspitrain.run.prepare import Prepared, prepare
@@ -124,8 +124,7 @@ def compare(
 
 def folds_of_training(cases: Cases, cfg: DictConfig, num_folds: int) -> list[Split]:
     """Folds of what a run with this configuration would train and validate on."""
-    with warned(cases.taken.warnings):
-        whole = split_cases(cases, seed=cfg.seed, **cfg.split)
+    whole = split_cases(cases, seed=cfg.seed, **cfg.split)
     trained = np.concatenate([whole.train, whole.validation])
     return folds_within(cases, trained, num_folds, stratify=cfg.split.stratify, seed=cfg.seed)
 

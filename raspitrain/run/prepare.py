@@ -26,7 +26,7 @@ from raspitrain.data.frontend import Frontend, measured
 from raspitrain.data.normalise import KINDS, Normalisation, choose_kind, fit_normalisation
 from raspitrain.data.split import Split, split_cases
 from raspitrain.data.summary import DataSummary, summarise
-from raspitrain.errors import InputError, warned
+from raspitrain.errors import InputError
 from raspitrain.export.size import can_be_exported, export_bytes
 from raspitrain.hardware.device import choose_device
 from raspitrain.hardware.memory import free_bytes, is_out_of_memory, out_of_memory_error
@@ -162,8 +162,7 @@ def prepare(
 
     if data is None:
         cases = build_cases(cfg.dataset, allowed)
-        with warned(cases.taken.warnings):
-            split = split_cases(cases, seed=cfg.seed, **cfg.split)
+        split = split_cases(cases, seed=cfg.seed, **cfg.split)
     else:
         cases, split = data
     stored = open_start(cfg.init) if cfg.init is not None and normalisation is None else None

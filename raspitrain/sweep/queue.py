@@ -22,6 +22,12 @@ class Queued(Protocol):
     host: str | None
 
 
+class Swept(Protocol):
+    """A job with the values that are its own in a sweep, by key."""
+
+    values: dict[str, Any]
+
+
 class Taking(Protocol):
     """A place."""
 
@@ -43,9 +49,9 @@ def in_order(jobs: Sequence[Q], *, shuffle: bool) -> list[Q]:
     return order
 
 
-def said_length(values: Mapping[str, Any]) -> float:
+def said_length(job: Swept) -> float:
     """How long a job takes, beside others of its sweep, as far as its swept values say."""
-    lasting = (values.get(key) for key in LASTING)
+    lasting = (job.values.get(key) for key in LASTING)
     return math.prod(float(value) for value in lasting if isinstance(value, int | float))
 
 

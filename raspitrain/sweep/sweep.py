@@ -176,10 +176,10 @@ class SweepRun:
             recall(job, self.record)
         order = in_order(jobs, shuffle=self.launcher["shuffle"])
         if len(self.slots) > 1:  # a long one that begins last keeps the other places waiting
-            order.sort(key=lambda job: said_length(job.values), reverse=True)
+            order.sort(key=said_length, reverse=True)
         repeat = self.launcher["repeat_first"]
         if len(jobs) > 1 and (self.sweep.task == "throughput" if repeat == "auto" else repeat):
-            first = min(order, key=lambda job: said_length(job.values))
+            first = min(order, key=said_length)
             again = SweepJob(
                 len(jobs), first.folder.with_name(f"{first.name},repeat"), first.overrides,
                 first.values, first.config, first.environment, repeat_of=first.number,
