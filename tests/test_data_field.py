@@ -97,6 +97,7 @@ COUNTS = range(LENGTH)
         ("class code", lambda k, i: [k + 5] * LENGTH),
         ("subject", lambda k, i: [10 * k + i] * LENGTH),
         ("unknown code", lambda k, i: [10 * k + i] * LENGTH),
+        ("anomaly", lambda k, i: [float(90 < j < 120) for j in COUNTS]),
         ("state", lambda k, i: [0 if j < 100 else k + 1 for j in COUNTS]),
         ("device", lambda k, i: ["watch"] * LENGTH),
         ("activity name", lambda k, i: ["walking" if k else "running"] * LENGTH),

@@ -331,6 +331,8 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
         (["IMU, {t}, 0.1, 0.2", "ATT, {t}, 1.5"], "grep '^IMU' OLD > NEW"),
         (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' OLD | paste -d' ' - - >"),
         (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),
+        ([">ax:{t}:0.1", ">ay:{t}:0.2"], "as Teleplot takes it"),
+        (["falls", *["0 1 2"] * 15], "dataset.label_column=1 dataset.length=15"),
         (["({t}.25) can0 0C1#03E800FF", "({t}.26) can0 1A0#42"], "DBC file"),
         (["{t},000000C1,8,12,00,1F,FF,00,A0", "{t},000001A0,4,00,10"], "DBC file"),
     ],
@@ -338,6 +340,53 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
 def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, tmp_path):
     make(tmp_path, lambda k, i, x: "".join(f"{own}\n".format(t=j) for j in COUNTS for own in lines))
     assert remedy in refusal(load, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lead", "row", "names"),
+    [
+        (
+            "{d},000 - Connecting to port /dev/ttyACM0, baudrate 115200\n",
+            "{d},{ms:03d} - Send: M105\n{d},{ms:03d} - Recv: ok T:{a} /210.0 B:{b} @:64\n", "T B",
+        ),
+        ("Starting Klippy\n", "Stats {t:.1f}: gcodein=0  mcu: awake={a} freq={b}\n", "awake freq"),
+        ("", "{d} INFO meter.py:12 - drew {a} W at {b} V\n", "drew at"),
+    ],
+)  # fmt: skip
+def test_numbers_among_the_same_words_are_channels_named_by_these(lead, row, names, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return lead.format(d="2024-02-01 10:00:00") + "".join(
+            row.format(
+                d=f"2024-02-01 10:{j // 60:02d}:{j % 60:02d}", ms=j % 5, t=100 + j + j % 3 / 10,
+                a=round(x[0][j], 4), b=round(x[1][j], 4),
+            )
+            for j in COUNTS
+        )  # fmt: skip
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path, time_unit="s")
+    assert (cases.channel_names, cases.rate) == (tuple(names.split()), pytest.approx(1, 0.01))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_a_sentence_that_goes_on_in_other_words_is_refused(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        lines = [f"RAM {j}/3956MB CPU [{7 * j % 90}%@1479,off]\n" for j in COUNTS]
+        return "".join([*lines, "RAM 9/3956MB CPU [7%@1479,6%@1479]\n", *lines])
+
+    assert "r0.csv, line 201 begins with 'RAM'" in refusal(load, make(tmp_path, text_of))
+
+
+@pytest.mark.parametrize(
+    "below", ["t,x,y\n", "\nSum of x (W) = 12.5\nMean of y = 3\n", "t,x,y\ncore,core,chip\n"]
+)
+def test_lines_below_the_table_are_left_out_where_no_row_follows(below, tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("t,x,y", COUNTS, *x[:2]) + below)
+    cases = load(tmp_path)
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+    assert any("below the table, such as" in note for note in cases.taken.notes)
+    make(tmp_path, lambda k, i, x: csv_text("t,x,y", COUNTS, *x[:2]) + below + "1,2,3\n")
+    assert "line 202" in refusal(load, tmp_path) or "line 203" in refusal(load, tmp_path)
 
 
 def test_a_second_table_in_a_file_is_refused_with_what_cuts_it_off(tmp_path):
@@ -426,10 +475,15 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             "Delta_X\t0.02\t0.02\n***End_of_Header***\nX_Value\tV\tG\tComment\n",
             "\t{a}\t{b}\n", "V G",
         ),
+        (
+            '"TOA5","CR1000","CR1000X","12345"\n"TIMESTAMP","RECORD","Vib_X","Vib_Y"\n'
+            '"TS","RN","m/s^2","mA/kPa"\n"","","Smp","Avg"\n',
+            '"2024-08-01 10:00:{t:05.2f}",{j},{a},{b}\n', "Vib_X Vib_Y",
+        ),
     ],
 )  # fmt: skip
 def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp_path):
-    """As AiM, VBOX, EL-USB, Graphtec and LabVIEW write them."""
+    """As AiM, VBOX, EL-USB, Graphtec, LabVIEW and Campbell write them."""
 
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return head + "".join(

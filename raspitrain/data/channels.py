@@ -711,14 +711,14 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
             continue
         first = file.table.line(0)
         hint = ""
-        if line == first and not file.table.named:
+        if re.fullmatch(r"[\dA-Fa-f]{2}", shown):
+            hint = f" ({DECODE})"
+        elif line == first and not file.table.named:
             hint = " (a first line that has a number in it is taken for data)"
         elif ("," in shown and "." in shown) or shown.count(",") > 1 or shown.count(".") > 1:
             hint = " (export without thousands separators)"
         elif (other := IN_UNIT.fullmatch(shown)) and column.unit not in ("", other[2]):
             hint = f" (nor in {column.unit}, as the first are: export the column in one unit)"
-        elif re.fullmatch(r"[\dA-Fa-f]{2}", shown):
-            hint = f" ({DECODE})"
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
         remedy = "name the columns that are signals in dataset.columns"
         if file.table.num_rows < LEAST_ROWS:

@@ -39,7 +39,8 @@ KNOWN_UNIT = re.compile(
 LABEL_NAME = re.compile(
     r"(true_|class_|activity_|target_)?(label|labels|class|class_?name|class_?id|activity|activities"
     r"|activity_?(?:id|name|code|label)|target|targets|gesture|ground_?truth|annotation|klasse"
-    r"|body_?movement)(_?(?:id|code|name|n|num))?"
+    r"|body_?movement|(?:is_?)?anomal(?:y|ies)|faults?|(?:machine_?)?failures?|change_?points?)"
+    r"(_?(?:id|code|name|n|num|number|type))?"
 )
 MARK_NAME = re.compile(
     r"(?:event|stim|stimulus)?_?(?:markers?|triggers?|stim|stimulus|stimuli|events?)_?\d*"
@@ -211,7 +212,7 @@ def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Fac
         and len(np.unique(kept[:FEW_STEPS])) > FEW_VALUES,
         moves=num_moves / len(steps),
         even=even,
-        unit_step=even and float(np.median(ahead)) == 1,
+        unit_step=even and float(np.median(ahead)) == 1 and bool((kept == np.floor(kept)).all()),
         low=float(kept.min()),
         high=float(kept.max()),
     )

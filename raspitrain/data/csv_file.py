@@ -27,6 +27,7 @@ from raspitrain.data.endings import PACKED
 from raspitrain.data.layout import Layout, NoTableError
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import open_file
+from raspitrain.data.sentences import Sentence
 from raspitrain.errors import InputError, counted, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -39,6 +40,7 @@ HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
 HEAD_BYTES = 4 << 20
 MOST_COLUMNS = 10_000
 UNPACKED = 4  # times as large as packed by gzip, about
+MOST_BELOW = 50  # lines that are no rows, below the table
 LEAST_BLOCKS, LEAST_BLOCK = 3, 16  # that blank lines set apart, and rows in each
 MOST_WORDS = 10_000  # different ones in a column
 KINDS = (
@@ -371,6 +373,11 @@ def _read(path: Path, blocks: _Blocks, as_text: Collection[str | int], skip_line
         table.notes.append(f"{counted(found.passed_over, 'line')} before the table{named}")
     if rows.num_comments:
         table.notes.append(counted(rows.num_comments, "comment"))
+    if rows.num_others:
+        table.notes.append(counted(rows.num_others, "line") + " of other words")
+    if rows.after:
+        shown = f"{rows.after[0][:30]}{'…' if len(rows.after[0]) > 30 else ''}"
+        table.notes.append(f"{counted(len(rows.after), 'line')} below the table, such as '{shown}'")
     table.rate, table.start = found.rate, found.start or 0.0
     if blocks.num_blank:
         cut = ", and the line before them, which is cut" if blocks.ended_in_a_line else ""
@@ -433,6 +440,9 @@ class _Rows:
         self.blank: set[int] = set()  # rows before which a line is blank
         self.may_be_cut = False  # whether what comes is a last line without its end
         self.is_cut = False
+        self.num_others = 0  # lines among sentences
+        self.after: list[str] = []  # lines that may stand below the table
+        self.refusal: InputError | None = None  # of the first of them, if a row follows
         self._pick = _picker(self.numeric)
         self._free = available_memory()
         self._reader = self._fast_reader() if fast else None
@@ -440,6 +450,7 @@ class _Rows:
     def _fast_reader(self) -> csv_rows.Reader | None:
         found = self.layout
         special = found.stamped or found.paired or found.ended or found.in_cells or found.wrapped
+        special = special or found.sentence is not None
         if special or found.separator == " ":
             return None
         kinds = [
@@ -510,7 +521,7 @@ class _Rows:
         )
         plain = not odd and self.layout.separator != " "
         plain = plain and not (self.layout.stamped or self.layout.paired or self.layout.ended)
-        plain = plain and not self.layout.wrapped
+        plain = plain and not (self.layout.wrapped or self.layout.sentence)
         separator, width, values = self.layout.separator, self.width, self.values
         for line in text.split("\n")[:-1]:
             self.number += 1
@@ -578,6 +589,8 @@ class _Rows:
 
     def _note_line(self, number: int) -> None:
         """The next row stands in that line."""
+        if self.refusal is not None:
+            raise self.refusal
         if not self.breaks or number - self.num_rows != self.breaks[-1][1] - self.breaks[-1][0]:
             self.breaks.append((self.num_rows, number))
 
@@ -596,13 +609,29 @@ class _Rows:
         if found.stamped:
             clock, line = layout.stamp_of(line)
             stamp = [clock]
+        if found.sentence is not None:
+            self._take_sentence(found.sentence, line)
+            return
         if found.paired:
-            self._take_row([*stamp, *self._paired_cells(line, len(stamp))])
+            self._take_row([*stamp, *self._paired_cells(line, len(stamp))], line)
             return
         for record in line.split(";") if found.ended else [line]:
             record = record.rstrip().rstrip(",") if found.ended else record
             if record.strip():
-                self._take_row([*stamp, *layout.split_cells(record, found.separator)])
+                self._take_row([*stamp, *layout.split_cells(record, found.separator)], record)
+
+    def _take_sentence(self, sentence: Sentence, line: str) -> None:
+        cells = sentence.cells(line)
+        if cells is not None:
+            self._take_row(cells, line)
+        elif sentence.lead and line.lstrip().startswith(sentence.lead) and not self.may_be_cut:
+            raise InputError(
+                f"{self.path}, line {self.number} begins with '{sentence.lead.strip()}' as others "
+                f"do, but goes on in other words ({line.strip()[:60]!r}): leave such lines out, or "
+                "cut the file there."
+            )
+        else:
+            self.num_others += 1
 
     def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
         pairs = layout.pair_cells(line, self.layout.beside)
@@ -620,7 +649,7 @@ class _Rows:
             )
         return [value for _, value, _ in pairs]
 
-    def _take_row(self, cells: list[str]) -> None:
+    def _take_row(self, cells: list[str], line: str) -> None:
         if len(cells) == self.width + 1 and not cells[-1].strip():
             cells.pop()
         if self.layout.lacks_last and len(cells) == self.width - 1:
@@ -628,16 +657,28 @@ class _Rows:
         if self.may_be_cut and len(cells) < self.width:
             self.is_cut = True
             return
+        refusal = None
         if len(cells) != self.width:
-            self._refuse_width(cells)
-        if self.layout.named and tuple(cells) == self.layout.names and self.num_rows:
-            raise InputError(
+            refusal = self._of_width(cells)
+        elif self.layout.named and tuple(cells) == self.layout.names and self.num_rows:
+            refusal = InputError(
                 f"{self.path}, line {self.number} holds the names again, as where a logger was "
                 "started anew; put what follows into a file of its own, or delete that line."
             )
+        if refusal or (self.refusal and not any(map(layout.is_value, cells))):
+            self._take_below(cells, line, self.refusal or refusal)
+            return
         for position in self.numeric:
             self.values.append(self._number(cells[position], position))
         self._take_words(cells)
+
+    def _take_below(self, cells: Sequence[str], line: str, refusal: InputError | None) -> None:
+        """A line that is no row: left out where none follows, as sums and remarks at the end."""
+        self.refusal = refusal
+        self.after.append(line.strip())
+        values = sum(map(layout.is_value, cells))
+        if refusal and (2 * values >= len(cells) or len(self.after) > MOST_BELOW):
+            raise refusal
 
     def _refuse_blank(self, text: str) -> None:
         number = self.number + 1 + text.count("\n", 0, text.index("\0"))
@@ -646,7 +687,8 @@ class _Rows:
             "before them."
         )
 
-    def _refuse_width(self, cells: Sequence[str]) -> None:
+    def _of_width(self, cells: Sequence[str]) -> InputError:
+        """The refusal of a line of too many cells, or too few."""
         remedy = "every line must have as many cells"
         own, others = cells[0], [word for word in self.words.get(0, ()) if word.isidentifier()]
         if own.isidentifier() and others and own not in others:
@@ -662,7 +704,7 @@ class _Rows:
             )
         elif layout.FRAME.search(",".join(cells)):
             remedy += f"; {layout.DECODE}"
-        raise InputError(
+        return InputError(
             f"{self.path}, line {self.number} has {len(cells)} cells, but the file has "
             f"{self.width} columns; {remedy}."
         )

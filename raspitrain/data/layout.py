@@ -7,12 +7,13 @@ numbers; the lines that come after them, which are all alike, say what is what.
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from raspitrain.data import dates
 from raspitrain.data.missing import is_missing
+from raspitrain.data.sentences import Sentence, find_sentence
 from raspitrain.data.time_names import SECONDS
 from raspitrain.data.time_names import UNITS as UNITS_OF_TIME
 
@@ -48,6 +49,11 @@ OTHER_FORMS = (
         "as logs of ESPHome have; take time, sensor and value from them, as by: (echo "
         "time,sensor,value; sed -nE \"s/^.([0-9:]+).*'(.*)': Sending state ([-0-9.]+).*/"
         '\\1,\\2,\\3/p" OLD) > NEW',
+    ),
+    (
+        re.compile(r"^>[^:\s]+:\d+(?:\.\d+)?:[-\d.]+"),
+        "as Teleplot takes it; write sensor, time and value, as by: (echo sensor,time,value; sed "
+        "-nE 's/^>([^:]+):([0-9.]+):([-+0-9.eE]+).*/\\1,\\2,\\3/p' OLD) > NEW",
     ),
     (re.compile(r"\b(?:[\dA-F]{2} ){4,}[\dA-F]{2}\b", re.IGNORECASE), f"bytes; {DECODE}"),
     (
@@ -165,6 +171,8 @@ class Layout:
         What rows of numbers above the first one are called, such as Scale.
     beside : str
         The words that each line has beside its pairs, without blanks.
+    sentence : Sentence or None
+        What the lines have in common, where numbers stand among words.
     rate : float or None
         Samples a second, where a line above the table says it.
     start : float or None
@@ -189,6 +197,7 @@ class Layout:
     rate: float | None = None
     start: float | None = None
     beside: str = ""
+    sentence: Sentence | None = None
     either: frozenset[int] = frozenset()
     in_cells: dict[int, str] = field(default_factory=dict)
 
@@ -317,17 +326,25 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         for pattern, what in OTHER_FORMS:
             if found := pattern.search(seen):
                 raise NoTableError(f"has {found[0][:30]}, {what}")
+        if (spoken := _spoken(written)) is not None:
+            return spoken
         raise NoTableError(
             "holds names but no samples" if len(rows) == 1
             else "holds no row of numbers; it looks like no recording, which has a line of numbers "
             "for each moment, a column a channel; dataset.files takes the others, if there are some"
         )  # fmt: skip
+    has_numbers = any(is_number(cell) for cells in table for cell in cells)
+    if not has_numbers and (spoken := _spoken(written)) is not None:  # words behind a clock
+        return spoken
     width = Counter(map(len, table)).most_common(1)[0][0]
     table = [cells for cells in table if len(cells) == width]
     if _separator_at_end(rows, table, width):
         width -= 1
         rows = [(k, cells[:width] if len(cells) == width + 1 else cells) for k, cells in rows]
         table = [cells[:width] for cells in table]
+    if rows[0][1][0] == "TOA5" and len(rows) > 4:  # Campbell's: names, units, kinds of means
+        number, below = rows[2]
+        rows = [rows[1], (number, [cell if _is_unit(cell) else "" for cell in below]), *rows[4:]]
     if lacks_last := _lacks_last(rows, width):
         width += 1
         rows = [(k, [*cells, ""] if len(cells) == width - 1 else cells) for k, cells in rows]
@@ -338,6 +355,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             separator, numbered, ("",) * width, False, rows[2][0], 0, frozenset(), {},
             ended=ended, start=begun[0], rate=begun[1],
         )  # fmt: skip
+    _refuse_titles([cells for _, cells in rows], width)
     first = _first_row(rows, table, width)
     aside = _take_aside(rows, first, width)
     if first and _lacks_a_name(rows[first - 1][1], table):
@@ -679,6 +697,21 @@ def _lacks_a_name(names: Sequence[str], table: Sequence[list[str]]) -> bool:
     return all(int(after) == int(before) + 1 for before, after in pairwise(numbers))
 
 
+def _refuse_titles(rows: Sequence[list[str]], width: int) -> None:
+    """Refuse a word on a line of its own above each of several cases."""
+    places = [k for k, cells in enumerate(rows) if len(list(filter(None, cells))) == 1 != width]
+    words = [next(filter(None, rows[k])) for k in places]
+    lengths = Counter(after - k - 1 for k, after in pairwise([*places, len(rows)]))
+    length, count = max(lengths.most_common(1), default=(0, 0))
+    if len(words) > 2 and length > 2 and count > 0.8 * len(words) and not any(map(is_value, words)):
+        raise NoTableError(
+            f"has a word ({', '.join(dict.fromkeys(words[:3]))}) on a line of its own above each "
+            f"{length} rows: put it beside them, as by: awk 'NF==1{{word=$1; k++; next}} "
+            "NF{$1=$1; print k, word, $0}' OLD > NEW; if it is the class, take it with "
+            f"dataset.group_column=0 dataset.label_column=1 dataset.length={length}"
+        )
+
+
 def _numeric(table: Sequence[list[str]], width: int) -> list[int]:
     return [p for p in range(width) if 2 * sum(is_value(c[p]) for c in table) >= len(table)]
 
@@ -876,4 +909,23 @@ def _paired(kept: Sequence[tuple[int, str]], beside: str) -> Layout:
         stamped=stamped is not None,
         paired=True,
         beside=beside,
+    )
+
+
+def _spoken(lines: Mapping[int, str]) -> Layout | None:
+    """Of lines with numbers among words, by their number; None where they are other."""
+    sentence = find_sentence(list(lines.values())[-BODY_LINES:])
+    if sentence is None:
+        return None
+    first = next(k for k, line in lines.items() if sentence.cells(line) is not None)
+    return Layout(
+        separator=",",
+        names=sentence.names,
+        units=("",) * len(sentence.names),
+        named=True,
+        first=first,
+        passed_over=sum(k < first for k in lines),
+        texts=frozenset(),
+        times=dict.fromkeys(sentence.clocks),
+        sentence=sentence,
     )
