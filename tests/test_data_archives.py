@@ -243,11 +243,12 @@ def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head,
     assert len(load(tmp_path, sensor_column=False).channel_names) <= 2
 
 
-def test_a_column_that_alternates_by_itself_is_no_sensor(tmp_path):
-    make(
-        tmp_path,
-        lambda k, i, x: csv_text("foot,x,y", ["L" if j % 2 else "R" for j in COUNTS], *x[:2]),
-    )
+@pytest.mark.parametrize(
+    ("name", "words"), [("foot", ["R", "L"]), ("pstate", ["P0", *["P2"] * 19])]
+)
+def test_a_column_that_alternates_by_itself_is_no_sensor(name, words, tmp_path):
+    own = [words[j % len(words)] for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},x,y", own, *x[:2]))
     assert load(tmp_path).channel_names == TWO
 
 

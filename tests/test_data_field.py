@@ -800,6 +800,16 @@ def test_a_case_a_row_is_read_with_its_label_and_its_split(tmp_path):
     assert "are no classes" in refusal(load_rows, tmp_path, label_column=3)
 
 
+def test_labels_in_a_file_of_few_columns_beside_the_cases_are_named(tmp_path):
+    """As the hydraulic systems of UCI have them."""
+    for sensor in ("PS1", "TS1"):
+        lines = ["\t".join(f"{v:.3f}" for v in row) for row in noise(1, 30, 40)]
+        put(tmp_path, f"{sensor}.txt", "\n".join(lines) + "\n")
+    put(tmp_path, "profile.txt", "".join(f"{k % 3}\t100\n" for k in range(30)))
+    sentence = refusal(load_rows, tmp_path, files="*.txt")
+    assert "paste PS1.txt <(awk '{print $1}' profile.txt) > joined/PS1.txt" in sentence
+
+
 @pytest.mark.parametrize("names", [["0", "1", "2", "3"], [str(k) for k in range(1, 41)]])
 @pytest.mark.parametrize("words", [("walk", "run"), ("1", "2")])
 def test_names_of_numbers_beside_that_of_the_label_are_no_case(names, words, tmp_path):

@@ -397,3 +397,39 @@ def test_lines_of_json_may_end_in_a_power_cut_and_nowhere_else(tmp_path):
     (tmp_path / "run" / "a.jsonl").write_text("\n".join([*lines[:3], lines[3][:-5], *lines[4:]]))
     with pytest.raises(InputError, match=r"a\.jsonl cannot be read as JSON: line 4: .* delete"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["ASCII", "BINARY", "BINARY32", "FLOAT32"])
+@pytest.mark.parametrize("rates", ["1\n1000,200", "0\n0,200"])
+def test_comtrade_is_read_in_its_units(form, rates, tmp_path):
+    """As relays of power grids write it; a number of its own stands for a missing sample."""
+    for k in range(6):
+        folder = tmp_path / ("fault" if k % 2 else "inrush")
+        folder.mkdir(exist_ok=True)
+        values = np.random.default_rng(k).integers(-900, 900, (200, 2))
+        trips = np.arange(200) // 50 % 2
+        head = (
+            "S,1,1999\n3,2A,1D\n1,VA,A,,kV,0.01,0.5,0,-32767,32767,1,1,P\n"
+            f"2,IA,A,,A,2,0,0,-32767,32767,1,1,P\n1,TRIP,,,0\n50\n{rates}\n"
+            f"01/02/2024,10:00:00.0\n01/02/2024,10:00:00.1\n{form}\n1\n"
+        )
+        (folder / f"e{k}.cfg").write_text(head)
+        if form == "ASCII":
+            each = zip(range(200), values.tolist(), trips.tolist(), strict=True)
+            text = "".join(f"{j + 1},{1000 * j},{a},{b},{d}\n" for j, (a, b), d in each)
+            (folder / f"e{k}.dat").write_text(text)
+        else:
+            kind = {"BINARY": "<i2", "BINARY32": "<i4", "FLOAT32": "<f4"}[form]
+            held = np.zeros(200, [("t", "<u4", 2), ("a", kind, 2), ("d", "<u2", 1)])
+            held["t"][:, 1], held["a"], held["d"][:, 0] = 1000 * np.arange(200), values, trips
+            held.tofile(folder / f"e{k}.dat")
+    cases = recordings(
+        **defaults("recordings", path=str(tmp_path), files="*.dat", length=64, stride=64)
+    )
+    assert (cases.channel_names, cases.units[:2]) == (("VA", "IA", "TRIP"), ("kV", "A"))
+    assert cases.rate == pytest.approx(1000)
+    first = np.random.default_rng(1).integers(-900, 900, (200, 2))[:64]
+    assert np.allclose(cases.signals[np.arange(1)][0, :2], (first * [0.01, 2] + [0.5, 0]).T)
+    (tmp_path / "fault/e1.dat").write_bytes(b"\x01" * 7)
+    with pytest.raises(InputError, match="cannot be read as COMTRADE"):
+        recordings(**defaults("recordings", path=str(tmp_path), files="*.dat", length=64))

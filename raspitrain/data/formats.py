@@ -17,6 +17,7 @@ import numpy as np
 
 from raspitrain.data import dates
 from raspitrain.data.cbor import decode
+from raspitrain.data.comtrade import comtrade_head, read_comtrade
 from raspitrain.data.csv_file import Column, Table, read_table
 from raspitrain.data.edf import read_edf
 from raspitrain.data.endings import PACKED
@@ -56,6 +57,8 @@ def read_recording_file(
     reader = READERS.get(path.suffix.lower())
     if path.suffix.lower() == PACKED and path.with_suffix("").suffix.lower() in READERS:
         raise InputError(f"{path} is packed by gzip, which is read of text alone: gunzip it first.")
+    if reader is None and (head := comtrade_head(path)) is not None:
+        return read_comtrade(path, head)
     if reader is None:
         return read_table(path, as_text=as_text, skip_lines=skip_lines)
     if (size := 4 * path.stat().st_size) > (free := available_memory()):

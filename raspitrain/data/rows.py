@@ -37,6 +37,7 @@ SOME_CASES = 256
 MOST_IN_TURN = 12  # channels that may take turns in a row
 IN_TURN = 0.4  # of the distance between neighbours
 NO_PART, NO_CELL = -1, -2  # nothing says the part; a cell that should does not
+MOST_BESIDE = 10  # columns of a file of labels
 MOST_LABELS = 1000  # different ones; more are no classes
 
 
@@ -352,6 +353,16 @@ def _check_label(table: Table, label: int) -> None:
     if len(column.words) <= min(MOST_LABELS, max(2, table.num_rows // 2)) and measured <= 20:
         return
     named = next((c.name for c in table.columns if c is not column and _may_be_label(c)), None)
+    if (beside := _labels_beside(table)) is not None:
+        name = table.path.name
+        comma = " -d," if table.path.suffix.lower() == ".csv" else ""
+        first = f"<(cut -d, -f1 {beside.name})" if comma else f"<(awk '{{print $1}}' {beside.name})"
+        raise InputError(
+            f"{table.path}: its last column is no label, and {beside.name} has as many rows of few "
+            "numbers: if these are its labels, put those of a column behind, in a folder apart, as "
+            f"by: paste{comma} {name} {first} > joined/{name}; several such files are channels as "
+            "an array (Arrays in docs/data.md)."
+        )
     hint = (
         " (0 is the first, -1 the last)"
         if named is None
@@ -364,6 +375,21 @@ def _check_label(table: Table, label: int) -> None:
         "classes are, or if each row is a moment and not a case, use "
         "dataset=recordings."
     )
+
+
+def _labels_beside(table: Table) -> Path | None:
+    """A file of few columns beside one without labels, with as many rows."""
+    for other in sorted(table.path.parent.glob(f"*{table.path.suffix}")):
+        if other == table.path or 10 * other.stat().st_size > table.path.stat().st_size:
+            continue
+        try:
+            beside = read_recording_file(other)
+        except InputError:
+            continue
+        few = len(beside.columns) <= MOST_BESIDE and len(table.columns) > 4 * len(beside.columns)
+        if few and beside.num_rows == table.num_rows and any(map(_may_be_label, beside.columns)):
+            return other
+    return None
 
 
 def _may_be_label(column: Column) -> bool:
