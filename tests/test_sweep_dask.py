@@ -146,6 +146,24 @@ def test_kill_9_at_any_moment(tmp_path, cluster, on_one_host, what):
 
 
 @pytest.mark.boards
+def test_what_ends_after_its_coordinator_is_not_run_again(tmp_path, cluster, on_one_host):
+    """Two workers of one host, with homes of their own; a start later each may have the other's
+    name."""
+    made = cluster("a", "b")
+    words = ("sweep_name=over", f"launcher.dask={made.address}")
+    process = start(tmp_path, *words)
+    assert wait_for(lambda: len(made.jobs()) == 2)
+    process.kill()
+    process.wait()
+    assert wait_for(lambda: not made.jobs())  # done, or ended where they no longer hear anybody
+    finish(start(tmp_path, *words))
+    check_same(tmp_path, on_one_host)
+    ends = made.ends()
+    assert sorted(ends) == sorted(set(ends))
+    assert made.left("a") == made.left("b") == []
+
+
+@pytest.mark.boards
 def test_ctrl_c_leaves_nothing_running(tmp_path, cluster):
     made = cluster("a")
     words = ("sweep_name=over", f"launcher.dask={made.address}", "seed=0,1")

@@ -76,6 +76,11 @@ class Machine(ABC):
         return {"way": self.way, **asdict(self)}
 
 
+def computer_of(name: str | None) -> str:
+    """Of a place's name: a worker's has #2 behind it where it is the second one there."""
+    return (name or "").partition("#")[0]
+
+
 def last_line(said: str, otherwise: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else otherwise

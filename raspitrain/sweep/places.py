@@ -23,8 +23,8 @@ from raspitrain.paths import expanded
 from raspitrain.sweep.board import facts
 from raspitrain.sweep.dask import Relay, Worker, check_address
 from raspitrain.sweep.data import digest, stamp
-from raspitrain.sweep.machine import Machine, words_of
-from raspitrain.sweep.process import own_python, share_cores
+from raspitrain.sweep.machine import Machine, computer_of, words_of
+from raspitrain.sweep.process import has_finished, own_python, share_cores
 from raspitrain.sweep.srun import nodes
 from raspitrain.sweep.ssh import ALIVE_SECONDS, NAME, Host
 from raspitrain.sweep.there import Task
@@ -221,10 +221,10 @@ class There:
             return "out", [wrong]
         if self._first:
             with self.cleared.locks[self.computer]:
-                if self.computer not in self.cleared.computers:
+                if (folder := (self.computer, found["jobs"])) not in self.cleared.folders:
                     if (reason := self._clear(found, owed, everything=True)) is not None:
                         return "out", [reason]
-                    self.cleared.computers.add(self.computer)
+                    self.cleared.folders.add(folder)
             self._first = False
         elif owed and (reason := self._clear(found, owed, everything=False)) is not None:
             return "out", [reason]
@@ -245,7 +245,7 @@ class There:
             )
         jobs = f"{found['jobs']}/{self.sweep}"
         for name in stopped["left"]:
-            if name in owed:
+            if name in owed and not has_finished(owed[name]):  # fetched from the worker beside it
                 fetch(self.host, f"{jobs}/{name}", owed[name])
         gone = [f"{jobs}/{name}" for name in names] or [jobs]
         self.host.ask(f"rm -rf {shlex.join(gone)}", seconds=60)
@@ -293,16 +293,12 @@ Place = Here | There
 
 
 class Cleared:
-    """Which computers have been cleared of what an earlier start had left there: once each."""
+    """Which folders have been cleared of what an earlier start had left there: once each. Workers
+    of one computer may share one, or have homes of their own."""
 
     def __init__(self) -> None:
-        self.computers: set[str] = set()
+        self.folders: set[tuple[str, str]] = set()
         self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-
-
-def computer_of(name: str | None) -> str:
-    """Of a place's name: a worker's has #2 behind it where it is the second one there."""
-    return (name or "").partition("#")[0]
 
 
 class Cluster:

@@ -16,7 +16,7 @@ from typing import Any
 
 from raspitrain.errors import InputError, TemporaryError, UnwrittenError
 from raspitrain.hardware.board import ROOT, available_cores, read_text
-from raspitrain.results.summary import status_of
+from raspitrain.results.summary import FINISHED, status_of
 from raspitrain.stop import EXIT_CODES, SAME_PRESS_SECONDS
 
 LOG, STDERR, SUMMARY = "run.log", "stderr.log", "summary.json"
@@ -272,6 +272,12 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return summary if isinstance(summary, dict) else None
+
+
+def has_finished(folder: Path) -> bool:
+    """Whether a job's summary.json says so."""
+    summary = read_summary(folder) or {}
+    return "status" in summary and status_of(summary)[0] in FINISHED
 
 
 def written(path: Path) -> int | None:

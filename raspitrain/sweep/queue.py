@@ -9,6 +9,8 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from raspitrain.sweep.machine import computer_of
+
 # After so long a job that was lost runs nowhere any more: its lease, its end, and some to spare.
 SURELY_OVER_SECONDS = 75.0
 # A job takes about as many times longer as a number of these is larger.
@@ -74,7 +76,9 @@ def may_run(
     if place.state != "ready":
         return
     for job in waiting:
-        other = next((p for p in places if p.name == job.host), None)
-        is_away = other is not None and other is not place and other.state != "ready"
+        # A start later its workers may have each other's names.
+        computer = computer_of(job.host)
+        beside = [p for p in places if p is not place and computer_of(p.name) == computer]
+        is_away = any(p.state != "ready" for p in beside)
         if not (is_away and now < held.get(job.number, 0.0)):
             yield job

@@ -29,6 +29,7 @@ from raspitrain.results.table import last_row
 from raspitrain.stop import SIGNALS, signals_go_to
 from raspitrain.sweep.job import FILE, OVERRIDES
 from raspitrain.sweep.lock import lock
+from raspitrain.sweep.machine import computer_of
 from raspitrain.sweep.places import (
     Cluster,
     Data,
@@ -36,7 +37,6 @@ from raspitrain.sweep.places import (
     Place,
     There,
     check_places,
-    computer_of,
     is_spread,
     make_places,
 )
@@ -194,8 +194,7 @@ class SweepRun:
 
         waiting = [job for job in order if not job.finished]
         for job in waiting:
-            if isinstance(self._place_named(job.host), There):
-                self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
+            self._hold(job)
         if not self.boards_asked:
             self.boards_asked = True
             self._ask(self.places)
@@ -300,6 +299,12 @@ class SweepRun:
     def _place_named(self, name: str | None) -> Place | None:
         return next((place for place in self.places if place.name == name), None)
 
+    def _hold(self, job: SweepJob) -> None:
+        """A job of an earlier start may still be running where that had begun it."""
+        computer = computer_of(job.host)
+        if any(isinstance(p, There) and p.computer == computer for p in self.places):
+            self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
+
     def _ask(self, places: Sequence[Place]) -> None:
         """Whether they will do; what they know more of comes with the answer."""
         for place in places:
@@ -332,7 +337,7 @@ class SweepRun:
                 screen.say(sentence)
             if isinstance(place, There) and place.came_back:
                 place.came_back = False
-                for job in [job for job in waiting if job.host == place.name]:
+                for job in [job for job in waiting if computer_of(job.host) == place.computer]:
                     # It may have finished there, and nobody has heard of it.
                     recall(job, None)
                     if job.finished:
@@ -411,8 +416,7 @@ class SweepRun:
                 continue
             self.sweep.jobs = [*(j for j in self.sweep.jobs if j.name != job.name), job]
             if not job.finished:
-                if isinstance(self._place_named(job.host), There):
-                    self.held[job.number] = time.monotonic() + SURELY_OVER_SECONDS
+                self._hold(job)
                 waiting.append(job)
                 return job
             self.sweep.write()
