@@ -305,6 +305,22 @@ def records(x, y) -> list[dict]:
 JSONS = {
     "records": lambda x, y: records(x, y),
     "in one key": lambda x, y: {"device": "watch", "samples": records(x, y)},
+    "names and rows": lambda x, y: {
+        "columns": ["t", "x", "y"],
+        "index": list(range(len(x))),
+        "data": [[k / 50, a, b] for k, (a, b) in enumerate(zip(x, y, strict=True))],
+    },
+    "names and rows somewhere, with units": lambda x, y: {
+        "header": {"boardId": "30AEA4"},
+        "body": {
+            "columns": [
+                {"name": "since power-on", "unit": "Milliseconds"},
+                {"name": "x"},
+                {"name": "y"},
+            ],
+            "block": [[20 * k, a, b] for k, (a, b) in enumerate(zip(x, y, strict=True))],
+        },
+    },
     "arrays": lambda x, y: {"sampleRate": 50, "acc_x": x, "acc_y": y},
     "packets": lambda x, y: {
         "data": [

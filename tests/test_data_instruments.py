@@ -329,6 +329,11 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
     ("lines", "remedy"),
     [
         (["IMU, {t}, 0.1, 0.2", "ATT, {t}, 1.5"], "grep '^IMU' OLD > NEW"),
+        (["temp={t}'C", "frequency(48)={t}"], r"grep -E '(temp|frequency\(48\)) *[:=]' OLD"),
+        (
+            ["CPU  %user  %idle", *["all  {t}.5  2.25"] * 9],
+            "'index($0, \"%user\") && n++ {next} 1'",
+        ),
         (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' OLD | paste -d' ' - - >"),
         (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),
         ([">ax:{t}:0.1", ">ay:{t}:0.2"], "as Teleplot takes it"),
@@ -480,10 +485,14 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             '"TS","RN","m/s^2","mA/kPa"\n"","","Smp","Avg"\n',
             '"2024-08-01 10:00:{t:05.2f}",{j},{a},{b}\n', "Vib_X Vib_Y",
         ),
+        (
+            "Format,3\n\ntimestamp,lap_number,lean,speed\nunix time,,deg,m/s\n,,calc,100: gps\n",
+            "{t:.2f},1,{a},{b}\n", "lean speed",
+        ),
     ],
 )  # fmt: skip
 def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp_path):
-    """As AiM, VBOX, EL-USB, Graphtec, LabVIEW and Campbell write them."""
+    """As AiM, VBOX, EL-USB, Graphtec, LabVIEW, Campbell and RaceChrono write them."""
 
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return head + "".join(

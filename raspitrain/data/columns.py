@@ -65,7 +65,7 @@ LIST = re.compile(
     rf"[\[(]?\s*(?:{NUMBER_IN_LIST}[\s,;|]+){{7,}}{NUMBER_IN_LIST}\s*[\])]?", re.I
 )  # in one cell, as of a burst
 TRIAL_NAME = re.compile(
-    r"(trial|session|run|rep|repetition|block|take|round|attempt|experiment|exp)s?"
+    r"(trial|session|run|rep|repetition|block|take|round|attempt|experiment|exp|lap|cycle|segment)s?"
     r"(_?(id|no|nr|num|number|index))?|(week)?day\w*|week\w*|night\w*"
 )
 SLOW_NAME = re.compile(

@@ -660,10 +660,13 @@ class _Rows:
         refusal = None
         if len(cells) != self.width:
             refusal = self._of_width(cells)
-        elif self.layout.named and tuple(cells) == self.layout.names and self.num_rows:
+        elif self.num_rows and self._are_names(cells):
+            longest = max((cells[position] for position in self.numeric), key=len)
             refusal = InputError(
                 f"{self.path}, line {self.number} holds the names again, as where a logger was "
-                "started anew; put what follows into a file of its own, or delete that line."
+                "started anew; put what follows into a file of its own, or where it only goes on, "
+                f"leave such lines out, as by: awk 'index($0, \"{longest}\") && n++ {{next}} 1' "
+                "OLD > NEW."
             )
         if refusal or (self.refusal and not any(map(layout.is_value, cells))):
             self._take_below(cells, line, self.refusal or refusal)
@@ -671,6 +674,18 @@ class _Rows:
         for position in self.numeric:
             self.values.append(self._number(cells[position], position))
         self._take_words(cells)
+
+    def _are_names(self, cells: list[str]) -> bool:
+        """Whether they are the columns' names, or other words in place of all numbers."""
+        if self.layout.named and tuple(cells) == self.layout.names:
+            return True
+        words = {cells[position] for position in self.numeric}
+        letters = all(re.match(r"[^\W\d]|%", word) and not is_missing(word) for word in words)
+        return (
+            letters
+            and 1 < len(words) == len(self.numeric)
+            and not any(map(layout.is_number, words))
+        )
 
     def _take_below(self, cells: Sequence[str], line: str, refusal: InputError | None) -> None:
         """A line that is no row: left out where none follows, as sums and remarks at the end."""

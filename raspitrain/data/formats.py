@@ -329,6 +329,11 @@ def _parsed(content: bytes, notes: list[str]) -> Any:
 def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:
     """The cells of each column, and the rate where a number beside them says it; ValueError where
     it is none of these. Records with other names than most are passed over and noted."""
+    if tables := _named_rows(held):
+        heads, rows = tables[0][0], [row for _, own in tables for row in own]
+        if len(set(heads)) < len(heads) or any(other != heads for other, _ in tables):
+            raise ValueError
+        return dict(zip(heads, map(list, zip(*rows, strict=True)), strict=True)), None
     if isinstance(held, list):
         records = [one for record in held for one in _records(_flat(record))]
         (names, count), *rest = Counter(map(frozenset, records)).most_common()
@@ -350,6 +355,31 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
     length = len(next(iter(lists.values())))
     words = {name: [own] * length for name, own in held.items() if isinstance(own, str)}
     return lists | words, rate
+
+
+def _named_rows(held: Any) -> list[tuple[list[str], list[list[Any]]]]:
+    """Names and rows wherever both stand side by side, as pandas' "split", InfluxDB and Bosch's BME
+    AI-Studio have them."""
+    if isinstance(held, list):
+        return [one for own in held if isinstance(own, dict) for one in _named_rows(own)]
+    if not isinstance(held, dict):
+        return []
+    lists = [own for own in held.values() if isinstance(own, list) and own]
+    names = [[_said_name(each) for each in own] for own in lists]
+    found = [
+        (own, rows)
+        for own in names if all(isinstance(name, str) for name in own)
+        for rows in lists if all(isinstance(row, list) and len(row) == len(own) for row in rows)
+    ]  # fmt: skip
+    return found or [one for own in held.values() for one in _named_rows(own)]
+
+
+def _said_name(said: Any) -> Any:
+    """Of a column, with its unit in brackets."""
+    if not isinstance(said, dict):
+        return said
+    name, unit = said.get("name"), said.get("unit") or said.get("units")
+    return f"{name} ({unit})" if isinstance(name, str) and unit else name
 
 
 def _records(record: dict[str, Any]) -> list[dict[str, Any]]:

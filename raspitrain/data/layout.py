@@ -422,9 +422,10 @@ def _refuse_pairs_in_turn(lines: Sequence[list[tuple[str, str, str]]]) -> None:
     kinds = Counter(tuple(name for name, *_ in pairs) for pairs in lines if pairs)
     if len(kinds) > 1 and 2 * len(kinds) * min(kinds.values()) > len(lines) >= LEAST_IN_TURN:
         first = [names[0] for names in kinds]
+        either = "|".join(map(re.escape, first)).replace("\\ ", " ")
         raise NoTableError(
             f"gives {', '.join(first[:6])} on lines of their own: put those of a moment on one, as "
-            f"by: grep -E '({'|'.join(first)}) *[:=]' OLD | paste -d' ' "
+            f"by: grep -E '({either}) *[:=]' OLD | paste -d' ' "
             f"{' '.join('-' * len(kinds))} > NEW"
         )
 
@@ -774,6 +775,9 @@ def _find_names(
             break
         block.insert(0, cells)
     units, used = None, 0
+    while len(block) > 2 and _are_units(block[-2], block[-3]):
+        block.pop()  # below names and units, such as where the numbers come from
+        used += 1
     if len(block) > 1 and block[-1][0] == "1" and _is_count(block[-1]):
         block.pop()
         used = 1
