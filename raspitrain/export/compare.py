@@ -14,6 +14,7 @@ from raspitrain.export.write import normalised_already, packed_engine, run_engin
 from raspitrain.hardware.threads import one_thread
 
 TIMED = 30
+AT_A_TIME = 8  # windows that torch computes: more take memory that the run did not
 MOST_LOST = 0.005  # share of the windows, that int8 may get wrong beside fp32
 FEWEST_AGREED = 0.99  # share of the windows with the same class, where there are no labels
 
@@ -76,14 +77,25 @@ def compare(
     expected, seconds = _torch_logits(trained, signals)
     figures = {"torch": _figures(expected, expected, labels, _size(trained), seconds)}
     for precision in trained.precisions:
-        network, arrays = trained.packed(precision)
-        engine = packed_engine(network, arrays, normalised_already(signals.shape[1]))
-        logits = run_engine(engine, signals)
-        one = np.ascontiguousarray(signals[0])
-        seconds = min(_timed(engine.run, one.ctypes.data, trained.length, 1) for _ in range(TIMED))
-        size = sum(array.nbytes for array in arrays)
-        figures[precision] = _figures(logits, expected, labels, size, seconds)
+        figures[precision] = _of_engine(trained, precision, signals, expected, labels)
     return Comparison(part, len(signals), figures)
+
+
+def _of_engine(
+    trained: Trained,
+    precision: str,
+    signals: np.ndarray,
+    expected: np.ndarray,
+    labels: np.ndarray | None,
+) -> Figures:
+    """A function of its own: what one precision has packed is gone when the next begins."""
+    network, arrays = trained.packed(precision)
+    engine = packed_engine(network, arrays, normalised_already(signals.shape[1]))
+    logits = run_engine(engine, signals)
+    one = np.ascontiguousarray(signals[0])
+    seconds = min(_timed(engine.run, one.ctypes.data, trained.length, 1) for _ in range(TIMED))
+    size = sum(array.nbytes for array in arrays)
+    return _figures(logits, expected, labels, size, seconds)
 
 
 def _timed(work: Callable[..., Any], *given: Any) -> float:
@@ -95,7 +107,7 @@ def _timed(work: Callable[..., Any], *given: Any) -> float:
 def _torch_logits(trained: Trained, signals: np.ndarray) -> tuple[np.ndarray, float]:
     """Logits, and seconds that a single window takes."""
     with torch.no_grad():
-        blocks = [trained.model(block) for block in torch.from_numpy(signals).split(64)]
+        blocks = [trained.model(block) for block in torch.from_numpy(signals).split(AT_A_TIME)]
         one = torch.from_numpy(signals[:1])
         with one_thread():
             seconds = min(_timed(trained.model, one) for _ in range(5))
