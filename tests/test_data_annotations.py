@@ -210,7 +210,9 @@ BAD = {
     "no time": ("2,x,walk\n", {}, "line 2: 'x' is no time"),
     "cells": ("2,5\n", {}, "line 2: 2 cells, but the first line has 3"),
     "nothing": ("", {}, "holds no annotations"),
-    "twice": ("2,5,walk\n", {"annotations": "day.labels.csv", "label_column": "y"}, "give one"),
+    "twice": ("2,5,walk\n", {"annotations": "beats", "label_column": "y"}, "give one"),
+    "no column": ("2,5,walk\n", {"annotations": "day.labels.csv", "label_column": "y"}, "has no "
+                  "column 'y', which dataset.label_column names; there are: start, end, label"),
     "not there": ("2,5,walk\n", {"annotations": "no.csv"}, "annotations=no.csv is no file"),
     "commas": ("0,5,12,0,walk\n", {}, "labels.csv, line 2: 5 cells, but the first line has 3; put "
                "a cell that holds a comma into quotes"),
@@ -590,3 +592,30 @@ def test_beats_as_rdann_lists_them_are_beats(tmp_path):
     (tmp_path / "101annotations.txt").write_text(head + marks + "0:01.000 soon N 0 0 0\n")
     with pytest.raises(InputError, match=r"101annotations\.txt, line 5 is none of time, sample"):
         taken(tmp_path, length=50, stride=None)
+
+
+def test_the_column_of_labels_may_be_named(tmp_path):
+    folders = [f"{k % 2}/id{k}" for k in range(4)]
+    rows = "".join(f"id{k},40,{'ill' if k % 2 else 'well'}\n" for k in range(4))
+    (tmp_path / "people.csv").write_text("id,age,status\n" + rows)
+    for k, folder in enumerate(folders):
+        (tmp_path / folder).mkdir(parents=True)
+        record(tmp_path / folder, "cough" + "_" * k)
+    given = {"annotations": "people.csv", "label_column": "status", "files": "*cough*"}
+    found, _ = taken(tmp_path, length=100, stride=100, **given)
+    assert found == {"well": [0, 100, 0, 100], "ill": [0, 100, 0, 100]}  # folders are named
+    for k, folder in enumerate(folders):
+        (tmp_path / folder / f"cough{'_' * k}.csv").rename(tmp_path / folder / f"x{k}.csv")
+        marks = "step,start,end\npick,2,5\npack,8,10.5\n"
+        (tmp_path / folder / "steps").mkdir()
+        (tmp_path / folder / "steps" / f"x{k}.csv").write_text(marks)
+    given = {"annotations": "steps/*.csv", "label_column": "step", "files": "x*"}
+    (tmp_path / "people.csv").unlink()
+    found, _ = taken(tmp_path, **given)
+    assert found == {"pick": [20, 30, 40] * 4, "pack": [80, 90] * 4}
+
+
+def test_numbers_that_are_no_spans_are_no_annotations(tmp_path):
+    (tmp_path / "people.csv").write_text("id,age,status\nabc,40,1\n")
+    with pytest.raises(InputError, match="has no columns of start, end and label"):
+        read_annotations(str(tmp_path / "people.csv"))

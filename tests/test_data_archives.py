@@ -646,6 +646,14 @@ def test_a_second_clock_and_what_changes_slowly_are_no_channels(tmp_path):
     assert "'gyr_time' goes 1.5 times as fast as 'acc_time'" in cases.taken.warnings[0]
 
 
+def test_frames_of_a_camera_are_no_trials_and_no_clock_of_another_sensor(tmp_path):
+    frames = [j * 30 // 200 for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("ms,x,y,video_stamp", MS, *x[:2], frames))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.taken.warnings) == (TWO, ())
+    assert left_out(cases)["video_stamp"] == "another clock"
+
+
 def test_words_with_digits_are_words(tmp_path):
     rooms = [f"room {j % 7}" for j in COUNTS]
     make(tmp_path, lambda k, i, x: csv_text("time,x,room", SECONDS, x[0], rooms))

@@ -1,5 +1,6 @@
 """The files of annotations in a folder of recordings: which they are, whose, and what they mark."""
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class Annotated:
         "beats" or "aami" where moments and no stretches are taken, from `own`.
     marked : bool
         Whether those in `own` are WFDB's.
+    label_column : str, int or None
+        Which column of a table is that of labels; None finds it.
     """
 
     folder: Path
@@ -64,6 +67,7 @@ class Annotated:
     names: tuple[str, ...] = ()
     beats: str | None = None
     marked: bool = False
+    label_column: str | int | None = None
 
     @property
     def files(self) -> frozenset[Path]:
@@ -81,7 +85,7 @@ class Annotated:
         found: dict[int, tuple[Path, list[Annotation]]] = {}
         for path, k in of.items():
             if (own := self.own.get(path)) is not None and k not in found:
-                by_name = read_annotations(str(own))
+                by_name = read_annotations(str(own), self.label_column)
                 rows = [row for rows in by_name.values() for row in rows]
                 found[k] = (own, _within(path, rows) if own.suffix.lower() in EDF else rows)
         for common in self.common:
@@ -93,7 +97,7 @@ class Annotated:
         """The files that are named in those of several recordings."""
         found = set()
         for common in self.common:
-            by_name = [name for name in read_annotations(str(common)) if name]
+            by_name = [name for name in read_annotations(str(common), self.label_column) if name]
             meant = match(str(common), by_name, self.names, str(self.folder))
             found |= {self.folder / file for files in meant.values() for file in files}
         return sorted(found)
@@ -114,7 +118,7 @@ class Annotated:
         num_sources: int,
         found: dict[int, tuple[Path, list[Annotation]]],
     ) -> None:
-        by_name = read_annotations(str(common))
+        by_name = read_annotations(str(common), self.label_column)
         if "" in by_name:
             if num_sources > 1:
                 raise InputError(
@@ -141,7 +145,9 @@ def _within(path: Path, rows: Sequence[Annotation]) -> list[Annotation]:
     ]
 
 
-def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annotated | None:
+def find_annotations(
+    folder: Path, paths: Sequence[Path], asked: Asked, label_column: str | int | None = None
+) -> Annotated | None:
     """The annotations among the files below a folder; None where there are none.
 
     Parameters
@@ -149,6 +155,8 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
     asked : str, False or None
         A file, or its name with * for that of each recording; what to take of WFDB's, one of
         `KINDS`; False for none; None to find tables.
+    label_column : str, int or None
+        The column of labels in what is asked for; None finds it.
 
     Raises
     ------
@@ -173,14 +181,15 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
         return marked
     if isinstance(asked, str) and "*" in asked:
         for path in paths:
-            other = path.parent / asked.replace("*", stem_of(path.name))
+            other = Path(os.path.normpath(path.parent / asked.replace("*", stem_of(path.name))))
             if other != path and other.is_file():
                 own[path] = other
         own = own or _by_part_of_name(by_folder, asked)
         if not own:
             raise InputError(
                 f"dataset.annotations={asked} fits no file beside a recording in {folder}; * "
-                "stands for the recording's name, or for a part that this begins or ends with."
+                "stands for the recording's name, or for a part that this begins or ends with, and "
+                "folders are seen from the recording's, as in '../labels/*.csv'."
             )
     elif isinstance(asked, str):
         common = folder / asked
@@ -205,7 +214,8 @@ def find_annotations(folder: Path, paths: Sequence[Path], asked: Asked) -> Annot
     if not own and common is None:
         return None
     names = (path.relative_to(folder).as_posix() for path in paths if path not in taken)
-    return Annotated(folder, own, () if common is None else (common,), tuple(names))
+    files = () if common is None else (common,)
+    return Annotated(folder, own, files, tuple(names), label_column=label_column)
 
 
 def find_marks(folder: Path, paths: Sequence[Path], kind: str | None) -> Annotated | None:

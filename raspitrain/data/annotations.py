@@ -147,8 +147,15 @@ def is_label_track(path: str) -> bool:
 # ---------------------------------------------------------------- reading
 
 
-def read_annotations(path: str) -> dict[str, list[Annotation]]:
+def read_annotations(
+    path: str, label_column: str | int | None = None
+) -> dict[str, list[Annotation]]:
     """The rows of a file by the recording that they name, "" where it names none.
+
+    Parameters
+    ----------
+    label_column : str, int or None
+        Name or position of the column of labels in a table; None finds it by its name.
 
     Raises
     ------
@@ -158,7 +165,13 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     try:
         if os.path.getsize(path) > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST >> 20} MB, too large for labels.")
-        if path.lower().endswith(EDF_SUFFIXES):
+        is_edf = path.lower().endswith(EDF_SUFFIXES)
+        if label_column is not None and (is_edf or is_marks(path) or not _is_table(path)):
+            raise InputError(
+                f"{path} has no columns, so that dataset.label_column={label_column} names none of "
+                "them; leave it out."
+            )
+        if is_edf:
             found = enumerate(read_edf_marks(path), start=1)
             return {"": [Annotation(s, s + d, w, k, "s", "entry") for k, (s, d, w) in found]}
         if is_marks(path):
@@ -172,12 +185,17 @@ def read_annotations(path: str) -> dict[str, list[Annotation]]:
     if path.lower().endswith(TEXT_GRID):
         return {"": _of_text_grid(path, text)}
     by_file: dict[str, list[Annotation]] = {}
-    rows = _from_json(path, text) if path.lower().endswith(".json") else _from_table(path, text)
+    is_table = _is_table(path)
+    rows = _from_table(path, text, label_column) if is_table else _from_json(path, text)
     for name, row in rows:
         by_file.setdefault(name, []).append(row)
     if not by_file:
         raise InputError(f"{path} holds no annotations.")
     return by_file
+
+
+def _is_table(path: str) -> bool:
+    return not path.lower().endswith((".json", TEXT_GRID))
 
 
 def _of_rhythms(path: str) -> list[Annotation]:
@@ -214,7 +232,9 @@ def _of_text_grid(path: str, text: str) -> list[Annotation]:
     ]
 
 
-def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
+def _from_table(
+    path: str, text: str, label_column: str | int | None
+) -> Iterator[tuple[str, Annotation]]:
     lines = [
         (number, line)
         for number, line in enumerate(text.splitlines(), 1)
@@ -228,7 +248,7 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
     if all(len(cells) == 5 and all(map(str.isdigit, cells)) for _, cells in table):
         yield from _of_experiments(path, table)
         return
-    columns = _named(path, first)
+    columns = _named(path, first, label_column)
     if columns is None:
         columns = _nameless(first)
     else:
@@ -247,7 +267,8 @@ def _from_table(path: str, text: str) -> Iterator[tuple[str, Annotation]]:
         told = ", ".join(cell for cell in first[:12] if cell)
         raise InputError(
             f"{path} has no columns of start, end and label ({told}); name them so in its first "
-            "line, with one called file where it is of many recordings; a label for each sample "
+            "line, with one called file where it is of many recordings, or name the label's with "
+            "dataset.label_column beside dataset.annotations; a label for each sample "
             "belongs into a column of the recording (paste -d, A B > C) for dataset.label_column."
         )
     decimal_comma = columns.have_decimal_comma(cells for _, cells in table)
@@ -346,13 +367,14 @@ class _Columns(NamedTuple):
         yield file, Annotation(start, end, label, number, self.unit)
 
 
-def _named(path: str, cells: Sequence[str]) -> _Columns | None:
-    """The columns of a table whose first line names them.
+def _named(path: str, cells: Sequence[str], label_column: str | int | None) -> _Columns | None:
+    """The columns of a table whose first line names them; of one of whole recordings whose labels
+    are in the column asked for, the first may have their names.
 
     Raises
     ------
     InputError
-        Its start and its end count different things.
+        Its start and its end count different things, or the column asked for is not there.
     """
     plain = [plain_name(cell) for cell in cells]
 
@@ -377,6 +399,15 @@ def _named(path: str, cells: Sequence[str]) -> _Columns | None:
         (plain.index(n) for n in LABELS if n in plain and plain.index(n) not in taken), None
     )
     file = next((plain.index(name) for name in FILES if name in plain), None)
+    if label_column is not None:
+        label = label_column if isinstance(label_column, int) else _place(cells, label_column)
+        if not 0 <= label < len(cells):
+            raise InputError(
+                f"{path} has no column '{label_column}', which dataset.label_column names; there "
+                f"are: {', '.join(cells[:20])}."
+            )
+        if file is None and not starts:
+            file = next((k for k, name in enumerate(plain) if name.startswith("file")), 0)
     if label is None or label == file:
         return None
     if file is not None and plain[file].startswith("slice_"):  # times are of what it was cut from
@@ -402,6 +433,10 @@ def _named(path: str, cells: Sequence[str]) -> _Columns | None:
     )
 
 
+def _place(cells: Sequence[str], name: str) -> int:
+    return cells.index(name) if name in cells else -1
+
+
 def _epoch(table: Sequence[tuple[int, list[str]]]) -> float | None:
     """How long each row lasts, where rows are a start and a label and all starts lie as far apart,
     as stages of sleep do; None where not."""
@@ -423,10 +458,12 @@ def _are_spans(table: Sequence[tuple[int, list[str]]]) -> bool:
     if len(rows[0]) < 3 or any(len(cells) != len(rows[0]) for cells in rows):
         return False
     times = [value for cells in rows for cell in cells[:2] if (value := _number(cell)) is not None]
+    if len(times) != 2 * len(rows):
+        return False
     whole = all(cell.isdigit() for cells in rows for cell in cells[2:])
     ahead = all(before <= after + 1e-3 for before, after in pairwise(times))
     lasting = all(start < end for start, end in zip(times[::2], times[1::2], strict=True))
-    return len(rows) > 1 and len(times) == 2 * len(rows) and whole and ahead and lasting
+    return len(rows) > 1 and whole and ahead and lasting
 
 
 def _nameless(cells: Sequence[str]) -> _Columns | None:
@@ -593,6 +630,9 @@ def match(
                     )
         if not files:
             files = [each for each in names if OF_SENSOR.sub("", stem_of(each)) == name]
+        if not files:
+            whole = "/".join(["", *parts, ""])
+            files = [each for each in names if whole in f"/{os.path.dirname(each)}/"]
         if not files:
             others = below.get(last) or below.get(bare[-1], [])
             stems = sorted({other.rsplit("/", 1)[-1] for other in names})

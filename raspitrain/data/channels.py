@@ -558,6 +558,7 @@ def _clocks_apart(files: Sequence[SensorFile], clocks: Sequence[int]) -> list[st
         ours = file.table.columns[clock]
         for place, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True)):
             apart = place != clock and fact.rises and is_clock_name(column.name)
+            apart = apart and 2 * fact.moves >= 1  # else a count of frames or seconds
             if not apart or column.wrong is not None or fact.num_missing:
                 continue
             lasts, other = (float(own.values[-1] - own.values[0]) for own in (ours, column))

@@ -284,6 +284,9 @@ def _blocks_of_words(column: Column) -> int:
 def _blocks(kept: np.ndarray, steps: np.ndarray, num_moves: int, num_forward: int) -> int:
     if num_moves > MOST_BLOCKS * len(steps) or num_forward not in (0, num_moves):
         return 0
+    lasts = np.diff(np.flatnonzero(steps))
+    if len(lasts) >= LEAST_ROWS and np.ptp(lasts) == 1:
+        return 0  # a slower clock, such as frames of a camera: its steps are even but for a row
     return num_moves + 1 if (kept == np.floor(kept)).all() else 0
 
 

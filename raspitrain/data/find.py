@@ -125,6 +125,7 @@ def find_recordings(
     joins: bool = True,
     class_part: int | str | None = None,
     annotations: str | bool | None = False,
+    annotation_column: str | int | None = None,
 ) -> Found:
     """Find the recordings of a folder.
 
@@ -147,6 +148,8 @@ def find_recordings(
         Whether files of several sensors may make up one recording.
     annotations : str, False or None
         As for `find_annotations`; those that are found count where nothing else says the class.
+    annotation_column : str, int or None
+        Their column of labels; None finds it by its name.
 
     Raises
     ------
@@ -160,7 +163,8 @@ def find_recordings(
             )
         class_level = class_level or 0
     paths, others, num_runs = _walk(folder)
-    annotated = find_annotations(folder, sorted([*paths, *others]), annotations)
+    every = sorted([*paths, *others])
+    annotated = find_annotations(folder, every, annotations, annotation_column)
     if annotated is None and annotations is None and files is None:
         annotated = _table_of(folder, paths, others)
     unused: list[str] = []
@@ -474,10 +478,11 @@ def _unused_table(
         if (name := _naming_column(path, stems)) is None:
             continue
         classes = {source.class_name or "" for source in sources}
+        shown = path.relative_to(folder).as_posix()
         sentence = (
-            f"{path} names the recordings in its column '{name}' and is not used; if it says "
-            "their classes, write them into a table labels.csv in "
-            f"{folder} with the columns file and label"
+            f"{path} names the recordings in its column '{name}' and is not used; if another says "
+            f"their classes, name it with dataset.annotations={shown} dataset.label_column=NAME, "
+            f"or write a table labels.csv in {folder} with the columns file and label"
         )
         if len(classes) == 1 or all(re.fullmatch(r"records?\d+", own) for own in classes):
             raise InputError(f"{sentence}, and choose files with dataset.files.")

@@ -30,6 +30,7 @@ from raspitrain.data.marked import mark_beats, mark_stretches
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, make_stream
+from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, Warned, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -138,17 +139,18 @@ def recordings(
     length_asked = Span("dataset.length", length, 2)
     stride_asked = None if stride is None else Span("dataset.stride", stride, 1)
     folder, only = _folder(path)
-    if isinstance(annotations, str) and label_column is not None:
-        raise InputError(
-            f"dataset.annotations={annotations} and dataset.label_column={label_column} both say "
-            "the class; give one."
-        )
     given = {"groups": groups, "group_column": group_column, "part_column": part_column}
     others = [name for name, value in given.items() if value is not None]
     if blocks is not None and others:
         raise InputError(
             f"dataset.blocks={blocks} cuts what dataset.{others[0]} keeps whole; give one of them."
         )
+    if annotations in KINDS and label_column is not None:
+        raise InputError(
+            f"dataset.annotations={annotations} and dataset.label_column={label_column} both say "
+            "the class; give one."
+        )
+    of_annotations = isinstance(annotations, str)
     found = find_recordings(
         folder,
         files=[only] if only else [files] if isinstance(files, str) else files,
@@ -157,10 +159,11 @@ def recordings(
         groups=groups,
         has_labels=label_column is not None,
         annotations=annotations,
+        annotation_column=label_column if of_annotations else None,
     )
     asked = Asked(
         columns=_list_of_columns(columns),
-        label_column=label_column,
+        label_column=None if of_annotations else label_column,
         group_column=group_column,
         part_column=part_column,
         time_column=time_column,
