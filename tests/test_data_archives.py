@@ -474,7 +474,9 @@ def test_names_on_several_levels_are_put_together(tmp_path):
         ("Sampling frequency (Hz): 512\n", 512),
         ("% Sample Rate = 250.0 Hz\n", 250),
         ("// Update Rate: 100.0Hz\n// Filter Profile: human (46.1)\n", 100),
+        ("Sample Rate\t5120\nSamples: 200\n", 5120),
         ("Cutoff at 4 m\nSample rate unknown\n", None),
+        ("Sample Rate:  Every 1 minute(s)\n", None),
     ],
 )
 def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):
@@ -588,6 +590,7 @@ def test_cells_that_are_no_plain_numbers_are_said(cell, tmp_path):
         ("AccX={:.4f}g AccY={:.4f}g", ""),
         ("{:.4f} g,{:.4f} g", "AccX,AccY\n"),
         ("{:.4f}g;{:.4f}g", "AccX;AccY\n"),
+        ('"{:.4f} A AC","{:.4f} A AC"', "AccX,AccY\n"),
     ],
 )
 def test_units_behind_numbers_are_the_channels(line, head, tmp_path):
@@ -596,11 +599,12 @@ def test_units_behind_numbers_are_the_channels(line, head, tmp_path):
         lambda k, i, x: head + "".join(f"{line}\n".format(*v) for v in zip(*x[:2], strict=True)),
     )
     cases = load(tmp_path)
-    assert (cases.channel_names, cases.units) == (("AccX", "AccY"), ("g", "g"))
+    unit = "A AC" if "A AC" in line else "g"
+    assert (cases.channel_names, cases.units) == (("AccX", "AccY"), (unit, unit))
     assert np.array_equal(signals_of(cases), first())
     path = tmp_path / "run/r0.csv"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:-1], lines[-1].replace("g", "mg")]) + "\n")
+    path.write_text("\n".join([*lines[:-1], lines[-1].replace(unit, f"m{unit}")]) + "\n")
     assert str(len(lines)) in refusal(load, tmp_path)
 
 
@@ -711,6 +715,8 @@ def test_recordings_that_begin_alike_are_no_copies(tmp_path):
         (b"PK\x03\x04" + bytes(range(99)), "a zip archive or a spreadsheet"),
         (b"<!DOCTYPE html>\n<html></html>\n", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "git lfs pull"),
+        (b"    -1\r\n    58\r\nrun of a motor\r\n", "UFF 58"),
+        (b"$date Mon $end\n$timescale 1 us $end\n#0 1!\n#9 0!\n", "sigrok-cli -i OLD -O csv"),
         ("Zeit;X\n0,5;1\n1,5;2\n".encode("utf-16-le"), "UTF-16 without its mark"),
         ("Zeit;X [m/s²]\n0,5;1\n".encode("latin-1"), "iconv -f WINDOWS-1252 -t UTF-8"),
     ],

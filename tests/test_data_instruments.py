@@ -485,6 +485,8 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             '"TS","RN","m/s^2","mA/kPa"\n"","","Smp","Avg"\n',
             '"2024-08-01 10:00:{t:05.2f}",{j},{a},{b}\n', "Vib_X Vib_Y",
         ),
+        ("t,v,g\n[s],[m/h],[dB]\n0,1,2\nFIELD,Amp1,Amp1\n", "{t:.2f},{a},{b}\n", "v g"),
+        ("#version,time,state_name,rise\n", "5,{t:.2f},{a},{b}\n", "state_name rise"),
         (
             "Format,3\n\ntimestamp,lap_number,lean,speed\nunix time,,deg,m/s\n,,calc,100: gps\n",
             "{t:.2f},1,{a},{b}\n", "lean speed",
@@ -492,7 +494,7 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
     ],
 )  # fmt: skip
 def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp_path):
-    """As AiM, VBOX, EL-USB, Graphtec, LabVIEW, Campbell and RaceChrono write them."""
+    """As AiM, VBOX, EL-USB, Graphtec, LabVIEW, Campbell, catman, Altus Metrum and RaceChrono write them."""
 
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return head + "".join(

@@ -172,7 +172,7 @@ def test_what_is_written_about_a_set_is_no_recording(tmp_path):
     ("text", "part"),
     [
         ("  0.1234D+00  0.5000D-01\n" * 20, "write E for D"),
-        ('2024-05-01T10:00:00 MQT: SENSOR = {"x":1}\n' * 20, r"sed 's/\^\[\^{\]"),
+        ('2024-05-01T10:00:00 MQT: SENSOR = {"x":1}\n' * 20, r"sed 's/\^\[\^{\]\*//; s/\[\^}\]"),
         ('"[0.1, 0.2]",walk\n' * 20, "one number a cell"),
         ("imu,dev=a x=0.5,y=1.5 1710410395000000000\n" * 20, "InfluxDB"),
         ("[10:59:55][D]: 'Acc X': state on\n" * 20, "a column a channel"),

@@ -43,6 +43,7 @@ UNPACKED = 4  # times as large as packed by gzip, about
 MOST_BELOW = 50  # lines that are no rows, below the table
 LEAST_BLOCKS, LEAST_BLOCK = 3, 16  # that blank lines set apart, and rows in each
 MOST_WORDS = 10_000  # different ones in a column
+VCD = "a dump of logic levels (VCD); as CSV: sigrok-cli -i OLD -O csv > NEW"
 KINDS = (
     (b"\x1f\x8b", "compressed by gzip, whatever its name says; unpack it: gunzip -c OLD > NEW"),
     (b"PK\x03\x04", "a zip archive or a spreadsheet, not text; unpack it, or save as CSV"),
@@ -51,6 +52,10 @@ KINDS = (
     (b"\x89HDF", "HDF5, no recording; if it holds cases as arrays: dataset=npz dataset.path=FILE"),
     (b"RIFF", "a WAV file, whatever its name says; name it .wav"),
     (b'{"', "JSON, whatever its name says; name it .json, or .jsonl where each line is a record"),
+    (b"-1\n    58\n", "a universal file (UFF 58); write its signals as CSV, as by Python's pyuff"),
+    (b"$date", VCD),
+    (b"$version", VCD),
+    (b"$timescale", VCD),
     (b"%PDF", "a PDF, and no table"),
     (b"\x89PNG", "a picture, and no table"),
     (b"\xff\xd8\xff", "a picture, and no table"),
@@ -203,7 +208,7 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
             f"{path} cannot be read as CSV: {error}; quotes must enclose whole cells, and be "
             "doubled inside them; dataset.skip_lines=1 (or more) passes over lines before the "
             "table. JSON behind other words is read without these, as by: "
-            "sed 's/^[^{]*//' OLD > NEW.jsonl."
+            "sed 's/^[^{]*//; s/[^}]*$//' OLD > NEW.jsonl."
         ) from None
     except OSError as error:
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
@@ -214,7 +219,7 @@ def _refuse_other_kind(path: Path) -> None:
     if path.suffix.lower() == PACKED:
         return
     with open_file(path) as raw:
-        start = raw.read(512)
+        start = raw.read(512).replace(b"\r\n", b"\n")
     for begins, what in KINDS:
         if start.lstrip(b" \t\r\n")[:64].lower().startswith(begins.lower()):
             raise InputError(f"{path} is {what}.")

@@ -41,8 +41,8 @@ OTHER_FORMS = (
     ),
     (
         re.compile(r"\{.*"),
-        "JSON behind other words; keep what begins with {, as with: sed 's/^[^{]*//' OLD > "
-        "NEW.jsonl",
+        "JSON behind other words; keep what is in braces, as with: sed 's/^[^{]*//; s/[^}]*$//' "
+        "OLD > NEW.jsonl",
     ),
     (
         re.compile(r"Sending state"),
@@ -86,7 +86,7 @@ DASHES = re.compile(r"-([,;|])-(?:\1-)*")  # before each of several recordings
 RULE = frozenset("|+:=-")  # below the names of a table that is drawn
 WRAPPED = re.compile(r"[\[(]+(?=\s*[-+\d.])([^\[\](){}]*)[\])]+[,;]?")  # as Python prints
 SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
-HEADED = re.compile(r"(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
+HEADED = re.compile(r"^(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
 # fmt: off
 UNITS = frozenset((
     "s", "sec", "second", "seconds", "ms", "milliseconds", "us", "µs", "μs", "ns", "min", "h",
@@ -113,7 +113,9 @@ PAIR = re.compile(
 BITS = re.compile(r"[01]{4,}")  # of a logic analyser: no number
 BYTES = re.compile(r"[\dA-F]{8,}", re.IGNORECASE)  # as they came: some look like numbers
 SETTING_CELL = re.compile(r"[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGNORECASE)  # CH1:0.05
-IN_UNIT = re.compile(rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?({UNIT})", re.IGNORECASE)
+IN_UNIT = re.compile(
+    rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?((?:{UNIT})(?:\s?[AD]C)?)", re.I
+)
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
@@ -410,7 +412,9 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         ended=ended,
         ruled=any(is_rule(line) for line in before),
         lacks_last=lacks_last,
-        settings=tuple(c[0] for c in above if 2 < len(c) == width and _is_setting(c, numeric)),
+        settings=tuple(
+            c[0] for c in above if c[0] and 2 < len(c) == width and _is_setting(c, numeric)
+        ),
         rate=_said_rate([*header, *before, *comments, *aside, *_beside(rows[first:], texts)]),
         either=either,
         in_cells=in_cells,
@@ -508,7 +512,8 @@ def _said_rate(lines: Sequence[str]) -> float | None:
     for line in lines:
         for found in RATE.finditer(line):
             unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
-            if "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
+            bare = re.search(r"\w", unit + line[found.end() :]) is None  # no unit, and no more
+            if bare or "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
         if (step := STEP.search(line[:SEEN_OF_A_LINE])) and float(step["step"]):
             unit = UNITS_OF_TIME[(step["unit"] or "s").lower()]
@@ -532,14 +537,14 @@ def _start_and_rate(rows: Sequence[tuple[int, list[str]]]) -> tuple[float, float
 
 
 def _has_units(line: str) -> bool:
-    return any(IN_UNIT.fullmatch(cell.strip()) for cell in re.split(r"[,;\t|]", line))
+    return any(IN_UNIT.fullmatch(cell.strip(' "')) for cell in re.split(r"[,;\t|]", line))
 
 
 def _without_units(line: str) -> str:
     """Cells such as "0.12 g" as numbers, for what else is to be told of a file."""
     parts = re.split(r"([,;\t|])", line)
     return "".join(
-        IN_UNIT.sub(r"\1", part) if IN_UNIT.fullmatch(part.strip()) else part for part in parts
+        IN_UNIT.sub(r"\1", part) if IN_UNIT.fullmatch(part.strip(' "')) else part for part in parts
     )
 
 
@@ -775,9 +780,11 @@ def _find_names(
             break
         block.insert(0, cells)
     units, used = None, 0
-    while len(block) > 2 and _are_units(block[-2], block[-3]):
-        block.pop()  # below names and units, such as where the numbers come from
-        used += 1
+    for k in range(1, len(block) - 1):
+        if _are_units(block[k], block[k - 1]):  # and below, such as where the numbers come from
+            used += len(block) - k - 1
+            del block[k + 1 :]
+            break
     if len(block) > 1 and block[-1][0] == "1" and _is_count(block[-1]):
         block.pop()
         used = 1
@@ -812,6 +819,8 @@ def _are_units(cells: Sequence[str], above: Sequence[str]) -> bool:
     """All are, or most with names above them that differ more, or two more than these."""
     if all(map(_is_unit, cells[cells[0].lower() in ("unit", "units") :])):
         return True
+    if all(re.fullmatch(r"(\[.*\])?", cell) for cell in cells) and any(cells):
+        return not any(cell.startswith("[") for cell in above)
     known, others = (sum(c != "" and _is_unit(c) for c in row) for row in (cells, above))
     if known >= 2 + others and len(set(above)) == len(above):
         return True
