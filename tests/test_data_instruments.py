@@ -494,7 +494,7 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
     ],
 )  # fmt: skip
 def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp_path):
-    """As AiM, VBOX, EL-USB, Graphtec, LabVIEW, Campbell, catman, Altus Metrum and RaceChrono write them."""
+    """As AiM, VBOX, EL-USB, Graphtec, LabVIEW, Campbell, catman and RaceChrono write them."""
 
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         return head + "".join(
