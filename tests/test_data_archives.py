@@ -715,7 +715,7 @@ def test_recordings_that_begin_alike_are_no_copies(tmp_path):
         (b"PK\x03\x04" + bytes(range(99)), "a zip archive or a spreadsheet"),
         (b"<!DOCTYPE html>\n<html></html>\n", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "git lfs pull"),
-        (b"    -1\r\n    58\r\nrun\r\n  0.1  0.2\r\n  0.3  0.4\r\n", "UFF 58"),
+        (b"    -1\r\n    58\r\n" + b"  0.1  0.2\r\n" * 20, "UFF 58"),
         (b"$date Mon $end\n$timescale 1 us $end\n#0 1!\n#9 0!\n", "sigrok-cli -i OLD -O csv"),
         ("Zeit;X\n0,5;1\n1,5;2\n".encode("utf-16-le"), "UTF-16 without its mark"),
         ("Zeit;X [m/s²]\n0,5;1\n".encode("latin-1"), "iconv -f WINDOWS-1252 -t UTF-8"),
