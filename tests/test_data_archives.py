@@ -967,6 +967,11 @@ def test_tables_of_parts_and_of_the_folder_itself_are_about_the_recordings(tmp_p
         tmp_path, "train/metadata.csv", "uuid,health\n" + "".join(f"train{n},1\n" for n in range(4))
     )
     assert "names the recordings in its column 'uuid'" in refusal(load, tmp_path)
+    (tmp_path / "train/metadata.csv").unlink()
+    put(tmp_path, "train/people.csv", "age,weight\n" + "30,70\n" * 20)
+    cases = load(tmp_path, class_level=0, class_part="[0-9]")
+    assert (cases.channel_names, cases.class_names) == (("audio",), ("0", "1", "2", "3"))
+    assert "not taken: people.csv, about the .wav files" in cases.taken.notes
 
 
 @pytest.mark.parametrize("other", ["m/s^2", "m/s²"])

@@ -429,6 +429,27 @@ def test_files_of_several_sensors_that_cannot_be_joined_are_refused(tmp_path):
     assert len(load(tmp_path, columns=["x"]).taken.origins) == 8  # said to be of one kind
 
 
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (("r{}_HE.csv", "r{}_LB.csv"), "*_HE.csv"),
+        (("r{}/340506.csv", "r{}/label.csv"), "340506.csv"),
+        (("left/r{}.csv", "right/r{}.csv"), "*/left/*"),
+    ],
+)
+def test_files_that_were_recorded_at_once_are_told(names, pattern, tmp_path):
+    for k in range(4):
+        for seed, name in enumerate(names):
+            text = csv_text("x,y", *noise(10 * k + seed, 2, LENGTH + 7 * k).tolist())
+            put(tmp_path, ("run/", "walk/")[k % 2] + name.format(k), text)
+    told = [word for word in load(tmp_path).taken.warnings if "recorded at once" in word]
+    assert len(told) == 1
+    assert "in each of 4 recordings, and count as recordings of the same" in told[0]
+    assert f"dataset.files='{pattern}'" in told[0]
+    assert ("paste" in told[0]) is ("label" in names[1])
+    assert not load(tmp_path, files=pattern).taken.warnings
+
+
 def test_patterns_choose_files_and_other_files_are_named(tmp_path):
     for seed, name in enumerate(("walk/a.txt", "run/a.txt")):
         put(tmp_path, name, csv_text("ax,ay,az", *noise(seed).tolist()))
@@ -975,3 +996,19 @@ def test_folders_of_sessions_are_not_classes(tmp_path):
     sentence = refusal(load, tmp_path)
     assert "(session1, session2) look like occasions" in sentence
     assert "dataset.class_level=2 dataset.groups=1" in sentence
+
+
+def test_groups_that_put_all_into_one_are_told(tmp_path):
+    for k in range(4):
+        put(tmp_path, f"all/p{k}/r.csv", csv_text("x,y", *noise(k, 2).tolist()))
+    given = {"class_level": 2, "groups": 1}
+    told = "dataset.groups=1 puts all recordings into one group, 'all'"
+    assert told in load(tmp_path, **given).taken.warnings
+
+
+def test_classes_of_other_names_in_another_part_are_told(tmp_path):
+    for k, folder in enumerate(("train/cat", "train/dog", "test/cats", "test/dogs")):
+        put(tmp_path, f"{folder}/r{k}.csv", csv_text("x,y", *noise(k, 2).tolist()))
+    sentence = refusal(split, load(tmp_path))
+    assert "no case of the class 'cats'" in sentence
+    assert "one name for a class in all parts (training has cat, dog)" in sentence

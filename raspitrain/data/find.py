@@ -33,6 +33,7 @@ ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_
 MOST_ARRAYS = 6  # of one data set, in one folder
 LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 FEW_AMONG = 10  # times as many files of another kind
+FEW_BESIDE = 4  # times as many recordings of another kind as tables beside them
 MOST_TABLES = 20  # about recordings
 SEEN = 1000  # bytes, from which a file is told to be text
 MANY_CELLS = 64  # more likely samples of a case than channels
@@ -224,6 +225,7 @@ def find_recordings(
     named, sensors_from = {-1 if part_level is None else part_level}, 0
     in_name = False
     unused_tables: list[str] = []
+    of_one: list[str] = []
     if not has_labels:
         level = _class_level(folder, list(places.values()), part_level, class_level)
         sources = [
@@ -238,10 +240,13 @@ def find_recordings(
         sensors_from = 0 if level == -1 else max(level, 0) + (class_part is None)
     if groups is not None:
         sources = [replace(source, group=_group(source.name, groups)) for source in sources]
+        own = {source.group for source in sources}
+        if len(own) == 1 and len(sources) > 1:
+            of_one = [f"dataset.groups={groups} puts all recordings into one group, '{own.pop()}'"]
     sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
     are_people = all(PERSON.fullmatch(source.class_name or "") for source in sources)
     people = [] if groups is not None or are_people else _people(sources, named, by_name=in_name)
-    warnings = [*unread, *unused_tables, *people]
+    warnings = [*unread, *unused_tables, *people, *of_one]
     if not has_labels and not isinstance(class_part, str):
         warnings += _odd_classes(sources, by_folder=not in_name)
     if not has_labels and class_part is None and class_level in (None, 0):
@@ -415,11 +420,13 @@ def _with_heads(others: Sequence[Path]) -> list[Path]:
 
 
 def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
-    """Whether CSV files are tables about recordings of another kind: few, and in folders apart or
-    with a column of their names."""
+    """Whether CSV files are tables about recordings of another kind: very few, or few that lie in
+    folders apart or have a column of their names."""
     recordings = _of_other_kinds(others)
     if not paths or len(paths) > MOST_TABLES or len(paths) >= len(recordings):
         return False
+    if FEW_BESIDE * len(paths) <= len(recordings):
+        return True
     folders = {path.parent for path in recordings}
     stems = {path.stem for path in recordings}
     return all(path.parent not in folders or _naming_column(path, stems) for path in paths)
@@ -1117,6 +1124,58 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
         else:
             out.setdefault(rest, {}).update(sensors)
     return out
+
+
+def recorded_at_once(sources: Sequence[Source], num_rows: Sequence[int]) -> list[str]:
+    """A word on files that differ in one part of their paths alone and have as many rows each, one
+    recording others than the next, as sensors that are called by letters or serial numbers do."""
+    if any("" not in source.files for source in sources):
+        return []
+    depth = min(source.name.count("/") for source in sources)
+    for way in ("name", "last", "first", *range(depth)):
+        lengths: dict[str, set[int]] = {}
+        classes: dict[str, set[str | None]] = {}
+        parts: dict[str, set[str]] = {}
+        patterns: dict[str, str] = {}
+        for source, rows in zip(sources, num_rows, strict=True):
+            rest, part, pattern = _without_part(source.name, way)
+            patterns[part] = pattern
+            lengths.setdefault(rest, set()).add(rows)
+            classes.setdefault(rest, set()).add(source.class_name)
+            parts.setdefault(rest, set()).add(part)
+        alike = all(own == patterns.keys() for own in parts.values())
+        once = all(len(lengths[rest]) == 1 == len(classes[rest]) for rest in lengths)
+        different = len({min(own) for own in lengths.values()})
+        if len(patterns) < 2 or not (alike and once) or different < max(3, len(lengths) / 2):
+            continue
+        labels = [part for part in patterns if LABELS_NAME.search(part)]
+        some = min(patterns.keys() - labels or patterns)
+        return [
+            f"files that differ in one part of their names alone ({_some(set(patterns))}) have as "
+            f"many rows as each other, in each of {len(lengths)} recordings, and count as "
+            "recordings of the same channels; if these are sensors that recorded at once, take "
+            f"those of one with dataset.files='{patterns[some]}'"
+            + ("; labels of rows belong into a column (paste -d, A B > C)" if labels else "")
+        ]
+    return []
+
+
+def _without_part(name: str, way: str | int) -> tuple[str, str, str]:
+    """A path without the name of its file, the last or first part of that, or a folder; what was
+    taken out; and a pattern for those that have it."""
+    *folders, last = name.split("/")
+    if isinstance(way, int):
+        rest = [*folders[:way], "", *folders[way + 1 :], last]
+        return "/".join(rest), folders[way], "*/" * way + f"{folders[way]}/*"
+    if way == "name":
+        return "/".join(folders), last, last
+    stem = stem_of(last)
+    at = re.search(r"[-_ ](?=[^-_ ]*$)" if way == "last" else "[-_ ]", stem)
+    if at is None:
+        return name, "", ""
+    if way == "last":
+        return name[: -len(last)] + stem[: at.end()], stem[at.end() :], f"*{last[at.start() :]}"
+    return name[: -len(last)] + stem[at.start() :], stem[: at.start()], f"{stem[: at.end()]}*"
 
 
 def _join_channels(sources: list[Source], first: int) -> list[Source]:

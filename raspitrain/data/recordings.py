@@ -23,7 +23,7 @@ from raspitrain.data.clock import Clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name, unused_columns
 from raspitrain.data.cut import Cut
 from raspitrain.data.date_order import settle
-from raspitrain.data.find import Source, find_recordings
+from raspitrain.data.find import Source, find_recordings, recorded_at_once
 from raspitrain.data.kept import Kept
 from raspitrain.data.long_format import split_sensors
 from raspitrain.data.marked import mark_beats, mark_stretches
@@ -187,6 +187,8 @@ def recordings(
         elif _in_blocks(found.sources, read):
             asked = replace(asked, group_column="block")
             read = _read_all(found.sources, asked, kept)
+    num_rows = [next(iter(files.values())).table.num_rows for files in read]
+    at_once = recorded_at_once(found.sources, num_rows)
     read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
     read, of_rows = split_sensors(read, asked)
@@ -207,7 +209,7 @@ def recordings(
     names, units = _all_channels(chosen)
     notes, warnings = (
         [*found.notes, *of_names, *of_rows, *of_few, *order[0]],
-        [*found.warnings, *order[1]],
+        [*found.warnings, *at_once, *order[1]],
     )
     if marks is not None:
         more = mark_stretches(streams, marks, annotation_unit, names)

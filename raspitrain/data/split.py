@@ -119,7 +119,9 @@ def _check_all_trained(cases: Cases, part: np.ndarray, *, own: bool) -> None:
     if not trained.all():
         k = int(np.argmin(trained))
         name = cases.class_names[k]
-        remedy = "split.predefined=false" if own else "split.stratify=true, another seed"
+        there = ", ".join(n for n, has in zip(cases.class_names, trained, strict=True) if has)
+        remedy = f"one name for a class in all parts (training has {there[:80]})"
+        remedy = f"{remedy}, split.predefined=false" if own else "split.stratify=true, another seed"
         if not own and int((cases.labels == k).sum()) < 2:
             remedy = f"dataset.leave_out=[{name}]"
         raise InputError(
