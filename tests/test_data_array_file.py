@@ -131,8 +131,35 @@ def test_where_arrays_are_no_recordings_the_way_to_them_is_told(tmp_path):
     path = hdf5(tmp_path / "folder")
     with pytest.raises(InputError, match=r"1 \.h5 file: use dataset=npz"):
         recordings(**defaults("recordings", path=str(path.parent)))
+    model = SimpleNamespace(classes=[], header={"input": {}})
     with pytest.raises(InputError, match=f"evaluate RUN --data {path}"):
-        next(predict_files(cast(Model, SimpleNamespace(classes=[])), [str(path)]))
+        next(predict_files(cast(Model, model), [str(path)]))
+
+
+@pytest.mark.parametrize("ending", ["h5", "mat"])
+def test_files_of_hdf5_may_be_recordings(ending, tmp_path):
+    """As machines write them one each, and MATLAB in version 7.3."""
+    for k in range(6):
+        path = tmp_path / ("good" if k % 2 else "bad") / f"r{k}.{ending}"
+        path.parent.mkdir(exist_ok=True)
+        values = np.random.default_rng(k).integers(-90, 90, (200, 2), dtype=np.int16)
+        with h5py.File(path, "w", userblock_size=512 if ending == "mat" else 0) as file:
+            file["run/vibration"] = values
+            file["fs"] = 2000.0
+            file["note"] = "spindle"
+        if ending == "mat":
+            with path.open("r+b") as raw:
+                raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    if ending == "h5":
+        with pytest.raises(InputError, match=r"take them with dataset.files='\*.h5'"):
+            recordings(**defaults("recordings", path=str(tmp_path), length=64))
+    given = {"path": str(tmp_path), "files": f"*.{ending}", "length": 64}
+    cases = recordings(**defaults("recordings", **given))
+    assert cases.channel_names == ("run_vibration_0", "run_vibration_1")
+    assert (cases.class_names, cases.rate) == (("bad", "good"), 2000)
+    (tmp_path / f"bad/r0.{ending}").write_bytes(path.read_bytes()[:700])
+    with pytest.raises(InputError, match="cannot be read"):
+        recordings(**defaults("recordings", **given))
 
 
 def test_whose_the_cases_are_is_warned_of_inside_a_group_of_hdf5_too(tmp_path):

@@ -279,6 +279,26 @@ def test_labels_may_stand_in_a_table_beside_by_a_column_that_both_have(tmp_path)
     assert "join both by what they have in common" in refusal(load, path, **given)
 
 
+def test_labels_in_a_table_beside_may_be_those_of_the_rows(tmp_path):
+    for k in range(6):
+        put(tmp_path, f"day {k}/imu.csv", csv_text("x,y", *noise(k, 2)))
+        put(tmp_path, f"day {k}/labels.csv", csv_text("paved", [int(j > 90) for j in COUNTS]))
+    cases = load(tmp_path, files="imu.csv", label_column="paved", length=40, stride=40)
+    assert (cases.class_names, cases.channel_names) == (("0", "1"), ("x", "y"))
+    assert "'paved' taken from labels.csv row by row in 6 files" in cases.taken.notes
+
+
+def test_one_file_of_other_columns_may_be_about_the_others(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("x,y", *x[:2]))
+    put(tmp_path, "run/events.csv", csv_text("event,begin", [1, 4, 2, 9, 5], [9, 2, 4, 4, 1]))
+    assert "events.csv is of another kind: leave it out" in refusal(load, tmp_path)
+
+
+def test_a_row_of_samples_is_told_with_what_turns_it(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("", *([v] for v in x[0])))
+    assert "n.loadtxt('OLD', delimiter=',', ndmin=2).T" in refusal(load, tmp_path)
+
+
 def test_a_table_of_labels_is_read_once_for_all_recordings(tmp_path, monkeypatch):
     for series in range(6):
         values = noise(series, 2)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
@@ -34,6 +35,12 @@ from raspitrain.data.row_order import in_order_of_time, without_events, without_
 from raspitrain.data.time_names import LONGEST_NAME, SECONDS, unit_by_name
 from raspitrain.errors import InputError, counted
 
+LEAST_ALIKE = 4  # files, from which one of other columns is about them
+ABOUT_OTHERS = (
+    "leave it out with dataset.files; if it says what the others are, write it as labels.csv, with "
+    "their names and classes as the columns file and label"
+)
+MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 TABLES = (".csv", ".tsv", ".txt", ".dat")
@@ -61,7 +68,9 @@ class Asked:
     annotated: bool = False  # whether files beside the recordings say the class
     # What is found beside the first recording of a folder is the same for the others.
     tables: dict[Path, list[Path]] = field(default_factory=dict, compare=False)
-    labels: dict[Path, dict[str, dict[str, str]]] = field(default_factory=dict, compare=False)
+    labels: dict[Path, tuple[list[str], dict[str, dict[str, str]]]] = field(
+        default_factory=dict, compare=False
+    )
 
     @property
     def changes_within(self) -> bool:
@@ -224,38 +233,42 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
 
 def _label_by_key(table: Table, asked: Asked) -> Column | None:
     """The column of labels from a table beside the recording, where that gives one to each value
-    of a column that both have, such as series_id."""
+    of a column that both have, such as series_id, or has as many rows and no such column."""
     for other in _tables_beside(table.path, asked):
         if other not in asked.labels:
             asked.labels[other] = _labels_by_key(other, str(asked.label_column))
-        by_column = asked.labels[other]
+        labels, by_column = asked.labels[other]
+        shared = set(by_column) & set(table.names)
         keys = [name for name in by_column if table.names.count(name) == 1]
         keys = [asked.group_column] if asked.group_column in keys else keys
-        if len(keys) != 1:
+        how = "row by row"
+        if len(keys) == 1:
+            of_key, own = by_column[str(keys[0])], _cells(table, str(keys[0]))
+            if of_key.keys().isdisjoint(own):
+                continue
+            labels, how = [of_key.get(key, "") for key in own], f"by '{keys[0]}'"
+        elif shared or not LEAST_ROWS <= len(labels) == table.num_rows:
             continue
-        of_key, own = by_column[str(keys[0])], _cells(table, str(keys[0]))
-        if of_key.keys().isdisjoint(own):
-            continue
-        words = (*sorted(set(of_key.values()) - {""}), "")
+        words = (*sorted(set(labels) - {""}), "")
         code = {word: k for k, word in enumerate(words)}
-        values = np.array([code[of_key.get(key, "")] for key in own], dtype=np.int32)
-        table.changes.append(f"'{asked.label_column}' taken from {other.name} by '{keys[0]}'")
+        values = np.array([code[label] for label in labels], dtype=np.int32)
+        table.changes.append(f"'{asked.label_column}' taken from {other.name} {how}")
         return Column(str(asked.label_column), "", "text", values, words)
     return None
 
 
-def _labels_by_key(path: Path, label_column: str) -> dict[str, dict[str, str]]:
-    """For each column of a table the label of each of its values; of none where a value has
-    several rows."""
+def _labels_by_key(path: Path, label_column: str) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """The labels of a table's rows, and for each column that of each of its values; of none where
+    a value has several rows."""
     table = read_recording_file(path, as_text=[label_column], skip_lines=0)
     if table.names.count(label_column) != 1:
-        return {}
+        return [], {}
     labels = _cells(table, label_column)
     by_column = {
         name: dict(zip(_cells(table, name), labels, strict=True))
         for name in dict.fromkeys(table.names)
     }
-    return {
+    return labels, {
         name: of_key if len(of_key) == table.num_rows else {} for name, of_key in by_column.items()
     }
 
@@ -609,10 +622,15 @@ def _by_judgement(
         names = [file.table.columns[k].name for k in own]
         numbered = not file.table.named or all(map(str.isdigit, filter(None, file.table.names)))
         if numbered and len(file.table.columns) > MANY_NAMELESS:
+            turn = "" if MANY_PER_ROW * file.table.num_rows > len(file.table.columns) else (
+                "if each row is a channel and each column a moment, turn it: python -c \"import "
+                "numpy as n; n.savetxt('NEW', n.loadtxt('OLD', delimiter=',', ndmin=2).T, "
+                "delimiter=',')\"; "
+            )  # fmt: skip
             raise InputError(
-                f"{file.path} has {len(file.table.columns)} columns without names: if each row is "
-                "a case and not a moment, use dataset=rows; if each column is a channel, name them "
-                f"by position, as dataset.columns=[$(seq -s, {own[0] if own else 0} "
+                f"{file.path} has {len(file.table.columns)} columns without names: {turn}if each "
+                "row is a case and not a moment, use dataset=rows; if each column is a channel, "
+                f"name them by position, as dataset.columns=[$(seq -s, {own[0] if own else 0} "
                 f"{own[-1] if own else 0})] does."
             )
         if not own and may_be_empty:
@@ -623,10 +641,7 @@ def _by_judgement(
             )
             remedy = "name the signals in dataset.columns"
             if any(set(file.table.names).isdisjoint(other.table.names) for other in files):
-                remedy = (
-                    "leave it out with dataset.files; if it says what the others are, write it as "
-                    "labels.csv, with their names and classes as the columns file and label"
-                )
+                remedy = ABOUT_OTHERS
             elif NO_PLAIN_NUMBERS in why:
                 remedy = "write plain numbers, one a cell"
             elif "arbitration_id" in file.table.names:
@@ -644,9 +659,13 @@ def _by_judgement(
             wanted = names
         order = _order(names, wanted)
         if order is None:
+            number = Counter(name for each in files for name in set(each.table.names))
+            alone = [f.path.name for f in files if all(number[n] == 1 for n in f.table.names)]
+            remedy = f"{alone[0]} is of another kind: {ABOUT_OTHERS}" if len(alone) == 1 else ""
             raise InputError(
                 f"{file.path} has the channels {', '.join(names)}, but the first recording "
-                f"({first.path.name}) has {', '.join(wanted)}; {_common(files, reasons)}."
+                f"({first.path.name}) has {', '.join(wanted)}; "
+                f"{(len(files) > LEAST_ALIKE and remedy) or _common(files, reasons)}."
             )
         places.append([own[k] for k in order])
     return places
@@ -712,7 +731,7 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
             continue
         first = file.table.line(0)
         hint = ""
-        if re.fullmatch(r"[\dA-Fa-f]{2}", shown):
+        if re.fullmatch(r"(?=.*\d)[\dA-Fa-f]{2,8}", shown):
             hint = f" ({DECODE})"
         elif line == first and not file.table.named:
             hint = " (a first line that has a number in it is taken for data)"

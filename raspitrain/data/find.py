@@ -74,7 +74,7 @@ SENSOR = re.compile(
     r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
     r"|barometer|pressure|light|proximity|location|gps|ori|euler(?:angles)?|quat(?:ernions?)?"
     r"|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
-    r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)(?:uncalibrated)?",
+    r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)s?(?:uncalibrated)?",
     re.I,
 )
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
@@ -619,7 +619,10 @@ def _instead(others: Sequence[Path]) -> str:
         )
     if kind in (".npy", *HOLD_ARRAYS):
         name = "npy" if kind == ".npy" else "npz"
-        return f"{there}: use dataset={name} for arrays of cases"
+        recordings = "" if count == 1 or kind == ".npy" else (
+            f"; if each is a recording, take them with dataset.files='*{kind}'"
+        )  # fmt: skip
+        return f"{there}: use dataset={name} for arrays of cases{recordings}"
     if kind in UNPACK:
         return f"{there}: unpack {'it' if count == 1 else 'them'} first ({UNPACK[kind]})"
     if kind in SOUND:

@@ -173,14 +173,37 @@ def read_matlab(path: Path) -> Table:
             del held[path.stem]
         held = _flat_struct(held)
     except NotImplementedError:
-        raise InputError(
-            f"{path} is of MATLAB's version 7.3 (HDF5), of which no recordings are read; save it "
-            "with -v7. If it holds cases as arrays: dataset=npz dataset.path=FILE."
-        ) from None
+        return read_hdf5(path)  # as version 7.3 is
     except Exception as error:  # whatever a damaged file makes of the reader
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as a .mat file: {error}.") from None
+    return _table_of_arrays(path, held)
+
+
+def read_hdf5(path: Path) -> Table:
+    """Read the arrays of numbers of an HDF5 file as those of a .mat file are."""
+    h5py = package("h5py", "hdf5", path)
+    held: dict[str, Any] = {}
+
+    def take(name: str, own: Any) -> None:
+        if not isinstance(own, h5py.Dataset) or own.attrs.get("MATLAB_class") == b"char":
+            return
+        if name[0] != "#" and own.dtype.kind in "iuf" and own.ndim <= 2:
+            _check_fits(path, own.size)
+            held[name.replace("/", "_")] = own[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(take)
+    except Exception as error:  # whatever a damaged file makes of the reader
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as HDF5: {error}.") from None
+    return _table_of_arrays(path, {name: np.asarray(value) for name, value in held.items()})
+
+
+def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
     arrays = {
         name: value.T if value.ndim == 2 and value.shape[1] > value.shape[0] else value
         for name, value in held.items()
@@ -188,7 +211,7 @@ def read_matlab(path: Path) -> Table:
         and value.size and not name.startswith("__")
     }  # fmt: skip
     if not arrays:
-        names = ", ".join(name for name, *_ in shapes) or "nothing"
+        names = ", ".join(name for name in held if not name.startswith("__")) or "nothing"
         raise InputError(f"{path} holds no arrays of numbers, but {names}.")
     length = max(len(np.atleast_1d(value)) for value in arrays.values())
     cells = {
@@ -472,6 +495,8 @@ READERS: dict[str, Callable[[Path], Table]] = {
     ".edf": read_edf,
     ".bdf": read_edf,
     ".hea": read_wfdb,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
     ".json": read_json,
     ".jsonl": read_json,
     ".ndjson": read_json,

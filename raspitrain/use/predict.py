@@ -163,7 +163,7 @@ def predict_files(
         elif path.lower().endswith(TS_SUFFIX):
             with open_text(path) as file:
                 yield from _case_rows(model, path, read_ts(model, path, file))
-        elif path.lower().endswith(HOLD_ARRAYS):
+        elif path.lower().endswith(HOLD_ARRAYS) and model.header["input"].get("hop") is None:
             raise InputError(
                 f"{path}: windows are read from .npy and .npz; save them with numpy.save, or take "
                 f"evaluate RUN --data {path}."
