@@ -53,6 +53,7 @@ FORMS = {
     "day.segments.csv": "start_ms;end_ms;class\n2000;5000;walk\n8000;10500;run\n",
     "day-labels.csv": "start_sample,end_sample,label\n20,50,walk\n80,105,run\n",
     "day.label.csv": "begin,end,label\n20,50,walk\n80,105,run\n190,200,n/a\n",
+    "day_label.txt": "Day\n2\t5\twalk\n8\t10.5\trun\n.\n",
     "labels.csv": "day,2,5,walk\nday.csv,8,10.5,run\n",
     "annotations.csv": "Selection,Begin File,Begin Time (s),End Time (s),Species\n"
     "1,C:\\sound\\day.csv,2,5,walk\n2,day.csv,8,10.5,run\n",
@@ -613,6 +614,21 @@ def test_the_column_of_labels_may_be_named(tmp_path):
     (tmp_path / "people.csv").unlink()
     found, _ = taken(tmp_path, **given)
     assert found == {"pick": [20, 30, 40] * 4, "pack": [80, 90] * 4}
+
+
+def test_files_of_text_beside_recordings_are_told_with_what_takes_them(tmp_path):
+    for k in range(3):
+        with wave.open(str(tmp_path / f"night{k}.wav"), "wb") as file:
+            file.setparams((1, 2, 100, 0, "NONE", ""))
+            file.writeframes(np.random.default_rng(k).bytes(400))
+        (tmp_path / f"Stages_night{k}.txt").write_text("[stages]\n" + "0\n1\n" * 3)
+    with pytest.raises(InputError, match=r"Stages_night0\.txt says .*annotations='Stages_\*"):
+        taken(tmp_path)
+    with pytest.raises(InputError, match=r"by: tail -n \+2 OLD \| awk .*30\*NR, \$1"):
+        taken(tmp_path, annotations="Stages_*.txt")
+    (tmp_path / "Stages_night0.txt").write_text("<?xml?>\n<stages>\n</stages>\n")
+    with pytest.raises(InputError, match=r"Stages_night0\.txt is XML: write start"):
+        taken(tmp_path, annotations="Stages_*.txt")
 
 
 def test_numbers_that_are_no_spans_are_no_annotations(tmp_path):

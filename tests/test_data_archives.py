@@ -477,6 +477,7 @@ def test_names_on_several_levels_are_put_together(tmp_path):
         ("Sample Rate\t5120\nSamples: 200\n", 5120),
         ("Cutoff at 4 m\nSample rate unknown\n", None),
         ("Sample Rate:  Every 1 minute(s)\n", None),
+        ("FREQUENCY\t100\nANALOG_FREQUENCY\t0\n", 100),
     ],
 )
 def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):

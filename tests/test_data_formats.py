@@ -364,7 +364,18 @@ def test_one_file_of_json_may_hold_many_recordings(tmp_path):
     cases = recordings(**defaults("recordings", **given))
     assert cases.channel_names == ("data_x", "data_y")
     assert np.array_equal(cases.signals[np.arange(6)], np.float32(x))
-    held = [{"t": k, "acc": [0.1, 0.2, k], "gyr": [1, 2, 3]} for k in range(40)]
+    for k, name in enumerate(("clap", "wave")):
+        (tmp_path / name).mkdir()
+        samples = [{"t": 10 * j, "acc": own} for j, own in enumerate(x[k].T.tolist())]
+        samples = [{**own, "acc": [*own["acc"], 0.5 * k]} for own in samples]
+        (tmp_path / name / "a.json").write_text(json.dumps({"player": name, "samples": samples}))
+    (tmp_path / "all.json").unlink()
+    cases = recordings(
+        **defaults("recordings", **given | {"label_column": "player", "group_column": None})
+    )
+    assert cases.class_names == ("clap", "wave")
+    assert cases.channel_names[:2] == ("acc_0", "acc_1")
+    held = [{"t": k, "ecg": [0.1, 0.2, k], "gyr": [1, 2, 3]} for k in range(40)]
     (tmp_path / "all.json").write_text(json.dumps(held))  # axes of one moment
     with pytest.raises(InputError, match="is no recording: JSON is read as"):
         recordings(**defaults("recordings", **given))

@@ -505,6 +505,10 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             '"TS","RN","m/s^2","mA/kPa"\n"","","Smp","Avg"\n',
             '"2024-08-01 10:00:{t:05.2f}",{j},{a},{b}\n', "Vib_X Vib_Y",
         ),
+        (
+            "Interval=\t0.02 s\nChannelTitle=\tBP\tECG\nRange=\t200.0 mmHg\t10 mV\n",
+            "{t:.2f}\t{a}\t{b}\n", "BP ECG",
+        ),
         ("t,v,g\n[s],[m/h],[dB]\n0,1,2\nFIELD,Amp1,Amp1\n", "{t:.2f},{a},{b}\n", "v g"),
         ("#version,time,state_name,rise\n", "5,{t:.2f},{a},{b}\n", "state_name rise"),
         (

@@ -242,6 +242,9 @@ def _from_table(
     ]
     if not lines:
         return
+    is_title = re.fullmatch(r"[^\s,;|]+\s*", lines[0][1]) is not None
+    if len(lines) > 2 and is_title and len(lines[1][1].split()) > 1:
+        lines = [line for line in lines[1:] if line[1].strip() != "."]  # up to the end's sign
     separator = next((sign for sign in SEPARATORS if sign and sign in lines[0][1]), None)
     table = [(number, _cells(path, number, line, separator)) for number, line in lines]
     first = table[0][1]
@@ -263,6 +266,17 @@ def _from_table(
         for number, cells in table:
             yield "", Annotation(float(cells[0]), float(cells[1]), "_".join(cells[2:]), number)
         return
+    if columns is None and first[0].startswith("<"):
+        raise InputError(
+            f"{path} is XML: write start, end and label of each stretch into a table of columns "
+            "called so."
+        )
+    if columns is None and all(len(line.split()) == 1 for _, line in lines[1:]) and len(lines) > 2:
+        title = f"tail -n +{lines[1][0]} OLD" if lines[0][1].startswith("[") else "cat OLD"
+        raise InputError(
+            f"{path} has a label a line and no times: write those of each, where all last 30 "
+            f"seconds by: {title} | awk '{{print 30*NR-30, 30*NR, $1}}' > NEW."
+        )
     if columns is None:
         told = ", ".join(cell for cell in first[:12] if cell)
         raise InputError(

@@ -227,6 +227,8 @@ def find_recordings(
     unused_tables: list[str] = []
     of_one: list[str] = []
     if not has_labels:
+        if class_level is None and class_part is None:
+            _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
         level = _class_level(folder, list(places.values()), part_level, class_level)
         sources = [
             replace(source, class_name=_class_name(folder, place, level, class_part))
@@ -511,6 +513,28 @@ def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -
                 f"all recordings would be of the class '{sources[0].class_name}', while {path} "
                 "looks as if it says what happens in one: take such files with "
                 f"dataset.annotations='*{rest}'."
+            )
+
+
+def _refuse_files_beside(folder: Path, taken: Sequence[Path], others: Sequence[Path]) -> None:
+    """Where nothing names the class and each recording has a file of text by its name, which may
+    say what happens in it, say how it is taken."""
+    if any(path.parent != folder for path in taken):
+        return
+    stems = {stem_of(path.name) for path in taken}
+    patterns: dict[str, set[str]] = {}
+    for path in others:
+        for stem in stems:
+            if path.parent == folder and stem in path.name:
+                patterns.setdefault(path.name.replace(stem, "*", 1), set()).add(stem)
+    for pattern, own in patterns.items():
+        name = pattern.replace("*", min(stems))
+        if own == stems and _is_text(folder / name):
+            raise InputError(
+                f"the recordings lie in {folder} itself, and nothing names their classes; if "
+                f"{name} says what begins and ends where, take such files "
+                f"with dataset.annotations='{pattern}'; else put recordings into a sub-folder for "
+                "each class, or take it from their names with dataset.class_level=0."
             )
 
 

@@ -31,6 +31,7 @@ from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
 COLUMN_COPIES = 3
+OF_AXES = re.compile(r"(?:.*_)?(?:acc|gyr|mag|gravity|euler|rotation|linear)", re.I)
 LEAST_SERIES = 8  # samples of an array in a record; fewer may be the axes of one moment
 LARGEST_JSON = 256 << 20
 MANY_COLUMNS = 64  # of arrays side by side: more likely cases
@@ -371,13 +372,15 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
     lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
     rates = [own for name, own in held.items() if JSON_RATE.fullmatch(name)]
     rate = float(rates[0]) if len(rates) == 1 and float(rates[0]) > 0 else None
+    said = {name: own for name, own in held.items() if isinstance(own, str)}
     if len(lists) == 1 and isinstance(next(iter(lists.values()))[0], dict):
-        return _cells_of(next(iter(lists.values())), notes)[0], rate
+        cells = _cells_of(next(iter(lists.values())), notes)[0]
+        length = len(next(iter(cells.values())))
+        return {name: [own] * length for name, own in said.items()} | cells, rate
     if not lists or len({len(own) for own in lists.values()}) > 1:
         raise ValueError
     length = len(next(iter(lists.values())))
-    words = {name: [own] * length for name, own in held.items() if isinstance(own, str)}
-    return lists | words, rate
+    return lists | {name: [own] * length for name, own in said.items()}, rate
 
 
 def _named_rows(held: Any) -> list[tuple[list[str], list[list[Any]]]]:
@@ -415,7 +418,10 @@ def _records(record: dict[str, Any]) -> list[dict[str, Any]]:
         return [one for sample in inner[0] for one in _records({**rest, **_flat(sample)})]
     if len(inner) > 1 and len({len(own) for own in inner}) == 1 and len(inner[0]) >= LEAST_SERIES:
         return [{**rest, **dict(zip(lists, row, strict=True))} for row in zip(*inner, strict=True)]
-    return [record]  # such as [x, y, z] of one moment: refused
+    if lists and all(len(own) == 3 and OF_AXES.match(name) for name, own in lists.items()):
+        axes = {f"{name}_{k}": value for name, own in lists.items() for k, value in enumerate(own)}
+        return [rest | axes]
+    return [record]  # such as ecg: [1, 2, 3], a moment or a packet: refused
 
 
 def _flat(record: Any) -> dict[str, Any]:

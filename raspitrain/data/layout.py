@@ -128,7 +128,7 @@ STEP = re.compile(
 )  # in seconds, where no unit is said
 RATE = re.compile(
     r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition|update|output|logging)[ _-]*"
-    r"(?:rate|freq(?:uency)?)|\bat)"
+    r"(?:rate|freq(?:uency)?)|\bat|^(?:frequency|fs|sfreq|srate|data_?rate)\b)"
     r"(?P<unit>[^\d\n]{0,16}?)"
     r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
@@ -772,6 +772,9 @@ def _find_names(
 ) -> tuple[list[str] | None, list[str] | None, int]:
     """Names and units from the lines above the first row, and how many of those were used."""
     block: list[list[str]] = []
+    for first, *titles in above:
+        if first == "ChannelTitle=" and len(titles) == width - 1:  # of LabChart
+            return ["time", *titles], None, 1
     for cells in reversed(above):
         words = not any(map(is_value, cells)) or _is_count(cells)
         words = words or (cells is above[-2:][0] and _numbers_channels(above[-2:]))
