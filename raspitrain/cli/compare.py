@@ -3,8 +3,8 @@
     python -m raspitrain compare FOLDER
     python -m raspitrain compare dataset=ucr dataset.name=GunPoint --minutes 2
 
-MiniRocket, ResNet and MobileNetV3 are trained as a run with the same words would train them. The
-test part is not looked at. It writes nothing.
+MiniRocket, MultiRocket-Hydra, ResNet and MobileNetV3 are trained as a run with the same words would
+train them. The test part is not looked at. It writes nothing.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from raspitrain.paths import config_folder, options_of
 from raspitrain.stop import say
 
 NOT_HERE = ("model", "resume", "task", "sweep", "sweep_name", "--multirun", "-m")
-MODELS = ("minirocket", "resnet", "mobilenetv3_small")
+MODELS = ("minirocket", "multirocket_hydra", "resnet", "mobilenetv3_small")
 
 
 def main(words: Sequence[str] | None = None) -> int:
