@@ -117,6 +117,12 @@ def test_what_tells_the_recording_or_the_class_is_no_channel(name, values, tmp_p
     assert list(left_out(cases)) == [name.strip()]
 
 
+def test_the_share_that_users_take_of_a_processor_is_a_channel(tmp_path):
+    shares = [30 + j * 7 % 11 for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("[CPU]User%,x", shares, x[0]))
+    assert load(tmp_path).channel_names == ("[CPU]User%", "x")
+
+
 def test_a_clock_without_a_name_is_no_channel_and_gives_the_rate(tmp_path):
     start = 1615386000123
     make(tmp_path, lambda k, i, x: csv_text("", [start + 60_000 * (3 * k + i) + t for t in MS], *x))
@@ -287,7 +293,10 @@ def test_what_was_passed_over_is_said(tmp_path):
         ("\0" * 4096, "nothing but 4096 NUL"),
         ("key,value\nversion,new\n", "it looks like no recording"),
         ("x,x,y\n0.5,2.5,3.5\n1.5,1.5,0\n2,1,4\n", "2 columns 'x' (positions 0, 1, from 0)"),
-        ("time,x\n1,2\noops,3\n3,4\n", "line 3, column 'time': 'oops' is no time"),
+        (
+            "time,x\n1,2\noops,3\n3,4\n",
+            "line 3, column 'time': 'oops' is neither a number nor a time",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_place(text, part, tmp_path):

@@ -349,6 +349,9 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
     ("lines", "remedy"),
     [
         (["IMU, {t}, 0.1, 0.2", "ATT, {t}, 1.5"], "grep '^IMU' OLD > NEW"),
+        (["$GPGGA,{t},4807.1,N", "$GPRMC,{t},A,4807.1,N,1.5"], r"grep '^\$GPGGA' OLD > NEW"),
+        (["Gas = {t}.5 KOhms", "Temp = 2{t} *C", "p = 10{t} hPa"], "(Gas|Temp|p) *[:=]"),
+        (["header:", "  seq: {t}", "acc:", "  x: 0.{t}", "---"], "rostopic echo -p"),
         (["temp={t}'C", "frequency(48)={t}"], r"grep -E '(temp|frequency\(48\)) *[:=]' OLD"),
         (
             ["CPU  %user  %idle", *["all  {t}.5  2.25"] * 9],
@@ -376,6 +379,8 @@ def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, t
         ),
         ("Starting Klippy\n", "Stats {t:.1f}: gcodein=0  mcu: awake={a} freq={b}\n", "awake freq"),
         ("", "{d} INFO meter.py:12 - drew {a} W at {b} V\n", "drew at"),
+        ("", "{d}: ATTITUDE {{roll : {a}, pitch : {b}, boot : 7}}\n", "roll pitch"),
+        ("", "{d} Battery 0: Discharging, 85%, rate {a} W, voltage {b} V\n", "rate voltage"),
     ],
 )  # fmt: skip
 def test_numbers_among_the_same_words_are_channels_named_by_these(lead, row, names, tmp_path):
@@ -403,7 +408,13 @@ def test_a_sentence_that_goes_on_in_other_words_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "below", ["t,x,y\n", "\nSum of x (W) = 12.5\nMean of y = 3\n", "t,x,y\ncore,core,chip\n"]
+    "below",
+    [
+        "t,x,y\n",
+        "---,---,---\nMean,2.5,1\nStdDev,1,1\n",
+        "\nSum of x (W) = 12.5\nMean of y = 3\n",
+        "t,x,y\ncore,core,chip\n",
+    ],
 )
 def test_lines_below_the_table_are_left_out_where_no_row_follows(below, tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("t,x,y", COUNTS, *x[:2]) + below)

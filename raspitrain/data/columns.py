@@ -463,7 +463,8 @@ def judge(
         return BLOCKS
     if MARK_NAME.fullmatch(plain) and all(fact.constant or fact.values for fact in only):
         return "marks moments, as of what was shown"
-    counts_moves = plain == "activity" and any(fact.busy for fact in only)  # of an actigraph
+    # Of an actigraph; and user% is of a processor.
+    counts_moves = (plain == "activity" and any(fact.busy for fact in only)) or "%" in name
     for pattern, what in ((LABEL_NAME, "label"), (PERSON_NAME, "person"), (PART_NAME, "part")):
         if pattern.fullmatch(plain) and not (counts_moves or any(fact.wavers for fact in only)):
             return what

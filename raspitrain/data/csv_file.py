@@ -673,6 +673,13 @@ class _Rows:
                 f"leave such lines out, as by: awk 'index($0, \"{longest}\") && n++ {{next}} 1' "
                 "OLD > NEW."
             )
+        elif self.num_rows and self._begins_with_a_word(cells):
+            word = cells[0].split()[0]
+            refusal = InputError(
+                f"{self.path}, line {self.number}, column '{self.layout.names[0]}': '{word}' is "
+                "neither a number nor a time; leave such lines out, as by: grep -v "
+                f"'^ *{word}' OLD > NEW."
+            )
         if refusal or (self.refusal and not any(map(layout.is_value, cells))):
             self._take_below(cells, line, self.refusal or refusal)
             return
@@ -692,11 +699,21 @@ class _Rows:
             and not any(map(layout.is_number, words))
         )
 
+    def _begins_with_a_word(self, cells: Sequence[str]) -> bool:
+        """As the mean of each column does, or a line of dashes."""
+        if 0 not in self.numeric and 0 not in self.times:
+            return False
+        return layout.is_rule(cells[0]) or (
+            re.fullmatch(r"[^\W\d]+[.:]?", cells[0].strip()) is not None
+            and not is_missing(cells[0])
+            and not layout.is_value(cells[0])
+        )
+
     def _take_below(self, cells: Sequence[str], line: str, refusal: InputError | None) -> None:
         """A line that is no row: left out where none follows, as sums and remarks at the end."""
         self.refusal = refusal
         self.after.append(line.strip())
-        values = sum(map(layout.is_value, cells))
+        values = 0 if self._begins_with_a_word(cells) else sum(map(layout.is_value, cells))
         if refusal and (2 * values >= len(cells) or len(self.after) > MOST_BELOW):
             raise refusal
 
@@ -710,11 +727,11 @@ class _Rows:
     def _of_width(self, cells: Sequence[str]) -> InputError:
         """The refusal of a line of too many cells, or too few."""
         remedy = "every line must have as many cells"
-        own, others = cells[0], [word for word in self.words.get(0, ()) if word.isidentifier()]
-        if own.isidentifier() and others and own not in others:
+        own, others = cells[0], [w for w in self.words.get(0, ()) if w.lstrip("$").isidentifier()]
+        if own.lstrip("$").isidentifier() and others and own not in others:
             remedy = (
                 f"lines that begin with {own} and with {others[-1]} are of several tables: take "
-                f"those of one, as by: grep '^{others[-1]}' OLD > NEW"
+                f"those of one, as by: grep '^{re.escape(others[-1])}' OLD > NEW"
             )
         elif self.num_rows >= LEAST_BLOCK and 0 in self.numeric and own[:1].isalpha():
             remedy = (

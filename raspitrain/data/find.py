@@ -655,7 +655,11 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
     first = next((path for path in others if path.suffix.lower() == kind), others[0])
     if kind == ".arff" or (kind == ".ts" and not _is_text(first)):
-        return f"{there}: use dataset=ucr with dataset.name for a set of the archive"
+        recordings = f"; if each is a recording, take them with dataset.files='*{kind}'"
+        return (
+            f"{there}: use dataset=ucr with dataset.name for a set of the archive"
+            f"{recordings if count > 2 and kind == '.arff' else ''}"
+        )
     if raw := next(
         (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
     ):

@@ -40,9 +40,14 @@ OTHER_FORMS = (
         "a number as Fortran writes it; write E for D, as with: sed -i 's/D/E/g' FILE",
     ),
     (
-        re.compile(r"\{.*"),
+        re.compile(r"\{\s*[\"'].*"),
         "JSON behind other words; keep what is in braces, as with: sed 's/^[^{]*//; s/[^}]*$//' "
         "OLD > NEW.jsonl",
+    ),
+    (
+        re.compile(r"^---$"),
+        "blocks of lines, as in YAML; write a line of numbers for each moment, as rostopic echo -p "
+        "does",
     ),
     (
         re.compile(r"Sending state"),
@@ -105,6 +110,9 @@ NO_UNITS = frozenset((
 ))
 # fmt: on
 UNIT = "|".join(map(re.escape, sorted(UNITS - NO_UNITS, key=len, reverse=True)))
+LONE_PAIR = re.compile(
+    r"\s*([^\W\d][\w .()/°%-]*?)\s*[:=]\s*[-+]?\d*\.?\d+\s?[^\s\d.,;:=]{1,9}\s*"
+)  # with any unit
 PAIR = re.compile(
     rf"""["']?([^\W\d][\w .()/°%-]*?)["']?\s*[:=]\s*
         "?([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf)"?\s{{0,3}}({UNIT})?(?=[\s,;|}}\]]|$)""",
@@ -116,6 +124,7 @@ SETTING_CELL = re.compile(r"[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGN
 IN_UNIT = re.compile(
     rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?((?:{UNIT})(?:\s?[AD]C)?)", re.I
 )
+GLUED = re.compile(r"[^\W\d_](?:\s?[:=]\s?| )[-+]?\d")  # words before numbers in a cell
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
@@ -297,7 +306,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     words = Counter(_beside_pairs(_unstamped(line[:SEEN_OF_A_LINE])) for line in body)
     beside = words.most_common(1)[0][0]
     beside = "" if re.search(r"\d", beside) else beside
-    _refuse_pairs_in_turn([pair_cells(_unstamped(line), beside) for line in body])
+    _refuse_pairs_in_turn([_names_paired(_unstamped(line), beside) for line in body])
     if _most(body, lambda line: bool(pair_cells(_unstamped(line), beside))):
         return _paired(kept, beside)
     wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
@@ -372,6 +381,10 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     ]
     before = [line for k, line in kept if k < rows[first][0]]
     names, units, used = _find_names(heads, comments, width, before)
+    glued = any(GLUED.search(cell) for cell in table[0] if not is_value(cell))
+    spoken = _spoken(written) if names is None and glued else None
+    if spoken is not None and len(spoken.names) - len(spoken.times) > 2 * len(numeric):
+        return spoken
     if {"Field 1", "Value 1"} <= set(names or ()):
         raise NoTableError(
             "has names and values in turn, as Garmin's FitCSVTool writes them; run it with "
@@ -421,9 +434,16 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     )
 
 
-def _refuse_pairs_in_turn(lines: Sequence[list[tuple[str, str, str]]]) -> None:
+def _names_paired(line: str, beside: str) -> tuple[str, ...]:
+    """The names of a line's pairs; of a single one, with any unit behind its number."""
+    names = tuple(name for name, *_ in pair_cells(line, beside))
+    lone = None if names else LONE_PAIR.fullmatch(line)
+    return names if lone is None else (lone[1],)
+
+
+def _refuse_pairs_in_turn(lines: Sequence[tuple[str, ...]]) -> None:
     """Refuse what gives a moment on several lines, such as X: 0.1 and below it Y: 0.2."""
-    kinds = Counter(tuple(name for name, *_ in pairs) for pairs in lines if pairs)
+    kinds = Counter(filter(None, lines))
     if len(kinds) > 1 and 2 * len(kinds) * min(kinds.values()) > len(lines) >= LEAST_IN_TURN:
         first = [names[0] for names in kinds]
         either = "|".join(map(re.escape, first)).replace("\\ ", " ")
