@@ -219,6 +219,22 @@ def test_two_columns_may_say_the_sensor(asked, tmp_path):
     assert cases.rate == 50
 
 
+def test_sensors_of_people_who_follow_each_other_are_joined_person_by_person(tmp_path):
+    rows = [
+        f"{who},{tag},{20 * j + tag},{noise(who)[tag][j]:.4f},{('run', 'walk')[j // 100]}"
+        for who in range(4)
+        for j in COUNTS
+        for tag in (0, 1)
+    ]
+    put(tmp_path, "all.csv", "\n".join(["who,tag,ms,x,label", *rows]))
+    given = {"sensor_column": "tag", "label_column": "label"}
+    assert "name their column in dataset.group_column" in refusal(load, tmp_path, **given)
+    cases = load(tmp_path, **given, group_column="who")
+    assert cases.channel_names == ("tag0_x", "tag1_x")
+    assert (cases.rate, len(cases.labels)) == (50, 4 * 2)
+    assert np.allclose(cases.signals[[0]][0, 0], noise(0)[0, 1:65], atol=1e-4)
+
+
 @pytest.mark.parametrize("words", [("A", "B"), (0, 7), (3, 1, 2)])
 @pytest.mark.parametrize("head", ["time,kind,x,y", "kind,x,y"])
 def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head, words, tmp_path):

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from raspitrain.data.channels import Asked, SensorFile, common_lead, examine
 from raspitrain.data.columns import LABEL_NAME, LEAST_ROWS, is_count_name
 from raspitrain.data.csv_file import Column, locate
-from raspitrain.data.find import SENSOR
+from raspitrain.data.find import SENSOR, Source
 from raspitrain.data.time_names import is_time_name, plain_name
 from raspitrain.errors import InputError
 
@@ -63,6 +64,28 @@ def split_sensors(
     if missing := sorted(every - set(common)):
         notes.append(f"not taken: {', '.join(missing)}, which not every recording has")
     return [{word: files[word] for word in common} for files in apart], notes
+
+
+def each_group(
+    sources: Sequence[Source], read: Sequence[dict[str, SensorFile]], asked: Asked
+) -> tuple[list[Source], list[dict[str, SensorFile]]]:
+    """Take the people or sessions in a file apart where its rows are of several sensors, so that
+    those of each can be joined: the clock may begin anew with the next."""
+    if asked.sensor_column in (None, False) or asked.annotated:
+        return [*sources], [*read]
+    apart, own = [], []
+    for source, files in zip(sources, read, strict=True):
+        file = files.get("")
+        if file is None or file.group is None:
+            apart.append(source)
+            own.append(files)
+            continue
+        groups = np.array(file.words(file.group))
+        for group in dict.fromkeys(groups.tolist()):
+            table = file.table.take(np.flatnonzero(groups == group))
+            apart.append(replace(source, name=f"{source.name} ({group})"))
+            own.append({"": examine(table, file.label, file.group, file.part)})
+    return apart, own
 
 
 def _without_device(apart: list[dict[str, SensorFile]]) -> list[dict[str, SensorFile]]:

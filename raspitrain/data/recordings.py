@@ -25,7 +25,7 @@ from raspitrain.data.cut import Cut
 from raspitrain.data.date_order import settle
 from raspitrain.data.find import Source, find_recordings, recorded_at_once
 from raspitrain.data.kept import Kept
-from raspitrain.data.long_format import split_sensors
+from raspitrain.data.long_format import each_group, split_sensors
 from raspitrain.data.marked import mark_beats, mark_stretches
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.span import Span
@@ -191,6 +191,7 @@ def recordings(
     at_once = recorded_at_once(found.sources, num_rows)
     read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
+    sources, read = each_group(found.sources, read, asked)
     read, of_rows = split_sensors(read, asked)
     read, of_few = _without_short_sensors(read)
     if marks is not None:
@@ -198,12 +199,12 @@ def recordings(
     elif beats is not None:
         classes = [frozenset() for _ in beats]
     else:
-        classes = [_classes(s, files) for s, files in zip(found.sources, read, strict=True)]
+        classes = [_classes(s, files) for s, files in zip(sources, read, strict=True)]
     chosen = _choose(read, classes, asked)
     if found.mixed and asked.columns is None:
         raise InputError(f"{folder}: {found.mixed}")
     streams = []
-    for k, source in enumerate(found.sources):
+    for k, source in enumerate(sources):
         streams.append(make_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
     names, units = _all_channels(chosen)

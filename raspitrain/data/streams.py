@@ -186,7 +186,8 @@ def _join_by_time(source: Source, parts: Sequence[Stream]) -> Stream:
         if part.clock.num_back:
             raise InputError(
                 f"{part.file.path}: its clock goes back, so that it cannot be joined by time with "
-                "the other sensors; fix it, or choose one sensor with dataset.files."
+                "the other sensors; fix it, choose one sensor with dataset.files, or where people "
+                "or sessions follow each other in it, name their column in dataset.group_column."
             )
     steps = [np.inf if len(t) < 2 else (t[-1] - t[0]) / (len(t) - 1) for t in times]
     lead = int(np.argmin(steps))
