@@ -635,3 +635,32 @@ def test_numbers_that_are_no_spans_are_no_annotations(tmp_path):
     (tmp_path / "people.csv").write_text("id,age,status\nabc,40,1\n")
     with pytest.raises(InputError, match="has no columns of start, end and label"):
         read_annotations(str(tmp_path / "people.csv"))
+
+
+def test_tables_and_trees_that_say_the_classes_are_told_with_what_takes_them(tmp_path):
+    for folder in ("signals", "stages"):
+        (tmp_path / folder).mkdir()
+    for k in range(4):
+        record(tmp_path / "signals", "p" + "_" * k)
+        (tmp_path / "stages" / f"p{'_' * k}.csv").write_text("start,end,stage\n0,9,a\n9,18,b\n")
+    words = r"files='\*signals/\*\.csv' dataset\.annotations='\.\./stages/\*\.csv'"
+    with pytest.raises(InputError, match=words):
+        taken(tmp_path)
+    given = {"files": "*signals/*.csv", "annotations": "../stages/*.csv"}
+    assert set(taken(tmp_path, **given)[0]) == {"a", "b"}
+    rows = "".join(f"signals/p{'_' * k}.csv,{k % 2}\n" for k in range(4))
+    (tmp_path / "stages").rename(tmp_path / "signals" / "notes")
+    (tmp_path / "manifest.csv").write_text("path,ill\n" + rows)
+    with pytest.raises(InputError, match=r"annotations=manifest\.csv dataset\.label_column=NAME"):
+        taken(tmp_path)
+    given = {"annotations": "manifest.csv", "label_column": "ill", "files": "signals/p*"}
+    assert set(taken(tmp_path, **given)[0]) == {"0", "1"}
+
+
+def test_annotations_of_one_name_in_each_folder(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        record(tmp_path / name, "acceleration" + name)
+        (tmp_path / name / "targets.csv").write_text("start,end,label\n2,5,walk\n8,10.5,run\n")
+    found, _ = taken(tmp_path, files="acceleration*", annotations="targets.csv")
+    assert found == {name: 2 * own for name, own in WANTED.items()}

@@ -604,15 +604,17 @@ def test_labels_below_empty_cells_are_words(tmp_path):
     assert dict(cases.taken.left_out)["class"] == "label"
 
 
-def test_labels_with_a_column_each_are_said(tmp_path):
-    """As in a competition on the freezing of gait."""
+@pytest.mark.parametrize("code", [1, 506616])
+def test_labels_with_a_column_each_are_said(code, tmp_path):
+    """As in a competition on the freezing of gait, and in Opportunity."""
 
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
-        turn, walk = ([int(j // 64 == own) for j in range(len(x[0]))] for own in (0, 1))
+        turn = [int(j // 64 == 0) for j in range(len(x[0]))]
+        walk = [code * (j // 50 % 2) for j in range(len(x[0]))]
         return csv_text("ax,ay,turn,walk", *x[:2], turn, walk)
 
     (warning,) = load(make(tmp_path, text_of), label_column="turn").taken.warnings
-    assert "walk (1 channel) hold 0 and 1 alone" in warning
+    assert "walk (1 channel) hold a few numbers that seldom" in warning
     assert "'dataset.columns=[ax,ay]'" in warning
 
 

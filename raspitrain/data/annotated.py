@@ -196,6 +196,9 @@ def find_annotations(
         if not common.is_file():
             common = user_path(asked, "dataset.annotations")
         if not common.is_file():
+            own = {path: path.parent / asked for path in paths if asked in by_folder[path.parent]}
+            common = None
+        if not own and common is None:
             raise InputError(
                 f"dataset.annotations={asked} is no file, neither below {folder} nor here."
             )

@@ -271,7 +271,8 @@ def _from_table(
             f"{path} is XML: write start, end and label of each stretch into a table of columns "
             "called so."
         )
-    if columns is None and all(len(line.split()) == 1 for _, line in lines[1:]) and len(lines) > 2:
+    one = all(re.fullmatch(r"[^\s,;|]+\s*", line) for _, line in lines)
+    if columns is None and one and len(lines) > 2:
         title = f"tail -n +{lines[1][0]} OLD" if lines[0][1].startswith("[") else "cat OLD"
         raise InputError(
             f"{path} has a label a line and no times: write those of each, where all last 30 "

@@ -1,6 +1,7 @@
 """From the files of recordings to their channels: which columns are signals, which one is time."""
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from raspitrain.data.clock import Clock, read_clock
 from raspitrain.data.clock_parts import join_clock
 from raspitrain.data.columns import (
+    FEW_VALUES,
     LEAST_ROWS,
     NO_PLAIN_NUMBERS,
     Facts,
@@ -28,6 +30,7 @@ from raspitrain.data.columns import (
 )
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.date_order import ORDERS, settle_table
+from raspitrain.data.find import LABELS_NAME
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import DECODE, IN_UNIT, UNITS, position_name
 from raspitrain.data.missing import is_missing
@@ -49,6 +52,7 @@ MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
 RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
 LEAST_EPOCH = 1e9  # seconds since 1970, and any smaller unit
 SERIAL = re.compile(r"\s*\([^()]*\d{5,}[^()]*\)|[\W_]*\d{5,}")
+CODES_APART = 8  # times the number of codes that their range is
 CLOCKS_APART = 0.02  # by which two in a file may differ
 OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
@@ -495,18 +499,21 @@ def with_lists(files: Sequence[SensorFile], wanted: Sequence[str | int]) -> list
 def _flags(
     files: Sequence[SensorFile], places: Sequence[Sequence[int]], names: Sequence[str]
 ) -> list[str]:
-    """A word on channels that may be labels beside the one that was named, a column a class."""
+    """A word on channels that may be labels beside the one that was named: of 0 and 1, a column a
+    class, or of codes that lie far apart."""
     flags = []
     for k, name in enumerate(names):
         facts = [file.facts[own[k]] for file, own in zip(files, places, strict=True)]
         held = [(fact.first,) if fact.constant else fact.values for fact in facts]
-        if all(held) and {float(value) for own in held for value in own} == {0.0, 1.0}:
+        codes = {float(value) for own in held for value in own}
+        far = 1 < len(codes) <= FEW_VALUES and max(codes) - min(codes) > CODES_APART * len(codes)
+        if all(held) and (far or codes == {0.0, 1.0}):
             flags.append(name)
     if not flags or len(flags) == len(names):
         return []
     rest = ",".join(name for name in names if name not in flags)
     return [
-        f"channels such as {flags[0]} ({counted(len(flags), 'channel')}) hold 0 and 1 alone and "
+        f"channels such as {flags[0]} ({counted(len(flags), 'channel')}) hold a few numbers that "
         "seldom change, as labels do: if they are labels, take the signals alone with "
         f"'dataset.columns=[{rest}]', or put all labels into one column for dataset.label_column"
     ]
@@ -702,6 +709,21 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
         )
     if common:
         return f"take those that all have with dataset.columns=[{','.join(common[:20])}]"
+    first = files[0]
+    namesakes = [f for f in files if f.path.name == first.path.name and f.path != first.path]
+    for other in namesakes:
+        for signals, labels in ((first.path, other.path), (other.path, first.path)):
+            folders = set(labels.parent.parts) - set(signals.parent.parts)
+            if set(first.table.names).isdisjoint(other.table.names) and any(
+                LABELS_NAME.search(part) for part in folders
+            ):
+                end = f"*{labels.suffix}"
+                there = os.path.relpath(labels.parent, signals.parent)
+                return (
+                    f"if files in {labels.parent.name} say what happens in those by their names in "
+                    f"{signals.parent.name}, take them with dataset.files='*{signals.parent.name}/"
+                    f"{end}' dataset.annotations='{there}/{end}'"
+                )
     return (
         "none is in all of them: if they are of several sensors, take the files of one with "
         "dataset.files; if columns are only called differently, name their positions (from 0), "

@@ -229,6 +229,7 @@ def find_recordings(
     if not has_labels:
         if class_level is None and class_part is None:
             _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
+            _refuse_list_among(folder, [*places])
         level = _class_level(folder, list(places.values()), part_level, class_level)
         sources = [
             replace(source, class_name=_class_name(folder, place, level, class_part))
@@ -527,7 +528,7 @@ def _refuse_files_beside(folder: Path, taken: Sequence[Path], others: Sequence[P
         for stem in stems:
             if path.parent == folder and stem in path.name:
                 patterns.setdefault(path.name.replace(stem, "*", 1), set()).add(stem)
-    for pattern, own in patterns.items():
+    for pattern, own in patterns.items() if len(stems) > 1 else ():
         name = pattern.replace("*", min(stems))
         if own == stems and _is_text(folder / name):
             raise InputError(
@@ -535,6 +536,22 @@ def _refuse_files_beside(folder: Path, taken: Sequence[Path], others: Sequence[P
                 f"{name} says what begins and ends where, take such files "
                 f"with dataset.annotations='{pattern}'; else put recordings into a sub-folder for "
                 "each class, or take it from their names with dataset.class_level=0."
+            )
+
+
+def _refuse_list_among(folder: Path, taken: Sequence[Path]) -> None:
+    """Where nothing names the class and a table in the folder itself names the others, say how it
+    is taken."""
+    stems = {path.stem for path in taken}
+    stems |= {stem_of(path.relative_to(folder).as_posix()) for path in taken}
+    for path in taken:
+        if path.parent != folder or re.search(r"\d", path.stem) or path.suffix not in SUFFIXES:
+            continue
+        if (name := _naming_column(path, stems - {path.stem})) is not None:
+            raise InputError(
+                f"{path} names the other recordings in its column '{name}'; if another says their "
+                f"classes, name it with dataset.annotations={path.name} dataset.label_column=NAME; "
+                "else choose the recordings with dataset.files."
             )
 
 
@@ -1021,10 +1038,11 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
     if len(names) < 2:
         return []
     elsewhere = "say where the class stands with dataset.class_level or dataset.class_part"
+    or_column = f"{elsewhere}, or with dataset.label_column"
     if all(map(PERSON.fullmatch, names)):
-        return [f"the classes ({_some(names)}) look like people; if they are, {elsewhere}"]
+        return [f"the classes ({_some(names)}) look like people; if they are, {or_column}"]
     if all(map(OCCASION.fullmatch, names)):
-        return [f"the classes ({_some(names)}) look like occasions; if they are, {elsewhere}"]
+        return [f"the classes ({_some(names)}) look like occasions; if they are, {or_column}"]
     if by_folder and all(map(str.isdigit, names)):
         inside: dict[str, set[str]] = {}
         for source in sources:
@@ -1037,10 +1055,7 @@ def _odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
                 f"{_some(shared)}: if these are the classes, say so with dataset.class_level=0"
             ]
     if all(map(SENSOR.fullmatch, names)):
-        return [
-            f"the classes ({_some(names)}) look like sensors; if they are, {elsewhere}, or with "
-            "dataset.label_column"
-        ]
+        return [f"the classes ({_some(names)}) look like sensors; if they are, {or_column}"]
     fields = [_parts_of(name) for name in names]
     if len({len(own) for own in fields}) == 1:
         values = [sorted(set(own)) for own in zip(*fields, strict=True)]
