@@ -29,6 +29,10 @@ def rows_of(columns, line="{}\n"):
             "Channel :,CH1,CH2\nTime interval :,4.00uS,4.00uS\n\nindex,CH1,CH2\n",
             str, "", ("CH1", "CH2"), 2.5e5,
         ),
+        (
+            "Time(s),CH1(V),CH2(V),t0 = -3.0e-03, tInc = 1.0e-05,\n", lambda j: "", ",,",
+            ("CH1(V)", "CH2(V)"), 1e5,
+        ),
         ("x-axis,1,2\nsecond,Volt,Volt\n", lambda j: f"{j * 1e-6:+.6E}", "", ("1", "2"), 1e6),
         (
             "X,CH1,CH2,Start,Increment,\nSequence,Volt,Volt,-1.2e-03,2.0e-06\n",
@@ -351,6 +355,8 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
         (["IMU, {t}, 0.1, 0.2", "ATT, {t}, 1.5"], "grep '^IMU' OLD > NEW"),
         (["$GPGGA,{t},4807.1,N", "$GPRMC,{t},A,4807.1,N,1.5"], r"grep '^\$GPGGA' OLD > NEW"),
         (["Gas = {t}.5 KOhms", "Temp = 2{t} *C", "p = 10{t} hPa"], "(Gas|Temp|p) *[:=]"),
+        (["acc", "x: 0.{t}", "y: 1.{t}", "gyro", "x: 2.{t}", "y: 3.{t}"], "paste -d' ' - - - - > "),
+        ([*["10:00:01:1234 Rx 1 0x1A0 s 8 1F FF 00 A0 0{t}"] * 4, "***STOP***"], "DBC file"),
         (["header:", "  seq: {t}", "acc:", "  x: 0.{t}", "---"], "rostopic echo -p"),
         (["temp={t}'C", "frequency(48)={t}"], r"grep -E '(temp|frequency\(48\)) *[:=]' OLD"),
         (
@@ -379,6 +385,7 @@ def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, t
         ),
         ("Starting Klippy\n", "Stats {t:.1f}: gcodein=0  mcu: awake={a} freq={b}\n", "awake freq"),
         ("", "{d} INFO meter.py:12 - drew {a} W at {b} V\n", "drew at"),
+        ("", "{d} Stage: ({a}, {b}) m/s^2\n", "Stage Stage_2"),
         ("", "{d}: ATTITUDE {{roll : {a}, pitch : {b}, boot : 7}}\n", "roll pitch"),
         ("", "{d} Battery 0: Discharging, 85%, rate {a} W, voltage {b} V\n", "rate voltage"),
     ],

@@ -38,6 +38,7 @@ from raspitrain.data.row_order import in_order_of_time, without_events, without_
 from raspitrain.data.time_names import LONGEST_NAME, SECONDS, unit_by_name
 from raspitrain.errors import InputError, counted
 
+MOST_SHOWN = 20  # names of channels in a sentence
 LEAST_ALIKE = 4  # files, from which one of other columns is about them
 ABOUT_OTHERS = (
     "leave it out with dataset.files; if it says what the others are, write it as labels.csv, with "
@@ -670,12 +671,17 @@ def _by_judgement(
             alone = [f.path.name for f in files if all(number[n] == 1 for n in f.table.names)]
             remedy = f"{alone[0]} is of another kind: {ABOUT_OTHERS}" if len(alone) == 1 else ""
             raise InputError(
-                f"{file.path} has the channels {', '.join(names)}, but the first recording "
-                f"({first.path.name}) has {', '.join(wanted)}; "
+                f"{file.path} has the channels {_shown(names)}, but the first recording "
+                f"({first.path.name}) has {_shown(wanted)}; "
                 f"{(len(files) > LEAST_ALIKE and remedy) or _common(files, reasons)}."
             )
         places.append([own[k] for k in order])
     return places
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > MOST_SHOWN else ""
+    return ", ".join(names[:MOST_SHOWN]) + more
 
 
 def _order(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
@@ -699,6 +705,11 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
         name for name in files[0].table.names
         if reasons[name] is None and all(name in file.table.names for file in files)
     ]  # fmt: skip
+    if all(file.path.suffix == ".npy" for file in files):
+        return (
+            "of an array the longer axis is taken as time: if it is that of the channels or bands "
+            "in some, save all as (samples, channels)"
+        )
     if not files[0].table.named:
         path = files[0].path
         apart = path.parent.name if len({file.path.parent for file in files}) > 1 else ""

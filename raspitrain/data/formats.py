@@ -34,6 +34,7 @@ COLUMN_COPIES = 3
 OF_AXES = re.compile(r"(?:.*_)?(?:acc|gyr|mag|gravity|euler|rotation|linear)", re.I)
 LEAST_SERIES = 8  # samples of an array in a record; fewer may be the axes of one moment
 LARGEST_JSON = 256 << 20
+UNLIKE = 4  # times as long as wide an array is, from which its longer axis is time for sure
 MANY_COLUMNS = 64  # of arrays side by side: more likely cases
 MOST_STRUCTS = 64  # in one array of them
 MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency)?))", re.I)
@@ -493,7 +494,10 @@ def read_npy(path: Path) -> Table:
         Column(position_name(k), "", "number", np.ascontiguousarray(row))
         for k, row in enumerate(rows)
     ]
-    return Table(path, columns, False, [(0, 1)])
+    table = Table(path, columns, False, [(0, 1)])
+    if array.ndim == 2 and len(array) < UNLIKE * array.shape[1]:
+        table.changes.append(f"{len(array)} taken as samples and {array.shape[1]} as channels")
+    return table
 
 
 READERS: dict[str, Callable[[Path], Table]] = {

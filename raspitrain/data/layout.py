@@ -124,13 +124,14 @@ SETTING_CELL = re.compile(r"[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGN
 IN_UNIT = re.compile(
     rf"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s?((?:{UNIT})(?:\s?[AD]C)?)", re.I
 )
-GLUED = re.compile(r"[^\W\d_](?:\s?[:=]\s?| )[-+]?\d")  # words before numbers in a cell
+GLUED = re.compile(r"[^\W\d_](?:\s?[:=]\s?| )[-+]?\d|[\[(]\s*[-+.]?\d|\d\s*[\])]")  # scraps
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
 DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORECASE)
 STEP = re.compile(
-    r"(?:(?:sampl(?:e|ing)|time)[ _]?(?:interval|period)|interval_sec|increment|x_?incr|delta_x)\W*"
+    r"(?:(?:sampl(?:e|ing)|time)[ _]?(?:interval|period)|interval_sec|increment|x_?incr|t_?inc"
+    r"|delta_x)\W*"
     r"(?:analog:)?(?P<step>\d*\.?\d+(?:e[+-]?\d+)?)[\s,;]*(?P<unit>[munµ]?s(?:ec)?|min|h)?"
     r"(?![\w.:/]|\s+[a-z])",
     re.IGNORECASE,
@@ -306,7 +307,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     words = Counter(_beside_pairs(_unstamped(line[:SEEN_OF_A_LINE])) for line in body)
     beside = words.most_common(1)[0][0]
     beside = "" if re.search(r"\d", beside) else beside
-    _refuse_pairs_in_turn([_names_paired(_unstamped(line), beside) for line in body])
+    _refuse_pairs_in_turn(body, [_names_paired(_unstamped(line), beside) for line in body])
     if _most(body, lambda line: bool(pair_cells(_unstamped(line), beside))):
         return _paired(kept, beside)
     wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
@@ -333,10 +334,10 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             rows.append((k, split_cells(text.rstrip().rstrip(";,") if ended else text, separator)))
     table = [cells for _, cells in rows[-BODY_LINES:] if any(map(is_value, cells))]
     if not table:
-        seen = body[-1].strip()[:SEEN_OF_A_LINE]
-        for pattern, what in OTHER_FORMS:
-            if found := pattern.search(seen):
-                raise NoTableError(f"has {found[0][:30]}, {what}")
+        for seen in reversed(body[-5:]):  # remarks may stand last
+            for pattern, what in OTHER_FORMS:
+                if found := pattern.search(seen.strip()[:SEEN_OF_A_LINE]):
+                    raise NoTableError(f"has {found[0][:30]}, {what}")
         if (spoken := _spoken(written)) is not None:
             return spoken
         raise NoTableError(
@@ -381,10 +382,12 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     ]
     before = [line for k, line in kept if k < rows[first][0]]
     names, units, used = _find_names(heads, comments, width, before)
-    glued = any(GLUED.search(cell) for cell in table[0] if not is_value(cell))
-    spoken = _spoken(written) if names is None and glued else None
-    if spoken is not None and len(spoken.names) - len(spoken.times) > 2 * len(numeric):
-        return spoken
+    scraps = [cell for cell in table[0] if GLUED.search(cell) and not is_value(cell)]
+    spoken = _spoken(written) if names is None and scraps else None
+    if spoken is not None:
+        more = len(spoken.names) - len(spoken.times) - len(numeric)
+        if more > (0 if any(re.search(r"[\[\](){}]", cell) for cell in scraps) else len(numeric)):
+            return spoken
     if {"Field 1", "Value 1"} <= set(names or ()):
         raise NoTableError(
             "has names and values in turn, as Garmin's FitCSVTool writes them; run it with "
@@ -441,16 +444,21 @@ def _names_paired(line: str, beside: str) -> tuple[str, ...]:
     return names if lone is None else (lone[1],)
 
 
-def _refuse_pairs_in_turn(lines: Sequence[tuple[str, ...]]) -> None:
+def _refuse_pairs_in_turn(lines: Sequence[str], paired: Sequence[tuple[str, ...]]) -> None:
     """Refuse what gives a moment on several lines, such as X: 0.1 and below it Y: 0.2."""
-    kinds = Counter(filter(None, lines))
-    if len(kinds) > 1 and 2 * len(kinds) * min(kinds.values()) > len(lines) >= LEAST_IN_TURN:
+    kinds = Counter(filter(None, paired))
+    turns = [names or (re.sub(r"\d", "", line),) for line, names in zip(lines, paired, strict=True)]
+    turn = next((p for p in range(2, len(turns) // 2 + 1) if turns[p:] == turns[:-p]), 0)
+    # Lines of a moment, of which some may have the same names, below words that tell them apart.
+    each = len(list(filter(None, paired[:turn]))) or len(kinds)
+    often = 2 * len(kinds) * min(kinds.values(), default=0) > len(lines)
+    again = turn > 0 and 2 * kinds.total() > len(lines)
+    if len(kinds) > 1 and (often or again) and len(lines) >= LEAST_IN_TURN:
         first = [names[0] for names in kinds]
         either = "|".join(map(re.escape, first)).replace("\\ ", " ")
         raise NoTableError(
             f"gives {', '.join(first[:6])} on lines of their own: put those of a moment on one, as "
-            f"by: grep -E '({either}) *[:=]' OLD | paste -d' ' "
-            f"{' '.join('-' * len(kinds))} > NEW"
+            f"by: grep -E '({either}) *[:=]' OLD | paste -d' ' {' '.join('-' * each)} > NEW"
         )
 
 
@@ -497,6 +505,11 @@ def _numbers_channels(rows: Sequence[list[str]]) -> bool:
 def _take_aside(rows: list[tuple[int, list[str]]], first: int, width: int) -> list[str]:
     """Where names and units go on as Start,Increment over -0.001,2e-06, which no row below does:
     leave the table's own, and give back the others, each beside its value."""
+    for k, (number, cells) in enumerate(rows[:first]):  # t0 = -0.1,tInc = 1e-05 beside the names
+        said = [cell for cell in cells if "=" in cell]
+        if said and len(cells) > width and not any(set(cells[width:]) - {*said, ""}):
+            rows[k] = (number, ["" if cell in said else cell for cell in cells[:width]])
+            return said
     if first < 2:
         return []
     (_, names), (_, below) = rows[first - 2 : first]
@@ -954,6 +967,8 @@ def _spoken(lines: Mapping[int, str]) -> Layout | None:
     if sentence is None:
         return None
     first = next(k for k, line in lines.items() if sentence.cells(line) is not None)
+    if any(pattern.search(lines[first]) for pattern, _ in OTHER_FORMS):
+        return None
     return Layout(
         separator=",",
         names=sentence.names,
