@@ -356,7 +356,7 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
         (["$GPGGA,{t},4807.1,N", "$GPRMC,{t},A,4807.1,N,1.5"], r"grep '^\$GPGGA' OLD > NEW"),
         (["Gas = {t}.5 KOhms", "Temp = 2{t} *C", "p = 10{t} hPa"], "(Gas|Temp|p) *[:=]"),
         (["acc", "x: 0.{t}", "y: 1.{t}", "gyro", "x: 2.{t}", "y: 3.{t}"], "paste -d' ' - - - - > "),
-        ([*["10:00:01:1234 Rx 1 0x1A0 s 8 1F FF 00 A0 0{t}"] * 4, "***STOP***"], "DBC file"),
+        ([*["10:00:01:1234 Rx 1 0x1A0 s 8 1F FF 00 A0 0B {t}"] * 4, "***STOP***"], "DBC file"),
         (["header:", "  seq: {t}", "acc:", "  x: 0.{t}", "---"], "rostopic echo -p"),
         (["temp={t}'C", "frequency(48)={t}"], r"grep -E '(temp|frequency\(48\)) *[:=]' OLD"),
         (
