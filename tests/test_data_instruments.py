@@ -406,6 +406,12 @@ def test_numbers_among_the_same_words_are_channels_named_by_these(lead, row, nam
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
 
 
+@pytest.mark.parametrize("line", ["<{},{}>\n", "$IMU,{},{}*{:02X}\n"])
+def test_what_stands_around_the_rows_of_a_serial_line_is_no_part_of_them(line, tmp_path):
+    make(tmp_path, lambda k, i, x: "".join(map(line.format, *x[:2], COUNTS)))
+    assert np.allclose(signals_of(load(tmp_path)), first(), atol=1e-4)
+
+
 def test_a_sentence_that_goes_on_in_other_words_is_refused(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         lines = [f"RAM {j}/3956MB CPU [{7 * j % 90}%@1479,off]\n" for j in COUNTS]

@@ -89,7 +89,8 @@ STAMP = re.compile(
 )  # of Arduino's serial monitor, of Zephyr, of ESP-IDF and of kernels
 DASHES = re.compile(r"-([,;|])-(?:\1-)*")  # before each of several recordings
 RULE = frozenset("|+:=-")  # below the names of a table that is drawn
-WRAPPED = re.compile(r"[\[(]+(?=\s*[-+\d.])([^\[\](){}]*)[\])]+[,;]?")  # as Python prints
+WRAPPED = re.compile(r"[\[(<]+(?=\s*[-+\d.])([^\[\](){}<>]*)[\])>]+[,;]?")  # as Python prints
+CHECKSUM = re.compile(r"(?<=[\w.,])\*[\dA-F]{2}\s*$", re.I)  # behind a line that begins with $
 SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
 HEADED = re.compile(r"^(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
 # fmt: off
@@ -231,6 +232,8 @@ def split_cells(line: str, separator: str) -> list[str]:
     csv.Error
         If a quote is not closed.
     """
+    if line.startswith("$") and "*" in line:
+        line = CHECKSUM.sub("", line)
     if separator == " " and '"' not in line:
         return line.split()
     if "+ " in line or "- " in line:
