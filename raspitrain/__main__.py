@@ -43,12 +43,12 @@ def _main() -> int:
     from raspitrain.stop import (
         leave_at_once_on_signals,
         let_go_of_dead_streams,
+        make_output_ready,
         say,
-        stand_in_for_closed_output,
     )
 
     leave_at_once_on_signals()
-    stand_in_for_closed_output()
+    make_output_ready()
     try:
         from raspitrain.cli.commands import run_named
 

@@ -11,6 +11,7 @@ that starts jobs in the background) stay ignored, and off the main thread none i
 """
 
 import atexit
+import io
 import os
 import signal
 import sys
@@ -140,10 +141,14 @@ def say(text: str) -> None:
         print(visible(text, keep="\n"), file=sys.stderr, flush=True)
 
 
-def stand_in_for_closed_output() -> None:
-    """Where standard output is closed, what would be printed goes nowhere."""
+def make_output_ready() -> None:
+    """Where standard output is closed, what would be printed goes nowhere; letters that a terminal
+    has not are written out, as \\u03bc."""
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") -> int:
@@ -156,7 +161,7 @@ def exit_code_of(work: Callable[[], object], *, writes: object, lost: str = "") 
     writes : what the command writes, named where the error names no file
     lost : what there is not then, for the sentence, such as "the model is not written"
     """
-    stand_in_for_closed_output()
+    make_output_ready()
     try:
         work()
         sys.stdout.flush()  # what it still holds may not find room

@@ -299,6 +299,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "no folder": (("hydra.run.dir=null",), ("hydra.run.dir=null does not fit",)),
     "a folder below a file": (("hydra.run.dir=/dev/null/x",), ("/dev/null/x", "hydra.run.dir")),
     "a name too long": (("hydra.run.dir=" + "x" * 300,), ("hydra.run.dir",)),
+    "a run's name too long": (("resume=" + "x" * 300,), ("use a shorter path",)),
     "Hydra's own copy": (("hydra.output_subdir=.hydra",), ("hydra.output_subdir must be null",)),
     "another folder": (("hydra.job.chdir=true",), ("hydra.job.chdir must be false",)),
     # a sweep

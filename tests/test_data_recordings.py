@@ -1,5 +1,6 @@
 """Recordings as loggers write them, cut into windows."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -250,3 +251,16 @@ def test_runs_and_sweeps_below_the_recordings_are_not_looked_into(tmp_path):
     cases = load(path, columns=["x", "y"])
     assert cases.class_names == ("a", "b")
     assert "not looked into: 2 folders of runs and sweeps" in cases.taken.notes
+
+
+def test_what_is_no_file_is_said_and_a_link_to_a_folder_gives_no_name(tmp_path):
+    """A link whose target has gone, a pipe that would be waited for, and a link back."""
+    path = write(tmp_path, **{f"{name}_1": "x,y\n" + rows(9, "{i},-{i}") for name in ("a", "b")})
+    (tmp_path / "a" / "gone.csv").symlink_to(tmp_path / "elsewhere.csv")
+    os.mkfifo(tmp_path / "b" / "pipe.csv")
+    (tmp_path / "0").symlink_to(tmp_path / "b")
+    cases = load(path, columns=["x", "y"])
+    assert cases.class_names == ("a", "b")
+    notes = "\n".join(cases.taken.notes)
+    assert "not looked into: links to folders of these (0)" in notes
+    assert "no files: a/gone.csv, b/pipe.csv" in notes

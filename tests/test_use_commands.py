@@ -469,6 +469,17 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(
         assert (done.returncode, done.stderr) == (code, said)
 
 
+def test_letters_that_a_terminal_has_not_are_written_out(model, recording, tmp_path):
+    (tmp_path / "Ωµ.csv").write_text(as_csv(recording))
+    done = subprocess.run(
+        [sys.executable, "-m", "raspitrain.use", "predict", str(model), "Ωµ.csv"], cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u03a9\xb5.csv" in done.stdout
+
+
 def test_no_output_takes_the_place_of_what_is_read_or_no_model(model, recording, tmp_path, capsys):
     rows = as_csv(recording)
     (tmp_path / "a.csv").write_text(rows)

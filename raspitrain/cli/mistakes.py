@@ -1,5 +1,6 @@
 """What Hydra, OmegaConf and the YAML reader complain of, in one sentence for the user."""
 
+import errno
 import os
 import re
 import traceback
@@ -85,7 +86,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         return first_line(error)
     inside_hydra = _raised_inside_hydra(error)
-    if isinstance(error, OSError) and (inside_hydra or error.errno in CAN_PASS):
+    never_ours = {*CAN_PASS, errno.ENAMETOOLONG}
+    if isinstance(error, OSError) and (inside_hydra or error.errno in never_ours):
         return (
             f"{error.filename or 'The run folder'}: {reason(error)}; "
             f"{remedy(error, 'give another hydra.run.dir, hydra.sweep.dir or file')}."

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from raspitrain.config.own_code import told
 from raspitrain.config.targets import check_names, resolve_target
 from raspitrain.config.watch import unwatched, watched
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, input_error, reason
 from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder
@@ -59,6 +59,8 @@ def build(key: str, node: DictConfig, allowed_targets: Collection[str], **availa
     except Exception as error:
         if is_out_of_memory(error):
             raise out_of_memory_error() from error
+        if isinstance(error, OSError) and error.filename:
+            raise input_error(f"{key}: {error.filename}: {reason(error)}.", error) from error
         raise InputError(
             f"{key} ({node['_target_']}) cannot be made: {told(error, allowed_targets)}"
         ) from error

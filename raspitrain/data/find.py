@@ -163,7 +163,7 @@ def find_recordings(
                 "dataset.class_part=0 is no part of a name: 1 is the first, -1 the last."
             )
         class_level = class_level or 0
-    paths, others, num_runs = _walk(folder)
+    paths, others, not_read = _walk(folder)
     every = sorted([*paths, *others])
     annotated = find_annotations(folder, every, annotations, annotation_column)
     if annotated is None and annotations is None and files is None:
@@ -198,9 +198,7 @@ def find_recordings(
             some = f"{counted(len(beside), 'file')} such as {beside[0].name}"
             unused.append(f"not taken: {some}, as annotations are of the {suffix} files")
     taken, notes = _choose(folder, paths, others, files)
-    notes += unused
-    if num_runs:
-        notes.append(f"not looked into: {counted(num_runs, 'folder')} of runs and sweeps")
+    notes += unused + not_read
     unread = [] if files is not None else _left(taken, others)
     taken, num_links = _each_once(folder, taken)
     if num_links:
@@ -258,12 +256,14 @@ def find_recordings(
     return Found(sources, notes + note, warnings, annotated, mixed)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Path], int]:
-    """The recordings' files below a folder and all others, without those of our own runs, and how
-    many folders of these there are; links to folders are followed once."""
+def _walk(folder: Path) -> tuple[list[Path], list[Path], list[str]]:
+    """The recordings' files below a folder and all others, without those of our own runs; and what
+    was not looked into, in words."""
     files: list[Path] = []
     others: list[Path] = []
-    num_runs = 0
+    runs: list[Path] = []
+    again: list[Path] = []  # links to a folder that is looked into anyway
+    nothing: list[Path] = []  # links that lead nowhere, pipes, devices
     to_read = [folder]
     seen = set()
     try:
@@ -276,24 +276,38 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path], int]:
             here = to_read.pop()
             status = os.stat(here)
             if (status.st_dev, status.st_ino) in seen:
-                continue  # a link back to where we were
-            seen.add((status.st_dev, status.st_ino))
-            if here != folder and any((here / claim).exists() for claim in (CLAIM, SWEEP_CLAIM)):
-                num_runs += 1
+                again.append(here)
                 continue
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.name.startswith((".", "~$")) or entry.name in LEFT_BEHIND:
-                        continue
-                    if entry.is_dir():
-                        to_read.append(Path(entry.path))
-                    elif entry.is_file():
-                        known = entry.name.lower().endswith(SUFFIXES)
-                        (files if known else others).append(Path(entry.path))
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(here) as listed:
+                entries = list(listed)
+            if here != folder and {CLAIM, SWEEP_CLAIM} & {entry.name for entry in entries}:
+                runs.append(here)
+                continue
+            for entry in entries:
+                if entry.name.startswith((".", "~$")) or entry.name in LEFT_BEHIND:
+                    continue
+                path = Path(entry.path)
+                if entry.is_dir():  # links last: the folder itself gives the name
+                    to_read.insert(0 if entry.is_symlink() else len(to_read), path)
+                elif entry.is_file():
+                    (files if entry.name.lower().endswith(SUFFIXES) else others).append(path)
+                else:
+                    nothing.append(path)
     except OSError as error:
         where = error.filename or folder
         raise input_error(f"{where} cannot be read: {error.strerror or error}.", error) from None
-    return sorted(files), sorted(others), num_runs
+    left = {
+        f"not looked into: {counted(len(runs), 'folder')} of runs and sweeps": runs,
+        f"not looked into: links to folders of these ({_shown(folder, again)})": again,
+        f"not taken, as they lead nowhere or are no files: {_shown(folder, nothing)}": nothing,
+    }
+    return sorted(files), sorted(others), [note for note, paths in left.items() if paths]
+
+
+def _shown(folder: Path, paths: Sequence[Path]) -> str:
+    names = sorted(str(path.relative_to(folder)) for path in paths)
+    return ", ".join([*names[:3], *["…"] * (len(names) > 3)])
 
 
 def _each_once(folder: Path, paths: list[Path]) -> tuple[list[Path], int]:

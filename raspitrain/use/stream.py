@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from raspitrain.errors import InputError, printable
-from raspitrain.stop import Stopped, StopSignals, say, stand_in_for_closed_output, write_nowhere
+from raspitrain.stop import Stopped, StopSignals, make_output_ready, say, write_nowhere
 from raspitrain.use.clock import check_rate
 from raspitrain.use.events import Settings, hop_of, settings_for
 from raspitrain.use.keep import BELOW, MOST, Keeper
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Stream; return the exit code: 0, 2 for a mistake, 75 for a device that is not there yet, 74
     where events cannot be written, 128 and its number for a signal."""
     given = _parser().parse_args(arguments)
-    stand_in_for_closed_output()  # there may be HTTP alone
+    make_output_ready()  # there may be HTTP alone
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
