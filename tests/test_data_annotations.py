@@ -664,3 +664,18 @@ def test_annotations_of_one_name_in_each_folder(tmp_path):
         (tmp_path / name / "targets.csv").write_text("start,end,label\n2,5,walk\n8,10.5,run\n")
     found, _ = taken(tmp_path, files="acceleration*", annotations="targets.csv")
     assert found == {name: 2 * own for name, own in WANTED.items()}
+
+
+def test_a_file_of_one_word_is_the_class_and_cells_may_name_recordings(tmp_path):
+    names = ["r1", "r11", "r111", "r1111"]
+    for k, name in enumerate(names):
+        record(tmp_path, name, begin=k)
+        (tmp_path / f"{name}_label.txt").write_text(f"{'ab'[k % 2]}\n")
+    assert taken(tmp_path, length=100, stride=100)[0] == {w: [0, 100] * 2 for w in "ab"}
+    rows = [
+        f"{name},{k + 2},{k + 5},walk\n{name},{k + 8},{k + 10.5},run"
+        for k, name in enumerate(names)
+    ]
+    (tmp_path / "seen.txt").write_text("\n".join(["animal,start,end,seen", *rows]))
+    found, _ = taken(tmp_path, annotations="seen.txt", label_column="seen", annotation_unit="clock")
+    assert found == {name: 4 * own for name, own in WANTED.items()}

@@ -786,6 +786,8 @@ def test_a_part_without_a_class_is_said(tmp_path):
         ((np.arange(60) % 2)[:, None], "label[:, 0]"),
         ((np.arange(60) % 2).astype(float), "label.astype(int)"),
         (np.arange(60) % 2 > 0, "label.astype(int)"),
+        (np.where(np.arange(60) < 9, np.nan, 1), "label[known].astype(int) and data[known]"),
+        (np.arange(60) / 2, "np.digitize(label, bounds)"),
         (np.array(["walk", "nan", "run"])[np.arange(60) % 3], "dataset.leave_out=[nan]"),
     ],
 )

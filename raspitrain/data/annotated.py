@@ -15,6 +15,7 @@ from raspitrain.data.annotations import (
     Annotation,
     is_common_file,
     match,
+    naming_column,
     own_file,
     read_annotations,
 )
@@ -97,7 +98,7 @@ class Annotated:
         """The files that are named in those of several recordings."""
         found = set()
         for common in self.common:
-            by_name = [name for name in read_annotations(str(common), self.label_column) if name]
+            by_name = [name for name in self._read_common(common) if name]
             meant = match(str(common), by_name, self.names, str(self.folder))
             found |= {self.folder / file for files in meant.values() for file in files}
         return sorted(found)
@@ -111,6 +112,12 @@ class Annotated:
             found.append(None if own is None else (own, read_marks(own)))
         return found
 
+    def _read_common(self, common: Path) -> dict[str, list[Annotation]]:
+        stems = {part for name in self.names for part in stem_of(name).split("/")}
+        stems |= {stem_of(name) for name in self.names}
+        column = naming_column(common, stems) if common.suffix.lower() != ".json" else None
+        return read_annotations(str(common), self.label_column, column)
+
     def _of_common(
         self,
         common: Path,
@@ -118,7 +125,7 @@ class Annotated:
         num_sources: int,
         found: dict[int, tuple[Path, list[Annotation]]],
     ) -> None:
-        by_name = read_annotations(str(common), self.label_column)
+        by_name = self._read_common(common)
         if "" in by_name:
             if num_sources > 1:
                 raise InputError(

@@ -144,11 +144,25 @@ def is_label_track(path: str) -> bool:
     return columns is not None and columns.start is not None and columns.file is None
 
 
+def naming_column(path: PurePath, stems: Collection[str]) -> str | None:
+    """The column of a table that names most often one of the recordings; None without."""
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            rows = [row for _, row in zip(range(20), csv.reader(file), strict=False)]
+    except (OSError, csv.Error):
+        return None
+    for column, name in enumerate(rows[0] if rows else []):
+        cells = [row[column] for row in rows[1:] if column < len(row)]
+        if 2 * sum(cell in stems or stem_of(cell) in stems for cell in cells) > len(rows):
+            return name
+    return None
+
+
 # ---------------------------------------------------------------- reading
 
 
 def read_annotations(
-    path: str, label_column: str | int | None = None
+    path: str, label_column: str | int | None = None, file_column: str | None = None
 ) -> dict[str, list[Annotation]]:
     """The rows of a file by the recording that they name, "" where it names none.
 
@@ -156,6 +170,8 @@ def read_annotations(
     ----------
     label_column : str, int or None
         Name or position of the column of labels in a table; None finds it by its name.
+    file_column : str or None
+        The column that names the recordings, where none is called so.
 
     Raises
     ------
@@ -186,7 +202,9 @@ def read_annotations(
         return {"": _of_text_grid(path, text)}
     by_file: dict[str, list[Annotation]] = {}
     is_table = _is_table(path)
-    rows = _from_table(path, text, label_column) if is_table else _from_json(path, text)
+    rows = (
+        _from_table(path, text, label_column, file_column) if is_table else _from_json(path, text)
+    )
     for name, row in rows:
         by_file.setdefault(name, []).append(row)
     if not by_file:
@@ -233,7 +251,7 @@ def _of_text_grid(path: str, text: str) -> list[Annotation]:
 
 
 def _from_table(
-    path: str, text: str, label_column: str | int | None
+    path: str, text: str, label_column: str | int | None, file_column: str | None
 ) -> Iterator[tuple[str, Annotation]]:
     lines = [
         (number, line)
@@ -251,7 +269,7 @@ def _from_table(
     if all(len(cells) == 5 and all(map(str.isdigit, cells)) for _, cells in table):
         yield from _of_experiments(path, table)
         return
-    columns = _named(path, first, label_column)
+    columns = _named(path, first, label_column, file_column)
     if columns is None:
         columns = _nameless(first)
     else:
@@ -271,6 +289,9 @@ def _from_table(
             f"{path} is XML: write start, end and label of each stretch into a table of columns "
             "called so."
         )
+    if columns is None and len(lines) == 1 and re.fullmatch(r"[^\s,;|<]+\s*", lines[0][1]):
+        yield "", Annotation(None, None, first[0], 1)  # of all that the recording holds
+        return
     one = all(re.fullmatch(r"[^\s,;|]+\s*", line) for _, line in lines)
     if columns is None and one and len(lines) > 2:
         title = f"tail -n +{lines[1][0]} OLD" if lines[0][1].startswith("[") else "cat OLD"
@@ -382,9 +403,10 @@ class _Columns(NamedTuple):
         yield file, Annotation(start, end, label, number, self.unit)
 
 
-def _named(path: str, cells: Sequence[str], label_column: str | int | None) -> _Columns | None:
-    """The columns of a table whose first line names them; of one of whole recordings whose labels
-    are in the column asked for, the first may have their names.
+def _named(
+    path: str, cells: Sequence[str], label_column: str | int | None, file_column: str | None
+) -> _Columns | None:
+    """The columns of a table whose first line names them.
 
     Raises
     ------
@@ -414,6 +436,9 @@ def _named(path: str, cells: Sequence[str], label_column: str | int | None) -> _
         (plain.index(n) for n in LABELS if n in plain and plain.index(n) not in taken), None
     )
     file = next((plain.index(name) for name in FILES if name in plain), None)
+    if file is None and file_column in cells:
+        at = cells.index(file_column)
+        file = None if at in (*taken, *durations, label) else at
     if label_column is not None:
         label = label_column if isinstance(label_column, int) else _place(cells, label_column)
         if not 0 <= label < len(cells):
@@ -421,8 +446,6 @@ def _named(path: str, cells: Sequence[str], label_column: str | int | None) -> _
                 f"{path} has no column '{label_column}', which dataset.label_column names; there "
                 f"are: {', '.join(cells[:20])}."
             )
-        if file is None and not starts:
-            file = next((k for k, name in enumerate(plain) if name.startswith("file")), 0)
     if label is None or label == file:
         return None
     if file is not None and plain[file].startswith("slice_"):  # times are of what it was cut from

@@ -269,7 +269,15 @@ def name_unique(values: np.ndarray, *, source: str, what: str) -> tuple[list[str
     if values.dtype.kind not in "iuUS":
         whole = values.dtype.kind in "bf" and np.isfinite(values).all()
         whole = whole and (values == np.floor(values)).all()
-        hint = f"; save {what.removesuffix('s')}.astype(int)" if whole else ""
+        name = what.removesuffix("s")
+        hint = f"; save {name}.astype(int)" if whole else ""
+        if values.dtype.kind == "f" and not whole:
+            hint = (
+                f": keep the cases that have one, as by known = np.isfinite({name}), and save "
+                f"{name}[known].astype(int) and data[known]" if not np.isfinite(values).all() else
+                ": they are values and no classes; make classes of them, as by "
+                f"np.digitize({name}, bounds)"
+            )  # fmt: skip
         raise InputError(
             f"{source}: {what} are of type {values.dtype}, but must be integers or strings{hint}."
         )

@@ -1,6 +1,5 @@
 """Which files are recordings, and what the folders around them say: class, part, person, sensor."""
 
-import csv
 import fnmatch
 import math
 import os
@@ -12,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
-from raspitrain.data.annotations import match, read_annotations
+from raspitrain.data.annotations import match, naming_column, read_annotations
 from raspitrain.data.endings import HOLD_ARRAYS, OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
@@ -446,21 +445,7 @@ def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
         return True
     folders = {path.parent for path in recordings}
     stems = {path.stem for path in recordings}
-    return all(path.parent not in folders or _naming_column(path, stems) for path in paths)
-
-
-def _naming_column(path: Path, stems: Collection[str]) -> str | None:
-    """The column of a table that names most often one of the recordings; None without."""
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            rows = [row for _, row in zip(range(20), csv.reader(file), strict=False)]
-    except (OSError, csv.Error):
-        return None
-    for column, name in enumerate(rows[0] if rows else []):
-        cells = [row[column] for row in rows[1:] if column < len(row)]
-        if 2 * sum(cell in stems or stem_of(cell) in stems for cell in cells) > len(rows):
-            return name
-    return None
+    return all(path.parent not in folders or naming_column(path, stems) for path in paths)
 
 
 def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> Annotated | None:
@@ -499,7 +484,7 @@ def _unused_table(
     stems = {stem_of(source.name) for source in sources}
     stems |= {stem.rsplit("/", 1)[-1] for stem in stems}
     for path in paths:
-        if (name := _naming_column(path, stems)) is None:
+        if (name := naming_column(path, stems)) is None:
             continue
         classes = {source.class_name or "" for source in sources}
         shown = path.relative_to(folder).as_posix()
@@ -561,7 +546,7 @@ def _refuse_list_among(folder: Path, taken: Sequence[Path]) -> None:
     for path in taken:
         if path.parent != folder or re.search(r"\d", path.stem) or path.suffix not in SUFFIXES:
             continue
-        if (name := _naming_column(path, stems - {path.stem})) is not None:
+        if (name := naming_column(path, stems - {path.stem})) is not None:
             raise InputError(
                 f"{path} names the other recordings in its column '{name}'; if another says their "
                 f"classes, name it with dataset.annotations={path.name} dataset.label_column=NAME; "
