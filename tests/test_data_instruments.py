@@ -3,6 +3,7 @@
 Each is one example of its kind.
 """
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -425,6 +426,7 @@ def test_a_sentence_that_goes_on_in_other_words_is_refused(tmp_path):
     [
         "t,x,y\n",
         "---,---,---\nMean,2.5,1\nStdDev,1,1\n",
+        ",,\n,,\nMean,2.5,1\n",
         "\nSum of x (W) = 12.5\nMean of y = 3\n",
         "t,x,y\ncore,core,chip\n",
     ],
@@ -432,10 +434,11 @@ def test_a_sentence_that_goes_on_in_other_words_is_refused(tmp_path):
 def test_lines_below_the_table_are_left_out_where_no_row_follows(below, tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("t,x,y", COUNTS, *x[:2]) + below)
     cases = load(tmp_path)
+    assert len(cases.labels) == 6 * 3
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
     assert any("below the table, such as" in note for note in cases.taken.notes)
     make(tmp_path, lambda k, i, x: csv_text("t,x,y", COUNTS, *x[:2]) + below + "1,2,3\n")
-    assert "line 202" in refusal(load, tmp_path) or "line 203" in refusal(load, tmp_path)
+    assert re.search("line 20[2-4]", refusal(load, tmp_path))
 
 
 def test_a_second_table_in_a_file_is_refused_with_what_cuts_it_off(tmp_path):

@@ -446,6 +446,7 @@ class _Rows:
         self.may_be_cut = False  # whether what comes is a last line without its end
         self.is_cut = False
         self.num_others = 0  # lines among sentences
+        self.num_empty = 0  # of the last rows, those without a cell, as spreadsheets leave them
         self.after: list[str] = []  # lines that may stand below the table
         self.refusal: InputError | None = None  # of the first of them, if a row follows
         self._pick = _picker(self.numeric)
@@ -596,6 +597,7 @@ class _Rows:
         """The next row stands in that line."""
         if self.refusal is not None:
             raise self.refusal
+        self.num_empty = 0
         if not self.breaks or number - self.num_rows != self.breaks[-1][1] - self.breaks[-1][0]:
             self.breaks.append((self.num_rows, number))
 
@@ -685,7 +687,9 @@ class _Rows:
             return
         for position in self.numeric:
             self.values.append(self._number(cells[position], position))
+        num_empty = 0 if any(map(str.strip, cells)) else self.num_empty + 1
         self._take_words(cells)
+        self.num_empty = num_empty
 
     def _are_names(self, cells: list[str]) -> bool:
         """Whether they are the columns' names, or other words in place of all numbers."""
@@ -789,7 +793,11 @@ class _Rows:
         if (blocks := self._blocks()) is not None and "block" not in self.layout.names:
             which = tuple(map(str, range(1, int(blocks[-1]) + 2)))
             columns.append(Column("block", "", "text", blocks, which))
-        return Table(self.path, columns, self.layout.named, self.breaks)
+        table = Table(self.path, columns, self.layout.named, self.breaks)
+        if 0 < self.num_empty < self.num_rows:
+            table = table.take(np.arange(self.num_rows - self.num_empty))
+            table.notes.append(f"{counted(self.num_empty, 'empty row')} at the end")
+        return table
 
     def _blocks(self) -> np.ndarray | None:
         """The number of the block that each row is in, where blank lines set several apart."""
