@@ -45,6 +45,18 @@ def test_a_folder_may_be_called_anything(name, said, tmp_path):
     assert "6 recordings of 2 classes" in shown
 
 
+def test_a_look_at_an_archive_of_one_case_a_row_needs_no_more_words(said, tmp_path):
+    (tmp_path / "gun").mkdir()
+    for part in ("TRAIN", "TEST"):
+        cases = (
+            f"{k % 2}\t" + "\t".join(str((k + 1) * i % 7) for i in range(16)) for k in range(8)
+        )
+        (tmp_path / "gun" / f"GunPoint_{part}.tsv").write_text("\n".join(cases))
+    code, shown = said("gun", do=show_data)
+    assert code == 0, shown
+    assert "gun is taken as dataset=ucr dataset.name=GunPoint dataset.path=gun" in shown
+
+
 def test_a_look_at_the_data_takes_a_path_alone(said, tmp_path):
     for label in ("walk", "run"):
         (tmp_path / "my rec" / label).mkdir(parents=True)

@@ -717,6 +717,16 @@ def test_axes_in_another_order_are_refused_or_taken_as_said(tmp_path):
     assert load_npy(tmp_path, channels="first").signals.shape == (60, 64, 3)
 
 
+def test_a_counter_among_arrays_and_a_case_under_two_classes_are_said(tmp_path):
+    counter = np.arange(60 * 64, dtype=np.float32).reshape(60, 1, 64)
+    save(tmp_path, np.concatenate([ARRAY, counter], axis=1))
+    (warning,) = look(load_npy(tmp_path)).warnings
+    assert "channel 'channel_3' rises by 1 at each sample of every case" in warning
+    save(tmp_path, np.concatenate([ARRAY, ARRAY[:1]]), np.array([*np.arange(60) % 2, 1]))
+    warnings = look(load_npy(tmp_path)).warnings
+    assert any("such as case 0 (0) and case 60 (1): one label of each two" in w for w in warnings)
+
+
 def test_overlapping_windows_on_both_sides_are_said(tmp_path):
     walks = np.cumsum(np.random.default_rng(0).standard_normal((10, 1, 640)), axis=2)
     windows = [walk[:, s : s + 64] for walk in walks for s in range(0, 576, 32)]

@@ -137,10 +137,17 @@ def _words_for(path: Path) -> list[str]:
     if path.suffix.lower() in MAY_HOLD_ARRAYS:
         return ["dataset=npz", _path_word(path)]
     archive = [path] if path.suffix == ".ts" else list(path.glob("*_TRAIN.ts"))
-    if len(archive) == 1:
+    if not archive:  # one case a row, the label in front, as the archive has them too
+        trains = [*path.glob("*_TRAIN.tsv"), *path.glob("*_TRAIN.txt"), *path.glob("*_TRAIN.arff")]
+        archive = [file for file in trains if _test_of(file).is_file()]
+    if len({file.stem for file in archive}) == 1:
         name = re.sub("_(TRAIN|TEST)$", "", archive[0].stem)
         return ["dataset=ucr", f"dataset.name={name}", _path_word(archive[0].parent)]
     return ["dataset=recordings", _path_word(path)]
+
+
+def _test_of(train: Path) -> Path:
+    return train.with_name(f"{train.stem.removesuffix('TRAIN')}TEST{train.suffix}")
 
 
 def _path_word(path: Path) -> str:

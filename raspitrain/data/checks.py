@@ -20,6 +20,7 @@ MOST_LABELS = 32  # values of a channel, up to which it may be the label
 LABEL_SAMPLES = 64  # of a case, that are looked at for it
 LABEL_SHARE = 0.98  # of the cases
 LEAST_LABELLED = 10
+LEAST_STEPS = 7  # of a case, from which even ones are no chance
 SHARED_SAMPLES = 16  # in a row, from which two cases are said to overlap
 QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 
@@ -82,7 +83,7 @@ def look_at_cases(cases: Cases, split: Split) -> Look:
     warnings = _class_names(cases) + _missing_classes(cases, split)
     channels, warned = _channels(cases, used, seen, train)
     warnings += warned
-    warnings += _overlaps(cases, used, seen, parts)
+    warnings += _overlaps(cases, used, seen, parts) + _two_labels(cases, used, seen)
     return Look(len(used), channels, tuple(warnings))
 
 
@@ -142,6 +143,7 @@ def _channels(
         warnings += _spikes(name, values, used, own) or _marks(name, own)
         warnings += _amplitudes(cases, name, values[train], used[train])
         warnings += _says_class(cases, name, values[train], used[train])
+        warnings += _counts(name, values)
     if len(constant) == len(channels):
         raise InputError(
             f"no channel ever changes in the training part ({constant[0][0]} is always "
@@ -239,6 +241,43 @@ def _says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -
         f"channel '{name}' takes {len(different)} values ({shown}{', …' * (len(different) > 5)}), "
         f"and which it mostly is tells the class of {100 * told / len(used):.0f} % of the training "
         "cases: if it is the label, or known only with it, take the other channels alone"
+    ]
+
+
+def _counts(name: str, values: np.ndarray) -> list[str]:
+    """A channel that rises evenly all through every case."""
+    steps = np.diff(values[:, :LABEL_SAMPLES].astype(np.float64), axis=1)
+    if steps.shape[1] < LEAST_STEPS or not np.allclose(
+        steps, step := steps[0, 0], rtol=1e-3, atol=0
+    ):
+        return []
+    if step <= 0:
+        return []
+    return [
+        f"channel '{name}' rises by {step:g} at each sample of every case, as a counter or a clock "
+        "does: take the other channels alone"
+    ]
+
+
+def _two_labels(cases: Cases, used: np.ndarray, seen: np.ndarray) -> list[str]:
+    """Cases of the same samples under two classes."""
+    first_of: dict[bytes, int] = {}
+    pairs = []
+    for case, samples in zip(used.tolist(), seen, strict=True):
+        if len(np.unique(samples[0])) < min(LEAST_DIFFERENT, samples.shape[1] // 2):
+            continue  # alike by chance
+        first = first_of.setdefault(samples.tobytes(), case)
+        if cases.labels[first] != cases.labels[case]:
+            pairs.append((first, case))
+    if not pairs:
+        return []
+    shown = " and ".join(
+        f"{cases.taken.where(case)} ({cases.class_names[cases.labels[case]]})" for case in pairs[0]
+    )
+    return [
+        f"{counted(len(pairs), 'case')} of those that were looked at "
+        f"{'has' if len(pairs) == 1 else 'have'} the same samples as another of another class, "
+        f"such as {shown}: one label of each two is wrong"
     ]
 
 
