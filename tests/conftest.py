@@ -4,6 +4,7 @@ import copy
 import functools
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,9 @@ hypothesis.settings.load_profile("untimed")
 # are the tests as pytest rewrites them, for each worker and the next time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Behind an & a shell has it ignored, and every command that a test starts would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
