@@ -293,6 +293,27 @@ def test_labels_in_a_table_beside_may_be_those_of_the_rows(tmp_path):
     assert "'paved' taken from labels.csv row by row in 6 files" in cases.taken.notes
 
 
+@pytest.mark.parametrize("head", ["row,surface", "surface"])
+def test_labels_row_by_row_are_those_of_the_table_of_its_name(head, tmp_path):
+    words = ("carpet", "wood")
+    for seed, part in enumerate(("train", "test")):
+        put(tmp_path, f"X_{part}.csv", csv_text("x,y", *noise(seed, 2)))
+        rows = [COUNTS] * ("row" in head)
+        put(tmp_path, f"y_{part}.csv", csv_text(head, *rows, [words[j % 100 > 70] for j in COUNTS]))
+    given = {"files": "X_*.csv", "label_column": "surface", "length": 20, "stride": 20}
+    notes = load(tmp_path, **given).taken.notes
+    for part in ("train", "test"):
+        assert f"'surface' taken from y_{part}.csv row by row in 1 file" in notes
+    (tmp_path / "y_test.csv").rename(tmp_path / "w.csv")
+    (tmp_path / "y_train.csv").rename(tmp_path / "v.csv")
+    assert "call that which is meant labels_X_t" in refusal(load, tmp_path, **given)
+    (tmp_path / "w.csv").rename(tmp_path / "labels_X_test.csv")
+    (tmp_path / "v.csv").unlink()
+    put(tmp_path, "a.csv", "surface,x\nno, table\nat, all, of\n")
+    assert "X_train.csv" in refusal(load, tmp_path, **given)  # whose labels lie nowhere
+    assert load(tmp_path, **given | {"files": "X_test.csv"}).class_names == words
+
+
 def test_one_file_of_other_columns_may_be_about_the_others(tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("x,y", *x[:2]))
     put(tmp_path, "run/events.csv", csv_text("event,begin", [1, 4, 2, 9, 5], [9, 2, 4, 4, 1]))

@@ -1,5 +1,6 @@
 """From the files of recordings to their channels: which columns are signals, which one is time."""
 
+import csv
 import hashlib
 import os
 import re
@@ -30,10 +31,12 @@ from raspitrain.data.columns import (
 )
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.date_order import ORDERS, settle_table
+from raspitrain.data.endings import stem_of
 from raspitrain.data.find import LABELS_NAME
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import DECODE, IN_UNIT, UNITS, position_name
 from raspitrain.data.missing import is_missing
+from raspitrain.data.parts import part_of
 from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
 from raspitrain.data.time_names import LONGEST_NAME, SECONDS, unit_by_name
 from raspitrain.errors import InputError, counted
@@ -48,6 +51,8 @@ MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 TABLES = (".csv", ".tsv", ".txt", ".dat")
+# In the names of a table of signals and of one of labels that belong together.
+OF_PAIR = frozenset(("x", "y", "data", "label", "labels", "signal", "signals", "target", "targets"))
 LEAST_STEPS = 1000
 MOST_WRITTEN = 0.1  # of the rows, where a word stands for those below it
 RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
@@ -238,7 +243,14 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
 
 def _label_by_key(table: Table, asked: Asked) -> Column | None:
     """The column of labels from a table beside the recording, where that gives one to each value
-    of a column that both have, such as series_id, or has as many rows and no such column."""
+    of a column that both have, such as series_id, or has as many rows and no such column.
+
+    Raises
+    ------
+    InputError
+        Several fit, and their names do not say which is meant.
+    """
+    fitting: dict[str, list[tuple[Path, list[str]]]] = {}
     for other in _tables_beside(table.path, asked):
         if other not in asked.labels:
             asked.labels[other] = _labels_by_key(other, str(asked.label_column))
@@ -254,6 +266,19 @@ def _label_by_key(table: Table, asked: Asked) -> Column | None:
             labels, how = [of_key.get(key, "") for key in own], f"by '{keys[0]}'"
         elif shared or not LEAST_ROWS <= len(labels) == table.num_rows:
             continue
+        parts = {_part_of_pair(table.path), _part_of_pair(other)} - {None}
+        if len(parts) < 2:  # y_train.csv is not of X_test.csv
+            fitting.setdefault(how, []).append((other, labels))
+    for how, found in sorted(fitting.items()):  # by a column first
+        of_name = [own for own in found if _name_of_pair(own[0]) == _name_of_pair(table.path)]
+        if len(of_name or found) > 1:
+            (first, _), (second, _), *_ = of_name or found
+            raise InputError(
+                f"{table.path}: {first.name} and {second.name} beside it have a column "
+                f"'{asked.label_column}', and each fits {how}; call that which is meant "
+                f"labels_{stem_of(table.path.name)}{first.suffix}."
+            )
+        ((other, labels),) = of_name or found
         words = (*sorted(set(labels) - {""}), "")
         code = {word: k for k, word in enumerate(words)}
         values = np.array([code[label] for label in labels], dtype=np.int32)
@@ -262,20 +287,50 @@ def _label_by_key(table: Table, asked: Asked) -> Column | None:
     return None
 
 
+def _name_of_pair(path: Path) -> list[str]:
+    """The words of a file's name, without those that say that it holds signals or labels."""
+    words = re.split(r"[\W_]+", stem_of(path.name).lower())
+    return [word for word in words if word and word not in OF_PAIR]
+
+
+def _part_of_pair(path: Path) -> int | None:
+    return next((part for part in map(part_of, _name_of_pair(path)) if part is not None), None)
+
+
 def _labels_by_key(path: Path, label_column: str) -> tuple[list[str], dict[str, dict[str, str]]]:
     """The labels of a table's rows, and for each column that of each of its values; of none where
     a value has several rows."""
-    table = read_recording_file(path, as_text=[label_column], skip_lines=0)
-    if table.names.count(label_column) != 1:
+    try:
+        table = read_recording_file(path, as_text=[label_column], skip_lines=0)
+        names, columns = table.names, [_cells(table, name) for name in table.names]
+    except InputError:
+        names, columns = _columns_of_words(path)
+    if names.count(label_column) != 1:
         return [], {}
-    labels = _cells(table, label_column)
+    labels = columns[names.index(label_column)]
     by_column = {
-        name: dict(zip(_cells(table, name), labels, strict=True))
-        for name in dict.fromkeys(table.names)
+        name: dict(zip(columns[names.index(name)], labels, strict=True))
+        for name in dict.fromkeys(names)
     }
     return labels, {
-        name: of_key if len(of_key) == table.num_rows else {} for name, of_key in by_column.items()
+        name: of_key if len(of_key) == len(labels) else {} for name, of_key in by_column.items()
     }
+
+
+def _columns_of_words(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The names and cells of a table without numbers; none of what is no table."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        sign = max(",;\t", key=file.readline().count)
+        file.seek(0)
+        try:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=sign)]
+        except csv.Error:
+            return [], []
+    rows = [row for row in rows if row]
+    if len({len(row) for row in rows}) != 1:
+        return [], []
+    clean = [["" if is_missing(cell) else cell for cell in row] for row in rows[1:]]
+    return rows[0], [list(column) for column in zip(*clean, strict=True)] or [[] for _ in rows[0]]
 
 
 def _cells(table: Table, name: str) -> list[str]:
