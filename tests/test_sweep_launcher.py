@@ -171,7 +171,7 @@ def test_a_sweep_that_cannot_be_is_one_sentence_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("key", ["sweep=seeds", "sweep_name=mine"])
+@pytest.mark.parametrize("key", ["sweep=seeds", "sweep_name=mine", "hydra.sweep.dir=mine"])
 def test_a_run_is_told_what_only_sweeps_read(tmp_path, monkeypatch, capsys, key):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["raspitrain", key])

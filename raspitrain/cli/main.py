@@ -285,6 +285,11 @@ def _check_is_no_sweep(cfg: DictConfig) -> None:
     ):
         if given is not None:
             raise InputError(f"{key}={given} is for sweeps: add --multirun.")
+    for word in HydraConfig.get().overrides.hydra:
+        if word.lstrip("+").startswith("hydra.sweep."):
+            raise InputError(
+                f"{word} is for sweeps: add --multirun, or give a run's folder with hydra.run.dir."
+            )
 
 
 # Folders that Hydra is about to make for a run, the deepest first; they go if it never begins.
