@@ -494,6 +494,8 @@ def test_names_on_several_levels_are_put_together(tmp_path):
         ("Cutoff at 4 m\nSample rate unknown\n", None),
         ("Sample Rate:  Every 1 minute(s)\n", None),
         ("FREQUENCY\t100\nANALOG_FREQUENCY\t0\n", 100),
+        ("# started at 12\n# Temperature at 25.0\n", None),
+        ("Frequency: 5\n", None),  # of a stimulus, perhaps
     ],
 )
 def test_a_rate_above_the_table_is_taken_and_said(head, rate, tmp_path):

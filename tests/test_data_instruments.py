@@ -408,6 +408,7 @@ def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, t
         ("Starting Klippy\n", "Stats {t:.1f}: gcodein=0  mcu: awake={a} freq={b}\n", "awake freq"),
         ("", "{d} INFO meter.py:12 - drew {a} W at {b} V\n", "drew at"),
         ("", "{d} Stage: ({a}, {b}) m/s^2\n", "Stage Stage_2"),
+        ("", "{d} X{a} Y{b} Z7\n", "X Y"),
         ("", "{d}: ATTITUDE {{roll : {a}, pitch : {b}, boot : 7}}\n", "roll pitch"),
         ("", "{d} Battery 0: Discharging, 85%, rate {a} W, voltage {b} V\n", "rate voltage"),
     ],
@@ -460,6 +461,31 @@ def test_lines_below_the_table_are_left_out_where_no_row_follows(below, tmp_path
     assert any("below the table, such as" in note for note in cases.taken.notes)
     make(tmp_path, lambda k, i, x: csv_text("t,x,y", COUNTS, *x[:2]) + below + "1,2,3\n")
     assert re.search("line 20[2-4]", refusal(load, tmp_path))
+
+
+def test_rows_whose_first_measured_value_is_a_word_are_rows(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = zip(["OL", *x[2][1:-9], *["OL"] * 9], *x[:2], strict=True)
+        return "v,x,y\n" + "".join(f"{v},{x},{y}\n" for v, x, y in rows)
+
+    cases = load(make(tmp_path, text_of), columns=["x", "y"])
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
+
+
+def test_words_with_a_number_in_brackets_behind_nameless_numbers_are_no_sentence(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("", *x[:2], [f"kind ({k})"] * len(COUNTS)))
+    cases = load(tmp_path, label_column=2)
+    assert cases.class_names == ("kind (0)", "kind (1)")
+    assert cases.channel_names == ("channel_0", "channel_1")
+
+
+@pytest.mark.parametrize("num_rows", [200, 40_000])
+def test_rows_without_a_cell_at_the_end_are_left_out(num_rows, tmp_path):
+    rows = "".join(f"{0.5 + j % 7},{j % 5}\n" for j in range(num_rows))
+    put(tmp_path, "r.csv", f"x,y\n{rows},\n,\n,\n")
+    table = read_recording_file(tmp_path / "r.csv")
+    assert table.num_rows == num_rows
+    assert "3 empty rows at the end" in table.notes
 
 
 def test_a_second_table_in_a_file_is_refused_with_what_cuts_it_off(tmp_path):

@@ -16,7 +16,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
 
@@ -40,6 +40,7 @@ HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
 HEAD_BYTES = 4 << 20
 MOST_COLUMNS = 10_000
 UNPACKED = 4  # times as large as packed by gzip, about
+LOOKED_BACK = 50  # rows
 MOST_BELOW = 50  # lines that are no rows, below the table
 LEAST_BLOCKS, LEAST_BLOCK = 3, 16  # that blank lines set apart, and rows in each
 MOST_WORDS = 10_000  # different ones in a column
@@ -506,7 +507,15 @@ class _Rows:
         if not count:
             return
         self.values.frombytes(rows.numbers.ravel().view(np.uint8).data)
+        before = self.num_empty
         self._note_line(self.number + 1)
+        end, blank = rows.stop, self.layout.separator.encode() + b" \t\r\n"
+        while self.num_empty < count:
+            begin = block.rfind(b"\n", 0, end - 1) + 1
+            if block[begin:end].strip(blank):
+                break
+            self.num_empty, end = self.num_empty + 1, begin
+        self.num_empty += before if self.num_empty == count else 0
         apart = sorted({*self.texts, *self.times})
         for k, position in enumerate(apart):
             cells = rows.cells[:, k].tolist() if position in self.times else None
@@ -704,8 +713,12 @@ class _Rows:
         )
 
     def _begins_with_a_word(self, cells: Sequence[str]) -> bool:
-        """As the mean of each column does, or a line of dashes."""
-        if 0 not in self.numeric and 0 not in self.times:
+        """As a line of means does, or one of dashes, where a time or a count should be."""
+        if 0 in self.numeric:
+            first = self.values[-LOOKED_BACK * len(self.numeric) :][:: len(self.numeric)]
+            if len(first) < LEAST_BLOCK // 4 or any(b <= a for a, b in pairwise(first)):
+                return False
+        elif 0 not in self.times:
             return False
         return layout.is_rule(cells[0]) or (
             re.fullmatch(r"[^\W\d]+[.:]?", cells[0].strip()) is not None

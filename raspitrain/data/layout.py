@@ -92,7 +92,9 @@ RULE = frozenset("|+:=-")  # below the names of a table that is drawn
 WRAPPED = re.compile(r"[\[(<]+(?=\s*[-+\d.])([^\[\](){}<>]*)[\])>]+[,;]?")  # as Python prints
 CHECKSUM = re.compile(r"(?<=[\w.,])\*[\dA-F]{2}\s*$", re.I)  # behind a line that begins with $
 SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
-HEADED = re.compile(r"^(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE)
+HEADED = re.compile(
+    r"^(?:csv )?(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE
+)
 # fmt: off
 UNITS = frozenset((
     "s", "sec", "second", "seconds", "ms", "milliseconds", "us", "µs", "μs", "ns", "min", "h",
@@ -138,12 +140,13 @@ STEP = re.compile(
     re.IGNORECASE,
 )  # in seconds, where no unit is said
 RATE = re.compile(
-    r"(?:(?:sampl(?:e|es|ing)|measurement|acquisition|update|output|logging)[ _-]*"
+    r"(?P<what>(?:sampl(?:e|es|ing)|measurement|acquisition|update|output|logging)[ _-]*"
     r"(?:rate|freq(?:uency)?)|\bat|^(?:frequency|fs|sfreq|srate|data_?rate)\b)"
     r"(?P<unit>[^\d\n]{0,16}?)"
     r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
 )
+ANY_RATE = ("at", "frequency")  # may be of something else, where no unit is said
 
 
 @dataclass(frozen=True)
@@ -389,7 +392,8 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     spoken = _spoken(written) if names is None and scraps else None
     if spoken is not None:
         more = len(spoken.names) - len(spoken.times) - len(numeric)
-        if more > (0 if any(re.search(r"[\[\](){}]", cell) for cell in scraps) else len(numeric)):
+        across = any(sum(map(cell.count, "[({")) != sum(map(cell.count, "])}")) for cell in scraps)
+        if more > (0 if across else len(numeric)):  # a bracket that ends in another cell
             return spoken
     if {"Field 1", "Value 1"} <= set(names or ()):
         raise NoTableError(
@@ -545,10 +549,12 @@ def _said_order(lines: Sequence[str]) -> bool | None:
 def _said_rate(lines: Sequence[str]) -> float | None:
     """Samples a second, where the lines about the recording say one rate and no other."""
     rates = set()
+    of_qualisys = any(line.startswith(("NO_OF_FRAMES", "ANALOG_FREQUENCY")) for line in lines)
     for line in lines:
         for found in RATE.finditer(line):
             unit = (found["after"] or found["unit"]).lower().replace("hertz", "hz")
             bare = re.search(r"\w", unit + line[found.end() :]) is None  # no unit, and no more
+            bare = bare and (found["what"].lower() not in ANY_RATE or of_qualisys)
             if bare or "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
         if (step := STEP.search(line[:SEEN_OF_A_LINE])) and float(step["step"]):
@@ -741,8 +747,8 @@ def _lacks_a_name(names: Sequence[str], table: Sequence[list[str]]) -> bool:
 
 def _refuse_titles(rows: Sequence[list[str]], width: int) -> None:
     """Refuse a word on a line of its own above each of several cases."""
-    places = [k for k, cells in enumerate(rows) if len(list(filter(None, cells))) == 1 != width]
-    words = [next(filter(None, rows[k])) for k in places]
+    places = [k for k, cells in enumerate(rows) if len(cells) == 1 != width and cells[0]]
+    words = [rows[k][0] for k in places]
     lengths = Counter(after - k - 1 for k, after in pairwise([*places, len(rows)]))
     length, count = max(lengths.most_common(1), default=(0, 0))
     if len(words) > 2 and length > 2 and count > 0.8 * len(words) and not any(map(is_value, words)):

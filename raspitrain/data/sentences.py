@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CLOCK = r"(?:\d{4}-\d\d-\d\d[ T])?\d\d:\d\d:\d\d(?:[.,]\d+)?"
-NUMBER = r"(?:(?<![\w.])[-+])?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = (
+    r"(?:(?:(?<![\d.])[-+])?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+    r"|(?<![^\W_])(?:nan|NaN|NAN)(?![^\W_]))"
+)
 TOKEN = re.compile(rf"(?P<clock>{CLOCK})|{NUMBER}")
 A_CLOCK, A_NUMBER = "\0", "\1"
 LEAST_LINES = 8
