@@ -14,7 +14,7 @@ from conftest import defaults
 from raspitrain.data import formats
 from raspitrain.data.cases import Cases
 from raspitrain.data.csv_file import Table
-from raspitrain.data.formats import read_recording_file
+from raspitrain.data.formats import read_json, read_recording_file
 from raspitrain.data.recordings import recordings
 from raspitrain.errors import InputError
 
@@ -310,6 +310,21 @@ JSONS = {
         "index": list(range(len(x))),
         "data": [[k / 50, a, b] for k, (a, b) in enumerate(zip(x, y, strict=True))],
     },
+    "names and rows, times in the index": lambda x, y: {
+        "columns": ["x", "y"],
+        "index": [1_700_000_000_000 + 20 * k for k in range(len(x))],
+        "data": [list(row) for row in zip(x, y, strict=True)],
+    },
+    "names and rows, more beside and above": lambda x, y: {
+        "fs": 50,
+        "device": "watch",
+        "body": {
+            "channels": ["x", "y"],
+            "units": ["g", "g"],
+            "temperature": [20] * len(x),
+            "rows": [list(row) for row in zip(x, y, strict=True)],
+        },
+    },
     "names and rows somewhere, with units": lambda x, y: {
         "header": {"boardId": "30AEA4"},
         "body": {
@@ -347,6 +362,39 @@ def test_json_as_apps_write_it(form, tmp_path):
     assert [name[-1] for name in cases.channel_names] == ["x", "y"]
     assert cases.rate == pytest.approx(50, rel=0.01)
     assert np.array_equal(cases.signals[[0]][0], np.float32(signals["run"])[:, :50])
+
+
+ROWS = {"columns": ["x", "y", "z"], "data": [[0.5, k, 9.8] for k in range(40)]}
+
+
+def test_what_stands_beside_rows_of_json_is_read_as_well(tmp_path):
+    path = tmp_path / "a.json"
+    beside = {"label": "walk", "units": ["g", "g", ""], "events": [0] * 40, "tags": {"leg": "left"}}
+    path.write_text(json.dumps([{"fs": 50, **ROWS, **beside}] * 2))
+    table = read_json(path)
+    assert set(table.names) == {"x (g)", "y (g)", "z", "label", "events", "tags_leg"}
+    assert (table.rate, len(table.columns[0].values)) == (50, 80)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"activities": ["walk", "run", "sit"], "acc": ROWS["data"], "ts": [*range(40)]},
+        {"acc": ROWS, "gyr": ROWS},
+        {**ROWS, "gyr": ROWS["data"]},
+        {**ROWS, "events": [3, 17]},
+        {**ROWS, "units": ["g"]},
+        {**ROWS, "columns": ["x", "y", "x"]},
+        [ROWS, {"x": [1] * 40}],
+        [{"fs": 50, **ROWS}, {"fs": 100, **ROWS}],
+        {"ts": [1, 2], "acc": ROWS},
+    ],
+)
+def test_json_of_which_a_part_would_be_lost_is_refused(held, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(held))
+    with pytest.raises(InputError, match=r"a\.json is no recording: .* convert it to CSV"):
+        read_json(path)
 
 
 def test_one_file_of_json_may_hold_many_recordings(tmp_path):

@@ -39,6 +39,9 @@ MANY_COLUMNS = 64  # of arrays side by side: more likely cases
 MOST_STRUCTS = 64  # in one array of them
 MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency)?))", re.I)
 JSON_RATE = re.compile(r"(?:sampl(?:e|es|ing)_?rate|rate|fs|freq(?:uency)?)(?:_?hz)?", re.I)
+OF_COLUMNS = r"(?:data_?)?(?:col(?:umn)?|channel|field|header|sensor|signal|feature|variable)"
+JSON_NAMES = re.compile(rf"names?|{OF_COLUMNS}(?:s|_?names?|_?labels?)?", re.I)
+JSON_UNITS = re.compile(rf"(?:{OF_COLUMNS}_?)?units?", re.I)
 
 
 def read_recording_file(
@@ -316,16 +319,20 @@ def _parsed_table(path: Path, parse: Callable[[bytes], Any], kind: str, notes: l
 
 
 def _of_records(path: Path, held: Any, notes: list[str]) -> Table:
-    try:
-        cells, rate = _cells_of(held, notes)
-        columns = [_json_column(name, own) for name, own in cells.items()]
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise InputError(
-            f"{path} is no recording: {path.suffix[1:].upper()} is read as Edge Impulse writes it, "
-            "as a list of records with a number for each channel, or as an array for each channel; "
-            "convert it to CSV, a column a channel."
-        ) from None
-    return Table(path, columns, True, [(0, 1)], notes, rate=rate)
+    for read in (_cells_of_tables, _cells_of):
+        passed_over: list[str] = []
+        try:
+            cells, rate = read(held, passed_over)
+            columns = [_json_column(name, own) for name, own in cells.items()]
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            continue
+        return Table(path, columns, True, [(0, 1)], notes + passed_over, rate=rate)
+    raise InputError(
+        f"{path} is no recording: {path.suffix[1:].upper()} is read as Edge Impulse writes it, as "
+        "a list of records with a number for each channel, as an array for each channel, or as "
+        "names (columns) beside rows (data) and lists as long as these; convert it to CSV, a "
+        "column a channel."
+    )
 
 
 def _parsed(content: bytes, notes: list[str]) -> Any:
@@ -354,11 +361,6 @@ def _parsed(content: bytes, notes: list[str]) -> Any:
 def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:
     """The cells of each column, and the rate where a number beside them says it; ValueError where
     it is none of these. Records with other names than most are passed over and noted."""
-    if tables := _named_rows(held):
-        heads, rows = tables[0][0], [row for _, own in tables for row in own]
-        if len(set(heads)) < len(heads) or any(other != heads for other, _ in tables):
-            raise ValueError
-        return dict(zip(heads, map(list, zip(*rows, strict=True)), strict=True)), None
     if isinstance(held, list):
         records = [one for record in held for one in _records(_flat(record))]
         (names, count), *rest = Counter(map(frozenset, records)).most_common()
@@ -371,7 +373,7 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
     if not isinstance(held, dict):
         raise ValueError
     lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
-    rates = [own for name, own in held.items() if JSON_RATE.fullmatch(name)]
+    rates = [own for name, own in held.items() if JSON_RATE.fullmatch(name) and name not in lists]
     rate = float(rates[0]) if len(rates) == 1 and float(rates[0]) > 0 else None
     said = {name: own for name, own in held.items() if isinstance(own, str)}
     if len(lists) == 1 and isinstance(next(iter(lists.values()))[0], dict):
@@ -384,21 +386,62 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
     return lists | {name: [own] * length for name, own in said.items()}, rate
 
 
-def _named_rows(held: Any) -> list[tuple[list[str], list[list[Any]]]]:
-    """Names and rows wherever both stand side by side, as pandas' "split", InfluxDB and Bosch's BME
-    AI-Studio have them."""
-    if isinstance(held, list):
-        return [one for own in held if isinstance(own, dict) for one in _named_rows(own)]
+def _cells_of_tables(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:
+    """As `_cells_of`, of names beside rows; of a list of such tables, one below the other."""
+    tables = [_cells_of(table, notes) for table in _named_rows(held, {})]
+    alike = {(*cells, rate) for cells, rate in tables}
+    if len(alike) != 1:
+        raise ValueError
+    *names, rate = alike.pop()
+    return {name: [cell for cells, _ in tables for cell in cells[name]] for name in names}, rate
+
+
+def _named_rows(held: dict[str, Any] | list[Any], above: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tables of names and rows, as pandas' "split", InfluxDB and Bosch's BME AI-Studio have them,
+    each as an array for each name, with what stands beside and above it; ValueError where one of
+    several would be lost."""
     if not isinstance(held, dict):
+        each = [_named_rows(own, above) if isinstance(own, dict) else [] for own in held]
+        if any(each) and not all(each):
+            raise ValueError
+        return [table for tables in each for table in tables]
+    inside = {key: own for key, own in held.items() if isinstance(own, dict | list)}
+    if not inside:
         return []
-    lists = [own for own in held.values() if isinstance(own, list) and own]
-    names = [[_said_name(each) for each in own] for own in lists]
+    lists = {key: own for key, own in inside.items() if isinstance(own, list) and own}
+    named = {
+        key: [_said_name(each) for each in own]
+        for key, own in lists.items() if JSON_NAMES.fullmatch(key)
+    }  # fmt: skip
     found = [
-        (own, rows)
-        for own in names if all(isinstance(name, str) for name in own)
-        for rows in lists if all(isinstance(row, list) and len(row) == len(own) for row in rows)
+        (key, of_rows)
+        for key, names in named.items() if all(isinstance(name, str) for name in names)
+        for of_rows, rows in lists.items()
+        if all(isinstance(row, list) and len(row) == len(names) for row in rows)
     ]  # fmt: skip
-    return found or [one for own in held.values() for one in _named_rows(own)]
+    beside = above | held
+    if not found:
+        inner = [
+            _named_rows(own, {name: one for name, one in beside.items() if name != key})
+            for key, own in inside.items()
+        ]
+        if sum(map(bool, inner)) > 1:  # such as one of each sensor
+            raise ValueError
+        return [table for tables in inner for table in tables]
+    [(key, of_rows)] = found
+    names, rows = named[key], beside.pop(of_rows)
+    del beside[key]
+    for of_units in [other for other in lists if JSON_UNITS.fullmatch(other)]:
+        units = beside.pop(of_units)
+        if not all(isinstance(unit, str) for unit in units):
+            raise ValueError
+        names = [
+            f"{name} ({unit})" if unit else name for name, unit in zip(names, units, strict=True)
+        ]
+    beside |= {name: own for name, own in _flat(held).items() if isinstance(own, str)}  # as of tags
+    if len(set(names) - set(beside)) < len(names):
+        raise ValueError
+    return [beside | dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))]
 
 
 def _said_name(said: Any) -> Any:
