@@ -321,7 +321,6 @@ JSONS = {
         "body": {
             "channels": ["x", "y"],
             "units": ["g", "g"],
-            "temperature": [20] * len(x),
             "rows": [list(row) for row in zip(x, y, strict=True)],
         },
     },
@@ -359,7 +358,7 @@ def test_json_as_apps_write_it(form, tmp_path):
         signals[name] = np.random.default_rng(k).normal(size=(2, 200)).tolist()
         (tmp_path / name / "a.json").write_text(json.dumps(JSONS[form](*signals[name])))
     cases = recordings(**defaults("recordings", path=str(tmp_path), length=50))
-    assert [name[-1] for name in cases.channel_names] == ["x", "y"]
+    assert [name.split(" ")[0][-1] for name in cases.channel_names] == ["x", "y"]
     assert cases.rate == pytest.approx(50, rel=0.01)
     assert np.array_equal(cases.signals[[0]][0], np.float32(signals["run"])[:, :50])
 
@@ -374,6 +373,8 @@ def test_what_stands_beside_rows_of_json_is_read_as_well(tmp_path):
     table = read_json(path)
     assert set(table.names) == {"x (g)", "y (g)", "z", "label", "events", "tags_leg"}
     assert (table.rate, len(table.columns[0].values)) == (50, 80)
+    path.write_text(json.dumps({"ts": [1, 2], "acc": ROWS}))
+    assert read_json(path).notes == ["acc, which stands apart"]
 
 
 @pytest.mark.parametrize(
@@ -387,7 +388,6 @@ def test_what_stands_beside_rows_of_json_is_read_as_well(tmp_path):
         {**ROWS, "columns": ["x", "y", "x"]},
         [ROWS, {"x": [1] * 40}],
         [{"fs": 50, **ROWS}, {"fs": 100, **ROWS}],
-        {"ts": [1, 2], "acc": ROWS},
     ],
 )
 def test_json_of_which_a_part_would_be_lost_is_refused(held, tmp_path):

@@ -376,6 +376,11 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
     rates = [own for name, own in held.items() if JSON_RATE.fullmatch(name) and name not in lists]
     rate = float(rates[0]) if len(rates) == 1 and float(rates[0]) > 0 else None
     said = {name: own for name, own in held.items() if isinstance(own, str)}
+    notes += [
+        f"{name}, which stands apart"
+        for name, own in held.items()
+        if isinstance(own, dict) and any(isinstance(one, list) for one in own.values())
+    ]
     if len(lists) == 1 and isinstance(next(iter(lists.values()))[0], dict):
         cells = _cells_of(next(iter(lists.values())), notes)[0]
         length = len(next(iter(cells.values())))
@@ -389,10 +394,9 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
 def _cells_of_tables(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:
     """As `_cells_of`, of names beside rows; of a list of such tables, one below the other."""
     tables = [_cells_of(table, notes) for table in _named_rows(held, {})]
-    alike = {(*cells, rate) for cells, rate in tables}
-    if len(alike) != 1:
+    if len({(*cells, rate) for cells, rate in tables}) != 1:
         raise ValueError
-    *names, rate = alike.pop()
+    names, rate = tables[0]
     return {name: [cell for cells, _ in tables for cell in cells[name]] for name in names}, rate
 
 
