@@ -492,7 +492,7 @@ def test_comtrade_is_read_in_its_units(form, rates, tmp_path):
         if form == "ASCII":
             each = zip(range(200), values.tolist(), trips.tolist(), strict=True)
             text = "".join(f"{j + 1},{1000 * j},{a},{b},{d}\n" for j, (a, b), d in each)
-            (folder / f"e{k}.dat").write_text(text)
+            (folder / f"e{k}.dat").write_text(text + "\x1a")  # as DOS ends a text
         else:
             kind = {"BINARY": "<i2", "BINARY32": "<i4", "FLOAT32": "<f4"}[form]
             held = np.zeros(200, [("t", "<u4", 2), ("a", kind, 2), ("d", "<u2", 1)])
@@ -505,6 +505,10 @@ def test_comtrade_is_read_in_its_units(form, rates, tmp_path):
     assert cases.rate == pytest.approx(1000)
     first = np.random.default_rng(1).integers(-900, 900, (200, 2))[:64]
     assert np.allclose(cases.signals[np.arange(1)][0, :2], (first * [0.01, 2] + [0.5, 0]).T)
-    (tmp_path / "fault/e1.dat").write_bytes(b"\x01" * 7)
+    (tmp_path / "fault/e1.dat").write_bytes(b"1,0,5\r\n")
+    says = "line 1 has 3 cells, but by its .cfg 5:" if form == "ASCII" else "has 7 bytes, but by"
+    with pytest.raises(InputError, match=rf"e1\.dat,? {says}"):
+        recordings(**defaults("recordings", path=str(tmp_path), files="*.dat", length=64))
+    (tmp_path / "fault/e1.cfg").write_text("S,1,1999\n3,2A,1D\n1,VA,A\n")
     with pytest.raises(InputError, match="cannot be read as COMTRADE"):
         recordings(**defaults("recordings", path=str(tmp_path), files="*.dat", length=64))
