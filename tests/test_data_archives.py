@@ -987,10 +987,19 @@ def test_tables_of_parts_and_of_the_folder_itself_are_about_the_recordings(tmp_p
     )
     assert "names the recordings in its column 'uuid'" in refusal(load, tmp_path)
     (tmp_path / "train/metadata.csv").unlink()
-    put(tmp_path, "train/people.csv", "age,weight\n" + "30,70\n" * 20)
+    put(tmp_path, "train/people.csv", "age,weight\n30,70\n")
     cases = load(tmp_path, class_level=0, class_part="[0-9]")
     assert (cases.channel_names, cases.class_names) == (("audio",), ("0", "1", "2", "3"))
     assert "not taken: people.csv, about the .wav files" in cases.taken.notes
+
+
+def test_csv_is_taken_where_many_other_files_lie_beside_it(tmp_path):
+    sounds(tmp_path, [f"{label}/0_{k}.wav" for label in ("run", "walk") for k in range(8)])
+    for seed, label in enumerate(("run", "walk")):
+        put(tmp_path, f"{label}/0.csv", csv_text("x,y", *noise(seed, 2).tolist()))
+    cases = load(tmp_path)
+    assert cases.channel_names == ("x", "y")
+    assert "not taken beside CSV: 16 .wav (dataset.files='*.wav' takes them)" in cases.taken.notes
 
 
 @pytest.mark.parametrize("other", ["m/s^2", "m/s²"])

@@ -456,6 +456,22 @@ def test_files_that_were_recorded_at_once_are_told(names, pattern, tmp_path):
     assert not load(tmp_path, files=pattern).taken.warnings
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "given"),
+    [
+        ("{}/r{}.csv", ("run", "sit", "walk"), {}),
+        ("{}_p{}.csv", ("run", "sit", "walk"), {"class_part": 1, "groups": "p*"}),
+        ("{1}/{0}.csv", ("run", "sit", "walk1", "walk2"), {"class_level": 0, "groups": 1}),
+    ],
+)
+def test_recordings_that_last_as_long_by_a_protocol_are_no_sensors(name, labels, given, tmp_path):
+    for person in range(4):
+        for k, label in enumerate(labels):
+            text = csv_text("x,y", *noise(10 * person + k, 2, 300 + 100 * k).tolist())
+            put(tmp_path, name.format(label, person), text)
+    assert not [w for w in load(tmp_path, **given).taken.warnings if "recorded at once" in w]
+
+
 def test_patterns_choose_files_and_other_files_are_named(tmp_path):
     for seed, name in enumerate(("walk/a.txt", "run/a.txt")):
         put(tmp_path, name, csv_text("ax,ay,az", *noise(seed).tolist()))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
 from raspitrain.data.annotations import match, naming_column, read_annotations
+from raspitrain.data.columns import LEAST_ROWS
 from raspitrain.data.endings import HOLD_ARRAYS, OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
@@ -436,16 +437,27 @@ def _with_heads(others: Sequence[Path]) -> list[Path]:
 
 
 def _are_about(paths: Sequence[Path], others: Sequence[Path]) -> bool:
-    """Whether CSV files are tables about recordings of another kind: very few, or few that lie in
-    folders apart or have a column of their names."""
+    """Whether CSV files are tables about recordings of another kind: few, that lie in folders apart
+    or have a column of their names, or beside many hold hardly a row or no number."""
     recordings = _of_other_kinds(others)
     if not paths or len(paths) > MOST_TABLES or len(paths) >= len(recordings):
         return False
-    if FEW_BESIDE * len(paths) <= len(recordings):
-        return True
     folders = {path.parent for path in recordings}
     stems = {path.stem for path in recordings}
-    return all(path.parent not in folders or naming_column(path, stems) for path in paths)
+    many = FEW_BESIDE * len(paths) <= len(recordings)
+    return all(
+        path.parent not in folders or naming_column(path, stems) or (many and _is_no_signal(path))
+        for path in paths
+    )
+
+
+def _is_no_signal(path: Path) -> bool:
+    """Whether a table has too few rows for a recording, or no number in the first hundred."""
+    if path.suffix.lower() == PACKED:
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        lines = [line for _, line in zip(range(100), file, strict=False) if line.strip("\0 \r\n")]
+    return len(lines) <= LEAST_ROWS or not any(re.search(r"\d", line) for line in lines[1:])
 
 
 def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> Annotated | None:
@@ -1176,14 +1188,21 @@ def recorded_at_once(sources: Sequence[Source], num_rows: Sequence[int]) -> list
     recording others than the next, as sensors that are called by letters or serial numbers do."""
     if any("" not in source.files for source in sources):
         return []
+    by_class: dict[str | None, set[int]] = {}
+    for source, rows in zip(sources, num_rows, strict=True):
+        by_class.setdefault(source.class_name, set()).add(rows)
+    if all(len(own) == 1 for own in by_class.values()):
+        return []  # each class lasts as long as a protocol says
     depth = min(source.name.count("/") for source in sources)
     for way in ("name", "last", "first", *range(depth)):
         lengths: dict[str, set[int]] = {}
         classes: dict[str, set[str | None]] = {}
         parts: dict[str, set[str]] = {}
         patterns: dict[str, str] = {}
+        of_group: set[tuple[str, str | None]] = set()
         for source, rows in zip(sources, num_rows, strict=True):
             rest, part, pattern = _without_part(source.name, way)
+            of_group.add((part, source.group))
             patterns[part] = pattern
             lengths.setdefault(rest, set()).add(rows)
             classes.setdefault(rest, set()).add(source.class_name)
@@ -1193,6 +1212,8 @@ def recorded_at_once(sources: Sequence[Source], num_rows: Sequence[int]) -> list
         different = len({min(own) for own in lengths.values()})
         if len(patterns) < 2 or not (alike and once) or different < max(3, len(lengths) / 2):
             continue
+        if len(of_group) == len(patterns) == len({group for _, group in of_group}):
+            continue  # it says whose they are
         labels = [part for part in patterns if LABELS_NAME.search(part)]
         some = min(patterns.keys() - labels or patterns)
         return [
