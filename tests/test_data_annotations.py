@@ -679,3 +679,19 @@ def test_a_file_of_one_word_is_the_class_and_cells_may_name_recordings(tmp_path)
     (tmp_path / "seen.txt").write_text("\n".join(["animal,start,end,seen", *rows]))
     found, _ = taken(tmp_path, annotations="seen.txt", label_column="seen", annotation_unit="clock")
     assert found == {name: 4 * own for name, own in WANTED.items()}
+
+
+def test_a_word_beside_a_recording_is_not_its_class_where_folders_say_that(tmp_path):
+    for k in range(8):
+        folder = tmp_path / ("yes", "no")[k % 2]
+        folder.mkdir(exist_ok=True)
+        samples = np.random.default_rng(k).standard_normal(200)
+        (folder / f"r{k}.csv").write_text("x\n" + "".join(f"{x:.4f}\n" for x in samples))
+        (folder / f"r{k}_events.txt").write_text(("anna\n", "ben\n")[k // 4])
+    found, cases = taken(tmp_path, length=100)
+    assert {*found} == {"no", "yes"}
+    assert any(note.startswith("not taken: 8 files of a word") for note in cases.taken.notes)
+    assert {*taken(tmp_path, length=100, annotations="*_events.txt")[0]} == {"anna", "ben"}
+    for k, name in enumerate(("no", "yes")):  # people
+        (tmp_path / name).rename(tmp_path / f"p{k}")
+    assert {*taken(tmp_path, length=100)[0]} == {"anna", "ben"}

@@ -74,6 +74,19 @@ class Annotated:
     def files(self) -> frozenset[Path]:
         return frozenset([*self.own.values(), *self.common])
 
+    def of_words(self) -> str:
+        """Where each recording's own file is but a word, such as 0_events.txt, the name of these
+        for `dataset.annotations`; "" where not."""
+        pattern = ""
+        for path, own in self.own.items():
+            if self.marked or self.common or own.suffix.lower() == ".json":
+                return ""
+            rows = [row for rows in read_annotations(str(own)).values() for row in rows]
+            if len(rows) != 1 or rows[0].start is not None:
+                return ""
+            pattern = own.name.replace(stem_of(path.name), "*", 1)
+        return pattern
+
     def rows(self, sources: Sequence[Collection[Path]]) -> list[tuple[Path, list[Annotation]]]:
         """What is said of each recording, and where; nothing for one that no row is of.
 

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -184,6 +184,17 @@ def find_recordings(
         if annotations is None and says_class is not None:
             some = counted(len(annotated.files), "file")
             unused = [f"not taken: {some} of annotations, as {says_class} says the class"]
+            annotated = None
+        elif (
+            annotations is None
+            and _may_name_classes(folder, [*paths, *_of_other_kinds(others)] or annotated.own)
+            and (pattern := annotated.of_words())
+        ):
+            some = f"{counted(len(annotated.own), 'file')} of a word, such as {pattern}"
+            unused = [
+                f"not taken: {some}, as the folders say the class "
+                f"(dataset.annotations='{pattern}' takes them)"
+            ]
             annotated = None
         else:
             has_labels = True
@@ -599,6 +610,22 @@ def _marks_of(
         f"not taken: {some}, as {say} the class "
         f"(dataset.annotations={', '.join(KINDS[:-1])} or {KINDS[-1]} takes them)"
     ]
+
+
+def _may_name_classes(folder: Path, paths: Iterable[Path]) -> bool:
+    """Whether on some level the folders differ, and are neither people, occasions nor parts."""
+    places = [path.relative_to(folder).parts[:-1] for path in paths]
+    return any(
+        len(set(names)) > 1
+        and not all(
+            PERSON.fullmatch(name)
+            or OCCASION.fullmatch(name)
+            or name.isdigit()
+            or part_of(name) is not None
+            for name in names
+        )
+        for names in zip(*places, strict=False)
+    )
 
 
 def _listed_parts(
