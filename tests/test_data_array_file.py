@@ -16,6 +16,7 @@ from scipy.io import savemat
 from raspitrain.data import npy_file
 from raspitrain.data.arrays import npz
 from raspitrain.data.cases import Cases
+from raspitrain.data.formats import read_recording_file
 from raspitrain.data.recordings import recordings
 from raspitrain.errors import InputError
 from raspitrain.use.model import Model
@@ -160,6 +161,27 @@ def test_files_of_hdf5_may_be_recordings(ending, tmp_path):
     (tmp_path / f"bad/r0.{ending}").write_bytes(path.read_bytes()[:700])
     with pytest.raises(InputError, match="cannot be read"):
         recordings(**defaults("recordings", **given))
+
+
+def test_fields_of_a_table_in_hdf5_are_channels(tmp_path):
+    """As PyTables writes it, with an index of its own; pandas keeps the names to itself."""
+    rows = np.zeros(40, [("t", "f8"), ("acc", "f4", (2,)), ("activity", "S4")])
+    rows["t"], rows["acc"][:, 1] = np.arange(40) / 50, np.arange(40)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["run/rec"] = rows
+        file["run/_i_rec/t/sorted"] = np.zeros(99)
+    table = read_recording_file(tmp_path / "a.h5")
+    assert table.names == ["run_rec_t", "run_rec_acc_0", "run_rec_acc_1"]
+    assert table.columns[2].values.tolist() == [*range(40)]
+    assert table.notes == ["run_rec_activity, which holds no numbers"]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["df/table"] = np.zeros(40, [("index", "i8"), ("values_block_0", "f8", (3,))])
+    with pytest.raises(InputError, match=r"pandas\.read_hdf\('.*a\.h5'\)\.to_csv\('.*a\.csv'\)"):
+        read_recording_file(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["run/notes"] = [b"a", b"b"]
+    with pytest.raises(InputError, match="no arrays of numbers, but run/notes; export it as CSV"):
+        read_recording_file(tmp_path / "a.h5")
 
 
 def test_whose_the_cases_are_is_warned_of_inside_a_group_of_hdf5_too(tmp_path):

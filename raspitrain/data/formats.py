@@ -187,16 +187,38 @@ def read_matlab(path: Path) -> Table:
 
 
 def read_hdf5(path: Path) -> Table:
-    """Read the arrays of numbers of an HDF5 file as those of a .mat file are."""
+    """Read the arrays of numbers of an HDF5 file as those of a .mat file are; a field of a table
+    counts as one."""
     h5py = package("h5py", "hdf5", path)
     held: dict[str, Any] = {}
+    notes: list[str] = []
+    others: list[str] = []
 
     def take(name: str, own: Any) -> None:
         if not isinstance(own, h5py.Dataset) or own.attrs.get("MATLAB_class") == b"char":
             return
-        if name[0] != "#" and own.dtype.kind in "iuf" and own.ndim <= 2:
+        if name[0] == "#" or "/_i_" in f"/{name}":  # an index of PyTables'
+            return
+        called = name.replace("/", "_")
+        if own.dtype.names and own.ndim == 1:
+            if "values_block_0" in own.dtype.names:
+                raise InputError(
+                    f"{path} is a table of pandas', whose columns have no names outside pandas: "
+                    f"python -c \"import pandas; pandas.read_hdf('{path}').to_csv("
+                    f"'{path.with_suffix('.csv')}')\""
+                )
+            _check_fits(path, own.size * len(own.dtype.names))
+            rows = own[()]
+            for field in own.dtype.names:
+                if own.dtype[field].base.kind in "iuf" and rows[field].ndim <= 2:
+                    held[f"{called}_{field}"] = rows[field]
+                else:
+                    notes.append(f"{called}_{field}, which holds no numbers")
+        elif own.dtype.kind in "iuf" and own.ndim <= 2:
             _check_fits(path, own.size)
-            held[name.replace("/", "_")] = own[()]
+            held[called] = own[()]
+        else:
+            others.append(name)
 
     try:
         with h5py.File(path, "r") as file:
@@ -205,7 +227,11 @@ def read_hdf5(path: Path) -> Table:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as HDF5: {error}.") from None
-    return _table_of_arrays(path, {name: np.asarray(value) for name, value in held.items()})
+    table = _table_of_arrays(
+        path, {name: np.asarray(value) for name, value in held.items()} or dict.fromkeys(others)
+    )
+    table.notes.extend(notes)
+    return table
 
 
 def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
@@ -217,7 +243,9 @@ def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
     }  # fmt: skip
     if not arrays:
         names = ", ".join(name for name in held if not name.startswith("__")) or "nothing"
-        raise InputError(f"{path} holds no arrays of numbers, but {names}.")
+        raise InputError(
+            f"{path} holds no arrays of numbers, but {names}; export it as CSV, a column a channel."
+        )
     length = max(len(np.atleast_1d(value)) for value in arrays.values())
     cells = {
         name: value.size for name, value in held.items()
