@@ -510,7 +510,7 @@ DATA: dict[str, tuple[Callable[[Path], None], Words, tuple[str, ...]]] = {
         recordings, (*CSV, "dataset.label_column=mood"), ("no column 'mood'",),
     ),
     "too short for a window": (
-        recordings, (*CSV[:2], "dataset.length=99"), ("choose a smaller dataset.length",),
+        recordings, (*CSV[:2], "dataset.length=99"), ("choose dataset.length=",),
     ),
     "one class of recordings": (
         lambda f: recordings(f, walk_1=b"") or (f / "walk/1.csv").unlink(),

@@ -78,6 +78,7 @@ def test_the_command_says_which_to_take(forked_command, tmp_path):
         (["model=resnet"], "model=resnet does not go with compare"),
         (["--models", "resnett"], "--models resnett: it may be"),
         (["--folds", "1"], "at least 2 folds"),
+        ([*words(), "--folds", "99"], "use at most --folds "),
     ],
 )
 def test_what_it_cannot_do_is_one_sentence(given, said, capsys):

@@ -350,7 +350,7 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     ),
     "too short": (
         lambda f: load_recordings(csv_files(f), length=9),
-        "the longest has 8; choose a smaller dataset.length",
+        "the longest has 8; choose dataset.length=8 or less",
     ),
     "no stride": (lambda f: load_recordings(csv_files(f), stride=0), "dataset.stride is 0"),
     # the archive

@@ -296,8 +296,8 @@ class Cut:
                 number[piece.label] += len(own)
         if not any(number.values()):
             most = max(longest.values(), default=0)
-            remedy = "choose a smaller dataset.length"
-            if most == 1:
+            remedy = f"choose dataset.length={most} or less"
+            if most < 2:
                 remedy = (
                     "fill them down to the rows that they hold for, if labels stand in one each, "
                     "or store each recording in a file of its own, if rows of several are mixed"

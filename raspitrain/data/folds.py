@@ -33,7 +33,7 @@ def num_folds(cases: Cases, folds: Folds, *, predefined: bool) -> int:
         raise InputError(
             f"split.folds={folds}: there are {units} {what} to deal out, and each fold must have "
             f"one; use at most split.folds={units}."
-            if count > units
+            if count > units > 1
             else f"split.folds={folds}: all cases are of one {what.removesuffix('s')}, and two are "
             "the least."
         )
