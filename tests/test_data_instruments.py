@@ -463,6 +463,12 @@ def test_lines_below_the_table_are_left_out_where_no_row_follows(below, tmp_path
     assert re.search("line 20[2-4]", refusal(load, tmp_path))
 
 
+def test_names_again_at_the_end_are_said_where_no_column_is_of_numbers(tmp_path):
+    put(tmp_path, "r.csv", '",1,1,"\n2024-01-01\n",1,1,"')
+    table = read_recording_file(tmp_path / "r.csv")
+    assert any("below the table" in note for note in table.notes)
+
+
 def test_rows_whose_first_measured_value_is_a_word_are_rows(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         rows = zip(["OL", *x[2][1:-9], *["OL"] * 9], *x[:2], strict=True)

@@ -677,7 +677,7 @@ class _Rows:
         if len(cells) != self.width:
             refusal = self._of_width(cells)
         elif self.num_rows and self._are_names(cells):
-            longest = max((cells[position] for position in self.numeric), key=len)
+            longest = max((cells[p] for p in self.numeric or range(self.width)), key=len)
             refusal = InputError(
                 f"{self.path}, line {self.number} holds the names again, as where a logger was "
                 "started anew; put what follows into a file of its own, or where it only goes on, "
