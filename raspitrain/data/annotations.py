@@ -62,6 +62,7 @@ FILES = (
     "path", "audio", "slice_file_name",
 )  # fmt: skip
 UNITS = (*SECONDS, "samples", "clock")
+ONE_WORD = re.compile(r"[^\s,;|]+\s*")  # a line of it
 SEPARATORS = {"\t": "a tab", ";": "a semicolon", ",": "a comma", "|": "a bar", "": "a space"}
 
 
@@ -260,8 +261,7 @@ def _from_table(
     ]
     if not lines:
         return
-    is_title = re.fullmatch(r"[^\s,;|]+\s*", lines[0][1]) is not None
-    if len(lines) > 2 and is_title and len(lines[1][1].split()) > 1:
+    if len(lines) > 2 and ONE_WORD.fullmatch(lines[0][1]) and len(lines[1][1].split()) > 1:
         lines = [line for line in lines[1:] if line[1].strip() != "."]  # up to the end's sign
     separator = next((sign for sign in SEPARATORS if sign and sign in lines[0][1]), None)
     table = [(number, _cells(path, number, line, separator)) for number, line in lines]
@@ -284,29 +284,11 @@ def _from_table(
         for number, cells in table:
             yield "", Annotation(float(cells[0]), float(cells[1]), "_".join(cells[2:]), number)
         return
-    if columns is None and first[0].startswith("<"):
-        raise InputError(
-            f"{path} is XML: write start, end and label of each stretch into a table of columns "
-            "called so."
-        )
     if columns is None and len(lines) == 1 and re.fullmatch(r"[^\s,;|<]+\s*", lines[0][1]):
         yield "", Annotation(None, None, first[0], 1)  # of all that the recording holds
         return
-    one = all(re.fullmatch(r"[^\s,;|]+\s*", line) for _, line in lines)
-    if columns is None and one and len(lines) > 2:
-        title = f"tail -n +{lines[1][0]} OLD" if lines[0][1].startswith("[") else "cat OLD"
-        raise InputError(
-            f"{path} has a label a line and no times: write those of each, where all last 30 "
-            f"seconds by: {title} | awk '{{print 30*NR-30, 30*NR, $1}}' > NEW."
-        )
     if columns is None:
-        told = ", ".join(cell for cell in first[:12] if cell)
-        raise InputError(
-            f"{path} has no columns of start, end and label ({told}); name them so in its first "
-            "line, with one called file where it is of many recordings, or name the label's with "
-            "dataset.label_column beside dataset.annotations; a label for each sample "
-            "belongs into a column of the recording (paste -d, A B > C) for dataset.label_column."
-        )
+        raise _without_columns(path, lines, first)
     decimal_comma = columns.have_decimal_comma(cells for _, cells in table)
     for number, cells in table:
         if len(cells) <= max(columns.needed):
@@ -354,6 +336,30 @@ def _cells(path: str, number: int, line: str, separator: str | None) -> list[str
         return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
     except csv.Error as error:
         raise InputError(f"{path}, line {number}: {error}.") from None
+
+
+def _without_columns(
+    path: str, lines: Sequence[tuple[int, str]], first: Sequence[str]
+) -> InputError:
+    """What to do with a table that no columns are known of."""
+    if first[0].startswith("<"):
+        return InputError(
+            f"{path} is XML: write start, end and label of each stretch into a table of columns "
+            "called so."
+        )
+    if len(lines) > 2 and all(ONE_WORD.fullmatch(line) for _, line in lines):
+        title = f"tail -n +{lines[1][0]} OLD" if lines[0][1].startswith("[") else "cat OLD"
+        return InputError(
+            f"{path} has a label a line and no times: write those of each, where all last 30 "
+            f"seconds by: {title} | awk '{{print 30*NR-30, 30*NR, $1}}' > NEW."
+        )
+    told = ", ".join(cell for cell in first[:12] if cell)
+    return InputError(
+        f"{path} has no columns of start, end and label ({told}); name them so in its first "
+        "line, with one called file where it is of many recordings, or name the label's with "
+        "dataset.label_column beside dataset.annotations; a label for each sample "
+        "belongs into a column of the recording (paste -d, A B > C) for dataset.label_column."
+    )
 
 
 class _Columns(NamedTuple):

@@ -1,5 +1,6 @@
 """What is likely to be a mistake in cases and their split, each in a clause with figures."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -247,11 +248,8 @@ def _says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -
 def _counts(name: str, values: np.ndarray) -> list[str]:
     """A channel that rises evenly all through every case."""
     steps = np.diff(values[:, :LABEL_SAMPLES].astype(np.float64), axis=1)
-    if steps.shape[1] < LEAST_STEPS or not np.allclose(
-        steps, step := steps[0, 0], rtol=1e-3, atol=0
-    ):
-        return []
-    if step <= 0:
+    step = steps[0, 0] if steps.shape[1] >= LEAST_STEPS else 0.0
+    if step <= 0 or not np.allclose(steps, step, rtol=1e-3, atol=0):
         return []
     return [
         f"channel '{name}' rises by {step:g} at each sample of every case, as a counter or a clock "
@@ -266,7 +264,9 @@ def _two_labels(cases: Cases, used: np.ndarray, seen: np.ndarray) -> list[str]:
     for case, samples in zip(used.tolist(), seen, strict=True):
         if len(np.unique(samples[0])) < min(LEAST_DIFFERENT, samples.shape[1] // 2):
             continue  # alike by chance
-        first = first_of.setdefault(samples.tobytes(), case)
+        first = first_of.setdefault(
+            hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=16).digest(), case
+        )
         if cases.labels[first] != cases.labels[case]:
             pairs.append((first, case))
     if not pairs:

@@ -10,8 +10,14 @@ from raspitrain.errors import InputError
 Folds = int | Literal["groups"]
 
 
-def num_folds(cases: Cases, folds: Folds, *, predefined: bool) -> int:
+def num_folds(
+    cases: Cases, folds: Folds, *, predefined: bool, given_by: str = "split.folds="
+) -> int:
     """How many folds there are: `folds`, or one for each group.
+
+    Parameters
+    ----------
+    given_by : what stands before the number where it was given, for the sentence
 
     Raises
     ------
@@ -31,24 +37,30 @@ def num_folds(cases: Cases, folds: Folds, *, predefined: bool) -> int:
     count = units if folds == "groups" else folds
     if count > units or count < 2:
         raise InputError(
-            f"split.folds={folds}: there are {units} {what} to deal out, and each fold must have "
-            f"one; use at most split.folds={units}."
+            f"{given_by}{folds}: there are {units} {what} to deal out, and each fold must have "
+            f"one; use at most {given_by}{units}."
             if count > units > 1
-            else f"split.folds={folds}: all cases are of one {what.removesuffix('s')}, and two are "
+            else f"{given_by}{folds}: all cases are of one {what.removesuffix('s')}, and two are "
             "the least."
         )
     return count
 
 
 def fold_of_cases(
-    cases: Cases, folds: Folds, *, predefined: bool, stratify: bool, rng: np.random.Generator
+    cases: Cases,
+    folds: Folds,
+    *,
+    predefined: bool,
+    stratify: bool,
+    rng: np.random.Generator,
+    given_by: str = "split.folds=",
 ) -> np.ndarray:
     """The fold of each case, int64 (N,); -1 for those of the data's own test part, if that is used.
 
     Groups stay whole. With `stratify` every fold gets its share of every class, as near as groups
     allow.
     """
-    count = num_folds(cases, folds, predefined=predefined)
+    count = num_folds(cases, folds, predefined=predefined, given_by=given_by)
     inside = _inside(cases, predefined=predefined)
     labels = cases.labels[inside] if stratify else np.zeros(len(inside), dtype=np.int64)
     fold_of = np.full(len(cases.labels), -1, dtype=np.int64)

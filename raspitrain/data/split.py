@@ -26,11 +26,17 @@ class Split:
 
 
 def folds_within(
-    cases: Cases, indices: np.ndarray, count: Folds, *, stratify: bool, seed: int
+    cases: Cases,
+    indices: np.ndarray,
+    count: Folds,
+    *,
+    stratify: bool,
+    seed: int,
+    given_by: str = "split.folds=",
 ) -> list[Split]:
     """Some of the cases in folds: each split tests on one of them and trains on the others.
 
-    Groups stay whole, as in `fold_of_cases`.
+    Groups stay whole, as in `fold_of_cases`; `given_by` as for `num_folds`.
 
     Raises
     ------
@@ -41,7 +47,12 @@ def folds_within(
     part[indices] = 0
     rng = np.random.default_rng(seed)
     fold_of = fold_of_cases(
-        replace(cases, part=part), count, predefined=True, stratify=stratify, rng=rng
+        replace(cases, part=part),
+        count,
+        predefined=True,
+        stratify=stratify,
+        rng=rng,
+        given_by=given_by,
     )
     none = np.zeros(0, dtype=np.int64)
     return [

@@ -126,10 +126,10 @@ def folds_of_training(cases: Cases, cfg: DictConfig, num_folds: int) -> list[Spl
     """Folds of what a run with this configuration would train and validate on."""
     whole = split_cases(cases, seed=cfg.seed, **cfg.split)
     trained = np.concatenate([whole.train, whole.validation])
-    try:
-        return folds_within(cases, trained, num_folds, stratify=cfg.split.stratify, seed=cfg.seed)
-    except InputError as error:  # of the command's folds, and not the configuration's
-        raise InputError(str(error).replace("split.folds=", "--folds ")) from None
+    return folds_within(
+        cases, trained, num_folds,
+        stratify=cfg.split.stratify, seed=cfg.seed, given_by="--folds ",
+    )  # fmt: skip
 
 
 def _one_fold(
