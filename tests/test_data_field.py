@@ -457,6 +457,37 @@ def test_files_that_were_recorded_at_once_are_told(names, pattern, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "ending", "part", "pattern"),
+    [
+        ("p0_{}_left.csv", "csv", "left|right", "*_left.csv"),
+        ("IU.{}.left.M.csv", "csv", "left|right", "*.left.*"),
+        ("rec.{}.left", "left", "left|right", "*.left"),
+        ("right_{}_left.csv", "csv", ".*(left|right)", "*_left.csv"),
+        ("left/r{}.csv", "csv", "left|right", "*/left/*"),
+    ],
+)
+def test_clocks_tell_files_that_ran_at_once_and_a_part_of_the_name_joins_them(
+    name, ending, part, pattern, tmp_path
+):
+    signals = {}
+    for k in range(6):
+        for seed, sensor in enumerate(("left", "right")):
+            stamps = [1.7e9 + 3600 * k + 0.02 * j for j in COUNTS]
+            signals[k, sensor] = noise(10 * k + seed, 1)[0].tolist()
+            place = ("up/", "down/")[k % 2] + name.replace("left", sensor).format(k)
+            put(tmp_path, place, csv_text("time,x", stamps, signals[k, sensor]))
+    files = None if ending == "csv" else ["*.left", "*.right"]
+    told = [w for w in load(tmp_path, files=files).taken.warnings if "ran at once" in w]
+    assert "in each of 6 recordings" in told[0]
+    assert f"'dataset.sensor_part=\"{part}\"'" in told[0]
+    assert f"dataset.files='{pattern}'" in told[0]
+    cases = load(tmp_path, files=files, sensor_part=part)
+    assert cases.channel_names == ("left_x", "right_x")
+    assert len(cases.taken.origins) == 6
+    assert not [w for w in cases.taken.warnings if "at once" in w]
+
+
+@pytest.mark.parametrize(
     ("name", "labels", "given"),
     [
         ("{}/r{}.csv", ("run", "sit", "walk"), {}),

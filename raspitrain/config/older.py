@@ -23,6 +23,7 @@ NEW_KEYS = {
         "annotation_unit": None,
         "class_part": None,
         "sensor_column": None,
+        "sensor_part": None,
         "part_column": None,
         "blocks": None,
     },

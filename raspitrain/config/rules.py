@@ -154,6 +154,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "rate": either(number(above=0, most=1e9), NULL),
         "class_level": either(whole(-1, most=100), NULL),
         "class_part": either(text(), whole(-100, most=100), NULL),
+        "sensor_part": either(text(), NULL),
         "annotations": either(text(), one_of(False), NULL),
         "annotation_unit": one_of(*UNITS, None),
         "cache_gb": number(least=0),

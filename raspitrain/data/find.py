@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
@@ -79,6 +79,8 @@ SENSOR = re.compile(
 )
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
+SEPARATOR = re.compile(r"[-_. /]")  # of a path's parts
+MOST_WORDS = 8  # of parts of names, that a sentence lists
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -125,6 +127,7 @@ def find_recordings(
     has_labels: bool,
     joins: bool = True,
     class_part: int | str | None = None,
+    sensor_part: str | None = None,
     annotations: str | bool | None = False,
     annotation_column: str | int | None = None,
 ) -> Found:
@@ -143,6 +146,9 @@ def find_recordings(
     class_part : int, str or None
         Which part of that name is the class; of the file's, where `class_level` is None. A regular
         expression where it is text: what its first group fits, or all of it.
+    sensor_part : str or None
+        The part of a path that names the sensor, as a regular expression; None for those whose
+        names are known.
     has_labels : bool
         Whether the class comes from elsewhere, so that folders need not name one.
     joins : bool
@@ -255,7 +261,9 @@ def find_recordings(
         own = {source.group for source in sources}
         if len(own) == 1 and len(sources) > 1:
             of_one = [f"dataset.groups={groups} puts all recordings into one group, '{own.pop()}'"]
-    sources, note = _join_sensors(sources, sensors_from) if joins else (sources, [])
+    note = []
+    if joins:
+        sources, note = _join_sensors(sources, sensors_from, sensor_part)
     are_people = all(PERSON.fullmatch(source.class_name or "") for source in sources)
     people = [] if groups is not None or are_people else _people(sources, named, by_name=in_name)
     warnings = [*unread, *unused_tables, *people, *of_one]
@@ -871,7 +879,8 @@ def _class_name(
     if class_part is not None:
         whole = stem_of(place[-1]) if level == -1 else _class_name(folder, place, level)
         if isinstance(class_part, str):
-            return _fitting(folder.joinpath(*place), whole, class_part)
+            found = _fitting("class_part", class_part, whole, folder.joinpath(*place))
+            return found[found.re.groups and 1]
         parts = _parts_of(whole)
         index = class_part - 1 if class_part > 0 else len(parts) + class_part
         if not 0 <= index < len(parts):
@@ -910,18 +919,18 @@ def _or_cases(path: Path) -> str:
     return ""
 
 
-def _fitting(path: Path, whole: str, pattern: str) -> str:
-    """What the first group of a regular expression fits in a name, or all of it."""
+def _fitting(key: str, pattern: str, whole: str, path: Path) -> re.Match[str]:
+    """What a regular expression fits in a name: its first group, or all of it."""
     try:
         found = re.search(pattern, whole)
     except re.error as error:
         raise InputError(
-            f"dataset.class_part={pattern} is no regular expression ({error}); a number takes a "
-            "part of the name, and '_([A-Z])' takes the capital letter behind an underscore."
+            f"dataset.{key}={pattern} is no regular expression ({error}); one such as "
+            "'_([A-Z])' takes the capital letter behind an underscore."
         ) from None
-    if found is None or not (name := found[1 if found.re.groups else 0]):
-        raise InputError(f"{path}: dataset.class_part={pattern} fits nothing in {whole}.")
-    return name
+    if found is None or not found[found.re.groups and 1]:
+        raise InputError(f"{path}: dataset.{key}={pattern} fits nothing in {whole}.")
+    return found
 
 
 def _refuse_classes_of_one(folder: Path, sources: Sequence[Source], *, by_name: bool) -> None:
@@ -1210,65 +1219,123 @@ def _with_companions(joined: dict[str, dict[str, Source]]) -> dict[str, dict[str
     return out
 
 
-def recorded_at_once(sources: Sequence[Source], num_rows: Sequence[int]) -> list[str]:
-    """A word on files that differ in one part of their paths alone and have as many rows each, one
-    recording others than the next, as sensors that are called by letters or serial numbers do."""
+def recorded_at_once(
+    sources: Sequence[Source],
+    num_rows: Sequence[int],
+    spans: Sequence[tuple[float, float] | None],
+) -> list[str]:
+    """A word on files that differ in one part of their paths alone and were recorded at once, as by
+    sensors that are called by letters or serial numbers: their clocks say so, or they have as many
+    rows each, one recording others than the next.
+
+    Parameters
+    ----------
+    spans : sequence of (float, float) or None
+        When each begins and ends, if its clock says that.
+    """
     if any("" not in source.files for source in sources):
         return []
     by_class: dict[str | None, set[int]] = {}
     for source, rows in zip(sources, num_rows, strict=True):
         by_class.setdefault(source.class_name, set()).add(rows)
-    if all(len(own) == 1 for own in by_class.values()):
-        return []  # each class lasts as long as a protocol says
+    by_protocol = all(len(own) == 1 for own in by_class.values())
     depth = min(source.name.count("/") for source in sources)
-    for way in ("name", "last", "first", *range(depth)):
-        lengths: dict[str, set[int]] = {}
-        classes: dict[str, set[str | None]] = {}
-        parts: dict[str, set[str]] = {}
-        patterns: dict[str, str] = {}
-        of_group: set[tuple[str, str | None]] = set()
-        for source, rows in zip(sources, num_rows, strict=True):
+    tokens = {len(SEPARATOR.split(source.name)) for source in sources}
+    places = range(min(tokens)) if len(tokens) == 1 else ()
+    ways = ["name", "last", "first", *range(depth), *(("at", k) for k in places)]
+    for way in ways:
+        alike: dict[str, list[int]] = {}
+        parts, patterns = [], {}
+        for k, source in enumerate(sources):
             rest, part, pattern = _without_part(source.name, way)
-            of_group.add((part, source.group))
+            alike.setdefault(rest, []).append(k)
+            parts.append(part)
             patterns[part] = pattern
-            lengths.setdefault(rest, set()).add(rows)
-            classes.setdefault(rest, set()).add(source.class_name)
-            parts.setdefault(rest, set()).add(part)
-        alike = all(own == patterns.keys() for own in parts.values())
-        once = all(len(lengths[rest]) == 1 == len(classes[rest]) for rest in lengths)
-        different = len({min(own) for own in lengths.values()})
-        if len(patterns) < 2 or not (alike and once) or different < max(3, len(lengths) / 2):
+        of_group = {(part, source.group) for part, source in zip(parts, sources, strict=True)}
+        if (
+            len(patterns) < 2 or len(alike) < 2
+            or any({parts[k] for k in own} != patterns.keys() for own in alike.values())
+            or any(len({sources[k].class_name for k in own}) > 1 for own in alike.values())
+            or len(of_group) == len(patterns) == len({group for _, group in of_group})
+        ):  # fmt: skip
+            continue  # the parts do not stand beside each other, or say whose recordings these are
+        lengths = [{num_rows[k] for k in own} for own in alike.values()]
+        different = len({min(own) for own in lengths})
+        by_rows = not by_protocol and all(len(own) == 1 for own in lengths)
+        by_rows = by_rows and different >= max(3, len(lengths) / 2)
+        by_clock = not all(map(PERSON.fullmatch, patterns)) and _ran_at_once(
+            [[spans[k] for k in own] for own in alike.values()]
+        )
+        if not by_rows and not by_clock:
             continue
-        if len(of_group) == len(patterns) == len({group for _, group in of_group}):
-            continue  # it says whose they are
+        why = "ran at once, as their clocks say" if by_clock else "have as many rows as each other"
         labels = [part for part in patterns if LABELS_NAME.search(part)]
         some = min(patterns.keys() - labels or patterns)
+        joins = "" if labels else _sensor_part([source.name for source in sources], parts)
         return [
-            f"files that differ in one part of their names alone ({_some(set(patterns))}) have as "
-            f"many rows as each other, in each of {len(lengths)} recordings, and count as "
-            "recordings of the same channels; if these are sensors that recorded at once, take "
-            f"those of one with dataset.files='{patterns[some]}'"
+            f"files that differ in one part of their names alone ({_some(set(patterns))}) {why}, "
+            f"in each of {len(alike)} recordings, and count as recordings of the same channels; if "
+            f"these are sensors that recorded at once, {joins}take those of one with "
+            f"dataset.files='{patterns[some]}'"
             + ("; labels of rows belong into a column (paste -d, A B > C)" if labels else "")
         ]
     return []
 
 
-def _without_part(name: str, way: str | int) -> tuple[str, str, str]:
-    """A path without the name of its file, the last or first part of that, or a folder; what was
-    taken out; and a pattern for those that have it."""
+def _ran_at_once(recordings: Sequence[Sequence[tuple[float, float] | None]]) -> bool:
+    """Whether the clocks of the files of each recording overlap, and most recordings follow each
+    other: clocks that all begin at 0 tell nothing."""
+    whole = []
+    for own in recordings:
+        spans = [span for span in own if span is not None]
+        if len(spans) < len(own):
+            return False
+        start, stop = max(s[0] for s in spans), min(s[1] for s in spans)
+        if stop - start < 0.5 * max(s[1] - s[0] for s in spans) or start >= stop:
+            return False
+        whole.append((start, stop))
+    whole.sort()
+    apart = sum(one[1] <= other[0] for one, other in pairwise(whole))
+    return 2 * apart >= len(whole)
+
+
+def _sensor_part(names: Sequence[str], parts: Sequence[str]) -> str:
+    """The words that join files by a part of their names, if few words tell it; else none."""
+    every = sorted(set(parts))
+    for pattern in ("{}", "[-_. /]({})(?=[-_. /])", ".*({})"):
+        pattern = pattern.format("|".join(map(re.escape, every)))
+        found = [re.search(pattern, name) for name in names]
+        if len(every) <= MOST_WORDS and all(
+            fit is not None and fit[fit.re.groups and 1] == part
+            for fit, part in zip(found, parts, strict=True)
+        ):
+            return f"join them by time with 'dataset.sensor_part=\"{pattern}\"', or "
+    return ""
+
+
+def _without_part(name: str, way: str | int | tuple[str, int]) -> tuple[str, str, str]:
+    """A path without the name of its file, the last or first part of that, a folder, or what stands
+    at one place between all signs; what was taken out; and a pattern for those that have it."""
     *folders, last = name.split("/")
+    if isinstance(way, tuple):
+        tokens = re.split(f"({SEPARATOR.pattern})", name)
+        at = 2 * way[1]
+        near = "".join(tokens[max(0, at - 1) : at + 2])
+        glob = "*" * (at > 0) + near + "*" * (at + 2 < len(tokens))
+        return "".join([*tokens[:at], *tokens[at + 1 :]]), tokens[at], glob
     if isinstance(way, int):
         rest = [*folders[:way], "", *folders[way + 1 :], last]
         return "/".join(rest), folders[way], "*/" * way + f"{folders[way]}/*"
     if way == "name":
         return "/".join(folders), last, last
     stem = stem_of(last)
-    at = re.search(r"[-_ ](?=[^-_ ]*$)" if way == "last" else "[-_ ]", stem)
-    if at is None:
+    sign = re.search(r"[-_ ](?=[^-_ ]*$)" if way == "last" else "[-_ ]", stem)
+    if sign is None:
         return name, "", ""
     if way == "last":
-        return name[: -len(last)] + stem[: at.end()], stem[at.end() :], f"*{last[at.start() :]}"
-    return name[: -len(last)] + stem[at.start() :], stem[: at.start()], f"{stem[: at.end()]}*"
+        bare = name[: -len(last)] + stem[: sign.end()]
+        return bare, stem[sign.end() :], f"*{last[sign.start() :]}"
+    return name[: -len(last)] + stem[sign.start() :], stem[: sign.start()], f"{stem[: sign.end()]}*"
 
 
 def _join_channels(sources: list[Source], first: int) -> list[Source]:
@@ -1286,8 +1353,12 @@ def _join_channels(sources: list[Source], first: int) -> list[Source]:
     return [*joined.values()] if len(channels) == 1 and len(channels.pop()) > 1 else []
 
 
-def _join_sensors(sources: list[Source], first: int) -> tuple[list[Source], list[str]]:
+def _join_sensors(
+    sources: list[Source], first: int, sensor_part: str | None
+) -> tuple[list[Source], list[str]]:
     """Put the files of one recording together, where sensors have one each."""
+    if sensor_part is not None:
+        return _joined(_by_part(sources, sensor_part))
     if sources[0].class_name is not None and (whole := _join_channels(sources, first)):
         return whole, [f"channels {', '.join(whole[0].files)} of a recording joined by time"]
     joined: dict[str, dict[str, Source]] = {}
@@ -1300,6 +1371,39 @@ def _join_sensors(sources: list[Source], first: int) -> tuple[list[Source], list
     several = [sensors for sensors in joined.values() if len(sensors) > 1 and "" not in sensors]
     if 2 * len(several) < len(joined) or not several:
         return sources, []
+    return _joined(joined)
+
+
+def _by_part(sources: Sequence[Source], sensor_part: str) -> dict[str, dict[str, Source]]:
+    """The files of each recording by what a regular expression fits in their paths."""
+    joined: dict[str, dict[str, Source]] = {}
+    for source in sources:
+        (path,) = source.files.values()
+        found = _fitting("sensor_part", sensor_part, source.name, path)
+        group = found.re.groups and 1
+        rest = _tidy(source.name[: found.start(group)] + source.name[found.end(group) :])
+        if other := joined.get(rest, {}).get(found[group]):
+            raise InputError(
+                f"{path} and {other.name} are both of the sensor '{found[group]}' that "
+                f"dataset.sensor_part={sensor_part} finds, in one recording: let it fit what "
+                "tells the files of a recording apart."
+            )
+        joined.setdefault(rest, {})[found[group]] = source
+    if all(len(sensors) == 1 for sensors in joined.values()):
+        raise InputError(
+            f"dataset.sensor_part={sensor_part} finds no two files of one recording "
+            f"({_some([*joined])}): let it fit all that tells them apart, and no more."
+        )
+    return joined
+
+
+def _tidy(name: str) -> str:
+    """A path, out of which a part was taken, without its ending and what held that part."""
+    again = r"[-_. ]+(?=/|$)|(?<=[-_. /])[-_. /]+"
+    return re.sub(again, "", stem_of(name)).strip("/")
+
+
+def _joined(joined: Mapping[str, Mapping[str, Source]]) -> tuple[list[Source], list[str]]:
     common = set.intersection(*(set(sensors) for sensors in joined.values()))
     empty = {
         sensor for sensor in common

@@ -51,6 +51,7 @@ def recordings(
     rate: float | None,
     class_level: int | None,
     class_part: int | str | None,
+    sensor_part: str | None,
     label_column: str | int | None,
     annotations: str | bool | None,
     annotation_unit: str | None,
@@ -128,6 +129,9 @@ def recordings(
     sensor_column : str, int, sequence of these, False or None
         What says which sensor each row is of, where several share the other columns;
         False for none; None to find one by its name or words.
+    sensor_part : str or None
+        What names the sensor in a file's path, where each has a file of its own: a regular
+        expression, whose first group (or all of it) fits; None for names that are known.
     skip_lines : int
         Lines of each file before its table.
     missing : {"error", "interpolate", "zero"}
@@ -156,6 +160,7 @@ def recordings(
         files=[only] if only else [files] if isinstance(files, str) else files,
         class_level=class_level,
         class_part=class_part,
+        sensor_part=sensor_part,
         groups=groups,
         has_labels=label_column is not None,
         annotations=annotations,
@@ -187,8 +192,6 @@ def recordings(
         elif _in_blocks(found.sources, read):
             asked = replace(asked, group_column="block")
             read = _read_all(found.sources, asked, kept)
-    num_rows = [next(iter(files.values())).table.num_rows for files in read]
-    at_once = recorded_at_once(found.sources, num_rows)
     read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
     sources, read = each_group(found.sources, read, asked)
@@ -207,6 +210,8 @@ def recordings(
     for k, source in enumerate(sources):
         streams.append(make_stream(source, read[k], chosen, k, asked))
         read[k] = {}  # what is not a channel is not needed any more
+    num_rows = [stream.signals.shape[1] for stream in streams]
+    at_once = recorded_at_once(sources, num_rows, [_span(stream.clock) for stream in streams])
     names, units = _all_channels(chosen)
     notes, warnings = (
         [*found.notes, *of_names, *of_rows, *of_few, *order[0]],
@@ -367,6 +372,13 @@ def _all_channels(chosen: dict[str, Chosen]) -> tuple[list[str], list[str]]:
         for name in each.channels
     ]
     return names, [unit for each in chosen.values() for unit in each.units]
+
+
+def _span(clock: Clock | None) -> tuple[float, float] | None:
+    """When a recording begins and ends."""
+    if clock is None or not len(clock.seconds):
+        return None
+    return clock.start, clock.start + float(clock.seconds[-1])
 
 
 def _uncovered(streams: Sequence[Stream]) -> list[str]:
