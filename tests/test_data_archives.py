@@ -60,6 +60,9 @@ CLOCKS = {
     "Date,Time": [
         ["2024-05-01"] * LENGTH, [f"10:59:{50 + j // 50}.{20 * (j % 50):03d}" for j in COUNTS],
     ],
+    "Date&Time,ms": [
+        [f"2024/05/01 10:59:{50 + j // 50}" for j in COUNTS], [20 * (j % 50) for j in COUNTS],
+    ],
     "Ticks": [[638_500_000_000_000_000 + 200_000 * j for j in COUNTS]],
     "FileTime": [[133_500_000_000_000_000 + 200_000 * j for j in COUNTS]],
 }  # fmt: skip
@@ -257,6 +260,18 @@ def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head,
         own = signals_of(cases)[cases.channel_names.index(name)]
         assert np.allclose(own, first(1)[0] + 30 * s, atol=1e-3)
     assert len(load(tmp_path, sensor_column=False).channel_names) <= 2
+
+
+def test_a_clock_that_stands_while_a_column_takes_turns_tells_sensors_alike(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        slow = np.cumsum(x, axis=1)
+        rows = [(j, cpu, f"{slow[cpu + 1][j]:.4f}") for j in COUNTS for cpu in (-1, 0, 1)]
+        return csv_text("timestamp,CPU,used", *zip(*rows, strict=True))
+
+    make(tmp_path, text_of)
+    assert "dataset.sensor_column=CPU, or say" in refusal(load, tmp_path)
+    cases = load(tmp_path, sensor_column="CPU")
+    assert cases.channel_names == ("CPU-1_used", "CPU0_used", "CPU1_used")
 
 
 @pytest.mark.parametrize(

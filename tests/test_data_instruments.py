@@ -325,6 +325,30 @@ def test_a_row_of_samples_is_told_with_what_turns_it(tmp_path):
     assert "n.loadtxt('OLD', delimiter=',', ndmin=2).T" in refusal(load, tmp_path)
 
 
+def test_one_signal_that_goes_on_from_line_to_line_is_told_with_what_unfolds_it(tmp_path):
+    """As in records of earthquakes, under lines about the station."""
+    waves = {k: np.sin(np.arange(1600) / (4 + k)) + noise(k, 1, 1600)[0] / 9 for k in range(6)}
+
+    def text_of(count: int):
+        rows = {k: wave.reshape(-1, count).tolist() for k, wave in waves.items()}
+        lines = {k: ["  ".join(f"{v:.4f}" for v in row) for row in rows[k]] for k in rows}
+        head = "Station Code  MYG001\nSampling Freq(Hz) 100Hz\n"
+        return lambda k, i, x: head + "\n".join(lines[3 * k + i]) + "\n"
+
+    make(tmp_path / "folded", text_of(8))
+    told = refusal(load, tmp_path / "folded")
+    assert "one signal with 8 samples a line, as line 3 goes on" in told
+    assert "awk 'NR < 3 {print; next}" in told
+    assert len(load(tmp_path / "folded", columns=[*range(8)]).channel_names) == 8
+    cases = load(make(tmp_path / "unfolded", text_of(1)))
+    assert (len(cases.channel_names), cases.rate) == (1, 100)
+    make(
+        tmp_path / "channels",
+        lambda k, i, x: csv_text("", *np.cumsum(noise(9 * k + i, 8), 1).tolist()),
+    )
+    assert len(load(tmp_path / "channels").channel_names) == 8
+
+
 def test_a_table_of_labels_is_read_once_for_all_recordings(tmp_path, monkeypatch):
     for series in range(6):
         values = noise(series, 2)
@@ -384,6 +408,10 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
         (
             ["CPU  %user  %idle", *["all  {t}.5  2.25"] * 9],
             "'index($0, \"%user\") && n++ {next} 1'",
+        ),
+        (
+            ["#default,_table,,", ",table,v", *[",0,{t}.5"] * 9],
+            "'index($0, \"table,v\") && n++ {next} 1'",
         ),
         (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' OLD | paste -d' ' - - >"),
         (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),

@@ -48,6 +48,7 @@ ABOUT_OTHERS = (
     "their names and classes as the columns file and label"
 )
 MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
+LEAST_WRAPPED = 4  # samples a line, from which one signal is told from channels
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 TABLES = (".csv", ".tsv", ".txt", ".dat")
@@ -696,6 +697,8 @@ def _by_judgement(
                 f"name them by position, as dataset.columns=[$(seq -s, {own[0] if own else 0} "
                 f"{own[-1] if own else 0})] does."
             )
+        if not file.table.named and len(own) == len(file.table.columns) >= LEAST_WRAPPED:
+            _refuse_wrapped(file)
         if not own and may_be_empty:
             return [[] for _ in files]
         if not own:
@@ -732,6 +735,26 @@ def _by_judgement(
             )
         places.append([own[k] for k in order])
     return places
+
+
+def _refuse_wrapped(file: SensorFile) -> None:
+    """Refuse one signal that goes on from line to line, as records of earthquakes are written."""
+    rows = np.stack([column_values(column) for column in file.table.columns], axis=1)
+    count = rows.shape[1]
+    if len(rows) < LEAST_ROWS or not np.isfinite(rows).all():
+        return
+    along = np.abs(np.diff(rows.reshape(-1)))
+    steps = [np.median(along[k::count]) for k in range(count)]  # the last from line to line
+    down = np.median(np.abs(np.diff(rows, axis=0)), axis=0)
+    if max(steps) < min(0.5 * min(down), 1.5 * min(steps)):
+        first = int(file.table.lines()[0])
+        raise InputError(
+            f"{file.path} seems to hold one signal with {count} samples a line, as line {first} "
+            f"goes on in the next: write one a line, as by: awk 'NR < {first} {{print; next}} "
+            '{gsub(",", " "); for (i = 1; i <= NF; i++) print $i}\' OLD > NEW; if these are '
+            "channels, name them by position, as dataset.columns="
+            f"[$(seq -s, 0 {count - 1})] does."
+        )
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -29,6 +29,8 @@ def join_clock(table: Table) -> None:
     plain = [plain_name(column.name) for column in table.columns]
     _join_date_and_time(table)
     if table.clock is None:
+        _join_stamp(table, plain)
+    if table.clock is None:
         _join_fields(table, plain)
     if table.clock is None:
         _join_seconds(table, plain)
@@ -50,6 +52,16 @@ def _join_date_and_time(table: Table) -> None:
         _put(table, place, dates[0].values + time.values, "time")
         table.columns[place].day_first = dates[0].day_first
         table.columns[place].is_told = dates[0].is_told
+
+
+def _join_stamp(table: Table, plain: Sequence[str]) -> None:
+    """2024-05-01 10:00:00 beside 20 in a column ms."""
+    stamps = [k for k, column in enumerate(table.columns) if column.kind == "time"]
+    if len(stamps) != 1 or not _between(table.columns[stamps[0]], 0, np.inf, 1):
+        return
+    values = table.columns[stamps[0]].values + _fraction(table, plain)
+    if (np.diff(values) > 0).all():
+        _put(table, stamps[0], values, "time")
 
 
 def _join_fields(table: Table, plain: Sequence[str]) -> None:

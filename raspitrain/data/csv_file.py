@@ -677,11 +677,13 @@ class _Rows:
         if len(cells) != self.width:
             refusal = self._of_width(cells)
         elif self.num_rows and self._are_names(cells):
-            longest = max((cells[p] for p in self.numeric or range(self.width)), key=len)
+            place = max(self.numeric or range(self.width), key=lambda p: len(cells[p]))
+            two = self.layout.separator.join(cells[place : place + 2])
+            told = two if two in line else cells[place]
             refusal = InputError(
                 f"{self.path}, line {self.number} holds the names again, as where a logger was "
                 "started anew; put what follows into a file of its own, or where it only goes on, "
-                f"leave such lines out, as by: awk 'index($0, \"{longest}\") && n++ {{next}} 1' "
+                f"leave such lines out, as by: awk 'index($0, \"{told}\") && n++ {{next}} 1' "
                 "OLD > NEW."
             )
         elif self.num_rows and self._begins_with_a_word(cells):

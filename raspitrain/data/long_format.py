@@ -26,6 +26,7 @@ HEAD_ROWS = 2048
 RUNS = 4  # of each sensor, from which its rows count as mixed with the others'
 SHORT_RUN = 4  # rows, on average, up to which a column of any name may be that of the sensors
 IN_TURN = 0.8  # of the changes of such a column go from a number to the same next one
+CLOSER = 1.5  # times as close a sensor's values are to its last ones as to another's
 APART = 5.0  # spreads between the levels of two sensors, or times that one spread is the other
 
 
@@ -192,8 +193,29 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
             and not (fact.constant or fact.rises or fact.counts or (fact.low, fact.high) == (0, 1))
         ]  # fmt: skip
         codes = np.unique(column.values, return_inverse=True)[1]
-        if signals and 2 * sum(_jumps(values, codes) for values in signals) >= len(signals):
+        at_once = in_turn and _stands_still(file, codes)
+        told = sum(
+            _jumps(values, codes) or (at_once and _turns(values, codes)) for values in signals
+        )
+        if signals and 2 * told >= len(signals):
             yield place
+
+
+def _stands_still(file: SensorFile, codes: np.ndarray) -> bool:
+    """Whether a clock goes on where the first sensor comes again, and nowhere else."""
+    anew = codes[1:] == codes[0]
+    return any(
+        bool(((np.diff(column.values) != 0) == anew).all())
+        for column in file.table.columns
+        if column.kind == "time" or (column.kind == "number" and is_time_name(column.name))
+    )
+
+
+def _turns(values: np.ndarray, codes: np.ndarray) -> bool:
+    """Whether the values of a sensor go on from its last ones, rather than from another's."""
+    number = int(codes.max()) + 1
+    own, others = np.abs(values[number:] - values[:-number]), np.abs(np.diff(values))
+    return bool(CLOSER * np.median(own) < np.median(others))
 
 
 def _in_turn(runs: np.ndarray) -> float:
