@@ -254,6 +254,9 @@ def test_rows_that_jump_with_a_column_of_any_name_are_refused_with_the_key(head,
     sentence = refusal(load, tmp_path)
     assert "dataset.sensor_column=kind" in sentence
     assert "dataset.sensor_column=false" in sentence
+    put(tmp_path, "run/a.csv", csv_text("time,x,y", SECONDS, *noise(0, 2)))  # without that column
+    assert "r0.csv: the rows seem to be of several sensors" in refusal(load, tmp_path)
+    (tmp_path / "run/a.csv").unlink()
     cases = load(tmp_path, sensor_column="kind")
     for s, word in enumerate(words):
         name = f"{word}_x" if isinstance(word, str) else f"kind{word}_x"

@@ -359,6 +359,10 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
         lambda f: load_ucr(ts_file(f, "1,2,3:a\n"), name="Toys"),
         "does not hold (nearest: Toy)",
     ),
+    "no file of an archive": (
+        lambda f: load_ucr(csv_files(f), name="walk"),
+        "holds no walk_TRAIN.ts, nor a .tsv, .txt or .arff of such a name; other tables",
+    ),
     "regression": (lambda f: load_ucr(None, name="Covid3Month"), "is a regression data set"),
     "no test file": (
         lambda f: load_ucr(only_train(f)),

@@ -343,6 +343,13 @@ def test_train_and_test_above_the_classes_are_the_split(tmp_path):
     assert [len(own) for own in (chosen.train, chosen.validation, chosen.test)] == [18, 18, 18]
 
 
+def test_two_folders_above_the_same_classes_may_be_parts_in_other_words(tmp_path):
+    for seed, part in enumerate(("entrenamiento", "prueba")):
+        make(tmp_path / part, lambda k, i, x, s=seed: csv_text("ax", noise(99 * s + k * 9 + i)[0]))
+    (warning,) = load(tmp_path).taken.warnings
+    assert "if entrenamiento and prueba are for training and testing, call them train" in warning
+
+
 @pytest.mark.parametrize(
     ("names", "part"),
     [
@@ -510,6 +517,9 @@ def test_patterns_choose_files_and_other_files_are_named(tmp_path):
     assert remedy in refusal(load, tmp_path)
     assert load(tmp_path, files="*.txt").class_names == ("run", "walk")
     assert "fits none of the 2 files" in refusal(load, tmp_path, files="*.dat")
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x))
+    put(tmp_path, "run/SHA256SUMS.txt", "0a1b r0.csv")
+    assert "are not taken: 2 .txt" in " ".join(load(tmp_path).taken.warnings)
 
 
 @pytest.mark.parametrize(
@@ -816,6 +826,16 @@ def test_a_channel_that_stands_still_in_training_is_said(tmp_path):
     (warning,) = look(load_npy(save(tmp_path, signals, part=part), part="part.npy")).warnings
     assert "'channel_1' never changes in the training part (always 5), though it does" in warning
     assert "nothing to learn from" in refusal(look, load_npy(save(tmp_path, 0 * ARRAY)))
+
+
+def test_recordings_that_stand_still_among_others_of_their_class_are_said(tmp_path):
+    still = [[0.5] * LENGTH] * 3
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *(still if (k, i) == (1, 2) else x)))
+    (warning,) = load(tmp_path).taken.warnings
+    assert "in 1 of 6 recordings" in warning
+    assert "2.csv) no value ever changes" in warning
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *(x if k else still)))
+    assert not any("no value" in w for w in load(tmp_path).taken.warnings)
 
 
 def test_cases_in_other_units_are_said(tmp_path):

@@ -159,7 +159,7 @@ def test_matlab_takes_arrays_of_the_longest_length(tmp_path):
     table, values = read(tmp_path / "a.mat")
     assert table.names == ["DE_time", "acc_0", "acc_1"]
     assert np.array_equal(values, np.hstack([SIGNAL[:, :1], SIGNAL]))
-    assert table.notes == ["X097RPM (1, 1), which has another length"]
+    assert table.notes == ["RPM (1, 1), which has another length"]
 
 
 @pytest.mark.parametrize("ending", ["parquet", "feather"])
@@ -361,6 +361,17 @@ def test_json_as_apps_write_it(form, tmp_path):
     assert [name.split(" ")[0][-1] for name in cases.channel_names] == ["x", "y"]
     assert cases.rate == pytest.approx(50, rel=0.01)
     assert np.array_equal(cases.signals[[0]][0], np.float32(signals["run"])[:, :50])
+
+
+def test_a_label_of_json_may_be_null_in_some_rows(tmp_path):
+    path = tmp_path / "a.jsonl"
+    labels = [*["walk"] * 20, *[None] * 5, *["run"] * 20]
+    path.write_text(
+        "".join(json.dumps({"x": k / 7, "label": v}) + "\n" for k, v in enumerate(labels))
+    )
+    table, _ = read(path)
+    column = table.columns[1]
+    assert [column.words[code] or None for code in column.values] == labels
 
 
 ROWS = {"columns": ["x", "y", "z"], "data": [[0.5, k, 9.8] for k in range(40)]}

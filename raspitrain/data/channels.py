@@ -510,6 +510,7 @@ def choose(
         _check_numbers(file, own)
     _check_units(files, places, names)
     warnings += _large_offsets(files, places, names)
+    warnings += _still(files, places, classes)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
         warnings += _flags(files, places, names) if asked.changes_within else []
@@ -877,6 +878,28 @@ def _own_ranges(
                 "and not classes; leave it out with dataset.columns"
             )
     return warnings
+
+
+def _still(
+    files: Sequence[SensorFile],
+    places: Sequence[Sequence[int]],
+    classes: Sequence[frozenset[str]],
+) -> list[str]:
+    """A word on recordings in which nothing changes, while signals do in others of their class."""
+    facts = [[file.facts[place] for place in own] for file, own in zip(files, places, strict=True)]
+    moving = {own for own, seen in zip(classes, facts, strict=True)
+              if any(fact.wavers or fact.busy for fact in seen)}  # fmt: skip
+    still = [
+        file.path for file, own, seen in zip(files, classes, facts, strict=True)
+        if own in moving and all(fact.constant for fact in seen)
+    ]  # fmt: skip
+    if not still:
+        return []
+    return [
+        f"in {len(still)} of {counted(len(files), 'recording')} ({still[0]}) no value ever "
+        "changes, as of a sensor that is not connected, though others of the class move; move such "
+        "files away, unless that belongs to the class"
+    ]
 
 
 def _large_offsets(

@@ -51,7 +51,9 @@ ABOUT = re.compile(
     r"|(participants|sessions|.*_(channels|electrodes|scans))\.tsv)",  # of BIDS
     re.I,
 )
-READ_ME = re.compile(r"(?:read_?me|licen[cs]e|changes|changelog|citation)\b.*", re.I)
+READ_ME = re.compile(
+    r"(?:read_?me|licen[cs]e|changes|changelog|citation|(?:sha\d*|md5|check)sums?)\b.*", re.I
+)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
     r"|rider|athlete|vp|p|u|s[ae]?)[-_ ]?\d+(?: \(\d+\))?",
@@ -1024,9 +1026,17 @@ def _people(sources: Sequence[Source], named: Collection[int], *, by_name: bool)
                     f"occasions, {keep}"
                 ]
             other = f"; if they are the classes, dataset.class_level={level + 1} dataset.groups="
+            top = sorted({place[level - 1] for place in places})
+            as_parts = (
+                f", and if {' and '.join(top)} are for training and testing, call them train and "
+                "test"
+                if len(top) == 2
+                else ""
+            )
             return [
                 f"folders such as {_some(shared)} occur in several classes; if they are people, "
-                f"{keep}" + (f"{other}{level} says so" if level > 0 and level - 1 in named else "")
+                f"{keep}"
+                + (f"{other}{level} says so{as_parts}" if level > 0 and level - 1 in named else "")
             ]
     stems = [stem_of(place[-1]) for place in places]
     found = []

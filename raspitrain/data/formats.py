@@ -280,7 +280,7 @@ def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
             notes.append(f"{name}, whose number is another file's")
             continue
         if value.ndim == 0 or len(value) != length:
-            notes.append(f"{name} {value.shape}, which has another length")
+            notes.append(f"{bare_names[name]} {value.shape}, which has another length")
             continue
         bare = bare_names[name]
         table = value.reshape(length, -1)
@@ -512,6 +512,8 @@ def _flat(record: Any) -> dict[str, Any]:
 
 
 def _json_column(name: str, cells: list[Any]) -> Column:
+    if any(isinstance(cell, str) for cell in cells):
+        cells = ["" if cell is None else cell for cell in cells]
     if all(isinstance(cell, str) for cell in cells):
         if all(is_number(cell) or is_missing(cell) for cell in cells):
             values = [nan if is_missing(cell) else float(cell.replace(",", ".")) for cell in cells]

@@ -149,15 +149,15 @@ def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
     for file in files:
         seen.update({file.table.columns[place].name for place in _telling(file, asked)})
     for name, count in seen.items():
-        if 2 * count < len(files):
-            continue
-        column = files[0].table.columns[files[0].table.names.index(name)]
+        holding = [file for file in files if name in file.table.names]
+        if 2 * count < len(files) or len({file.table.named for file in files}) > 1:
+            continue  # columns with names and without are refused later
+        column = holding[0].table.columns[holding[0].table.names.index(name)]
         shown = ", ".join((_words(column, named=True) or [])[:3])
         raise InputError(
-            f"{files[0].path}: the rows seem to be of several sensors in turn, as column '{name}' "
-            f"({shown}) says: take them apart with "
-            f"dataset.sensor_column={name}, or say that they belong together with "
-            "dataset.sensor_column=false."
+            f"{holding[0].path}: the rows seem to be of several sensors in turn, as column "
+            f"'{name}' ({shown}) says: take them apart with dataset.sensor_column={name}, "
+            "or say that they belong together with dataset.sensor_column=false."
         )
 
 

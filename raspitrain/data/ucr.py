@@ -193,6 +193,11 @@ def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
     alike = [other for other in sets if other.casefold() == name.casefold()]
     if name not in sets and len(alike) == 1:
         name = alike[0]
+    if not sets and not carried:
+        raise InputError(
+            f"{folder} holds no {name}_TRAIN.ts, nor a .tsv, .txt or .arff of such a name; other "
+            "tables of a case a row are read with dataset=rows, recordings with dataset=recordings."
+        )
     if name not in sets:
         known = carried_names() if carried else list(sets)
         where = (
