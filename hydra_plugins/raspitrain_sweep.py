@@ -29,6 +29,7 @@ from raspitrain.hardware.board import available_cores
 from raspitrain.hardware.threads import given_num_threads, resolve_num_threads, thread_environment
 from raspitrain.paths import absolute
 from raspitrain.report import report_sweep_or_warn
+from raspitrain.results.folder import check_is_of_its_own
 from raspitrain.stop import say
 from raspitrain.sweep.names import job_names
 from raspitrain.sweep.places import is_spread
@@ -383,10 +384,7 @@ def _value(cfg: DictConfig, key: str, typed: str) -> Any:
 
 
 def _check_folder(config: DictConfig, folder: Path) -> None:
-    if folder == Path.cwd():
-        raise InputError(
-            "hydra.sweep.dir must name a folder of its own for the sweep, not the one you are in."
-        )
+    check_is_of_its_own(folder, "hydra.sweep.dir", "sweep")
     if any(str(w).startswith("hydra.sweep.subdir=") for w in config.hydra.overrides.hydra):
         raise InputError("hydra.sweep.subdir is not read: jobs are called after what is swept.")
 

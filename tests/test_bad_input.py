@@ -296,6 +296,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     # where it goes
     "the folder one is in": (("hydra.run.dir=.",), ("must name a folder of its own",)),
     "an empty name": (("hydra.run.dir=",), ("must name a folder of its own",)),
+    "the root": (("hydra.run.dir=/tmp/..",), ("folder of its own for the run, not /.",)),
     "no folder": (("hydra.run.dir=null",), ("hydra.run.dir=null does not fit",)),
     "a folder below a file": (("hydra.run.dir=/dev/null/x",), ("/dev/null/x", "hydra.run.dir")),
     "a name too long": (("hydra.run.dir=" + "x" * 300,), ("hydra.run.dir",)),

@@ -1,5 +1,7 @@
 """Words that are understood though Hydra would not, and files that would go unread."""
 
+import errno
+import os
 import sys
 
 import numpy as np
@@ -110,6 +112,21 @@ def test_yaml_with_the_name_of_one_of_ours_is_never_passed_over(name, said, tmp_
     code, shown = said("--config-dir", "mine", "epochs=1")
     assert code == 2
     assert f"mine/{name} has the name of one of raspitrain's own" in shown
+
+
+def test_a_folder_of_yaml_that_cannot_be_read_is_never_passed_over(said, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    listdir = os.listdir
+
+    def locked(folder="."):
+        if folder == "mine":
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", locked)
+    code, shown = said("--config-dir", "mine", "epochs=1")
+    assert code == 2
+    assert "mine, which --config-dir names, cannot be read: Permission denied." in shown
 
 
 def test_a_sweep_that_a_yaml_describes_is_not_run_as_one_run(said, tmp_path):

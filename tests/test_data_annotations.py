@@ -213,7 +213,7 @@ BAD = {
     "nothing": ("", {}, "holds no annotations"),
     "twice": ("2,5,walk\n", {"annotations": "beats", "label_column": "y"}, "give one"),
     "no column": ("2,5,walk\n", {"annotations": "day.labels.csv", "label_column": "y"}, "has no "
-                  "column 'y', which dataset.label_column names; there are: start, end, label"),
+                  "column 'y' to take labels from; there are: start, end, label"),
     "not there": ("2,5,walk\n", {"annotations": "no.csv"}, "annotations=no.csv is no file"),
     "commas": ("0,5,12,0,walk\n", {}, "labels.csv, line 2: 5 cells, but the first line has 3; put "
                "a cell that holds a comma into quotes"),
@@ -478,6 +478,16 @@ def test_one_file_for_recordings_of_several_folders(model, recording, tmp_path, 
         own = {("p1/day.csv", "0", "class 0"), ("p1/day.csv", "16", "class 0")}
         other = {("p2/day.csv", "64", "class 1")}
         assert found == (other if given[0].startswith("p2") else own | other)
+    marks.write_text(  # names of its own, as in training
+        "recording,who,start,end,doing\n"
+        "p1/day.csv,ann,0,50,class 0\np2/day.csv,bob,50,100,class 1\n"
+    )
+    assert predict([str(model), str(tmp_path), *words, "--label-column", "doing"]) == 0
+    rows = [*csv.DictReader(capsys.readouterr().out.splitlines())]
+    assert [row["true"] for row in rows] == ["class 0"] * 2 + [""] * 7 + ["class 1"]
+    assert predict([str(model), str(tmp_path), *words, "--label-column", "does"]) == 2
+    assert "no column 'does' to take labels from; there are: recording" in capsys.readouterr().err
+    marks.write_text("file,start,end,label\np1/day.csv,0,50,class 0\np2/day.csv,50,100,class 1\n")
     (tmp_path / "p1" / "day.csv").unlink()
     assert predict([str(model), str(tmp_path / "p2" / "day.csv"), *words]) == 2
     assert "'p1/day.csv', which is no recording in" in capsys.readouterr().err

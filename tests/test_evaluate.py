@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,12 +98,37 @@ def test_other_recordings_of_one_class_with_columns_in_another_order(home, capsy
     assert (tmp_path / "misclassified-data.csv").exists()
 
 
+def test_other_rates_are_brought_to_the_models(home, capsys, tmp_path):
+    record(tmp_path / "new" / "slow" / "c.csv", 2, 7, rate=100)  # 240 samples are 120 here
+    record(tmp_path / "new" / "slow" / "d.csv", 2, 8)
+    found, shown = told(capsys, home / "run", "--data", tmp_path / "new", "--output", tmp_path)
+    assert found["cases"] == 6 + 14
+    assert "1 of 2 recordings resampled to 50 Hz" in shown
+
+
+def test_the_folder_of_one_class_and_one_of_its_recordings(home, capsys, tmp_path):
+    for name in ("c.csv", "d[1].csv"):
+        record(tmp_path / "new" / "slow" / name, 2, 7)
+    record(tmp_path / "new" / "=fast" / "e.csv", 5, 7)
+    for given, num_cases in (("slow", 28), ("slow/d[1].csv", 14)):
+        words = ("--data", tmp_path / "new" / given, "--output", tmp_path)
+        found, _ = told(capsys, home / "run", *words)
+        assert [row["support"] for row in found["per_class"]] == [0, num_cases]
+        for row in rows(tmp_path / "misclassified-data.csv"):
+            assert Path(row["file"]).is_file()
+
+
+def test_the_data_of_training_are_no_other_data(home, capsys, tmp_path):
+    _, shown = told(capsys, home / "run", "--data", home / "data", "--output", tmp_path)
+    assert "the run was trained on a part of these" in shown
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
         (lambda p: record(p / "run" / "c.csv", 2, 7), "the class 'run', which the model does not"),
         (lambda p: record(p / "slow" / "c.csv", 2, 7, names=("ax", "az")), "trained on ax, ay"),
-        (lambda p: record(p / "slow" / "c.csv", 2, 7, rate=100), "100 samples a second"),
+        (lambda p: record(p / "c.csv", 2, 7), "lies in the folder itself"),
         (lambda p: None, "there is no"),
     ],
 )

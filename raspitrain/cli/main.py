@@ -45,7 +45,7 @@ from raspitrain.hardware.memory import is_out_of_memory, out_of_memory_error, qu
 from raspitrain.hardware.threads import given_num_threads, thread_environment
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import absolute, config_folder
-from raspitrain.results.folder import make_folder, remove_empty
+from raspitrain.results.folder import check_is_of_its_own, make_folder, remove_empty
 from raspitrain.stop import Stopped, is_stdout_stuck, say, say_stuck, tidy, write_nowhere
 from raspitrain.sweep.sweep import SweepEnd
 
@@ -241,10 +241,7 @@ def run_composed(cfg: DictConfig, output_dir: Path, overrides: list[str]) -> Non
     check_composition(cfg, overrides)
     if cfg.resume is not None:
         raise InputError("resume= stands on the command line, not in a YAML.")
-    if output_dir == Path.cwd():
-        raise InputError(
-            "hydra.run.dir must name a folder of its own for the run, not the one you are in."
-        )
+    check_is_of_its_own(output_dir, "hydra.run.dir", "run")
     if cfg.distributed.boards is not None:
         from raspitrain.boards import begin
 

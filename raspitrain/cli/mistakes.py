@@ -88,6 +88,9 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     inside_hydra = _raised_inside_hydra(error)
     never_ours = {*CAN_PASS, errno.ENAMETOOLONG}
     if isinstance(error, OSError) and (inside_hydra or error.errno in never_ours):
+        folders = [os.path.abspath(folder) for folder in config_folders(arguments)]
+        if str(error.filename).startswith(tuple(f"{folder}{os.sep}" for folder in folders)):
+            return f"{error.filename} cannot be read: {reason(error)}."
         return (
             f"{error.filename or 'The run folder'}: {reason(error)}; "
             f"{remedy(error, 'give another hydra.run.dir, hydra.sweep.dir or file')}."

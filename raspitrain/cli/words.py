@@ -16,7 +16,7 @@ from raspitrain.config.overrides import OPTIONS, config_folders, split_override
 from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.data.endings import MAY_HOLD_ARRAYS
-from raspitrain.errors import InputError
+from raspitrain.errors import InputError, reason
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder, expanded, options_of
 from raspitrain.stop import say
@@ -360,6 +360,13 @@ def _check_folders(words: Sequence[str]) -> None:
     """YAML of the user's own with the name of one of ours would never be read."""
     ours = config_folder()
     for folder in config_folders(words):
+        if os.path.isdir(folder):
+            try:
+                os.listdir(folder)
+            except OSError as error:  # Hydra would go on without it
+                raise InputError(
+                    f"{folder}, which --config-dir names, cannot be read: {reason(error)}."
+                ) from None
         for file in sorted(Path(folder).rglob("*.yaml"))[:1000]:
             own = ours / os.path.relpath(file, folder)
             try:

@@ -185,8 +185,8 @@ def read_annotations(
         is_edf = path.lower().endswith(EDF_SUFFIXES)
         if label_column is not None and (is_edf or is_marks(path) or not _is_table(path)):
             raise InputError(
-                f"{path} has no columns, so that dataset.label_column={label_column} names none of "
-                "them; leave it out."
+                f"{path} has no columns, so that '{label_column}' cannot be the one of labels; "
+                "leave it out."
             )
         if is_edf:
             found = enumerate(read_edf_marks(path), start=1)
@@ -449,8 +449,8 @@ def _named(
         label = label_column if isinstance(label_column, int) else _place(cells, label_column)
         if not 0 <= label < len(cells):
             raise InputError(
-                f"{path} has no column '{label_column}', which dataset.label_column names; there "
-                f"are: {', '.join(cells[:20])}."
+                f"{path} has no column '{label_column}' to take labels from; there are: "
+                f"{', '.join(cells[:20])}."
             )
     if label is None or label == file:
         return None

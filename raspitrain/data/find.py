@@ -555,14 +555,11 @@ def _refuse_files_beside(folder: Path, taken: Sequence[Path], others: Sequence[P
     if any(path.parent != folder for path in taken):
         return
     stems = {stem_of(path.name) for path in taken}
-    patterns: dict[str, set[str]] = {}
-    for path in others:
-        for stem in stems:
-            if path.parent == folder and stem in path.name:
-                patterns.setdefault(path.name.replace(stem, "*", 1), set()).add(stem)
-    for pattern, own in patterns.items() if len(stems) > 1 else ():
-        name = pattern.replace("*", min(stems))
-        if own == stems and _is_text(folder / name):
+    names = {path.name for path in others if path.parent == folder}
+    first = min(stems)
+    for name in sorted(name for name in names if first in name and len(stems) > 1):
+        pattern = name.replace(first, "*", 1)
+        if all(pattern.replace("*", s, 1) in names for s in stems) and _is_text(folder / name):
             raise InputError(
                 f"the recordings lie in {folder} itself, and nothing names their classes; if "
                 f"{name} says what begins and ends where, take such files "

@@ -5,7 +5,7 @@ import numpy as np
 ZERO_CROSSINGS = 24  # of the sinc, on each side: the filter's length
 BETA = 9.0  # of Kaiser's window: below -90 dB outside the band
 PASSED = 0.92  # of the narrower band's half rate, where the filter begins to fall off
-ROWS = 4096  # computed at once
+AT_ONCE = 4_000_000  # weights computed at once: 32 MB
 
 
 def resample(signals: np.ndarray, seconds: np.ndarray, rate: float) -> np.ndarray:
@@ -52,10 +52,11 @@ def resample(signals: np.ndarray, seconds: np.ndarray, rate: float) -> np.ndarra
     middle = np.floor(positions + 0.5).astype(np.int64)
     phases, phase_of = np.unique(np.round(positions - middle, 9), return_inverse=True)
     out = np.empty((len(signals), len(positions)), dtype=signals.dtype)
-    few = len(phases) <= ROWS  # as where both rates are even
+    rows = max(1, AT_ONCE // (2 * half + 1) // len(signals))
+    few = len(phases) <= rows  # as where both rates are even
     table = _weights(phases, cutoff, half) if few else None
-    for start in range(0, len(positions), ROWS):
-        part = slice(start, start + ROWS)
+    for start in range(0, len(positions), rows):
+        part = slice(start, start + rows)
         if table is None:
             weights = _weights(phases[phase_of[part]], cutoff, half)
         else:

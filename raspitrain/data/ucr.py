@@ -117,14 +117,15 @@ def _check_fits(
     source: str, num_cases: int, num_channels: int, length: int, lengths: Sequence[int]
 ) -> None:
     """Refuse a length to which cases of these `lengths`, sorted, cannot be brought in memory."""
-    size = 4 * num_cases * num_channels * length + 8 * length * (2 + 2 * num_channels)
-    free = available_memory()
+    a_sample = 4 * num_cases * num_channels + 8 * (2 + 2 * num_channels)
+    size, free = a_sample * length, available_memory()
     if size > free:
+        most = min(lengths[-1], int(0.9 * free / a_sample))
         raise memory_error(
             f"{source}: {num_cases} cases of {num_channels} x {length} samples take "
             f"{size / 1e9:.1f} GB but {free / 1e9:.1f} GB of memory are free. Half of the cases "
             f"have at most {lengths[len(lengths) // 2]} samples, the longest has {lengths[-1]}; "
-            "choose a smaller dataset.length.",
+            + (f"choose dataset.length={most} or less." if most > 1 else "give fewer cases."),
             size,
         )
 

@@ -70,6 +70,13 @@ def claim_run_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def check_is_of_its_own(folder: Path, key: str, what: str) -> None:
+    """InputError if a folder that `key` gives for a run or a sweep is one that holds all others."""
+    if folder in (Path.cwd(), Path(folder.anchor)):
+        which = "the one you are in" if folder == Path.cwd() else folder
+        raise InputError(f"{key} must name a folder of its own for the {what}, not {which}.")
+
+
 def check_no_links(folder: Path, names: Sequence[str]) -> None:
     """InputError if one of these names in `folder` is a link: a folder may come from a stranger,
     and what is written stays in it."""

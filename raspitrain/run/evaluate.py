@@ -6,6 +6,7 @@ evaluated.report["accuracy"]
 """
 
 import csv
+import glob
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from raspitrain.config.own_code import own_faults_told
 from raspitrain.config.rules import check
 from raspitrain.data.cases import Cases, one_class_will_do
 from raspitrain.data.endings import HOLD_ARRAYS, MAY_HOLD_ARRAYS
+from raspitrain.data.find import SUFFIXES
 from raspitrain.data.fingerprint import fingerprint
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.split import split_cases
@@ -192,10 +194,16 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
             raise InputError(f"{path} holds no case of a class that the model knows.")
         if left := len(labels) - len(indices):
             notes.append(f"{path}: {left} cases left out, as their classes were in training")
+        if user_path(path, "--data").resolve() == Path(source_of(config["dataset"])).resolve():
+            notes.append(
+                f"warning: {path}: the run was trained on a part of these; what it makes of the "
+                "others is told without --data"
+            )
         notes += [f"{path}: {note}" for note in cases.taken.notes]
         notes += [f"warning: {path}: {warning}" for warning in cases.taken.warnings]
         answers = _answers(stored, network, cases, indices, labels[indices])
-        pieces.append(Piece(path, cases, indices, answers))
+        source = path if node.get("files") == config["dataset"].get("files") else node["path"]
+        pieces.append(Piece(source, cases, indices, answers))
     return Evaluated(stored.class_names, tuple(pieces), tuple(notes))
 
 
@@ -254,7 +262,7 @@ def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str,
     elif place.is_dir() and next(place.glob("*.npy"), None) is not None:
         kind, changes = "npy", {"path": str(place)}
     else:
-        kind, changes = "recordings", {"path": str(place)}
+        kind, changes = "recordings", {"path": str(place)} | _of_one_class(place, own, stored)
         if own["_target_"] == _target("rows"):
             kind = "rows"
     if own["_target_"] == _target(kind):
@@ -278,9 +286,37 @@ def _dataset_for(path: str, own: dict[str, Any], stored: StoredRun) -> dict[str,
     return node
 
 
+def _of_one_class(place: Path, own: dict[str, Any], stored: StoredRun) -> dict[str, Any]:
+    """Which keys take a folder that a class names, or a recording in it, from the folder above."""
+    folder = place if place.is_dir() else place.parent
+    given = (own.get(key) for key in ("class_level", "class_part", "label_column", "groups"))
+    if folder.name not in stored.class_names or any(value is not None for value in given):
+        return {}
+    inside = glob.escape(folder.name)
+    if place.is_file():
+        return {"path": str(folder.parent), "files": [f"{inside}/{glob.escape(place.name)}"]}
+    if any(child.is_dir() for child in folder.iterdir()):
+        return {}
+    patterns = [pattern for suffix in SUFFIXES if any(folder.glob(pattern := f"*{suffix}"))]
+    files = own.get("files") or patterns or ["*"]
+    files = [files] if isinstance(files, str) else files
+    return {"path": str(folder.parent), "files": [f"{inside}/{pattern}" for pattern in files]}
+
+
 def _cases_for(node: dict[str, Any], stored: StoredRun) -> Cases:
-    """The data set; by the names of the model's channels where it would take other columns, as
-    one that never changes here."""
+    """The data set, at the model's rate; by the names of the model's channels where it would take
+    other columns, as one that never changes here."""
+    if "rate" in node and node["rate"] is None and stored.rate is not None:
+        at_rate = node | {"rate": stored.rate}
+        try:
+            cases = _with_the_channels(node, stored)
+        except InputError:
+            return _with_the_channels(at_rate, stored)  # of several rates, perhaps
+        return _with_the_channels(at_rate, stored) if stored.has_other_rate(cases) else cases
+    return _with_the_channels(node, stored)
+
+
+def _with_the_channels(node: dict[str, Any], stored: StoredRun) -> Cases:
     cases = build_cases(node, stored.allowed_targets)
     if cases.channel_names == stored.channel_names or node.get("columns", ()) is not None:
         return cases

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from math import nan
+from pathlib import PurePath
 from typing import TextIO
 
 from raspitrain.data.annotations import (
@@ -17,6 +18,7 @@ from raspitrain.data.annotations import (
     is_label_track,
     is_own_file,
     match,
+    naming_column,
     own_file,
     read_annotations,
 )
@@ -25,7 +27,8 @@ from raspitrain.data.marks import WORDS_FOR, Marked, Timeline, counted_as, place
 from raspitrain.errors import InputError, counted, printable
 from raspitrain.stop import say
 from raspitrain.use.columns import LineError, moment
-from raspitrain.use.recording import Recording
+from raspitrain.use.model import Model
+from raspitrain.use.recording import Recording, bring_to_rate, look_at_time, open_recording
 
 KEY = "--annotation-unit"
 HALF_A_DAY = 43_200.0
@@ -54,14 +57,30 @@ class Annotations:
     given : files and folders of recordings
     file : the file of annotations; None to look beside the recordings
     unit : what its numbers count, one of `UNITS`; None to find out
+    label_column : the column of labels, by name or number: of `file` where there is one, else of
+        the recordings
+
+    Attributes
+    ----------
+    label_column : that of the recordings
     """
 
-    def __init__(self, given: Sequence[str], file: str | None, unit: str | None) -> None:
+    def __init__(
+        self,
+        given: Sequence[str],
+        file: str | None,
+        unit: str | None,
+        label_column: str | None = None,
+    ) -> None:
         if unit is not None and unit not in UNITS:
             raise InputError(f"{KEY} is {unit}, but must be one of {', '.join(UNITS)}.")
         if file is not None and not os.path.isfile(file):
             raise InputError(f"--annotations: there is no file {file}.")
         self._file, self._unit = file, unit
+        self.label_column = label_column if file is None else None
+        self._column: str | int | None = None
+        if file is not None and label_column is not None:
+            self._column = int(label_column) if label_column.isdecimal() else label_column
         roots = (path if os.path.isdir(path) else os.path.dirname(path) for path in given)
         self._roots = list(dict.fromkeys(roots))
         self._only = given[0] if len(given) == 1 and os.path.isfile(given[0]) else None
@@ -91,9 +110,9 @@ class Annotations:
         """Whether there are annotations for a recording."""
         return path != "-" and self._rows(path) is not None
 
-    def mark(self, path: str, recording: Recording, length: int, hop: int) -> None:
-        """Give a recording, whose time was looked at, the stretches that are annotated, and count
-        which of its windows these label.
+    def mark(self, path: str, recording: Recording) -> bool:
+        """Give a recording, whose time was looked at, the stretches that are annotated; say
+        whether there are such.
 
         Raises
         ------
@@ -101,10 +120,10 @@ class Annotations:
             A row cannot be right, or numbers count something else than in recordings before.
         """
         if path == "-" or recording.stretches is not None:
-            return
+            return False
         rows = self._rows(path)
         if rows is None:
-            return
+            return False
         file, own = rows
         marked = Marked(recording.name, file, own, _timeline(recording))
         placed = place([marked], self._unit, _moment, KEY)
@@ -118,15 +137,19 @@ class Annotations:
             self._same &= placed.same
             self._first = self._first or f"{recording.name} as {counted}"
             self._counted[counted] = None
-        starts = [*recording.starts(length, hop)]
-        self._num_windows += len(starts)
-        self._num_labelled += sum(recording.label_of(k, length) is not None for k in starts)
         if placed.also is not None and not self._warned:
             self._warned = True
             say(
                 f"warning: the numbers of {printable(file)} are taken as {WORDS_FOR[placed.unit]}, "
                 f"and would fit as {WORDS_FOR[placed.also]}: say which with {KEY}"
             )
+        return True
+
+    def count(self, recording: Recording, length: int, hop: int) -> None:
+        """Count which windows of a recording that was marked have a label."""
+        starts = [*recording.starts(length, hop)]
+        self._num_windows += len(starts)
+        self._num_labelled += sum(recording.label_of(k, length) is not None for k in starts)
 
     def tell(self, to: TextIO) -> None:
         """Say what was taken of all that was marked, and warn where no window has a label."""
@@ -148,7 +171,7 @@ class Annotations:
             file = os.path.join(folder, own)
             return file, [row for rows in read_annotations(file).values() for row in rows]
         if self._file is not None and path == self._only:
-            by_name = read_annotations(self._file)
+            by_name = read_annotations(self._file, self._column)
             if by_name.keys() == {""}:  # of the one recording that was given
                 return self._file, by_name[""]
         for root in [folder, *self._roots]:
@@ -164,7 +187,6 @@ class Annotations:
     def _of_all(self, file: str, roots: Sequence[str]) -> dict[str, list[Annotation]]:
         """The rows of a file by the recordings that they are of: those below folders, and those
         that it names by their folders below its own, which may not have been given."""
-        by_name = read_annotations(file)
         tops = [os.path.abspath(root) for root in roots]
         paths = {
             os.path.join(folder, name)
@@ -173,6 +195,10 @@ class Annotations:
             for name in files
             if name[0] != "."
         }
+        stems = {stem_of(os.path.basename(path)) for path in paths}
+        is_table = not file.lower().endswith(".json")
+        column = naming_column(PurePath(file), stems) if is_table else None
+        by_name = read_annotations(file, self._column, column)
         beside = os.path.dirname(os.path.abspath(file))
         also = [os.path.normpath(os.path.join(beside, name)) for name in by_name if "/" in name]
         if also := [path for path in also if path not in paths and os.path.isfile(path)]:
@@ -213,6 +239,34 @@ class Annotations:
             paths = (os.path.join(folder, name) for name in sorted(self._in(folder)[0]))
             self._common[folder] = next((path for path in paths if is_common_file(path)), None)
         return self._common[folder]
+
+
+def read_marked(
+    model: Model,
+    path: str,
+    annotations: Annotations,
+    hop: int,
+    *,
+    rate: float | None,
+    time_column: str | None,
+) -> Recording:
+    """A recording at the model's rate, with what is annotated in it.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is not what the model was trained on, or its annotations cannot be right.
+    """
+    recording = open_recording(
+        model, path, label_column=annotations.label_column, time_column=time_column
+    )
+    fits = look_at_time(model, recording, rate)
+    marked = annotations.mark(path, recording)  # numbers may be of samples as they were recorded
+    if not fits:
+        bring_to_rate(model, recording, by_stamps=rate is None)
+    if marked:
+        annotations.count(recording, model.length, hop)
+    return recording
 
 
 def _timeline(recording: Recording) -> Timeline:

@@ -18,18 +18,13 @@ from typing import Any, NamedTuple
 
 from raspitrain.errors import InputError, aligned, printable
 from raspitrain.stop import exit_code_of, say
-from raspitrain.use.annotated import Annotations, add_options
+from raspitrain.use.annotated import Annotations, add_options, read_marked
 from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
 from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
 from raspitrain.use.model import Model, load
 from raspitrain.use.model_file import is_model_file
-from raspitrain.use.recording import (
-    RECORDING_SUFFIXES,
-    find_files,
-    look_at_time,
-    open_recording,
-)
+from raspitrain.use.recording import RECORDING_SUFFIXES, find_files
 from raspitrain.use.rewrite import write_with_events
 from raspitrain.use.signature import SUFFIX
 from raspitrain.use.truth import ClassTruth, Track
@@ -110,7 +105,7 @@ def _calibrate(given: argparse.Namespace) -> None:
         raise InputError(f"there is no folder to write {output} into.")
     if os.path.lexists(output) and not is_model_file(output):
         raise InputError(f"{output} is there, and is no model: give another name.")
-    rate = given.rate or model.rate
+    rate = model.rate or given.rate
     hop = hop_of(model, given.hop, rate)
     settings = settings_for(
         model, rate, average=given.average, suppress=given.suppress, background=given.background
@@ -145,7 +140,9 @@ def _calibrate(given: argparse.Namespace) -> None:
 
 def _tracks(model: Model, given: argparse.Namespace, hop: int) -> Iterator[Track]:
     known, count, copies = _parts(model), 0, 0
-    annotations = Annotations(given.recordings, given.annotations, given.annotation_unit)
+    annotations = Annotations(
+        given.recordings, given.annotations, given.annotation_unit, given.label_column
+    )
     for path, label in _held_out(model, given.recordings):
         if annotations.are(path):
             continue
@@ -155,11 +152,9 @@ def _tracks(model: Model, given: argparse.Namespace, hop: int) -> Iterator[Track
                 "column that holds it with --label-column, or put annotations beside it "
                 "(NAME.labels.csv with start, end and label)."
             )
-        recording = open_recording(
-            model, path, label_column=given.label_column, time_column=given.time_column
+        recording = read_marked(
+            model, path, annotations, hop, rate=given.rate, time_column=given.time_column
         )
-        look_at_time(model, recording, given.rate)
-        annotations.mark(path, recording, model.length, hop)
         count += 1
         names = os.path.abspath(path).split(os.sep)
         found = [known.get("/".join(names[-depth:])) for depth in (1, 2, 3)]

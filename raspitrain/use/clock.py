@@ -13,6 +13,7 @@ GAP = 3.0  # usual steps; what is longer is a gap, as in training
 NUM_LEARNT = 9  # steps that say what is usual
 NUM_KEPT = 257  # changes of the stamp that the rate is measured over
 LEAST_CHANGES = 17  # that a rate is told from
+AT_THE_RATE = "have them sent at that rate; of recordings, predict and calibrate bring any to it"
 TICKS = (1.0, 1e3, 1e6, 1e9)  # a second in the units that clocks count in
 
 
@@ -151,7 +152,7 @@ def check_rate(rate: float, expected: float, tolerance: float, source: str) -> N
     if is_off(rate, expected, tolerance):
         raise InputError(
             f"{source} has {rate:.6g} samples a second, and the model was trained at "
-            f"{expected:g}: record at that rate."
+            f"{expected:g}: {AT_THE_RATE}."
         )
 
 

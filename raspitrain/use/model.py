@@ -186,18 +186,21 @@ class Model:
 
     def _fill_missing(self) -> None:
         """Fill NaN and infinite values of the window, as the training's policy has it."""
-        missing = self.header["input"]["missing"]
         for c, name in enumerate(self.channels):
-            row = self._window[c * self.length : (c + 1) * self.length]
-            known = [at for at, value in enumerate(row) if value - value == 0]
-            if len(known) == self.length:
-                continue
-            if missing == "error":
-                raise InputError(
-                    f"the window has {self.length - len(known)} missing or infinite values in "
-                    f"{name}, and the model was trained on data without any."
-                )
-            self._window[c * self.length : (c + 1) * self.length] = _filled(row, known, missing)
+            part = slice(c * self.length, (c + 1) * self.length)
+            self._window[part] = self.without_missing(name, self._window[part], "the window")
+
+    def without_missing(self, channel: str, row: list[float], source: str) -> list[float]:
+        """Values of a channel, what is NaN or infinite filled as the training's policy has it."""
+        known = [at for at, value in enumerate(row) if value - value == 0]
+        if len(known) == len(row):
+            return row
+        if self.header["input"]["missing"] == "error":
+            raise InputError(
+                f"{source} has {len(row) - len(known)} missing or infinite values in {channel}, "
+                "and the model was trained on data without any."
+            )
+        return _filled(row, known, self.header["input"]["missing"])
 
 
 def _filled(row: list[float], known: list[int], missing: str) -> list[float]:

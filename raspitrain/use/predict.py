@@ -16,7 +16,7 @@ from typing import NamedTuple, TextIO
 from raspitrain.data.endings import HOLD_ARRAYS
 from raspitrain.errors import InputError, counted, no_formula, printable
 from raspitrain.stop import exit_code_of
-from raspitrain.use.annotated import Annotations, add_options
+from raspitrain.use.annotated import Annotations, add_options, read_marked
 from raspitrain.use.arrays import (
     ARRAY_STARTS,
     ARRAY_SUFFIXES,
@@ -33,9 +33,9 @@ from raspitrain.use.range import OutOfRange
 from raspitrain.use.recording import (
     RECORDING_SUFFIXES,
     Recording,
+    bring_to_rate,
     find_files,
     look_at_time,
-    open_recording,
     open_text,
     read_recording,
 )
@@ -90,11 +90,11 @@ def _predict(given: argparse.Namespace) -> None:
     model = load(given.model, allowed_signers=given.require_signature)
     if given.rate is not None and not 0 < given.rate < 1e9:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
-    hop = None if given.hop is None else hop_of(model, given.hop, given.rate or model.rate)
-    annotations = Annotations(given.files, given.annotations, given.annotation_unit)
-    rows = predict_files(
-        model, given.files, hop, given.rate, given.label_column, given.time_column, annotations
+    hop = None if given.hop is None else hop_of(model, given.hop, model.rate or given.rate)
+    annotations = Annotations(
+        given.files, given.annotations, given.annotation_unit, given.label_column
     )
+    rows = predict_files(model, given.files, hop, given.rate, given.time_column, annotations)
     # The first window before a file is begun: a mistake leaves none behind.
     first = next(rows, None)
     if first is None:
@@ -143,7 +143,6 @@ def predict_files(
     files: Sequence[str],
     hop: int | None = None,
     rate: float | None = None,
-    label_column: str | None = None,
     time_column: str | None = None,
     annotations: Annotations | None = None,
 ) -> Iterator[Row]:
@@ -169,13 +168,11 @@ def predict_files(
                 f"evaluate RUN --data {path}."
             )
         elif path == "-":
-            yield from _standard_input(model, hop, rate, label_column, time_column)
+            yield from _standard_input(model, hop, rate, annotations.label_column, time_column)
         else:
-            recording = open_recording(
-                model, path, label_column=label_column, time_column=time_column
+            recording = read_marked(
+                model, path, annotations, hop or model.hop, rate=rate, time_column=time_column
             )
-            look_at_time(model, recording, rate)
-            annotations.mark(path, recording, model.length, hop or model.hop)
             yield from _recording_rows(model, recording, hop, label)
 
 
@@ -200,7 +197,8 @@ def _standard_input(
         label_column=label_column,
         time_column=time_column,
     )
-    look_at_time(model, recording, rate)
+    if not look_at_time(model, recording, rate):
+        bring_to_rate(model, recording, by_stamps=rate is None)
     yield from _recording_rows(model, recording, hop, None)
 
 

@@ -17,12 +17,13 @@ from raspitrain.data.marks import Stretch
 from raspitrain.data.missing import is_missing
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
-from raspitrain.use.clock import Clock, check_rate
+from raspitrain.use.clock import Clock, is_off
 from raspitrain.use.columns import LONGEST_LINE, Columns, LineError, separator_of, split_line
 from raspitrain.use.model import Model
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", *(f"{kind}{PACKED}" for kind in (".csv", ".tsv", ".txt")))
 RECORDING_SUFFIXES = (*CSV_SUFFIXES, *OTHER_SUFFIXES)
+FAR = 8.0  # times the model's rate, from which on the unit of stamps may be guessed wrongly
 IF_ALONE = (".json", ".npy")  # recordings in a folder that holds no others, as for training
 
 
@@ -294,15 +295,16 @@ def _rows(
         raise InputError(f"{source} is not text in UTF-8.") from error
 
 
-def look_at_time(model: Model, recording: Recording, given: float | None) -> None:
-    """Find the recording's rate in Hz, from `given` or from its times, and where it has gaps.
+def look_at_time(model: Model, recording: Recording, given: float | None) -> bool:
+    """Find the recording's rate in Hz, from `given` or from its times, and where it has gaps; say
+    whether it is the model's.
 
     Raises
     ------
     InputError
-        The rate is not the model's, or the model has one and the recording does not say.
+        The model has a rate and the recording does not say its own, or only perhaps.
     """
-    measured = None
+    measured, unit_known = None, recording.ticks is not None
     if recording.times is not None and len(recording) > 2:
         clock = Clock(recording.ticks, given or model.rate)
         recording.cuts = [
@@ -319,12 +321,80 @@ def look_at_time(model: Model, recording: Recording, given: float | None) -> Non
     elif measured is not None:
         recording.rate, precision = measured
     if model.rate is None:
-        return
+        return True
     if recording.rate is None:
         if recording.times is not None:
-            return  # too few samples to say, and so for any window
+            return True  # too few samples to say, and so for any window
         raise InputError(
             f"{recording.name} has no time column, and the model was trained at {model.rate:g} Hz: "
             "say the recording's rate with --rate."
         )
-    check_rate(recording.rate, model.rate, tolerance + precision, recording.name)
+    guessed = given is None and measured is not None and not unit_known
+    apart = max(recording.rate / model.rate, model.rate / recording.rate)
+    if guessed and apart > FAR:  # another unit may be meant
+        raise InputError(
+            f"{recording.name} seems to have {recording.rate:.6g} samples a second by its time "
+            f"column, and the model was trained at {model.rate:g}: say with --rate how many it has."
+        )
+    return not is_off(recording.rate, model.rate, tolerance + precision)
+
+
+def bring_to_rate(model: Model, recording: Recording, *, by_stamps: bool) -> None:
+    """Bring a recording whose rate was found to the model's, as training does, and say so.
+
+    Parameters
+    ----------
+    by_stamps : bool
+        Whether samples lie where the time column says, or evenly.
+
+    Raises
+    ------
+    InputError
+        It lacks values that the model was not trained to do without, or numpy is not there.
+    """
+    assert recording.rate is not None
+    assert model.rate is not None
+    own, wanted = recording.rate, model.rate
+    try:
+        import numpy as np
+
+        from raspitrain.data.resample import resample
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{recording.name} has {own:.6g} samples a second, and the model was trained at "
+            f"{wanted:g}: bringing it to that takes {error.name}, which comes with what training "
+            "needs; or record at that rate."
+        ) from error
+    known = [
+        model.without_missing(name, channel.tolist(), recording.name)
+        for name, channel in zip(model.channels, recording.channels, strict=True)
+    ]
+    signals = np.array(known, dtype=np.float32)
+    ticks = recording.ticks or 1.0
+    seconds = np.arange(len(recording)) / own
+    if recording.times is not None and by_stamps:
+        stamps = np.array(recording.times) / ticks
+        at = np.flatnonzero(np.isfinite(stamps))
+        seconds = np.interp(np.arange(len(stamps)), at, stamps[at])
+    parts, sample_of, times, cuts = [], [], array("d"), []
+    for begin, end in pairwise([0, *recording.cuts, len(recording)]):
+        parts.append(resample(signals[:, begin:end], seconds[begin:end], wanted))
+        new = np.arange(parts[-1].shape[1]) / wanted
+        within = seconds[begin:end] - seconds[begin]
+        sample_of.append(begin + np.searchsorted(within, new + 1e-9 / wanted, side="right") - 1)
+        if recording.times is not None:
+            times.frombytes((recording.times[begin] + new * ticks).tobytes())
+        cuts.append(sum(map(len, sample_of)))
+    recording.cuts = cuts[:-1]
+    recording.channels = [array("f", row.tobytes()) for row in np.concatenate(parts, axis=1)]
+    if recording.times is not None:
+        recording.times = times
+    if recording.stretches is not None:
+        labels = [""] * (1 + int(sample_of[-1][-1]))
+        for stretch in recording.stretches:
+            for sample in range(stretch.first, min(stretch.last + 1, len(labels))):
+                labels[sample] = stretch.label
+        recording.stretches = stretches_of(labels[k] for own in sample_of for k in own.tolist())
+    recording.rate = wanted
+    above = f"; it has nothing above {own / 2:.4g} Hz" if own < wanted else ""
+    say(f"{printable(recording.name)}: {own:.6g} Hz brought to {wanted:g} Hz{above}")

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raspitrain.errors import InputError
-from raspitrain.use.clock import Arrivals, Clock, is_off
+from raspitrain.use.clock import AT_THE_RATE, Arrivals, Clock, is_off
 from raspitrain.use.columns import Columns, LineError, separator_of, split_line
 from raspitrain.use.events import Average, Settings
 from raspitrain.use.keep import Keeper
@@ -221,7 +221,7 @@ class Watcher:
                 jump = (stamp - before) / ticks
                 if self.rate is not None and jump > 0:
                     self._seconds += jump
-                self.restart(said, jump=_known(jump))
+                self.restart(said, jump=_known(round(jump, 6)))
             if stamp == stamp:
                 self._stamp = stamp
         self._seconds += self._step
@@ -412,7 +412,7 @@ class Watcher:
             measured = self._clock.rate if self._clock is not None else self._arrivals.rate
             raise InputError(
                 f"{self.source} has {measured or 0:.4g} samples a second, and the model was "
-                f"trained at {self.model.rate:g}: record at that rate."
+                f"trained at {self.model.rate:g}: {AT_THE_RATE}."
             )
         if not counts["windows"] and not counts["missing"]:
             raise InputError(
