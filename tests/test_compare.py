@@ -45,6 +45,18 @@ def test_what_the_time_does_not_allow_is_said(compose):
     assert any("the time was up after" in rival.note for rival in rivals)
 
 
+def test_a_class_that_one_fold_holds_alone_is_warned_of(compose, tmp_path):
+    label, groups = np.arange(24) // 12, np.array([0] * 12 + [1] * 4 + [2] * 4 + [3] * 4)
+    data = np.random.default_rng(0).normal(size=(24, 1, 32)).astype(np.float32)
+    np.savez(tmp_path / "cases.npz", data=data, label=label, groups=groups)
+    cfg = compose(
+        "dataset=npz", f"dataset.path={tmp_path}/cases.npz", "dataset.groups=groups", "split.test=0"
+    )
+    said: list[str] = []
+    compare(cfg, nodes("minirocket"), num_folds=3, seconds=60, tell=said.append)
+    assert said[0].startswith("warning: all cases of 0 in the training part are of one recording")
+
+
 def rival(name, hits, seconds, folds=3):
     return Rival(name, hits=hits, cases=100, seconds=[seconds] * folds)
 

@@ -91,6 +91,15 @@ def compare(
     deadline = clock() + seconds
     cases = build_cases(cfg.dataset, list(cfg.allowed_targets))
     splits = folds_of_training(cases, cfg, num_folds)
+    if unseen := {
+        int(k) for s in splits for k in np.setdiff1d(cases.labels[s.test], cases.labels[s.train])
+    }:
+        names = ", ".join(cases.class_names[k] for k in sorted(unseen))
+        tell(
+            f"warning: all cases of {names} in the training part are of one recording or group, so "
+            "that one fold tests on what its models have never seen, and no accuracy here means "
+            "much: bring more recordings of it, or cut the one with dataset.blocks=10"
+        )
     rivals = [Rival(name) for name in models]
 
     def check_time() -> None:
