@@ -126,6 +126,8 @@ def _read_digits(table: Table, plain: Sequence[str]) -> None:
         if not _between(column, 0, 240_000_000, 0):
             continue
         values = values if values.max() < 240_000 else values / 1000  # hhmmssmmm
+        if (np.floor(values[:: max(1, len(values) // 1000)]) % 100).max() > 60:
+            continue  # as of most columns, and fast
         digits = np.floor(values)
         second, minute, hour = digits % 100, digits // 100 % 100, digits // 10_000
         if second.max() > 60 or minute.max() > 59:

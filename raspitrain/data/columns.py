@@ -186,6 +186,7 @@ def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Fac
     if not num_moves:
         return Facts(column.kind, len(values), num_missing, True, first)
     ahead = steps[steps > 0]
+    low, high = float(kept.min()), float(kept.max())
     num_forward, even = len(ahead), _even(ahead)
     seldom = num_moves <= SELDOM * len(steps)
     changed = np.flatnonzero(moves) + 1 if seldom else np.empty(0, np.int64)
@@ -196,7 +197,7 @@ def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Fac
         constant=False,
         first=first,
         rises=_rises(steps, num_moves, num_forward),
-        counts=_counts(kept, steps, ahead),
+        counts=_counts(steps, ahead, num_moves - num_forward, high - low),
         seamed=seldom and _changes_with(changed, seams, num_missing),
         steady=seldom and _changes_with(changed, label_changes, num_missing),
         values=_few_values(kept) if seldom else (),
@@ -204,18 +205,21 @@ def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Fac
         falls=num_forward == 0,
         climbs=num_forward == num_moves >= LEAST_CLIMBS,
         follows=seldom and _follows(np.flatnonzero(moves) + 1, label_changes, num_missing),
-        wavers=len(values) >= LEAST_ROWS
-        and num_moves > 0.2 * len(steps)
-        and not (kept == np.floor(kept)).all(),
+        wavers=len(values) >= LEAST_ROWS and num_moves > 0.2 * len(steps) and not _are_whole(kept),
         busy=num_moves > 0.2 * len(steps)
         and 0.2 < num_forward / num_moves < 0.8
         and len(np.unique(kept[:FEW_STEPS])) > FEW_VALUES,
         moves=num_moves / len(steps),
         even=even,
-        unit_step=even and float(np.median(ahead)) == 1 and bool((kept == np.floor(kept)).all()),
-        low=float(kept.min()),
-        high=float(kept.max()),
+        unit_step=even and float(np.median(ahead)) == 1 and _are_whole(kept),
+        low=low,
+        high=high,
     )
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    some = values[:FEW_STEPS]
+    return bool((some == np.floor(some)).all() and (values == np.floor(values)).all())
 
 
 def _odd_number(words: Sequence[str]) -> str:
@@ -253,20 +257,19 @@ def _rises(steps: np.ndarray, num_moves: int, num_forward: int) -> bool:
     return _even(steps[steps > 0])
 
 
-def _counts(kept: np.ndarray, steps: np.ndarray, ahead: np.ndarray) -> bool:
+def _counts(steps: np.ndarray, ahead: np.ndarray, num_back: int, height: float) -> bool:
     if len(steps) < LEAST_ROWS - 1 or not len(ahead):
         return False
-    num_back = int(np.count_nonzero(steps < 0))
     if num_back == 0 and len(ahead) == len(steps):
         return bool((steps == steps[0]).all())
     # A saw tooth: alike steps ahead, and each step back falls from near the top to near the bottom.
     if num_back > 0.5 * len(steps) or len(ahead) + num_back < 0.5 * len(steps):
         return False
-    height = kept.max() - kept.min()
     if height == ahead[0] == 1:
         return False  # a level that changes in each row
-    if not (-steps[steps < 0] >= 0.8 * height).all():
-        return False
+    for some in (steps[:FEW_STEPS], steps):  # the first tell of nearly every signal
+        if not (-some[some < 0] >= 0.8 * height).all():
+            return False
     return _share_alike(ahead, 1e-6) >= 0.9
 
 
@@ -287,7 +290,7 @@ def _blocks(kept: np.ndarray, steps: np.ndarray, num_moves: int, num_forward: in
     lasts = np.diff(np.flatnonzero(steps))
     if len(lasts) >= LEAST_ROWS and np.ptp(lasts) == 1:
         return 0  # a slower clock, such as frames of a camera: its steps are even but for a row
-    return num_moves + 1 if (kept == np.floor(kept)).all() else 0
+    return num_moves + 1 if _are_whole(kept) else 0
 
 
 def _follows(changes: np.ndarray, label_changes: np.ndarray, num_missing: int) -> bool:

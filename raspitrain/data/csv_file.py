@@ -34,6 +34,7 @@ from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
 
 BLOCK_BYTES = 1 << 20
+SMALL = 1 << 23  # bytes of numbers, of which nobody need know whether they fit
 LEAST_FOR_C = 1 << 18  # bytes; below that, compiling the reader would take longer than reading
 MAX_LINE = 1 << 20  # bytes; no logger writes longer lines, a hostile file may
 HEAD_LINES = (200, 2_000, 20_000)  # looked at until the table is found
@@ -298,15 +299,16 @@ class _Blocks:
     def __iter__(self) -> Iterator[bytes]:
         number = 1
         while data := self._read():
-            data = self._rest + data
             held = b""
-            if data.endswith(b"\r"):  # perhaps half a line's end
-                data, held = data[:-1], b"\r"
-            if b"\r" in data:
+            if b"\r" in data or self._rest.endswith(b"\r"):
+                data, self._rest = self._rest + data, b""
+                if data.endswith(b"\r"):  # perhaps half a line's end
+                    data, held = data[:-1], b"\r"
                 for end in (b"\r\r\n", b"\r\n", b"\r"):
                     data = data.replace(end, b"\n")
             cut = data.rfind(b"\n") + 1
-            block, self._rest = data[:cut], data[cut:] + held
+            block = b"".join((self._rest, memoryview(data)[:cut])) if cut else b""
+            self._rest = (b"" if cut else self._rest) + data[cut:] + held
             if MINUS in block:  # as some languages write it
                 block = re.sub(MINUS + rb"(?=[\d.,])", b"-", block)
             too_long = _too_long(block)
@@ -451,7 +453,7 @@ class _Rows:
         self.after: list[str] = []  # lines that may stand below the table
         self.refusal: InputError | None = None  # of the first of them, if a row follows
         self._pick = _picker(self.numeric)
-        self._free = available_memory()
+        self._free: int | None = None  # bytes of memory, of a file for which that may matter
         self._reader = self._fast_reader() if fast else None
 
     def _fast_reader(self) -> csv_rows.Reader | None:
@@ -479,11 +481,14 @@ class _Rows:
         else:
             self._take_fast(self._reader, block)
         self._take_times()
-        if 16 * len(self.values) > self._free:
+        size = 8 * len(self.values)
+        if self._free is None and size > SMALL:
+            self._free = available_memory() + size
+        if self._free is not None and 2 * size > self._free:
             raise memory_error(
                 f"{self.path} does not fit into the {self._free / 1e9:.1f} GB of memory that are "
                 "free; store the windows as data.npy and label.npy and use dataset=npy.",
-                8 * len(self.values),
+                size,
             )
 
     def _take_fast(self, reader: csv_rows.Reader, block: bytes) -> None:

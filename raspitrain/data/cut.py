@@ -335,9 +335,11 @@ class Cut:
             and stream.beats != {}
         ]
         if empty:
+            named = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
             self.warnings.append(
-                f"{len(empty)} of {len(self.streams)} recordings in {self.folder} are shorter than "
-                f"one window and left out ({', '.join(empty[:3])}{', …' if len(empty) > 3 else ''})"
+                f"{len(empty)} of {len(self.streams)} recordings in {self.folder} "
+                f"{'is' if len(empty) == 1 else 'are'} shorter than one window and left out "
+                f"({named})"
             )
 
     def _about_beats(self) -> None:

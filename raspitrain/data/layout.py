@@ -25,6 +25,8 @@ LEAST_IN_TURN = 8  # lines
 MOST_BREAKS = 40  # of names in quotes
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
 COMMENTS = ("#", "%", "//")
+BEGIN_COMMENTS = frozenset("#%/;\"'")
+NUMBERS_ROWS = re.compile(r"""(?:"#"|'#'|#)\s*[,;\t]""")  # the name of the column that does
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
@@ -270,9 +272,12 @@ def is_value(cell: str) -> bool:
 
 def is_comment(line: str, separator: str | None = None) -> bool:
     """Whether a line is a comment; one that begins with ";" is, where that separates nothing."""
-    if re.match(r"""\s*(?:"#"|'#'|#)\s*[,;\t]""", line):
-        return False  # the name of the column that numbers the rows
-    text = line.lstrip().lstrip('"')
+    text = line.lstrip()
+    if text[:1] not in BEGIN_COMMENTS:
+        return False  # as nearly every line, and fast
+    if NUMBERS_ROWS.match(text):
+        return False
+    text = text.lstrip('"')
     return text.startswith(COMMENTS) or (separator not in (None, ";") and text.startswith(";"))
 
 

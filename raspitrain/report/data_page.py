@@ -166,5 +166,11 @@ def _origins(cases: Cases) -> list[Html]:
         for origin in origins[:MOST_ORIGINS]
     ]  # fmt: skip
     header = [cases.taken.what, "class", "group", "samples", "Hz", "missing", "cuts", "copy of"]
+    says_nothing = {
+        "group": all(origin.group == origin.name for origin in origins),
+        "copy of": not any(origin.copy_of for origin in origins),
+    }
+    kept = [k for k, name in enumerate(header) if not says_nothing.get(name)]
+    header, rows = [header[k] for k in kept], [[row[k] for k in kept] for row in rows]
     more = f": the first {MOST_ORIGINS} of {len(origins)}" if len(origins) > MOST_ORIGINS else ""
     return [tag("h2", f"{cases.taken.what.capitalize()}s{more}"), join([table(header, rows)])]

@@ -444,6 +444,8 @@ def _draw_front(
     axes.plot(*zip(*everywhere, strict=True), "o", color="#9a9a9a", markersize=6)
     if is_logarithmic([seconds for seconds, _ in everywhere]):
         logarithmic(axes, "x")
+    else:
+        axes.locator_params(axis="x", nbins=5)  # long ones, where all lie close together
     corners = [place(s) for s in front]
     axes.step(*zip(*corners, strict=True), where="post", color=BEST, linewidth=1.8)
     axes.plot(*zip(*corners, strict=True), "o", color=BEST, markersize=8)
