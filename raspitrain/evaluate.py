@@ -128,7 +128,10 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     rows = [
         [
             name,
-            *(share.words(row[key]) for key in ("precision", "recall", "f1")),
+            *(
+                share.words(row[key]) if row["support"] else ""
+                for key in ("precision", "recall", "f1")
+            ),
             str(row["support"]),
         ]
         for name, row in zip(names, record["per_class"], strict=True)

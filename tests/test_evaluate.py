@@ -95,6 +95,7 @@ def test_other_recordings_of_one_class_with_columns_in_another_order(home, capsy
     assert found["cases"] == 2 * 14
     assert [row["support"] for row in found["per_class"]] == [0, 28]
     assert "other data: 28 cases" in shown
+    assert "%" not in next(line for line in shown.splitlines() if "=fast" in line)
     assert (tmp_path / "misclassified-data.csv").exists()
 
 

@@ -40,7 +40,10 @@ def command(monkeypatch, *words):
 def test_a_signed_model_names_its_signer(given, monkeypatch, capsys):
     model, allowed = given / "model.rpt", given / "allowed"
     assert command(monkeypatch, "check", model, "--json", "--require-signature", allowed) == 2
-    assert f"there is no signature {model}.sig" in capsys.readouterr().err
+    assert (
+        f"there is no signature {model}.sig: raspitrain sign {model} --key KEY"
+        in capsys.readouterr().err
+    )
     assert command(monkeypatch, "sign", model, "--key", given / "ann") == 0
     assert capsys.readouterr().out == f"{model}.sig\n"
     assert load(model, allowed_signers=allowed).signer == "ann@lab"

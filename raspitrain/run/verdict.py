@@ -119,9 +119,10 @@ def _remedies(
 ) -> str:
     words = []
     if not in_one_step:
+        few = cfg.epochs != "auto" and epochs < cfg.min_epochs
         auto = cfg.epochs == "auto" and cfg.min_steps != "auto"
         more = "min_steps=auto or " if auto else ""
-        words.append(f"more training ({more}epochs={2 * epochs})")
+        words.append(f"more training ({more}epochs={'auto' if few else 2 * epochs})")
     if "normalise" in cfg.dataset and kind not in ("case", "both"):
         words.append("dataset.normalise=both")
     if not in_one_step:

@@ -59,9 +59,15 @@ def verify(path: str, digest: str, allowed_signers: str) -> str:
         There is no signature, it is of another file, or of nobody in `allowed_signers`.
     """
     signature = path + SUFFIX
-    for needed, what in ((allowed_signers, "file of allowed signers"), (signature, "signature")):
-        if not os.path.isfile(needed):
-            raise InputError(f"there is no {what} {needed}.")
+    if not os.path.isfile(allowed_signers):
+        raise InputError(
+            f"there is no file of allowed signers {allowed_signers}: it has a line for each, as "
+            "echo NAME $(cat KEY.pub) writes."
+        )
+    if not os.path.isfile(signature):
+        raise InputError(
+            f"there is no signature {signature}: raspitrain sign {path} --key KEY makes it."
+        )
     with open(path, "rb") as file:
         content = file.read()
     if hashlib.sha256(content[:-DIGEST_BYTES]).hexdigest() != digest:
