@@ -63,6 +63,10 @@ CLOCKS = {
     "Date&Time,ms": [
         [f"2024/05/01 10:59:{50 + j // 50}" for j in COUNTS], [20 * (j % 50) for j in COUNTS],
     ],
+    "YY,MM,DD,hh,mm,ss": [
+        [24] * LENGTH, [*zip(*FIELDS, strict=True)][1], *[*zip(*FIELDS, strict=True)][2:5],
+        [s + ms / 1000 for *_, s, ms in FIELDS],
+    ],
     "Ticks": [[638_500_000_000_000_000 + 200_000 * j for j in COUNTS]],
     "FileTime": [[133_500_000_000_000_000 + 200_000 * j for j in COUNTS]],
 }  # fmt: skip
@@ -628,6 +632,7 @@ def test_cells_that_are_no_plain_numbers_are_said(cell, tmp_path):
         ("{:.4f} g,{:.4f} g", "AccX,AccY\n"),
         ("{:.4f}g;{:.4f}g", "AccX;AccY\n"),
         ('"{:.4f} A AC","{:.4f} A AC"', "AccX,AccY\n"),
+        ("{:.4f} GiB,{:.4f} GiB", "AccX,AccY\n"),
     ],
 )
 def test_units_behind_numbers_are_the_channels(line, head, tmp_path):
@@ -636,7 +641,7 @@ def test_units_behind_numbers_are_the_channels(line, head, tmp_path):
         lambda k, i, x: head + "".join(f"{line}\n".format(*v) for v in zip(*x[:2], strict=True)),
     )
     cases = load(tmp_path)
-    unit = "A AC" if "A AC" in line else "g"
+    unit = next(unit for unit in ("A AC", "GiB", "g") if unit in line)
     assert (cases.channel_names, cases.units) == (("AccX", "AccY"), (unit, unit))
     assert np.array_equal(signals_of(cases), first())
     path = tmp_path / "run/r0.csv"
@@ -761,6 +766,15 @@ def test_recordings_that_begin_alike_are_no_copies(tmp_path):
 def test_what_a_file_really_is_is_said(content, part, tmp_path):
     put(tmp_path, "walk/a.csv", content)
     assert part in refusal(load, tmp_path)
+
+
+def test_text_that_ends_as_another_kind_is_told_with_what_renames_it(tmp_path):
+    """As Sensirion's .edf, or MATLAB's save -ascii."""
+    put(tmp_path, "walk/a.edf", "# EdfVersion=4.0\nEpoch_UTC\tT\n" + "1\t2\n" * 200)
+    put(tmp_path, "walk/b.edf", "no EDF")
+    told = refusal(load, tmp_path)
+    assert "a.edf is text and no .edf" in told
+    assert "find FOLDER -name '*.edf' -exec mv {} {}.csv" in told
 
 
 def test_names_that_differ_in_case_and_signs_are_one(tmp_path):

@@ -448,6 +448,7 @@ def test_files_of_several_sensors_that_cannot_be_joined_are_refused(tmp_path):
         (("r{}_HE.csv", "r{}_LB.csv"), "*_HE.csv"),
         (("r{}/340506.csv", "r{}/label.csv"), "340506.csv"),
         (("left/r{}.csv", "right/r{}.csv"), "*/left/*"),
+        (("d{0}/DOT 1_AB_x{0}.csv", "d{0}/DOT 2_AC_x{0}.csv"), "*1_AB*"),
     ],
 )
 def test_files_that_were_recorded_at_once_are_told(names, pattern, tmp_path):
@@ -492,6 +493,9 @@ def test_clocks_tell_files_that_ran_at_once_and_a_part_of_the_name_joins_them(
     assert cases.channel_names == ("left_x", "right_x")
     assert len(cases.taken.origins) == 6
     assert not [w for w in cases.taken.warnings if "at once" in w]
+    for path in tmp_path.rglob("*.*"):  # what says no day, or begins at 0, tells nothing
+        path.write_text(path.read_text().replace("\n170000", "\n00"))
+    assert not [w for w in load(tmp_path, files=files).taken.warnings if "at once" in w]
 
 
 @pytest.mark.parametrize(

@@ -335,6 +335,11 @@ JSONS = {
             "block": [[20 * k, a, b] for k, (a, b) in enumerate(zip(x, y, strict=True))],
         },
     },
+    "arrays with more about each": lambda x, y: {
+        "time": {"data": [k / 50 for k in range(len(x))], "resolution": "high"},
+        "x": {"data": x, "resolution": "high"},
+        "y": {"data": y, "resolution": "high"},
+    },
     "arrays": lambda x, y: {"sampleRate": 50, "acc_x": x, "acc_y": y},
     "packets": lambda x, y: {
         "data": [

@@ -185,6 +185,10 @@ def test_a_file_a_channel_is_one_recording(tmp_path):
     cases = load(tmp_path)
     assert len(cases.taken.origins) == 6
     assert cases.channel_names == ("CH1_Volt", "CH2_Volt")
+    for k in range(1, 5):  # a channel of a house is a class
+        put(tmp_path / "house", f"channel_{k}.csv", csv_text("x", noise(k, 1)[0]))
+    assert "dataset.class_part" in refusal(load, tmp_path / "house", class_level=0)
+    assert load(tmp_path / "house", class_part=2).class_names == tuple("1234")
 
 
 def test_marks_of_moments_are_no_channel(tmp_path):
@@ -340,6 +344,9 @@ def test_one_signal_that_goes_on_from_line_to_line_is_told_with_what_unfolds_it(
     assert "one signal with 8 samples a line, as line 3 goes on" in told
     assert "awk 'NR < 3 {print; next}" in told
     assert len(load(tmp_path / "folded", columns=[*range(8)]).channel_names) == 8
+    put(tmp_path, "folded/walk/r1.csv", text_of(8)(1, 1, []) + "0.5  0.25\n")
+    assert "line 203 has 2 cells" in (told := refusal(load, tmp_path / "folded"))
+    assert "from line to line, write one sample a line, as by: awk 'NR < 3 {" in told
     cases = load(make(tmp_path / "unfolded", text_of(1)))
     assert (len(cases.channel_names), cases.rate) == (1, 100)
     make(
@@ -618,6 +625,11 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             "{t:.2f}\t{a}\t{b}\n", "BP ECG",
         ),
         ("t,v,g\n[s],[m/h],[dB]\n0,1,2\nFIELD,Amp1,Amp1\n", "{t:.2f},{a},{b}\n", "v g"),
+        ("#T  WSPD ATMP\n#sec  m/s degC\n", "{t:.2f} {a} {b}\n", "WSPD ATMP"),
+        (
+            "File\t4\tt0.trc\nRate\tFrames\tUnits\tStart\n50\t200\tmm\t1\nTime\tANK\tKNE\t\t\t\n",
+            "{t:.2f}\t{a}\t{b}\n", "ANK KNE",
+        ),
         ("#version,time,state_name,rise\n", "5,{t:.2f},{a},{b}\n", "state_name rise"),
         (
             "Format,3\n\ntimestamp,lap_number,lean,speed\nunix time,,deg,m/s\n,,calc,100: gps\n",

@@ -34,7 +34,7 @@ from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.endings import stem_of
 from raspitrain.data.find import LABELS_NAME
 from raspitrain.data.formats import read_recording_file
-from raspitrain.data.layout import DECODE, IN_UNIT, UNITS, position_name
+from raspitrain.data.layout import DECODE, IN_UNIT, UNITS, position_name, unfold
 from raspitrain.data.missing import is_missing
 from raspitrain.data.parts import part_of
 from raspitrain.data.row_order import in_order_of_time, without_events, without_repeats
@@ -594,7 +594,7 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
     """Refuse what stands side by side and ends at different rows, each with a clock of its own."""
     for file in files:
         clocks = [
-            (fact.num_rows - fact.num_missing, f"'{column.name}' ({place})")
+            (fact.num_rows - fact.num_missing, place)
             for place, (column, fact) in enumerate(zip(file.table.columns, file.facts, strict=True))
             if reasons[column.name] is not None
             and column.wrong is None
@@ -603,10 +603,12 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
         ]
         if len({count for count, _ in clocks}) > 1:
             (fewest, short), *_, (most, long) = sorted(clocks)
+            names, places = file.table.names, sorted(place for _, place in clocks)
             raise InputError(
-                f"{file.path} has clocks side by side, columns {long} with {most} rows and {short} "
-                f"with {fewest}: store each, with the columns that belong to it, in a file of its "
-                "own."
+                f"{file.path} has clocks side by side, columns '{names[long]}' ({long}) with "
+                f"{most} rows and '{names[short]}' ({short}) with {fewest}: store each, with the "
+                "columns that belong to it, in a file of its own, as where commas stand between "
+                f"them by: cut -d, -f{places[0] + 1}-{places[1]} OLD | grep -v '^,*$' > NEW."
             )
 
 
@@ -751,9 +753,8 @@ def _refuse_wrapped(file: SensorFile) -> None:
         first = int(file.table.lines()[0])
         raise InputError(
             f"{file.path} seems to hold one signal with {count} samples a line, as line {first} "
-            f"goes on in the next: write one a line, as by: awk 'NR < {first} {{print; next}} "
-            '{gsub(",", " "); for (i = 1; i <= NF; i++) print $i}\' OLD > NEW; if these are '
-            "channels, name them by position, as dataset.columns="
+            f"goes on in the next: {unfold(first)}; if these are channels, name them by position, "
+            "as dataset.columns="
             f"[$(seq -s, 0 {count - 1})] does."
         )
 

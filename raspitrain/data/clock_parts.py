@@ -4,7 +4,7 @@ has 120059.00 for a second before 12:01."""
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 
@@ -22,6 +22,11 @@ SOME = 64  # rows, enough to see of most columns that they are no clock
 IN_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 DATE_PARTS = ("year", "month", "day")
 DAY_PARTS = ("hour", "minute", "second")
+IN_ORDER = tuple(map(re.compile, (
+    "y{1,4}|yr|year", "m{1,2}|mo|mon|month", "d{1,2}|dy|day", "h{1,2}|hr|hour",
+    "m{1,2}|mi|mn|min|minute", "s{1,2}|sc|sec|second",
+)))  # fmt: skip
+BOUNDS = ((0, 2200), (1, 13), (1, 32), (0, 24), (0, 60), (0, 61))
 
 
 def join_clock(table: Table) -> None:
@@ -32,6 +37,8 @@ def join_clock(table: Table) -> None:
         _join_stamp(table, plain)
     if table.clock is None:
         _join_fields(table, plain)
+    if table.clock is None:
+        _join_in_order(table, plain)
     if table.clock is None:
         _join_seconds(table, plain)
     if table.clock is None and not table.named:
@@ -86,6 +93,26 @@ def _join_fields(table: Table, plain: Sequence[str]) -> None:
     if _between(second, 0, 61, 1):
         values = values + _fraction(table, plain)
     _put(table, found["second"][0], values, "time")
+
+
+def _join_in_order(table: Table, plain: Sequence[str]) -> None:
+    """YY MM DD hh mm, as weather stations have them, with seconds behind these or without."""
+    for place in range(len(plain) - 4):
+        pairs = zip(IN_ORDER, plain[place:], strict=False)
+        count = len([*takewhile(lambda pair: pair[0].fullmatch(pair[1]), pairs)])
+        parts = table.columns[place : place + count]
+        if count < 5 or not all(
+            _between(column, *bounds, 0 if k == 5 else 1)
+            for k, (column, bounds) in enumerate(zip(parts, BOUNDS, strict=False))
+        ):
+            continue
+        year, *date = (column.values for column in parts[:3])
+        values = DAY * days(year + (2000 if year.max() < 100 else 0), *date)
+        for column, unit in zip(parts[3:], (3600, 60, 1), strict=False):
+            values = values + unit * column.values
+        for k in range(place, place + count):
+            _put(table, k, values, "time")
+        return
 
 
 def _join_seconds(table: Table, plain: Sequence[str]) -> None:

@@ -765,6 +765,12 @@ class _Rows:
             )
         elif layout.FRAME.search(",".join(cells)):
             remedy += f"; {layout.DECODE}"
+        elif (
+            not self.layout.named and len(cells) < self.width and all(map(layout.is_number, cells))
+        ):
+            remedy += (
+                f"; if one signal goes on from line to line, {layout.unfold(self.layout.first + 1)}"
+            )
         return InputError(
             f"{self.path}, line {self.number} has {len(cells)} cells, but the file has "
             f"{self.width} columns; {remedy}."

@@ -1249,12 +1249,12 @@ def recorded_at_once(
     depth = min(source.name.count("/") for source in sources)
     tokens = {len(SEPARATOR.split(source.name)) for source in sources}
     places = range(min(tokens)) if len(tokens) == 1 else ()
-    ways = ["name", "last", "first", *range(depth), *(("at", k) for k in places)]
-    for way in ways:
+    within = _differing_within(sources)
+    for way in ("within", "last", "first", *range(depth), *(("at", k) for k in places)):
         alike: dict[str, list[int]] = {}
         parts, patterns = [], {}
         for k, source in enumerate(sources):
-            rest, part, pattern = _without_part(source.name, way)
+            rest, part, pattern = within[k] if way == "within" else _without_part(source.name, way)
             alike.setdefault(rest, []).append(k)
             parts.append(part)
             patterns[part] = pattern
@@ -1289,6 +1289,30 @@ def recorded_at_once(
     return []
 
 
+def _differing_within(sources: Sequence[Source]) -> list[tuple[str, str, str]]:
+    """As `_without_part`, what is not the same in all names of a folder's files."""
+    names: dict[str, list[list[str]]] = {}
+    for source in sources:
+        folder, _, last = source.name.rpartition("/")
+        names.setdefault(folder, []).append(re.split(f"({SEPARATOR.pattern})", last))
+    shared = {}
+    for folder, own in names.items():
+        least = min(map(len, own)) - 1
+        head = next((k for k in range(least) if len({t[k] for t in own}) > 1), least)
+        tail = next((k for k in range(least - head) if len({t[-1 - k] for t in own}) > 1), 0)
+        shared[folder] = (head, tail)
+    out = []
+    for source in sources:
+        folder, _, last = source.name.rpartition("/")
+        tokens = re.split(f"({SEPARATOR.pattern})", last)
+        head, tail = shared[folder]
+        stop = len(tokens) - tail
+        part = "".join(tokens[head:stop])
+        rest = "".join([folder, "/", *tokens[:head], *tokens[stop:]])
+        out.append((rest, part, f"{'*' * (head > 0)}{part}{'*' * (tail > 0)}"))
+    return out
+
+
 def _ran_at_once(recordings: Sequence[Sequence[tuple[float, float] | None]]) -> bool:
     """Whether the clocks of the files of each recording overlap, and most recordings follow each
     other: clocks that all begin at 0 tell nothing."""
@@ -1321,8 +1345,8 @@ def _sensor_part(names: Sequence[str], parts: Sequence[str]) -> str:
 
 
 def _without_part(name: str, way: str | int | tuple[str, int]) -> tuple[str, str, str]:
-    """A path without the name of its file, the last or first part of that, a folder, or what stands
-    at one place between all signs; what was taken out; and a pattern for those that have it."""
+    """A path without the last or first part of its file's name, a folder, or what stands at one
+    place between all signs; what was taken out; and a pattern for those that have it."""
     *folders, last = name.split("/")
     if isinstance(way, tuple):
         tokens = re.split(f"({SEPARATOR.pattern})", name)
@@ -1333,8 +1357,6 @@ def _without_part(name: str, way: str | int | tuple[str, int]) -> tuple[str, str
     if isinstance(way, int):
         rest = [*folders[:way], "", *folders[way + 1 :], last]
         return "/".join(rest), folders[way], "*/" * way + f"{folders[way]}/*"
-    if way == "name":
-        return "/".join(folders), last, last
     stem = stem_of(last)
     sign = re.search(r"[-_ ](?=[^-_ ]*$)" if way == "last" else "[-_ ]", stem)
     if sign is None:
@@ -1355,6 +1377,9 @@ def _join_channels(sources: list[Source], first: int) -> list[Source]:
             return []
         rest = stem_of(source.name[: found.start()] + source.name[found.end() :]).strip("/_- ")
         one = joined.setdefault(rest, replace(source, name=rest, files={}))
+        bare = re.sub(r"[-_ ]?\d+$", "", found[0])
+        if source.class_name != one.class_name or source.class_name == bare:
+            return []  # the class is the channel
         one.files[found[0]] = source.files[""]
     channels = {frozenset(one.files) for one in joined.values()}
     return [*joined.values()] if len(channels) == 1 and len(channels.pop()) > 1 else []

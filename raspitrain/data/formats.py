@@ -41,6 +41,7 @@ MATLAB_RATE = re.compile(r"(?:.*_)?(?:fs|sr|sampl(?:e|ing)_?(?:rate|freq(?:uency
 JSON_RATE = re.compile(r"(?:sampl(?:e|es|ing)_?rate|rate|fs|freq(?:uency)?)(?:_?hz)?", re.I)
 OF_COLUMNS = r"(?:data_?)?(?:col(?:umn)?|channel|field|header|sensor|signal|feature|variable)"
 JSON_NAMES = re.compile(rf"names?|{OF_COLUMNS}(?:s|_?names?|_?labels?)?", re.I)
+TEXTUAL = (".hea", ".json", ".jsonl", ".ndjson")
 JSON_UNITS = re.compile(rf"(?:{OF_COLUMNS}_?)?units?", re.I)
 
 
@@ -74,7 +75,12 @@ def read_recording_file(
         )
     try:
         table = reader(path)
-    except InputError:
+    except InputError as error:
+        if path.suffix.lower() not in TEXTUAL and _is_text(path):
+            raise InputError(
+                f"{path} is text and no {path.suffix}: give such files another ending, as by: "
+                f"find FOLDER -name '*{path.suffix}' -exec mv {{}} {{}}.csv \\;"
+            ) from error
         raise
     except OSError as error:
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
@@ -83,6 +89,12 @@ def read_recording_file(
             if wanted in (k, column.name) and column.kind == "number":
                 table.columns[k] = _as_words(column)
     return table
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(1 << 12)
+    return b"\n" in head and bool(re.fullmatch(rb"[\t\n\r\x20-\x7e\x80-\xff]+", head))
 
 
 def _as_words(column: Column) -> Column:
@@ -400,7 +412,12 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
         return {name: [record[name] for record in alike] for name in alike[0]}, None
     if not isinstance(held, dict):
         raise ValueError
+    held = {name: _only_list(own) for name, own in held.items()}
     lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
+    for name, own in [*lists.items()]:  # as of places: [[51.2, 7.1], [51.3, 7.1]]
+        if all(isinstance(one, list) and len(one) == len(own[0]) <= 3 for one in own):
+            del lists[name]
+            lists |= {f"{name}_{k}": list(one) for k, one in enumerate(zip(*own, strict=True))}
     rates = [own for name, own in held.items() if JSON_RATE.fullmatch(name) and name not in lists]
     rate = float(rates[0]) if len(rates) == 1 and float(rates[0]) > 0 else None
     said = {name: own for name, own in held.items() if isinstance(own, str)}
@@ -417,6 +434,15 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
         raise ValueError
     length = len(next(iter(lists.values())))
     return lists | {name: [own] * length for name, own in said.items()}, rate
+
+
+def _only_list(own: Any) -> Any:
+    """The numbers of {"data": [1, 2], "resolution": "high"}, as of Strava; else what it is."""
+    inner = [*own.values()] if isinstance(own, dict) else []
+    if any(isinstance(one, dict) for one in inner):
+        return own
+    lists = [one for one in inner if isinstance(one, list)]
+    return lists[0] if len(lists) == 1 and lists[0] else own
 
 
 def _cells_of_tables(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:

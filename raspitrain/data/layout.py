@@ -107,7 +107,7 @@ UNITS = frozenset((
     "kpa", "bar", "mbar", "psi", "t", "mt", "ut", "µt", "μt", "nt", "gauss", "mgauss", "lux", "lx",
     "db", "dba", "bpm", "mmhg", "mm", "cm", "m", "km", "nm", "n", "kn", "n/a", "na", "no_units",
     "unitless", "none", "sequence", "cal", "raw", "uncal", "counts", "count", "lsb", "a.u.", "au",
-    "local", "utc", "unix",
+    "local", "utc", "unix", "kb", "mb", "gb", "kib", "mib", "gib",
 ))
 NO_UNITS = frozenset((
     "n/a", "na", "no_units", "unitless", "none", "sequence", "cal", "raw", "uncal", "local", "utc",
@@ -136,7 +136,7 @@ TIME_FORM = re.compile(
 DATE_FORM = re.compile(r"\b(?P<first>dd?|mm?)[-/.](?:dd?|mm?)[-/.]yy", re.IGNORECASE)
 STEP = re.compile(
     r"(?:(?:sampl(?:e|ing)|time)[ _]?(?:interval|period)|interval_sec|increment|x_?incr|t_?inc"
-    r"|delta_x)\W*"
+    r"|delta_x|\bdt(?==))\W*?"
     r"(?:analog:)?(?P<step>\d*\.?\d+(?:e[+-]?\d+)?)[\s,;]*(?P<unit>[munµ]?s(?:ec)?|min|h)?"
     r"(?![\w.:/]|\s+[a-z])",
     re.IGNORECASE,
@@ -222,6 +222,14 @@ class Layout:
 
 class NoTableError(ValueError):
     """No rows of numbers are there; its text ends the sentence "FILE …"."""
+
+
+def unfold(first: int) -> str:
+    """How one signal is written that goes on from line to line, `first` its first line."""
+    return (
+        f"write one sample a line, as by: awk 'NR < {first} {{print; next}} "
+        '{gsub(",", " "); for (i = 1; i <= NF; i++) print $i}\' OLD > NEW'
+    )
 
 
 def position_name(position: int | str) -> str:
@@ -380,6 +388,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         )  # fmt: skip
     _refuse_titles([cells for _, cells in rows], width)
     first = _first_row(rows, table, width)
+    rows[:first] = [(k, c if any(c[width:]) else c[:width]) for k, c in rows[:first]]
     aside = _take_aside(rows, first, width)
     if first and _lacks_a_name(rows[first - 1][1], table):
         rows[first - 1] = (rows[first - 1][0], ["", *rows[first - 1][1]])
@@ -852,17 +861,28 @@ def _find_names(
     attributes = [found[1] for line in lines if (found := ATTRIBUTE.match(line))]
     if len(attributes) == width:
         return attributes, None, 0
-    for comment in reversed(comments):
-        text = comment.strip().strip('"').lstrip("#%/; ").strip()
-        for separator in (",", "\t", ";", " "):
-            try:
-                bare = HEADED.sub("", text, count=1).rstrip(f"{separator} ")
-                cells = split_cells(bare, separator)
-            except csv.Error:
-                continue
-            if len(cells) == width and not any(map(is_value, cells)) and any(cells):
-                return cells, None, 0
+    commented = [_of_comment(comment, width) for comment in comments]
+    for k in reversed(range(len(commented))):
+        cells, over = commented[k], commented[k - 1] if k else []
+        if cells and over and _are_units(cells, over):
+            return over, [_bare_unit(cell) if _is_unit(cell) else "" for cell in cells], 0
+        if cells:
+            return cells, None, 0
     return None, None, 0
+
+
+def _of_comment(comment: str, width: int) -> list[str]:
+    """The words of a comment, if it has one for each column; else none."""
+    text = comment.strip().strip('"').lstrip("#%/; ").strip()
+    for separator in (",", "\t", ";", " "):
+        try:
+            bare = HEADED.sub("", text, count=1).rstrip(f"{separator} ")
+            cells = split_cells(bare, separator)
+        except csv.Error:
+            continue
+        if len(cells) == width and not any(map(is_value, cells)) and any(cells):
+            return cells
+    return []
 
 
 def _are_units(cells: Sequence[str], above: Sequence[str]) -> bool:

@@ -36,6 +36,7 @@ from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
 UNCOVERED = 0.1  # share of a recording, from which what joining leaves out is told
+SINCE_1970 = 1e8  # seconds, from which a clock is of one day alone
 LEAST_ASKED = 1 << 24  # bytes of a file, below which nobody asks whether it fits into memory
 
 
@@ -375,8 +376,8 @@ def _all_channels(chosen: dict[str, Chosen]) -> tuple[list[str], list[str]]:
 
 
 def _span(clock: Clock | None) -> tuple[float, float] | None:
-    """When a recording begins and ends."""
-    if clock is None or not len(clock.seconds):
+    """When a recording begins and ends, if its clock says the day too."""
+    if clock is None or clock.start < SINCE_1970 or clock.unit is None:
         return None
     return clock.start, clock.start + float(clock.seconds[-1])
 
