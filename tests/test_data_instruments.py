@@ -627,7 +627,7 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
         ("t,v,g\n[s],[m/h],[dB]\n0,1,2\nFIELD,Amp1,Amp1\n", "{t:.2f},{a},{b}\n", "v g"),
         ("#T  WSPD ATMP\n#sec  m/s degC\n", "{t:.2f} {a} {b}\n", "WSPD ATMP"),
         (
-            "File\t4\tt0.trc\nRate\tFrames\tUnits\tStart\n50\t200\tmm\t1\nTime\tANK\tKNE\t\t\t\n",
+            "File\t4\tt0.trc\nRate\tFrames\tUnits\tStart\tEnd\n50\t200\tmm\t1\t200\nTime\tANK\tKNE\t\n",
             "{t:.2f}\t{a}\t{b}\n", "ANK KNE",
         ),
         ("#version,time,state_name,rise\n", "5,{t:.2f},{a},{b}\n", "state_name rise"),

@@ -79,7 +79,8 @@ def read_recording_file(
         if path.suffix.lower() not in TEXTUAL and _is_text(path):
             raise InputError(
                 f"{path} is text and no {path.suffix}: give such files another ending, as by: "
-                f"find FOLDER -name '*{path.suffix}' -exec mv {{}} {{}}.csv \\;"
+                f"find FOLDER -name '*{path.suffix}' -exec mv {{}} {{}}.csv ';' "
+                "(in place of FOLDER, that of dataset.path)."
             ) from error
         raise
     except OSError as error:
