@@ -2,6 +2,7 @@
 data."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         metavar="PATH",
         help="other data: recordings, a folder with data.npy and label.npy, .npz, .h5 or .ts, "
-        "read with the settings of the run's data set",
+        "read with the settings of the run's data set and the dataset.KEY=VALUE beside them",
     )
     parser.add_argument(
         "--output", type=Path, help="folder for the results; default: that of the run"
@@ -65,11 +66,16 @@ def _evaluate(given: argparse.Namespace) -> None:
     opened = StoredRun.open if given.run.is_dir() else StoredRun.of_checkpoint
     stored = opened(given.run, allowed_targets=given.allowed_targets)
     name = "data" if given.data else given.part
+    words: list[str] = []
     if given.data:
-        evaluated = evaluate_data(stored, given.data)
+        words = [word for word in given.data if re.match(r"dataset\.\w+=", word)]
+        given.data = [path for path in given.data if path not in words]
+        evaluated = evaluate_data(stored, given.data, words)
     else:
         evaluated = evaluate_part(stored, given.part)
-    record = _record(stored, evaluated, name) | ({"paths": given.data} if given.data else {})
+    record = _record(stored, evaluated, name) | (
+        {"paths": given.data, "words": words} if given.data else {}
+    )
     # The run's own table is that of its test part.
     table = MISCLASSIFIED if name == "test" else f"misclassified-{name}.csv"
     result = folder / f"evaluation-{name}.json"

@@ -368,6 +368,22 @@ def test_json_as_apps_write_it(form, tmp_path):
     assert np.array_equal(cases.signals[[0]][0], np.float32(signals["run"])[:, :50])
 
 
+def test_words_of_parquet_may_be_times_or_numbers(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    held = {
+        "time": [f"2024-05-01 10:00:{k / 50:06.3f}" for k in range(30)],
+        "x": [f"{k / 7:.3f}" for k in range(29)] + [None],
+        "label": ["walk"] * 30,
+    }
+    parquet.write_table(pyarrow.table(held), tmp_path / "a.parquet")
+    columns = read(tmp_path / "a.parquet")[0].columns
+    assert [column.kind for column in columns] == ["time", "number", "text"]
+    assert np.allclose(np.diff(columns[0].values), 0.02, atol=1e-5)
+    assert np.isnan(columns[1].values[-1])
+
+
 def test_a_label_of_json_may_be_null_in_some_rows(tmp_path):
     path = tmp_path / "a.jsonl"
     labels = [*["walk"] * 20, *[None] * 5, *["run"] * 20]

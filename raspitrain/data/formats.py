@@ -163,11 +163,8 @@ def read_parquet(path: Path) -> Table:
                     f"{path}, column '{name}' holds {kind}, not one number a row: spread it over "
                     "columns or rows."
                 )
-            words, codes = np.unique(
-                ["" if cell is None else cell.strip() for cell in coded.to_pylist()],
-                return_inverse=True,
-            )
-            columns.append(Column(name, "", "text", codes.astype(np.int32), tuple(words.tolist())))
+            cells = ["" if cell is None else cell.strip() for cell in coded.to_pylist()]
+            columns.append(_column_of_words(name, cells))
     return Table(path, columns, True, [(0, 1)])
 
 
@@ -542,18 +539,25 @@ def _json_column(name: str, cells: list[Any]) -> Column:
     if any(isinstance(cell, str) for cell in cells):
         cells = ["" if cell is None else cell for cell in cells]
     if all(isinstance(cell, str) for cell in cells):
-        if all(is_number(cell) or is_missing(cell) for cell in cells):
-            values = [nan if is_missing(cell) else float(cell.replace(",", ".")) for cell in cells]
-            return Column(name, "", "number", np.array(values))
+        return _column_of_words(name, cells)
+    if not all(cell is None or isinstance(cell, int | float) for cell in cells):
+        raise ValueError
+    return Column(name, "", "number", np.array(cells, dtype=np.float64))
+
+
+def _column_of_words(name: str, cells: list[str]) -> Column:
+    """Numbers or times, where all cells are written so, else words."""
+    words, codes = np.unique(cells, return_inverse=True)
+    known = [word for word in words.tolist() if not is_missing(word)]
+    if all(map(is_number, known)):
+        values = [nan if is_missing(w) else float(w.replace(",", ".")) for w in words.tolist()]
+        return Column(name, "", "number", np.array(values)[codes])
+    if dates.is_time(known[0]):
         day, told = dates.day_first(cells)
         seconds = dates.to_seconds(cells, day_comes_first=bool(day))
         if np.isfinite(seconds).all():
             return Column(name, "", "time", seconds, day_first=day, is_told=told)
-        words, codes = np.unique(cells, return_inverse=True)
-        return Column(name, "", "text", codes.astype(np.int32), tuple(words.tolist()))
-    if not all(cell is None or isinstance(cell, int | float) for cell in cells):
-        raise ValueError
-    return Column(name, "", "number", np.array(cells, dtype=np.float64))
+    return Column(name, "", "text", codes.astype(np.int32), tuple(words.tolist()))
 
 
 def _edge_impulse(path: Path, payload: Any) -> Table:

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
+from yaml import YAMLError
 
 from raspitrain.config.build import build_cases
 from raspitrain.config.compose import compose
@@ -28,6 +30,7 @@ from raspitrain.data.fingerprint import fingerprint
 from raspitrain.data.npy_file import user_path
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError, no_formula
+from raspitrain.nearest import did_you_mean
 from raspitrain.results.configuration import plain
 from raspitrain.run.stored import StoredRun
 from raspitrain.training.answers import Answers, answers_of, batch_size_of
@@ -158,12 +161,13 @@ def evaluate_part(stored: StoredRun, part: str) -> Evaluated:
     return Evaluated(stored.class_names, (piece,))
 
 
-def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
+def evaluate_data(stored: StoredRun, paths: Sequence[str], words: Sequence[str] = ()) -> Evaluated:
     """The model on other data, read with the settings of the run's own data set.
 
     Parameters
     ----------
     paths : of folders of recordings, CSV files, folders with data.npy, .npz or .ts files
+    words : dataset.KEY=VALUE, in which these data are not as the run's own
 
     Raises
     ------
@@ -176,6 +180,7 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
     pieces, notes = [], []
     for path in paths:
         node = _dataset_for(path, config["dataset"], stored)
+        node = _with_words(node, words)
         out = {str(name) for name in config["dataset"].get("leave_out") or ()}
         with one_class_will_do():
             cases = _cases_for(node, stored)
@@ -185,7 +190,8 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str]) -> Evaluated:
         if unknown:
             raise InputError(
                 f"{path} has the class '{unknown[0]}', which the model does not know; its classes "
-                f"are {', '.join(stored.class_names[:20])}."
+                f"are {', '.join(stored.class_names[:20])}; leave it out with "
+                f"'dataset.leave_out=[\"{unknown[0]}\"]'."
             )
         places = np.array([known.get(name, -1) for name in cases.class_names])
         labels = places[cases.labels]
@@ -242,8 +248,7 @@ def _check_fits(stored: StoredRun, cases: Cases, path: str = "the data set") -> 
     if stored.has_other_rate(cases):
         raise InputError(
             f"{path} has {cases.rate:g} samples a second, and the model was trained at "
-            f"{stored.rate:g}; a run with dataset.rate={stored.rate:g} brings every recording "
-            "to one rate."
+            f"{stored.rate:g}: bring them to that rate with dataset.rate={stored.rate:g}."
         )
 
 
@@ -301,6 +306,20 @@ def _of_one_class(place: Path, own: dict[str, Any], stored: StoredRun) -> dict[s
     files = own.get("files") or patterns or ["*"]
     files = [files] if isinstance(files, str) else files
     return {"path": str(folder.parent), "files": [f"{inside}/{pattern}" for pattern in files]}
+
+
+def _with_words(node: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    for word in words:
+        key = word.partition("=")[0]
+        name = key.removeprefix("dataset.")
+        if name not in node or name.startswith("_"):
+            raise InputError(f"{key} is no key of these data{did_you_mean(name, node)}.")
+        try:
+            value: Any = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
+        except (YAMLError, OmegaConfBaseException):
+            raise InputError(f"{word} cannot be read; give a text with signs in quotes.") from None
+        node = node | {name: value["dataset"][name]}
+    return node
 
 
 def _cases_for(node: dict[str, Any], stored: StoredRun) -> Cases:

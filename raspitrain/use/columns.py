@@ -19,6 +19,7 @@ PARTS_OF_A_DATE = (
     "nsecs",
 )  # fmt: skip
 SEPARATORS = ",;\t|"
+RENAME = ": call them as in training, if they are those, or record all that training had."
 LONGEST_LINE = 1 << 20
 
 
@@ -110,10 +111,10 @@ class Columns:
                         f"{self.source} has {count} columns {name!r}, and the model takes one: "
                         "give the others other names."
                     )
-            hint = next(filter(None, (did_you_mean(name, names, 1) for name in missing)), ".")
+            hint = next(filter(None, (did_you_mean(name, names, 1) for name in missing)), "")
             raise InputError(
                 f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "
-                f"was trained on; its columns are {', '.join(names[:12])}{hint}"
+                f"was trained on; its columns are {', '.join(names[:12])}{hint or RENAME}"
             )
         self.places = [place for place in places if place is not None]
         self.label = self._asked(label_column, "--label-column")

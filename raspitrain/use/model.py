@@ -198,7 +198,8 @@ class Model:
         if self.header["input"]["missing"] == "error":
             raise InputError(
                 f"{source} has {len(row) - len(known)} missing or infinite values in {channel}, "
-                "and the model was trained on data without any."
+                "and the model was trained on data without any: fill them in, or train with "
+                "dataset.missing=interpolate."
             )
         return _filled(row, known, self.header["input"]["missing"])
 

@@ -229,6 +229,11 @@ def _read_other(
     recording.rate = table.rate
     if columns.time is not None:
         stamps = table.columns[columns.time]
+        if stamps.kind == "text":
+            raise InputError(
+                f"{path}: the column {stamps.name!r} holds no times in a form that is known; name "
+                "that of time with --time-column, or store times as numbers."
+            )
         recording.times = array("d", stamps.values.astype("float64").tobytes())
         recording.ticks = 1.0 if stamps.kind == "time" else columns.ticks
     if columns.label is not None:
