@@ -127,11 +127,11 @@ def test_the_data_of_training_are_no_other_data(home, capsys, tmp_path):
 def test_keys_beside_the_paths_say_in_what_other_data_differ(home, capsys, tmp_path):
     new = tmp_path / "new"
     record(new / "slow" / "c.csv", 2, 7, rate=100)
-    record(new / "Fast" / "d.csv", 5, 7, rate=100)
+    record(new / "quick" / "d.csv", 5, 7, rate=100)
     words = (home / "run", "--output", tmp_path, "--data", new, "dataset.rate=50")
     assert evaluate([*map(str, words)]) == 2
     error = capsys.readouterr().err
-    assert "the class 'Fast', which the model does not know" in error
+    assert "the class 'quick', which the model does not know" in error
     remedy = error.split("leave it out with '")[1].split("'.")[0]
     found, _ = told(capsys, *words, remedy)
     assert found["cases"] == 6
@@ -144,6 +144,7 @@ def test_keys_beside_the_paths_say_in_what_other_data_differ(home, capsys, tmp_p
     ("make", "says"),
     [
         (lambda p: record(p / "run" / "c.csv", 2, 7), "the class 'run', which the model does not"),
+        (lambda p: record(p / "Slow" / "c.csv", 2, 7), "'Slow' is called 'slow' in the model"),
         (lambda p: record(p / "slow" / "c.csv", 2, 7, names=("ax", "az")), "trained on ax, ay"),
         (lambda p: record(p / "c.csv", 2, 7), "lies in the folder itself"),
         (lambda p: None, "there is no"),

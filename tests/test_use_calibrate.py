@@ -217,6 +217,9 @@ def test_folders_that_are_no_class_hold_nothing_of_any(motions, tmp_path, capsys
     )
     assert "8 recordings" in told
     assert "nothing of any: still" in told
+    (tmp_path / "new" / "still").rename(tmp_path / "new" / "Fast")
+    told = run_calibrate(capsys, motions, tmp_path / "new", "--dry-run", code=2)
+    assert "'Fast' is called 'fast' in the model" in told
     (tmp_path / "new" / "other.csv").write_text("x,y\n")
     told = run_calibrate(capsys, motions, tmp_path / "new", "--dry-run", code=2)
     assert "other.csv does not say its class" in told

@@ -292,6 +292,9 @@ def test_folders_named_after_classes_are_labels(model, recording, tmp_path, caps
     assert [row["true"] for row in rows] == ["class 0"] * 5 + ["class 1"] * 5
     right = sum(row["true"] == row["class"] for row in rows)
     assert f"accuracy {100 * right / 10:.2f} %" in told.err
+    (tmp_path / "rec" / "class 1").rename(tmp_path / "rec" / "Class 1")
+    assert predict([str(model), str(tmp_path / "rec")]) == 2
+    assert "'Class 1' is called 'class 1' in the model" in capsys.readouterr().err
 
 
 def test_a_label_column_counts_where_a_window_has_one_label(model, recording, tmp_path, capsys):

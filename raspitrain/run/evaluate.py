@@ -40,6 +40,7 @@ from raspitrain.training.metrics import (
     classification_report,
     confusion_matrix,
 )
+from raspitrain.use.figures import check_writing
 
 HEADER = ("file", "window", "start", "time", "class", "probability", "true", "p(true)")
 
@@ -188,6 +189,7 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str], words: Sequence[str] 
         known = {name: k for k, name in enumerate(stored.class_names)}
         unknown = [name for name in cases.class_names if name not in known and name not in out]
         if unknown:
+            check_writing(stored.class_names, unknown[0], path)
             raise InputError(
                 f"{path} has the class '{unknown[0]}', which the model does not know; its classes "
                 f"are {', '.join(stored.class_names[:20])}; leave it out with "

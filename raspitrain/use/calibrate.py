@@ -22,6 +22,7 @@ from raspitrain.use.annotated import Annotations, add_options, read_marked
 from raspitrain.use.bounds import largest_share, most_expected
 from raspitrain.use.det import Point, as_picture, as_table
 from raspitrain.use.events import AVERAGE, RELEASE_BELOW, Settings, hop_of, settings_for
+from raspitrain.use.figures import check_writing
 from raspitrain.use.model import Model, load
 from raspitrain.use.model_file import is_model_file
 from raspitrain.use.recording import RECORDING_SUFFIXES, find_files
@@ -242,6 +243,8 @@ def _tell_of(model: Model, tracks: list[Track]) -> None:
     hours = sum(track.seconds for track in tracks) / 3600
     print(f"{len(tracks)} recordings, {hours:.3g} h")
     others = sorted(labels - set(model.classes))
+    for name in others:
+        check_writing(model.classes, name, "")
     if others:
         print(f"No class of the model's, so nothing of any: {printable(', '.join(others[:20]))}")
 

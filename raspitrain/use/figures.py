@@ -49,9 +49,20 @@ def check_labels(classes: list[str], labels: Iterable[str | None], where: str = 
     """Raise InputError where a label is given that is none of the model's classes."""
     for label in labels:
         if label is not None and label not in classes:
+            check_writing(classes, label, where)
             raise InputError(
                 f"{where}{': ' if where else ''}the label {label!r} is none of the model's "
-                f"classes: {', '.join(classes[:20])}."
+                f"classes: {', '.join(classes[:20])}; what is of none of them must have no label."
+            )
+
+
+def check_writing(classes: Iterable[str], label: str, where: str) -> None:
+    """Raise InputError where a label is a class's but for its upper and lower case."""
+    for name in classes:
+        if name != label and name.casefold() == label.casefold():
+            raise InputError(
+                f"{where}{': ' if where else ''}{label!r} is called {name!r} in the model: write "
+                "it so, file or folder."
             )
 
 

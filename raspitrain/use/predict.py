@@ -27,7 +27,7 @@ from raspitrain.use.arrays import (
     read_ts,
 )
 from raspitrain.use.events import hop_of
-from raspitrain.use.figures import as_text, check_labels, figures
+from raspitrain.use.figures import as_text, check_labels, check_writing, figures
 from raspitrain.use.model import Model, Prediction, load
 from raspitrain.use.range import OutOfRange
 from raspitrain.use.recording import (
@@ -254,6 +254,8 @@ def _case_rows(model: Model, source: str, cases: Iterator[Case]) -> Iterator[Row
 def _expanded(model: Model, files: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Every file, and the class that its folder is named after."""
     for path, folder in find_files(files, SUFFIXES):
+        if folder not in model.classes:
+            check_writing(model.classes, folder or "", path)
         yield path, folder if folder in model.classes else None
 
 
