@@ -54,6 +54,7 @@ FORMS = {
     "day-labels.csv": "start_sample,end_sample,label\n20,50,walk\n80,105,run\n",
     "day.label.csv": "begin,end,label\n20,50,walk\n80,105,run\n190,200,n/a\n",
     "day_label.txt": "Day\n2\t5\twalk\n8\t10.5\trun\n.\n",
+    "day.events.json": '[{"start":2,"end":5,"label":"walk"},{"start":8,"end":10.5,"label":"run"}]',
     "labels.csv": "day,2,5,walk\nday.csv,8,10.5,run\n",
     "annotations.csv": "Selection,Begin File,Begin Time (s),End Time (s),Species\n"
     "1,C:\\sound\\day.csv,2,5,walk\n2,day.csv,8,10.5,run\n",
@@ -123,6 +124,8 @@ def test_what_could_be_meant_in_two_ways_is_said_and_may_be_settled(tmp_path):
     (warning,) = cases.taken.warnings
     assert "taken as seconds from a recording's begin" in warning
     assert "dataset.annotation_unit=samples" in warning
+    (tmp_path / "day.labels.csv").write_text("start,end,label\n2,5,walk\n8,19,run\n")
+    assert not taken(tmp_path, length=8)[1].taken.warnings  # sample numbers all near the begin
     (tmp_path / "day.labels.csv").write_text("start,end,label\n2,10,walk\n10,20,run\n")
     found, cases = taken(tmp_path, length=8, stride=8, annotation_unit="samples")
     assert found == {"walk": [2], "run": [10]}

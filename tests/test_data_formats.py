@@ -471,6 +471,8 @@ def test_arrays_of_one_recording_each_are_recordings(tmp_path):
     assert cases.channel_names == ("channel_0", "channel_1", "channel_2")
     first = np.load(tmp_path / "run" / "0.npy")
     assert np.array_equal(cases.signals[[0]][0], first[:50].T.astype(np.float32))
+    with pytest.raises(InputError, match="if each is a recording, take them with"):
+        recordings(**defaults("recordings", path=str(tmp_path / "run"), length=50))
     np.save(tmp_path / "run" / "0.npy", np.zeros((4, 3, 9)))
     with pytest.raises(InputError, match="dataset=npy"):
         recordings(**defaults("recordings", path=str(tmp_path), length=50))

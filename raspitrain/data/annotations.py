@@ -8,6 +8,7 @@ says which recording each row is of; one without times says what whole recording
 """
 
 import csv
+import io
 import json
 import os
 import re
@@ -203,6 +204,8 @@ def read_annotations(
         return {"": _of_text_grid(path, text)}
     by_file: dict[str, list[Annotation]] = {}
     is_table = _is_table(path)
+    if not is_table and (table := _flat_table(text)):
+        is_table, text = True, table
     rows = (
         _from_table(path, text, label_column, file_column) if is_table else _from_json(path, text)
     )
@@ -554,6 +557,21 @@ def _time(where: str, cell: Any, decimal_comma: bool = False) -> float | str:
     if value is None and not _looks_like_time(text):
         raise InputError(f"{where}: {text[:40]!r} is no time.")
     return text if value is None else value
+
+
+def _flat_table(text: str) -> str:
+    """A list of records such as {"start": 1, "end": 2, "label": "walk"} as CSV; else nothing."""
+    try:
+        records = json.loads(text)
+        names = [*records[0]]
+        cells = [[record[name] for name in names] for record in records]
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return ""
+    if any(isinstance(cell, dict | list) for row in cells for cell in row):
+        return ""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([names, *cells])
+    return table.getvalue()
 
 
 def _from_json(path: str, text: str) -> Iterator[tuple[str, Annotation]]:

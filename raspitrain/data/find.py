@@ -705,7 +705,8 @@ def _instead(others: Sequence[Path]) -> str:
         )
     if kind in (".npy", *HOLD_ARRAYS):
         name = "npy" if kind == ".npy" else "npz"
-        recordings = "" if count == 1 or kind == ".npy" else (
+        own = {path.name for path in others}
+        recordings = "" if count == 1 or ARRAYS & own else (
             f"; if each is a recording, take them with dataset.files='*{kind}'"
         )  # fmt: skip
         return f"{there}: use dataset={name} for arrays of cases{recordings}"

@@ -14,6 +14,7 @@ from raspitrain.errors import InputError
 
 DAY = 86_400.0
 BASES = ("s", "clock", "samples")  # what numbers may count that do not say it
+FEW = 0.1  # of a recording, from which on sample numbers may be meant
 TOLERANCE = 0.01  # seconds, or one sample: what a mark set by hand may be off at a recording's end
 NAMES = (
     "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "tenths of microseconds",
@@ -178,9 +179,17 @@ def _settle(
     chosen = "clock" if "clock" in best else best[0]
     meant = _places(marked, chosen, read_moment)
     others = [base for base in fitting if _places(marked, base, read_moment) != meant]
+    if chosen != "samples" and "samples" in others and _at_begin(marked, max(numbers)):
+        others.remove("samples")
     if chosen == "clock" and "s" in set(fitting) - set(others):
         chosen = "s"  # the same, and there may be no column of time
     return chosen, next(iter(others), None), frozenset(fitting) - frozenset(others)
+
+
+def _at_begin(marked: Sequence[Marked], last: float) -> bool:
+    """Whether numbers, if they were those of samples, would leave out nearly all of the recordings,
+    as whole seconds do wherever many samples make a second."""
+    return last < FEW * max(each.timeline.num_samples for each in marked)
 
 
 def counted_as(unit: str, rows: Sequence[Annotation]) -> str:
