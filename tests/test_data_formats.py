@@ -162,6 +162,36 @@ def test_matlab_takes_arrays_of_the_longest_length(tmp_path):
     assert table.notes == ["RPM (1, 1), which has another length"]
 
 
+@pytest.mark.parametrize("ending", ["mat", "h5"])
+def test_words_and_single_values_in_arrays_may_be_labels(ending, tmp_path):
+    import h5py
+    import scipy.io
+
+    path = tmp_path / f"a.{ending}"
+    words = np.array(["walk"] * 20 + ["run"] * 20, dtype=object)
+    held = {"acc": SIGNAL[:40], "activity": words, "place": "home", "subject": 7, "fs": 50}
+    if ending == "mat":
+        scipy.io.savemat(path, held)
+    else:
+        with h5py.File(path, "w") as file:
+            file["acc"], file["acc"].attrs["fs"] = held.pop("acc"), held.pop("fs")
+            for name, value in held.items():
+                file[name] = value
+    table = read_recording_file(path, as_text=["activity", "place", "subject"])
+    said = {c.name: [c.words[k] for k in c.values] for c in table.columns if c.kind == "text"}
+    assert said == {"activity": words.tolist(), "place": ["home"] * 40, "subject": ["7"] * 40}
+    assert table.rate == 50
+    table = read_recording_file(path)
+    assert {"place", "subject"}.isdisjoint(table.names)
+
+
+def test_classes_in_a_signal_of_edf_are_whole_numbers(tmp_path):
+    digits = np.repeat([-2048, -1, 2047], 100)  # which mean -1, -0.000244 and 1
+    edf(tmp_path / "a.edf", [("x", "mV", np.arange(300)), ("stage", "", digits)])
+    (column,) = read_recording_file(tmp_path / "a.edf", as_text=["stage"]).columns[1:]
+    assert column.words == ("-1", "0", "1")
+
+
 @pytest.mark.parametrize("ending", ["parquet", "feather"])
 def test_parquet_holds_numbers_times_and_labels(ending, tmp_path):
     import pyarrow.feather

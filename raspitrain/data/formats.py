@@ -30,6 +30,7 @@ from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
+QUANTISED = 1e-3  # so near to whole numbers values are taken for these, where they are labels
 COLUMN_COPIES = 3
 OF_AXES = re.compile(r"(?:.*_)?(?:acc|gyr|mag|gravity|euler|rotation|linear)", re.I)
 LEAST_SERIES = 8  # samples of an array in a record; fewer may be the axes of one moment
@@ -74,7 +75,12 @@ def read_recording_file(
             size,
         )
     try:
-        table = reader(path)
+        if reader is read_matlab:
+            table = read_matlab(path, as_text)
+        elif reader is read_hdf5:
+            table = read_hdf5(path, as_text)
+        else:
+            table = reader(path)
     except InputError as error:
         if path.suffix.lower() not in TEXTUAL and _is_text(path):
             raise InputError(
@@ -87,7 +93,7 @@ def read_recording_file(
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
     for wanted in as_text:
         for k, column in enumerate(table.columns):
-            if wanted in (k, column.name) and column.kind == "number":
+            if wanted in (k, k - len(table.columns), column.name) and column.kind == "number":
                 table.columns[k] = _as_words(column)
     return table
 
@@ -100,6 +106,9 @@ def _is_text(path: Path) -> bool:
 
 def _as_words(column: Column) -> Column:
     values, codes = np.unique(column.values, return_inverse=True)
+    whole = np.round(values) + 0.0  # a class that EDF or WAV holds as a part of a range
+    if len(np.unique(whole)) == len(values) and not (np.abs(values - whole) > QUANTISED).any():
+        values = whole
     words = ["" if np.isnan(value) else f"{value:.17g}" for value in values[:10_000].tolist()]
     return Column(column.name, column.unit, "text", codes.astype(np.int32), tuple(words))
 
@@ -173,10 +182,11 @@ def _floats(values: Any) -> np.ndarray:
     return np.array(floats, dtype=np.float64)
 
 
-def read_matlab(path: Path) -> Table:
+def read_matlab(path: Path, asked: Collection[str | int] = ()) -> Table:
     """Read the arrays of numbers of a .mat file (up to version 7) that are as long as the longest:
     a vector is a channel, of a matrix each column (or each row, if it is wider than high). The
-    fields of a struct count as arrays, and a number such as fs as the rate."""
+    fields of a struct count as arrays, and a number such as fs as the rate; a single word or number
+    is a column where it is asked for."""
     io = package("scipy.io", "matlab", path)
     try:
         shapes = io.whosmat(path)
@@ -188,23 +198,26 @@ def read_matlab(path: Path) -> Table:
             del held[path.stem]
         held = _flat_struct(held)
     except NotImplementedError:
-        return read_hdf5(path)  # as version 7.3 is
+        return read_hdf5(path, asked)  # as version 7.3 is
     except Exception as error:  # whatever a damaged file makes of the reader
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as a .mat file: {error}.") from None
-    return _table_of_arrays(path, held)
+    return _table_of_arrays(path, held, asked)
 
 
-def read_hdf5(path: Path) -> Table:
+def read_hdf5(path: Path, asked: Collection[str | int] = ()) -> Table:
     """Read the arrays of numbers of an HDF5 file as those of a .mat file are; a field of a table
-    counts as one."""
+    counts as one, and an attribute such as fs says the rate."""
     h5py = package("h5py", "hdf5", path)
     held: dict[str, Any] = {}
     notes: list[str] = []
     others: list[str] = []
 
     def take(name: str, own: Any) -> None:
+        for said, value in own.attrs.items():
+            if MATLAB_RATE.fullmatch(said) and np.asarray(value).dtype.kind in "iuf":
+                held[f"{name}_{said}"] = np.asarray(value)
         if not isinstance(own, h5py.Dataset) or own.attrs.get("MATLAB_class") == b"char":
             return
         if name[0] == "#" or "/_i_" in f"/{name}":  # an index of PyTables'
@@ -227,24 +240,31 @@ def read_hdf5(path: Path) -> Table:
         elif own.dtype.kind in "iuf" and own.ndim <= 2:
             _check_fits(path, own.size)
             held[called] = own[()]
+        elif h5py.check_string_dtype(own.dtype) is not None and own.ndim <= 1:
+            held[called] = np.asarray(own.asstr(errors="replace")[()], dtype=object)
         else:
             others.append(name)
 
     try:
         with h5py.File(path, "r") as file:
+            take("", file)
             file.visititems(take)
     except Exception as error:  # whatever a damaged file makes of the reader
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as HDF5: {error}.") from None
     table = _table_of_arrays(
-        path, {name: np.asarray(value) for name, value in held.items()} or dict.fromkeys(others)
+        path,
+        {name: np.asarray(value) for name, value in held.items()} or dict.fromkeys(others),
+        asked,
     )
     table.notes.extend(notes)
     return table
 
 
-def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
+def _table_of_arrays(path: Path, held: dict[str, Any], asked: Collection[str | int]) -> Table:
+    words = {name: text for name, value in held.items() if (text := _words_of(value)) is not None}
+    held = {name: value for name, value in held.items() if name not in words}
     arrays = {
         name: value.T if value.ndim == 2 and value.shape[1] > value.shape[0] else value
         for name, value in held.items()
@@ -252,7 +272,7 @@ def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
         and value.size and not name.startswith("__")
     }  # fmt: skip
     if not arrays:
-        names = ", ".join(name for name in held if not name.startswith("__")) or "nothing"
+        names = ", ".join(n for n in (*held, *words) if not n.startswith("__")) or "nothing"
         raise InputError(
             f"{path} holds no arrays of numbers, but {names}; export it as CSV, a column a channel."
         )
@@ -286,6 +306,9 @@ def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
     for name, value in arrays.items():
         if value.size == 1 and MATLAB_RATE.fullmatch(name):
             continue
+        if value.size == 1 < length and name in asked:
+            columns.append(Column(name, "", "number", np.full(length, float(value.flat[0]))))
+            continue
         if name not in bare_names:
             notes.append(f"{name}, whose number is another file's")
             continue
@@ -297,8 +320,21 @@ def _table_of_arrays(path: Path, held: dict[str, Any]) -> Table:
         for k in range(table.shape[1]):
             full = bare if table.shape[1] == 1 else f"{bare}_{k}"
             columns.append(Column(full, "", "number", table[:, k].astype(np.float64)))
+    for name, text in words.items():
+        if len(text) == length or (len(text) == 1 and name in asked):
+            columns.append(_column_of_words(name, text if len(text) == length else text * length))
     rate = rates.pop() if len(rates) == 1 else None
     return Table(path, columns, True, [(0, 1)], notes, rate=rate)
+
+
+def _words_of(value: Any) -> list[str] | None:
+    """The words of an array of text, or of cells of one word each; None where it holds others."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "UO" or not value.size:
+        return None
+    cells = [own.flat[0] if getattr(own, "size", 0) == 1 else own for own in value.ravel()]
+    if not all(isinstance(cell, str) for cell in cells):
+        return None
+    return [str(cell).strip() for cell in cells]
 
 
 def _flat_struct(held: dict[str, Any]) -> dict[str, Any]:
@@ -537,7 +573,8 @@ def _flat(record: Any) -> dict[str, Any]:
 
 def _json_column(name: str, cells: list[Any]) -> Column:
     if any(isinstance(cell, str) for cell in cells):
-        cells = ["" if cell is None else cell for cell in cells]
+        own = [f"{cell:.17g}" if isinstance(cell, int | float) else cell for cell in cells]
+        cells = ["" if cell is None else cell for cell in own]
     if all(isinstance(cell, str) for cell in cells):
         return _column_of_words(name, cells)
     if not all(cell is None or isinstance(cell, int | float) for cell in cells):
