@@ -126,16 +126,16 @@ def test_the_data_of_training_are_no_other_data(home, capsys, tmp_path):
 
 def test_keys_beside_the_paths_say_in_what_other_data_differ(home, capsys, tmp_path):
     new = tmp_path / "new"
-    record(new / "slow" / "c.csv", 2, 7, rate=100)
-    record(new / "quick" / "d.csv", 5, 7, rate=100)
-    words = (home / "run", "--output", tmp_path, "--data", new, "dataset.rate=50")
+    record(new / "slow" / "c.csv", 2, 7)
+    record(new / "quick" / "d.csv", 5, 7)
+    words = (home / "run", "--output", tmp_path, "--data", new, "dataset.stride=32")
     assert evaluate([*map(str, words)]) == 2
     error = capsys.readouterr().err
     assert "the class 'quick', which the model does not know" in error
     remedy = error.split("leave it out with '")[1].split("'.")[0]
     found, _ = told(capsys, *words, remedy)
-    assert found["cases"] == 6
-    assert found["words"] == ["dataset.rate=50", remedy]
+    assert found["cases"] == 7
+    assert found["words"] == ["dataset.stride=32", remedy]
     assert evaluate([*map(str, words), "dataset.rte=50"]) == 2
     assert "did you mean rate?" in capsys.readouterr().err
 
