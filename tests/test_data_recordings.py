@@ -251,6 +251,8 @@ def test_runs_and_sweeps_below_the_recordings_are_not_looked_into(tmp_path):
     cases = load(path, columns=["x", "y"])
     assert cases.class_names == ("a", "b")
     assert "not looked into: 2 folders of runs and sweeps" in cases.taken.notes
+    with pytest.raises(InputError, match="run is the folder of a run, and holds no recordings"):
+        load(tmp_path / "outputs" / "run")
 
 
 def test_what_is_no_file_is_said_and_a_link_to_a_folder_gives_no_name(tmp_path):

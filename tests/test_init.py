@@ -102,7 +102,7 @@ def test_stopped_and_resumed_without_the_first_run_it_ends_the_same(
     ("words", "says"),
     [
         (("model.width_mult=0.5",), "its model has model.width_mult=0.25"),
-        (("model=resnet",), "its model is raspitrain.model.mobilenetv3.mobilenetv3"),
+        (("model=resnet",), "give its model, model=mobilenetv3_large or mobilenetv3_large_blog or"),
         (("dataset.num_channels=2",), "was trained on the channels"),
         (("freeze=10000",), "freeze=10000 leaves nothing to train"),
         (("init=nowhere",), "nowhere"),

@@ -17,7 +17,7 @@ from raspitrain.data.endings import HOLD_ARRAYS, OTHER_SUFFIXES, PACKED, stem_of
 from raspitrain.data.parts import part_of
 from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, counted, input_error
-from raspitrain.results.files import CLAIM, SWEEP_CLAIM
+from raspitrain.results.files import CLAIM, MODEL, OF_A_RUN, OTHERS, SWEEP_CLAIM
 
 SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto", ".tab", ".gcsv")
@@ -305,6 +305,11 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path], list[str]]:
             if here != folder and {CLAIM, SWEEP_CLAIM} & {entry.name for entry in entries}:
                 runs.append(here)
                 continue
+            if CLAIM in {entry.name for entry in entries} and not any(map(_is_data, entries)):
+                raise InputError(
+                    f"{here} is the folder of a run, and holds no recordings; its config.yaml says "
+                    "where those lie that it was trained on."
+                )
             for entry in entries:
                 if entry.name.startswith((".", "~$")) or entry.name in LEFT_BEHIND:
                     continue
@@ -324,6 +329,13 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path], list[str]]:
         f"not taken, as they lead nowhere or are no files: {_shown(folder, nothing)}": nothing,
     }
     return sorted(files), sorted(others), [note for note, paths in left.items() if paths]
+
+
+def _is_data(entry: os.DirEntry[str]) -> bool:
+    """Whether what lies in a run's folder may be more than the run has written."""
+    name = entry.name
+    own = name in (*OF_A_RUN, *OTHERS) or name.startswith((".", "misclassified-", "evaluation-"))
+    return not (own or Path(name).stem == Path(MODEL).stem)
 
 
 def _shown(folder: Path, paths: Sequence[Path]) -> str:

@@ -183,8 +183,16 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str], words: Sequence[str] 
         node = _dataset_for(path, config["dataset"], stored)
         node = _with_words(node, words)
         out = {str(name) for name in config["dataset"].get("leave_out") or ()}
-        with one_class_will_do():
-            cases = _cases_for(node, stored)
+        try:
+            with one_class_will_do():
+                cases = _cases_for(node, stored)
+        except InputError as error:
+            if "dataset." not in str(error):
+                raise
+            raise InputError(
+                f"{error} (evaluate reads with the run's own settings and takes no dataset keys; "
+                "predict needs no classes.)"
+            ) from None
         _check_fits(stored, cases, path)
         known = {name: k for k, name in enumerate(stored.class_names)}
         unknown = [name for name in cases.class_names if name not in known and name not in out]

@@ -20,7 +20,7 @@ from raspitrain.data.normalise import Normalisation, fit_normalisation
 from raspitrain.data.split import Split
 from raspitrain.errors import InputError
 from raspitrain.model.engine.choose import engine_of, set_engine
-from raspitrain.paths import absolute, expanded
+from raspitrain.paths import absolute, config_folder, expanded, options_of
 from raspitrain.run.network import build_model
 from raspitrain.run.stored import StoredRun, unfit
 from raspitrain.training.closed_form import ClosedForm
@@ -239,7 +239,13 @@ def _difference(stored: StoredRun, cfg: DictConfig) -> str:
     own: Any = OmegaConf.to_container(stored.config.model, resolve=True)
     now: Any = OmegaConf.to_container(cfg.model, resolve=True)
     if own.get("_target_") != now.get("_target_"):
-        return f"its model is {own.get('_target_')}, and this run's {now.get('_target_')}"
+        made_by = str(own.get("_target_"))
+        options = [
+            name
+            for name in options_of("model")
+            if f"_target_: {made_by}\n" in (config_folder() / "model" / f"{name}.yaml").read_text()
+        ]
+        return f"give its model, model={' or '.join(options) or made_by}"
     others = dict(leaves(now))
     words = [
         f"model.{key}={value}"

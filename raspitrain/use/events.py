@@ -184,7 +184,7 @@ def hop_of(model: Model, text: str | None, rate: float | None) -> int:
         return int(events.get("hop", model.hop))
     samples = round(in_samples(text, rate, "--hop"))
     if samples < 1:
-        raise InputError(f"--hop is {text!r}, but must be 1 sample or more.")
+        raise InputError(f"--hop is {text!r}, but must be 1 sample or more, or a time as 0.5s.")
     return samples
 
 

@@ -116,7 +116,7 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
         raise InputError(f"--rate is {given.rate:g}, but must be above 0.")
     if given.rate is not None and model.rate is not None:
         tolerance = model.header["input"]["rate_tolerance"]
-        check_rate(given.rate, model.rate, tolerance, "--rate")
+        check_rate(given.rate, model.rate, tolerance, "what comes, as --rate says,")
     rate = given.rate or model.rate
     hop = hop_of(model, given.hop, rate)
     settings = settings_for(
