@@ -130,7 +130,7 @@ def _channels(
 ) -> tuple[tuple[Channel, ...], list[str]]:
     channels, warnings = [], []
     units = cases.units or ("",) * len(cases.channel_names)
-    constant = []
+    constant, apart = [], []
     for c, (name, unit) in enumerate(zip(cases.channel_names, units, strict=True)):
         values = seen[:, c]
         low, high = float(values.min()), float(values.max())
@@ -142,7 +142,7 @@ def _channels(
             constant.append((name, float(own[0]), low != high))
             continue
         warnings += _spikes(name, values, used, own) or _marks(name, own)
-        warnings += _amplitudes(cases, name, values[train], used[train])
+        apart += _amplitudes(cases, name, values[train], used[train])
         warnings += _says_class(cases, name, values[train], used[train])
         warnings += _counts(name, values)
     if len(constant) == len(channels):
@@ -150,6 +150,14 @@ def _channels(
             f"no channel ever changes in the training part ({constant[0][0]} is always "
             f"{constant[0][1]:g}): there is nothing to learn from; look at the data, or choose "
             "other channels."
+        )
+    if apart:
+        _, sentence = max(apart)
+        others = len(apart) - 1
+        also = f", and so in {counted(others, 'other channel')}" if others else ""
+        warnings.append(
+            f"{sentence}{also}; look whether all are in one unit; dataset.normalise=both or case "
+            "sees small and large ones alike"
         )
     for name, value, moves in constant:
         elsewhere = ", though it does in other parts" if moves else ""
@@ -203,7 +211,10 @@ def _marks(name: str, own: np.ndarray) -> list[str]:
     return warnings
 
 
-def _amplitudes(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -> list[str]:
+def _amplitudes(
+    cases: Cases, name: str, values: np.ndarray, used: np.ndarray
+) -> list[tuple[float, str]]:
+    """How many times amplitudes of cases lie apart, and in words; nothing where that is little."""
     spreads = values.std(axis=1, dtype=np.float64)
     moving = np.flatnonzero(spreads > 0)
     if len(moving) < 20:
@@ -214,12 +225,12 @@ def _amplitudes(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -
     ratio = spreads[large] / spreads[small]
     if ratio <= APART:
         return []
-    return [
+    sentence = (
         f"channel '{name}': amplitudes of cases lie {ratio:.0f} times apart (standard deviation "
         f"{spreads[small]:.3g} in {cases.taken.where(int(used[small]))}, {spreads[large]:.3g} in "
-        f"{cases.taken.where(int(used[large]))}); look whether all are in one unit; "
-        "dataset.normalise=both or case sees small and large ones alike"
-    ]
+        f"{cases.taken.where(int(used[large]))})"
+    )
+    return [(float(ratio), sentence)]
 
 
 def _says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -> list[str]:

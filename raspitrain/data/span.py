@@ -35,6 +35,6 @@ class Span:
         if samples < self.least:
             raise InputError(
                 f"{self.key}={self.value} is {samples} samples at {rate:g} Hz, but must "
-                f"be at least {self.least}."
+                f"be at least {self.least}, as with {self.key}={self.least}."
             )
         return samples

@@ -220,8 +220,9 @@ def _complete(
 def _nothing_to_do(folder: Path, summary: Mapping[str, Any]) -> str:
     if summary["status"] == "stopped_early":
         return f"{folder}: the run has stopped early and is complete; patience=N resumes it"
-    epochs = summary.get("epochs")
-    return f"{folder}: the run is complete, all {epochs} epochs of it; epochs=N trains for longer"
+    epochs = int(summary.get("epochs") or 0)
+    done = f"all {epochs} epochs of it" if epochs != 1 else "its one epoch"
+    return f"{folder}: the run is complete, {done}; epochs=N trains for longer"
 
 
 def _restored(
