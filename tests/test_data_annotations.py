@@ -47,6 +47,7 @@ FORMS = {
     "day.annotations.tsv": "label\tEnd Time\tStart Time\nwalk\t5\t2\nrun\t10.5\t8\n",
     "day.txt": "2.000000\t5.000000\twalk\n\\\t100.0\t200.0\n8.000000\t10.500000\trun\n",
     "day_labels.txt": "8 10.5 run\n2 5 walk\n",
+    "day_segments.txt": "walk 00:00:02.000 00:00:05.000\nrun 00:00:08.000 00:00:10.500\n",
     "day.events.tsv": "onset\tduration\ttrial_type\n2\t3\twalk\n8\t2.5\trun\n12\t1\tn/a\n",
     "day_label.csv": "Time(Seconds),Length(Seconds),Label(string),Comment(string)\n2,3,walk,\n"
     "8,2.5,run,\n",  # Imagimob

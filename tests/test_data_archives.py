@@ -1133,6 +1133,17 @@ def test_dates_that_nothing_tells_are_said_with_the_key(tmp_path):
     assert seconds[1][0] == to_seconds(["2024-03-02 10:00:00"], day_comes_first=False)[0]
 
 
+@pytest.mark.parametrize("names", ["t,x", "t,ms,x"])
+def test_whole_seconds_of_dates_that_nothing_tells_are_said_too(names, tmp_path):
+    days = [f"02/03/2024 10:00:{j // 4:02}" for j in COUNTS]
+    days = days if "ms" in names else [f"02/03/2024 10:{j // 60:02}:{j % 60:02}" for j in COUNTS]
+    columns = [days, [250 * (j % 4) for j in COUNTS]] if "ms" in names else [days]
+    make(tmp_path, lambda k, i, x: csv_text(names, *columns, x[0]))
+    cases = load(tmp_path)
+    assert cases.rate == (4 if "ms" in names else 1)
+    assert any("dates are read as month/day/year, though" in n for n in cases.taken.notes)
+
+
 def test_a_day_above_12_far_down_the_file_turns_what_was_read_before(tmp_path):
     cells = [f"{1 + j // 4000:02}/02/2024 10:00:00" for j in range(60_000)]
     put(tmp_path, "long.csv", csv_text("t,x", cells, [0.5] * 60_000))

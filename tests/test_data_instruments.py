@@ -625,6 +625,7 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             "{t:.2f}\t{a}\t{b}\n", "BP ECG",
         ),
         ("t,v,g\n[s],[m/h],[dB]\n0,1,2\nFIELD,Amp1,Amp1\n", "{t:.2f},{a},{b}\n", "v g"),
+        ('"cts","Accel [g]","1"\n', "{ms}.0,{a},{b}\n", "Accel Accel_1"),
         ("#T  WSPD ATMP\n#sec  m/s degC\n", "{t:.2f} {a} {b}\n", "WSPD ATMP"),
         (
             "File\t4\tt0.trc\nRate\tFrames\tUnits\tStart\tEnd\n50\t200\tmm\t1\t200\nTime\tANK\tKNE\t\n",
@@ -651,7 +652,8 @@ def test_names_are_found_above_what_loggers_put_below_them(head, row, names, tmp
 
     make(tmp_path, text_of)
     cases = load(tmp_path)
-    assert (cases.channel_names, cases.rate) == (tuple(names.split()), pytest.approx(50))
+    plain = tuple(name.split(" [")[0] for name in cases.channel_names)
+    assert (plain, cases.rate) == (tuple(names.split()), pytest.approx(50))
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
 
 

@@ -514,11 +514,13 @@ def _are_spans(table: Sequence[tuple[int, list[str]]]) -> bool:
 
 
 def _nameless(cells: Sequence[str]) -> _Columns | None:
-    """start, end, label; file, label; file, start, end, label; or ELAN's tier, person, start, end,
-    duration and label."""
+    """start, end, label; label, start, end; file, label; file, start, end, label; or ELAN's tier,
+    person, start, end, duration and label."""
     times = [_number(cell) is not None or _looks_like_time(cell) for cell in cells]
     if len(cells) == 3 and times[0] and times[1] and not times[2]:
         return _Columns(0, 1, False, 2, None, None)
+    if len(cells) == 3 and times[1] and times[2] and not times[0]:
+        return _Columns(1, 2, False, 0, None, None)
     if len(cells) == 2 and not times[0] and re.search(r"\d", cells[0]) and cells[1]:
         return _Columns(None, None, False, 1, 0, None)
     if len(cells) == 4 and not times[0] and times[1] and times[2]:

@@ -689,9 +689,11 @@ def _by_judgement(
         names = [file.table.columns[k].name for k in own]
         numbered = not file.table.named or all(map(str.isdigit, filter(None, file.table.names)))
         if numbered and len(file.table.columns) > MANY_NAMELESS:
+            with file.path.open("rb") as opened:
+                given = "delimiter=',', " if b"," in opened.readline() else ""
             turn = "" if MANY_PER_ROW * file.table.num_rows > len(file.table.columns) else (
                 "if each row is a channel and each column a moment, turn it: python -c \"import "
-                "numpy as n; n.savetxt('NEW', n.loadtxt('OLD', delimiter=',', ndmin=2).T, "
+                f"numpy as n; n.savetxt('NEW', n.loadtxt('OLD', {given}ndmin=2).T, "
                 "delimiter=',')\"; "
             )  # fmt: skip
             raise InputError(
@@ -817,8 +819,9 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
                 )
     return (
         "none is in all of them: if they are of several sensors, take the files of one with "
-        "dataset.files; if columns are only called differently, name their positions (from 0), "
-        "such as dataset.columns=[0]"
+        "dataset.files, or join those of a recording by what names the sensor in their paths, such "
+        "as 'dataset.sensor_part=\"acc|gyro\"'; if columns are only called differently, name their "
+        "positions (from 0), such as dataset.columns=[0]"
     )
 
 

@@ -57,8 +57,13 @@ def _join_date_and_time(table: Table) -> None:
     if len(dates) == 1 and len(times) == 1:
         place, time = times[0]
         _put(table, place, dates[0].values + time.values, "time")
-        table.columns[place].day_first = dates[0].day_first
-        table.columns[place].is_told = dates[0].is_told
+        _keep_order(table, place, dates[0])
+
+
+def _keep_order(table: Table, place: int, date: Column) -> None:
+    """Say of a clock whether the day comes first in its dates, and whether they tell."""
+    table.columns[place].day_first = date.day_first
+    table.columns[place].is_told = date.is_told
 
 
 def _join_stamp(table: Table, plain: Sequence[str]) -> None:
@@ -66,9 +71,10 @@ def _join_stamp(table: Table, plain: Sequence[str]) -> None:
     stamps = [k for k, column in enumerate(table.columns) if column.kind == "time"]
     if len(stamps) != 1 or not _between(table.columns[stamps[0]], 0, np.inf, 1):
         return
-    values = table.columns[stamps[0]].values + _fraction(table, plain)
-    if (np.diff(values) > 0).all():
-        _put(table, stamps[0], values, "time")
+    stamp, fraction = table.columns[stamps[0]], _fraction(table, plain)
+    if np.any(fraction) and (np.diff(stamp.values + fraction) > 0).all():
+        _put(table, stamps[0], stamp.values + fraction, "time")
+        _keep_order(table, stamps[0], stamp)
 
 
 def _join_fields(table: Table, plain: Sequence[str]) -> None:

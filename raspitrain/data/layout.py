@@ -514,6 +514,20 @@ def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return [(number, bare), *rows]
 
 
+def _numbered_on(cells: list[str]) -> list[str]:
+    """Accel [g], Accel_1 [g], Accel_2 [g] for Accel [g], 1, 2, as GoPro's are exported."""
+    named: list[str] = []
+    last = ""
+    for cell in cells:
+        count = 1 + len(named) - (named.index(last) + 1 if last else len(named))
+        if last and cell == str(count):
+            named.append(re.sub(r"( ?[\[(].*)?$", rf"_{count}\1", last, count=1))
+        else:
+            last = "" if is_value(cell) or not named else cell  # the first is time
+            named.append(cell)
+    return named if any(map(str.isdigit, cells)) and not any(map(is_value, named)) else cells
+
+
 def _numbers_channels(rows: Sequence[list[str]]) -> bool:
     """Whether a row such as x-axis,1,2 names columns: the channels by number, their units below."""
     if len(rows) != 2 or not 1 < len(rows[0]) == len(rows[1]) or not all(map(_is_unit, rows[1])):
@@ -831,7 +845,7 @@ def _find_names(
     for first, *titles in above:
         if first == "ChannelTitle=" and len(titles) == width - 1:  # of LabChart
             return ["time", *titles], None, 1
-    for cells in reversed(above):
+    for cells in reversed([_numbered_on(cells) for cells in above]):
         words = not any(map(is_value, cells)) or _is_count(cells)
         words = words or (cells is above[-2:][0] and _numbers_channels(above[-2:]))
         words = words and not any(map(SETTING_CELL.fullmatch, cells))
