@@ -625,6 +625,10 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             "{t:.2f}\t{a}\t{b}\n", "BP ECG",
         ),
         ("t,v,g\n[s],[m/h],[dB]\n0,1,2\nFIELD,Amp1,Amp1\n", "{t:.2f},{a},{b}\n", "v g"),
+        (
+            "Name,W 1\n\nTIME,Speed,Lat,Place,Notes\nhh:mm:ss a,m,g,,\n",
+            "2024-5-6 10:00:{t:05.2f} AM,{a},{b},,\n", "Speed Lat",
+        ),
         ('"cts","Accel [g]","1"\n', "{ms}.0,{a},{b}\n", "Accel Accel_1"),
         ("#T  WSPD ATMP\n#sec  m/s degC\n", "{t:.2f} {a} {b}\n", "WSPD ATMP"),
         (

@@ -718,15 +718,19 @@ def _find_separator(body: Sequence[str], lines: Sequence[str]) -> str:
 def _names_fit(lines: Sequence[str], separator: str, width: int) -> bool:
     """Whether somewhere as many words as the rows have cells stand above as many numbers."""
     above: list[str] = []
+    more = 0
     for line in lines[: MOST_SETTINGS + 1]:
         try:
             cells = split_cells(line.rstrip().rstrip(separator), separator)
         except csv.Error:
             continue
+        empty = len(line.rstrip()) - len(line.rstrip().rstrip(separator))  # below the last names
         has_numbers = any(map(is_value, cells))
         if has_numbers and len(cells) == len(above) == width:
             return True
-        above = [] if has_numbers else cells
+        if has_numbers and empty and len(cells) + empty == len(above) + more == width + 1:
+            return True
+        above, more = ([], 0) if has_numbers else (cells, empty)
     return False
 
 
