@@ -774,7 +774,9 @@ def test_text_that_ends_as_another_kind_is_told_with_what_renames_it(tmp_path):
     put(tmp_path, "walk/b.edf", "no EDF")
     told = refusal(load, tmp_path)
     assert "a.edf is text and no .edf" in told
-    assert "find FOLDER -name '*.edf' -exec mv {} {}.csv" in told
+    assert "grep -rIlZ . FOLDER --include='*.edf' | xargs -0 -I{} mv {} {}.csv" in told
+    put(tmp_path, "walk/a.edf", "<!DOCTYPE html>\n<title>404</title>\n")
+    assert "is a page of the web" in refusal(load, tmp_path)
 
 
 def test_names_that_differ_in_case_and_signs_are_one(tmp_path):

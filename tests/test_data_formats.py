@@ -247,6 +247,26 @@ def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch
             read(tmp_path / name)
 
 
+def test_wfdb_without_its_signals_names_what_is_missing(tmp_path):
+    (tmp_path / "a.hea").write_text("a 1 100 400\na.dat 16 200 11 0 0 0 0 I\n")
+    with pytest.raises(InputError, match=r"names a\.dat, which does not lie beside it"):
+        read(tmp_path / "a.hea")
+    (tmp_path / "a.hea").write_text("a 1 100 400\na.dat 310 200 11 0 0 0 0 I\n")
+    with pytest.raises(InputError, match="format 310 are not read"):
+        read(tmp_path / "a.hea")
+
+
+def test_one_file_whose_columns_are_only_called_otherwise_may_be_taken_by_position(tmp_path):
+    for k in range(6):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "walk").mkdir(exist_ok=True)
+        signal = np.random.default_rng(k).uniform(-1, 1, (400, 2 if k == 5 else 1))
+        pcm(tmp_path / ("run" if k % 2 else "walk") / f"{k}.wav", 2, signal)
+    with pytest.raises(InputError, match=r"with dataset\.columns=\[0\], else move it away"):
+        load(tmp_path)
+    assert len(load(tmp_path, columns=[0]).class_names) == 2
+
+
 def test_damaged_files_end_in_a_sentence(tmp_path):
     """Cut anywhere, or with bytes changed in the head: read, or refused with the file's name."""
     pcm(tmp_path / "whole.wav", 2)

@@ -731,8 +731,12 @@ def _by_judgement(
         order = _order(names, wanted)
         if order is None:
             number = Counter(name for each in files for name in set(each.table.names))
-            alone = [f.path.name for f in files if all(number[n] == 1 for n in f.table.names)]
-            remedy = f"{alone[0]} is of another kind: {ABOUT_OTHERS}" if len(alone) == 1 else ""
+            alone = [f for f in files if all(number[n] == 1 for n in f.table.names)]
+            remedy = (
+                f"{alone[0].path.name} {_of_another_kind(alone[0], names, wanted)}"
+                if len(alone) == 1
+                else ""
+            )
             raise InputError(
                 f"{file.path} has the channels {_shown(names)}, but the first recording "
                 f"({first.path.name}) has {_shown(wanted)}; "
@@ -759,6 +763,18 @@ def _refuse_wrapped(file: SensorFile) -> None:
             "as dataset.columns="
             f"[$(seq -s, 0 {count - 1})] does."
         )
+
+
+def _of_another_kind(file: SensorFile, names: Sequence[str], wanted: Sequence[str]) -> str:
+    """What helps where no other file has a column of the one."""
+    is_long = file.table.num_rows >= LEAST_ROWS
+    if is_long and (len(names) == len(wanted) or file.path.suffix.lower() == ".wav"):
+        every = ",".join(map(str, range(min(len(names), len(wanted)))))
+        return (
+            "has names of its own: if they are the same, take columns by position with "
+            f"dataset.columns=[{every}], else move it away"
+        )
+    return f"is of another kind: {ABOUT_OTHERS}"
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ MARK_NAME = re.compile(
     r"(?:event|stim|stimulus)?_?(?:markers?|triggers?|stim|stimulus|stimuli|events?)_?\d*"
 )
 PERSON_NAME = re.compile(
-    r"(subject|user|participant|person|patient|volunteer|proband|athlete|rider|driver|subj|pid|uid)s?"
+    r"(subject|user|participant|person|patient|volunteer|proband|athlete|sujeto|sujet|persona|teilnehmer|versuchsperson|rider|driver|subj|pid|uid)s?"
     r"(_?(id|no|nr|num|number|name|code))?"
 )
 COUNT_NAME = re.compile(

@@ -56,7 +56,8 @@ READ_ME = re.compile(
 )
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
-    r"|rider|athlete|vp|p|u|s[ae]?)[-_ ]?\d+(?: \(\d+\))?",
+    r"|rider|athlete|sujeto|sujet|soggetto|persona|osoba|participante|teilnehmer|versuchsperson"
+    r"|vp|p|u|s[ae]?)[-_ ]?\d+(?: \(\d+\))?",
     re.I,
 )
 # What is recorded again and again, with the same classes in each.

@@ -30,6 +30,7 @@ from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
+AGAIN = "export it again, or move it away"  # what is cut off or no such file
 QUANTISED = 1e-3  # so near to whole numbers values are taken for these, where they are labels
 COLUMN_COPIES = 3
 OF_AXES = re.compile(r"(?:.*_)?(?:acc|gyr|mag|gravity|euler|rotation|linear)", re.I)
@@ -83,10 +84,15 @@ def read_recording_file(
             table = reader(path)
     except InputError as error:
         if path.suffix.lower() not in TEXTUAL and _is_text(path):
+            with path.open("rb") as file:
+                is_page = file.read(80).lstrip().startswith(b"<")
             raise InputError(
-                f"{path} is text and no {path.suffix}: give such files another ending, as by: "
-                f"find FOLDER -name '*{path.suffix}' -exec mv {{}} {{}}.csv ';' "
-                "(in place of FOLDER, that of dataset.path)."
+                f"{path} is a page of the web, as a download that failed leaves it; get it again, "
+                "or move it away."
+                if is_page
+                else f"{path} is text and no {path.suffix}: give such files another ending, as "
+                f"by: grep -rIlZ . FOLDER --include='*{path.suffix}' | xargs -0 -I{{}} mv {{}} "
+                "{}.csv (in place of FOLDER, that of dataset.path)."
             ) from error
         raise
     except OSError as error:
@@ -146,10 +152,10 @@ def read_parquet(path: Path) -> Table:
             table = package("pyarrow.feather", "parquet", path).read_table(path)
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read: {str(error).splitlines()[0][:200].rstrip('.')}."
+            f"{path} cannot be read: {str(error).splitlines()[0][:200].rstrip('.')}; {AGAIN}."
         ) from None
     if not table.num_rows or not table.num_columns:
-        raise InputError(f"{path} holds no rows.")
+        raise InputError(f"{path} holds no rows; move it away.")
     columns = []
     for name, values in zip(table.column_names, table.columns, strict=True):
         kind = values.type
@@ -202,7 +208,7 @@ def read_matlab(path: Path, asked: Collection[str | int] = ()) -> Table:
     except Exception as error:  # whatever a damaged file makes of the reader
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} cannot be read as a .mat file: {error}.") from None
+        raise InputError(f"{path} cannot be read as a .mat file: {error}; {AGAIN}.") from None
     return _table_of_arrays(path, held, asked)
 
 
@@ -252,7 +258,7 @@ def read_hdf5(path: Path, asked: Collection[str | int] = ()) -> Table:
     except Exception as error:  # whatever a damaged file makes of the reader
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} cannot be read as HDF5: {error}.") from None
+        raise InputError(f"{path} cannot be read as HDF5: {error}; {AGAIN}.") from None
     table = _table_of_arrays(
         path,
         {name: np.asarray(value) for name, value in held.items()} or dict.fromkeys(others),
@@ -386,7 +392,7 @@ def _parsed_table(path: Path, parse: Callable[[bytes], Any], kind: str, notes: l
     try:
         held = parse(path.read_bytes())
     except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as {kind}: {error}.") from None
+        raise InputError(f"{path} cannot be read as {kind}: {error}; {AGAIN}.") from None
     if isinstance(held, dict) and "payload" in held:
         return _edge_impulse(path, held["payload"])
     return _of_records(path, held, notes)
@@ -616,7 +622,7 @@ def _edge_impulse(path: Path, payload: Any) -> Table:
             "interval_ms); convert it to CSV, a column a channel."
         ) from None
     if not len(values):
-        raise InputError(f"{path} holds no samples.")
+        raise InputError(f"{path} holds no samples; move it away.")
     columns = [
         Column(name, unit, "number", np.ascontiguousarray(values[:, k]))
         for k, (name, unit) in enumerate(sensors)

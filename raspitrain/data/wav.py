@@ -30,7 +30,7 @@ def read_wav(path: Path) -> Table:
     )
     head = bytes(content[:12])
     if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
-        raise InputError(f"{path} is no WAV file; export it again.")
+        raise InputError(f"{path} is no WAV file; export it again, or move it away.")
     at, form = 12, None
     while at + 8 <= len(content):
         name, size = struct.unpack("<4sI", bytes(content[at : at + 8]))
@@ -46,7 +46,9 @@ def read_wav(path: Path) -> Table:
             data = content[at : at + (size if 0 < size <= left else left)]
             return _table(path, form, data, ["the end, which is cut off"] if is_cut else [])
         at += size + size % 2
-    raise InputError(f"{path} holds no samples; it may have been cut off while it was recorded.")
+    raise InputError(
+        f"{path} holds no samples; it may have been cut off while it was recorded: move it away."
+    )
 
 
 def _table(path: Path, form: bytes, data: np.ndarray, notes: list[str]) -> Table:
@@ -69,7 +71,8 @@ def _table(path: Path, form: bytes, data: np.ndarray, notes: list[str]) -> Table
     data = data[: len(data) // frame * frame]
     if not len(data):
         raise InputError(
-            f"{path} holds no samples; it may have been cut off while it was recorded."
+            f"{path} holds no samples; it may have been cut off while it was recorded: move it "
+            "away."
         )
     frames = data.reshape(-1, num_channels, width)
     names = {1: ("audio",), 2: ("left", "right")}.get(num_channels) or tuple(

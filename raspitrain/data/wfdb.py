@@ -47,6 +47,8 @@ def read_wfdb(path: Path) -> Table:
         for entry in entries:
             by_file.setdefault(entry[0], []).append(entry)
         columns = [column for name, own in by_file.items() for column in _signals(path, name, own)]
+    except InputError:
+        raise
     except (ValueError, IndexError):
         raise InputError(f"{path}: the lines of its signals cannot be read; fix them.") from None
     if not rate > 0 or len({len(column.values) for column in columns}) > 1:
@@ -69,13 +71,16 @@ def _signals(path: Path, name: str, entries: list[list[str]]) -> list[Column]:
         )
     file = path.parent / name
     if not file.is_file():
-        raise InputError(f"{path} names {name}, which does not lie beside it.")
+        raise InputError(
+            f"{path} names {name}, which does not lie beside it: put it there, or move the .hea "
+            "away."
+        )
     content = np.fromfile(file, dtype=np.uint8)[int(found[4] or 0) :]
     bits = BITS[found[1]]
     values = _integers(content, found[1])
     values = values[: len(values) // len(entries) * len(entries)].reshape(-1, len(entries))
     if not len(values):
-        raise InputError(f"{file} holds no samples.")
+        raise InputError(f"{file} holds no samples; move it away.")
     columns = []
     for k, entry in enumerate(entries):
         scale = GAIN.fullmatch(entry[2]) if len(entry) > 2 else None
