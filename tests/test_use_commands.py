@@ -333,8 +333,10 @@ def test_recordings_of_arrays_and_json_are_found_where_a_folder_holds_no_others(
     else:
         path.write_text(json.dumps(dict(zip(names, recording.tolist(), strict=True))))
     expected = predicted(capsys, model, tmp_path / "a.csv")
-    for given in (path, tmp_path / "own"):
-        found = predicted(capsys, model, given)
+    named = model_file(tmp_path / "named.rpt", hop=16, channels=["ax", "ay"])
+    models = [model, named] if ending == ".npy" else [model]  # without names, as CSV may be
+    for own, given in ((own, given) for own in models for given in (path, tmp_path / "own")):
+        found = predicted(capsys, own, given)
         assert [row["logits"] for row in found] == [row["logits"] for row in expected]
 
 

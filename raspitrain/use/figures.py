@@ -62,7 +62,7 @@ def check_writing(classes: Iterable[str], label: str, where: str) -> None:
         if name != label and name.casefold() == label.casefold():
             raise InputError(
                 f"{where}{': ' if where else ''}{label!r} is called {name!r} in the model: write "
-                "it so, file or folder."
+                "it so."
             )
 
 

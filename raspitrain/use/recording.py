@@ -223,7 +223,10 @@ def _read_other(
     table = formats.read_recording_file(Path(path), as_text=asked)
     if table.notes:
         say(f"warning: {printable(path)}: passed over {printable(', '.join(table.notes))}")
-    columns = Columns(model, table.names, path, label_column=label_column, time_column=time_column)
+    names = table.names
+    if not table.named and len(names) == len(model.channels):
+        names = model.channels  # by their order, as those of a CSV without names
+    columns = Columns(model, names, path, label_column=label_column, time_column=time_column)
     recording = Recording(path, len(model.channels))
     recording.channels = [_floats(table.columns[place], path) for place in columns.places]
     recording.rate = table.rate
