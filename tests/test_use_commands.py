@@ -233,6 +233,9 @@ def test_the_rate_is_found_in_any_unit_or_asked_for(recording, tmp_path, capsys)
     for step in (0.02, 20, 20_000, 0.0201):  # s, ms, µs, and within the tolerance
         file.write_text(as_csv(recording, time=[k * step for k in range(100)]))
         assert len(predicted(capsys, timed, file)) == 3
+    file.write_text(as_csv(recording, ms=[k * 10 for k in range(100)]))
+    assert predict([str(timed), str(file), "--rate", "50"]) == 0
+    assert "has 100 samples a second by its time column, and 50 are" in capsys.readouterr().err
     file.write_text(as_csv(recording, time=[k * 0.5 for k in range(100)]))  # 2 kHz in ms, or 2 Hz
     assert "seems to have 2 samples a second" in refused(capsys, predict, timed, file)
     file.write_text(as_csv(recording))

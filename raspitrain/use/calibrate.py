@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from raspitrain.errors import InputError, aligned, printable
+from raspitrain.errors import InputError, aligned, counted, printable
 from raspitrain.stop import exit_code_of, say
 from raspitrain.use.annotated import Annotations, add_options, read_marked
 from raspitrain.use.bounds import largest_share, most_expected
@@ -241,7 +241,7 @@ def _tell_of(model: Model, tracks: list[Track]) -> None:
         )
     labels = {s.label for track in tracks for s in track.stretches}
     hours = sum(track.seconds for track in tracks) / 3600
-    print(f"{len(tracks)} recordings, {hours:.3g} h")
+    print(f"{counted(len(tracks), 'recording')}, {hours:.3g} h")
     others = sorted(labels - set(model.classes))
     for name in others:
         check_writing(model.classes, name, "")

@@ -326,6 +326,11 @@ def look_at_time(model: Model, recording: Recording, given: float | None) -> boo
     precision = 0.0
     if given is not None:
         recording.rate = given
+        if measured is not None and is_off(measured[0], given, tolerance + measured[1]):
+            say(
+                f"warning: {printable(recording.name)} has {measured[0]:.6g} samples a second by "
+                f"its time column, and {given:g} are taken, as --rate says"
+            )
     elif measured is not None:
         recording.rate, precision = measured
     if model.rate is None:
@@ -391,7 +396,7 @@ def bring_to_rate(model: Model, recording: Recording, *, by_stamps: bool) -> Non
         within = seconds[begin:end] - seconds[begin]
         sample_of.append(begin + np.searchsorted(within, new + 1e-9 / wanted, side="right") - 1)
         if recording.times is not None:
-            times.frombytes((recording.times[begin] + new * ticks).tobytes())
+            times.frombytes(np.round(recording.times[begin] + new * ticks, 9).tobytes())
         cuts.append(sum(map(len, sample_of)))
     recording.cuts = cuts[:-1]
     recording.channels = [array("f", row.tobytes()) for row in np.concatenate(parts, axis=1)]
