@@ -108,7 +108,7 @@ def test_fastest_and_most_accurate_and_the_front_between_them(grid):
     front = [tuple(setting["values"].values()) for setting in result["pareto"]]
     assert front == [(50, 4), (32, 4), (16, 4)]
     assert result["warnings"] == [
-        "The first job, run again at the end, was 12% slower: differences in speed below that "
+        "The first job, run again at the end, was 12 % slower: differences in speed below that "
         "mean nothing."
     ]
     assert result["counts"] == {"completed": 12, "out_of_memory": 1}

@@ -138,7 +138,7 @@ def find_answer(sweep: SweepReport) -> Answer:
         )
     if drift is not None and abs(drift["change"]) > NOTABLE_DRIFT:
         warnings.append(
-            f"The first job, run again at the end, was {abs(drift['change']):.0%} "
+            f"The first job, run again at the end, was {100 * abs(drift['change']):.0f} % "
             f"{'faster' if drift['change'] > 0 else 'slower'}: differences in speed below that "
             "mean nothing."
         )

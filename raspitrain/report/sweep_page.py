@@ -190,5 +190,5 @@ def _drift(result: Mapping[str, Any]) -> Html:
     return tag(
         "p",
         f"Drift: job {drift['job']} ran at {speed.words(before)}, and again at the end at "
-        f"{speed.number(after)} ({drift['change']:+.1%}).",
+        f"{speed.number(after)} ({100 * drift['change']:+.1f} %).",
     )
