@@ -360,6 +360,14 @@ JSONS = {
         "index": list(range(len(x))),
         "data": [[k / 50, a, b] for k, (a, b) in enumerate(zip(x, y, strict=True))],
     },
+    "pandas, nothing said": lambda x, y: {
+        "x": {f"{1_700_000_000_000 + 20 * k}": a for k, a in enumerate(x)},
+        "y": {f"{1_700_000_000_000 + 20 * k}": b for k, b in enumerate(y)},
+    },
+    "pandas, by row": lambda x, y: {
+        f"{1_700_000_000_000 + 20 * k}": {"x": a, "y": b}
+        for k, (a, b) in enumerate(zip(x, y, strict=True))
+    },
     "names and rows, times in the index": lambda x, y: {
         "columns": ["x", "y"],
         "index": [1_700_000_000_000 + 20 * k for k in range(len(x))],
@@ -432,6 +440,13 @@ def test_words_of_parquet_may_be_times_or_numbers(tmp_path):
     assert [column.kind for column in columns] == ["time", "number", "text"]
     assert np.allclose(np.diff(columns[0].values), 0.02, atol=1e-5)
     assert np.isnan(columns[1].values[-1])
+
+
+def test_rows_of_json_need_no_names(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(SIGNAL.tolist()))
+    table, values = read(tmp_path / "a.json")
+    assert (table.named, table.names) == (False, ["channel_0", "channel_1"])
+    assert np.array_equal(values, SIGNAL)
 
 
 def test_a_label_of_json_may_be_null_in_some_rows(tmp_path):

@@ -399,20 +399,46 @@ def _parsed_table(path: Path, parse: Callable[[bytes], Any], kind: str, notes: l
 
 
 def _of_records(path: Path, held: Any, notes: list[str]) -> Table:
-    for read in (_cells_of_tables, _cells_of):
+    held = _by_row_number(held)
+    for read in (_cells_of_tables, _cells_of, _cells_without_names):
         passed_over: list[str] = []
         try:
             cells, rate = read(held, passed_over)
             columns = [_json_column(name, own) for name, own in cells.items()]
         except (ValueError, TypeError, OverflowError, RecursionError):
             continue
-        return Table(path, columns, True, [(0, 1)], notes + passed_over, rate=rate)
+        named = read is not _cells_without_names
+        return Table(path, columns, named, [(0, 1)], notes + passed_over, rate=rate)
     raise InputError(
         f"{path} is no recording: {path.suffix[1:].upper()} is read as Edge Impulse writes it, as "
         "a list of records with a number for each channel, as an array for each channel, or as "
         "names (columns) beside rows (data) and lists as long as these; convert it to CSV, a "
         "column a channel."
     )
+
+
+def _by_row_number(held: Any) -> Any:
+    """What pandas writes if nothing is said, {"x": {"0": 1.5, "1": 2}}, as an array for each name,
+    and rows by their number, {"0": {"x": 1.5}}, as records; all else as it is."""
+    tables = [*held.values()] if isinstance(held, dict) else []
+    if not tables or not all(isinstance(own, dict) and own for own in tables):
+        return held
+    if any(isinstance(cell, list | dict) for own in tables for cell in own.values()):
+        return held
+    if all(map(str.isdigit, held)):
+        return [{"index": int(key), **own} for key, own in held.items()]
+    keys = [*tables[0]]
+    if all(map(str.isdigit, keys)) and all([*own] == keys for own in tables):
+        return {"index": [*map(int, keys)]} | {name: [*own.values()] for name, own in held.items()}
+    return held
+
+
+def _cells_without_names(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float | None]:
+    """Of a list of rows, each a list; ValueError where they are not alike."""
+    if len(held) < LEAST_SERIES or not all(isinstance(row, list) and row for row in held):
+        raise ValueError
+    columns = zip(*held, strict=True)
+    return {position_name(k): [*own] for k, own in enumerate(columns)}, None
 
 
 def _parsed(content: bytes, notes: list[str]) -> Any:
