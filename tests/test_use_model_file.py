@@ -233,6 +233,9 @@ def test_what_is_no_model_is_named(tmp_path, small):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="there is no model"):
         load(tmp_path / "empty")
+    (tmp_path / "empty" / "last.pt").touch()
+    with pytest.raises(InputError, match="empty has not ended.*: python -m raspitrain resume="):
+        load(tmp_path / "empty")
     with pytest.raises(InputError, match="cannot be read"):
         load("a\0b")
 

@@ -66,8 +66,8 @@ def _export(
     checkpoint = run / BEST if run.is_dir() else run
     if run.is_dir() and not checkpoint.exists():
         raise InputError(
-            f"{run} holds no {BEST}: give the folder of a run that has been evaluated at least "
-            "once."
+            f"{run} holds no {BEST}: give the folder of a run that has ended, or of one that was "
+            "stopped behind an evaluation; python -m raspitrain resume=FOLDER goes on with one."
         )
     stored = StoredRun.of_checkpoint(checkpoint, allowed_targets=allowed)
     write_any = FORMATS[form].write_any

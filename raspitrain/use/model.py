@@ -243,7 +243,15 @@ def load(
     path = os.fspath(path)
     if os.path.isdir(path):
         folder, path = path, os.path.join(path, NAME)
-        if os.path.exists(os.path.join(folder, "best.pt")) and not os.path.exists(path):
+        has_best, has_last = (
+            os.path.exists(os.path.join(folder, name)) for name in ("best.pt", "last.pt")
+        )
+        if has_last and not (has_best or os.path.exists(path)):
+            raise InputError(
+                f"the run {folder} has not ended, and holds no {NAME} yet: python -m raspitrain "
+                f"resume={folder} goes on with it."
+            )
+        if has_best and not os.path.exists(path):
             raise InputError(
                 f"the run {folder} holds no {NAME}: its log says why; raspitrain export {folder} "
                 "writes it, or says what the engine lacks, and raspitrain evaluate needs none."
