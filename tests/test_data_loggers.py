@@ -271,6 +271,15 @@ def test_clocks_side_by_side_are_refused(tmp_path):
     )
 
 
+def test_what_most_rows_do_not_have_is_no_clock(tmp_path):
+    """As a tag's place, measured once in many rows of movement."""
+    stamps = [f"2024-05-01 10:00:{j // 20:02}" for j in COUNTS]
+    places = [f"{51 + 0.01 * (j // 20)}" if j % 20 == 0 else "" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("when,latitude,x", stamps, places, x[0]))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("x",), 20)
+
+
 def test_what_is_written_once_a_second_is_no_clock_that_ends_early(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         volts = ["" if j % 10 else f"{3.9 - j / 1000:.2f}" for j in COUNTS]

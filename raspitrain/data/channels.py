@@ -1021,6 +1021,8 @@ def _may_be_time(facts: Sequence[Facts], named: bool, *, has_names: bool) -> boo
         return not any(fact.wavers and not fact.rises and not fact.counts for fact in facts)
     if has_names and any(2 * fact.moves < 1 for fact in facts):
         return False  # a tally, such as energy, in steps of its last digit
+    if any(2 * fact.num_missing > fact.num_rows for fact in facts):
+        return False  # such as the latitude, once in many rows
     # By behaviour alone only what is as even as a clock is, and no count.
     return all(fact.rises and fact.even and not fact.unit_step for fact in facts)
 
