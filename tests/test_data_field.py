@@ -446,7 +446,7 @@ def test_files_of_several_sensors_that_cannot_be_joined_are_refused(tmp_path):
     ("names", "pattern"),
     [
         (("r{}_HE.csv", "r{}_LB.csv"), "*_HE.csv"),
-        (("r{}/340506.csv", "r{}/label.csv"), "340506.csv"),
+        (("r{}/340506.csv", "r{}/label.csv"), "340506*"),
         (("left/r{}.csv", "right/r{}.csv"), "*/left/*"),
         (("d{0}/DOT 1_AB_x{0}.csv", "d{0}/DOT 2_AC_x{0}.csv"), "*1_AB*"),
     ],

@@ -1313,7 +1313,8 @@ def _differing_within(sources: Sequence[Source]) -> list[tuple[str, str, str]]:
     for folder, own in names.items():
         least = min(map(len, own)) - 1
         head = next((k for k in range(least) if len({t[k] for t in own}) > 1), least)
-        tail = next((k for k in range(least - head) if len({t[-1 - k] for t in own}) > 1), 0)
+        most = least - head
+        tail = next((k for k in range(most) if len({t[-1 - k] for t in own}) > 1), most)
         shared[folder] = (head, tail)
     out = []
     for source in sources:
