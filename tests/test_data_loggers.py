@@ -280,6 +280,15 @@ def test_what_most_rows_do_not_have_is_no_clock(tmp_path):
     assert (cases.channel_names, cases.rate) == (("x",), 20)
 
 
+def test_bursts_may_be_kept_apart_by_the_moment_that_they_began(tmp_path):
+    """As of tags on birds: each row of a burst has its first moment."""
+    stamps = [f"2024-05-01 10:{2 * (j // 10):02}:00" for j in COUNTS]
+    make(tmp_path, lambda k, i, x: csv_text("date_time,x", stamps, x[0]))
+    cases = load(tmp_path, length=10, stride=10, group_column="date_time")
+    assert len(cases.labels) == 6 * 20
+    assert not cases.taken.warnings
+
+
 def test_what_is_written_once_a_second_is_no_clock_that_ends_early(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         volts = ["" if j % 10 else f"{3.9 - j / 1000:.2f}" for j in COUNTS]

@@ -615,6 +615,8 @@ def _refuse_other_clocks(files: Sequence[SensorFile], reasons: dict[str, str | N
 def _lost_time(files: Sequence[SensorFile]) -> list[str]:
     """A word on a column of time that says one moment in each file, or is in no form known."""
     for place, column in enumerate(files[0].table.columns):
+        if place in (files[0].label, files[0].group, files[0].part):
+            continue
         if column.kind == "text" and is_time_name(column.name) and len(column.words) > LEAST_ROWS:
             return [
                 f"'{column.name}' holds {column.words[0][:40]!r}, which is no form of time that is "
