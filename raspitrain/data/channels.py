@@ -33,7 +33,7 @@ from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.date_order import ORDERS, settle_table
 from raspitrain.data.endings import stem_of
 from raspitrain.data.find import LABELS_NAME
-from raspitrain.data.formats import read_recording_file
+from raspitrain.data.formats import READERS, read_recording_file
 from raspitrain.data.layout import DECODE, IN_UNIT, UNITS, position_name, unfold
 from raspitrain.data.missing import is_missing
 from raspitrain.data.parts import part_of
@@ -750,6 +750,8 @@ def _by_judgement(
 
 def _refuse_wrapped(file: SensorFile) -> None:
     """Refuse one signal that goes on from line to line, as records of earthquakes are written."""
+    if file.path.suffix.lower() in READERS:
+        return  # of no lines
     rows = np.stack([column_values(column) for column in file.table.columns], axis=1)
     count = rows.shape[1]
     if len(rows) < LEAST_ROWS or not np.isfinite(rows).all():
