@@ -483,6 +483,13 @@ def test_sensors_that_no_two_recordings_share_are_refused(tmp_path):
 
     assert "no sensor is in all recordings" in refusal(load, make(tmp_path, text_of))
 
+    def of_people(k: int, i: int, x: list[list[float]]) -> str:  # P1 may be an electrode, too
+        return csv_text(
+            "time,who,value", SECONDS, [f"P{6 * k + 2 * i + j % 2}" for j in COUNTS], x[0]
+        )
+
+    assert load(make(tmp_path, of_people)).channel_names == ("value",)
+
 
 # Heads of files
 

@@ -267,6 +267,16 @@ def test_one_file_whose_columns_are_only_called_otherwise_may_be_taken_by_positi
     assert len(load(tmp_path, columns=[0]).class_names) == 2
 
 
+def test_a_count_among_signals_is_no_clock_against_the_rate_of_the_file(tmp_path):
+    for k, name in enumerate(("run", "walk")):
+        (tmp_path / name).mkdir()
+        digits = [np.random.default_rng(k).integers(-99, 99, 1000), np.arange(1000) + 500 * k]
+        signals = [(each, "mV", own) for each, own in zip(("x", "n"), digits, strict=True)]
+        edf(tmp_path / name / "a.edf", signals)
+    cases = load(tmp_path)
+    assert (cases.rate, cases.channel_names) == (100, ("x",))
+
+
 def test_damaged_files_end_in_a_sentence(tmp_path):
     """Cut anywhere, or with bytes changed in the head: read, or refused with the file's name."""
     pcm(tmp_path / "whole.wav", 2)

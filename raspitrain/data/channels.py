@@ -48,6 +48,7 @@ ABOUT_OTHERS = (
     "their names and classes as the columns file and label"
 )
 MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
+RATE_KEPT = 0.02  # so far steps of a clock may be off the rate that its file says
 LEAST_WRAPPED = 4  # samples a line, from which one signal is told from channels
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
@@ -979,6 +980,8 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
         named = is_time_name(name)
         if not _may_be_time(facts, named, has_names=files[0].table.named):
             continue
+        if not named and not _keeps_rate(files[0].table, places[0]):
+            continue
         for file, place in zip(files, places, strict=True):
             if (wrong := file.table.columns[place].wrong) is not None:
                 raise InputError(
@@ -991,6 +994,16 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
         if best is None or score > best[0]:
             best = (score, places)
     return None if best is None else best[1]
+
+
+def _keeps_rate(table: Table, place: int) -> bool:
+    """Whether the steps of a column are those of the rate that the file says, in some unit: else it
+    is a count among the signals of EDF or WFDB, and no clock."""
+    values = table.columns[place].values
+    if table.rate is None or len(values) < 2:
+        return True
+    step = float(np.median(np.diff(values))) * table.rate
+    return any(abs(step * second - 1) < RATE_KEPT for second in SECONDS.values())
 
 
 def _use_time_of_day(files: Sequence[SensorFile], clocks: Sequence[int]) -> None:

@@ -56,10 +56,13 @@ def split_sensors(
     every = {word for files in apart for word in files}
     first = next(iter(read[0].values()))
     name = "' and '".join(first.table.columns[place].name for place in places[0])
+    if not common and asked.sensor_column is None and not NAME.fullmatch(plain_name(name)):
+        return list(read), []  # told by words alone, such as P3 and P4, which may be people
     if not common:
         raise InputError(
             f"{first.path}: column '{name}' says which sensor a row is of, and no sensor is in all "
-            f"recordings ({', '.join(sorted(every))}); store a file for each sensor."
+            f"recordings ({', '.join(sorted(every))}); store a file for each sensor, or if it says "
+            "something else, say dataset.sensor_column=false."
         )
     notes = [f"rows of {', '.join(common)} taken apart by column '{name}' and joined by time"]
     if missing := sorted(every - set(common)):
