@@ -234,7 +234,7 @@ def test_what_is_no_model_is_named(tmp_path, small):
     with pytest.raises(InputError, match="there is no model"):
         load(tmp_path / "empty")
     (tmp_path / "empty" / "last.pt").touch()
-    with pytest.raises(InputError, match="empty has not ended.*: python -m raspitrain resume="):
+    with pytest.raises(InputError, match=r"empty has not ended.*: python -m raspitrain resume="):
         load(tmp_path / "empty")
     with pytest.raises(InputError, match="cannot be read"):
         load("a\0b")
