@@ -408,6 +408,12 @@ JSONS = {
         "x": {"data": x, "resolution": "high"},
         "y": {"data": y, "resolution": "high"},
     },
+    "arrays beside a list of something else": lambda x, y: {
+        "fs": 50,
+        "about": {"sensors": ["acc", "gyro"], "version": 2},
+        "x": x,
+        "y": y,
+    },
     "arrays": lambda x, y: {"sampleRate": 50, "acc_x": x, "acc_y": y},
     "packets": lambda x, y: {
         "data": [

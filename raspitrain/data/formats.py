@@ -478,7 +478,8 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
         return {name: [record[name] for record in alike] for name in alike[0]}, None
     if not isinstance(held, dict):
         raise ValueError
-    held = {name: _only_list(own) for name, own in held.items()}
+    if not any(isinstance(own, list) for own in held.values()):
+        held = {name: _only_list(own) for name, own in held.items()}
     lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
     for name, own in [*lists.items()]:  # as of places: [[51.2, 7.1], [51.3, 7.1]]
         if all(isinstance(one, list) and len(one) == len(own[0]) <= 3 for one in own):
