@@ -11,7 +11,7 @@ import pytest
 from test_data_archives import first, signals_of
 from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal, split
 
-from raspitrain.data import channels
+from raspitrain.data import sensor_file
 from raspitrain.data.dates import to_seconds
 from raspitrain.data.formats import read_recording_file
 from raspitrain.data.layout import find_layout
@@ -370,7 +370,7 @@ def test_a_table_of_labels_is_read_once_for_all_recordings(tmp_path, monkeypatch
         read[path.name] += 1
         return read_recording_file(path, **given)
 
-    monkeypatch.setattr(channels, "read_recording_file", reading)
+    monkeypatch.setattr(sensor_file, "read_recording_file", reading)
     cases = load(tmp_path, files="r*.csv", label_column="surface", group_column="series_id")
     assert cases.class_names == ("a", "b")
     assert read["y.csv"] == 1

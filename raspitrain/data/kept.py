@@ -23,10 +23,10 @@ import numpy as np
 
 from raspitrain.cache import cache_folder, lock_cache, make_private
 from raspitrain.data import csv_rows
-from raspitrain.data.channels import Asked, SensorFile
 from raspitrain.data.columns import Facts
 from raspitrain.data.csv_file import Column, Table
 from raspitrain.data.formats import READERS
+from raspitrain.data.sensor_file import Asked, SensorFile
 from raspitrain.results.atomic import atomic_path, sweep_partial
 
 log = logging.getLogger(__name__)

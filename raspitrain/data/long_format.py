@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from raspitrain.data.channels import Asked, SensorFile, common_lead, examine
 from raspitrain.data.columns import LABEL_NAME, LEAST_ROWS, is_count_name
 from raspitrain.data.csv_file import Column, locate
-from raspitrain.data.find import SENSOR, Source
+from raspitrain.data.names import SENSOR, Source
+from raspitrain.data.sensor_file import Asked, SensorFile, common_lead, examine
 from raspitrain.data.time_names import is_time_name, plain_name
 from raspitrain.errors import InputError
 

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.channels import (
+from raspitrain.data.channels import bare, choose
+from raspitrain.data.date_order import settle
+from raspitrain.data.long_format import split_sensors, words_of
+from raspitrain.data.names import Source
+from raspitrain.data.sensor_file import (
     Asked,
     SensorFile,
-    bare,
-    choose,
     common_lead,
     read_file,
     with_lists,
     without_serial,
 )
-from raspitrain.data.date_order import settle
-from raspitrain.data.find import Source
-from raspitrain.data.long_format import split_sensors, words_of
 from raspitrain.data.streams import make_stream
 
 

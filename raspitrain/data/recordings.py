@@ -9,25 +9,19 @@ import numpy as np
 
 from raspitrain.data.annotated import classes_of
 from raspitrain.data.cases import Cases, check_missing
-from raspitrain.data.channels import (
-    Asked,
-    Chosen,
-    SensorFile,
-    choose,
-    clock_of,
-    column_values,
-    read_file,
-    without_device,
-)
+from raspitrain.data.channels import Chosen, choose, clock_of
 from raspitrain.data.clock import Clock
 from raspitrain.data.columns import LEAST_ROWS, is_person_name, unused_columns
 from raspitrain.data.cut import Cut
 from raspitrain.data.date_order import settle
-from raspitrain.data.find import Source, find_recordings, recorded_at_once
+from raspitrain.data.find import find_recordings
 from raspitrain.data.kept import Kept
 from raspitrain.data.long_format import each_group, split_sensors
 from raspitrain.data.marked import mark_beats, mark_stretches
+from raspitrain.data.names import Source
 from raspitrain.data.npy_file import check_folder, user_path
+from raspitrain.data.sensor_file import Asked, SensorFile, column_values, read_file, without_device
+from raspitrain.data.sensors import recorded_at_once
 from raspitrain.data.span import Span
 from raspitrain.data.streams import Stream, make_stream
 from raspitrain.data.wfdb_marks import KINDS

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raspitrain.data.channels import Asked, Chosen, SensorFile, clock_of, column_values
+from raspitrain.data.channels import Chosen, clock_of
 from raspitrain.data.clock import Clock, Seconds, even_clock
-from raspitrain.data.find import Source
 from raspitrain.data.formats import READERS
 from raspitrain.data.kept import rows_as_one
 from raspitrain.data.marks import Stretch
+from raspitrain.data.names import Source
 from raspitrain.data.parts import part_of_cell
+from raspitrain.data.sensor_file import Asked, SensorFile, column_values
 from raspitrain.errors import InputError
 
 MOST_CHANGES = 0.9  # of the rows; the first and the last may stand at the ends
