@@ -146,7 +146,7 @@ def test_keys_beside_the_paths_say_in_what_other_data_differ(home, capsys, tmp_p
         (lambda p: record(p / "run" / "c.csv", 2, 7), "the class 'run', which the model does not"),
         (lambda p: record(p / "Slow" / "c.csv", 2, 7), "'Slow' is called 'slow' in the model"),
         (lambda p: record(p / "slow" / "c.csv", 2, 7, names=("ax", "az")), "trained on ax, ay"),
-        (lambda p: record(p / "c.csv", 2, 7), "takes no dataset keys; predict needs no classes"),
+        (lambda p: record(p / "c.csv", 2, 7), "stand behind the paths of --data; predict needs no"),
         (lambda p: None, "there is no"),
     ],
 )

@@ -190,7 +190,7 @@ def evaluate_data(stored: StoredRun, paths: Sequence[str], words: Sequence[str] 
             if "dataset." not in str(error):
                 raise
             raise InputError(
-                f"{error} (evaluate reads with the run's own settings and takes no dataset keys; "
+                f"{error} (Words such as dataset.KEY=VALUE stand behind the paths of --data; "
                 "predict needs no classes.)"
             ) from None
         _check_fits(stored, cases, path)
