@@ -228,12 +228,14 @@ def test_a_small_file_with_one_long_case_is_not_padded_to_gigabytes(tmp_path):
     done = command(tmp_path, *words, limit=3000 << 20)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
-    assert re.match(
-        r"error: Set: 20001 cases of 1 x 100000 samples take 8\.0 GB but [12]\.\d GB of memory "
-        r"are free\. Half of the cases have at most 2 samples, the longest has 100000; choose a "
-        r"smaller dataset\.length\.$",
+    said = re.match(
+        r"error: Set: 20001 cases of 1 x 100000 samples take 8\.0 GB but ([12]\.\d) GB of memory "
+        r"are free\. Half of the cases have at most 2 samples, the longest has 100000; choose "
+        r"dataset\.length=(\d+) or less\.$",
         line,
     )
+    assert said is not None, line
+    assert 0.8 < int(said[2]) * 20001 * 4 / 1e9 / float(said[1]) < 1
     assert not (tmp_path / "outputs").exists()
 
 
