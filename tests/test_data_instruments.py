@@ -686,3 +686,15 @@ def test_lines_about_the_device_are_no_pairs_of_a_moment(tmp_path):
 def test_files_are_named_with_the_ending_that_they_have(tmp_path):
     put(tmp_path, "walk/1.TXT", csv_text("x,y", *noise(0, 2).tolist()))
     assert "dataset.files='*.TXT'" in refusal(load, tmp_path)
+
+
+def test_infinite_cells_are_missing_and_no_fault_of_arithmetic(tmp_path, recwarn):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        columns = [[*own[:3], "inf", "inf", *own[5:]] for own in x[:2]]
+        return "x,y\n" + rows_of(columns)
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path, missing="interpolate")
+    assert cases.channel_names == ("x", "y")
+    assert np.isfinite(signals_of(cases)).all()
+    assert not list(recwarn)

@@ -34,6 +34,7 @@ SINCE_1970 = 1e8  # seconds, from which a clock is of one day alone
 LEAST_ASKED = 1 << 24  # bytes of a file, below which nobody asks whether it fits into memory
 
 
+@np.errstate(invalid="ignore")  # differences of infinite cells, which count as missing
 def recordings(
     *,
     path: str,
