@@ -440,6 +440,8 @@ def test_predict_has_its_truth_of_the_same_file(model, recording, tmp_path, caps
     told = [str(model), str(tmp_path / "day.csv"), "--annotations", str(tmp_path / "marks.txt")]
     assert predict([*told, "--annotation-unit", "samples"]) == 2
     assert "is not a whole number" in capsys.readouterr().err
+    assert predict([*told[:2], "--annotations", told[1]]) == 2
+    assert "which is then no recording" in capsys.readouterr().err
 
 
 def test_predict_says_what_annotations_came_to(model, recording, tmp_path, capsys):  # noqa: F811

@@ -3,6 +3,8 @@
 Each is one example of a kind that was once taken wrongly without a word.
 """
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -944,6 +946,58 @@ def test_a_label_that_repeats_the_folder_is_no_sample(tmp_path):
         cases = load_rows(tmp_path / place, label_column=None)
         assert (cases.signals.shape, cases.class_names) == ((40, 1, 40), ("abnormal", "normal"))
         assert left_out(cases) == {"the last column": "constant in each file, as a label is"}
+
+
+def filled(text: str, remedy: str, place: Path) -> Path:
+    """The file after the command of a sentence was run."""
+    put(place, "OLD", text)
+    subprocess.run(remedy, shell=True, check=True, cwd=place)
+    (place / "mended").mkdir()
+    return (place / "NEW").rename(place / "mended" / "all.csv").parent
+
+
+@pytest.mark.parametrize("label_column", [0, -1])
+@pytest.mark.parametrize("separator", [",", "\t", " "])
+def test_cases_of_different_lengths_are_told_how_they_are_filled(label_column, separator, tmp_path):
+    if not shutil.which("awk"):
+        pytest.skip("there is no awk")
+    lines = []
+    for k, row in enumerate(noise(0, 30, 40)):
+        cells = [f"{v:.3f}" for v in row[: 30 + k % 11]]
+        cells.insert(0 if label_column == 0 else len(cells), ("walk", "run")[k % 2])
+        lines.append(separator.join(cells))
+    text = "\n".join(lines) + "\n"
+    given = {"label_column": label_column, "files": "all.csv"}
+    put(tmp_path / "raw", "all.csv", text)
+    told = refusal(load_rows, tmp_path / "raw", **given)
+    assert "has rows of 31 to 41 cells" in told
+    cases = load_rows(filled(text, told.split("as by: ")[1].rstrip("."), tmp_path), **given)
+    assert (cases.signals.shape, cases.class_names) == ((30, 1, 40), ("run", "walk"))
+    first = cases.signals[np.array([0])][0, 0]
+    assert first[:30] == pytest.approx(noise(0, 30, 40)[0, :30], abs=1e-3)
+    assert (first[30:] == first[29]).all()
+
+
+@pytest.mark.parametrize("form", ['{0},"[{1}]"', '"[{1}]",{0}'])
+@pytest.mark.parametrize("between", [" ", ", "])
+def test_lists_beside_nothing_but_a_label_are_told_how_they_are_read(form, between, tmp_path):
+    if not shutil.which("awk"):
+        pytest.skip("there is no awk")
+    lines = ["label,signal" if form[1] == "0" else "signal,label"]
+    for k, row in enumerate(noise(0, 30, 40)):
+        values = between.join(f"{v:.3f}" for v in row[: 40 - k // 20])
+        lines.append(form.format(("walk", "run")[k % 2], values))
+    text = "\n".join(lines) + "\n"
+    put(tmp_path / "raw", "all.csv", text)
+    told = refusal(load_rows, tmp_path / "raw", label_column="label")
+    assert "has lists in its cells and no number beside them" in told
+    mended = filled(text, told.split("as by: ")[1].split(", where")[0], tmp_path)
+    given = {"label_column": "label", "missing": "interpolate"}
+    cases = load_rows(mended, **given)
+    assert (cases.signals.shape, cases.class_names) == ((30, 1, 40), ("run", "walk"))
+    assert "10 missing values interpolated" in cases.taken.notes
+    last = cases.signals[np.array([29])][0, 0]
+    assert last[39] == last[38]
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".txt", ".arff"])

@@ -510,6 +510,19 @@ def test_json_of_which_a_part_would_be_lost_is_refused(held, tmp_path):
         read_json(path)
 
 
+def test_rows_without_names_may_be_lines(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f"[{k}, {-k}]\n" for k in range(40)))
+    assert np.array_equal(read(path)[1], np.stack([np.arange(40.0), -np.arange(40.0)], 1))
+
+
+def test_hdf5_may_be_called_mat(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        file["x"] = SIGNAL
+    assert np.array_equal(read(tmp_path / "a.mat")[1], SIGNAL)
+
+
 def test_one_file_of_json_may_hold_many_recordings(tmp_path):
     """As micro:bit CreateAI saves what it was shown."""
     x = np.random.default_rng(0).normal(size=(6, 2, 20))

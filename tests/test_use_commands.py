@@ -451,6 +451,7 @@ def refused(capsys, command, *arguments):
     [
         ("x,z\n1,2\n", "no column 'y'"),
         ("a,yy\n1,2\n", "no column 'x', 'y'"),
+        ("ux,uy\n1,2\n", "are ux, uy: call them as in training"),
         ("acc_x,acc_z\n1,2\n", "its columns are acc_x, acc_z"),
         ("1,2,3\n" * 50, "3 columns without names"),
         ("x,y\n1,2\n1\n", "line 3 has 1 cells"),

@@ -342,6 +342,7 @@ def test_other_units_are_told(timed, recording):
     [
         ([], "", "standard input is empty"),
         ([], "a,b\n1,2\n", "no column 'x'"),
+        ([], '{"x": 1, "y": 2}\n', """jq --unbuffered -r '[.["x"], .["y"]] | @csv'"""),
         ([], "1,2,3\n", "3 columns without names"),
         ([], "x,y\n1,2\n", "never as many as a window, 32"),
         (["--hop", "0"], "", "--hop"),

@@ -318,14 +318,18 @@ def is_list(words: Sequence[str]) -> bool:
     return bool(some) and all(LIST.fullmatch(word) for word in some)
 
 
-def lists_of(file: Path, column: Column) -> np.ndarray:
-    """float64 (N, L): the lists of numbers in the cells of a column."""
+def lists_of(file: Path, column: Column, *, fill: bool = False) -> np.ndarray:
+    """float64 (N, L): the lists of numbers in the cells of a column; with `fill` shorter ones end
+    with NaN, and otherwise they are refused."""
     if len(column.words) >= MOST_WORDS:
         raise InputError(
             f"{file}, column '{column.name}' holds more than {MOST_WORDS} lists of numbers, too "
             "many for one file: cut it into several (split -l 9000)."
         )
     lists = [[float(cell) for cell in re.findall(NUMBER_IN_LIST, w, re.I)] for w in column.words]
+    if fill:
+        longest = max(map(len, lists))
+        lists = [own + [np.nan] * (longest - len(own)) for own in lists]
     usual = Counter(map(len, lists)).most_common(1)[0][0]
     for word, own in zip(column.words, lists, strict=True):
         if len(own) != usual:

@@ -193,6 +193,9 @@ def read_matlab(path: Path, asked: Collection[str | int] = ()) -> Table:
     a vector is a channel, of a matrix each column (or each row, if it is wider than high). The
     fields of a struct count as arrays, and a number such as fs as the rate; a single word or number
     is a column where it is asked for."""
+    with path.open("rb") as file:
+        if file.read(8) == b"\x89HDF\r\n\x1a\n":  # as version 7.3 is, without MATLAB's own header
+            return read_hdf5(path, asked)
     io = package("scipy.io", "matlab", path)
     try:
         shapes = io.whosmat(path)
@@ -450,7 +453,7 @@ def _parsed(content: bytes, notes: list[str]) -> Any:
         return json.loads(written)
     except ValueError:
         lines = written.splitlines(keepends=True)
-        if len(lines) < 2 or not lines[0].strip().endswith(b"}"):
+        if len(lines) < 2 or not lines[0].strip().endswith((b"}", b"]")):
             raise
     records = []
     for number, line in enumerate(lines, start=1):

@@ -192,7 +192,8 @@ def class_name_of(
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
             "write a table labels.csv there with the columns file and label"
-            f"{_or_cases(folder.joinpath(*place))}; what is no recording is left out with "
+            f"{_or_cases(folder.joinpath(*place))}; if {folder.name or folder} is a class, "
+            "give the folder that holds it and the others; what is no recording is left out with "
             f"dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "

@@ -103,7 +103,8 @@ def read_header(file: IO[bytes], source: str) -> NpyHeader:
     if dtype.hasobject:
         raise InputError(
             f"{source} holds pickled Python objects, which are never loaded as they can run code; "
-            "save it as an array of numbers or of text."
+            "save it as an array of numbers or of text, cases of different lengths each filled up, "
+            "as by: numpy.pad(case, (0, longest - len(case)), mode='edge')."
         )
     if dtype.names is not None or dtype.subdtype is not None or dtype.itemsize == 0:
         raise InputError(

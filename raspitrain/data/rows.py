@@ -1,6 +1,9 @@
 """Files with one case a row: the samples of one channel, and a label."""
 
+import contextlib
+import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
 from raspitrain.data.columns import (
     LEAST_ROWS,
+    LIST,
     PARTS,
     is_count_name,
     is_list,
@@ -34,6 +38,7 @@ NUMBERED = re.compile(r"(?P<name>.*?[^\d_.\s\[(-])[_.\s\[(-]*(?P<number>\d+)[\])
 LEAST_LENGTH = 8  # samples a case
 FEW_BEYOND = 10  # times as many columns on the other side of the label: the samples are there
 SOME_CASES = 256
+MOST_LOOKED_AT = 1 << 20  # bytes, for what is wrong with rows
 MOST_IN_TURN = 12  # channels that may take turns in a row
 IN_TURN = 0.4  # of the distance between neighbours
 NO_PART, NO_CELL = -1, -2  # nothing says the part; a cell that should does not
@@ -248,8 +253,13 @@ def read_rows(
         Of the columns of samples; an empty list where the file has none.
     """
     asked = [n for n in (label_column, group_column, part_column) if n is not None]
-    table = read_recording_file(file, as_text=asked, skip_lines=skip_lines)
-    label = None if label_column is None else _place(table, label_column, "label_column")
+    try:
+        table = read_recording_file(file, as_text=asked, skip_lines=skip_lines)
+        label = None if label_column is None else _place(table, label_column, "label_column")
+    except InputError:
+        with contextlib.suppress(OSError, IndexError, csv.Error):  # as what is no text
+            _refuse_unlike_rows(file, label_column)
+        raise
     group = None if group_column is None else _place(table, group_column, "group_column")
     part = None if part_column is None else _place(table, part_column, "part_column")
     if label is not None:
@@ -265,7 +275,7 @@ def read_rows(
             left_out[column.name] = f"the {what}"
             continue
         if column.kind == "text" and is_list(column.words):
-            lists[column.name] = lists_of(file, column)
+            lists[column.name] = lists_of(file, column, fill=True)
             continue
         facts = look_at(column, np.empty(0), np.empty(0))
         if column.kind != "number" or column.wrong is not None:
@@ -316,6 +326,43 @@ def read_rows(
     number = {w: part_of_cell(own, w, file) if w else NO_CELL for w in dict.fromkeys(words)}
     parts = [number[word] for word in words]
     return values, _words(table, label), _words(table, group), parts, left_out, names
+
+
+def _refuse_unlike_rows(file: Path, label_column: str | int | None) -> None:
+    """Say how a table is mended that has no number but those of lists, or rows of any length."""
+    if file.suffix.lower() not in (".csv", ".tsv", ".txt"):
+        return
+    with file.open(encoding="utf-8-sig", errors="replace") as text:
+        lines = [line for line in text.readlines(MOST_LOOKED_AT) if line.strip()]
+    separator = max(",;\t ", key=lambda mark: (mark != " " and lines[-1].count(mark), mark == " "))
+    shown = "\\t" if separator == "\t" else separator
+    cut = [
+        line.split() if separator == " " else [*next(csv.reader([line], delimiter=separator))]
+        for line in map(str.strip, lines[1:])
+    ]
+    some = [cells for cells in cut if len(cells) > 1 and not any(map(is_number, cells))]
+    if any(LIST.fullmatch(cell) for cells in some for cell in cells):
+        raise InputError(
+            f"{file} has lists in its cells and no number beside them; put one before each, as by: "
+            f'awk \'{{print (NR == 1 ? "id" : NR) "{shown}" $0}}\' OLD > NEW, where the first line '
+            "holds names."
+        )
+    widths = Counter(map(len, cut))
+    if (
+        len(widths) < 2
+        or min(widths) < LEAST_LENGTH
+        or widths.most_common(1)[0][1] > 0.8 * len(cut)
+    ):
+        return
+    longest = "NR == FNR {if (NF > n) n = NF; next}"
+    fill = "{for (k = NF + 1; k <= n; k++) $k = $NF} 1"
+    if label_column == -1:
+        fill = "{l = $NF; for (k = NF; k < n; k++) $k = $(k - 1); $n = l} 1"
+    raise InputError(
+        f"{file} has rows of {min(widths)} to {max(widths)} cells, and all cases must be as long: "
+        "cut them, or hold the last value of each, as by: awk "
+        f"-F'{shown}' -v OFS='{shown}' '{longest} {fill}' OLD OLD > NEW."
+    )
 
 
 def _beyond(label: int, width: int) -> range:

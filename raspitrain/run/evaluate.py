@@ -247,9 +247,12 @@ def _config(stored: StoredRun) -> dict[str, Any]:
 def _check_fits(stored: StoredRun, cases: Cases, path: str = "the data set") -> None:
     names, length = stored.channel_names, cases.signals.shape[2]
     if cases.channel_names != names:
+        nameless = len(cases.channel_names) == len(names) and cases.channel_names[0] == "channel_0"
+        in_order = "; predict takes channels without names in their order" if nameless else ""
         raise InputError(
             f"{path} has the channels {', '.join(cases.channel_names[:12])}, and the model was "
-            f"trained on {', '.join(names[:12])}."
+            f"trained on {', '.join(names[:12])}: if they are those, call them so, as in a first "
+            f"line of each file{in_order}."
         )
     if length != stored.length:
         raise InputError(

@@ -76,6 +76,12 @@ class Annotations:
             raise InputError(f"{KEY} is {unit}, but must be one of {', '.join(UNITS)}.")
         if file is not None and not os.path.isfile(file):
             raise InputError(f"--annotations: there is no file {file}.")
+        if file is not None and all(os.path.realpath(p) == os.path.realpath(file) for p in given):
+            raise InputError(
+                f"--annotations names {file}, which is then no recording: name the recording "
+                "beside it, or leave --annotations away (those inside an EDF file are taken with "
+                "--label-column annotation)."
+            )
         self._file, self._unit = file, unit
         self.label_column = label_column if file is None else None
         self._column: str | int | None = None

@@ -6,6 +6,7 @@ time where it is said which one that is.
 """
 
 import csv
+import json
 import math
 
 from raspitrain.data.time_names import SECONDS, is_time_name, unit_by_name
@@ -19,6 +20,10 @@ PARTS_OF_A_DATE = (
     "nsecs",
 )  # fmt: skip
 SEPARATORS = ",;\t|"
+NO_UTF8 = (
+    "is not text in UTF-8; if it is in UTF-16, as of a Windows program: "
+    "iconv -f UTF-16 -t UTF-8 OLD > NEW."
+)
 RENAME = ": call them as in training, if they are those, or record all that training had."
 LONGEST_LINE = 1 << 20
 
@@ -103,7 +108,14 @@ class Columns:
             from raspitrain.nearest import did_you_mean
 
             if any(not name.isprintable() or "\ufffd" in name for name in names):
-                raise InputError(f"{self.source} is not text in UTF-8.")
+                raise InputError(f"{self.source} {NO_UTF8}")
+            if names[0][:1] in ("{", "["):
+                keys = ", ".join(f".[{json.dumps(name)}]" for name in model.channels)
+                how = f"-r '[{keys}] | @csv'" if names[0][0] == "{" else "-r @csv"
+                raise InputError(
+                    f"{self.source} holds JSON, and CSV is needed, as by: jq --unbuffered {how}; "
+                    "predict reads files called .json and .jsonl as they are."
+                )
             for name in missing:
                 count = sum(other.casefold() == name.casefold() for other in names)
                 if count > 1:
@@ -111,7 +123,7 @@ class Columns:
                         f"{self.source} has {count} columns {name!r}, and the model takes one: "
                         "give the others other names."
                     )
-            hint = next(filter(None, (did_you_mean(name, names, 1) for name in missing)), "")
+            hint = did_you_mean(missing[0], names, 1) if len(missing) == 1 else ""
             raise InputError(
                 f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "
                 f"was trained on; its columns are {', '.join(names[:12])}{hint or RENAME}"

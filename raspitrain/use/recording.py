@@ -18,7 +18,14 @@ from raspitrain.data.missing import is_missing
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
 from raspitrain.use.clock import Clock, is_off
-from raspitrain.use.columns import LONGEST_LINE, Columns, LineError, separator_of, split_line
+from raspitrain.use.columns import (
+    LONGEST_LINE,
+    NO_UTF8,
+    Columns,
+    LineError,
+    separator_of,
+    split_line,
+)
 from raspitrain.use.model import Model
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", *(f"{kind}{PACKED}" for kind in (".csv", ".tsv", ".txt")))
@@ -300,7 +307,7 @@ def _rows(
             except LineError as error:
                 raise InputError(f"{source}, line {number}: {error}.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not text in UTF-8.") from error
+        raise InputError(f"{source} {NO_UTF8}") from error
 
 
 def look_at_time(model: Model, recording: Recording, given: float | None) -> bool:
