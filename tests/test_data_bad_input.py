@@ -314,8 +314,12 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
         lambda f: load_recordings(csv_files(f, alone="x,y\n1,2\n")),
         "alone.csv lies in the folder itself",
     ),
+    "a case a row without a class": (
+        lambda f: load_recordings(csv_files(f, beats="0.5," * 99 + "1\n")),
+        "lies in the folder itself; if each row is a case and no moment, say dataset=rows; else",
+    ),
     "empty recording": (one_csv(""), "1.csv is empty"),
-    "names alone": (one_csv("time,x,y\n"), "holds names but no samples"),
+    "names alone": (one_csv("time,x,y\n"), "holds names but no samples; move the file away"),
     "ragged": (one_csv("time,x,y\n1,2,3\n1,2\n"), "line 3 has 2 cells, but the file has 3"),
     "word for number": (
         one_csv("time,x,y\n1,2,3\n2,oops,3\n"),

@@ -93,6 +93,7 @@ COUNTS = range(LENGTH)
         ("seq", lambda k, i: [j % 32 for j in COUNTS]),
         ("counting down", lambda k, i: [500 - j for j in COUNTS]),
         ("lost packets", lambda k, i: [j + j // 7 for j in COUNTS]),
+        ("FrameNr", lambda k, i: [2 * j for j in COUNTS]),
         ("zähler", lambda k, i: [7 * k + 0.25 * j for j in COUNTS]),
         ("moved on once set back", lambda k, i: [20 * j + (0 if j < 90 else -900) for j in COUNTS]),
         ("activity", lambda k, i: [k] * LENGTH),
@@ -117,6 +118,7 @@ def test_what_tells_the_recording_or_the_class_is_no_channel(name, values, tmp_p
     cases = load(tmp_path)
     assert cases.channel_names == AXES
     assert list(left_out(cases)) == [name.strip()]
+    assert name != "FrameNr" or cases.rate is None
 
 
 def test_the_share_that_users_take_of_a_processor_is_a_channel(tmp_path):
@@ -334,11 +336,11 @@ def test_a_case_a_row_is_not_read_as_channels(tmp_path):
 
 def test_train_and_test_above_the_classes_are_the_split(tmp_path):
     for number, part in enumerate(("Training", "testing", "val")):
-        make(
-            tmp_path / part,
-            lambda k, i, x, n=number: csv_text("ax", noise(99 * n + k * 9 + i, 1)[0]),
-        )  # type: ignore
+        for k in range(6):
+            text = csv_text("ax", noise(99 * number + k, 1)[0])
+            put(tmp_path, f"{part}/{('walk', 'run')[k % 2]}/{part}_{k // 2}.csv", text)
     cases = load(tmp_path)
+    assert cases.taken.warnings == ()  # the files' names say the part again, and no person
     assert cases.class_names == ("run", "walk")
     assert np.bincount(cases.part).tolist() == [18, 18, 18]
     chosen = split(cases)
@@ -361,6 +363,14 @@ def test_two_folders_above_the_same_classes_may_be_parts_in_other_words(tmp_path
         (
             [f"s{n:02d}/{c}/0.csv" for n in range(3) for c in ("walk", "run")],
             "dataset.class_level=2 dataset.groups=1",
+        ),
+        (
+            [
+                f"{n}/{c}/0.csv"
+                for n in ("train/ann", "train/bo", "test/cy")
+                for c in ("walk", "run")
+            ],
+            "(run, walk) like classes; say so with dataset.class_level=3 dataset.groups=2",
         ),
         (
             [f"s{n:02d}/data/{c}/0.csv" for n in range(3) for c in ("walk", "run")],
@@ -648,10 +658,13 @@ def labelled(folder: Path, *words: str) -> Path:
 
 
 def test_words_for_nothing_are_no_labels(tmp_path):
-    cases = load(labelled(tmp_path, "walk", "NaN", "run", "nan", "None", "?"), label_column="label")
+    words = ("walk", "NaN", "run", "unlabeled", "None", "?")
+    cases = load(labelled(tmp_path, *words), label_column="label")
     assert cases.class_names == ("run", "walk")
     assert "1024 rows without a label left out" in cases.taken.notes
-    told = "rows whose label is '?' or 'NaN' or 'None' or 'nan' count as unlabelled in 4 files"
+    told = (
+        "rows whose label is '?' or 'NaN' or 'None' or 'unlabeled' count as unlabelled in 4 files"
+    )
     assert told in cases.taken.notes
 
 

@@ -99,6 +99,9 @@ def test_a_unit_that_steps_alone_suggest_is_told(tmp_path):
     cases = load(tmp_path)
     assert cases.rate == 50
     assert any("'time' taken as ms" in note for note in cases.taken.notes)
+    # Steps that differ a little are one word, and those below 1 are told as well.
+    make(tmp_path, lambda k, i, x: csv_text("t,x", [(0.8 + 1e-4 * i) * j for j in COUNTS], x[0]))
+    assert "'t' taken as ms, as its steps of 0.8 suggest in 6 files" in load(tmp_path).taken.notes
     # Nanoseconds of a phone that has been on for half an hour are no moments since 1970.
     make(tmp_path, lambda k, i, x: csv_text("", [2 * 10**12 + 10**7 * j for j in COUNTS], *x[:2]))
     assert load(tmp_path).rate == 100

@@ -17,6 +17,7 @@ from raspitrain.data.columns import (
     NO_PLAIN_NUMBERS,
     Facts,
     is_clock_name,
+    is_frame_name,
     is_list,
     is_time_name,
     judge,
@@ -624,6 +625,8 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
             continue
         if not named and not _keeps_rate(files[0].table, places[0]):
             continue
+        if is_frame_name(name) and _counts_some(files[0].table.columns[places[0]].values):
+            continue
         for file, place in zip(files, places, strict=True):
             if (wrong := file.table.columns[place].wrong) is not None:
                 raise InputError(
@@ -646,6 +649,11 @@ def _keeps_rate(table: Table, place: int) -> bool:
         return True
     step = float(np.median(np.diff(values))) * table.rate
     return any(abs(step * second - 1) < RATE_KEPT for second in SECONDS.values())
+
+
+def _counts_some(values: np.ndarray) -> bool:
+    """Whether whole numbers count every second sample, or third, and are no clock's."""
+    return not (values % 1).any() and not (values >= LEAST_EPOCH).any()
 
 
 def _use_time_of_day(files: Sequence[SensorFile], clocks: Sequence[int]) -> None:
@@ -707,8 +715,13 @@ def clock_of(file: SensorFile, place: int, time_unit: str | None, rows: np.ndarr
         for own, seconds in SECONDS.items():
             if abs(clock.step * seconds * file.table.rate - 1) < RATE_APART:
                 return read_clock(values, unit=own)
-    if clock.unit is not None and clock.step >= 1 and values[0] < LEAST_EPOCH:
-        note = f"'{column.name}' taken as {clock.unit}, as its steps of {clock.step:.6g} suggest"
+    if (
+        clock.unit is not None
+        and (clock.step >= 1 or clock.unit == "ms")
+        and values[0] < LEAST_EPOCH
+    ):
+        step = f"{float(f'{clock.step:.2g}'):.6g}"  # alike in all recordings, and said once
+        note = f"'{column.name}' taken as {clock.unit}, as its steps of {step} suggest"
         if note not in file.table.changes:
             file.table.changes.append(note)
     return clock

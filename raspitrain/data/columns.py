@@ -348,6 +348,13 @@ def is_count_name(name: str) -> bool:
     return COUNT_NAME.fullmatch(plain_name(name)) is not None
 
 
+def is_frame_name(name: str) -> bool:
+    """Whether a column is called as numbers of samples are; ticks and an index may be a clock's."""
+    return is_count_name(name) and plain_name(name).startswith(
+        ("frame", "sample", "packet", "row", "seq", "line")
+    )
+
+
 def is_part_name(name: str) -> bool:
     return PART_NAME.fullmatch(plain_name(name)) is not None
 

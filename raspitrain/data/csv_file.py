@@ -797,7 +797,7 @@ class _Rows:
 
     def finish(self) -> Table:
         if not self.num_rows:
-            raise NoTableError("holds names but no samples")
+            raise NoTableError("holds names but no samples; move the file away")
         shape = (self.num_rows, len(self.numeric))
         numbers = np.ascontiguousarray(np.frombuffer(self.values).reshape(shape).T)
         columns = []

@@ -37,7 +37,7 @@ LIST_NAME = re.compile(
 )
 # Written beside recordings by phone apps, and no recordings themselves.
 ABOUT = re.compile(
-    r"(.*/)?((meta/(device|time)|metadata|annotations?|device_?info)\.csv"
+    r"(.*/)?((meta/(device|time)|(study_?)?metadata|annotations?|device_?info)\.csv"
     r"|(participants|sessions|.*_(channels|electrodes|scans))\.tsv)",  # of BIDS
     re.I,
 )

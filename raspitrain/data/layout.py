@@ -309,7 +309,9 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     whole = _quotes_closed(lines)
     kept = [(k, line) for k, line in enumerate(whole) if k >= skip_lines and line.strip()]
     if not kept:
-        raise NoTableError("is empty; a recording needs at least one line of numbers")
+        raise NoTableError(
+            "is empty; a recording needs at least one line of numbers, so move the file away"
+        )
     header = [line for _, line in kept]
     kept = _after_labview(kept)
     header = header[: len(header) - len(kept)]
@@ -360,7 +362,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
         if (spoken := _spoken(written)) is not None:
             return spoken
         raise NoTableError(
-            "holds names but no samples" if len(rows) == 1
+            "holds names but no samples; move the file away" if len(rows) == 1
             else "holds no row of numbers; it looks like no recording, which has a line of numbers "
             "for each moment, a column a channel; dataset.files takes the others, if there are some"
         )  # fmt: skip

@@ -3,7 +3,7 @@
 MISSING_CELLS = frozenset(
     ("", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "?", "-", "--", "#n/a",
      "<na>", "nan(ind)", "-nan(ind)", "1.#qnan", "-1.#qnan", "1.#snan", "1.#ind", "-1.#ind",
-     "1.#inf", "-1.#inf", "ovf", "missing", "unavailable", "\\n")
+     "1.#inf", "-1.#inf", "ovf", "missing", "unavailable", "\\n", "unlabeled", "unlabelled")
 )  # fmt: skip
 
 

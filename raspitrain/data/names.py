@@ -147,6 +147,8 @@ def find_class_level(
             PERSON.fullmatch(inner) or OCCASION.fullmatch(inner) or inner.isdigit()
             for inner in times
         )
+        if part_level is not None and words:  # nobody in training and in test, the same in both
+            people |= len({(place[part_level], place[level]) for place in places}) == len(names)
         if len(names) > 1 and (people or occasions) and words and min(times.values()) > 1:
             what = "people" if people else "occasions"
             raise InputError(
@@ -188,13 +190,13 @@ def class_name_of(
         return place[-2]
     if level < 0 or level >= len(place) - 1:
         raise InputError(
-            f"{folder.joinpath(*place)} lies in the folder itself; put recordings into a "
+            f"{folder.joinpath(*place)} lies in the folder itself; "
+            f"{_if_cases(folder.joinpath(*place))}put recordings into a "
             "sub-folder for each class, name the column that holds the class in "
             "dataset.label_column, take it from the files' names with dataset.class_level=0, or "
-            "write a table labels.csv there with the columns file and label"
-            f"{_or_cases(folder.joinpath(*place))}; if {folder.name or folder} is a class, "
-            "give the folder that holds it and the others; what is no recording is left out with "
-            f"dataset.files='*/*{Path(place[-1]).suffix}'."
+            "write a table labels.csv there with the columns file and label; if "
+            f"{folder.name or folder} is a class, give the folder that holds it and the others; "
+            f"what is no recording is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
             f"its class; dataset.class_level={len(place) - 1} is the innermost."
@@ -202,13 +204,13 @@ def class_name_of(
     return place[level]
 
 
-def _or_cases(path: Path) -> str:
+def _if_cases(path: Path) -> str:
     if path.suffix.lower() == ".mat":
-        return ", or, if it holds all cases as arrays, name that file alone: dataset=npz"
+        return "if it holds all cases as arrays, name that file alone: dataset=npz; else "
     if path.suffix.lower() in SUFFIXES:
         with path.open(encoding="utf-8", errors="replace") as file:
             if len(re.findall(r"[,;\t]", file.readline(1 << 16))) > MANY_CELLS:
-                return ", or, if each row is a case and no moment, say dataset=rows"
+                return "if each row is a case and no moment, say dataset=rows; else "
     return ""
 
 
@@ -364,6 +366,8 @@ def _people_by_part(sources: Sequence[Source]) -> list[str]:
             fit = re.search(_pattern(glob), source.name)
             if len(parts) < index + 2 or parts[index] == source.class_name or fit is None:
                 break
+            if part_of(parts[index]) is not None:
+                break  # train_01.csv
             seen.setdefault(parts[index], []).append(source.class_name)
             found.add(fit[0].strip(f"{sign}/"))
         else:
