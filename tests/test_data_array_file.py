@@ -180,7 +180,7 @@ def test_fields_of_a_table_in_hdf5_are_channels(tmp_path):
         read_recording_file(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["run/notes"] = [b"a", b"b"]
-    with pytest.raises(InputError, match="no arrays of numbers, but run/notes; export it as CSV"):
+    with pytest.raises(InputError, match="no arrays of numbers, but run_notes; export it as CSV"):
         read_recording_file(tmp_path / "a.h5")
 
 
