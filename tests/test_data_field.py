@@ -3,7 +3,6 @@
 Each is one example of a kind that was once taken wrongly without a word.
 """
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -972,8 +971,6 @@ def filled(text: str, remedy: str, place: Path) -> Path:
 @pytest.mark.parametrize("label_column", [0, -1])
 @pytest.mark.parametrize("separator", [",", "\t", " "])
 def test_cases_of_different_lengths_are_told_how_they_are_filled(label_column, separator, tmp_path):
-    if not shutil.which("awk"):
-        pytest.skip("there is no awk")
     lines = []
     for k, row in enumerate(noise(0, 30, 40)):
         cells = [f"{v:.3f}" for v in row[: 30 + k % 11]]
@@ -994,8 +991,6 @@ def test_cases_of_different_lengths_are_told_how_they_are_filled(label_column, s
 @pytest.mark.parametrize("form", ['{0},"[{1}]"', '"[{1}]",{0}'])
 @pytest.mark.parametrize("between", [" ", ", "])
 def test_lists_beside_nothing_but_a_label_are_told_how_they_are_read(form, between, tmp_path):
-    if not shutil.which("awk"):
-        pytest.skip("there is no awk")
     lines = ["label,signal" if form[1] == "0" else "signal,label"]
     for k, row in enumerate(noise(0, 30, 40)):
         values = between.join(f"{v:.3f}" for v in row[: 40 - k // 20])
