@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from raspitrain.data.formats import package
+from raspitrain.data.formats import HDF5_START, package
 from raspitrain.data.npy_file import check_fits, open_file, read_header, read_values
 from raspitrain.errors import InputError
 from raspitrain.nearest import nearest
 
-HDF5_START = b"\x89HDF\r\n\x1a\n"
 HDF5_OFFSETS = (0, 512)  # MATLAB writes 512 bytes of its own before
 # gzip makes at most 1032 bytes of one; a dataset that declares more than that was never written.
 MOST_UNPACKED = 1100

@@ -30,6 +30,7 @@ from raspitrain.errors import InputError, input_error
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 
+HDF5_START = b"\x89HDF\r\n\x1a\n"
 AGAIN = "export it again, or move it away"  # what is cut off or no such file
 QUANTISED = 1e-3  # so near to whole numbers values are taken for these, where they are labels
 COLUMN_COPIES = 3
@@ -76,20 +77,13 @@ def read_recording_file(
             size,
         )
     try:
-        if reader is read_matlab:
-            table = read_matlab(path, as_text)
-        elif reader is read_hdf5:
-            table = read_hdf5(path, as_text)
-        else:
-            table = reader(path)
+        table = reader(path, as_text) if reader in HAVE_SINGLE_VALUES else reader(path)
     except InputError as error:
-        if path.suffix.lower() not in TEXTUAL and _is_text(path):
-            with path.open("rb") as file:
-                is_page = file.read(80).lstrip().startswith(b"<")
+        if path.suffix.lower() not in TEXTUAL and (text := _text_at_begin(path)):
             raise InputError(
                 f"{path} is a page of the web, as a download that failed leaves it; get it again, "
                 "or move it away."
-                if is_page
+                if text.lstrip().startswith(b"<")
                 else f"{path} is text and no {path.suffix}: give such files another ending, as "
                 f"by: grep -rIlZ . FOLDER --include='*{path.suffix}' | xargs -0 -I{{}} mv {{}} "
                 "{}.csv (in place of FOLDER, that of dataset.path)."
@@ -104,10 +98,12 @@ def read_recording_file(
     return table
 
 
-def _is_text(path: Path) -> bool:
+def _text_at_begin(path: Path) -> bytes:
+    """What a file of lines of text begins with; nothing of any other."""
     with path.open("rb") as file:
         head = file.read(1 << 12)
-    return b"\n" in head and bool(re.fullmatch(rb"[\t\n\r\x20-\x7e\x80-\xff]+", head))
+    is_text = b"\n" in head and re.fullmatch(rb"[\t\n\r\x20-\x7e\x80-\xff]+", head)
+    return head if is_text else b""
 
 
 def _as_words(column: Column) -> Column:
@@ -194,7 +190,7 @@ def read_matlab(path: Path, asked: Collection[str | int] = ()) -> Table:
     fields of a struct count as arrays, and a number such as fs as the rate; a single word or number
     is a column where it is asked for."""
     with path.open("rb") as file:
-        if file.read(8) == b"\x89HDF\r\n\x1a\n":  # as version 7.3 is, without MATLAB's own header
+        if file.read(len(HDF5_START)) == HDF5_START:  # version 7.3, without MATLAB's head
             return read_hdf5(path, asked)
     io = package("scipy.io", "matlab", path)
     try:
@@ -681,7 +677,9 @@ def read_npy(path: Path) -> Table:
     return table
 
 
-READERS: dict[str, Callable[[Path], Table]] = {
+# In which a word or a number may stand once for the whole recording, and is read where asked for.
+HAVE_SINGLE_VALUES = (read_matlab, read_hdf5)
+READERS: dict[str, Callable[..., Table]] = {
     ".wav": read_wav,
     ".edf": read_edf,
     ".bdf": read_edf,
