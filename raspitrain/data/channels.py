@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from raspitrain.data.cells import IN_UNIT, UNITS, position_name
 from raspitrain.data.clock import Clock, read_clock
 from raspitrain.data.columns import (
     FEW_VALUES,
@@ -28,8 +29,8 @@ from raspitrain.data.columns import (
 from raspitrain.data.csv_file import Table, locate
 from raspitrain.data.date_order import ORDERS
 from raspitrain.data.formats import READERS
-from raspitrain.data.layout import DECODE, IN_UNIT, UNITS, position_name, unfold
 from raspitrain.data.names import LABELS_NAME
+from raspitrain.data.no_table import DECODE, unfold
 from raspitrain.data.sensor_file import Asked, SensorFile, column_values, with_lists
 from raspitrain.data.time_names import SECONDS, unit_by_name
 from raspitrain.errors import InputError, counted

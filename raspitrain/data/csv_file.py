@@ -22,10 +22,23 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data import csv_rows, dates, layout
+from raspitrain.data import csv_rows, dates
+from raspitrain.data.cells import (
+    IN_UNIT,
+    is_comment,
+    is_number,
+    is_rule,
+    is_value,
+    pair_cells,
+    position_name,
+    split_cells,
+    stamp_of,
+    unwrapped,
+)
 from raspitrain.data.endings import PACKED
-from raspitrain.data.layout import Layout, NoTableError
+from raspitrain.data.layout import Layout, find_layout
 from raspitrain.data.missing import is_missing
+from raspitrain.data.no_table import DECODE, FRAME, NoTableError, unfold
 from raspitrain.data.npy_file import open_file
 from raspitrain.data.sentences import Sentence
 from raspitrain.errors import InputError, counted, input_error
@@ -249,7 +262,7 @@ def locate(names: Sequence[str], wanted: str | int, path: Path, key: str) -> int
             f"position (from 0): {places}."
         )
     try:
-        position = int(str(wanted).removeprefix(layout.position_name("")))
+        position = int(str(wanted).removeprefix(position_name("")))
     except ValueError:
         raise InputError(
             f"{path} has no column '{wanted}', which dataset.{key} asks for; "
@@ -408,7 +421,7 @@ def _find_table(iterator: Iterator[bytes], skip_lines: int) -> tuple[list[bytes]
                 size += len(block)
         lines = [line.decode() for line in b"".join(head).split(b"\n")[:-1][:most]]
         try:
-            return head, layout.find_layout(lines, skip_lines=skip_lines)
+            return head, find_layout(lines, skip_lines=skip_lines)
         except NoTableError:
             if len(lines) < most or most == HEAD_LINES[-1]:
                 raise
@@ -620,17 +633,17 @@ class _Rows:
     def _take_odd(self, line: str) -> None:
         """A line that is no plain row: blank, a comment, quoted, with words or missing cells."""
         found = self.layout
-        if not line.strip() or (found.ruled and layout.is_rule(line)):
+        if not line.strip() or (found.ruled and is_rule(line)):
             self.blank.add(self.num_rows)
             return
-        if layout.is_comment(line, found.separator):
+        if is_comment(line, found.separator):
             self.num_comments += 1
             return
         if found.wrapped:
-            line = layout.unwrapped(line)
+            line = unwrapped(line)
         stamp = []
         if found.stamped:
-            clock, line = layout.stamp_of(line)
+            clock, line = stamp_of(line)
             stamp = [clock]
         if found.sentence is not None:
             self._take_sentence(found.sentence, line)
@@ -641,7 +654,7 @@ class _Rows:
         for record in line.split(";") if found.ended else [line]:
             record = record.rstrip().rstrip(",") if found.ended else record
             if record.strip():
-                self._take_row([*stamp, *layout.split_cells(record, found.separator)], record)
+                self._take_row([*stamp, *split_cells(record, found.separator)], record)
 
     def _take_sentence(self, sentence: Sentence, line: str) -> None:
         cells = sentence.cells(line)
@@ -657,7 +670,7 @@ class _Rows:
             self.num_others += 1
 
     def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
-        pairs = layout.pair_cells(line, self.layout.beside)
+        pairs = pair_cells(line, self.layout.beside)
         names = self.layout.names[num_stamps:]
         if tuple(name for name, *_ in pairs) != names:
             raise InputError(
@@ -700,7 +713,7 @@ class _Rows:
                 "neither a number nor a time; leave such lines out, as by: grep -v "
                 f"'^ *{word}' OLD > NEW."
             )
-        if refusal or (self.refusal and not any(map(layout.is_value, cells))):
+        if refusal or (self.refusal and not any(map(is_value, cells))):
             self._take_below(cells, line, self.refusal or refusal)
             return
         for position in self.numeric:
@@ -715,11 +728,7 @@ class _Rows:
             return True
         words = {cells[position] for position in self.numeric}
         letters = all(re.match(r"[^\W\d]|%", word) and not is_missing(word) for word in words)
-        return (
-            letters
-            and 1 < len(words) == len(self.numeric)
-            and not any(map(layout.is_number, words))
-        )
+        return letters and 1 < len(words) == len(self.numeric) and not any(map(is_number, words))
 
     def _begins_with_a_word(self, cells: Sequence[str]) -> bool:
         """As a line of means does, or one of dashes, where a time or a count should be."""
@@ -729,17 +738,17 @@ class _Rows:
                 return False
         elif 0 not in self.times:
             return False
-        return layout.is_rule(cells[0]) or (
+        return is_rule(cells[0]) or (
             re.fullmatch(r"[^\W\d]+[.:]?", cells[0].strip()) is not None
             and not is_missing(cells[0])
-            and not layout.is_value(cells[0])
+            and not is_value(cells[0])
         )
 
     def _take_below(self, cells: Sequence[str], line: str, refusal: InputError | None) -> None:
         """A line that is no row: left out where none follows, as sums and remarks at the end."""
         self.refusal = refusal
         self.after.append(line.strip())
-        values = 0 if self._begins_with_a_word(cells) else sum(map(layout.is_value, cells))
+        values = 0 if self._begins_with_a_word(cells) else sum(map(is_value, cells))
         if refusal and (2 * values >= len(cells) or len(self.after) > MOST_BELOW):
             raise refusal
 
@@ -765,14 +774,10 @@ class _Rows:
                 f"{self.number - 1} OLD > FIRST; tail -n +{self.number} OLD > SECOND; if it is a "
                 f"remark, leave such lines out, as by: grep -v '^{own.split()[0]}' OLD > NEW"
             )
-        elif layout.FRAME.search(",".join(cells)):
-            remedy += f"; {layout.DECODE}"
-        elif (
-            not self.layout.named and len(cells) < self.width and all(map(layout.is_number, cells))
-        ):
-            remedy += (
-                f"; if one signal goes on from line to line, {layout.unfold(self.layout.first + 1)}"
-            )
+        elif FRAME.search(",".join(cells)):
+            remedy += f"; {DECODE}"
+        elif not self.layout.named and len(cells) < self.width and all(map(is_number, cells)):
+            remedy += f"; if one signal goes on from line to line, {unfold(self.layout.first + 1)}"
         return InputError(
             f"{self.path}, line {self.number} has {len(cells)} cells, but the file has "
             f"{self.width} columns; {remedy}."
@@ -782,11 +787,11 @@ class _Rows:
         text = cell.strip()
         if is_missing(text):
             return float("nan")
-        if layout.is_number(text):
+        if is_number(text):
             self.looks[position] |= _look(text)
             return float(text.replace(",", "."))
         unit = self.layout.in_cells.get(position)
-        if unit is not None and (found := layout.IN_UNIT.fullmatch(text)) and found[2] == unit:
+        if unit is not None and (found := IN_UNIT.fullmatch(text)) and found[2] == unit:
             return float(found[1])
         self._note_wrong(position, self.number, text)
         return float("nan")

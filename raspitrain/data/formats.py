@@ -17,11 +17,11 @@ import numpy as np
 
 from raspitrain.data import dates
 from raspitrain.data.cbor import decode
+from raspitrain.data.cells import is_number, position_name
 from raspitrain.data.comtrade import comtrade_head, read_comtrade
 from raspitrain.data.csv_file import Column, Table, read_table
 from raspitrain.data.edf import read_edf
 from raspitrain.data.endings import PACKED
-from raspitrain.data.layout import is_number, position_name
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import load_npy
 from raspitrain.data.wav import read_wav

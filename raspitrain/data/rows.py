@@ -11,6 +11,7 @@ import numpy as np
 
 from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
+from raspitrain.data.cells import is_number
 from raspitrain.data.columns import (
     LEAST_ROWS,
     LIST,
@@ -26,7 +27,6 @@ from raspitrain.data.columns import (
 from raspitrain.data.csv_file import Column, Table, locate
 from raspitrain.data.find import find_recordings
 from raspitrain.data.formats import read_recording_file
-from raspitrain.data.layout import is_number
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import check_folder, user_path
 from raspitrain.data.parts import part_of, part_of_cell
