@@ -90,7 +90,8 @@ def pair_cells(line: str, beside: str = "") -> list[tuple[str, str, str]]:
 
 
 def beside_pairs(line: str) -> str:
-    return re.sub(r"(?<=#)\d+|[\s,;|{}\[\]]+", "", PAIR.sub("", line))
+    rest = PAIR.sub("", line) if ":" in line or "=" in line else line
+    return re.sub(r"(?<=#)\d+|[\s,;|{}\[\]]+", "", rest)
 
 
 def is_number(cell: str) -> bool:
@@ -113,7 +114,8 @@ def is_comment(line: str, separator: str | None = None) -> bool:
 
 
 def has_units(line: str) -> bool:
-    return any(IN_UNIT.fullmatch(cell.strip(' "')) for cell in re.split(r"[,;\t|]", line))
+    cells = (cell.strip(' "') for cell in re.split(r"[,;\t|]", line))
+    return any(not is_number(cell) and IN_UNIT.fullmatch(cell) for cell in cells)
 
 
 def without_units(line: str) -> str:
@@ -125,6 +127,8 @@ def without_units(line: str) -> str:
 
 
 def is_rule(line: str) -> bool:
+    if line.lstrip()[:1] not in RULE:
+        return False  # as nearly every line, and fast
     bare = re.sub(r"\s", "", line)
     return ("--" in bare and RULE.issuperset(bare)) or DASHES.fullmatch(bare) is not None
 

@@ -171,12 +171,14 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     body = [line for _, line in kept if not is_comment(line)][-BODY_LINES:]
     if not body:
         raise NoTableError("holds comments but no samples")
-    words = Counter(beside_pairs(unstamped(line[:SEEN_OF_A_LINE])) for line in body)
-    beside = words.most_common(1)[0][0]
-    beside = "" if re.search(r"\d", beside) else beside
-    refuse_pairs_in_turn(body, [names_paired(unstamped(line), beside) for line in body])
-    if _most(body, lambda line: bool(pair_cells(unstamped(line), beside))):
-        return _paired(kept, beside)
+    if any(":" in line or "=" in line for line in body):
+        bare = [unstamped(line) for line in body]
+        words = Counter(beside_pairs(line[:SEEN_OF_A_LINE]) for line in bare)
+        beside = words.most_common(1)[0][0]
+        beside = "" if re.search(r"\d", beside) else beside
+        refuse_pairs_in_turn(body, [names_paired(line, beside) for line in bare])
+        if _most(bare, lambda line: bool(pair_cells(line, beside))):
+            return _paired(kept, beside)
     wrapped = _most(body, lambda line: WRAPPED.fullmatch(line.strip()) is not None)
     if wrapped:
         kept = [(k, unwrapped(line)) for k, line in kept]
