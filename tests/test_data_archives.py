@@ -1159,3 +1159,92 @@ def test_a_day_above_12_far_down_the_file_turns_what_was_read_before(tmp_path):
     read = read_table(tmp_path / "long.csv").columns[0]
     assert (read.day_first, read.is_told) == (True, True)
     assert (read.values == to_seconds(cells, day_comes_first=True)).all()
+
+
+def test_a_table_in_the_folder_of_a_part_is_about_the_files_there(tmp_path):
+    """As in the Hub's AudioFolder, where train and test may have the same names."""
+    names = [f"{n}.wav" for n in range(4)]
+    sounds(tmp_path, [f"{part}/{name}" for part in ("train", "test") for name in names])
+    for part in ("train", "test"):
+        shift = part == "test"
+        rows = [f"{name},{('dog', 'cat')[(n + shift) % 2]}" for n, name in enumerate(names)]
+        put(tmp_path, f"{part}/metadata.csv", "\n".join(["file_name,label", *rows]))
+    cases = load(tmp_path)
+    classes = {origin.name: origin.classes for origin in cases.taken.origins}
+    assert (classes["train/0.wav"], classes["test/0.wav"]) == (("dog",), ("cat",))
+    assert "parts as the folders test, train say" in cases.taken.notes
+
+
+def test_a_test_part_without_labels_is_left_out_of_the_split(tmp_path):
+    """As in contests: audio_train, audio_test and a table of the first, with a made-up example."""
+    sounds(tmp_path, [f"audio_{p}/{p}{n}.wav" for p in ("train", "test") for n in range(6)])
+    rows = [f"train{n}.wav,{('dog', 'cat')[n % 2]}" for n in range(6)]
+    put(tmp_path, "train.csv", "\n".join(["fname,label", *rows]))
+    rows = [f"test{n}.wav,dog cat" for n in range(6)]
+    put(tmp_path, "sample_submission.csv", "\n".join(["fname,label", *rows]))
+    cases = load(tmp_path)
+    assert (cases.class_names, cases.part) == (("cat", "dog"), None)
+    assert "only the part train has labels: another split is drawn from it" in cases.taken.notes
+    rows = [f"test{n}.wav,{('dog', 'cat')[n % 2]}" for n in range(6)]
+    put(tmp_path, "test.csv", "\n".join(["fname,label", *rows]))
+    cases = load(tmp_path)
+    assert "parts as the folders audio_test, audio_train say" in cases.taken.notes
+    assert set(cases.part.tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize("ending", ["npy", "mat"])
+def test_a_table_among_recordings_of_another_kind_is_told_with_what_takes_it(ending, tmp_path):
+    """As in G2Net and CPSC 2018."""
+    for k in range(6):
+        place = tmp_path / (f"train/{k}/r{k}.npy" if ending == "npy" else f"r{k}.mat")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if ending == "npy":
+            np.save(place, noise(k))
+        else:
+            pytest.importorskip("scipy.io").savemat(place, {"data": noise(k)})
+    rows = [f"r{k},{k % 2}" for k in range(6)]
+    put(tmp_path, "training.csv", "\n".join(["id,target", *rows]))
+    sentence = refusal(load, tmp_path)
+    assert "in its column 'id'" in sentence
+    assert "dataset.annotations=training.csv dataset.label_column=NAME" in sentence
+    cases = load(tmp_path, annotations="training.csv", label_column="target")
+    assert (cases.class_names, len(cases.taken.origins)) == (("0", "1"), 6)
+
+
+def test_recordings_without_the_column_of_labels_are_told_with_those_that_have_it(tmp_path):
+    """As in SKAB, whose normal run has none."""
+    put(tmp_path, "normal/0.csv", csv_text("x,y", *noise(9, 2).tolist()))
+    for k in range(4):
+        label = [0] * 100 + [1] * 100
+        put(tmp_path, f"v{k % 2}/{k}.csv", csv_text("x,y,state", *noise(k, 2).tolist(), label))
+    sentence = refusal(load, tmp_path, label_column="state")
+    assert (
+        """4 of 5 files have it, and are taken alone with 'dataset.files=["v0/*.csv",""" in sentence
+    )
+    cases = load(tmp_path, label_column="state", files=["v0/*.csv", "v1/*.csv"])
+    assert len(cases.taken.origins) == 4
+
+
+def test_endings_of_patterns_may_be_in_capitals(tmp_path):
+    """As in Bonn's EEG, N001.TXT beside Z001.txt."""
+    for k in range(6):
+        put(
+            tmp_path,
+            f"{'ZN'[k % 2]}/{k}.{('txt', 'TXT')[k % 2]}",
+            csv_text("", noise(k, 1)[0].tolist()),
+        )
+    assert load(tmp_path, files="*.txt").class_names == ("N", "Z")
+
+
+def test_trials_of_several_kinds_are_no_sensors(tmp_path):
+    """As in sets of gestures, whose table says of each trial how somebody sat."""
+    x = noise(0, 2, 24 * 70).reshape(2, 24, 70)
+    rows = [
+        f"{('lying', 'sitting')[trial % 3 > 0]},{k},{x[0, trial, k]},{x[1, trial, k]}"
+        f",{'ab'[trial % 2]},s{trial}"
+        for trial in range(24)
+        for k in range(70)
+    ]
+    put(tmp_path, "d.csv", "\n".join(["posture,counter,x,y,gesture,trial", *rows]))
+    cases = load(tmp_path, label_column="gesture", group_column="trial")
+    assert cases.channel_names == ("x", "y")

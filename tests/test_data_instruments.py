@@ -85,6 +85,21 @@ def test_dates_may_begin_with_the_month_or_the_day_of_the_week(cell, seconds):
     assert np.allclose(to_seconds([cell], day_comes_first=False), seconds, equal_nan=True)
 
 
+@pytest.mark.parametrize(
+    ("cells", "seconds"),
+    [
+        (["9:5:3", "9:15:3"], [32703, 33303]),
+        (["2024/5/1 9:5:3"], [1714554303]),
+        (["9:5:3:47724020", "9:5:3:847724020"], [32703.04772402, 32703.84772402]),
+        (["9:05:03:5", "9:05:03:105"], [32703.005, 32703.105]),
+        (["9:05:03:25", "9:05:03:75"], [32703.25, 32703.75]),
+        (["9:5", "9.5.3"], [np.nan, np.nan]),
+    ],
+)
+def test_clocks_of_boards_have_no_zeros_in_front(cells, seconds):
+    assert np.allclose(to_seconds(cells, day_comes_first=True), seconds, equal_nan=True)
+
+
 def test_a_time_in_no_known_form_is_told(tmp_path):
     make(
         tmp_path, lambda k, i, x: csv_text("time,x,y", [f"sol {j} at noon" for j in COUNTS], *x[:2])

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class Annotated:
         found = set()
         for common in self.common:
             by_name = [name for name in self._read_common(common) if name]
-            meant = match(str(common), by_name, self.names, str(self.folder))
+            meant = match_nearest(common, by_name, self.names, self.folder)
             found |= {self.folder / file for files in meant.values() for file in files}
         return sorted(found)
 
@@ -147,12 +147,26 @@ class Annotated:
                     "dataset.annotations=false."
                 )
             found.setdefault(0, (common, []))[1].extend(by_name.pop(""))
-        meant = match(str(common), by_name, self.names, str(self.folder))
+        meant = match_nearest(common, by_name, self.names, self.folder)
         has_own = {k for k, (path, _) in found.items() if path not in self.common}
         for name, rows in by_name.items():
             places = {of[path] for each in meant[name] if (path := self.folder / each) in of}
             for k in places - has_own:
                 found.setdefault(k, (common, []))[1].extend(rows)
+
+
+def match_nearest(
+    table: Path, named: Iterable[str], names: Sequence[str], folder: Path
+) -> dict[str, list[str]]:
+    """As `match`: the files below the table's own folder before all others, as where train and
+    test have a metadata.csv each and the same names."""
+    own = [name for name in names if (folder / name).is_relative_to(table.parent)]
+    if own and len(own) < len(names):
+        try:
+            return match(str(table), named, own, str(folder))
+        except InputError:
+            pass  # it is about files elsewhere
+    return match(str(table), named, names, str(folder))
 
 
 def _within(path: Path, rows: Sequence[Annotation]) -> list[Annotation]:

@@ -41,7 +41,8 @@ def find_copies(
                 continue
             first = near[0]
         other, here, there = streams[first], classes[k], classes[first]
-        if set(here).isdisjoint(there) or (other.digest == stream.digest and here != there):
+        differ = other.digest == stream.digest and here != there
+        if here and there and (differ or set(here).isdisjoint(there)):
             raise InputError(
                 f"{folder}: {other.source.name} ({', '.join(there)}) and "
                 f"{stream.source.name} ({', '.join(here)}) hold the same samples under two "

@@ -28,7 +28,8 @@ SHAPE = re.compile(
         |(?P<packed>00000000)(?=[T_ ]))?                              # 20240501T100000
         [T,;_\ ]*
         (?:(?P<lone>00?):(?P<ticks>00)[.,](?P<mills>0{3,9})                # 0:01.250
-        |(?P<hour>00?)[:.](?P<minute>00)(?:[:.](?P<seconds>00)(?:[.,:](?P<fraction>0+))?)?
+        |(?P<hour>00?)[:.](?P<minute>00|0(?=:0))                           # 9:5:3 of boards
+            (?:[:.](?P<seconds>00|(?<=:)0(?!0))(?:[.,:](?P<fraction>0+))?)?
         |(?<=[T_ ])(?P<together>000000)(?:[.,](?P<rest>0+))?)?
         \s*(?P<half>[AaPp]\.?[Mm]\.?)?
         \s*(?P<zone>Z|(?:UTC|GMT)?[+-]00:?(?:00)?|UTC|GMT)?
@@ -109,6 +110,7 @@ def to_seconds(cells: Sequence[str], *, day_comes_first: bool) -> np.ndarray:
     letters = texts.view(np.uint8).reshape(len(cells), width)
     shapes = np.where((letters >= ord("0")) & (letters <= ord("9")), ord("0"), letters)
     todo = np.ones(len(cells), dtype=bool)
+    read = []
     for _ in range(MOST_SHAPES):
         if not todo.any():
             break
@@ -116,14 +118,33 @@ def to_seconds(cells: Sequence[str], *, day_comes_first: bool) -> np.ndarray:
         same = todo & (shapes == shape).all(axis=1)
         found = _match(bytes(shape).rstrip(b"\0").decode("ascii"))
         if found is not None:
-            rows = slice(None) if same.all() else same
-            out[rows] = _read_shape(letters[rows], found, day_comes_first)
+            read.append((slice(None) if same.all() else same, found))
         todo &= ~same
+    # 9:05:03:45 beside 9:05:03:145 is 45 ms, as a board counts them without zeros in front.
+    counts = [len(found["fraction"]) for _, found in read if _counts_units(found)]
+    unit = -(-max(counts) // 3) * 3 if counts and len(set(counts)) > 1 else None
+    for rows, found in read:
+        places = unit if _counts_units(found) else None
+        out[rows] = _read_shape(letters[rows], found, day_comes_first, places)
     return out
 
 
-def _read_shape(letters: np.ndarray, found: re.Match[str], day_comes_first: bool) -> np.ndarray:
-    """Seconds of cells (T, width), uint8, of one shape."""
+def _counts_units(found: re.Match[str]) -> bool:
+    """Whether ms, us or ns stand behind the seconds as a number of their own."""
+    return bool(found["fraction"]) and found.string[found.start("fraction") - 1] == ":"
+
+
+def _read_shape(
+    letters: np.ndarray, found: re.Match[str], day_comes_first: bool, places: int | None
+) -> np.ndarray:
+    """Seconds of cells (T, width), uint8, of one shape.
+
+    Parameters
+    ----------
+    places : int or None
+        Behind the point, of the unit in which parts of a second are counted; None where they are
+        decimals.
+    """
 
     def number(start: int, stop: int) -> np.ndarray:
         digits = letters[:, start:stop].astype(np.float64) - ord("0")
@@ -167,7 +188,7 @@ def _read_shape(letters: np.ndarray, found: re.Match[str], day_comes_first: bool
     wrong = (np.asarray(hour) > 24) | (np.asarray(minute) > 59) | (np.asarray(second) > 60)
     seconds = seconds + 3600.0 * hour + 60.0 * minute + second
     if found[part]:
-        seconds = seconds + fields(part)[0] / 10.0 ** len(found[part])
+        seconds = seconds + fields(part)[0] / 10.0 ** (places or len(found[part]))
     if (zone := found["zone"]) and ("+" in zone or "-" in zone):
         at = found.start("zone") + max(zone.find("+"), zone.find("-"))
         digits = [k for k in range(at + 1, found.end("zone")) if found.string[k] == "0"]

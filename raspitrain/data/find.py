@@ -5,8 +5,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raspitrain.data.annotated import Annotated, find_annotations, find_marks, marks_beside
-from raspitrain.data.annotations import match, naming_column, read_annotations
+from raspitrain.data.annotated import (
+    Annotated,
+    find_annotations,
+    find_marks,
+    marks_beside,
+    match_nearest,
+)
+from raspitrain.data.annotations import naming_column, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, stem_of
 from raspitrain.data.folder import (
     LIST_NAME,
@@ -180,7 +186,9 @@ def find_recordings(
     if not has_labels:
         if class_level is None and class_part is None:
             _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
-            _refuse_list_among(folder, [*places])
+            _refuse_list_among(folder, [*places], others)
+            if annotations is None and files is None and all(p.parent == folder for p in places):
+                _unused_table(folder, paths, others, sources)
         level = find_class_level(folder, list(places.values()), part_level, class_level)
         sources = [
             replace(source, class_name=class_name_of(folder, place, level, class_part))
@@ -220,9 +228,11 @@ def _table_of(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> An
     tables: list[Path] = []
     named: set[str] = set()
     for path in paths:
+        if path.stem.lower().replace("_", "") == "samplesubmission":
+            continue  # of Kaggle: what it says is made up
         try:
             rows = read_annotations(str(path))
-            meant = {} if "" in rows else match(str(path), rows, names, str(folder))
+            meant = {} if "" in rows else match_nearest(path, rows, names, folder)
         except InputError:
             continue  # about something else
         own = {name for files in meant.values() for name in files}
@@ -298,10 +308,10 @@ def _refuse_files_beside(folder: Path, taken: Sequence[Path], others: Sequence[P
             )
 
 
-def _refuse_list_among(folder: Path, taken: Sequence[Path]) -> None:
+def _refuse_list_among(folder: Path, taken: Sequence[Path], others: Sequence[Path]) -> None:
     """Where nothing names the class and a table in the folder itself names the others, say how it
     is taken."""
-    stems = {path.stem for path in taken}
+    stems = {path.stem for path in (*taken, *others)}
     stems |= {stem_of(path.relative_to(folder).as_posix()) for path in taken}
     for path in taken:
         if path.parent != folder or re.search(r"\d", path.stem) or path.suffix not in SUFFIXES:

@@ -268,12 +268,20 @@ def _is_no_signal(path: Path) -> bool:
 
 
 def fits(relative: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern is that of a path or its name; *.txt of N001.TXT as well."""
+    relative = _with_small_ending(relative)
+    patterns = [*map(_with_small_ending, patterns)]
     name = relative.rsplit("/", 1)[-1]
     return any(
         fnmatch.fnmatchcase(text, pattern)
         for pattern in patterns
         for text in (name, relative, *([f"/{relative}"] if name != relative else []))
     ) or any(fnmatch.fnmatchcase(relative, f"*/{pattern}") for pattern in patterns)
+
+
+def _with_small_ending(name: str) -> str:
+    stem, ending = os.path.splitext(name)
+    return stem + ending.lower()
 
 
 def _instead(others: Sequence[Path]) -> str:

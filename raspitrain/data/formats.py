@@ -169,6 +169,11 @@ def read_parquet(path: Path) -> Table:
             columns.append(Column(name, "", "number", _floats(values.cast(arrow.float64()))))
         else:
             coded = values.cast(arrow.string()) if not arrow.types.is_nested(kind) else None
+            if arrow.types.is_struct(kind) and "bytes" in {own.name for own in kind}:
+                raise InputError(
+                    f"{path}, column '{name}' holds whole files, as sets of the Hub do: "
+                    "docs/data.md, under Other files, shows the lines that write them into folders."
+                )
             if coded is None:
                 raise InputError(
                     f"{path}, column '{name}' holds {kind}, not one number a row: spread it over "

@@ -136,13 +136,16 @@ def _sensor_columns(file: SensorFile, asked: Asked) -> list[int]:
     return found
 
 
-def _begins_anew(file: SensorFile, column: Column) -> bool:
-    """Whether a clock or count goes back wherever a column changes: each sensor has a block."""
+def _begins_anew(file: SensorFile, column: Column, *, alone: bool = False) -> bool:
+    """Whether a clock or count goes back wherever a column changes: each sensor has a block. And
+    with `alone` hardly elsewhere, as where trials follow each other, a kind several times."""
     changes = np.flatnonzero(np.diff(column.values))
     for other, fact in zip(file.table.columns, file.facts, strict=True):
         is_time = other.kind == "time" or (other.kind == "number" and is_time_name(other.name))
         if (is_time or fact.counts) and not fact.constant and other is not column:
-            return bool((other.values[1:] < other.values[:-1])[changes].all())
+            back = other.values[1:] < other.values[:-1]
+            elsewhere = np.count_nonzero(back) - len(changes)
+            return bool(back[changes].all()) and not (alone and elsewhere > len(changes) / 2)
     return False
 
 
@@ -179,7 +182,8 @@ def _telling(file: SensorFile, asked: Asked) -> Iterator[int]:
             continue
         changes = np.flatnonzero(np.diff(column.values)) + 1
         num_runs = 1 + len(changes)
-        if column.kind == "text" and num_runs >= 2 * len(words) and _begins_anew(file, column):
+        many = column.kind == "text" and num_runs >= 2 * len(words)
+        if many and _begins_anew(file, column, alone=True):
             yield place
         if num_runs < max(LEAST_ROWS * len(words), file.table.num_rows / SHORT_RUN):
             continue

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,12 @@ def mark_stretches(
             inside = (stream.signals[:, s.first : s.last + 1] for s in stretches)
             stream.num_missing = sum(int((~np.isfinite(part)).sum()) for part in inside)
     warnings = [*warnings_of(placed, marks, sources), *_told_by(streams, names)]
-    return notes_of(placed, marks), warnings
+    notes = notes_of(placed, marks)
+    if {s.source.part for s in streams if s.stretches} == {0} != {s.source.part for s in streams}:
+        notes.append("only the part train has labels: another split is drawn from it")
+        for stream in streams:
+            stream.source = replace(stream.source, part=None)
+    return notes, warnings
 
 
 def mark_beats(

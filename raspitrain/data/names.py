@@ -63,7 +63,9 @@ class Source:
 
 
 def part_of_place(place: Sequence[str], level: int) -> int | None:
-    return part_of(place[level]) if level >= 0 else _part_of_stem(place[-1])[0]
+    """The part that the folder on a level names, or the file where that is -1."""
+    part = part_of(place[level]) if level >= 0 else None
+    return _part_of_stem(place[level])[0] if part is None else part
 
 
 def _part_of_stem(name: str) -> tuple[int | None, str]:
@@ -84,6 +86,10 @@ def find_part_level(
     for level in range(depth):
         names = {place[level] for place in places}
         parts = {name: part_of(name) for name in names}
+        if all(part is None for part in parts.values()):
+            in_words = {name: _part_of_stem(name) for name in names}  # audio_train, audio_test
+            if len({rest for _, rest in in_words.values()}) == 1:
+                parts = {name: part for name, (part, _) in in_words.items()}
         different = {part for part in parts.values() if part is not None}
         if len(different) > 1 and None in parts.values() and level == 0:
             other = sorted(name for name, part in parts.items() if part is None)

@@ -172,6 +172,7 @@ def recordings(
         sensor_column=sensor_column,
         skip_lines=skip_lines,
         annotated=found.annotated is not None,
+        recordings=[path for source in found.sources for path in source.files.values()],
     )
     marks = beats = None
     if found.annotated is not None:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ class Asked:
     skip_lines: int = 0
     sensor_column: str | int | bool | Sequence[str | int] | None = None
     annotated: bool = False  # whether files beside the recordings say the class
+    recordings: Sequence[Path] = field(default=(), compare=False)  # all files that are taken
     # What is found beside the first recording of a folder is the same for the others.
     tables: dict[Path, list[Path]] = field(default_factory=dict, compare=False)
     labels: dict[Path, tuple[list[str], dict[str, dict[str, str]]]] = field(
@@ -160,18 +162,43 @@ def _tables_with(folder: Path, label_column: str) -> list[Path]:
     for other in sorted(folder.iterdir()):
         if other.suffix.lower() not in TABLES or not other.is_file():
             continue
-        try:
-            with other.open(encoding="utf-8", errors="replace") as file:
-                head = re.split(r"[,;\t]", file.readline(1 << 16).strip("\ufeff\r\n"))
-        except OSError:
-            continue
-        if label_column in (name.strip(" \"'") for name in head):
+        if label_column in _head(other):
             found.append(other)
     return found
 
 
+def _head(path: Path) -> list[str]:
+    """The names in the first line of a text; none of what cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            head = re.split(r"[,;\t]", file.readline(1 << 16).strip("\ufeff\r\n"))
+    except OSError:
+        return []
+    return [name.strip(" \"'") for name in head]
+
+
+def _labelled_head(path: Path, asked: Asked) -> list[str]:
+    """The names in a text's first line, if the column of labels is among them."""
+    head = _head(path) if path.suffix.lower() in TABLES else []
+    return head if str(asked.label_column) in head else []
+
+
 def _label_elsewhere(path: Path, asked: Asked) -> str:
-    """Where a file beside the recordings has the column of labels, what to do with it."""
+    """Where other files have the column of labels, what to do with them."""
+    own = len(_head(path))
+    have = [p for p in asked.recordings if len(_labelled_head(p, asked)) > own]
+    if have and len(have) < len(asked.recordings):
+        folders = {p.parent for p in asked.recordings if p not in have}
+        lead = os.path.commonpath([p.parent for p in asked.recordings])
+        patterns = {
+            os.path.relpath(p if p.parent in folders else p.parent / f"*{p.suffix}", lead)
+            for p in have
+        }
+        shown = ",".join(f'"{pattern}"' for pattern in sorted(patterns))
+        return (
+            f"; {len(have)} of {len(asked.recordings)} files have it, and are taken alone with "
+            f"'dataset.files=[{shown}]'"
+        )
     for other in _tables_beside(path, asked):
         return (
             f"; {other.name} beside it has one: if that has a row for each recording, write it as "
