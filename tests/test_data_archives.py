@@ -605,6 +605,9 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
         (("walk/LOG1",), "1 file without an ending"),
         (("walk/a.ts",), "they are text, and dataset.files='*.ts'"),
+        (("eyes.arff",), "if it is a recording, take it with dataset.files='*.arff'"),
+        (("s1.eeg", "s1.vhdr", "s1.vmrk"), "mne.io.read_raw('IN.vhdr').export('OUT.edf')"),
+        ([f"sc/{k}.npz" for k in range(8)], "docs/data.md, under Arrays, shows the lines"),
         (("walk/a.tsd",), "they are text, and dataset.files='*.tsd'"),
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),
         (("2024-05-01/walk/a.csv", "2024-05-01/run/a.csv", "2024-05-02/walk/a.csv",
@@ -1248,3 +1251,38 @@ def test_trials_of_several_kinds_are_no_sensors(tmp_path):
     put(tmp_path, "d.csv", "\n".join(["posture,counter,x,y,gesture,trial", *rows]))
     cases = load(tmp_path, label_column="gesture", group_column="trial")
     assert cases.channel_names == ("x", "y")
+
+
+def test_one_folder_above_the_parts_names_no_class(tmp_path):
+    for k in range(8):
+        place = f"pets/{('train', 'test')[k > 3]}/{('cat', 'dog')[k % 2]}/{k}.csv"
+        put(tmp_path, place, csv_text("x,y", *noise(k, 2).tolist()))
+    cases = load(tmp_path)
+    assert (cases.class_names, set(cases.part.tolist())) == (("cat", "dog"), {0, 2})
+
+
+def test_letters_before_a_number_may_be_the_class(tmp_path):
+    """As in JNU's bearings, ib600_2.csv."""
+    for k in range(6):
+        name = f"{('ib', 'n')[k % 2]}{600 + 200 * (k // 2)}_{('2', '3_2')[k % 2]}.csv"
+        put(tmp_path, name, csv_text("x,y", *noise(k, 2).tolist()))
+    sentence = refusal(load, tmp_path, class_level=0)
+    assert """(ib, n) with 'dataset.class_part="^[A-Za-z]+"'""" in sentence
+    assert load(tmp_path, class_part="^[A-Za-z]+").class_names == ("ib", "n")
+
+
+def test_texts_above_the_folders_of_classes_are_left_out_by_the_pattern_that_is_told(tmp_path):
+    make(tmp_path / "set", lambda k, i, x: csv_text("x,y", *x[:2]))
+    put(tmp_path, "set/manual.csv", "a,b\n1,2\n")
+    sentence = refusal(load, tmp_path, class_level=2)
+    assert "dataset.files='?*/?*/*.csv'" in sentence
+    assert load(tmp_path, class_level=2, files="?*/?*/*.csv").class_names == ("run", "walk")
+
+
+def test_a_table_of_records_in_numbered_folders_is_told(tmp_path):
+    """As in PTB-XL."""
+    sounds(tmp_path, [f"records100/0{k % 2}000/r{k}.wav" for k in range(6)])
+    put(tmp_path, "set.csv", "id,codes\n" + "".join(f"r{k},{k % 2}\n" for k in range(6)))
+    sentence = refusal(load, tmp_path)
+    assert "set.csv names the recordings in its column 'id'" in sentence
+    assert "dataset.annotations=set.csv dataset.label_column=NAME" in sentence

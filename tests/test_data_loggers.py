@@ -176,7 +176,7 @@ def test_what_is_written_about_a_set_is_no_recording(tmp_path):
         ('"[0.1, 0.2]",walk\n' * 20, "one number a cell"),
         ("imu,dev=a x=0.5,y=1.5 1710410395000000000\n" * 20, "InfluxDB"),
         ("[10:59:55][D]: 'Acc X': state on\n" * 20, "a column a channel"),
-        ("1 1:0.5 2:0.25\n" * 20, "LIBSVM"),
+        ("1 1:0.5 2:0.25\n" * 20, "LIBSVM has it; write the values alone, one a cell, as by: sed"),
         ("Type,Field 1,Value 1,Units 1\n" + "Data,timestamp,1079,s\n" * 20, "--data record"),
     ],
 )

@@ -187,7 +187,9 @@ def find_recordings(
         if class_level is None and class_part is None:
             _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
             _refuse_list_among(folder, [*places], others)
-            if annotations is None and files is None and all(p.parent == folder for p in places):
+            above = {name for place in places.values() for name in place[:-1]}
+            plain = all(re.fullmatch(r"(records?)?\d+", name) for name in above)
+            if plain and annotations is None and files is None:
                 _unused_table(folder, paths, others, sources)
         level = find_class_level(folder, list(places.values()), part_level, class_level)
         sources = [

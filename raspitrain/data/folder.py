@@ -17,6 +17,7 @@ SUFFIXES = (".csv", ".tsv", f".csv{PACKED}", f".tsv{PACKED}")
 TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto", ".tab", ".gcsv")
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
+OF_EEG = (".vhdr", ".eeg", ".set", ".gdf", ".fif", ".cnt")
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
@@ -302,8 +303,8 @@ def _instead(others: Sequence[Path]) -> str:
     there = f", but {counted(count, f'{written} file')}"
     if kind == ".npz" and count > MOST_ARRAYS:
         return (
-            f"{there}: if each is a recording, save its array (samples, channels) as .npy, or put "
-            "windows of all into one for dataset=npz"
+            f"{there}: if each is a recording, save its array (samples, channels) as .npy; if each "
+            "holds windows, docs/data.md, under Arrays, shows the lines that put all into one"
         )
     if kind in (".npy", *HOLD_ARRAYS):
         name = "npy" if kind == ".npy" else "npz"
@@ -318,12 +319,21 @@ def _instead(others: Sequence[Path]) -> str:
         return f"{there}: convert to WAV, as with: ffmpeg -i IN{kind} OUT.wav"
     if kind in PICKLED:
         return f"{there}, which can run code when loaded and are never read: save arrays as .npy"
+    if kind in OF_EEG:
+        named = ".vhdr" if kind == ".eeg" else kind
+        return (
+            f"{there}: write them as EDF, as with MNE-Python: "
+            f"mne.io.read_raw('IN{named}').export('OUT.edf')"
+        )
     first = next((path for path in others if path.suffix.lower() == kind), others[0])
     if kind == ".arff" or (kind == ".ts" and not is_text(first)):
-        recordings = f"; if each is a recording, take them with dataset.files='*{kind}'"
-        return (
-            f"{there}: use dataset=ucr with dataset.name for a set of the archive"
-            f"{recordings if count > 2 and kind == '.arff' else ''}"
+        archive = f"{there}: use dataset=ucr with dataset.name for a set of the archive"
+        of_it = all(_part_of_archive(path) for path in others if path.suffix.lower() == kind)
+        if kind == ".ts" or of_it:
+            return archive
+        what = "each is" if count > 1 else "it is"
+        return f"{archive}; if {what} a recording, take {'them' if count > 1 else 'it'} with " + (
+            f"dataset.files='*{kind}'"
         )
     if raw := next(
         (p for p in others if p.name == "labels.txt" and p.parent.name == "RawData"), None
@@ -348,6 +358,11 @@ def _instead(others: Sequence[Path]) -> str:
     if is_text(first):
         return f"{there}: they are text, and dataset.files='*{first.suffix}' tries to read them"
     return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
+
+
+def _part_of_archive(path: Path) -> bool:
+    """Whether a file is called as one of the archive, such as GunPoint_TRAIN."""
+    return path.stem.upper().endswith(("_TRAIN", "_TEST"))
 
 
 def _are_labels(path: Path) -> bool:

@@ -132,6 +132,8 @@ def find_class_level(
     names = {name for name in first if name is not None}
     if len(names) == 1 and None not in first:
         (name,) = names
+        if part_level == 1 and len({place[2] for place in places if len(place) > 3}) > 1:
+            return 2  # one folder above the parts, as of an archive
         if part_level is None and len({place[1] for place in places if len(place) > 2}) > 1:
             remedy = f"give dataset.path={folder / name}"
             if part_of(name) is not None:
@@ -205,7 +207,9 @@ def class_name_of(
             f"what is no recording is left out with dataset.files='*/*{Path(place[-1]).suffix}'."
             if level <= 0
             else f"{folder.joinpath(*place)} has no folder of level {level + 1}, which is to name "
-            f"its class; dataset.class_level={len(place) - 1} is the innermost."
+            f"its class; dataset.class_level={len(place) - 1} is the innermost, and what is no "
+            "recording is left out with "
+            f"dataset.files='{'?*/' * (level + 1)}*{Path(place[-1]).suffix}'."
         )
     return place[level]
 
@@ -240,6 +244,13 @@ def refuse_classes_of_one(folder: Path, sources: Sequence[Source], *, by_name: b
     names = [source.class_name or "" for source in sources]
     if len(names) < LEAST_FOLDERS or len(set(names)) < len(names):
         return
+    begins = [found[0] for name in names if (found := re.match(r"[A-Za-z]+(?=\d)", name))]
+    if by_name and len(begins) == len(names) and min(Counter(begins).values()) > 1 < len({*begins}):
+        raise InputError(
+            f"the files of {folder} ({a_few(names)}) stand for one recording each, so that their "
+            f"names can be no classes; take the letters that lead them ({a_few(set(begins))}) with "
+            "'dataset.class_part=\"^[A-Za-z]+\"'."
+        )
     fields = [_parts_of(name) for name in names]
     if len({len(own) for own in fields}) > 1 or len(fields[0]) < 3:
         return

@@ -52,7 +52,8 @@ OTHER_FORMS = (
     (
         re.compile(r"(?<=\s)\d+:[-+\d.]+(?=\s|$)"),
         "a number of a column before each value, as LIBSVM has it; write the values alone, one a "
-        "cell",
+        "cell, as by: sed -E 's/ [0-9]+:/ /g' OLD > NEW (where no row leaves columns out), for "
+        "dataset=rows dataset.label_column=0",
     ),
 )
 LONE_PAIR = re.compile(
