@@ -863,10 +863,18 @@ def test_bearings_of_two_files_in_one_are_told_by_its_name():
     [
         (("Actor_01", "Actor_02", "Actor_03"), "look like people"),
         (("2024-05-01", "2024-05-02"), "look like occasions"),
-        (("dws_1", "dws_2", "wlk_7", "wlk_8"), "differ only in a number"),
+        (
+            ("dws_1", "dws_2", "wlk_7", "wlk_8"),
+            "differ only in a number; if they are one class, say dataset.class_level=1 "
+            "dataset.class_part=1",
+        ),
+        (("dws1", "dws2", "wlk7", "wlk8"), "put their recordings into one folder"),
         (("a01", "a02", "a03"), None),
         (("U1 (1)", "U1 (2)", "U2 (1)"), "look like people"),
-        (("oaf_sad", "oaf_glad", "yaf_sad", "yaf_glad"), "parts 1 (oaf, yaf) and 2 (glad, sad) of"),
+        (
+            ("oaf_sad", "oaf_glad", "yaf_sad", "yaf_glad"),
+            "take it with dataset.class_level=1 dataset.class_part=1 or 2",
+        ),
         (("ok_9rpm", "ok_8rpm", "bad_coil_9rpm", "bad_coil_8rpm"), "before the last part of the"),
         (("walk", "run"), None),
     ],
@@ -876,6 +884,20 @@ def test_folders_that_are_hardly_classes_are_said(names, part, tmp_path):
         put(tmp_path, f"{name}/x.csv", csv_text("time,x", SECONDS, noise(seed, 1)[0].tolist()))
     warnings = load(tmp_path).taken.warnings
     assert any(part in warning for warning in warnings) if part else not warnings
+
+
+def test_words_for_people_whose_files_name_the_class_can_be_typed(tmp_path):
+    """As in SisFall."""
+    for seed in range(12):
+        person, label = ("SA01", "SA02", "SE01")[seed % 3], ("D01", "F05")[seed % 2]
+        name = f"{person}/{label}_{person}_R0{seed // 6}.csv"
+        put(tmp_path, name, csv_text("x,y", *noise(seed, 2).tolist()))
+    (told,) = (own for own in load(tmp_path).taken.warnings if "look like people" in own)
+    words = "dataset.class_level=0 dataset.class_part=1 dataset.groups=1"
+    assert f"say the class (D01, F05), take it with {words}" in told
+    cases = load(tmp_path, class_level=0, class_part=1, groups=1)
+    assert cases.class_names == ("D01", "F05")
+    assert not cases.taken.warnings
 
 
 def test_the_class_may_be_one_part_of_the_files_name(tmp_path):
@@ -1017,18 +1039,16 @@ def test_a_table_apart_from_the_recordings_names_their_classes(place, head, row,
 
 def test_tables_of_parts_and_of_the_folder_itself_are_about_the_recordings(tmp_path):
     """As in sets of the Hub, which have a metadata.csv in train and in test, and in COUGHVID."""
-    sounds(tmp_path, [f"{part}/{part}{n}.wav" for part in ("train", "test") for n in range(4)])
+    sounds(tmp_path, [f"{part}/a{n}.wav" for part in ("train", "test") for n in range(4)])
     for part in ("train", "test"):
-        names = [f"{part}{n}.wav" for n in range(4)]
+        names = [f"a{n}.wav" for n in range(4)]
         rows = [f"{name},{('dog', 'cat')[n % 2]}" for n, name in enumerate(names)]
         put(tmp_path, f"{part}/metadata.csv", "\n".join(["file_name,label", *rows]))
-    cases = load(tmp_path)
+    cases = load(tmp_path)  # a0.wav of train/metadata.csv is that in train
     assert (cases.class_names, len(cases.taken.origins)) == (("cat", "dog"), 8)
     assert "parts as the folders test, train say" in cases.taken.notes
     shutil.rmtree(tmp_path / "test")
-    put(
-        tmp_path, "train/metadata.csv", "uuid,health\n" + "".join(f"train{n},1\n" for n in range(4))
-    )
+    put(tmp_path, "train/metadata.csv", "uuid,health\n" + "".join(f"a{n},1\n" for n in range(4)))
     assert "names the recordings in its column 'uuid'" in refusal(load, tmp_path)
     (tmp_path / "train/metadata.csv").unlink()
     put(tmp_path, "train/people.csv", "age,weight\n30,70\n")

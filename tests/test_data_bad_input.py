@@ -328,6 +328,18 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     "numbers as names": (one_csv("time,1,2\n1,2,3\n"), "taken for data"),
     "binary": (one_csv(bytes(range(256))), "is not a text file in UTF-8"),
     "Latin-1": (one_csv("time,x °,y\n1,2,3\n".encode("latin1")), "is not a text file in UTF-8"),
+    "erased block": (
+        one_csv(b"time,x,y\n1,2,3\n2,\xff\xff\n4,5,6\n"),
+        "(line 3 has the byte 0xff); export it as CSV in UTF-8, or",
+    ),
+    "a sign for nothing": (
+        one_csv("time,x,y\n1,2,3\n2,*,3\n"),
+        r"'*' is not a number (if it stands where nothing was measured: sed 's/\*/nan/' OLD > NEW)",
+    ),
+    "time and label": (
+        one_csv("time,label\n0.1,a\n0.2,a\n0.3,b\n"),
+        "what was measured at these moments belongs into columns beside them",
+    ),
     "open quote": (one_csv('time,x,y\n1,2,"3\n'), "cannot be read as CSV"),
     "endless line": (one_csv("time,x,y\n" + "1," * (1 << 20)), "line 2 is longer than"),
     "other channels": (one_csv("time,x,z\n1,2,3\n"), "has the channels x, z"),

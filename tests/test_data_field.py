@@ -221,6 +221,21 @@ def test_recordings_of_two_rates_are_refused_or_brought_to_one(tmp_path):
     assert set(power[cases.labels == 0]) <= {3, 4}  # 3 Hz
 
 
+def test_a_rate_that_changes_on_the_way_is_told(tmp_path):
+    """As in files of several devices."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        stamps = [20 * j if j < 100 else 100_000 + 10 * j for j in COUNTS]
+        return csv_text("time [ms],ax", stamps, x[0])
+
+    (told,) = (own for own in load(make(tmp_path, text_of)).taken.warnings if "changes" in own)
+    assert "in 6 of 6 recordings: run/r0.csv has 50 and 100 Hz" in told
+    assert "dataset.rate=50" in told
+    cases = load(tmp_path, rate=50, length=50, stride=50)
+    assert not [own for own in cases.taken.warnings if "changes" in own]
+    assert len(cases.labels) == 6 * 3  # 100 samples, and 100 that became 50
+
+
 def test_seconds_need_a_rate(tmp_path):
     make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x))
     assert "no column of time" in refusal(load, tmp_path, length="1s")
@@ -523,6 +538,42 @@ def test_recordings_that_last_as_long_by_a_protocol_are_no_sensors(name, labels,
             text = csv_text("x,y", *noise(10 * person + k, 2, 300 + 100 * k).tolist())
             put(tmp_path, name.format(label, person), text)
     assert not [w for w in load(tmp_path, **given).taken.warnings if "recorded at once" in w]
+
+
+def test_folders_that_hold_the_same_microphones_are_said(tmp_path):
+    for k in range(8):
+        for mic in ("mic1", "mic2"):
+            place = f"{('walk', 'run')[k % 2]}/r{k}/{mic}.csv"
+            put(tmp_path, place, csv_text("x", noise(k + 10 * (mic == "mic2"), 1)[0].tolist()))
+    told = load(tmp_path).taken.warnings
+    assert any("each of 8 folders holds mic1, mic2" in own for own in told)
+    cases = load(tmp_path, sensor_part="mic1|mic2")
+    assert cases.channel_names == ("mic1_x", "mic2_x")
+    assert not cases.taken.warnings
+
+
+def test_channels_measured_in_turn_are_told_with_what_fills_them_down(tmp_path):
+    """As Google's Science Journal exports them."""
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = [f"{20 * j + a},{',' * a}{x[a][j]}{',' * (1 - a)}" for j in COUNTS for a in (0, 1)]
+        return "\n".join(["relative_time,ax,ay", *rows]) + "\n"
+
+    told = refusal(load, make(tmp_path, text_of))
+    remedy = told.split("between by: ")[1].split("; or accept")[0]
+    for path in sorted(tmp_path.rglob("*.csv")):
+        filled(path.read_text(), remedy, path.with_suffix(""))
+        path.unlink()
+    cases = load(tmp_path, class_level=1)
+    assert (cases.channel_names, cases.rate) == (("ax", "ay"), pytest.approx(50))
+
+
+def test_moments_alone_are_told_with_what_makes_a_signal_of_them(tmp_path):
+    moments = np.cumsum(np.random.default_rng(0).exponential(1, LENGTH)).round(6).tolist()
+    told = refusal(load, make(tmp_path, lambda k, i, x: csv_text("", map(str, moments))))
+    remedy = told.split("is a signal: ")[1].removesuffix(".")
+    mended = filled(csv_text("", map(str, moments)), remedy, tmp_path / "tried") / "all.csv"
+    assert np.loadtxt(mended) == pytest.approx(np.diff(moments), rel=1e-4)
 
 
 def test_patterns_choose_files_and_other_files_are_named(tmp_path):
@@ -1008,9 +1059,9 @@ def test_lists_beside_nothing_but_a_label_are_told_how_they_are_read(form, betwe
     assert last[39] == last[38]
 
 
-@pytest.mark.parametrize("suffix", [".tsv", ".txt", ".arff"])
+@pytest.mark.parametrize("suffix", [".tsv", ".txt", ".arff", ""])
 def test_other_forms_of_the_archive_are_read(suffix, tmp_path):
-    separator = {".tsv": "\t", ".txt": "  ", ".arff": ","}[suffix]
+    separator = {".tsv": "\t", ".txt": "  "}.get(suffix, ",")
     for seed, part in enumerate(("TRAIN", "TEST")):
         lines = []
         for i, row in enumerate(noise(seed, 20, 30)):
@@ -1018,7 +1069,7 @@ def test_other_forms_of_the_archive_are_read(suffix, tmp_path):
             label = str(i % 2 + 1)
             lines.append(separator.join([*cells, label] if suffix == ".arff" else [label, *cells]))
         head = "@relation Toy\n@attribute att0 numeric\n@data\n" if suffix == ".arff" else ""
-        put(tmp_path, f"Toy/Toy_{part}{suffix}", head + "\n".join(lines) + "\n")
+        put(tmp_path, f"Univariate/Toy/Toy_{part}{suffix}", head + "\n".join(lines) + "\n")
     cases = ucr(**defaults("ucr", path=str(tmp_path), name="Toy"))
     assert cases.signals.shape == (40, 1, 30)
     assert cases.class_names == ("1", "2")

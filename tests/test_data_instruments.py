@@ -634,6 +634,19 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             "\t{a}\t{b}\n", "V G",
         ),
         (
+            "LabVIEW Measurement\n***End_of_Header***\nChannels\t2\nX_Dimension\tTime\tTime\n"
+            "Delta_X\t0,02\t0,02\n***End_of_Header***\nX_Value\tV\tG\tComment\n",
+            "\t{a}\t{b}\n", "V G",
+        ),
+        (
+            "s1.acq\n20 msec/sample\n2 channels\nECG,X\nmV\nEDA\nVolts\nCH1\tCH2\t\n500\t498\t\n",
+            "{a}\t{b}\t\n", "ECG,X EDA",
+        ),
+        (
+            "s1.acq\nRecording on: 2025-02-21 11:05:38.634\n20 msec/sample\n2 channels\nECG\nmV\n"
+            "EDA\nVolts\nsec\tCH1\tCH2\t\n\t500\t498\t\n", "{t:.2f}\t{a}\t{b}\t\n", "ECG EDA",
+        ),
+        (
             '"TOA5","CR1000","CR1000X","12345"\n"TIMESTAMP","RECORD","Vib_X","Vib_Y"\n'
             '"TS","RN","m/s^2","mA/kPa"\n"","","Smp","Avg"\n',
             '"2024-08-01 10:00:{t:05.2f}",{j},{a},{b}\n', "Vib_X Vib_Y",

@@ -40,6 +40,8 @@ from raspitrain.errors import InputError
         ("", [f"0 days 00:00:{j / 50:09.6f}" for j in COUNTS], 50),
         ("t", [f"2024-05-01T10:00:{j / 50:06.3f}+02:00[Europe/Berlin]" for j in COUNTS], 50),
         ("timestamp", [1_700_000_000 + (j + 7) // 50 for j in COUNTS], 50),
+        ("time", np.cumsum(0.75 + 0.1 * np.sin(COUNTS)).round(3).tolist(), 1.333),  # beats
+        ("Creation_Time", [10**18 + 10**7 * (2 * j + (j % 3 == 0)) for j in COUNTS], 50),
         ("'Elapsed time'", [f"'0:{j // 50:02d}.{20 * (j % 50):03d}'" for j in COUNTS], 50),
     ],
 )

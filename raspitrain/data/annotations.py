@@ -637,7 +637,8 @@ def match(
 ) -> dict[str, list[str]]:
     """Which of the files below a folder each name in a file of annotations means.
 
-    A name may have fewer folders than the file's path. What it has more must be folders that the
+    A name may have fewer folders than the file's path; of files in several folders, that beside the
+    annotations is meant. What it has more must be folders that the
     folder itself lies in, or lead every name of the table, as where all is from another machine.
 
     Parameters
@@ -706,6 +707,8 @@ def match(
             raise InputError(
                 f"{path} has annotations of '{name}', which is no recording in {where}; {hint}."
             )
+        beside = [f for f in files if PurePath(where, f).parent == PurePath(path).parent]
+        files = beside or files
         folders = {os.path.dirname(other) for other in files}
         if len(folders) > 1:
             raise InputError(

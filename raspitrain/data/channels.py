@@ -16,6 +16,8 @@ from raspitrain.data.columns import (
     FEW_VALUES,
     LEAST_ROWS,
     NO_PLAIN_NUMBERS,
+    OTHER_CLOCK,
+    RISES,
     Facts,
     is_clock_name,
     is_frame_name,
@@ -41,6 +43,7 @@ ABOUT_OTHERS = (
     "leave it out with dataset.files; if it says what the others are, write it as labels.csv, with "
     "their names and classes as the columns file and label"
 )
+NO_SIGNALS = frozenset(("time", "label", "the label", "the group", "the part", OTHER_CLOCK))
 MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
 RATE_KEPT = 0.02  # so far steps of a clock may be off the rate that its file says
 LEAST_WRAPPED = 4  # samples a line, from which one signal is told from channels
@@ -362,6 +365,13 @@ def _by_judgement(
                 remedy = ABOUT_OTHERS
             elif NO_PLAIN_NUMBERS in why:
                 remedy = "write plain numbers, one a cell"
+            elif len(reasons) == 1 and RISES in why:
+                remedy = (
+                    "if these are moments at which something happened, the time from one to the "
+                    "next is a signal: awk 'NR>1 {print $1-last} {last=$1}' OLD > NEW"
+                )
+            elif {reasons[name] for name in file.table.names} <= NO_SIGNALS:
+                remedy = "what was measured at these moments belongs into columns beside them"
             elif "arbitration_id" in file.table.names:
                 remedy = DECODE
             raise InputError(f"{file.path} has no column of signals, only {why}; {remedy}.")
@@ -518,6 +528,9 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
             hint = " (a first line that has a number in it is taken for data)"
         elif ("," in shown and "." in shown) or shown.count(",") > 1 or shown.count(".") > 1:
             hint = " (export without thousands separators)"
+        elif not re.search(r"\w", shown):
+            sign = re.sub(r"([][*.^$/\\&])", r"\\\1", shown)
+            hint = f" (if it stands where nothing was measured: sed 's/{sign}/nan/' OLD > NEW)"
         elif (other := IN_UNIT.fullmatch(shown)) and column.unit not in ("", other[2]):
             hint = f" (nor in {column.unit}, as the first are: export the column in one unit)"
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
@@ -621,7 +634,7 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
             for file, names in zip(files, bared, strict=True)
         ]
         facts = [file.facts[place] for file, place in zip(files, places, strict=True)]
-        named = is_time_name(name)
+        named = is_time_name(name) or (is_clock_name(name) and _are_moments(files, places, facts))
         if not _may_be_time(facts, named, has_names=files[0].table.named):
             continue
         if not named and not _keeps_rate(files[0].table, places[0]):
@@ -640,6 +653,15 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
         if best is None or score > best[0]:
             best = (score, places)
     return None if best is None else best[1]
+
+
+def _are_moments(
+    files: Sequence[SensorFile], places: Sequence[int], facts: Sequence[Facts]
+) -> bool:
+    """Whether numbers count from 1970 and move with most rows, as Creation_Time does."""
+    return all(
+        fact.kind == "number" and fact.low >= LEAST_EPOCH and 2 * fact.moves > 1 for fact in facts
+    ) and all(f.table.columns[p].wrong is None for f, p in zip(files, places, strict=True))
 
 
 def _keeps_rate(table: Table, place: int) -> bool:

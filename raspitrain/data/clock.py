@@ -72,10 +72,22 @@ def unit_by_values(values: np.ndarray, step: float) -> str | None:
         return "s"
     if step <= 0 or step in (1, 1e3, 1e6, 1e9):
         return None  # a count, or once a second in one unit and a thousand times in the next
+    if 0.5 < step < 2 and _are_moments(values[:1000]):
+        return "s"
     for unit in ("s", "ms", "us", "ns"):
         if 2 <= 1 / (step * SECONDS[unit]) < 2000:
             return unit
     return None
+
+
+def _are_moments(values: np.ndarray) -> bool:
+    """Whether fractions follow each other unevenly, as heartbeats do in seconds, and no sensor that
+    is read a thousand times a second."""
+    steps = np.diff(values)
+    if not (steps > 0).any() or np.array_equal(values, np.floor(values)):
+        return False
+    short, long = np.percentile(steps[steps > 0], [10, 90]).tolist()
+    return bool(long > 1.05 * short)
 
 
 def _may_be_seconds(step: float) -> bool:

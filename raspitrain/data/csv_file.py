@@ -210,8 +210,10 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
     except UnicodeError as error:
         _refuse_other_kind(path)
         raise InputError(
-            f"{path} is not a text file in UTF-8 ({error}); export it as CSV in UTF-8, or if it is "
-            "of a Windows program: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
+            f"{path} is not a text file in UTF-8 ({_first_odd_line(path) or error}); export it as "
+            "CSV in UTF-8, or if it is of a Windows program: iconv -f WINDOWS-1252 -t UTF-8 OLD > "
+            "NEW; if it is damaged there, LC_ALL=C.UTF-8 grep -ax '.*' OLD > NEW leaves such lines "
+            "out."
         ) from None
     except NoTableError as error:
         _refuse_other_kind(path)
@@ -228,6 +230,19 @@ def read_table(path: Path, *, as_text: Collection[str | int] = (), skip_lines: i
         ) from None
     except OSError as error:
         raise input_error(f"{path} cannot be read: {error.strerror or error}.", error) from None
+
+
+def _first_odd_line(path: Path) -> str:
+    """Where a file has bytes that are no text, and which; nothing for one that is packed."""
+    if path.suffix.lower() == PACKED:
+        return ""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"line {number} has the byte {line[error.start]:#04x}"
+    return ""
 
 
 def _refuse_other_kind(path: Path) -> None:

@@ -32,6 +32,9 @@ from raspitrain.nearest import nearest
 RATES_APART = 1.1  # the highest over the lowest, up to which they count as one
 RATES_NOTED = 1.05
 EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as they are
+LEAST_STRETCH = 50  # samples, from which a rate is told
+MOST_IN_TURN = 0.9  # of the rows, that have one channel each
+STRETCHES_APART = 1.5  # the rate of a fast one over that of a slow one
 
 
 @dataclass
@@ -196,6 +199,38 @@ class Cut:
                 f"bring them to even ones with dataset.rate={rate}"
             )
 
+        else:
+            self._look_for_other_rates()
+
+    def _look_for_other_rates(self) -> None:
+        """Warn of a recording that goes on at another rate, as files of several devices do."""
+        apart = {k: rates for k in range(len(self.streams)) if (rates := self._rates_within(k))}
+        if apart:
+            k, (slow, fast) = next(iter(apart.items()))
+            clock = self.streams[k].clock
+            unit = "Hz" if clock is not None and clock.unit else "samples a unit of time"
+            self.warnings.append(
+                f"the rate changes on the way in {len(apart)} of {len(self.streams)} recordings: "
+                f"{self.streams[k].source.name} has {_tidy(slow):g} and {_tidy(fast):g} {unit}, so "
+                "that a window is not the same time in each; bring all to one with "
+                f"dataset.rate={_tidy(slow):g}, or store each device's in files of its own"
+            )
+
+    def _rates_within(self, index: int) -> tuple[float, float] | None:
+        """Samples a second in the slowest and the fastest stretches of a recording, a tenth of the
+        rows left out at either end, where they lie far apart."""
+        clock, pieces = self.streams[index].clock, self.pieces[index]
+        long = [piece for piece in pieces if piece.stop - piece.start >= LEAST_STRETCH]
+        if clock is None or len(long) < 2:
+            return None
+        rates = []
+        for piece in long:
+            lasts = clock.seconds[piece.stop - 1] - clock.seconds[piece.start]
+            rates.append((piece.stop - piece.start - 1) / lasts if lasts > 0 else 0.0)
+        rows = np.repeat(rates, [piece.stop - piece.start for piece in long])
+        slow, fast = np.percentile(rows, [10, 90], method="nearest").tolist()
+        return (slow, fast) if fast > STRETCHES_APART * slow > 0 else None
+
     def _compare_rates(self, rates: dict[int, float], in_hertz: bool) -> None:
         slow, fast = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
         ratio = rates[fast] / rates[slow]
@@ -245,7 +280,7 @@ class Cut:
                     "a second it has; name its column of time and the unit with "
                     "dataset.time_column and dataset.time_unit."
                 )
-            even = clock.uneven is None and not stream.held
+            even = clock.uneven is None and not stream.held and self._rates_within(k) is None
             if even and abs(clock.rate / wanted - 1) <= EVEN_ENOUGH:
                 continue
             changed += 1
@@ -567,6 +602,15 @@ def _refuse_missing(folder: Path, streams: Sequence[Stream], names: Sequence[str
     if most and rest:
         told = f"{', '.join(most)} {'has' if len(most) == 1 else 'have'} no value in most rows"
         remedy = f"{told}: take 'dataset.columns=[{rest}]', or accept them with"
+    in_turn = not stream.joined and np.mean((~bad).sum(axis=0) <= 1) > MOST_IN_TURN
+    if in_turn and (~bad).mean(axis=1).max() < 1.5 / len(names):
+        place = 1 + [*stream.file.table.names].index(names[-1])
+        remedy = (
+            "each row holds one channel, as they were measured in turn: fill them down, a row for "
+            "each of the last's, as where commas stand between by: awk -F, -v OFS=, '{for (i=1; "
+            f'i<=NF; i++) if ($i != "") v[i]=$i; n=${place}; for (i=1; i<=NF; i++) $i=v[i]}} '
+            'n != ""\' OLD > NEW; or accept them with'
+        )
     line = "" if stream.joined else f", {where} {stream.file.table.line(row)}"
     raise InputError(
         f"{folder}: {count} {'value is' if count == 1 else 'values are'} missing, NaN, infinite or "

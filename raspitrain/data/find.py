@@ -214,7 +214,9 @@ def find_recordings(
     people = [] if groups is not None or are_people else people_in(sources, named, by_name=in_name)
     warnings = [*unread, *unused_tables, *people, *of_one]
     if not has_labels and not isinstance(class_part, str):
-        warnings += odd_classes(sources, by_folder=not in_name)
+        inner = min(map(len, places.values())) - 1
+        own_level = None if in_name else inner if level == -2 else level + 1
+        warnings += odd_classes(sources, own_level)
     if not has_labels and class_part is None and class_level in (None, 0):
         refuse_classes_of_one(folder, sources, by_name=class_level == 0)
     mixed = mixed_sensors(sources, sensors_from)

@@ -288,6 +288,11 @@ def _with_small_ending(name: str) -> str:
 def _instead(others: Sequence[Path]) -> str:
     """What to do with the files that are there."""
     kinds = Counter(path.suffix.lower() for path in others if path.suffix)
+    if not kinds and any(re.search(r"_TRAIN$", path.name) for path in others):  # as until 2018
+        return (
+            f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): "
+            "use dataset=ucr with dataset.name for a set of the archive"
+        )
     if not kinds and others:
         return (
             f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): "

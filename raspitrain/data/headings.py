@@ -35,6 +35,7 @@ RATE = re.compile(
     r"\s*(?P<rate>\d+(?:\.\d+)?)\s*(?P<after>k?h(?:ert)?z|samples (?:a|per) second|sps)?\b",
     re.IGNORECASE,
 )
+A_SAMPLE = re.compile(r"\b(?P<step>\d*\.?\d+) (?P<unit>m?sec|min)/sample\b")
 ANY_RATE = ("at", "frequency")  # may be of something else, where no unit is said
 
 
@@ -109,7 +110,8 @@ def said_rate(lines: Sequence[str]) -> float | None:
             bare = bare and (found["what"].lower() not in ANY_RATE or of_qualisys)
             if bare or "hz" in unit or "samples" in unit or "sps" in unit or '":' in unit:
                 rates.add(float(found["rate"]) * (1000 if "khz" in unit else 1))
-        if (step := STEP.search(line[:SEEN_OF_A_LINE])) and float(step["step"]):
+        line = re.sub(r"(?<![\d.,])0,(?=\d)", "0.", line[:SEEN_OF_A_LINE])  # Delta_X 0,001
+        if (step := STEP.search(line) or A_SAMPLE.search(line)) and float(step["step"]):
             unit = UNITS_OF_TIME[(step["unit"] or "s").lower()]
             rates.add(float(f"{1 / (float(step['step']) * SECONDS[unit]):.9g}"))
     return rates.pop() if len(rates) == 1 and 0 not in rates else None

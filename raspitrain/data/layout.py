@@ -31,6 +31,7 @@ from raspitrain.data.cells import (
     without_units,
 )
 from raspitrain.data.headings import (
+    A_SAMPLE,
     MOST_SETTINGS,
     SEEN_OF_A_LINE,
     find_names,
@@ -56,6 +57,8 @@ from raspitrain.data.no_table import (
 from raspitrain.data.sentences import Sentence, find_sentence
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
+OF_CHANNELS = re.compile(r"\d{1,3} channels")
+MOST_ABOVE_CHANNELS = 10
 LABVIEW_END = "***End_of_Header***"
 BODY_LINES = 60  # looked at to tell what is what
 MOST_BREAKS = 40  # of names in quotes
@@ -159,7 +162,7 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
             "is empty; a recording needs at least one line of numbers, so move the file away"
         )
     header = [line for _, line in kept]
-    kept = _after_labview(kept)
+    kept = _after_acqknowledge(_after_labview(kept))
     header = header[: len(header) - len(kept)]
     if any(line.startswith("X_Dimension") and "Time" not in line for line in header):
         header = []  # its steps are of something else
@@ -337,6 +340,24 @@ def _after_labview(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
     if any(bare.count("\t") < line.rstrip().count("\t") for _, line in rows):
         return [(number, names), *rows]
     return [(number, bare), *rows]
+
+
+def _after_acqknowledge(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Biopac's texts have a line for the name of each channel and one for its unit, then CH1, CH2,
+    …, and below these how many samples there are: names and units instead of these two."""
+    head = kept[:MOST_ABOVE_CHANNELS]
+    at = next((k for k, (_, line) in enumerate(head) if OF_CHANNELS.fullmatch(line.strip())), 0)
+    if not at or not A_SAMPLE.search(kept[at - 1][1]):
+        return kept
+    stop = at + 1 + 2 * int(kept[at][1].split()[0])
+    own = [line.strip() for _, line in kept[at + 1 : stop]]
+    if len(kept) < stop + 3:
+        return kept
+    (number, channels), (below, _), *rows = kept[stop:]
+    cells = channels.rstrip().split("\t")
+    lead = cells[: len(cells) - len(own) // 2]
+    names, units = [*lead, *own[::2]], [*("" for _ in lead), *own[1::2]]
+    return [(number, "\t".join(names)), (below, "\t".join(units)), *rows]
 
 
 def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:

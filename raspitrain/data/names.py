@@ -401,14 +401,23 @@ def _people_by_part(sources: Sequence[Source]) -> list[str]:
     return []
 
 
-def odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
-    """A word on classes that are likely to be something else, or several things at once."""
+def odd_classes(sources: Sequence[Source], level: int | None) -> list[str]:
+    """A word on classes that are likely to be something else, or several things at once.
+
+    Parameters
+    ----------
+    level : int or None
+        Of the folders that are the classes, 1 the first; None where files' names say them.
+    """
+    by_folder = level is not None
     names = sorted({source.class_name or "" for source in sources})
     if len(names) < 2:
         return []
+    at_level = f"dataset.class_level={level} " if by_folder else ""
     elsewhere = "say where the class stands with dataset.class_level or dataset.class_part"
     or_column = f"{elsewhere}, or with dataset.label_column"
     if all(map(PERSON.fullmatch, names)):
+        or_column = _class_in_files(sources) or or_column if level == 1 else or_column
         return [f"the classes ({a_few(names)}) look like people; if they are, {or_column}"]
     if all(map(OCCASION.fullmatch, names)):
         return [f"the classes ({a_few(names)}) look like occasions; if they are, {or_column}"]
@@ -433,8 +442,8 @@ def odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
             told = " and ".join(f"{k + 1} ({a_few(values[k])})" for k in several)
             return [
                 f"the classes ({a_few(names)}) put together parts {told} of the "
-                f"{'folders' if by_folder else 'files'}' names; if one of them "
-                "alone is the class, take it with dataset.class_part"
+                f"{'folders' if by_folder else 'files'}' names; if one of them alone is the class, "
+                f"take it with {at_level}dataset.class_part={several[0] + 1} or {several[-1] + 1}"
             ]
     stems: dict[str, list[str]] = {}
     for name in names:
@@ -443,7 +452,9 @@ def odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
     if len(stems) > 1 and all(stems) and min(map(len, stems.values())) > 1:
         letters = None if by_folder else _letters_of(sources)
         remedy = (
-            "put their recordings into one folder" if by_folder
+            f"say {at_level}dataset.class_part=1"
+            if by_folder and all(_parts_of(own)[0] in stems for own in names)
+            else "put their recordings into one folder" if by_folder
             else elsewhere if letters is None
             else f"take the letters alone with 'dataset.class_part=\"{letters}\"'"
         )  # fmt: skip
@@ -455,13 +466,29 @@ def odd_classes(sources: Sequence[Source], *, by_folder: bool) -> list[str]:
         wholes = names if by_folder else [stem_of(s.name.rsplit("/", 1)[-1]) for s in sources]
         heads = Counter(whole.rpartition("_")[0] for whole in wholes)
         if 1 < len(heads) < len(names) and all(heads) and min(heads.values()) > 1:
-            level = "dataset.class_level=1 " if by_folder else ""
             return [
                 f"each class ({a_few(names)}) has one recording; if what stands before the last "
                 f"part of the name is the class ({a_few(heads)}), take it with "
-                f"{level}'dataset.class_part=\"(.*)_\"'"
+                f"{at_level}'dataset.class_part=\"(.*)_\"'"
             ]
     return []
+
+
+def _class_in_files(sources: Sequence[Source]) -> str:
+    """The words that take the first part of the files' names of which all people have several."""
+    fields = [_parts_of(stem_of(source.name.rsplit("/", 1)[-1])) for source in sources]
+    people = {source.class_name for source in sources}
+    for k in range(min(map(len, fields))):
+        own: dict[str, set[str | None]] = {}
+        for parts, source in zip(fields, sources, strict=True):
+            own.setdefault(parts[k], set()).add(source.class_name)
+        words = not any(map(str.isdigit, own)) and not any(map(PERSON.fullmatch, own))
+        if 1 < len(own) < len(sources) and words and all(seen == people for seen in own.values()):
+            return (
+                f"and the files' names say the class ({a_few([*own])}), take it with "
+                f"dataset.class_level=0 dataset.class_part={k + 1} dataset.groups=1"
+            )
+    return ""
 
 
 def _letters_of(sources: Sequence[Source]) -> str | None:

@@ -12,6 +12,7 @@ from raspitrain.errors import InputError
 
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
+NUMBERED = re.compile(r"(?:mic(?:rophone)?|imu|sensor|node|electrode)[-_ ]?\d", re.I)
 SEPARATOR = re.compile(r"[-_. /]")  # of a path's parts
 MOST_WORDS = 8  # of parts of names, that a sentence lists
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -97,7 +98,7 @@ def recorded_at_once(
         by_class.setdefault(source.class_name, set()).add(rows)
     by_protocol = all(len(own) == 1 for own in by_class.values())
     if by_protocol and None in spans:
-        return []  # as clips of a second each: neither lengths nor clocks can tell
+        return _called_alike(sources)  # as clips of a second each: neither lengths nor clocks tell
     depth = min(source.name.count("/") for source in sources)
     tokens = {len(SEPARATOR.split(source.name)) for source in sources}
     places = range(min(tokens)) if len(tokens) == 1 else ()
@@ -139,6 +140,26 @@ def recorded_at_once(
             + ("; labels of rows belong into a column (paste -d, A B > C)" if labels else "")
         ]
     return []
+
+
+def _called_alike(sources: Sequence[Source]) -> list[str]:
+    """A word where each class has several folders, which hold the same mic1 and mic2."""
+    folders: dict[str, set[str]] = {}
+    for source in sources:
+        folder, _, name = source.name.rpartition("/")
+        folders.setdefault(folder, set()).add(stem_of(name))
+    own = next(iter(folders.values()))
+    several = len(folders) >= 2 * len({source.class_name for source in sources})
+    if len(own) < 2 or not several or any(others != own for others in folders.values()):
+        return []
+    if not all(map(NUMBERED.fullmatch, own)) or len(own) > MOST_WORDS:
+        return []
+    return [
+        f"each of {len(folders)} folders holds {a_few(own)}, which count as recordings of the same "
+        "channels; if these are sensors that recorded at once, join them with "
+        f"'dataset.sensor_part=\"{'|'.join(sorted(own))}\"', or take those of one with "
+        f"dataset.files='{min(own)}*'"
+    ]
 
 
 def _differing_within(sources: Sequence[Source]) -> list[tuple[str, str, str]]:

@@ -26,7 +26,7 @@ from raspitrain.hardware.memory import memory_error
 from raspitrain.nearest import nearest
 
 ENDING = re.compile(r"_(TRAIN|TEST)$", re.IGNORECASE)
-ROW_FILES = {".tsv": 0, ".txt": 0, ".arff": -1}  # one case a row, and where its label is
+ROW_FILES = {".tsv": 0, ".txt": 0, "": 0, ".arff": -1}  # one case a row, and where its label is
 BAG = re.compile(r"(['\"])(.*)\1\s*,\s*(.+)")  # 'a,b\nc,d',label
 HEADER_LINES = 10_000
 HEADER_LINE_BYTES = 1 << 20
@@ -162,8 +162,10 @@ def _index(folder: Path) -> dict[str, list[Path]]:
         new: dict[str, list[Path]] = {}
         found = [
             file
-            for file in (*folder.glob("*"), *folder.glob("*/*"))
+            for depth in ("*", "*/*", "*/*/*")
+            for file in folder.glob(depth)
             if file.suffix.lower() == suffix and (suffix == ".ts" or ENDING.search(file.stem))
+            if not file.is_dir()
         ]
         for file in sorted(found, key=lambda file: str(file).upper(), reverse=True):
             name = ENDING.sub("", file.stem)  # TRAIN sorts after TEST
