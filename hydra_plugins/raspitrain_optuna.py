@@ -3,6 +3,7 @@ raspitrain/sweep/search.py. Nothing of Optuna is imported before a search begins
 """
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins._sweeper import LaunchingSweeper
+from raspitrain.cli.words import every_key
 from raspitrain.config.overrides import check_given_once
 from raspitrain.errors import InputError, visible
 from raspitrain.report import report_sweep_or_warn
@@ -148,6 +150,12 @@ def _values(override: Override) -> Any:
             raise InputError(f"{given}: the second number must be above the first.")
         if log and low <= 0:
             raise InputError(f"{given}: with the tag log the numbers must be above 0.")
+        rule = every_key().get(override.get_key_element().lstrip("+~"))
+        if not whole and rule is not None and not rule.allows(low + (high - low) / math.pi):
+            raise InputError(
+                f"{given} draws any number, but {override.get_key_element()} must be "
+                f"{rule.right}: write int(interval({low:g},{high:g}))."
+            )
         return Numbers(low, high, None, log, whole)
     words = list(dict.fromkeys(str(word) for word in override.sweep_string_iterator()))
     if not words or len(words) > MOST_VALUES:

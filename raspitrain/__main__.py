@@ -26,15 +26,18 @@ def _in_the_way(error: Exception) -> str | None:
     looks in the folder that a command is started in first."""
     import os
     import traceback
+    from importlib.machinery import PathFinder
 
-    known = {*sys.stdlib_module_names, *FOR_TRAINING}
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     files += [str(getattr(error, "filename", None))]  # of a SyntaxError
-    files += [str(getattr(sys.modules[name], "__file__", None)) for name in known & {*sys.modules}]
+    files += [str(getattr(module, "__file__", None)) for module in (*sys.modules.values(),)]
     here = os.path.realpath(sys.path[0] or ".")
     for file in files:
         folder, name = os.path.split(file.removesuffix(f"{os.sep}__init__.py"))
-        if os.path.realpath(folder) == here and name.removesuffix(".py") in known:
+        name = name.removesuffix(".py")
+        if os.path.realpath(folder) != here or name in ("raspitrain", "hydra_plugins"):
+            continue
+        if name in sys.stdlib_module_names or PathFinder.find_spec(name, sys.path[1:]):
             return file
     return None
 
@@ -58,7 +61,7 @@ def _main() -> int:
 
         return run_command()
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in FOR_TRAINING:
+        if (error.name or "").split(".")[0] not in FOR_TRAINING or _in_the_way(error) is not None:
             raise
         from raspitrain.use.__main__ import COMMANDS
 

@@ -85,13 +85,32 @@ def test_a_run_that_is_refused_takes_nothing_with_it(forked_command, tmp_path):
     assert [p.name for p in tmp_path.rglob("*")] == ["results"]
 
 
-@pytest.mark.parametrize(("name", "text"), [("json", "x = ("), ("signal", "x = 1")])
+@pytest.mark.parametrize(("name", "text"), [("json", "x = ("), ("signal", "x = 1"), ("yaml", "")])
 def test_a_file_in_the_place_of_a_module_is_named(command, tmp_path, name, text):
     """Python looks in the folder that a command is started in first."""
     (tmp_path / f"{name}.py").write_text(text)
     done = command("epochs=0")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path}/{name}.py is read in the place of the module")
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path):
+    """As after a clean-up in another window."""
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'cd gone && rmdir ../gone && exec "$@"', "", sys.executable, "-m",
+         "raspitrain", "epochs=1"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "The folder that you are in is not there any more" in done.stderr
+
+
+def test_a_folder_may_be_named_after_what_was_chosen(forked_command):
+    done = forked_command("hydra.run.dir=${hydra:runtime.choices.optimizer}", "epochs=0")
+    assert "write ${hydra.NAME}" in done.stderr
+    done = forked_command("hydra.run.dir=${hydra.runtime.choices.optimizer}", *TINY)
+    assert "/adam" in done.stdout
 
 
 def test_a_home_behind_a_sign_is_found(forked_command, tmp_path):
@@ -193,6 +212,8 @@ def test_hydras_own_commands_work(forked_command):
     shown = forked_command("--cfg", "job", "--package", "optimizer", "optimizer=sgd")
     assert "momentum: 0.9" in shown.stdout
     assert "main" in forked_command("--info", "searchpath").stdout
+    assert "main" in forked_command("epochs=1", "--info", "searchpath").stdout
+    assert "Config search path" in forked_command("--info", "epochs=1").stdout
     assert "Hydra" in forked_command("--hydra-help").stdout
     completion = forked_command("--shell-completion", "install=bash")
     assert completion.returncode == 0

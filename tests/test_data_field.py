@@ -778,7 +778,13 @@ def test_what_is_suspicious_is_said_before_a_refusal_too(tmp_path):
 
 @pytest.mark.parametrize(
     "names",
-    [("Walking", "WALKING", "Run"), ("1", "1.0", "2"), ("01", "1", "2"), ("a b", "a  b", "c")],
+    [
+        ("Walking", "WALKING", "Run"),
+        ("1", "1.0", "2"),
+        ("01", "1", "2"),
+        ("a b", "a  b", "c"),
+        ("l\u00e4uft", "la\u0308uft", "c"),
+    ],
 )
 def test_class_names_that_are_nearly_one_are_said(names, tmp_path):
     cases = load(labelled(tmp_path, *names), label_column="label")

@@ -383,7 +383,9 @@ VALIDATION = "split.validation=0.2"
     [
         (["batch_size=8,16"], "validation_accuracy needs a validation part: add split.validation"),
         (["optimizer=adam,sgd", "batch_size=int(interval(0,9))", VALIDATION], "batch_size must be"),
+        (["batch_size=interval(8,16)", VALIDATION], "write int(interval(8,16))"),
         (["batch_size=8,16", "hydra.sweeper.n_trial=4"], "did you mean hydra.sweeper.n_trials"),
+        (["batch_size=8,16", "hydra.sweeper.storage=x"], "no key of a search; there are"),
     ],
 )
 def test_a_mistake_is_said_before_the_first_job(forked_command, tmp_path, words, says):

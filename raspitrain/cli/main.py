@@ -210,9 +210,7 @@ def _refuse(message: str) -> NoReturn:
 
 def _options_first(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
     """The same words in an order that argparse reads: it takes overrides in one place only."""
-    takes_value = {
-        name for action in parser._actions if action.nargs is None for name in action.option_strings
-    }
+    takes = {name: action for action in parser._actions for name in action.option_strings}
     options, overrides = [], []
     words = iter(arguments)
     for word in words:
@@ -220,8 +218,14 @@ def _options_first(parser: argparse.ArgumentParser, arguments: list[str]) -> lis
             overrides.append(word)
             continue
         options.append(word)
-        if word in takes_value:
+        action = takes.get(word)
+        if action is not None and action.nargs is None:
             options += itertools.islice(words, 1)
+        elif action is not None and action.nargs == "?":  # --info, and perhaps of what
+            following = list(itertools.islice(words, 1))
+            is_its = all("=" not in each and each[:1] != "-" for each in following)
+            options[-1] = f"{word}={following[0] if is_its and following else action.const}"
+            words = itertools.chain([] if is_its else following, words)
     return [*options, *overrides]
 
 

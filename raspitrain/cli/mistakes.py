@@ -74,6 +74,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if found := re.match(r"Error merging override (.*)", message):
         why = f" ({first_line(error.__cause__)})" if error.__cause__ is not None else ""
         return f"{found[1]} does not fit there{why}; --cfg all shows what does."
+    if "HydraConfig was not set" in message:
+        return "${hydra:NAME} is not known yet where it is asked for: write ${hydra.NAME}."
     if "rimary config" in message:
         return (
             f"{first_line(error).rstrip('.')}; the main configuration is raspitrain's own: give "
@@ -87,6 +89,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         return first_line(error)
     inside_hydra = _raised_inside_hydra(error)
     never_ours = {*CAN_PASS, errno.ENAMETOOLONG}
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_here_gone():
+        return "The folder that you are in is not there any more: cd into one that is."
     if isinstance(error, OSError) and (inside_hydra or error.errno in never_ours):
         folders = [os.path.abspath(folder) for folder in config_folders(arguments)]
         if str(error.filename).startswith(tuple(f"{folder}{os.sep}" for folder in folders)):
@@ -100,7 +104,17 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         return f"{mark.name}, line {mark.line + 1}: {error.problem}; fix the YAML."
     if isinstance(error, RecursionError):
         return "The configuration is nested too deeply to be read: use fewer levels."
+    if isinstance(error, KeyError) and inside_hydra:
+        return f"Hydra asks for {first_line(error)}, which is not there."
     return first_line(error) if inside_hydra else None
+
+
+def _is_here_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 # What stands where a group's option should, and is read as something else than a name.
@@ -115,7 +129,8 @@ def _several_values(word: str) -> str:
     rule = every_key().get(key)
     right = "" if rule is None else rule.right
     if "list" in right:
-        return f"{word} is no list: write it in brackets, as in {key}=[{value}]."
+        entries = value.replace("\\", "").strip("[]")
+        return f"{word} is no list: write it in brackets, as in '{key}=[{entries}]'."
     several = f"{word} gives several values: add --multirun to run them one after another"
     is_text = rule is not None and rule.allows(value)
     return several + (f", or if the comma belongs to it, '{key}=\"{value}\"'." if is_text else ".")
@@ -168,7 +183,11 @@ def _unknown_key_of_search(key: str, arguments: list[str]) -> str:
     known = [f"hydra.sweeper.{name}" for name in SEARCH_RULES]
     if key in known and "hydra/sweeper=optuna" not in arguments:
         return f"{key} is for searches: add hydra/sweeper=optuna."
-    return f"{key} is no key of a search{did_you_mean(key, known) or '; --cfg hydra shows all.'}"
+    near = did_you_mean(key.removeprefix("hydra.sweeper."), SEARCH_RULES, most=1)
+    meant = (
+        near.replace("mean ", "mean hydra.sweeper.") or f"; there are {', '.join(SEARCH_RULES)}."
+    )
+    return f"{key} is no key of a search{meant}"
 
 
 def known_keys(arguments: list[str]) -> list[str]:

@@ -243,6 +243,8 @@ def _check_choice(word: str) -> None:
             "hydra.sweep.subdir is not read: jobs are called after what is swept; the sweep's "
             "folder is given by sweep_name or hydra.sweep.dir."
         )
+    if group == "resume" and given.sign:
+        raise InputError(f"{word}: leave the {given.sign} out, as in resume={value}.")
     if group.split("@")[0] not in _groups() or group.split("@")[0] == "hydra":
         return
     if given.sign in ("+", "++") and group not in ("tracker", "sweep", "experiment"):
@@ -329,6 +331,8 @@ def _is_of_another_locale(value: str) -> bool:
 def needs_quotes(word: str) -> str:
     """What stands after "cannot be read: write key=value" for a word that the parser refused."""
     key, equals, value = word.partition("=")
+    if word[0] in "\u2013\u2014\u2212":
+        return f"; it begins with {word[0]}, as copied text has it, where - or -- is meant"
     if not equals:
         return "; a value with a blank in it needs quotes within those of the shell"
     if not _is_text(value):
@@ -338,6 +342,13 @@ def needs_quotes(word: str) -> str:
                 "LANG): start with PYTHONUTF8=1 in the environment"
             )
         bad = next(sign for sign in value if not _is_text(sign))
+        if bad == "\r":
+            return (
+                "; it ends with a carriage return, as the lines of a script written on Windows do: "
+                "take them out of it with sed -i 's/\\r$//' SCRIPT"
+            )
+        if bad.isspace() and bad != "\n":
+            return f"; {bad!r} is no plain blank, as in copied text: type it anew"
         named = "no UTF-8" if "\udc80" <= bad <= "\udcff" else f"not a sign of a text ({bad!r})"
         return f"; what stands there is {named}: give the file or folder another name"
     listed = re.fullmatch(r"[\[({](.*)[\])}]", value, re.S)
@@ -347,6 +358,8 @@ def needs_quotes(word: str) -> str:
             return f"; a list stands in square brackets, as in {key}=[{','.join(entries)}]"
         shown = ",".join(f'"{entry}"' for entry in entries)
         return f"; a list with odd signs needs quotes around each value, as in '{key}=[{shown}]'"
+    if value.endswith(","):
+        return "; leave out the blank behind the comma, or the comma"
     if any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()")):
         return "; a bracket in the value is not closed"
     odd = next((sign for sign in value if not re.match(r"[\w./:%@*?\\$+-]", sign)), None)
@@ -360,13 +373,13 @@ def _check_folders(words: Sequence[str]) -> None:
     """YAML of the user's own with the name of one of ours would never be read."""
     ours = config_folder()
     for folder in config_folders(words):
-        if os.path.isdir(folder):
-            try:
-                os.listdir(folder)
-            except OSError as error:  # Hydra would go on without it
-                raise InputError(
-                    f"{folder}, which --config-dir names, cannot be read: {reason(error)}."
-                ) from None
+        try:
+            os.listdir(folder)
+        except OSError as error:  # Hydra would go on without it, or not say what it is
+            raise InputError(
+                f"{folder}, which --config-dir names, cannot be read: {reason(error)}; give the "
+                "folder that holds experiment/NAME.yaml."
+            ) from None
         for file in sorted(Path(folder).rglob("*.yaml"))[:1000]:
             own = ours / os.path.relpath(file, folder)
             try:

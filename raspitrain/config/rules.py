@@ -330,8 +330,8 @@ def _check_sections(config: Mapping[str, Any]) -> None:
     for name in config:
         if name == "experiment":
             raise InputError(
-                "experiment: the file sets nothing, as its keys land under experiment; begin it "
-                "with the line # @package _global_"
+                "experiment: the file sets nothing: it has no keys, or they land under experiment; "
+                "begin it with the line # @package _global_"
             )
         if name not in known:
             hint = did_you_mean(str(name), known) or "; --cfg job shows all keys."
@@ -444,6 +444,8 @@ def _hint(key: str, rule: Rule, value: Any) -> str:
         return f" (in quotes it is a text: '{key}=\"{value}\"')"
     if isinstance(value, float) and value.is_integer() and rule.allows(int(value)):
         return f" (write {int(value)})"
+    if isinstance(value, str) and value.strip() and rule.allows(_read([value])[0]):
+        return " (a text: leave out its quotes; of a variable, ${oc.decode:${oc.env:NAME}})"
     if rule is FRACTION or key == "split.test":
         share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", str(value))
         if share and 1 <= float(share[1]) < 100:

@@ -61,10 +61,24 @@ def check_file(path: Path, *, keys: bool) -> None:
         raise InputError(f"{path} is not YAML: {first}.") from None
     except RecursionError:
         raise InputError(f"{path} is nested too deeply: use fewer levels.") from None
+    if keys and text.startswith("\ufeff"):
+        raise InputError(
+            f"{path} begins with a byte order mark, as editors on Windows write it, and what its "
+            "first line says would not be read: save it as UTF-8 without one."
+        )
     if node is None:
         return
     if keys and not isinstance(node, yaml.MappingNode):
         raise InputError(f"{path} must hold keys with values, such as epochs: 30.")
+    if keys:
+        for key, _ in node.value:
+            if "." in str(key.value):
+                first, *rest = key.value.split(".")
+                raise InputError(
+                    f"{path}, line {key.start_mark.line + 1}: {key.value} is a key of the command "
+                    f"line; in YAML each stands below the other: {first}: {{{': {'.join(rest)}: "
+                    f"VALUE{'}' * len(rest)}."
+                )
     _measure(node, path, {}, ())
 
 

@@ -5,6 +5,7 @@ are only ever read a block at a time.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -433,7 +434,8 @@ def iterate_blocks(
 
 def bare_name(name: str) -> str:
     """What is left of a class's name without case, blanks and the form of a number."""
-    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name).strip().casefold()
+    text = unicodedata.normalize("NFKC", name)  # macOS writes ü as u and two dots
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text).strip().casefold()
     try:
         return repr(float(text))
     except ValueError:
