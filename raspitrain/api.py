@@ -26,7 +26,7 @@ from raspitrain.config.compose import compose
 from raspitrain.config.composition import check_composition
 from raspitrain.config.profile import with_profile
 from raspitrain.data.cases import check_finite
-from raspitrain.data.given import given_arrays, write_arrays
+from raspitrain.data.given import as_array, given_arrays, write_arrays
 from raspitrain.errors import InputError, input_error, reason, remedy
 from raspitrain.hardware.memory import quick_imports
 from raspitrain.hardware.threads import thread_environment
@@ -90,7 +90,7 @@ class Model(ABC):
         InputError
             The shape is another, or there are missing values that training had not.
         """
-        signals = np.asarray(X)
+        signals = as_array(X, "X")
         shape = (len(self.channels), self.length)
         if signals.ndim != 3 or signals.shape[1:] != shape or signals.dtype.kind not in "iuf":
             one = "; one case is X[None]" if signals.shape == shape else ""

@@ -111,6 +111,7 @@ X, Y = made()
         ({"X": X[:, 0]}, "X: signals have 2 dimensions"),
         ({"X": X.transpose(0, 2, 1)}, "dataset.channels=last"),
         ({"X": np.full_like(X, np.nan)}, "X: 2560 values are NaN"),
+        ({"X": [*X[1:], X[0, :, 1:]]}, "X holds cases of different shapes: cut or pad"),
         ({"y": Y[:-1]}, "y: there are 40 cases but 39 labels"),
         ({"y": [None] * 40}, "y holds NoneType"),
         ({"y": np.linspace(0, 1, 40)}, "y: labels are of type float64"),

@@ -26,6 +26,7 @@ from test_data_field import (
 from test_data_formats import pcm
 
 from raspitrain.data import dates
+from raspitrain.data.array_file import such_as
 from raspitrain.data.arrays import npz
 from raspitrain.data.csv_file import read_table
 from raspitrain.data.dates import to_seconds
@@ -846,6 +847,10 @@ def test_a_folder_of_archives_is_refused_with_their_names(tmp_path):
     assert f"such as {tmp_path / 'all.npz'}" in refusal(npz, **words)
     words["path"] = str(tmp_path / "all.npz")
     assert "dataset.data=x dataset.label=y" in refusal(npz, **words)
+    np.savez(tmp_path / "all.npz", np.arange(30), SIGNALS)
+    assert "dataset.data=arr_1 dataset.label=arr_0" in refusal(npz, **words)
+    own = {f"{part}/{x}": None for part in ("train", "test") for x in ("data", "labels")}
+    assert "dataset.data=train/data dataset.label=train/labels; join" in such_as(own)
 
 
 def test_bearings_of_two_files_in_one_are_told_by_its_name():

@@ -323,12 +323,15 @@ def test_data_that_are_not_there_are_refused_once_and_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folds_that_are_refused_for_the_same_words_end_the_sweep(multirun, tmp_path, capsys):
+def test_jobs_that_are_refused_for_the_same_words_end_the_sweep(multirun, tmp_path, capsys):
     script = "echo 'error: the data will not do.' >&2; exit 2"
     assert multirun("sweep=folds", "sweep_name=bad", script=script) == 1
     statuses = [job["status"] for job in jobs_of(tmp_path / "outputs/sweeps/bad")["jobs"]]
     assert sorted(statuses) == ["pending"] * 3 + ["refused"] * 2
     assert "which the others would meet (the data will not do.)" in capsys.readouterr().err
-    assert multirun("batch_size=8,16,32", "sweep_name=sizes", script=script) == 1
-    statuses = [job["status"] for job in jobs_of(tmp_path / "outputs/sweeps/sizes")["jobs"]]
-    assert statuses == ["refused"] * 3
+    for said, refused in (("the data will not do", 2), ("batch_size is too large", 3)):
+        script = f"echo 'error: {said}.' >&2; exit 2"
+        name = f"sizes{refused}"
+        assert multirun("batch_size=8,16,32", f"sweep_name={name}", script=script) == 1
+        statuses = [job["status"] for job in jobs_of(tmp_path / "outputs/sweeps" / name)["jobs"]]
+        assert sorted(statuses) == ["pending"] * (3 - refused) + ["refused"] * refused

@@ -77,13 +77,15 @@ def pick(arrays: Arrays, file: Path, name: str, key: str) -> np.ndarray:
 
 def such_as(shapes: Mapping[str, tuple[int, ...] | None]) -> str:
     """The arrays that are signals and labels, as far as their names or their shapes tell."""
-    for x, y in (("X", "y"), ("x", "y"), ("data", "labels"), ("signals", "labels")):
+    pairs = [("X", "y"), ("x", "y"), *((x, "labels") for x in ("data", "signals"))]
+    pairs += [("data", "label"), *((f"train/{x}", f"train/{y}") for x, y in pairs)]
+    for x, y in pairs:
         for part in ("", "_train", "_all"):
             for ending in (".npy", ""):
                 if x + part + ending in shapes and y + part + ending in shapes:
                     key = f"dataset.data={x}{part}{ending} dataset.label={y}{part}{ending}"
                     more = ""
-                    if part == "_train":
+                    if part == "_train" or x.startswith("train/"):
                         more = (
                             "; join what is for testing with numpy.concatenate, and say in an "
                             "array part (0 train, 2 test) which is which"
@@ -129,7 +131,14 @@ def _npz(archive: zipfile.ZipFile, file: Path) -> Arrays:
         except Exception as error:  # zipfile trusts the archive and fails in many ways if damaged
             raise InputError(f"{source} cannot be unpacked: {str(error).rstrip('.')}.") from None
 
-    return Arrays(dict.fromkeys(members), read)
+    def shape(name: str) -> tuple[int, ...] | None:
+        try:
+            with archive.open(members[name]) as member:
+                return read_header(member, str(file)).shape
+        except Exception:  # as above, and said when it is asked for
+            return None
+
+    return Arrays({name: shape(name) for name in members}, read)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def given_arrays(
     """
     if (X_test is None) != (y_test is None):
         raise InputError("X_test and y_test go together: give both, or neither.")
-    signals, labels = np.asarray(X), _labels(y, "y")
+    signals, labels = as_array(X, "X"), _labels(y, "y")
     group_ids = None if groups is None else _labels(groups, "groups")
     cases_of_arrays(
         signals,
@@ -65,7 +65,7 @@ def given_arrays(
     )
     parts = [(signals, labels, "train")]
     if X_test is not None:
-        tested, its_labels = np.asarray(X_test), _labels(y_test, "y_test")
+        tested, its_labels = as_array(X_test, "X_test"), _labels(y_test, "y_test")
         if tested.shape[1:] != signals.shape[1:] or tested.dtype.kind not in "iuf":
             raise InputError(
                 f"X_test is {tested.dtype} of the shape {tested.shape}, but X has the shape "
@@ -88,6 +88,16 @@ def given_arrays(
     if len(parts) > 1:
         arrays["part"] = [np.full(len(own), PARTS[part], np.int8) for own, _, part in parts]
     return arrays
+
+
+def as_array(values: Any, name: str) -> np.ndarray:
+    """Whatever numpy makes an array of, as one."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"{name} holds cases of different shapes: cut or pad them to one, (channels, length)."
+        ) from None
 
 
 def _labels(values: Any, name: str) -> np.ndarray:

@@ -432,7 +432,7 @@ class SweepRun:
             job.status, job.reason = PRUNED, why  # it was done before it could be ended
         self.sweep.write()
         screen.ended(job, figures(read_summary(job.folder) or {}))
-        if self.tell is None and not self.gave_up and self._others_would_be_refused(job):
+        if not self.gave_up and self._others_would_be_refused(job):
             self.gave_up = f"one refusal of two jobs, which the others would meet ({job.reason})"
         twins = [twin for other, twin in self.twins if other is job]
         self.twins = [pair for pair in self.twins if pair[0] is not job]
@@ -444,14 +444,21 @@ class SweepRun:
         screen.to_run -= len(twins)
 
     def _others_would_be_refused(self, job: SweepJob) -> bool:
-        """Whether jobs that differ in what is drawn by chance alone are refused for the same words,
-        and none has finished."""
+        """Whether jobs that have no swept value in common are refused for the same words, which
+        name no swept key, and none has finished."""
         jobs = self.sweep.jobs
-        if job.status != "refused" or not set(self.sweep.swept) <= BY_CHANCE:
+        if job.status != "refused" or any(other.finished for other in jobs):
             return False
-        alike = sum(other.status == "refused" and other.reason == job.reason for other in jobs)
-        left = any(other.status != "refused" for other in jobs)
-        return alike > 1 and left and not any(other.finished for other in jobs)
+        reason = job.reason or ""
+        if any(key.split(".")[-1] in reason for key in {*self.sweep.swept} - BY_CHANCE):
+            return False
+        left = self.ask is not None or any(other.status != "refused" for other in jobs)
+        return left and any(
+            other.status == "refused"
+            and other.reason == reason
+            and all(other.values.get(key) != value for key, value in job.values.items())
+            for other in jobs
+        )
 
     def _start(self, waiting: list[SweepJob], screen: SweepScreen) -> None:
         for slot, (place, k) in enumerate(self.slots):

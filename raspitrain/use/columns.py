@@ -8,6 +8,7 @@ time where it is said which one that is.
 import csv
 import json
 import math
+import re
 
 from raspitrain.data.time_names import SECONDS, is_time_name, unit_by_name
 from raspitrain.errors import InputError
@@ -26,10 +27,16 @@ NO_UTF8 = (
 )
 RENAME = ": call them as in training, if they are those, or record all that training had."
 LONGEST_LINE = 1 << 20
+SEP_LINE = re.compile(r'"?sep=.{0,2}"?', re.IGNORECASE)  # for spreadsheets, before the names
 
 
 class LineError(ValueError):
     """A line that is no sample; its text says why, without the line's number."""
+
+
+def holds_nothing(line: str) -> bool:
+    """Whether a line is blank, a comment or a word to spreadsheets: neither names nor a sample."""
+    return not line.strip() or line.startswith("#") or SEP_LINE.fullmatch(line) is not None
 
 
 def separator_of(line: str, channels: list[str]) -> str | None:
@@ -123,6 +130,13 @@ class Columns:
                         f"{self.source} has {count} columns {name!r}, and the model takes one: "
                         "give the others other names."
                     )
+            words = [name for name in names if _number(name) is None]
+            if missing == model.channels and len(words) < len(names) - len(words):
+                raise InputError(
+                    f"{self.source} has no names in its first line, and {words[0][:40]!r} in it is "
+                    f"no number: write a line above it that names its {self.width} columns, "
+                    f"{', '.join(model.channels[:12])} among them."
+                )
             hint = did_you_mean(missing[0], names, 1) if len(missing) == 1 else ""
             raise InputError(
                 f"{self.source} has no column {', '.join(map(repr, missing[:4]))}, which the model "

@@ -23,6 +23,7 @@ from raspitrain.use.columns import (
     NO_UTF8,
     Columns,
     LineError,
+    holds_nothing,
     separator_of,
     split_line,
 )
@@ -298,7 +299,7 @@ def _rows(
             if len(line) > LONGEST_LINE:
                 raise InputError(f"{source}, line {number}: longer than a million characters.")
             line = line.strip("\r\n\ufeff")
-            if not line.strip() or line.startswith("#"):
+            if holds_nothing(line):
                 continue
             if not begun:
                 begun, separator = True, separator_of(line, channels)

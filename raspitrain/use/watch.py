@@ -19,13 +19,14 @@ count so far.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 from raspitrain.errors import InputError
 from raspitrain.use.clock import AT_THE_RATE, Arrivals, Clock, is_off
-from raspitrain.use.columns import Columns, LineError, separator_of, split_line
+from raspitrain.use.columns import Columns, LineError, holds_nothing, separator_of, split_line
 from raspitrain.use.events import Average, Settings
 from raspitrain.use.keep import Keeper
 from raspitrain.use.model import Model, Prediction
@@ -35,6 +36,7 @@ TOLD_AT_ONCE = 5  # reports of one kind, before they get their rhythm
 SECONDS_BETWEEN = 10.0
 MOST_BAD_LINES = 3  # in a row: more are a gap
 MOST_BEFORE_ANEW = 20  # in a row from a device: then its columns are looked for anew
+MONITOR = re.compile(r"\d\d:\d\d:\d\d\.\d{3} -> ?")  # the clock of Arduino's serial monitor
 PATIENCE = 200  # lines of a device that fit no model, before it is given up
 FAULTS = (
     "gap", "backwards", "restart", "rate", "range", "missing", "bad_line", "unplugged", "back",
@@ -120,7 +122,8 @@ class Watcher:
             self._bad(number, "longer than a million characters.")
             return
         text = text.strip("\r\n\ufeff")
-        if not text.strip() or text.startswith("#"):
+        text = MONITOR.sub("", text)
+        if holds_nothing(text):
             return
         columns = self._columns
         if columns is None:
