@@ -690,6 +690,16 @@ def test_a_clock_may_be_the_digits_of_a_number(form, tmp_path):
     assert any("(hhmmss) in 6 files" in note for note in cases.taken.notes)
 
 
+def test_seconds_behind_a_gap_are_no_digits_of_a_clock(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        seconds = [0.5 * j + 3_600 * (j > COUNTS[-1] // 2) for j in COUNTS]  # summer's end
+        return csv_text("time,x,y", [f"{s:.1f}" for s in seconds], *x[:2])
+
+    taken = load(make(tmp_path, text_of)).taken
+    assert (taken.origins[0].num_gaps, taken.origins[0].rate) == (1, 2)
+    assert not any("hhmmss" in note for note in taken.notes)
+
+
 def test_a_second_clock_and_what_changes_slowly_are_no_channels(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         slow = [[98 - j // 70 for j in COUNTS], [20 + j // 60 for j in COUNTS]]

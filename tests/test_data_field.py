@@ -921,6 +921,22 @@ def test_cases_in_other_units_are_said(tmp_path):
     assert "and so in 2 other channels; look whether all are in one unit" in warning
 
 
+def test_gravity_in_two_units_is_said(tmp_path):
+    def look_at(other: float) -> list[str]:
+        def text_of(k: int, i: int, x: list[list[float]]) -> str:
+            axes = np.multiply(x, 0.1) + np.array([[0], [0], [1]])
+            return csv_text("ax,ay,az", *(axes * (other if i == 1 else 1)).tolist())
+
+        warnings = look(load(make(tmp_path, text_of))).warnings
+        return [warning for warning in warnings if "gravity" in warning]
+
+    (warning,) = look_at(9.81)
+    assert "(ax, ay, az) are as long as" in warning
+    assert "gravity in g and in m/s²" in warning
+    assert not look_at(1)
+    assert not look_at(3)
+
+
 def test_a_part_without_a_class_is_said(tmp_path):
     part = np.zeros(60, int)
     part[::2] = np.where(np.arange(30) % 3 == 0, 2, 0)

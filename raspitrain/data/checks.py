@@ -23,6 +23,10 @@ LABEL_SHARE = 0.98  # of the cases
 LEAST_LABELLED = 10
 LEAST_STEPS = 7  # of a case, from which even ones are no chance
 SHARED_SAMPLES = 16  # in a row, from which two cases are said to overlap
+GRAVITY = {"g": 1.0, "m/s²": 9.80665, "mg": 1000.0}  # what an accelerometer shows of it
+NEAR_GRAVITY = (0.8, 1.35)  # times that, in the middle of a case: people who run add to it
+MOSTLY = 0.9  # of the cases
+FEW_CASES = 2  # in one unit: as few as no chance
 QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 
 
@@ -83,7 +87,7 @@ def look_at_cases(cases: Cases, split: Split) -> Look:
     train = parts[used] == 0
     warnings = _class_names(cases) + _missing_classes(cases, split)
     channels, warned = _channels(cases, used, seen, train)
-    warnings += warned
+    warnings += warned + _mixed_units(cases, used, seen)
     warnings += _overlaps(cases, used, seen, parts) + _two_labels(cases, used, seen)
     return Look(len(used), channels, tuple(warnings))
 
@@ -187,7 +191,8 @@ def _spikes(name: str, values: np.ndarray, used: np.ndarray, own: np.ndarray) ->
         f"channel '{name}' has {counted(count, 'value')} more than {FAR} times as "
         f"far from the middle ({middle:.4g}) as half of all are ({spread:.3g}), such as "
         f"{worst:.4g}, the first in case {int(used[case])}, sample {sample}: an error mark or "
-        "a spike, which hides the signal once the channel is normalised; fix it"
+        "a spike, which hides the signal once the channel is normalised; empty such cells "
+        "(in arrays: NaN) and say dataset.missing=interpolate"
     ]
 
 
@@ -231,6 +236,37 @@ def _amplitudes(
         f"{cases.taken.where(int(used[large]))})"
     )
     return [(float(ratio), sentence)]
+
+
+def _mixed_units(cases: Cases, used: np.ndarray, seen: np.ndarray) -> list[str]:
+    """Three axes that show gravity in one unit here, in another there."""
+    warnings = []
+    for c in range(len(cases.channel_names) - 2):
+        names = cases.channel_names[c : c + 3]
+        letters = zip(*map(str.lower, names), strict=False)
+        differ = [own for own in letters if len(set(own)) > 1]
+        if len(set(map(len, names))) > 1 or [set(own) for own in differ] != [set("xyz")]:
+            continue
+        length = np.median(np.sqrt(np.square(seen[:, c : c + 3]).sum(axis=1)), axis=1)
+        low, high = NEAR_GRAVITY
+        within = {
+            unit: np.flatnonzero((length > low * one) & (length < high * one))
+            for unit, one in GRAVITY.items()
+        }
+        found = {unit: own for unit, own in within.items() if len(own) >= FEW_CASES}
+        if len(found) < 2 or sum(map(len, found.values())) < MOSTLY * len(length):
+            continue
+        shown = " and ".join(
+            f"{np.median(length[own]):.3g} in {len(own)} cases (such as "
+            f"{cases.taken.where(int(used[own[0]]))})"
+            for own in found.values()
+        )
+        warnings.append(
+            f"({', '.join(names)}) are as long as {shown}: gravity in {' and in '.join(found)}, as "
+            "it seems; bring all files to one unit, or take dataset.normalise=case, which sees "
+            "the form alone: else the network may tell units apart"
+        )
+    return warnings
 
 
 def _says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -> list[str]:

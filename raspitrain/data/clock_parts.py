@@ -8,6 +8,7 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 
+from raspitrain.data.clock import GAP
 from raspitrain.data.csv_file import Column, Table
 from raspitrain.data.dates import DAY, days
 from raspitrain.data.time_names import plain_name
@@ -168,7 +169,9 @@ def _read_digits(table: Table, plain: Sequence[str]) -> None:
         seconds = 3600 * hour + 60 * minute + second + values % 1
         steps = np.diff(seconds)
         at_midnight = (steps < 0).sum() == 1 and steps.min() < -DAY / 2
-        turns = int((np.abs(np.diff(values) - steps) > 1).sum())  # from 59 to 100
+        ahead = steps[steps > 0]
+        usual = steps <= GAP * (np.median(ahead) if len(ahead) else 0.0)  # behind a gap, anything
+        turns = int((usual & (np.abs(np.diff(values) - steps) > 1)).sum())  # from 59 to 100
         told = (
             0 < turns < 0.5 * np.count_nonzero(steps) or DIGITS.fullmatch(plain[place]) is not None
         )
