@@ -690,6 +690,16 @@ def test_a_clock_may_be_the_digits_of_a_number(form, tmp_path):
     assert any("(hhmmss) in 6 files" in note for note in cases.taken.notes)
 
 
+def test_minutes_and_tenths_of_seconds_are_what_spreadsheets_show_of_a_time(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        seconds = [50 + 0.5 * j for j in COUNTS]
+        stamps = [f"{int(s) // 60:02d}:{s % 60:04.1f}" for s in seconds]
+        return csv_text("time,x,y", stamps, *x[:2])
+
+    cases = load(make(tmp_path, text_of))
+    assert (cases.channel_names, cases.rate, cases.taken.origins[0].num_gaps) == (TWO, 2, 0)
+
+
 def test_seconds_behind_a_gap_are_no_digits_of_a_clock(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         seconds = [0.5 * j + 3_600 * (j > COUNTS[-1] // 2) for j in COUNTS]  # summer's end

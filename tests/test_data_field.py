@@ -576,6 +576,49 @@ def test_moments_alone_are_told_with_what_makes_a_signal_of_them(tmp_path):
     assert np.loadtxt(mended) == pytest.approx(np.diff(moments), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("{label}/{i}/{axis}.csv", ("x_v", "y_v", "z_v")),
+        ("{label}/r{i}_{axis}.csv", ("x_v", "y_v", "z_v")),
+        ("{label}/acc_{axis}_{i}.csv", ("acc_x_v", "acc_y_v", "acc_z_v")),
+    ],
+)
+def test_a_file_an_axis_is_one_recording(name, channels, tmp_path):
+    for k, label in enumerate(("walk", "run")):
+        for i in range(3):
+            for axis, own in zip("xyz", noise(10 * k + i, 3), strict=True):
+                text = csv_text("t,v", [f"{j / 50:.2f}" for j in COUNTS], own.tolist())
+                put(tmp_path, name.format(label=label, i=i, axis=axis), text)
+    cases = load(tmp_path)
+    assert (cases.channel_names, len(cases.taken.origins)) == (channels, 6)
+
+
+def test_letters_that_were_drawn_are_classes(tmp_path):
+    for k, label in enumerate("xyz"):
+        for i in range(4):
+            put(tmp_path, f"{label}_{i}.csv", csv_text("ax,ay", *noise(10 * k + i, 2).tolist()))
+    assert load(tmp_path, class_level=0).class_names == ("x", "y", "z")
+
+
+def test_files_that_are_about_others_are_left_out_by_name(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("ax,ay,az", *x))
+    for label in ("run", "walk"):
+        put(tmp_path, f"{label}/summary.csv", "file,mean\na.csv,0.5\nb.csv,0.25\n")
+    assert "'dataset.files=\"!summary.csv\"'" in refusal(load, tmp_path)
+    assert len(load(tmp_path, files="!summary.csv").taken.origins) == 6
+    assert len(load(tmp_path, files=["*.csv", "!sum*"]).taken.origins) == 6
+    assert "'sumary.csv', which fits no file" in refusal(load, tmp_path, files="!sumary.csv")
+
+
+def test_signed_numbers_that_were_read_as_unsigned_are_said(tmp_path):
+    signals = (1000 * ARRAY).astype(np.int64)
+    signals[:, 1] %= 2**16
+    (warning,) = look(load_npy(save(tmp_path, signals.astype(np.float32)))).warnings
+    assert "channel 'channel_1' jumps between" in warning
+    assert "subtract 65536" in warning
+
+
 def test_patterns_choose_files_and_other_files_are_named(tmp_path):
     for seed, name in enumerate(("walk/a.txt", "run/a.txt")):
         put(tmp_path, name, csv_text("ax,ay,az", *noise(seed).tolist()))

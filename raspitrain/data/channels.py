@@ -39,10 +39,6 @@ from raspitrain.errors import InputError, counted
 
 MOST_SHOWN = 20  # names of channels in a sentence
 LEAST_ALIKE = 4  # files, from which one of other columns is about them
-ABOUT_OTHERS = (
-    "leave it out with dataset.files; if it says what the others are, write it as labels.csv, with "
-    "their names and classes as the columns file and label"
-)
 NO_SIGNALS = frozenset(("time", "label", "the label", "the group", "the part", OTHER_CLOCK))
 MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
 RATE_KEPT = 0.02  # so far steps of a clock may be off the rate that its file says
@@ -362,7 +358,7 @@ def _by_judgement(
             )
             remedy = "name the signals in dataset.columns"
             if any(set(file.table.names).isdisjoint(other.table.names) for other in files):
-                remedy = ABOUT_OTHERS
+                remedy = _about_others(file)
             elif NO_PLAIN_NUMBERS in why:
                 remedy = "write plain numbers, one a cell"
             elif len(reasons) == 1 and RISES in why:
@@ -387,12 +383,9 @@ def _by_judgement(
             wanted = names
         order = _order(names, wanted)
         if order is None:
-            number = Counter(name for each in files for name in set(each.table.names))
-            alone = [f for f in files if all(number[n] == 1 for n in f.table.names)]
+            alone = _of_other_columns(files)
             remedy = (
-                f"{alone[0].path.name} {_of_another_kind(alone[0], names, wanted)}"
-                if len(alone) == 1
-                else ""
+                f"{alone[0].path.name} {_of_another_kind(alone[0], names, wanted)}" if alone else ""
             )
             raise InputError(
                 f"{file.path} has the channels {_shown(names)}, but the first recording "
@@ -433,7 +426,30 @@ def _of_another_kind(file: SensorFile, names: Sequence[str], wanted: Sequence[st
             "has names of its own: if they are the same, take columns by position with "
             f"dataset.columns=[{every}], else move it away"
         )
-    return f"is of another kind: {ABOUT_OTHERS}"
+    return f"is of another kind: {_about_others(file)}"
+
+
+def _about_others(file: SensorFile) -> str:
+    return (
+        f"leave it out with 'dataset.files=\"!{file.path.name}\"'; if it says what the others are, "
+        "write it as labels.csv, with their names and classes as the columns file and label"
+    )
+
+
+def _of_other_columns(files: Sequence[SensorFile]) -> list[SensorFile]:
+    """The files of one name, fewer than half of all, whose columns no other has."""
+    by_name: dict[str, list[SensorFile]] = {}
+    for file in files:
+        by_name.setdefault(file.path.name, []).append(file)
+    number = Counter(name for file in files for name in set(file.table.names))
+    found = [
+        own
+        for own in by_name.values()
+        if 2 * len(own) < len(files)
+        and all(number[name] <= len(own) for file in own for name in file.table.names)
+        and len({tuple(file.table.names) for file in own}) == 1
+    ]
+    return found[0] if len(found) == 1 else []
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -148,7 +148,7 @@ def _channels(
         warnings += _spikes(name, values, used, own) or _marks(name, own)
         apart += _amplitudes(cases, name, values[train], used[train])
         warnings += _says_class(cases, name, values[train], used[train])
-        warnings += _counts(name, values)
+        warnings += _counts(name, values) + _unsigned(name, values)
     if len(constant) == len(channels):
         raise InputError(
             f"no channel ever changes in the training part ({constant[0][0]} is always "
@@ -301,6 +301,24 @@ def _counts(name: str, values: np.ndarray) -> list[str]:
     return [
         f"channel '{name}' rises by {step:g} at each sample of every case, as a counter or a clock "
         "does: take the other channels alone"
+    ]
+
+
+def _unsigned(name: str, values: np.ndarray) -> list[str]:
+    """Signed numbers of 16 bits read as unsigned: what goes below 0 comes in from above."""
+    if values.min() < 0 or not (0.9 * 2**16 < values.max() < 2**16):
+        return []
+    own = values.reshape(-1)
+    middle = np.mean((own > 2**14) & (own < 3 * 2**14))
+    ends = (own[own < 2**14], own[own >= 3 * 2**14])
+    if (own != np.floor(own)).any() or middle > 0.01:
+        return []
+    if any(len(np.unique(end[:MOST_ROWS])) < LEAST_DIFFERENT for end in ends):
+        return []
+    return [
+        f"channel '{name}' jumps between {ends[0].max():g} and {ends[1].min():g} and has nothing "
+        "between, as signed numbers of 16 bits do that were read as unsigned: subtract 65536 from "
+        "those above 32767"
     ]
 
 

@@ -24,6 +24,7 @@ from raspitrain.data.folder import (
     files_left,
     fits,
     is_text,
+    leave_out,
     list_files,
     of_other_kinds,
 )
@@ -78,8 +79,8 @@ def find_recordings(
     Parameters
     ----------
     files : sequence of str or None
-        Patterns of names or paths; None for every .csv and .tsv, or where there are none for the
-        recordings of one other kind.
+        Patterns of names or paths, those with ! in front of what is left out; None for every .csv
+        and .tsv, or where there are none for the recordings of one other kind.
     class_level : int or None
         Which folder names the class: 1 the first, -1 the innermost, 0 the file's own name; None to
         find out.
@@ -112,6 +113,8 @@ def find_recordings(
             )
         class_level = class_level or 0
     paths, others, not_read = list_files(folder)
+    if files is not None:
+        paths, others, files = leave_out(folder, paths, others, files)
     every = sorted([*paths, *others])
     annotated = find_annotations(folder, every, annotations, annotation_column)
     if annotated is None and annotations is None and files is None:

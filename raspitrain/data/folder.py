@@ -130,6 +130,25 @@ def each_once(folder: Path, paths: list[Path]) -> tuple[list[Path], int]:
     return kept, len(paths) - len(kept)
 
 
+def leave_out(
+    folder: Path, paths: list[Path], others: list[Path], patterns: Sequence[str]
+) -> tuple[list[Path], list[Path], list[str] | None]:
+    """Without the files that patterns such as !summary.csv fit; and the other patterns."""
+    unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
+    for pattern in unwanted:
+        if not any(fits(p.relative_to(folder).as_posix(), [pattern]) for p in (*paths, *others)):
+            raise InputError(
+                f"dataset.files leaves out '{pattern}', which fits no file in {folder}; * stands "
+                "for any letters."
+            )
+    kept = [
+        [path for path in own if not fits(path.relative_to(folder).as_posix(), unwanted)]
+        for own in (paths, others)
+    ]
+    return kept[0], kept[1], wanted or None
+
+
 def choose_files(
     folder: Path, paths: list[Path], others: list[Path], patterns: Sequence[str] | None
 ) -> tuple[list[Path], list[str]]:

@@ -316,7 +316,7 @@ def read_rows(
         raise InputError(
             f"{file} has {len(samples)} columns of samples, but a case must have at least 2; if "
             "each row is a moment and not a case, use dataset=recordings; if it holds no cases, "
-            "take the others with dataset.files."
+            f"leave it out with 'dataset.files=\"!{file.name}\"'."
         )
     with np.errstate(over="ignore"):
         values = np.stack(samples, axis=1).astype(np.float32)

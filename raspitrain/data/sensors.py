@@ -13,6 +13,10 @@ from raspitrain.errors import InputError
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
 NUMBERED = re.compile(r"(?:mic(?:rophone)?|imu|sensor|node|electrode)[-_ ]?\d", re.I)
+AXES = (
+    re.compile(r"(?P<rest>(?:.*\d)?)[-_ ]*(?P<sensor>[^\d\W]*?[-_ ]?[xyz])", re.I),  # p1_acc_x
+    re.compile(r"(?P<sensor>[^\d\W]*?[-_ ]?[xyz])[-_ ]*(?P<rest>\d.*)", re.I),  # x_1
+)  # of a file for each axis
 SEPARATOR = re.compile(r"[-_. /]")  # of a path's parts
 MOST_WORDS = 8  # of parts of names, that a sentence lists
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -259,6 +263,26 @@ def _join_channels(sources: list[Source], first: int) -> list[Source]:
     return [*joined.values()] if len(channels) == 1 and len(channels.pop()) > 1 else []
 
 
+def _join_axes(sources: Sequence[Source]) -> list[Source]:
+    """acc_x.csv, acc_y.csv and acc_z.csv put together; none where not all recordings have them."""
+    joined: dict[str, Source] = {}
+    for source in sources:
+        folder, _, last = source.name.rpartition("/")
+        fits = [fit for axis in AXES if (fit := axis.fullmatch(stem_of(last)))]
+        if not fits or "" not in source.files or source.class_name == fits[0]["sensor"]:
+            return []
+        rest = f"{folder}/{fits[0]['rest']}".strip("/")
+        one = joined.setdefault(rest, replace(source, name=rest, files={}))
+        if source.class_name != one.class_name or fits[0]["sensor"] in one.files:
+            return []
+        one.files[fits[0]["sensor"]] = source.files[""]
+    sensors = {frozenset(one.files) for one in joined.values()}
+    axes: dict[str, str] = {}
+    for sensor in sorted(sensors.pop()) if len(sensors) == 1 else ():
+        axes[sensor[:-1]] = axes.get(sensor[:-1], "") + sensor[-1].lower()
+    return [*joined.values()] if axes and {*axes.values()} <= {"xy", "xyz"} else []
+
+
 def join_sensors(
     sources: list[Source], first: int, sensor_part: str | None
 ) -> tuple[list[Source], list[str]]:
@@ -267,6 +291,8 @@ def join_sensors(
         return _joined(_by_part(sources, sensor_part))
     if sources[0].class_name is not None and (whole := _join_channels(sources, first)):
         return whole, [f"channels {', '.join(whole[0].files)} of a recording joined by time"]
+    if sources[0].class_name is not None and (whole := _join_axes(sources)):
+        return whole, [f"axes {', '.join(sorted(whole[0].files))} of a recording joined by time"]
     joined: dict[str, dict[str, Source]] = {}
     for source in sources:
         sensor, rest = _sensor(source.name, first)

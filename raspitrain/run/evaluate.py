@@ -316,9 +316,12 @@ def _of_one_class(place: Path, own: dict[str, Any], stored: StoredRun) -> dict[s
     if any(child.is_dir() for child in folder.iterdir()):
         return {}
     patterns = [pattern for suffix in SUFFIXES if any(folder.glob(pattern := f"*{suffix}"))]
-    files = own.get("files") or patterns or ["*"]
+    files = own.get("files") or []
     files = [files] if isinstance(files, str) else files
-    return {"path": str(folder.parent), "files": [f"{inside}/{pattern}" for pattern in files]}
+    unwanted = [pattern for pattern in files if pattern.startswith("!")]
+    wanted = [pattern for pattern in files if pattern not in unwanted] or patterns or ["*"]
+    within = [f"{inside}/{pattern}" for pattern in wanted]
+    return {"path": str(folder.parent), "files": [*within, *unwanted]}
 
 
 def _with_words(node: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
