@@ -690,6 +690,22 @@ def test_a_clock_may_be_the_digits_of_a_number(form, tmp_path):
     assert any("(hhmmss) in 6 files" in note for note in cases.taken.notes)
 
 
+def test_samples_that_were_lost_are_said_and_filled_by_a_rate(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        kept = [j for j in COUNTS if j % 11 != 5]
+        columns = [[own[j] for j in kept] for own in x[:2]]
+        return csv_text("time,x,y", [f"{j / 50:.2f}" for j in kept], *columns)
+
+    taken = load(make(tmp_path, text_of)).taken
+    (warning,) = taken.warnings
+    assert "missing between others in 6 of 6 recordings (9 % in" in warning
+    assert warning.endswith("fill them with dataset.rate=50")
+    assert taken.origins[0].rate == pytest.approx(50)
+    filled = load(tmp_path, rate=50).taken
+    assert not filled.warnings
+    assert "6 of 6 recordings resampled to 50 Hz" in filled.notes
+
+
 def test_minutes_and_tenths_of_seconds_are_what_spreadsheets_show_of_a_time(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         seconds = [50 + 0.5 * j for j in COUNTS]

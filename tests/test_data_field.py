@@ -611,6 +611,46 @@ def test_files_that_are_about_others_are_left_out_by_name(tmp_path):
     assert "'sumary.csv', which fits no file" in refusal(load, tmp_path, files="!sumary.csv")
 
 
+def test_older_parts_of_a_log_are_named_and_taken_by_a_pattern(tmp_path):
+    for k, label in enumerate(("run", "walk")):
+        for i in range(3):
+            for end in ("", ".1"):
+                seed = 100 * k + 10 * i + len(end)
+                put(tmp_path, f"{label}/{i}.csv{end}", csv_text("x,y", *noise(seed, 2).tolist()))
+    (warning,) = load(tmp_path).taken.warnings
+    assert warning.startswith("6 older parts of logs (such as 0.csv.1) are not taken")
+    assert len(load(tmp_path, files="*.csv*").taken.origins) == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("time,gx,gy", "line 52 begins a table of other columns (gx, gy); put each into a file"),
+        ("\ufefftime,x,y", "line 52 holds the names again"),
+        ("1.02,OL,3", "if it says that there is no value, empty such cells, as by: sed 's/OL//g'"),
+    ],
+)
+def test_what_stands_among_the_rows_is_told_with_a_remedy(line, remedy, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        head, *own = csv_text("time,x,y", [f"{j / 50:.2f}" for j in COUNTS], *x[:2]).splitlines()
+        return "\n".join([head, *own[:50], line, *own[51:], ""])
+
+    make(tmp_path, text_of)
+    assert remedy in refusal(load, tmp_path)
+
+
+def test_errors_of_a_spreadsheet_are_missing_values(tmp_path):
+    errors = ["#DIV/0!", "#VALUE!", "#NUM!"]
+    cells = [errors[j % 3] if j % 40 == 7 else "" for j in COUNTS]
+
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        return csv_text("x,y", [c or v for c, v in zip(cells, x[0], strict=True)], x[1])
+
+    make(tmp_path, text_of)
+    assert "values are missing" in refusal(load, tmp_path)
+    assert load(tmp_path, missing="interpolate").channel_names == ("x", "y")
+
+
 def test_signed_numbers_that_were_read_as_unsigned_are_said(tmp_path):
     signals = (1000 * ARRAY).astype(np.int64)
     signals[:, 1] %= 2**16

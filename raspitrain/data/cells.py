@@ -10,6 +10,7 @@ from raspitrain.data import dates
 COMMENTS = ("#", "%", "//")
 BEGIN_COMMENTS = frozenset("#%/;\"'")
 NUMBERS_ROWS = re.compile(r"""(?:"#"|'#'|#)\s*[,;\t]""")  # the name of the column that does
+ERROR_CELL = re.compile(r"#(?:n/a|div/0!|value!|ref!|name\?|num!|null!)", re.I)  # of spreadsheets
 NUMBER = re.compile(
     r"[+-]?(?:\d+(?:\.\d*)?|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
@@ -107,7 +108,7 @@ def is_comment(line: str, separator: str | None = None) -> bool:
     text = line.lstrip()
     if text[:1] not in BEGIN_COMMENTS:
         return False  # as nearly every line, and fast
-    if NUMBERS_ROWS.match(text):
+    if NUMBERS_ROWS.match(text) or ERROR_CELL.match(text):
         return False
     text = text.lstrip('"')
     return text.startswith(COMMENTS) or (separator not in (None, ";") and text.startswith(";"))

@@ -41,6 +41,7 @@ MOST_SHOWN = 20  # names of channels in a sentence
 LEAST_ALIKE = 4  # files, from which one of other columns is about them
 NO_SIGNALS = frozenset(("time", "label", "the label", "the group", "the part", OTHER_CLOCK))
 MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
+SOME_WORDS = 0.2  # of a column of numbers, up to which a word is a mark
 RATE_KEPT = 0.02  # so far steps of a clock may be off the rate that its file says
 LEAST_WRAPPED = 4  # samples a line, from which one signal is told from channels
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
@@ -531,9 +532,9 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         if column.kind == "text":
             code = int(column.values[0])
             shown = column.words[code] if code < len(column.words) else "a word"
-            line = file.table.line(0)
+            line, number = file.table.line(0), file.table.num_rows
         elif column.wrong is not None:
-            _, line, shown = column.wrong
+            number, line, shown = column.wrong
         else:
             continue
         first = file.table.line(0)
@@ -549,6 +550,11 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
             hint = f" (if it stands where nothing was measured: sed 's/{sign}/nan/' OLD > NEW)"
         elif (other := IN_UNIT.fullmatch(shown)) and column.unit not in ("", other[2]):
             hint = f" (nor in {column.unit}, as the first are: export the column in one unit)"
+        elif re.fullmatch(r"[^\W\d_]{2,12}", shown) and number < SOME_WORDS * file.table.num_rows:
+            hint = (
+                " (if it says that there is no value, empty such cells, as by: sed "
+                f"'s/{shown}//g' OLD > NEW, and say dataset.missing=interpolate)"
+            )
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
         remedy = "name the columns that are signals in dataset.columns"
         if file.table.num_rows < LEAST_ROWS:

@@ -7,6 +7,9 @@ import numpy as np
 
 from raspitrain.data.time_names import SECONDS
 
+LEAST_LOST = 0.01  # of the steps, from which samples are said to be lost
+OFF = 0.25  # of the usual step, so far others lie from it, or from twice it
+MOSTLY = 0.9  # of them
 GAP = 3.0  # steps; what is longer is a gap
 UNEVEN = 4.0  # times as long as the short steps are the long ones: more than the jitter of a clock
 # Since 1970, but for the last two, from 2001 to 2096; the smaller ones are no plausible time in
@@ -44,6 +47,9 @@ class Clock:
     uneven : tuple of (float, float) or None
         Likewise the steps that a tenth are shorter than, and a tenth longer, gaps left out, where
         these lie far apart.
+    lost : float
+        The share of samples that were not written: steps are two or three times the usual one, and
+        nearly all others that one. The rate is that of the samples between.
     """
 
     start: float
@@ -56,6 +62,7 @@ class Clock:
     num_back: int
     longest_gap: float
     uneven: tuple[float, float] | None = None
+    lost: float = 0.0
 
 
 def unit_by_values(values: np.ndarray, step: float) -> str | None:
@@ -149,6 +156,8 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
     usual = even[even <= GAP * step * (1 + 1e-9)]
     short, long = np.percentile(usual, [10, 90]).tolist() if len(usual) else (0.0, 0.0)
     mean = float(steps[whole].sum() / apart[whole].sum()) if len(whole) else 0.0
+    lost, between = (0.0, mean) if in_packets else _lost(steps[whole])
+    mean = between or mean
     return Clock(
         start=start * scale,
         seconds=Seconds(values, float(values[0]), scale),
@@ -159,15 +168,36 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
         num_gaps=len(too_long),
         num_back=len(back),
         longest_gap=float(steps[too_long].max() * scale) if len(too_long) else 0.0,
-        uneven=(short * scale, long * scale) if long > UNEVEN * short else None,
+        uneven=(short * scale, long * scale) if long > UNEVEN * short and not lost else None,
+        lost=lost,
     )
+
+
+def _lost(steps: np.ndarray) -> tuple[float, float]:
+    """The share of samples that were not written, and the mean step between the others."""
+    if not len(steps):
+        return 0.0, 0.0
+    times = steps / np.median(steps)
+    usual = times < 1.5
+    mean = float(steps[usual].mean())
+    far = times[~usual] if len(steps) - usual.sum() > LEAST_LOST * len(steps) else times[:0]
+    whole = np.round(far)
+    if (
+        not len(far)
+        or np.mean(np.abs(times[usual] - 1) < OFF) < MOSTLY
+        or np.mean(np.abs(far - whole) < OFF) < MOSTLY
+    ):
+        return 0.0, float(steps.mean())
+    missing = float(whole.sum() - len(far))
+    return missing / (len(steps) + missing), mean
 
 
 def _even_clock_of(values: np.ndarray, steps: np.ndarray, unit: str | None) -> Clock:
     """Of stamps that rise without a gap, as most do: there is less to look at."""
     if unit is None:
         unit = unit_by_values(values, float(np.median(steps)))
-    scale, mean = SECONDS[unit] if unit is not None else 1.0, float(steps.sum() / len(steps))
+    scale = SECONDS[unit] if unit is not None else 1.0
+    lost, mean = _lost(steps)
     return Clock(
         start=float(values[0]) * scale,
         seconds=Seconds(values, float(values[0]), scale),
@@ -178,6 +208,7 @@ def _even_clock_of(values: np.ndarray, steps: np.ndarray, unit: str | None) -> C
         num_gaps=0,
         num_back=0,
         longest_gap=0.0,
+        lost=lost,
     )
 
 

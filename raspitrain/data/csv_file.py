@@ -648,6 +648,7 @@ class _Rows:
     def _take_odd(self, line: str) -> None:
         """A line that is no plain row: blank, a comment, quoted, with words or missing cells."""
         found = self.layout
+        line = line.removeprefix("\ufeff")  # where files were put together
         if not line.strip() or (found.ruled and is_rule(line)):
             self.blank.add(self.num_rows)
             return
@@ -712,15 +713,7 @@ class _Rows:
         if len(cells) != self.width:
             refusal = self._of_width(cells)
         elif self.num_rows and self._are_names(cells):
-            place = max(self.numeric or range(self.width), key=lambda p: len(cells[p]))
-            two = self.layout.separator.join(cells[place : place + 2])
-            told = two if two in line else cells[place]
-            refusal = InputError(
-                f"{self.path}, line {self.number} holds the names again, as where a logger was "
-                "started anew; put what follows into a file of its own, or where it only goes on, "
-                f"leave such lines out, as by: awk 'index($0, \"{told}\") && n++ {{next}} 1' "
-                "OLD > NEW."
-            )
+            refusal = self._of_names(cells, line)
         elif self.num_rows and self._begins_with_a_word(cells):
             word = cells[0].split()[0]
             refusal = InputError(
@@ -744,6 +737,23 @@ class _Rows:
         words = {cells[position] for position in self.numeric}
         letters = all(re.match(r"[^\W\d]|%", word) and not is_missing(word) for word in words)
         return letters and 1 < len(words) == len(self.numeric) and not any(map(is_number, words))
+
+    def _of_names(self, cells: list[str], line: str) -> InputError:
+        others = [cell for cell in cells if cell not in self.layout.names]
+        if self.layout.named and others:
+            return InputError(
+                f"{self.path}, line {self.number} begins a table of other columns "
+                f"({', '.join(others[:6])}); put each into a file of its own, as by: split -l "
+                f"{self.number - 1} OLD NEW, which makes NEWaa and NEWab."
+            )
+        place = max(self.numeric or range(self.width), key=lambda p: len(cells[p]))
+        two = self.layout.separator.join(cells[place : place + 2])
+        told = two if two in line else cells[place]
+        return InputError(
+            f"{self.path}, line {self.number} holds the names again, as where a logger was "
+            "started anew; put what follows into a file of its own, or where it only goes on, "
+            f"leave such lines out, as by: awk 'index($0, \"{told}\") && n++ {{next}} 1' OLD > NEW."
+        )
 
     def _begins_with_a_word(self, cells: Sequence[str]) -> bool:
         """As a line of means does, or one of dashes, where a time or a count should be."""

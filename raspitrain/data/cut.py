@@ -188,6 +188,16 @@ class Cut:
                     "hold until the next: say how many samples a second they are to make with "
                     f"dataset.rate={_tidy(1 / short):g}{unit}."
                 )
+        lost = [(s, s.clock) for s in self.streams if s.clock is not None and s.clock.lost]
+        if lost:
+            stream, clock = max(lost, key=lambda own: own[1].lost)
+            rate = "a rate of your own" if clock.rate is None else f"{_tidy(clock.rate):g}"
+            self.warnings.append(
+                f"samples are missing between others in {len(lost)} of {len(self.streams)} "
+                f"recordings ({100 * clock.lost:.0f} % in {stream.source.name}, as steps of two or "
+                "three times the usual one show), and windows close up over them; fill them with "
+                f"dataset.rate={rate}"
+            )
         if uneven:
             stream, clock, (short, long) = uneven[0]
             unit = " s" if clock.unit else ""
@@ -280,7 +290,8 @@ class Cut:
                     "a second it has; name its column of time and the unit with "
                     "dataset.time_column and dataset.time_unit."
                 )
-            even = clock.uneven is None and not stream.held and self._rates_within(k) is None
+            even = clock.uneven is None and not clock.lost and not stream.held
+            even = even and self._rates_within(k) is None
             if even and abs(clock.rate / wanted - 1) <= EVEN_ENOUGH:
                 continue
             changed += 1

@@ -18,6 +18,7 @@ TEXT = (".txt", ".dat", ".log", ".asc", ".data", ".lvm", ".out", ".mot", ".sto",
 SOUND = (".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".aiff", ".wma")
 MAY_BE = frozenset((*TEXT, *SOUND, ".csv", ".tsv", ".xlsx", ".xls", ".h5", ".hdf5", ".npz", ".zip"))
 OF_EEG = (".vhdr", ".eeg", ".set", ".gdf", ".fif", ".cnt")
+ROTATED = re.compile(r"\.\d{1,3}")
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt")
 UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
@@ -233,10 +234,19 @@ def files_left(taken: Sequence[Path], others: Sequence[Path]) -> list[str]:
         and not READ_ME.fullmatch(path.name)
         and not LIST_NAME.fullmatch(path.name)
     )
+    rotated = [p for p in others if ROTATED.fullmatch(p.suffix) and p.with_suffix("") in set(taken)]
+    told = []
+    if rotated:
+        name = rotated[0].with_suffix("").name
+        told.append(
+            f"{counted(len(rotated), 'older part')} of logs (such as {rotated[0].name}) "
+            f"{'is' if len(rotated) == 1 else 'are'} not taken: dataset.files='{name}*' takes each "
+            "as a recording"
+        )
     if not kinds:
-        return []
+        return told
     shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return [f"files among the recordings are not taken: {shown}"]
+    return [*told, f"files among the recordings are not taken: {shown}"]
 
 
 def _refuse_cases(paths: Sequence[Path]) -> None:

@@ -30,7 +30,10 @@ def read_wav(path: Path) -> Table:
     )
     head = bytes(content[:12])
     if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
-        raise InputError(f"{path} is no WAV file; export it again, or move it away.")
+        raise InputError(
+            f"{path} is no WAV file, whatever its name says; if it is sound of another form, make "
+            "one of it, as with: ffmpeg -i OLD -c:a pcm_s16le NEW.wav; else move it away."
+        )
     at, form = 12, None
     while at + 8 <= len(content):
         name, size = struct.unpack("<4sI", bytes(content[at : at + 8]))
