@@ -184,6 +184,7 @@ def _lost(steps: np.ndarray) -> tuple[float, float]:
     whole = np.round(far)
     if (
         not len(far)
+        or np.mean(usual[1:][~usual[:-1]]) < 0.5  # one behind the other, as at another rate
         or np.mean(np.abs(times[usual] - 1) < OFF) < MOSTLY
         or np.mean(np.abs(far - whole) < OFF) < MOSTLY
     ):
