@@ -3,6 +3,7 @@
 Each row is one example of its kind; what is taken is held against what was written.
 """
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,7 +24,7 @@ from test_data_field import (
     put,
     refusal,
 )
-from test_data_formats import pcm
+from test_data_formats import edf, pcm
 
 from raspitrain.data import dates
 from raspitrain.data.array_file import such_as
@@ -133,13 +134,16 @@ def test_a_table_of_recordings_without_labels_is_named(tmp_path):
     assert len(cases.taken.origins) == 6
 
 
-def test_diagnoses_in_heads_become_labels_by_the_command_that_is_given(tmp_path):
-    """As in PhysioNet's challenge of 2020."""
-    names = [f"g1/A{k:04}" for k in range(6)]
+@pytest.mark.parametrize(
+    ("key", "place"), [("Dx", "g1/A{:04}"), ("Reason for admission", "patient00{0}/s{0}")]
+)
+def test_diagnoses_in_heads_become_labels_by_the_command_that_is_given(key, place, tmp_path):
+    """As in PhysioNet's challenge of 2020, and in PTB's patients."""
+    names = [place.format(k) for k in range(6)]
     hearts(tmp_path, names)
     for k, name in enumerate(names):
         with (tmp_path / f"{name}.hea").open("a") as head:
-            head.write(f"# Age: 60\n# Dx: {('426783006', '164889003,59118001')[k % 2]}\n")
+            head.write(f"# Age: 60\n# {key}: {('426783006', '164889003,59118001')[k % 2]}\n")
     command = refusal(load, tmp_path).split("`")[1]
     subprocess.run(command, shell=True, cwd=tmp_path, check=True)
     assert load(tmp_path).class_names == ("164889003+59118001", "426783006")
@@ -1225,15 +1229,27 @@ def test_a_day_above_12_far_down_the_file_turns_what_was_read_before(tmp_path):
     assert (read.values == to_seconds(cells, day_comes_first=True)).all()
 
 
-def test_a_table_in_the_folder_of_a_part_is_about_the_files_there(tmp_path):
+@pytest.mark.parametrize("head", ["file_name,label", "file_name,mood", "lines of JSON"])
+def test_a_table_in_the_folder_of_a_part_is_about_the_files_there(head, tmp_path):
     """As in the Hub's AudioFolder, where train and test may have the same names."""
     names = [f"{n}.wav" for n in range(4)]
     sounds(tmp_path, [f"{part}/{name}" for part in ("train", "test") for name in names])
     for part in ("train", "test"):
         shift = part == "test"
         rows = [f"{name},{('dog', 'cat')[(n + shift) % 2]}" for n, name in enumerate(names)]
-        put(tmp_path, f"{part}/metadata.csv", "\n".join(["file_name,label", *rows]))
-    cases = load(tmp_path)
+        if head == "lines of JSON":
+            records = [
+                dict(zip(("file_name", "label"), row.split(","), strict=True)) for row in rows
+            ]
+            put(tmp_path, f"{part}/metadata.jsonl", "\n".join(map(json.dumps, records)))
+        else:
+            put(tmp_path, f"{part}/metadata.csv", "\n".join([head, *rows]))
+    given = {}
+    if head == "file_name,mood":
+        sentence = refusal(load, tmp_path)
+        assert "dataset.annotations=metadata.csv dataset.label_column=NAME" in sentence
+        given = {"annotations": "metadata.csv", "label_column": "mood"}
+    cases = load(tmp_path, **given)
     classes = {origin.name: origin.classes for origin in cases.taken.origins}
     assert (classes["train/0.wav"], classes["test/0.wav"]) == (("dog",), ("cat",))
     assert "parts as the folders test, train say" in cases.taken.notes
@@ -1347,3 +1363,32 @@ def test_a_table_of_records_in_numbered_folders_is_told(tmp_path):
     sentence = refusal(load, tmp_path)
     assert "set.csv names the recordings in its column 'id'" in sentence
     assert "dataset.annotations=set.csv dataset.label_column=NAME" in sentence
+
+
+def test_seizures_that_a_summary_lists_become_labels_by_the_command_that_is_given(tmp_path):
+    """As in CHB-MIT."""
+    for person in ("chb01", "chb02"):
+        text = "Data Sampling Rate: 1 Hz\r\n"
+        for k in range(2):
+            name = f"{person}_{k}.edf"
+            signal = (1000 * noise(10 * k + (person == "chb02"), 1, 2000)[0]).clip(-2048, 2047)
+            (tmp_path / person).mkdir(exist_ok=True)
+            edf(tmp_path / person / name, [("FP1-F7", "uV", signal), ("F7-T7", "uV", signal[::-1])])
+            text += f"File Name: {name}\r\nNumber of Seizures in File: 1\r\n"
+            text += "Seizure 1 Start Time: 4 seconds\r\nSeizure 1 End Time: 8 seconds\r\n"
+        put(tmp_path, f"{person}/{person}-summary.txt", text)
+    command = refusal(load, tmp_path).split("`")[1]
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    assert "chb02_1.edf,4,8,seizure" in (tmp_path / "labels.csv").read_text()
+    cases = load(tmp_path)
+    assert (cases.class_names, len(cases.labels)) == (("rest", "seizure"), 4 * 24)
+
+
+def test_a_table_by_the_name_of_a_sound_says_what_happens_in_it(tmp_path):
+    """As in the seizures of TUH, whose EDF files have a CSV each."""
+    sounds(tmp_path, [f"{k}.wav" for k in range(4)])
+    for k in range(4):
+        put(tmp_path, f"{k}.csv", "# version = 1\nchannel,start_time,stop_time,label\n"
+            "TERM,0,0.0125,rest\nTERM,0.0125,0.025,seizure\n")  # fmt: skip
+    cases = load(tmp_path)
+    assert (cases.class_names, cases.channel_names) == (("rest", "seizure"), ("audio",))

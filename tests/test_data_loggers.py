@@ -212,8 +212,9 @@ def test_a_night_is_told_by_the_annotations_in_a_file_beside_it(tmp_path):
         mark = b"+0\x14\x14\0+0\x154\x14W\x14\0+4\x153\x142\x14\0+7\x1555770\x14?\x14\0"
         stored = np.frombuffer(mark.ljust(600, b"\0"), "<i2")
         edf(tmp_path / f"SC400{k}EC-Hypnogram.edf", [("EDF Annotations", "", stored)])
+        put(tmp_path, f"SC400{k}EC-Hypnogram.txt", "0, 4, W\n4, 3, 2\n")  # the same as text
     cases = load(tmp_path, length=50, stride=50)
-    assert cases.class_names == ("2", "W")
+    assert (cases.class_names, cases.taken.warnings) == (("2", "W"), ())
     assert cases.taken.starts[cases.labels == 0].tolist() == [400 + 50 * k for k in range(6)] * 2
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from raspitrain.data import dates, edf_marks
 from raspitrain.data.annotations import (
+    LINES_OF_JSON,
     OWN,
     TEXT_GRID,
     TRACKS,
@@ -20,7 +21,7 @@ from raspitrain.data.annotations import (
     read_annotations,
 )
 from raspitrain.data.clock import Clock
-from raspitrain.data.endings import stem_of
+from raspitrain.data.endings import OTHER_SUFFIXES, stem_of
 from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, counted_as, place
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import user_path
@@ -128,7 +129,8 @@ class Annotated:
     def _read_common(self, common: Path) -> dict[str, list[Annotation]]:
         stems = {part for name in self.names for part in stem_of(name).split("/")}
         stems |= {stem_of(name) for name in self.names}
-        column = naming_column(common, stems) if common.suffix.lower() != ".json" else None
+        is_json = common.suffix.lower() in (".json", *LINES_OF_JSON)
+        column = None if is_json else naming_column(common, stems)
         return read_annotations(str(common), self.label_column, column)
 
     def _of_common(
@@ -232,6 +234,11 @@ def find_annotations(
         if not common.is_file():
             own = {path: path.parent / asked for path in paths if asked in by_folder[path.parent]}
             common = None
+            tables = sorted(path for path in {*own.values()} if not is_marks(path))
+            if tables and all("" not in read_annotations(str(p), label_column) for p in tables):
+                rest = (p.relative_to(folder).as_posix() for p in paths if p not in tables)
+                told = tuple(tables)  # as of train and of test, each of the files there
+                return Annotated(folder, {}, told, tuple(rest), label_column=label_column)
         if not own and common is None:
             raise InputError(
                 f"dataset.annotations={asked} is no file, neither below {folder} nor here."
@@ -308,9 +315,9 @@ def _of_marks(
 def _beside(by_folder: dict[Path, set[str]]) -> dict[Path, Path]:
     own: dict[Path, Path] = {}
     for folder, names in by_folder.items():
-        candidates = {
-            n for n in names if OWN.fullmatch(n) or n.lower().endswith((*TRACKS, TEXT_GRID))
-        }
+        others = any(n.lower().endswith(OTHER_SUFFIXES) for n in names)  # CSV may be about these
+        tracks = (*TRACKS, TEXT_GRID, *[".csv"] * others)
+        candidates = {n for n in names if OWN.fullmatch(n) or n.lower().endswith(tracks)}
         if not candidates:
             continue
         for name in names:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from raspitrain.data.edf_marks import SUFFIXES as EDF_SUFFIXES
 from raspitrain.data.edf_marks import read_edf_marks
-from raspitrain.data.endings import stem_of
+from raspitrain.data.endings import OTHER_SUFFIXES, stem_of
 from raspitrain.data.time_names import SECONDS, plain_name, unit_by_name
 from raspitrain.data.wfdb_marks import is_marks, read_marks, rhythms
 from raspitrain.errors import InputError, counted
@@ -29,6 +29,7 @@ from raspitrain.nearest import nearest
 SUFFIXES = (".csv", ".tsv", ".txt", ".json")
 WORDS = ("labels", "label", "annotations", "annotation", "segments", "events")
 OWN = re.compile(rf"(?P<stem>.+)[._-](?:{'|'.join(WORDS)})(?:\.csv|\.tsv|\.txt|\.json)", re.I)
+LINES_OF_JSON = (".jsonl", ".ndjson")
 TEXT_GRID = ".textgrid"  # of Praat
 BIDS_KIND = re.compile(r"_(?:eeg|ieeg|meg|nirs|motion|physio)$")
 TRACKS = (".txt", ".tsv")  # called as the recording is
@@ -110,7 +111,21 @@ def own_file(folder: str, name: str, names: Collection[str]) -> str | None:
     for track in (f"{stem}{suffix}" for suffix in TRACKS):
         if track != name and track in names and is_label_track(os.path.join(folder, track)):
             return track
+    table = f"{stem}.csv"
+    if name.lower().endswith(OTHER_SUFFIXES) and table in names:
+        return table if _names_stretches(os.path.join(folder, table)) else None
     return None
+
+
+def _names_stretches(path: str) -> bool:
+    """Whether the first line of a table names a start, an end and a label."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = (line for line in file.read(1 << 14).splitlines() if line[:1] not in "#")
+            columns = _named(path, next(lines, "").split(","), None, None)
+    except (OSError, UnicodeDecodeError, InputError):
+        return False
+    return columns is not None and columns.start is not None
 
 
 def is_own_file(name: str, names: Collection[str], stems: Collection[str]) -> bool:
@@ -204,7 +219,8 @@ def read_annotations(
         return {"": _of_text_grid(path, text)}
     by_file: dict[str, list[Annotation]] = {}
     is_table = _is_table(path)
-    if not is_table and (table := _flat_table(text)):
+    is_json = not is_table or path.lower().endswith(LINES_OF_JSON)
+    if is_json and (table := _flat_table(text)):
         is_table, text = True, table
     rows = (
         _from_table(path, text, label_column, file_column) if is_table else _from_json(path, text)
@@ -562,9 +578,12 @@ def _time(where: str, cell: Any, decimal_comma: bool = False) -> float | str:
 
 
 def _flat_table(text: str) -> str:
-    """A list of records such as {"start": 1, "end": 2, "label": "walk"} as CSV; else nothing."""
+    """Records such as {"start": 1, "end": 2, "label": "walk"}, in a list or lines, as CSV; else
+    nothing."""
     try:
-        records = json.loads(text)
+        text = text.strip()
+        lines = text.startswith("{")
+        records = [*map(json.loads, text.split("\n"))] if lines else json.loads(text)
         names = [*records[0]]
         cells = [[record[name] for name in names] for record in records]
     except (ValueError, TypeError, KeyError, IndexError, RecursionError):

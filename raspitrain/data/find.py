@@ -12,7 +12,7 @@ from raspitrain.data.annotated import (
     marks_beside,
     match_nearest,
 )
-from raspitrain.data.annotations import naming_column, read_annotations
+from raspitrain.data.annotations import LINES_OF_JSON, naming_column, read_annotations
 from raspitrain.data.endings import OTHER_SUFFIXES, stem_of
 from raspitrain.data.folder import (
     LIST_NAME,
@@ -118,7 +118,8 @@ def find_recordings(
     every = sorted([*paths, *others])
     annotated = find_annotations(folder, every, annotations, annotation_column)
     if annotated is None and annotations is None and files is None:
-        annotated = _table_of(folder, paths, others)
+        lines = [path for path in others if path.suffix.lower() in LINES_OF_JSON]
+        annotated = _table_of(folder, [*paths, *lines], [p for p in others if p not in lines])
     unused: list[str] = []
     says_class = "dataset.class_level" if class_level is not None else None
     says_class = "dataset.label_column" if has_labels else says_class
@@ -161,7 +162,8 @@ def find_recordings(
             unused.append(f"not taken: {some}, as annotations are of the {suffix} files")
     taken, notes = choose_files(folder, paths, others, files)
     notes += unused + not_read
-    unread = [] if files is not None else files_left(taken, others)
+    about = [] if annotated is None else annotated.files
+    unread = [] if files is not None else files_left([*taken, *about], others)
     taken, num_links = each_once(folder, taken)
     if num_links:
         notes.append(f"{num_links} links to files that are taken already")
@@ -170,6 +172,16 @@ def find_recordings(
             raise InputError(f"{str(path)!a} has a name that cannot be shown; rename it.")
     places = {path: path.relative_to(folder).parts for path in taken}
     by_name = has_labels or class_level == 0
+    sources = [
+        Source("/".join(place), {"": path}, None, None, None) for path, place in places.items()
+    ]
+    above = {name for place in places.values() for name in place[:-1]}
+    plain = all(
+        re.fullmatch(r"(records?)?\d+", name) or part_of(name) is not None for name in above
+    )
+    unsaid = not has_labels and class_level is None and class_part is None
+    if plain and unsaid and annotations is None and files is None:
+        _unused_table(folder, paths, others, sources)
     part_level, note = find_part_level(folder, list(places.values()), by_name)
     notes += note
     parts_by_place: Mapping[tuple[str, ...], int | None]
@@ -179,21 +191,18 @@ def find_recordings(
     else:
         parts_by_place = {place: part_of_place(place, part_level) for place in places.values()}
     sources = [
-        Source("/".join(place), {"": path}, None, None, parts_by_place.get(place))
-        for path, place in places.items()
+        replace(source, part=parts_by_place.get(place))
+        for source, place in zip(sources, places.values(), strict=True)
     ]
     named, sensors_from = {-1 if part_level is None else part_level}, 0
     in_name = False
     unused_tables: list[str] = []
     of_one: list[str] = []
     if not has_labels:
-        if class_level is None and class_part is None:
+        if unsaid:
             _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
             _refuse_list_among(folder, [*places], others)
-            above = {name for place in places.values() for name in place[:-1]}
-            plain = all(re.fullmatch(r"(records?)?\d+", name) for name in above)
-            if plain and annotations is None and files is None:
-                _unused_table(folder, paths, others, sources)
+            _refuse_summaries(others)
         level = find_class_level(folder, list(places.values()), part_level, class_level)
         sources = [
             replace(source, class_name=class_name_of(folder, place, level, class_part))
@@ -267,7 +276,8 @@ def _unused_table(
         if (name := naming_column(path, stems)) is None:
             continue
         classes = {source.class_name or "" for source in sources}
-        shown = path.relative_to(folder).as_posix()
+        alike = sum(other.name == path.name for other in paths) > 1  # one in each part
+        shown = path.name if alike else path.relative_to(folder).as_posix()
         sentence = (
             f"{path} names the recordings in its column '{name}' and is not used; if another says "
             f"their classes, name it with dataset.annotations={shown} dataset.label_column=NAME, "
@@ -282,9 +292,12 @@ def _unused_table(
 def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -> None:
     """Where all recordings are of one class, say what to do with 7_labeled_sleep.txt of 7_acc.txt,
     in whatever folder it lies."""
-    if len({source.class_name for source in sources}) > 1:
+    classes = {source.class_name or "" for source in sources}
+    if len(classes) > 1 and not all(map(PERSON.fullmatch, classes)):
         return
     _refuse_diagnoses(sources)
+    if len(classes) > 1:
+        return
     begins = {re.split(r"[-_. ]", source.name.rsplit("/", 1)[-1])[0] for source in sources}
     for path in sorted(others):
         begin, rest = re.split(r"(?=[-_. ])", path.name, maxsplit=1) if path.suffix else ("", "")
@@ -334,13 +347,34 @@ def _refuse_list_among(folder: Path, taken: Sequence[Path], others: Sequence[Pat
 def _refuse_diagnoses(sources: Sequence[Source]) -> None:
     """Where heads of WFDB say a diagnosis in a comment, give the command that lists them."""
     path = next(iter(sources[0].files.values()))
-    if path.suffix != ".hea" or not re.search(r"^# ?Dx: ?\S", path.read_text("latin-1"), re.M):
+    head = path.read_text("latin-1") if path.suffix == ".hea" else ""
+    if (found := re.search(r"^# ?(Dx|Reason for admission): ?\S", head, re.M)) is None:
         return
     raise InputError(
-        f"all recordings would be of the class '{sources[0].class_name}', while {path} says a "
-        "diagnosis behind # Dx: list all in dataset.path by `{ echo file,label; grep -r "
-        "--include='*.hea' '^# *Dx' * | sed -E 's/,/+/g; s/.hea:# *Dx: */,/'; } > labels.csv`."
+        f"recordings would be of the class '{sources[0].class_name}', while {path} says a "
+        f"diagnosis behind # {found[1]}: list all in dataset.path by `{{ echo file,label; grep -r "
+        f"--include='*.hea' '^# *{found[1]}' * | sed -E 's/,/+/g; s/.hea:# *{found[1]}: */,/'; }} "
+        "> labels.csv`."
     )
+
+
+def _refuse_summaries(others: Sequence[Path]) -> None:
+    """Where texts say the seizures in recordings as those of CHB-MIT do, give the command that
+    lists them."""
+    for path in others:
+        if not path.name.lower().endswith("summary.txt"):
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(LARGEST_LIST)
+        if re.search(r"^Seizure.* Start Time: *\d+", text, re.M):
+            raise InputError(
+                f"{path} says where seizures begin and end: list them in dataset.path by "
+                "`{ echo file,start_s,end_s,label; find . -name '*summary.txt' -exec awk "
+                '\'{ sub(/\\r$/, "") } /^File Name/ { f = $3; e = 0 } '
+                '/^Seizure.*Start/ { s = $(NF-1); print f "," e "," s ",rest" } '
+                '/^Seizure.*End/ { e = $(NF-1); print f "," s "," e ",seizure" }\' {} +; } '
+                "> labels.csv`."
+            )
 
 
 def _marks_of(

@@ -44,7 +44,9 @@ ABOUT = re.compile(
     re.I,
 )
 READ_ME = re.compile(
-    r"(?:read_?me|licen[cs]e|changes|changelog|citation|(?:sha\d*|md5|check)sums?)\b.*", re.I
+    r"(?:read_?me|licen[cs]e|changes|changelog|citation|(?:sha\d*|md5|check)sums?)\b.*"
+    r"|.*[-_]summary\.txt",
+    re.I,
 )
 # What systems, archives and editors leave beside files.
 LEFT_BEHIND = frozenset(
