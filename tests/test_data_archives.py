@@ -1392,3 +1392,14 @@ def test_a_table_by_the_name_of_a_sound_says_what_happens_in_it(tmp_path):
             "TERM,0,0.0125,rest\nTERM,0.0125,0.025,seizure\n")  # fmt: skip
     cases = load(tmp_path)
     assert (cases.class_names, cases.channel_names) == (("rest", "seizure"), ("audio",))
+
+
+def test_a_table_of_patients_becomes_labels_by_the_command_that_is_given(tmp_path):
+    """As in ICBHI's lungs, 101_1b1_Al_sc_Meditron.wav."""
+    sounds(tmp_path, [f"audio/{101 + k // 2}_{k % 2}b1_Al.wav" for k in range(8)])
+    rows = [f"{101 + k},{('URTI', 'COPD')[k % 2]}\r\n" for k in range(4)]
+    put(tmp_path, "patient_diagnosis.csv", "".join(rows))
+    command = refusal(load, tmp_path).split("`")[1]
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    cases = load(tmp_path)
+    assert [o.classes for o in cases.taken.origins] == [*[("URTI",)] * 2, *[("COPD",)] * 2] * 2

@@ -210,7 +210,7 @@ def find_recordings(
         ]
         if class_level is None and annotations is None and files is None:
             unused_tables = _unused_table(folder, paths, others, sources)
-        _refuse_labels_beside(sources, {*paths, *others} - set(taken))
+        _refuse_labels_beside(folder, sources, {*paths, *others} - set(taken))
         in_name = level == -1
         named.add(min(map(len, places.values())) - 2 if level == -2 else level)
         sensors_from = 0 if level == -1 else max(level, 0) + (class_part is None)
@@ -289,7 +289,9 @@ def _unused_table(
     return []
 
 
-def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -> None:
+def _refuse_labels_beside(
+    folder: Path, sources: Sequence[Source], others: Collection[Path]
+) -> None:
     """Where all recordings are of one class, say what to do with 7_labeled_sleep.txt of 7_acc.txt,
     in whatever folder it lies."""
     classes = {source.class_name or "" for source in sources}
@@ -307,6 +309,33 @@ def _refuse_labels_beside(sources: Sequence[Source], others: Collection[Path]) -
                 "looks as if it says what happens in one: take such files with "
                 f"dataset.annotations='*{rest}'."
             )
+    _refuse_table_of_people(folder, sources, begins, others)
+
+
+def _refuse_table_of_people(
+    folder: Path, sources: Sequence[Source], begins: Collection[str], others: Collection[Path]
+) -> None:
+    """Where a table has a row for what the names of recordings begin with, such as a patient, give
+    the command that lists the class of each recording."""
+    first = next(iter(sources[0].files.values())).name
+    sign = re.search(r"[-_. ]", first)
+    tables = [p for p in sorted(others) if p.suffix.lower() == ".csv"] if len(begins) > 1 else []
+    for path in tables:
+        if sign is None or (name := naming_column(path, begins)) is None:
+            continue
+        head = path.read_text(encoding="utf-8-sig", errors="replace").split("\n", 1)[0].strip()
+        place = head.split(",").index(name) + 1 if name in head.split(",") else 1
+        label = 2 if place == 1 else 1
+        raise InputError(
+            f"all recordings would be of the class '{sources[0].class_name}', while {path} has a "
+            f"row for what their names begin with ({first[: sign.start()]}): if it says the class, "
+            f"list all in dataset.path by `{{ echo file,label; find * -name '*{Path(first).suffix}'"
+            ' | awk \'NR == FNR { sub(/\\r$/, ""); split($0, r, ","); '
+            f'c[r[{place}]] = r[{label}]; next }} {{ n = split($0, p, "/"); '
+            f'split(p[n], q, "{sign[0]}"); if (q[1] in c) print $0 "," c[q[1]] }}\' '
+            f"{path.relative_to(folder)} -; }} > labels.csv`, "
+            f"where r[{label}] is its column of the class."
+        )
 
 
 def _refuse_files_beside(folder: Path, taken: Sequence[Path], others: Sequence[Path]) -> None:
