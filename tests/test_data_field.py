@@ -611,6 +611,17 @@ def test_files_that_are_about_others_are_left_out_by_name(tmp_path):
     assert "'sumary.csv', which fits no file" in refusal(load, tmp_path, files="!sumary.csv")
 
 
+def test_a_recording_that_was_exported_again_with_other_decimals_is_a_copy(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        kept = noise(10 * k + max(i, 1), 3).tolist()  # the first two are one
+        return csv_text("ax,ay,az", *([f"{v:.{2 + 2 * i}f}" for v in own] for own in kept))
+
+    cases = load(make(tmp_path, text_of))
+    (warning,) = cases.taken.warnings
+    assert warning.startswith("2 of 6 recordings are copies of others")
+    assert sum(bool(origin.copy_of) for origin in cases.taken.origins) == 2
+
+
 def test_older_parts_of_a_log_are_named_and_taken_by_a_pattern(tmp_path):
     for k, label in enumerate(("run", "walk")):
         for i in range(3):

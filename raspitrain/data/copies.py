@@ -1,4 +1,4 @@
-"""Recordings that hold the same samples as others, whole or cut from them."""
+"""Recordings that hold the same samples as others: whole, rounded, or cut from them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,8 @@ from raspitrain.data.columns import LEAST_ROWS
 from raspitrain.data.streams import Stream
 from raspitrain.errors import InputError
 
+NEAR = 0.05  # of a channel's spread, so far samples of one recording lie apart, exported twice
+NUM_SHADOWS = 4  # random directions, in which recordings are compared before they are in whole
 EDGE_ROWS = 128  # at a recording's begin and end, by which one that was cut from another is found
 
 
@@ -22,6 +24,7 @@ def find_copies(
     InputError
         Copies have two classes, or lie in two parts.
     """
+    near_copies = _near_copies(streams)
     first_of: dict[bytes, int] = {}
     edges: dict[bytes, list[int]] = {}
     copies: dict[int, int] = {}
@@ -37,6 +40,7 @@ def find_copies(
             ]
             for edge in own:
                 edges.setdefault(edge, []).append(k)
+            near += [near_copies[k]] if k in near_copies else []
             if not near:
                 continue
             first = near[0]
@@ -55,6 +59,43 @@ def find_copies(
             )
         copies[k] = first
     return copies
+
+
+def _near_copies(streams: Sequence[Stream]) -> dict[int, int]:
+    """Recordings that are earlier ones but for rounding, as where a tool exports them anew."""
+    of_shape: dict[tuple[int, int], list[int]] = {}
+    for k, stream in enumerate(streams):
+        if stream.signals.shape[1] >= EDGE_ROWS:
+            of_shape.setdefault(stream.signals.shape, []).append(k)
+    found: dict[int, int] = {}
+    for (num_channels, _), every in of_shape.items():
+        directions = np.random.default_rng(0).standard_normal(
+            (NUM_SHADOWS, num_channels, EDGE_ROWS)
+        )
+        directions /= np.linalg.norm(directions, axis=(1, 2), keepdims=True)
+        shadows, spread = np.empty((len(every), NUM_SHADOWS)), np.empty(len(every))
+        for at, k in enumerate(every):
+            begin = np.nan_to_num(streams[k].signals[:, :EDGE_ROWS].astype(np.float64))
+            shadows[at] = np.tensordot(directions, begin, axes=2)
+            spread[at] = begin.std(axis=1).max()
+        order = np.argsort(shadows[:, 0], kind="stable")
+        first, reach = shadows[order, 0], NEAR * spread[order]
+        for ahead in range(1, len(order)):
+            close = np.flatnonzero(first[ahead:] - first[:-ahead] < reach[:-ahead])
+            if not len(close):
+                break
+            one, other = order[close], order[close + ahead]
+            alike = np.abs(shadows[other] - shadows[one]) < reach[close, None]
+            for at in np.flatnonzero(alike.all(axis=1)).tolist():
+                a, b = sorted((every[one[at]], every[other[at]]))
+                if b not in found and _is_near(streams[a].signals, streams[b].signals):
+                    found[b] = a
+    return found
+
+
+def _is_near(one: np.ndarray, other: np.ndarray) -> bool:
+    spread = np.nanstd(one, axis=1, keepdims=True, dtype=np.float64)
+    return bool((spread > 0).all() and (np.abs(one - other) <= NEAR * spread).all())
 
 
 def _is_cut(one: np.ndarray, other: np.ndarray) -> bool:
