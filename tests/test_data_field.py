@@ -4,6 +4,7 @@ Each is one example of a kind that was once taken wrongly without a word.
 """
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -620,6 +621,24 @@ def test_a_recording_that_was_exported_again_with_other_decimals_is_a_copy(tmp_p
     (warning,) = cases.taken.warnings
     assert warning.startswith("2 of 6 recordings are copies of others")
     assert sum(bool(origin.copy_of) for origin in cases.taken.origins) == 2
+
+
+def test_json_in_a_column_is_told_with_what_spreads_it_out(tmp_path):
+    for k, label in enumerate(("run", "walk")):
+        for i in range(3):
+            x, y = noise(10 * k + i, 2).tolist()
+            cells = [f'"{{""x"": {x[j]}, ""y"": {y[j]}}}"' for j in COUNTS]
+            text = csv_text("t,payload", [f"{j / 50:.2f}" for j in COUNTS], cells)
+            put(tmp_path, f"{label}/{i}.csv", text)
+    told = refusal(load, tmp_path)
+    remedy = told.split("a line of JSON a row: ")[1].removesuffix(".")
+    for path in tmp_path.rglob("*.csv"):
+        words = remedy.replace("python ", f"{sys.executable} ").replace("OLD", str(path))
+        words = words.replace("NEW", str(path.with_suffix("")))
+        subprocess.run(words, shell=True, check=True)
+        path.unlink()
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate, cases.taken.warnings) == (("x", "y"), 50, ())
 
 
 def test_older_parts_of_a_log_are_named_and_taken_by_a_pattern(tmp_path):

@@ -360,6 +360,12 @@ def _by_judgement(
             remedy = "name the signals in dataset.columns"
             if any(set(file.table.names).isdisjoint(other.table.names) for other in files):
                 remedy = _about_others(file)
+            elif (json_in := _json_in(file)) is not None:
+                remedy = (
+                    'write a line of JSON a row: python -c "import csv, json; [print(json.dumps('
+                    f"{{**json.loads(r.pop('{json_in}')), **r}})) for r in "
+                    "csv.DictReader(open('OLD'))]\" > NEW.jsonl"
+                )
             elif NO_PLAIN_NUMBERS in why:
                 remedy = "write plain numbers, one a cell"
             elif len(reasons) == 1 and RISES in why:
@@ -395,6 +401,14 @@ def _by_judgement(
             )
         places.append([own[k] for k in order])
     return places
+
+
+def _json_in(file: SensorFile) -> str | None:
+    """The column whose cells are objects of JSON, as messages of MQTT are logged; None without."""
+    for column in file.table.columns:
+        if column.kind == "text" and column.words and re.fullmatch(r"\{\s*\".*\}", column.words[0]):
+            return column.name
+    return None
 
 
 def _refuse_wrapped(file: SensorFile) -> None:
