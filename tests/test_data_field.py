@@ -1048,6 +1048,7 @@ def test_gravity_in_two_units_is_said(tmp_path):
     assert "gravity in g and in m/s²" in warning
     assert not look_at(1)
     assert not look_at(3)
+    assert not look_at(1e30)
 
 
 def test_a_part_without_a_class_is_said(tmp_path):

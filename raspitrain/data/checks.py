@@ -247,7 +247,8 @@ def _mixed_units(cases: Cases, used: np.ndarray, seen: np.ndarray) -> list[str]:
         differ = [own for own in letters if len(set(own)) > 1]
         if len(set(map(len, names))) > 1 or [set(own) for own in differ] != [set("xyz")]:
             continue
-        length = np.median(np.sqrt(np.square(seen[:, c : c + 3]).sum(axis=1)), axis=1)
+        with np.errstate(over="ignore"):  # of a mark such as 1e30
+            length = np.median(np.sqrt(np.square(seen[:, c : c + 3]).sum(axis=1)), axis=1)
         low, high = NEAR_GRAVITY
         within = {
             unit: np.flatnonzero((length > low * one) & (length < high * one))
