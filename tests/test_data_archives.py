@@ -931,17 +931,24 @@ def test_folders_that_are_hardly_classes_are_said(names, part, tmp_path):
     assert any(part in warning for warning in warnings) if part else not warnings
 
 
-def test_words_for_people_whose_files_name_the_class_can_be_typed(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "labels", "words"),
+    [
+        ("{0}/{1}_{0}_R0{2}.csv", ("D01", "F05"), {"class_part": 1, "groups": 1}),
+        ("{0}/{1}{2}.csv", ("run", "walk"), {"groups": 1}),
+    ],
+)
+def test_words_for_people_whose_files_name_the_class_can_be_typed(name, labels, words, tmp_path):
     """As in SisFall."""
     for seed in range(12):
-        person, label = ("SA01", "SA02", "SE01")[seed % 3], ("D01", "F05")[seed % 2]
-        name = f"{person}/{label}_{person}_R0{seed // 6}.csv"
-        put(tmp_path, name, csv_text("x,y", *noise(seed, 2).tolist()))
+        place = name.format(("SA01", "SA02", "SE01")[seed % 3], labels[seed % 2], seed // 6)
+        put(tmp_path, place, csv_text("x,y", *noise(seed, 2).tolist()))
     (told,) = (own for own in load(tmp_path).taken.warnings if "look like people" in own)
-    words = "dataset.class_level=0 dataset.class_part=1 dataset.groups=1"
-    assert f"say the class (D01, F05), take it with {words}" in told
-    cases = load(tmp_path, class_level=0, class_part=1, groups=1)
-    assert cases.class_names == ("D01", "F05")
+    words = {"class_level": 0, **words}
+    typed = " ".join(f"dataset.{key}={value}" for key, value in words.items())
+    assert told.endswith(f"say the class ({labels[0]}, {labels[1]}), take it with {typed}")
+    cases = load(tmp_path, **words)
+    assert cases.class_names == labels
     assert not cases.taken.warnings
 
 

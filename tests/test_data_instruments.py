@@ -661,6 +661,9 @@ def test_a_clock_of_uneven_steps_is_told(tmp_path):
             "2024-5-6 10:00:{t:05.2f} AM,{a},{b},,\n", "Speed Lat",
         ),
         ('"cts","Accel [g]","1"\n', "{ms}.0,{a},{b}\n", "Accel Accel_1"),
+        (
+            "Run 0;;\nDevice:;XY;\n;;\nTime;A;B\n(ms);(mV);(mV)\n;;\n", "{ms}.0;{a};{b}\n", "A B",
+        ),
         ("#T  WSPD ATMP\n#sec  m/s degC\n", "{t:.2f} {a} {b}\n", "WSPD ATMP"),
         (
             "File\t4\tt0.trc\nRate\tFrames\tUnits\tStart\tEnd\n50\t200\tmm\t1\t200\nTime\tANK\tKNE\t\n",

@@ -230,13 +230,16 @@ def test_folders_of_one_recording_are_no_classes_and_a_part_of_their_names_may_b
     assert (cases.class_names, len(cases.channel_names)) == (("run", "walk"), 2)
 
 
-def test_words_beside_the_arrays_of_json_may_be_the_label(tmp_path):
+@pytest.mark.parametrize("names", [("x", "y"), ("acc_x", "acc_y")])
+def test_words_beside_the_arrays_of_json_may_be_the_label(names, tmp_path):
     for k in range(6):
-        held = {"fs": 50, "label": "walk" if k % 2 else "run", "x": noise(k, 1)[0].tolist()}
+        arrays = dict(zip("xy", noise(k, 2).tolist(), strict=True))
+        held = {"fs": 50, "label": "walk" if k % 2 else "run"}
+        held |= arrays if "x" in names else {"acc": arrays}
         put(tmp_path, f"{k}.json", json.dumps(held))
     assert "dataset.label_column" in refusal(load, tmp_path)
     cases = load(tmp_path, label_column="label")
-    assert (cases.class_names, cases.channel_names, cases.rate) == (("run", "walk"), ("x",), 50)
+    assert (cases.class_names, cases.channel_names, cases.rate) == (("run", "walk"), names, 50)
 
 
 def test_events_beside_recordings_of_bids_are_annotations(tmp_path):

@@ -484,6 +484,9 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
         raise ValueError
     if not any(isinstance(own, list) for own in held.values()):
         held = {name: _only_list(own) for name, own in held.items()}
+    flat = _flat(held)  # {"acc": {"x": [0.1, 0.2], "y": [0.3, 0.4]}}
+    if len({len(own) for own in flat.values() if isinstance(own, list) and own}) == 1:
+        held = flat
     lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
     for name, own in [*lists.items()]:  # as of places: [[51.2, 7.1], [51.3, 7.1]]
         if all(isinstance(one, list) and len(one) == len(own[0]) <= 3 for one in own):

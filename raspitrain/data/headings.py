@@ -156,6 +156,10 @@ def find_names(
         if first == "ChannelTitle=" and len(titles) == width - 1:  # of LabChart
             return ["time", *titles], None, 1
     for cells in reversed([_numbered_on(cells) for cells in above]):
+        if not any(cells):  # of a spreadsheet, between what is said of the device and the names
+            if block:
+                break
+            continue
         words = not any(map(is_value, cells)) or is_count(cells)
         words = words or (cells is above[-2:][0] and numbers_channels(above[-2:]))
         words = words and not any(map(SETTING_CELL.fullmatch, cells))

@@ -475,9 +475,13 @@ def odd_classes(sources: Sequence[Source], level: int | None) -> list[str]:
 
 
 def _class_in_files(sources: Sequence[Source]) -> str:
-    """The words that take the first part of the files' names of which all people have several."""
+    """The words that take what all people have of the files' names as the class, the first part of
+    which there are several."""
     fields = [_parts_of(stem_of(source.name.rsplit("/", 1)[-1])) for source in sources]
     people = {source.class_name for source in sources}
+    plain = all(len(parts) == 1 for parts in fields)  # walk1
+    if plain:
+        fields = [[re.sub(r"\d+$", "", parts[0])] for parts in fields]
     for k in range(min(map(len, fields))):
         own: dict[str, set[str | None]] = {}
         for parts, source in zip(fields, sources, strict=True):
@@ -486,7 +490,8 @@ def _class_in_files(sources: Sequence[Source]) -> str:
         if 1 < len(own) < len(sources) and words and all(seen == people for seen in own.values()):
             return (
                 f"and the files' names say the class ({a_few([*own])}), take it with "
-                f"dataset.class_level=0 dataset.class_part={k + 1} dataset.groups=1"
+                f"dataset.class_level=0 {'' if plain else f'dataset.class_part={k + 1} '}"
+                "dataset.groups=1"
             )
     return ""
 
