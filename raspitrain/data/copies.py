@@ -65,7 +65,7 @@ def _near_copies(streams: Sequence[Stream]) -> dict[int, int]:
     """Recordings that are earlier ones but for rounding, as where a tool exports them anew."""
     of_shape: dict[tuple[int, int], list[int]] = {}
     for k, stream in enumerate(streams):
-        if stream.signals.shape[1] >= EDGE_ROWS:
+        if stream.signals.shape[1] >= EDGE_ROWS and not stream.held:  # 0, 1, 0, 1: when counts
             of_shape.setdefault(stream.signals.shape, []).append(k)
     found: dict[int, int] = {}
     for (num_channels, _), every in of_shape.items():
