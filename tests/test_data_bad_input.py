@@ -178,6 +178,12 @@ def ts_file(folder: Path, train: str, test: str | None = None) -> Path:
     return folder
 
 
+def written_in(folder: Path, encoding: str) -> Path:
+    for file in folder.iterdir():
+        file.write_text(file.read_text(), encoding=encoding)
+    return folder
+
+
 BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     # a folder of arrays
     "no folder": (lambda f: load_npy_folder(f / "none"), "none does not exist"),
@@ -385,6 +391,18 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
         "there should be Toy_TRAIN.ts and Toy_TEST.ts",
     ),
     "word in .ts": (lambda f: load_ucr(ts_file(f, "1,x,3:a\n")), "cannot be read as a .ts file"),
+    "labels that the header denies": (
+        lambda f: load_ucr(ts_file(f, "@timeStamps false\n@classLabel false\n@data\n1,2:a\n")),
+        "write @classLabel true and the classes",
+    ),
+    ".ts in UTF-16": (
+        lambda f: load_ucr(written_in(ts_file(f, "1,2,3:a\n"), "utf-16")),
+        "iconv -f UTF-16 -t UTF-8",
+    ),
+    ".ts without @data": (
+        lambda f: load_ucr(ts_file(f, "@classLabel true a b\n1,2,3:a\n")),
+        "below a line @data",
+    ),
     "ragged .ts": (lambda f: load_ucr(ts_file(f, "1,2:a\n1:b\n")), "cannot be read as a .ts file"),
     "time stamps": (
         lambda f: load_ucr(

@@ -72,7 +72,8 @@ def test_missing_values_are_filled_before_the_length_changes(tmp_path):
     cases = load("Toy", path=str(tmp_path), missing="interpolate", length=5)
     assert cases.signals[np.arange(2)][:, 0].tolist() == [[0, 0.5, 1, 1.5, 2], [0, 1, 2, 3, 4]]
     assert cases.part is None
-    assert cases.taken.notes == ("2 missing values interpolated",)
+    stretched = "cases of 3 samples stretched to 5"
+    assert cases.taken.notes == ("2 missing values interpolated", stretched)
 
 
 def test_nothing_is_asked_of_the_network(monkeypatch):

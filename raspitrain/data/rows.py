@@ -119,7 +119,8 @@ def rows(
         if signals and values.shape[1] != signals[0].shape[1]:
             raise InputError(
                 f"{file} has {values.shape[1]} samples a row, but "
-                f"{found.sources[0].name} has {signals[0].shape[1]}; all must have as many."
+                f"{found.sources[0].name} has {signals[0].shape[1]}; all must have as many: "
+                "cut the longer rows, or fill the shorter ones up with their last value."
             )
         if signals and own_names != named:
             own_names = []

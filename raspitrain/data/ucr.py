@@ -73,14 +73,15 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
     labels: list[str] = []
     for file in files:
         read, its_labels = _read_file(file)
-        if series and read and len(read[0]) != len(series[0]):
+        if not read:
+            below = ": they stand below a line @data" if file.suffix == ".ts" else ""
+            raise InputError(f"{file} holds no cases{below}.")
+        if series and len(read[0]) != len(series[0]):
             raise InputError(
                 f"{file} has {len(read[0])} channels but {files[0]} has {len(series[0])}."
             )
         series += read
         labels += its_labels
-    if not series:
-        raise InputError(f"{files[0]} holds no cases.")
     notes = _fill(series, source=name, missing=missing)
     lengths = sorted(case.shape[1] for case in series)
     length = length or lengths[-1]
@@ -96,6 +97,10 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
         _check_names(files, labels[: len(series) - len(read)], its_labels)
         part = np.full(len(series), 2, dtype=np.int8)
         part[: len(series) - len(read)] = 0
+    if not lengths[0] == lengths[-1] == length:
+        how = "held or cut" if unequal == "pad" else "stretched"
+        several = f" to {lengths[-1]}" if lengths[-1] != lengths[0] else ""
+        notes += (f"cases of {lengths[0]}{several} samples {how} to {length}",)
     taken = Taken(notes=notes)
     return make_cases(
         signals, np.array(labels), source=name, missing="error", part=part, taken=taken
@@ -274,9 +279,17 @@ def _read_ts(file: Path) -> tuple[list[np.ndarray], list[str]]:
     try:
         series, labels = load_from_ts_file(str(file))
         cases = [np.asarray(case, dtype=np.float64) for case in series]
+    except UnicodeDecodeError as error:
+        kind = "UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
+        raise InputError(
+            f"{file} is not text in UTF-8 ({error}); if it is of a Windows program: "
+            f"iconv -f {kind} -t UTF-8 OLD > NEW."
+        ) from None
     except Exception as error:  # aeon trusts the file and fails in many ways if it is damaged
         words = re.sub(r"<_io\.\w+ [^>]*>", "the file", str(error)).rstrip(".")
         why = _uneven(file, tags) or words
+        if tags["classlabel"].lower() == "false":
+            why += "; where cases end with their labels, write @classLabel true and the classes"
         raise InputError(f"{file} cannot be read as a .ts file: {why}.") from None
     if len(labels) != len(cases):
         raise InputError(f"{file} has no class labels; its header needs @classLabel true.")
