@@ -126,7 +126,7 @@ def test_a_folder_of_yaml_that_cannot_be_read_is_never_passed_over(said, tmp_pat
     monkeypatch.setattr(os, "listdir", locked)
     code, shown = said("--config-dir", "mine", "epochs=1")
     assert code == 2
-    assert "mine, which --config-dir names, cannot be read: Permission denied." in shown
+    assert "mine, which --config-dir names, cannot be read: Permission denied;" in shown
 
 
 def test_a_sweep_that_a_yaml_describes_is_not_run_as_one_run(said, tmp_path):
