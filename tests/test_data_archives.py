@@ -1236,7 +1236,9 @@ def test_a_day_above_12_far_down_the_file_turns_what_was_read_before(tmp_path):
     assert (read.values == to_seconds(cells, day_comes_first=True)).all()
 
 
-@pytest.mark.parametrize("head", ["file_name,label", "file_name,mood", "lines of JSON"])
+@pytest.mark.parametrize(
+    "head", ["file_name,label", "file_name,mood", "lines of JSON", "beside the folder"]
+)
 def test_a_table_in_the_folder_of_a_part_is_about_the_files_there(head, tmp_path):
     """As in the Hub's AudioFolder, where train and test may have the same names."""
     names = [f"{n}.wav" for n in range(4)]
@@ -1249,6 +1251,8 @@ def test_a_table_in_the_folder_of_a_part_is_about_the_files_there(head, tmp_path
                 dict(zip(("file_name", "label"), row.split(","), strict=True)) for row in rows
             ]
             put(tmp_path, f"{part}/metadata.jsonl", "\n".join(map(json.dumps, records)))
+        elif head == "beside the folder":
+            put(tmp_path, f"{part}.csv", "\n".join(["file_name,label", *rows]))
         else:
             put(tmp_path, f"{part}/metadata.csv", "\n".join([head, *rows]))
     given = {}
@@ -1337,9 +1341,10 @@ def test_trials_of_several_kinds_are_no_sensors(tmp_path):
     assert cases.channel_names == ("x", "y")
 
 
-def test_one_folder_above_the_parts_names_no_class(tmp_path):
+@pytest.mark.parametrize("above", ["pets", "archive/pets"])
+def test_folders_of_an_archive_above_the_parts_name_no_class(above, tmp_path):
     for k in range(8):
-        place = f"pets/{('train', 'test')[k > 3]}/{('cat', 'dog')[k % 2]}/{k}.csv"
+        place = f"{above}/{('train', 'test')[k > 3]}/{('cat', 'dog')[k % 2]}/{k}.csv"
         put(tmp_path, place, csv_text("x,y", *noise(k, 2).tolist()))
     cases = load(tmp_path)
     assert (cases.class_names, set(cases.part.tolist())) == (("cat", "dog"), {0, 2})

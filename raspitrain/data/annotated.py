@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from raspitrain.data.endings import OTHER_SUFFIXES, stem_of
 from raspitrain.data.marks import WORDS_FOR, Marked, Placed, Timeline, counted_as, place
 from raspitrain.data.missing import is_missing
 from raspitrain.data.npy_file import user_path
+from raspitrain.data.parts import part_of
 from raspitrain.data.time_names import SECONDS
 from raspitrain.data.wfdb_marks import (
     KINDS,
@@ -160,14 +162,17 @@ class Annotated:
 def match_nearest(
     table: Path, named: Iterable[str], names: Sequence[str], folder: Path
 ) -> dict[str, list[str]]:
-    """As `match`: the files below the table's own folder before all others, as where train and
-    test have a metadata.csv each and the same names."""
-    own = [name for name in names if (folder / name).is_relative_to(table.parent)]
-    if own and len(own) < len(names):
-        try:
-            return match(str(table), named, own, str(folder))
-        except InputError:
-            pass  # it is about files elsewhere
+    """As `match`: the files below the table's own folder, or that of its part, before all others,
+    as where train and test have a metadata.csv each, or train.csv beside train, and the same
+    names."""
+    part = part_of(table.stem)
+    for own in (
+        [name for name in names if (folder / name).is_relative_to(table.parent)],
+        [name for name in names if part is not None and part in map(part_of, name.split("/")[:-1])],
+    ):
+        if own and len(own) < len(names):
+            with suppress(InputError):  # it is about files elsewhere
+                return match(str(table), named, own, str(folder))
     return match(str(table), named, names, str(folder))
 
 

@@ -132,8 +132,10 @@ def find_class_level(
     names = {name for name in first if name is not None}
     if len(names) == 1 and None not in first:
         (name,) = names
-        if part_level == 1 and len({place[2] for place in places if len(place) > 3}) > 1:
-            return 2  # one folder above the parts, as of an archive
+        below = (part_level or 0) + 1
+        lone = all(len({place[k] for place in places}) == 1 for k in range(below - 1))
+        if below > 1 and lone and len({p[below] for p in places if len(p) > below + 1}) > 1:
+            return below  # nothing but folders of an archive above the parts
         if part_level is None and len({place[1] for place in places if len(place) > 2}) > 1:
             remedy = f"give dataset.path={folder / name}"
             if part_of(name) is not None:
