@@ -75,7 +75,8 @@ def _near_copies(streams: Sequence[Stream]) -> dict[int, int]:
         directions /= np.linalg.norm(directions, axis=(1, 2), keepdims=True)
         shadows, spread = np.empty((len(every), NUM_SHADOWS)), np.empty(len(every))
         for at, k in enumerate(every):
-            begin = np.nan_to_num(streams[k].signals[:, :EDGE_ROWS].astype(np.float64))
+            begin = streams[k].signals[:, :EDGE_ROWS].astype(np.float64)
+            begin[~np.isfinite(begin)] = 0
             shadows[at] = np.tensordot(directions, begin, axes=2)
             spread[at] = begin.std(axis=1).max()
         order = np.argsort(shadows[:, 0], kind="stable")
@@ -94,8 +95,23 @@ def _near_copies(streams: Sequence[Stream]) -> dict[int, int]:
 
 
 def _is_near(one: np.ndarray, other: np.ndarray) -> bool:
-    spread = np.nanstd(one, axis=1, keepdims=True, dtype=np.float64)
-    return bool((spread > 0).all() and (np.abs(one - other) <= NEAR * spread).all())
+    """Whether no sample is further away than the coarser of the two recordings rounds."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return False  # what is missing is not written twice in one way
+    spread = one.std(axis=1, keepdims=True, dtype=np.float64)
+    apart = np.abs(one.astype(np.float64) - other)
+    if not ((spread > 0).all() and (apart <= NEAR * spread).all()):
+        return False
+    rounds = [max(_steps_of(a), _steps_of(b)) for a, b in zip(one, other, strict=True)]
+    return bool((apart.max(axis=1) <= 0.51 * np.array(rounds)).all())
+
+
+def _steps_of(values: np.ndarray) -> float:
+    """The least step between two values that differ by more than float32 rounds."""
+    steps = np.diff(np.unique(values.astype(np.float64)))
+    return float(
+        steps[steps > 4 * np.spacing(np.float32(np.abs(values).max()))].min(initial=np.inf)
+    )
 
 
 def _is_cut(one: np.ndarray, other: np.ndarray) -> bool:
