@@ -28,7 +28,7 @@ CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 from omegaconf import OmegaConf
-from raspitrain.data import csv_file
+from raspitrain.data.files import csv_file
 from raspitrain.data.recordings import recordings
 folder, way = sys.argv[1:]
 if way == "python":

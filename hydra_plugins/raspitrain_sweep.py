@@ -325,7 +325,7 @@ def check_data_there(configs: Sequence[DictConfig]) -> None:
     paths = [OmegaConf.select(cfg, "dataset.path", default=None) for cfg in configs]
     if any(path is None or os.path.exists(os.path.expanduser(str(path))) for path in paths):
         return
-    from raspitrain.data.npy_file import check_folder, user_path
+    from raspitrain.data.files.npy_file import check_folder, user_path
 
     check_folder(user_path(str(paths[0]), "dataset.path"), "dataset.path")
 

@@ -11,7 +11,7 @@ from conftest import defaults
 from test_data_recordings import load
 from test_use_commands import LENGTH, as_csv, model, predict, recording  # noqa: F401
 
-from raspitrain.data.annotations import match, read_annotations
+from raspitrain.data.recorded.annotations import match, read_annotations
 from raspitrain.data.recordings import recordings
 from raspitrain.data.split import split_cases
 from raspitrain.data.summary import data_table

@@ -26,13 +26,13 @@ from test_data_field import (
 )
 from test_data_formats import edf, pcm
 
-from raspitrain.data import dates
-from raspitrain.data.array_file import such_as
 from raspitrain.data.arrays import npz
-from raspitrain.data.csv_file import read_table
-from raspitrain.data.dates import to_seconds
-from raspitrain.data.formats import _without_numbers
-from raspitrain.data.layout import find_layout
+from raspitrain.data.files import dates
+from raspitrain.data.files.array_file import such_as
+from raspitrain.data.files.csv_file import read_table
+from raspitrain.data.files.dates import to_seconds
+from raspitrain.data.files.formats import _without_numbers
+from raspitrain.data.files.layout import find_layout
 from raspitrain.data.rows import rows as case_a_row
 
 SECONDS = [f"{j / 50:.2f}" for j in COUNTS]

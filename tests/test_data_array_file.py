@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from raspitrain.data import npy_file
 from raspitrain.data.arrays import npz
 from raspitrain.data.cases import Cases
-from raspitrain.data.formats import read_recording_file
+from raspitrain.data.files import npy_file
+from raspitrain.data.files.formats import read_recording_file
 from raspitrain.data.recordings import recordings
 from raspitrain.errors import InputError
 from raspitrain.use.model import Model

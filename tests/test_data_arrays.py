@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raspitrain.data.arrays import npy, npz
-from raspitrain.data.npy_file import StoredSignals, load_npy
+from raspitrain.data.files.npy_file import StoredSignals, load_npy
 from raspitrain.errors import InputError
 
 RNG = np.random.default_rng(0)

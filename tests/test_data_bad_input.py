@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from conftest import defaults
 
-from raspitrain.data import npy_file
 from raspitrain.data.arrays import npy, npz
 from raspitrain.data.cases import Cases
+from raspitrain.data.files import npy_file
 from raspitrain.data.recordings import recordings
 from raspitrain.data.synthetic import random, synthetic
 from raspitrain.data.ucr import ucr

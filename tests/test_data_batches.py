@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from raspitrain.data.batches import batch_indices, choose_in_memory, load_part
 from raspitrain.data.cases import make_cases
+from raspitrain.data.files.npy_file import StoredSignals
 from raspitrain.data.normalise import fit_normalisation
-from raspitrain.data.npy_file import StoredSignals
 from raspitrain.errors import InputError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raspitrain.data import csv_file, csv_rows
-from raspitrain.data.csv_file import Table, read_table
+from raspitrain.data.files import csv_file, csv_rows
+from raspitrain.data.files.csv_file import Table, read_table
 from raspitrain.errors import InputError
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conftest import defaults
 
-from raspitrain.data import formats
 from raspitrain.data.cases import Cases
-from raspitrain.data.csv_file import Table
-from raspitrain.data.formats import read_json, read_recording_file
+from raspitrain.data.files import formats
+from raspitrain.data.files.csv_file import Table
+from raspitrain.data.files.formats import read_json, read_recording_file
 from raspitrain.data.recordings import recordings
 from raspitrain.errors import InputError
 

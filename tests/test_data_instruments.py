@@ -11,11 +11,11 @@ import pytest
 from test_data_archives import first, signals_of
 from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal, split
 
-from raspitrain.data import sensor_file
-from raspitrain.data.dates import to_seconds
-from raspitrain.data.formats import read_recording_file
-from raspitrain.data.layout import find_layout
-from raspitrain.data.one_file import read_one_file
+from raspitrain.data.files.dates import to_seconds
+from raspitrain.data.files.formats import read_recording_file
+from raspitrain.data.files.layout import find_layout
+from raspitrain.data.recorded import sensor_file
+from raspitrain.data.recorded.one_file import read_one_file
 from raspitrain.data.recordings import read_recording
 
 

@@ -9,8 +9,9 @@ from conftest import defaults
 from omegaconf import OmegaConf
 
 from raspitrain.config.build import build_cases
-from raspitrain.data import kept, recordings
+from raspitrain.data import recordings
 from raspitrain.data.cases import Cases
+from raspitrain.data.recorded import kept
 from raspitrain.paths import config_folder
 
 ROWS = 200

@@ -25,8 +25,8 @@ from test_data_field import (
 )
 from test_data_formats import edf, pcm
 
-from raspitrain.data.cbor import decode
-from raspitrain.data.csv_file import read_table
+from raspitrain.data.files.cbor import decode
+from raspitrain.data.files.csv_file import read_table
 from raspitrain.data.rows import rows
 from raspitrain.data.ucr import ucr
 from raspitrain.errors import InputError

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from raspitrain.data import cases
 from raspitrain.data.batches import load_part
+from raspitrain.data.files.npy_file import StoredSignals
 from raspitrain.data.normalise import choose_kind, fit_normalisation
-from raspitrain.data.npy_file import StoredSignals
 
 
 @pytest.mark.parametrize("cases_a_block", [1, 3, 1000])

@@ -13,6 +13,7 @@ FLOORS = (
     ("cache",),
     ("compiled",),
     ("hardware", "distributed"),
+    ("data.files",),
     ("model.engine", "data"),
     ("model",),
     ("training",),
@@ -59,7 +60,8 @@ def room_of(module: str) -> str:
     name = module.removeprefix("raspitrain").removeprefix(".")
     if name == "export.__main__":
         return name  # a command, over what a run left
-    return "model.engine" if f"{name}.".startswith("model.engine.") else name.split(".")[0]
+    below = (room for room in ("model.engine", "data.files") if f"{name}.".startswith(f"{room}."))
+    return next(below, name.split(".")[0])
 
 
 def graph() -> dict[str, set[str]]:

@@ -18,7 +18,7 @@ from test_use_engine import trained
 from test_use_model_file import write
 
 from raspitrain.__main__ import main as raspitrain
-from raspitrain.data.resample import resample
+from raspitrain.data.recorded.resample import resample
 from raspitrain.errors import InputError, aligned
 from raspitrain.export.__main__ import _check_may_replace
 from raspitrain.export.__main__ import main as export

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from raspitrain.config.overrides import OPTIONS, config_folders, split_override
 from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
-from raspitrain.data.endings import MAY_HOLD_ARRAYS
+from raspitrain.data.files.endings import MAY_HOLD_ARRAYS
 from raspitrain.errors import InputError, reason
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder, expanded, options_of

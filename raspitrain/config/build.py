@@ -70,7 +70,7 @@ def _around(target: str) -> AbstractContextManager[None]:
     """What reading text compiles and keeps happens outside of the watch."""
     if target not in READ_TEXT:
         return nullcontext()
-    from raspitrain.data.kept import keeping
+    from raspitrain.data.recorded.kept import keeping
 
     return keeping(unwatched)
 

@@ -26,7 +26,7 @@ from raspitrain.config.rule import (
     text,
     whole,
 )
-from raspitrain.data.annotations import UNITS
+from raspitrain.data.recorded.annotations import UNITS
 from raspitrain.errors import InputError
 from raspitrain.nearest import did_you_mean
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.array_file import open_arrays, pick, such_as
 from raspitrain.data.cases import Cases, Signals, make_cases, name_unique
-from raspitrain.data.endings import MAY_HOLD_ARRAYS
-from raspitrain.data.missing import is_missing
-from raspitrain.data.npy_file import (
+from raspitrain.data.files.array_file import open_arrays, pick, such_as
+from raspitrain.data.files.endings import MAY_HOLD_ARRAYS
+from raspitrain.data.files.missing import is_missing
+from raspitrain.data.files.npy_file import (
     StoredSignals,
     check_folder,
     load_npy,

@@ -7,24 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from raspitrain.data.annotated import classes_of
 from raspitrain.data.cases import Cases, check_missing
-from raspitrain.data.channels import Chosen, choose, clock_of
-from raspitrain.data.clock import Clock
-from raspitrain.data.columns import LEAST_ROWS, is_person_name, unused_columns
-from raspitrain.data.cut import Cut
-from raspitrain.data.date_order import settle
-from raspitrain.data.find import find_recordings
-from raspitrain.data.kept import Kept
-from raspitrain.data.long_format import each_group, split_sensors
-from raspitrain.data.marked import mark_beats, mark_stretches
-from raspitrain.data.names import Source
-from raspitrain.data.npy_file import check_folder, user_path
-from raspitrain.data.sensor_file import Asked, SensorFile, column_values, read_file, without_device
-from raspitrain.data.sensors import recorded_at_once
+from raspitrain.data.files.npy_file import check_folder, user_path
+from raspitrain.data.files.wfdb_marks import KINDS
+from raspitrain.data.recorded.annotated import classes_of
+from raspitrain.data.recorded.channels import Chosen, choose, clock_of
+from raspitrain.data.recorded.clock import Clock
+from raspitrain.data.recorded.columns import LEAST_ROWS, is_person_name, unused_columns
+from raspitrain.data.recorded.cut import Cut
+from raspitrain.data.recorded.date_order import settle
+from raspitrain.data.recorded.find import find_recordings
+from raspitrain.data.recorded.kept import Kept
+from raspitrain.data.recorded.long_format import each_group, split_sensors
+from raspitrain.data.recorded.marked import mark_beats, mark_stretches
+from raspitrain.data.recorded.names import Source
+from raspitrain.data.recorded.sensor_file import (
+    Asked,
+    SensorFile,
+    column_values,
+    read_file,
+    without_device,
+)
+from raspitrain.data.recorded.sensors import recorded_at_once
+from raspitrain.data.recorded.streams import Stream, make_stream
 from raspitrain.data.span import Span
-from raspitrain.data.streams import Stream, make_stream
-from raspitrain.data.wfdb_marks import KINDS
 from raspitrain.errors import InputError, Warned, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
@@ -86,7 +92,7 @@ def recordings(
     time_column : str, int, bool or None
         The column of time; None to find it, False to do without.
     time_unit : str or None
-        Its unit, a key of `raspitrain.data.time_names.SECONDS`; of dates such as 5/6/2024 "dmy" or
+        Its unit, a key of `SECONDS` in files/time_names.py; of dates such as 5/6/2024 "dmy" or
         "mdy"; None to tell by name and values.
     rate : float or None
         Samples a second that all recordings are brought to; None as recorded.
@@ -101,7 +107,7 @@ def recordings(
         The column that holds the class. It may change within a recording; rows without a label
         are left out.
     annotations : str, False or None
-        The file that says what begins and ends where (`raspitrain.data.annotations`), below `path`
+        The file that says what begins and ends where (recorded/annotations.py), below `path`
         or anywhere, or its name with * for that of each recording; False for none; None to find
         files such as walk.labels.csv beside walk.csv, or labels.csv in `path`. Samples without a
         label are left out. Of WFDB's annotations "beats", "aami" (beats as AAMI puts them
@@ -133,7 +139,7 @@ def recordings(
     missing : {"error", "interpolate", "zero"}
         What becomes of empty cells, NaN and infinite values, along each recording.
     cache_gb : float
-        Of the card, at most, for recordings that have been read: see `raspitrain.data.kept`.
+        Of the card, at most, for recordings that have been read: see recorded/kept.py.
     """
     check_missing(missing)
     length_asked = Span("dataset.length", length, 2)

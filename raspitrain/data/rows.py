@@ -11,8 +11,12 @@ import numpy as np
 
 from raspitrain.data.arrays import Subset
 from raspitrain.data.cases import Cases, FilledSignals, check_missing, filled_note, make_cases
-from raspitrain.data.cells import is_number
-from raspitrain.data.columns import (
+from raspitrain.data.files.cells import is_number
+from raspitrain.data.files.csv_file import Column, Table, locate
+from raspitrain.data.files.formats import read_recording_file
+from raspitrain.data.files.missing import is_missing
+from raspitrain.data.files.npy_file import check_folder, user_path
+from raspitrain.data.recorded.columns import (
     LEAST_ROWS,
     LIST,
     PARTS,
@@ -24,12 +28,8 @@ from raspitrain.data.columns import (
     look_at,
     unused_columns,
 )
-from raspitrain.data.csv_file import Column, Table, locate
-from raspitrain.data.find import find_recordings
-from raspitrain.data.formats import read_recording_file
-from raspitrain.data.missing import is_missing
-from raspitrain.data.npy_file import check_folder, user_path
-from raspitrain.data.parts import part_of, part_of_cell
+from raspitrain.data.recorded.find import find_recordings
+from raspitrain.data.recorded.parts import part_of, part_of_cell
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
 from raspitrain.nearest import nearest

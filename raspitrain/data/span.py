@@ -2,7 +2,7 @@
 
 import re
 
-from raspitrain.data.time_names import SECONDS
+from raspitrain.data.files.time_names import SECONDS
 from raspitrain.errors import InputError
 
 

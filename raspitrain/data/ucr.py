@@ -17,7 +17,7 @@ from raspitrain.data.cases import (
     make_cases,
     refuse_missing,
 )
-from raspitrain.data.npy_file import check_folder, open_file, user_path
+from raspitrain.data.files.npy_file import check_folder, open_file, user_path
 from raspitrain.data.rows import read_rows
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from raspitrain.data.npy_file import user_path
+from raspitrain.data.files.npy_file import user_path
 from raspitrain.data.synthetic import (
     RANDOM_TABLES,
     SYNTHETIC_TABLES,

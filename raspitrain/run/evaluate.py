@@ -24,10 +24,10 @@ from raspitrain.config.compose import compose
 from raspitrain.config.own_code import own_faults_told
 from raspitrain.config.rules import check
 from raspitrain.data.cases import Cases, one_class_will_do
-from raspitrain.data.endings import HOLD_ARRAYS, MAY_HOLD_ARRAYS
+from raspitrain.data.files.endings import HOLD_ARRAYS, MAY_HOLD_ARRAYS
+from raspitrain.data.files.npy_file import user_path
 from raspitrain.data.fingerprint import fingerprint
-from raspitrain.data.folder import SUFFIXES
-from raspitrain.data.npy_file import user_path
+from raspitrain.data.recorded.folder import SUFFIXES
 from raspitrain.data.split import split_cases
 from raspitrain.errors import InputError, no_formula
 from raspitrain.nearest import did_you_mean

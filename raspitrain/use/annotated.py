@@ -10,7 +10,8 @@ from math import nan
 from pathlib import PurePath
 from typing import TextIO
 
-from raspitrain.data.annotations import (
+from raspitrain.data.files.endings import stem_of
+from raspitrain.data.recorded.annotations import (
     TRACKS,
     UNITS,
     Annotation,
@@ -22,8 +23,7 @@ from raspitrain.data.annotations import (
     own_file,
     read_annotations,
 )
-from raspitrain.data.endings import stem_of
-from raspitrain.data.marks import WORDS_FOR, Marked, Timeline, counted_as, place
+from raspitrain.data.recorded.marks import WORDS_FOR, Marked, Timeline, counted_as, place
 from raspitrain.errors import InputError, counted, printable
 from raspitrain.stop import say
 from raspitrain.use.columns import LineError, moment

@@ -10,7 +10,7 @@ import json
 import math
 import re
 
-from raspitrain.data.time_names import SECONDS, is_time_name, unit_by_name
+from raspitrain.data.files.time_names import SECONDS, is_time_name, unit_by_name
 from raspitrain.errors import InputError
 from raspitrain.use.model import Model
 

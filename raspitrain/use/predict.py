@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, TextIO
 
-from raspitrain.data.endings import HOLD_ARRAYS
+from raspitrain.data.files.endings import HOLD_ARRAYS
 from raspitrain.errors import InputError, counted, no_formula, printable
 from raspitrain.stop import exit_code_of
 from raspitrain.use.annotated import Annotations, add_options, read_marked

@@ -12,9 +12,9 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Any, TextIO
 
-from raspitrain.data.endings import OTHER_SUFFIXES, PACKED
-from raspitrain.data.marks import Stretch
-from raspitrain.data.missing import is_missing
+from raspitrain.data.files.endings import OTHER_SUFFIXES, PACKED
+from raspitrain.data.files.missing import is_missing
+from raspitrain.data.recorded.marks import Stretch
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
 from raspitrain.use.clock import Clock, is_off
@@ -221,7 +221,7 @@ def _read_other(
     from pathlib import Path
 
     try:  # by name: it is no part of what a board gets that only uses models
-        formats: Any = import_module("raspitrain.data.formats")
+        formats: Any = import_module("raspitrain.data.files.formats")
     except ModuleNotFoundError as error:
         raise InputError(
             f"{path}: reading it needs {error.name}, which comes with what training needs; CSV "
@@ -261,7 +261,7 @@ def _read_as_trained(
     from pathlib import Path
 
     try:  # by name, as below
-        reader: Any = import_module("raspitrain.data.one_file")
+        reader: Any = import_module("raspitrain.data.recorded.one_file")
         found = reader.read_one_file(
             Path(path), model.channels, label_column=label_column, time_column=time_column
         )
@@ -379,7 +379,7 @@ def bring_to_rate(model: Model, recording: Recording, *, by_stamps: bool) -> Non
     try:
         import numpy as np
 
-        from raspitrain.data.resample import resample
+        from raspitrain.data.recorded.resample import resample
     except ModuleNotFoundError as error:
         raise InputError(
             f"{recording.name} has {own:.6g} samples a second, and the model was trained at "

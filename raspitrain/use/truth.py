@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from raspitrain.data.marks import Stretch
+from raspitrain.data.recorded.marks import Stretch
 from raspitrain.errors import InputError
 from raspitrain.use.events import Average, Trigger
 from raspitrain.use.model import Model

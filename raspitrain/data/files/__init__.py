@@ -1,0 +1,1 @@
+"""One file, of whatever form, to a table of columns or an array."""

@@ -1,0 +1,228 @@
+"""Files that hold arrays by name: .npz, MATLAB's .mat and HDF5."""
+
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from raspitrain.data.files.formats import HDF5_START, package
+from raspitrain.data.files.npy_file import check_fits, open_file, read_header, read_values
+from raspitrain.errors import InputError
+from raspitrain.nearest import nearest
+
+HDF5_OFFSETS = (0, 512)  # MATLAB writes 512 bytes of its own before
+# gzip makes at most 1032 bytes of one; a dataset that declares more than that was never written.
+MOST_UNPACKED = 1100
+MATLAB_NUMBERS = (
+    "double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)  # fmt: skip
+
+
+class Arrays(NamedTuple):
+    """What a file holds: the shape of each array by its name, and how one is read.
+
+    Attributes
+    ----------
+    shapes : of the arrays, as far as they are known without reading; None where not
+    read : gives an array; raises InputError where it is none of numbers or text
+    """
+
+    shapes: Mapping[str, tuple[int, ...] | None]
+    read: Callable[[str], np.ndarray]
+
+
+@contextmanager
+def open_arrays(file: Path) -> Iterator[Arrays]:
+    """The arrays of a file, told by what it begins with.
+
+    Raises
+    ------
+    InputError
+        It is no such file, or is damaged.
+    """
+    with open_file(file) as raw:
+        starts = []
+        for offset in HDF5_OFFSETS:
+            raw.seek(offset)
+            starts.append(raw.read(len(HDF5_START)))
+        raw.seek(0)
+        if HDF5_START in starts:
+            with _hdf5(file) as arrays:
+                yield arrays
+        elif file.suffix.lower() == ".mat":
+            yield _matlab(file)
+        else:
+            with _open_zip(raw, file) as archive:
+                yield _npz(archive, file)
+
+
+def pick(arrays: Arrays, file: Path, name: str, key: str) -> np.ndarray:
+    """The array that a key names.
+
+    Raises
+    ------
+    InputError
+        There is none of that name; the sentence names those that there are.
+    """
+    if name not in arrays.shapes:
+        raise InputError(
+            f"{file} has no array '{name}', which {key} asks for; "
+            f"{nearest(name, list(arrays.shapes))}{such_as(arrays.shapes)}."
+        )
+    return arrays.read(name)
+
+
+def such_as(shapes: Mapping[str, tuple[int, ...] | None]) -> str:
+    """The arrays that are signals and labels, as far as their names or their shapes tell."""
+    pairs = [("X", "y"), ("x", "y"), *((x, "labels") for x in ("data", "signals"))]
+    pairs += [("data", "label"), *((f"train/{x}", f"train/{y}") for x, y in pairs)]
+    for x, y in pairs:
+        for part in ("", "_train", "_all"):
+            for ending in (".npy", ""):
+                if x + part + ending in shapes and y + part + ending in shapes:
+                    key = f"dataset.data={x}{part}{ending} dataset.label={y}{part}{ending}"
+                    more = ""
+                    if part == "_train" or x.startswith("train/"):
+                        more = (
+                            "; join what is for testing with numpy.concatenate, and say in an "
+                            "array part (0 train, 2 test) which is which"
+                        )
+                    return f", such as {key}{more}"
+    known = {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
+    if not known:
+        return ""
+    signals = max(known, key=lambda name: np.prod(known[name]))
+    labels = [
+        name for name, shape in known.items()
+        if name != signals and max(shape) == np.prod(shape) == known[signals][0]
+    ]  # fmt: skip
+    return f", such as dataset.data={signals} dataset.label={labels[0]}" if labels else ""
+
+
+@contextmanager
+def _open_zip(raw: Any, file: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(raw)
+    except Exception:  # whatever a damaged archive makes of zipfile
+        raise InputError(
+            f"{file} is not a .npz file, or is damaged; write it with numpy.savez."
+        ) from None
+    with archive:
+        yield archive
+
+
+def _npz(archive: zipfile.ZipFile, file: Path) -> Arrays:
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+
+    def read(name: str) -> np.ndarray:
+        source, info = f"{file}, array '{name}',", members[name]
+        try:
+            with archive.open(info) as member:
+                header = read_header(member, source)
+                # What the archive declares bounds what zipfile yields: a bomb cannot grow past it.
+                return read_values(
+                    member, header, num_bytes=info.file_size - header.offset, source=source
+                )
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # zipfile trusts the archive and fails in many ways if damaged
+            raise InputError(f"{source} cannot be unpacked: {str(error).rstrip('.')}.") from None
+
+    def shape(name: str) -> tuple[int, ...] | None:
+        try:
+            with archive.open(members[name]) as member:
+                return read_header(member, str(file)).shape
+        except Exception:  # as above, and said when it is asked for
+            return None
+
+    return Arrays({name: shape(name) for name in members}, read)
+
+
+@contextmanager
+def _refusing(file: Path, kind: str) -> Iterator[None]:
+    """A sentence of whatever a damaged file makes of its reader."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{file} cannot be read as {kind}: {str(error).rstrip('.') or type(error).__name__}."
+        ) from None
+
+
+def _matlab(file: Path) -> Arrays:
+    """A .mat file up to version 7."""
+    io = package("scipy.io", "matlab", file)
+    with _refusing(file, "a .mat file"):
+        held = {name: (shape, kind) for name, shape, kind in io.whosmat(file)}
+
+    def read(name: str) -> np.ndarray:
+        shape, kind = held[name]
+        if kind in MATLAB_NUMBERS:
+            check_fits(int(np.prod(shape)) * np.dtype(kind).itemsize, f"{file}, array '{name}',")
+        with _refusing(file, "a .mat file"):
+            values = io.loadmat(file, variable_names=[name], chars_as_strings=True)[name]
+            return _plain(values, f"{file}, array '{name}',")
+
+    return Arrays({name: shape for name, (shape, _) in held.items()}, read)
+
+
+@contextmanager
+def _hdf5(file: Path) -> Iterator[Arrays]:
+    h5py = package("h5py", "hdf5", file)
+    found: dict[str, Any] = {}
+
+    def note(name: str, held: Any) -> None:
+        if isinstance(held, h5py.Dataset) and not name.startswith("#"):  # MATLAB's own
+            found[name] = held
+
+    with _refusing(file, "HDF5"):
+        archive = h5py.File(file, "r")
+    with archive:
+        with _refusing(file, "HDF5"):
+            archive.visititems(note)
+            # MATLAB's axes stand the other way round.
+            turned = {name for name, held in found.items() if "MATLAB_class" in held.attrs}
+            shapes = {
+                name: held.shape[:: -1 if name in turned else 1] for name, held in found.items()
+            }
+
+        def read(name: str) -> np.ndarray:
+            held, source = found[name], f"{file}, array '{name}',"
+            with _refusing(file, "HDF5"):
+                if held.is_virtual or held.external:
+                    raise InputError(f"{source} lies in other files; store it in this one.")
+                if held.nbytes > MOST_UNPACKED * held.id.get_storage_size():
+                    raise InputError(f"{source} was never written: the file holds no values of it.")
+                if held.attrs.get("MATLAB_class") in (b"cell", b"char", b"struct"):
+                    raise InputError(
+                        f"{source} is no array of numbers; number the classes, or save it with -v7."
+                    )
+                check_fits(held.nbytes, source)
+                values = held.asstr()[()] if h5py.check_string_dtype(held.dtype) else held[()]
+                values = np.asarray(values)
+                return _plain(values.T if name in turned else values, source)
+
+        yield Arrays(shapes, read)
+
+
+def _plain(values: np.ndarray, source: str) -> np.ndarray:
+    """Numbers or text; MATLAB's (N, 1) and (1, N) as (N,), a cell of words as an array of them."""
+    if values.dtype == object:
+        words = [word for cell in values.flat for word in np.atleast_1d(cell).flat]
+        if len(words) != values.size or not all(isinstance(word, str) for word in words):
+            raise InputError(f"{source} holds neither numbers nor words, one a cell.")
+        values = np.array(words)
+    if values.dtype.kind not in "biufUS":
+        raise InputError(f"{source} holds neither numbers nor words, but {values.dtype}.")
+    if values.ndim == 2 and 1 in values.shape:
+        values = values.reshape(-1)
+    if values.dtype.kind == "f" and values.ndim == 1 and (values == np.rint(values)).all():
+        whole = values[np.abs(values) < 2**53]
+        if len(whole) == len(values):
+            return whole.astype(np.int64)  # MATLAB's numbers are floats, of classes too
+    return values
