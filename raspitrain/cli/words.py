@@ -12,6 +12,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from raspitrain.cli.ranks import AUTO
 from raspitrain.config.overrides import OPTIONS, config_folders, split_override
 from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
@@ -90,7 +91,8 @@ def as_meant(words: Sequence[str]) -> list[str]:
             _check_choice(word)
             _check_decimal(word, sweeps)
             words[k] = _quoted(parser, word)
-    _check_folders(words)
+    if not goes_on or AUTO in words:
+        _check_folders(words)
     return words
 
 
