@@ -22,6 +22,7 @@ from processes import PATIENCE, finish
 
 from raspitrain.cli.main import config_folder
 from raspitrain.config.build import FOR_OTHERS
+from raspitrain.hardware.board import available_memory
 
 # Small enough for a second, large enough to go all the way through.
 TINY = (
@@ -46,6 +47,12 @@ sys.dont_write_bytecode = False
 
 # Behind an & a shell has it ignored, and every command that a test starts would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores, where memory allows: many wait for what they start."""
+    cores = len(os.sched_getaffinity(0))
+    return max(cores, min(3 * cores // 2, int(available_memory() / 1.5e9)))
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> bool:
