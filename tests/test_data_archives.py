@@ -625,6 +625,12 @@ def test_other_files_are_refused_with_what_helps(names, part, tmp_path):
     assert part in refusal(load, tmp_path)
 
 
+def test_files_of_other_programs_are_told_with_what_converts_them(tmp_path):
+    put(tmp_path, "walk/a.xlsx", b"PK\x03\x04" + bytes(500))
+    remedy = "as with: soffice --headless --convert-to csv *.xlsx, or to data.npy and label.npy."
+    assert refusal(load, tmp_path).endswith(remedy)
+
+
 # Columns
 
 

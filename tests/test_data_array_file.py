@@ -1,5 +1,7 @@
 """Arrays by name in MATLAB's .mat and in HDF5, as a run and `raspitrain data` take them."""
 
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,6 +137,20 @@ def test_where_arrays_are_no_recordings_the_way_to_them_is_told(tmp_path):
     model = SimpleNamespace(classes=[], header={"input": {}})
     with pytest.raises(InputError, match=f"evaluate RUN --data {path}"):
         next(predict_files(cast(Model, model), [str(path)]))
+
+
+def test_recordings_in_groups_of_hdf5_are_told_with_what_writes_them_into_folders(tmp_path):
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        for k in range(6):
+            values = np.random.default_rng(k).standard_normal((200, 2))
+            file[f"{('walk', 'run')[k % 2]}/rec{k}"] = values
+    with pytest.raises(InputError) as caught:
+        npz(**defaults("npz", path=str(tmp_path / "all.h5")))
+    command = str(caught.value).split("such folders: ")[1].split(", and give")[0]
+    words = command.replace("python", sys.executable, 1)
+    subprocess.run(words, shell=True, check=True, cwd=tmp_path)
+    cases = recordings(**defaults("recordings", path=str(tmp_path / "NEW"), length=64))
+    assert (cases.class_names, len(cases.taken.origins)) == (("run", "walk"), 6)
 
 
 @pytest.mark.parametrize("ending", ["h5", "mat"])

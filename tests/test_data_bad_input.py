@@ -318,11 +318,19 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     "no recordings": (load_recordings, "holds no .csv or .tsv file"),
     "recording without a class": (
         lambda f: load_recordings(csv_files(f, alone="x,y\n1,2\n")),
-        "alone.csv lies in the folder itself",
+        "alone.csv lies in the folder itself; put recordings",
     ),
     "a case a row without a class": (
         lambda f: load_recordings(csv_files(f, beats="0.5," * 99 + "1\n")),
         "lies in the folder itself; if each row is a case and no moment, say dataset=rows; else",
+    ),
+    "a column of labels": (
+        lambda f: load_recordings(csv_files(f, alone="time,x,Activity\n1,2,walk\n2,3,run\n")),
+        "if its column Activity is the class, say dataset.label_column=Activity; else put",
+    ),
+    "an address": (
+        lambda f: load_recordings(Path("x"), path="https://host/data.zip"),
+        "dataset.path=https://host/data.zip is an address: fetch it",
     ),
     "empty recording": (one_csv(""), "1.csv is empty"),
     "names alone": (one_csv("time,x,y\n"), "holds names but no samples; move the file away"),

@@ -70,9 +70,26 @@ def pick(arrays: Arrays, file: Path, name: str, key: str) -> np.ndarray:
     if name not in arrays.shapes:
         raise InputError(
             f"{file} has no array '{name}', which {key} asks for; "
-            f"{nearest(name, list(arrays.shapes))}{such_as(arrays.shapes)}."
+            f"{nearest(name, list(arrays.shapes))}{such_as(arrays.shapes)}"
+            f"{_if_recordings(arrays, file)}."
         )
     return arrays.read(name)
+
+
+def _if_recordings(arrays: Arrays, file: Path) -> str:
+    """What to do with HDF5 that holds recordings in a group for each class."""
+    shapes = arrays.shapes
+    groups = {name.rpartition("/")[0] for name in shapes}
+    deep = all("/" in name and shape and len(shape) <= 2 for name, shape in shapes.items())
+    if not deep or not 1 < len(groups) < len(shapes):
+        return ""
+    return (
+        "; if each is a recording and its group the class, write them as files into such folders: "
+        f"python -c \"import h5py, numpy, os; f = h5py.File('{file.name}'); k = []; "
+        "f.visit(k.append); [(os.makedirs(os.path.dirname('NEW/' + n), exist_ok=True), "
+        "numpy.save('NEW/' + n, f[n])) for n in k if hasattr(f[n], 'shape')]\", and give NEW as "
+        "dataset.path of dataset=recordings"
+    )
 
 
 def such_as(shapes: Mapping[str, tuple[int, ...] | None]) -> str:

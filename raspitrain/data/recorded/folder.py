@@ -24,6 +24,19 @@ UNPACK = {
     ".zip": "unzip", ".gz": "gunzip -r FOLDER", ".tgz": "tar xf", ".tar": "tar xf", ".7z": "7z x",
     ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".rar": "unrar x",
 }  # fmt: skip
+CONVERT = {
+    ".xlsx": "soffice --headless --convert-to csv *.xlsx",
+    ".xls": "soffice --headless --convert-to csv *.xls",
+    ".ods": "soffice --headless --convert-to csv *.ods",
+    ".db": "sqlite3 -header -csv OLD.db 'select * from TABLE' > NEW.csv",
+    ".sqlite": "sqlite3 -header -csv OLD.sqlite 'select * from TABLE' > NEW.csv",
+    ".bag": "rostopic echo -b OLD.bag -p TOPIC > NEW.csv",
+    ".ulg": "ulog2csv OLD.ulg (pip install pyulog)",
+    ".fit": "FitCSVTool with --data record (Garmin)",
+    ".rds": 'Rscript -e \'write.csv(readRDS("OLD.rds"), "NEW.csv", row.names=F)\'',
+    ".tdms": 'python -c "from nptdms import TdmsFile as T; '
+    "T('OLD.tdms').as_dataframe().to_csv('NEW.csv')\" (pip install npTDMS pandas)",
+}  # the makers' own tools
 MOST_FILES = 200_000
 ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 MOST_ARRAYS = 6  # of one data set, in one folder
@@ -393,7 +406,8 @@ def _instead(others: Sequence[Path]) -> str:
         )
     if is_text(first):
         return f"{there}: they are text, and dataset.files='*{first.suffix}' tries to read them"
-    return f"{there}: convert them to CSV, a column a channel, or to data.npy and label.npy"
+    how = f", as with: {CONVERT[kind]}" if kind in CONVERT else ""
+    return f"{there}: convert them to CSV, a column a channel{how}, or to data.npy and label.npy"
 
 
 def _part_of_archive(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """What the names of folders and files say of a recording: its class, part and person."""
 
+import csv
 import math
 import re
 from collections import Counter
@@ -9,11 +10,16 @@ from itertools import takewhile
 from pathlib import Path
 
 from raspitrain.data.files.endings import stem_of
+from raspitrain.data.files.layout import find_layout
+from raspitrain.data.files.no_table import NoTableError
+from raspitrain.data.files.time_names import plain_name
+from raspitrain.data.recorded.columns import LABEL_NAME
 from raspitrain.data.recorded.folder import SUFFIXES
 from raspitrain.data.recorded.parts import part_of
 from raspitrain.errors import InputError, counted
 
 LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
+MOST_SEEN = 200  # lines, in which a column of labels is looked for
 MANY_CELLS = 64  # more likely samples of a case than channels
 LABELS_NAME = re.compile(r"label|stage|scor|hypno|annot|activit|event|marker", re.I)
 PERSON = re.compile(
@@ -223,6 +229,15 @@ def _if_cases(path: Path) -> str:
         with path.open(encoding="utf-8", errors="replace") as file:
             if len(re.findall(r"[,;\t]", file.readline(1 << 16))) > MANY_CELLS:
                 return "if each row is a case and no moment, say dataset=rows; else "
+            file.seek(0)
+            lines = [line for line, _ in zip(file, range(MOST_SEEN), strict=False)]
+        try:
+            names = find_layout(lines).names
+        except (NoTableError, csv.Error):
+            return ""
+        label = next((name for name in names if LABEL_NAME.fullmatch(plain_name(name))), None)
+        if label is not None and re.fullmatch(r"\w+", label):
+            return f"if its column {label} is the class, say dataset.label_column={label}; else "
     return ""
 
 
