@@ -247,6 +247,7 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
         ("epochs=\xa05",),
         ("no plain blank, as in copied text",),
     ),
+    "nothing in quotes": (("",), ("'' cannot be read: write key=value",)),
     "a dash that is none": (("seed=1", "\u2013\u2013multirun"), ("where - or -- is meant",)),
     "a blank behind a comma": (("seed=1,", "2"), ("leave out the blank behind the comma",)),
     "brackets of another shell": (
@@ -390,6 +391,7 @@ YAML: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         GLOBAL + "optimizer.lr: 3\n",
         ("bad.yaml, line 2: optimizer.lr is a key of the command line", "optimizer: {lr: VALUE}"),
     ),
+    "a key of several": ("? a.b: ", ("bad.yaml, line 1: found unhashable key",)),
     "a default that is not there": ("defaults:\n  - /optimizer: nope\n", ("nope",)),
     "a default that is no list": ("defaults: 3\n", ("default",)),
     "a value that is none": (GLOBAL + "epochs: soon\n", ("epochs must be", "'soon'")),

@@ -335,7 +335,7 @@ def _is_of_another_locale(value: str) -> bool:
 def needs_quotes(word: str) -> str:
     """What stands after "cannot be read: write key=value" for a word that the parser refused."""
     key, equals, value = word.partition("=")
-    if word[0] in "\u2013\u2014\u2212":
+    if word.startswith(("\u2013", "\u2014", "\u2212")):
         return f"; it begins with {word[0]}, as copied text has it, where - or -- is meant"
     if not equals:
         return "; a value with a blank in it needs quotes within those of the shell"

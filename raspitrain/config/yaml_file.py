@@ -72,7 +72,7 @@ def check_file(path: Path, *, keys: bool) -> None:
         raise InputError(f"{path} must hold keys with values, such as epochs: 30.")
     if keys:
         for key, _ in node.value:
-            if "." in str(key.value):
+            if isinstance(key, yaml.ScalarNode) and "." in key.value:
                 first, *rest = key.value.split(".")
                 raise InputError(
                     f"{path}, line {key.start_mark.line + 1}: {key.value} is a key of the command "
