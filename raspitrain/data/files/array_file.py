@@ -81,7 +81,7 @@ def _if_recordings(arrays: Arrays, file: Path) -> str:
     shapes = arrays.shapes
     groups = {name.rpartition("/")[0] for name in shapes}
     deep = all("/" in name and shape and len(shape) <= 2 for name, shape in shapes.items())
-    if not deep or not 1 < len(groups) < len(shapes):
+    if file.suffix.lower() == ".npz" or not deep or not 1 < len(groups) < len(shapes):
         return ""
     return (
         "; if each is a recording and its group the class, write them as files into such folders: "

@@ -156,8 +156,7 @@ def read_clock(values: np.ndarray, *, unit: str | None, is_time_of_day: bool = F
     usual = even[even <= GAP * step * (1 + 1e-9)]
     short, long = np.percentile(usual, [10, 90]).tolist() if len(usual) else (0.0, 0.0)
     mean = float(steps[whole].sum() / apart[whole].sum()) if len(whole) else 0.0
-    lost, between = (0.0, mean) if in_packets else _lost(steps[whole])
-    mean = between or mean
+    lost, mean = (0.0, mean) if in_packets else _lost(steps[whole])
     return Clock(
         start=start * scale,
         seconds=Seconds(values, float(values[0]), scale),

@@ -249,7 +249,8 @@ def files_left(taken: Sequence[Path], others: Sequence[Path]) -> list[str]:
         and not READ_ME.fullmatch(path.name)
         and not LIST_NAME.fullmatch(path.name)
     )
-    rotated = [p for p in others if ROTATED.fullmatch(p.suffix) and p.with_suffix("") in set(taken)]
+    known = set(taken)
+    rotated = [p for p in others if ROTATED.fullmatch(p.suffix) and p.with_suffix("") in known]
     told = []
     if rotated:
         name = rotated[0].with_suffix("").name

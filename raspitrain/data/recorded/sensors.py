@@ -268,14 +268,14 @@ def _join_axes(sources: Sequence[Source]) -> list[Source]:
     joined: dict[str, Source] = {}
     for source in sources:
         folder, _, last = source.name.rpartition("/")
-        fits = [fit for axis in AXES if (fit := axis.fullmatch(stem_of(last)))]
-        if not fits or "" not in source.files or source.class_name == fits[0]["sensor"]:
+        fit = next(filter(None, (axis.fullmatch(stem_of(last)) for axis in AXES)), None)
+        if fit is None or "" not in source.files or source.class_name == fit["sensor"]:
             return []
-        rest = f"{folder}/{fits[0]['rest']}".strip("/")
+        rest = f"{folder}/{fit['rest']}".strip("/")
         one = joined.setdefault(rest, replace(source, name=rest, files={}))
-        if source.class_name != one.class_name or fits[0]["sensor"] in one.files:
+        if source.class_name != one.class_name or fit["sensor"] in one.files:
             return []
-        one.files[fits[0]["sensor"]] = source.files[""]
+        one.files[fit["sensor"]] = source.files[""]
     sensors = {frozenset(one.files) for one in joined.values()}
     axes: dict[str, str] = {}
     for sensor in sorted(sensors.pop()) if len(sensors) == 1 else ():
