@@ -29,6 +29,7 @@ from raspitrain.data.recorded.columns import (
     unused_columns,
 )
 from raspitrain.data.recorded.find import find_recordings
+from raspitrain.data.recorded.folder import without
 from raspitrain.data.recorded.parts import part_of, part_of_cell
 from raspitrain.data.taken import Taken
 from raspitrain.errors import InputError
@@ -317,7 +318,7 @@ def read_rows(
         raise InputError(
             f"{file} has {len(samples)} columns of samples, but a case must have at least 2; if "
             "each row is a moment and not a case, use dataset=recordings; if it holds no cases, "
-            f"leave it out with 'dataset.files=\"!{file.name}\"'."
+            f"leave it out with {without(file)}."
         )
     with np.errstate(over="ignore"):
         values = np.stack(samples, axis=1).astype(np.float32)

@@ -33,6 +33,7 @@ from raspitrain.data.recorded.columns import (
     unit_of,
 )
 from raspitrain.data.recorded.date_order import ORDERS
+from raspitrain.data.recorded.folder import without
 from raspitrain.data.recorded.names import LABELS_NAME
 from raspitrain.data.recorded.sensor_file import Asked, SensorFile, column_values, with_lists
 from raspitrain.errors import InputError, counted
@@ -446,7 +447,7 @@ def _of_another_kind(file: SensorFile, names: Sequence[str], wanted: Sequence[st
 
 def _about_others(file: SensorFile) -> str:
     return (
-        f"leave it out with 'dataset.files=\"!{file.path.name}\"'; if it says what the others are, "
+        f"leave it out with {without(file.path)}; if it says what the others are, "
         "write it as labels.csv, with their names and classes as the columns file and label"
     )
 
@@ -572,7 +573,7 @@ def _check_numbers(file: SensorFile, places: Iterable[int]) -> None:
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
         remedy = "name the columns that are signals in dataset.columns"
         if file.table.num_rows < LEAST_ROWS:
-            remedy += ", or leave a file that is no recording out with dataset.files"
+            remedy += f", or if it is no recording leave it out with {without(file.path)}"
         raise InputError(
             f"{file.path}, line {line}, column '{column.name}': {shown!r} is not a number{hint}; "
             f"fix it, or {remedy}."

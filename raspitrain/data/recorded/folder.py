@@ -146,6 +146,11 @@ def each_once(folder: Path, paths: list[Path]) -> tuple[list[Path], int]:
     return kept, len(paths) - len(kept)
 
 
+def without(path: Path) -> str:
+    """The word that leaves a file out, as a shell takes it."""
+    return f"'dataset.files=\"!{path.name}\"'"
+
+
 def leave_out(
     folder: Path, paths: list[Path], others: list[Path], patterns: Sequence[str]
 ) -> tuple[list[Path], list[Path], list[str] | None]:
