@@ -121,7 +121,7 @@ def test_a_file_that_is_being_written_is_not_kept(own_cache, tmp_path):
     assert len(list(own_cache.glob("*.rec"))) == 5
 
 
-@pytest.mark.parametrize("damage", ["cut", "zeros", "a bit", "empty", "head"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "a bit", "an early bit", "empty", "head"])
 def test_damaged_files_are_never_used(damage, own_cache, tmp_path):
     before = content(load(tmp_path))
     for place in own_cache.glob("*.rec"):
@@ -132,6 +132,8 @@ def test_damaged_files_are_never_used(damage, own_cache, tmp_path):
             data[200:] = bytes(len(data) - 200)
         elif damage == "a bit":
             data[-100] ^= 4
+        elif damage == "an early bit":
+            data[-4500] ^= 1
         elif damage == "head":
             data[100] ^= 1
         place.write_bytes(b"" if damage == "empty" else bytes(data))

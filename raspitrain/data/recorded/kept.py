@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 
 LEAST_BYTES = 1 << 18  # of a file; smaller ones are read as fast
 TOO_YOUNG = 5.0  # seconds: what was just written may change again within one tick of its clock
-MAGIC = b"raspitrain recording 1\n"
+MAGIC = b"raspitrain recording 2\n"
 ALIGNED = 64
+PAGE = 4096  # bytes that are summed together
 
 
 # Steps out of the watch over a data set that is made, in which nothing may be written.
@@ -175,7 +176,7 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _parts(file: SensorFile) -> list[bytes]:
+def _parts(file: SensorFile) -> list[bytes | memoryview]:
     """Head and arrays: those of float32 first, row behind row, to be mapped as one array."""
     columns = file.table.columns
     order = sorted(range(len(columns)), key=lambda k: columns[k].values.dtype != np.float32)
@@ -189,27 +190,27 @@ def _parts(file: SensorFile) -> list[bytes]:
         }
         for k, column in enumerate(columns)
     ]  # fmt: skip
-    table = file.table
-    body: list[bytes] = []
-    total, summed = 0, 0
+    # float32 follows float32 without a gap; what is wider begins at its own alignment.
+    places, total = [], 0
     for array in arrays:
-        # float32 follows float32 without a gap; what is wider begins at its own alignment.
-        gap = -total % array.dtype.itemsize
-        for part in (b"\0" * gap, array.tobytes()):
-            body.append(part)
-            total += len(part)
-            summed = zlib.crc32(part, summed)
+        total += -total % array.dtype.itemsize
+        places.append(slice(total, total + array.nbytes))
+        total += array.nbytes
+    body = np.zeros(total, np.uint8)
+    for place, array in zip(places, arrays, strict=True):
+        body[place] = array.view(np.uint8)
+    table = file.table
     head = {
         "columns": entries, "order": order, "named": table.named, "breaks": table.breaks,
         "notes": table.notes, "changes": table.changes, "rate": table.rate, "start": table.start,
         "clock": table.clock, "label": file.label, "group": file.group,
         "part": file.part,
-        "rows": table.num_rows, "bytes": total, "crc32": summed,
+        "rows": table.num_rows, "bytes": total, "sum": _sum(body),
     }  # fmt: skip
     text = json.dumps(head).encode()
     lead = MAGIC + f"{len(text):12d} {zlib.crc32(text):10d}\n".encode()
     padding = b" " * (-(len(lead) + len(text)) % ALIGNED)
-    return [lead, text, padding, *body]
+    return [lead, text, padding, body.data]
 
 
 def _load(place: Path, path: Path) -> SensorFile:
@@ -224,7 +225,7 @@ def _load(place: Path, path: Path) -> SensorFile:
         raise ValueError
     head = json.loads(text)
     start = lead + size + -(lead + size) % ALIGNED
-    if len(content) != start + head["bytes"] or zlib.crc32(content[start:].data) != head["crc32"]:
+    if len(content) != start + head["bytes"] or _sum(content[start:]) != head["sum"]:
         raise ValueError
     columns: list[Column | None] = [None] * len(head["columns"])
     at = start
@@ -249,6 +250,14 @@ def _load(place: Path, path: Path) -> SensorFile:
     facts = [_facts(entry["facts"]) for entry in head["columns"]]
     digests = [bytes.fromhex(entry["digest"]) for entry in head["columns"]]
     return SensorFile(table, facts, head["label"], head["group"], digests, head["part"])
+
+
+def _sum(body: np.ndarray) -> int:
+    """Of bytes uint8 (T,), what changes with them: the CRC of the sums of their pages, as one of
+    all bytes takes a quarter of the time of reading again."""
+    whole = len(body) - len(body) % PAGE
+    pages = body[:whole].view(np.uint64).reshape(-1, PAGE // 8).sum(axis=1)
+    return zlib.crc32(body[whole:].data, zlib.crc32(pages.data))
 
 
 def _column(entry: Mapping[str, Any], values: np.ndarray) -> Column:
