@@ -317,8 +317,13 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     # recordings
     "no recordings": (load_recordings, "holds no .csv or .tsv file"),
     "recording without a class": (
-        lambda f: load_recordings(csv_files(f, alone="x,y\n1,2\n")),
-        "alone.csv lies in the folder itself; put recordings",
+        lambda f: load_recordings(csv_files(f, one="x,y\n1,2\n", two="x,y\n1,2\n")),
+        "one.csv lies in the folder itself; put recordings",
+    ),
+    "one recording alone": (
+        lambda f: load_recordings(csv_files(f, alone="x,y\n1,2\n"), path=str(f / "alone.csv")),
+        "alone.csv is one recording, and nothing says its class: name the column that holds it in "
+        "dataset.label_column (it has x, y)",
     ),
     "a case a row without a class": (
         lambda f: load_recordings(csv_files(f, beats="0.5," * 99 + "1\n")),

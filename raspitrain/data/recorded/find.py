@@ -42,6 +42,7 @@ from raspitrain.data.recorded.names import (
     part_of_place,
     people_in,
     refuse_classes_of_one,
+    refuse_one_alone,
 )
 from raspitrain.data.recorded.parts import part_of
 from raspitrain.data.recorded.sensors import join_sensors, mixed_sensors
@@ -203,6 +204,8 @@ def find_recordings(
             _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
             _refuse_list_among(folder, [*places], others)
             _refuse_summaries(others)
+            if [len(place) for place in places.values()] == [1]:
+                refuse_one_alone(*places)
         level = find_class_level(folder, list(places.values()), part_level, class_level)
         sources = [
             replace(source, class_name=class_name_of(folder, place, level, class_part))

@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
+from typing import NoReturn
 
 from raspitrain.data.files.endings import stem_of
 from raspitrain.data.files.layout import find_layout
@@ -20,6 +21,7 @@ from raspitrain.errors import InputError, counted
 
 LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_SEEN = 200  # lines, in which a column of labels is looked for
+MOST_NAMED = 8  # columns in a sentence
 MANY_CELLS = 64  # more likely samples of a case than channels
 LABELS_NAME = re.compile(r"label|stage|scor|hypno|annot|activit|event|marker", re.I)
 PERSON = re.compile(
@@ -225,20 +227,40 @@ def class_name_of(
 def _if_cases(path: Path) -> str:
     if path.suffix.lower() == ".mat":
         return "if it holds all cases as arrays, name that file alone: dataset=npz; else "
-    if path.suffix.lower() in SUFFIXES:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            if len(re.findall(r"[,;\t]", file.readline(1 << 16))) > MANY_CELLS:
-                return "if each row is a case and no moment, say dataset=rows; else "
-            file.seek(0)
-            lines = [line for line, _ in zip(file, range(MOST_SEEN), strict=False)]
-        try:
-            names = find_layout(lines).names
-        except (NoTableError, csv.Error):
-            return ""
-        label = next((name for name in names if LABEL_NAME.fullmatch(plain_name(name))), None)
-        if label is not None and re.fullmatch(r"\w+", label):
-            return f"if its column {label} is the class, say dataset.label_column={label}; else "
+    names = _column_names(path)
+    if len(names) > MANY_CELLS:
+        return "if each row is a case and no moment, say dataset=rows; else "
+    label = next((name for name in names if LABEL_NAME.fullmatch(plain_name(name))), None)
+    if label is not None and re.fullmatch(r"\w+", label):
+        return f"if its column {label} is the class, say dataset.label_column={label}; else "
     return ""
+
+
+def _column_names(path: Path) -> list[str]:
+    """Of a table in text, or as many empty ones as its first line has cells; else none."""
+    if path.suffix.lower() not in SUFFIXES:
+        return []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline(1 << 16)
+        if (num_cells := len(re.findall(r"[,;\t]", first)) + 1) > MANY_CELLS:
+            return [""] * num_cells
+        lines = [first, *islice(file, MOST_SEEN)]
+    try:
+        return list(find_layout(lines).names)
+    except (NoTableError, csv.Error):
+        return []
+
+
+def refuse_one_alone(path: Path) -> NoReturn:
+    """Refuse the only recording there is, where it lies in no folder of a class."""
+    names = [name for name in _column_names(path) if name]
+    told = f" (it has {', '.join(names[:MOST_NAMED])}{', …' * (len(names) > MOST_NAMED)})"
+    raise InputError(
+        f"{path} is one recording, and nothing says its class: {_if_cases(path)}name the column "
+        f"that holds it in dataset.label_column{told if names else ''}, or a table of what begins "
+        "and ends where in dataset.annotations; if all of it is of one class, put it into a folder "
+        "of that name, beside those of other classes, and give the folder that holds them."
+    )
 
 
 def fitting(key: str, pattern: str, whole: str, path: Path) -> re.Match[str]:
