@@ -609,6 +609,8 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("walk/a.log",), "dataset.files='*.log'"),
         (("walk/2004.02.12.10.32.39",), "(such as 2004.02.12.10.32.39): if they are text"),
         (("walk/LOG1",), "1 file without an ending"),
+        (("README.txt", "d1p01F", "d1p02M"), "2 files without an ending (such as d1p01F)"),
+        (("meta.json", "X.npy", "y.npy"), "2 .npy files: use dataset=npy"),
         (("walk/a.ts",), "they are text, and dataset.files='*.ts'"),
         (("eyes.arff",), "if it is a recording, take it with dataset.files='*.arff'"),
         (("s1.eeg", "s1.vhdr", "s1.vmrk"), "mne.io.read_raw('IN.vhdr').export('OUT.edf')"),
@@ -617,12 +619,20 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("train/y_train.txt", "train/Inertial Signals/x_train.txt"), "docs/data.md, under Arrays"),
         (("2024-05-01/walk/a.csv", "2024-05-01/run/a.csv", "2024-05-02/walk/a.csv",
           "2024-05-02/run/a.csv"), "look like occasions"),
+        ([f"2024_5_{d}/AM_{k}/{c}/a.csv" for d in "12" for k in "12" for c in ("walk", "run")],
+         "(run, walk) like classes; say so with dataset.class_level=3 dataset.groups=1"),
     ],
 )  # fmt: skip
 def test_other_files_are_refused_with_what_helps(names, part, tmp_path):
     for seed, name in enumerate(names):
         put(tmp_path, name, csv_text("x,y", *noise(seed, 2).tolist()))
     assert part in refusal(load, tmp_path)
+
+
+def test_labels_may_be_written_for_each_sample_of_a_case(tmp_path):
+    put(tmp_path, "Acc_x.txt", "0.1 0.2 0.3\n0.4 0.5 0.6\n")
+    put(tmp_path, "Label.txt", "1 1 1\n2 2 2\n")
+    assert "with labels in Label.txt: docs/data.md, under Arrays" in refusal(load, tmp_path)
 
 
 def test_files_of_other_programs_are_told_with_what_converts_them(tmp_path):
@@ -747,6 +757,17 @@ def test_a_second_clock_and_what_changes_slowly_are_no_channels(tmp_path):
     assert left_out(cases)["gyr_time"] == "another clock"
     assert "falls step by step" in left_out(cases)["battery"]
     assert "'gyr_time' goes 1.5 times as fast as 'acc_time'" in cases.taken.warnings[0]
+
+
+def test_ticks_and_metres_beside_a_clock_are_no_other_clock(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        halting = [j - (j > 50) for j in COUNTS]  # a second is written twice
+        metres, ticks = [8 * j for j in COUNTS], [37184 + j for j in COUNTS]
+        return csv_text("secs,km,node_stamp,x,y", halting, metres, ticks, *x[:2])
+
+    cases = load(make(tmp_path, text_of))
+    assert (cases.channel_names, cases.taken.warnings) == (TWO, ())
+    assert cases.rate == pytest.approx(1, rel=0.01)
 
 
 def test_frames_of_a_camera_are_no_trials_and_no_clock_of_another_sensor(tmp_path):

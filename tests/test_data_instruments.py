@@ -57,6 +57,31 @@ def test_oscilloscopes_name_channels_and_say_the_rate(head, clock, end, names, r
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
 
 
+def test_rows_between_the_names_and_their_units_are_no_names(tmp_path):
+    head = "Compressor\nTime,Flow,Power\n,inlet,motor\n,MOMENT,MOMENT\n,US16,US16\ns,l/min,A\n"
+    make(tmp_path, lambda k, i, x: head + rows_of([COUNTS, *x[:2]]))
+    assert load(tmp_path).channel_names == ("inlet", "motor")
+
+
+def test_quotes_may_end_within_a_name(tmp_path):
+    head = '"Interval"|"ms"|0|1,"AccelX"|"G"|-3|3,"Moves" (movements)\n'
+    make(tmp_path, lambda k, i, x: head + rows_of([[40 * j for j in COUNTS], *x[:2]]))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (('AccelX|"G"|-3|3', "Moves (movements)"), 25)
+
+
+def test_holes_longer_than_a_window_are_told_where_they_are_filled(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        gone = range(60, 130) if (k, i) == (0, 1) else ()
+        broken = ["" if j in gone else v for j, v in enumerate(x[1])]
+        slow = [v if j % 70 == 0 else "" for j, v in enumerate(x[2])]
+        return csv_text("x,y,z", x[0], broken, slow)
+
+    (warning,) = load(make(tmp_path, text_of), missing="interpolate").taken.warnings
+    assert "'y' of" in warning
+    assert "r1.csv has no value in 70 samples in a row, more than a window" in warning
+
+
 def test_settings_in_columns_beside_the_table_are_no_signals_and_say_the_rate(tmp_path):
     said = [("Record Length", "200"), ("Sample Interval", "4.0e-07"), ("Source", "CH1")]
 

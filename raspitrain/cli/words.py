@@ -40,7 +40,8 @@ ELSEWHERE = {
     "cuda": "hardware.device", "data": "dataset", "data_dir": "dataset.path",
     "data_path": "dataset.path", "directory": "dataset.path", "early_stopping": "patience",
     "folder": "dataset.path", "fs": "dataset.rate", "gpu": "hardware.device",
-    "input": "dataset.path", "learning_rate": "optimizer.lr", "n_epochs": "epochs",
+    "input": "dataset.path", "learning_rate": "optimizer.lr", "max_epochs": "epochs",
+    "n_epochs": "epochs",
     "num_epochs": "epochs", "num_workers": "hardware.num_threads", "out": "hydra.run.dir",
     "output": "hydra.run.dir", "output_dir": "hydra.run.dir", "overlap": "dataset.stride",
     "random_state": "seed", "sample_rate": "dataset.rate", "sampling_rate": "dataset.rate",
@@ -196,8 +197,9 @@ def known_as(word: str) -> str | None:
     if name in every_key() or name in _groups() or name == "hydra.run.dir":
         return name
     folded = name.lower()
-    if folded in ELSEWHERE:
-        return ELSEWHERE[folded]
+    for own in (folded, folded.rsplit(".", 1)[-1]):  # also trainer.max_epochs
+        if own in ELSEWHERE:
+            return ELSEWHERE[own]
     if folded in every_key() or folded in _groups():
         return folded
     tails = [key for key in every_key() if key.rsplit(".", 1)[-1] == folded and "." not in name]

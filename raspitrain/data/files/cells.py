@@ -39,6 +39,7 @@ UNITS = frozenset((
     "db", "dba", "bpm", "mmhg", "mm", "cm", "m", "km", "nm", "n", "kn", "n/a", "na", "no_units",
     "unitless", "none", "sequence", "cal", "raw", "uncal", "counts", "count", "lsb", "a.u.", "au",
     "local", "utc", "unix", "kb", "mb", "gb", "kib", "mib", "gib",
+    "l/min", "l/s", "m3/h",
 ))
 NO_UNITS = frozenset((
     "n/a", "na", "no_units", "unitless", "none", "sequence", "cal", "raw", "uncal", "local", "utc",
@@ -77,7 +78,10 @@ def split_cells(line: str, separator: str) -> list[str]:
         line = SIGN_APART.sub(r"\1", line)
     if '"' in line:
         text = line.strip("\r\n")
-        row = next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), [])
+        strict = text.count('"') % 2 == 1  # else "Interval"|"ms" and "Counter" (moves) are names
+        row = next(
+            csv.reader([text], delimiter=separator, strict=strict, skipinitialspace=True), []
+        )
         return [cell.strip() for cell in row]
     return [cell.strip() for cell in line.split(separator)]
 

@@ -781,7 +781,7 @@ class _Rows:
         number = self.number + 1 + text.count("\n", 0, text.index("\0"))
         raise InputError(
             f"{self.path}, line {number} holds NUL bytes, as a power cut leaves them; cut the file "
-            "before them."
+            "before them, or take them out alone: tr -d '\\0' < OLD > NEW."
         )
 
     def _of_width(self, cells: Sequence[str]) -> InputError:

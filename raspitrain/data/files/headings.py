@@ -12,6 +12,7 @@ from raspitrain.data.files.time_names import UNITS as UNITS_OF_TIME
 
 ATTRIBUTE = re.compile(r"\s*@attribute\s+['\"]?([^\s'\"]+)", re.IGNORECASE)  # of ARFF
 MOST_SETTINGS = 30  # lines such as "Rate,50" above the names
+MOST_HEADINGS = 6  # rows of names, what they are of, types and units
 SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
 HEADED = re.compile(
     r"^(?:csv )?(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE
@@ -163,7 +164,7 @@ def find_names(
         words = not any(map(is_value, cells)) or is_count(cells)
         words = words or (cells is above[-2:][0] and numbers_channels(above[-2:]))
         words = words and not any(map(SETTING_CELL.fullmatch, cells))
-        if len(cells) != width or len(block) == 4 or not words:
+        if len(cells) != width or len(block) == MOST_HEADINGS or not words:
             break
         block.insert(0, cells)
     units, used = None, 0
@@ -177,7 +178,9 @@ def find_names(
         used = 1
     if len(block) > 1 and _are_units(block[-1], block[-2]):
         units, used = [_bare_unit(c) if is_unit(c) else "" for c in block.pop()], used + 1
-        while len(block) > 1 and len(set(block[-1])) < len(set(block[-2])):
+        while len(block) > 1 and (
+            len(set(block[-1])) < len(set(block[-2])) or len({*filter(None, block[-1])}) == 1
+        ):
             block.pop()  # such as RAW or CAL below each name
             used += 1
     if block:

@@ -43,6 +43,7 @@ LEAST_ALIKE = 4  # files, from which one of other columns is about them
 NO_SIGNALS = frozenset(("time", "label", "the label", "the group", "the part", OTHER_CLOCK))
 MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
 SOME_WORDS = 0.2  # of a column of numbers, up to which a word is a mark
+NEARLY_ALL = 0.9  # of the rows, in which a clock moves that may stand still in a few
 RATE_KEPT = 0.02  # so far steps of a clock may be off the rate that its file says
 LEAST_WRAPPED = 4  # samples a line, from which one signal is told from channels
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
@@ -51,6 +52,7 @@ RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
 LEAST_EPOCH = 1e9  # seconds since 1970, and any smaller unit
 CODES_APART = 8  # times the number of codes that their range is
 CLOCKS_APART = 0.02  # by which two in a file may differ
+MOST_APART = 4.0  # so many times as fast as another clock: beyond it counts in another unit
 OWN_RANGES = 6  # recordings, from which ranges that never overlap are no chance
 
 
@@ -293,7 +295,10 @@ def _clocks_apart(files: Sequence[SensorFile], clocks: Sequence[int]) -> list[st
             if not (lasts > 0 and other > 0):
                 continue
             other *= 10.0 ** (3 * round(np.log10(lasts / other) / 3))  # ms beside s
-            if abs(other / lasts - 1) > CLOCKS_APART:
+            if (
+                MOST_APART > other / lasts > 1 / MOST_APART
+                and abs(other / lasts - 1) > CLOCKS_APART
+            ):
                 return [
                     f"the clock '{column.name}' goes {other / lasts:.3g} times as fast as "
                     f"'{ours.name}' in {file.path.name}, so that the sensors in a row are not of "
@@ -686,7 +691,7 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
                 )
         in_units = unit_by_name(name, files[0].table.columns[places[0]].unit) is not None
         moves = round(sum(fact.moves for fact in facts) / len(facts), 2)
-        score = (moves, named or facts[0].kind == "time", in_units)
+        score = (named and moves >= NEARLY_ALL, moves, named or facts[0].kind == "time", in_units)
         if best is None or score > best[0]:
             best = (score, places)
     return None if best is None else best[1]

@@ -20,6 +20,7 @@ from raspitrain.data.cases import (
 )
 from raspitrain.data.files.formats import READERS
 from raspitrain.data.recorded.copies import find_copies
+from raspitrain.data.recorded.folder import without
 from raspitrain.data.recorded.parts import NAMES
 from raspitrain.data.recorded.resample import hold, resample
 from raspitrain.data.recorded.streams import Stream, own_rate
@@ -71,6 +72,7 @@ class Cut:
         self.rate: float | None = None
         if missing == "error":
             _refuse_missing(folder, streams, names)
+        self.hole = max((_longest_hole(s, names) for s in streams), key=lambda own: own[0])
         no_label = no_group = no_part = 0
         self.no_label: list[int] = []
         self.pieces: list[list[Piece]] = []
@@ -323,6 +325,13 @@ class Cut:
     def windows(self, length: Span, stride: Span | None) -> None:
         """Say where the windows begin."""
         self.length = length.samples(self.rate)
+        samples, channel, path = self.hole
+        if samples >= self.length:
+            self.warnings.append(
+                f"channel '{channel}' of {path} has no value in {samples} samples in a row, more "
+                "than a window: what is filled in there is a straight line; take the other "
+                f"channels alone, or leave the file out with {without(path)}"
+            )
         step = self.length // 2 if stride is None else stride.samples(self.rate)
         if step > self.length:
             self.notes.append(
@@ -586,6 +595,19 @@ def _label_at(stream: Stream, start: int, annotated: dict[int, str]) -> str:
     if stream.stretches is not None:
         return annotated.get(start, "")
     return (stream.source.class_name or "") if stream.labels is None else stream.labels[start]
+
+
+def _longest_hole(stream: Stream, names: Sequence[str]) -> tuple[int, str, Path]:
+    """The longest run of samples without a value, in which channel and file; holes that are all
+    about as long are those of a slower sensor."""
+    longest, channel = 0, ""
+    for name, row in zip(names, stream.signals if stream.num_missing else (), strict=False):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], ~np.isfinite(row), [0]])))
+        holes = edges[1::2] - edges[::2]
+        most = int(holes.max(initial=0))
+        if most > longest and (len(holes) == 1 or most > 2 * np.median(holes)):
+            longest, channel = most, name
+    return longest, channel, stream.file.path
 
 
 def _left_out_note(no_label: int, streams: Sequence[Stream]) -> str:

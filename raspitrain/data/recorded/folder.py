@@ -207,10 +207,11 @@ def choose_files(
         beside = []
     if paths and not kinds:
         _refuse_few(folder, paths, others)
+    arrays = [path for path in others if path.suffix.lower() == ".npy"]
     if not paths and not kinds:  # beside other recordings, JSON is about them
-        kinds = Counter(p.suffix.lower() for p in others if p.suffix.lower() == ".json")
+        parts = [path for path in others if path.suffix.lower() == ".json"]
+        kinds = Counter(".json" for _ in parts if len(parts) > len(arrays))
     if not paths and not kinds:
-        arrays = [path for path in others if path.suffix.lower() == ".npy"]
         many = len(arrays) > MOST_ARRAYS or folder not in {path.parent for path in arrays}
         if many and not ARRAYS & {path.name for path in arrays}:
             kinds = Counter(path.suffix.lower() for path in arrays)
@@ -343,9 +344,10 @@ def _instead(others: Sequence[Path]) -> str:
             f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): "
             "use dataset=ucr with dataset.name for a set of the archive"
         )
-    if not kinds and others:
+    bare = [path for path in others if not path.suffix]
+    if len(bare) > max(kinds.values(), default=0):
         return (
-            f", but {counted(len(others), 'file')} without an ending (such as {others[0].name}): "
+            f", but {counted(len(bare), 'file')} without an ending (such as {bare[0].name}): "
             "if they are text, take them with dataset.files='*'"
         )
     if not kinds:
@@ -422,11 +424,11 @@ def _part_of_archive(path: Path) -> bool:
 
 
 def _are_labels(path: Path) -> bool:
-    """Whether a file is called so, and has one a line."""
+    """Whether a file is called so, and has one a line, be it written for each sample."""
     if not LABELS_APART.fullmatch(path.name):
         return False
     with path.open("rb") as file:
-        return len(file.readline(1 << 10).split()) < 2
+        return len(set(file.readline(1 << 16).split())) < 2
 
 
 def is_text(path: Path) -> bool:

@@ -34,6 +34,7 @@ PERSON = re.compile(
 OCCASION = re.compile(
     r"(?:fold|session|sess|day|date|trial|batch|part|round|device|site|room|home|house|group|visit)"
     r"[-_ ]?\d+|(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[-_ T.]?\d.*)?"
+    r"|(?:19|20)\d\d[-_.][01]?\d[-_.][0-3]?\d"
     r"|[0-3]\d[-_.][01]\d[-_.](?:19|20)\d\d",
     re.I,
 )
@@ -155,6 +156,13 @@ def find_class_level(
     inside = level + 1  # the next level on which folders differ
     while all(len(p) > inside + 1 for p in places) and len({p[inside] for p in places}) == 1:
         inside += 1
+    for deeper in range(inside + 1, min(map(len, places)) - 1):  # day/morning_1/walk/…
+        there = [{place[deeper] for place in places if place[level] == name} for name in names]
+        alike = len(there[0]) > 1 and all(own == there[0] for own in there)
+        numbered = all(re.search(r"\d", place[inside]) for place in places)
+        if alike and numbered and not any(re.search(r"\d", word) for word in there[0]):
+            inside = deeper
+            break
     if names and all(len(place) > inside + 1 for place in places):
         pairs = {(place[level], place[inside]) for place in places}
         times = Counter(inner for _, inner in pairs)
