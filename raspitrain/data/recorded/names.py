@@ -16,7 +16,7 @@ from raspitrain.data.files.no_table import NoTableError
 from raspitrain.data.files.time_names import plain_name
 from raspitrain.data.recorded.columns import LABEL_NAME
 from raspitrain.data.recorded.folder import SUFFIXES
-from raspitrain.data.recorded.parts import part_of
+from raspitrain.data.recorded.parts import EVALUATION, part_of, part_of_name
 from raspitrain.errors import InputError, counted
 
 LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
@@ -73,7 +73,7 @@ class Source:
 
 def part_of_place(place: Sequence[str], level: int) -> int | None:
     """The part that the folder on a level names, or the file where that is -1."""
-    part = part_of(place[level]) if level >= 0 else None
+    part = part_of_name(place[level]) if level >= 0 else None
     return _part_of_stem(place[level])[0] if part is None else part
 
 
@@ -82,7 +82,7 @@ def _part_of_stem(name: str) -> tuple[int | None, str]:
     stem = stem_of(name)
     words = re.split(r"[_\-. ]+", stem)
     for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
-        if (part := part_of(word)) is not None:
+        if (part := part_of_name(word)) is not None:
             return part, " ".join(rest)
     return None, stem
 
@@ -94,7 +94,7 @@ def find_part_level(
     depth = min(len(place) for place in places) - 1
     for level in range(depth):
         names = {place[level] for place in places}
-        parts = {name: part_of(name) for name in names}
+        parts = {name: part_of_name(name) for name in names}
         if all(part is None for part in parts.values()):
             in_words = {name: _part_of_stem(name) for name in names}  # audio_train, audio_test
             if len({rest for _, rest in in_words.values()}) == 1:
@@ -110,6 +110,12 @@ def find_part_level(
             )
         if None in parts.values() or len(different) < 2:
             continue
+        evaluation = [name for name in sorted(names) if EVALUATION.fullmatch(name.lower())]
+        if evaluation and [*parts.values()].count(2) > len(evaluation):
+            raise InputError(
+                f"{folder}: folders {', '.join(sorted(names))}: {evaluation[0]} may be for "
+                "validation or for the test; call it validation or test."
+            )
         if level == depth - 1 == 0 and not by_name:
             raise InputError(
                 f"{folder} holds {' and '.join(sorted(names))}, which are parts and no classes, "

@@ -12,6 +12,7 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
     **dict.fromkeys(("test", "testing", "tst"), 2),
 }
+EVALUATION = re.compile(r"eval(?:uation)?(?:[\W_]*(?:set|data|split))?")
 NUMBERS = {"0": 0, "1": 1, "2": 2}
 IS_TEST = {"0": 0, "1": 2, "false": 0, "true": 2, "no": 0, "yes": 2}
 IS_TRAIN = {"0": 2, "1": 0, "false": 2, "true": 0, "no": 2, "yes": 0}
@@ -21,6 +22,11 @@ def part_of(name: str) -> int | None:
     """0 train, 1 validation, 2 test, as a word such as TrainSet or X_train says; else None."""
     bare = re.sub(r"[^a-z]", "", re.sub(r"^(x|data|dataset|set)[\W_]+", "", name.lower()))
     return PARTS.get(re.sub(r"(set|data|split|ing)$", "", bare), PARTS.get(bare))
+
+
+def part_of_name(name: str) -> int | None:
+    """The same of a folder or file, where eval is the test."""
+    return 2 if EVALUATION.fullmatch(name.lower()) else part_of(name)
 
 
 def part_of_cell(column: str, cell: str, path: Path) -> int:
