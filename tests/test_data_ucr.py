@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from raspitrain.data.ucr import carried_names, ucr
+from raspitrain.errors import InputError
 
 CARRIED = {  # cases to train on, to test on, channels, length, classes
     "ACSF1": (100, 100, 1, 1460, 10),
@@ -19,7 +20,7 @@ CARRIED = {  # cases to train on, to test on, channels, length, classes
 HEADER = "@problemName Toy\n@timeStamps false\n@univariate false\n"
 
 
-def load(name: str, **given: object):
+def load(name: str | None, **given: object):
     settings = {"path": None, "unequal": "resample", "length": None, "missing": "error"}
     return ucr(**{"name": name} | settings | given)  # type: ignore[arg-type]
 
@@ -62,6 +63,16 @@ def test_cases_come_to_one_length_as_configured(tmp_path):
     assert cases.class_names == ("Down", "Up")
     assert cases.labels.tolist() == [1, 0, 1]
     assert cases.part.tolist() == [0, 0, 2]
+
+
+def test_the_only_set_needs_no_name_and_several_are_listed(tmp_path):
+    text = "0\t1\t2\t3\n1\t3\t2\t1\n" * 4
+    for name in ("One_TRAIN", "One_TEST"):
+        (tmp_path / f"{name}.tsv").write_text(text)
+    assert load(None, path=str(tmp_path)).part.tolist() == [0] * 8 + [2] * 8
+    (tmp_path / "Two_TRAIN.tsv").write_text(text)
+    with pytest.raises(InputError, match=r"add dataset\.name=One to the command, or another of"):
+        load(None, path=str(tmp_path))
 
 
 def test_missing_values_are_filled_before_the_length_changes(tmp_path):

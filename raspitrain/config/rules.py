@@ -162,7 +162,7 @@ COMPONENT_RULES: dict[str, dict[str, Rule]] = {
         "groups": either(text(), whole(-100, most=100), NULL),
     },
     "raspitrain.data.ucr.ucr": {
-        "name": text(),
+        "name": either(text(), NULL),
         "path": either(text(), NULL),
         "unequal": one_of("pad", "resample"),
         "length": either(whole(8), NULL),

@@ -34,13 +34,16 @@ LARGEST_ROUNDING = 1e-4  # of a channel's range
 BYTES_A_VALUE = 26  # while aeon reads, as measured for many short numbers; long ones take fewer
 
 
-def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missing: str) -> Cases:
+def ucr(
+    *, name: str | None, path: str | None, unequal: str, length: int | None, missing: str
+) -> Cases:
     """Return a data set by name, with the archive's own train and test parts.
 
     Parameters
     ----------
-    name : str
-        The data set: NAME_TRAIN.ts and NAME_TEST.ts, or NAME.ts without a split.
+    name : str or None
+        The data set: NAME_TRAIN.ts and NAME_TEST.ts, or NAME.ts without a split; None for the only
+        one in `path`.
     path : str or None
         Folder of .ts files, or of folders of them; None for the sets that aeon carries.
     unequal : {"pad", "resample"}
@@ -56,7 +59,6 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
     Dau et al., "The UCR time series archive", 2019; Bagnall et al., "The UEA multivariate time
     series classification archive", 2018. Format: aeon's `load_from_ts_file`.
     """
-    name = str(name)
     check_missing(missing)
     if unequal not in ("pad", "resample"):
         raise InputError(f"dataset.unequal is {unequal!r}, but must be one of: pad, resample.")
@@ -68,6 +70,7 @@ def ucr(*, name: str, path: str | None, unequal: str, length: int | None, missin
         folder = user_path(path, "dataset.path")
         check_folder(folder, "dataset.path")
 
+    name = _only_name(folder, carried=path is None) if name is None else str(name)
     files = _find(folder, name, carried=path is None)
     series: list[np.ndarray] = []  # of (C, its own length)
     labels: list[str] = []
@@ -192,6 +195,17 @@ def _read_file(file: Path) -> tuple[list[np.ndarray], list[str]]:
     lengths = values.shape[1] - np.argmax(np.isfinite(values[:, ::-1]), axis=1)
     cases = [row[None, :length] for row, length in zip(values, lengths.tolist(), strict=True)]
     return [case.astype(np.float64) for case in cases], labels
+
+
+def _only_name(folder: Path, *, carried: bool) -> str:
+    names = carried_names() if carried else sorted(_index(folder))
+    if len(names) > 1:
+        there = f"{', '.join(names[:20])}{', …' * (len(names) > 20)}"
+        raise InputError(
+            f"dataset.name is not given: add dataset.name={names[0]} to the command, or another of "
+            f"{there}."
+        )
+    return names[0] if names else "NAME"
 
 
 def _find(folder: Path, name: str, *, carried: bool) -> list[Path]:
