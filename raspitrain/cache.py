@@ -28,7 +28,9 @@ LONGEST_WAIT = 600.0  # seconds for another process to compile; then we work bes
 
 def cache_folder() -> Path:
     """The folder that holds what raspitrain may forget; not made yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # as the XDG rules have it
+        base = os.path.expanduser("~/.cache")
     return Path(base) / "raspitrain"
 
 

@@ -261,9 +261,10 @@ def test_the_cache_lies_where_the_system_wants_it(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.cache_folder() == tmp_path / "raspitrain"
-    monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.cache_folder() == tmp_path / ".cache" / "raspitrain"
+    for elsewhere in ("relative", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", elsewhere)
+        assert cache.cache_folder() == tmp_path / ".cache" / "raspitrain"
 
 
 def test_a_cache_that_cannot_be_written_is_no_misfortune(tmp_path):

@@ -68,7 +68,9 @@ def _find() -> str:
 
 
 def cache_folder() -> str:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # as the XDG rules have it
+        base = os.path.expanduser("~/.cache")
     return os.path.join(base, "raspitrain")
 
 
