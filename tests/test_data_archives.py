@@ -340,6 +340,13 @@ def test_the_headers_of_labview_are_passed_over(tmp_path):
     assert np.array_equal(signals_of(cases), first())
 
 
+def test_a_count_of_packets_is_no_group(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("pkt,x,y", [9 * i + j // 8 for j in COUNTS], *x[:2]))
+    cases = load(tmp_path)
+    assert cases.channel_names == TWO
+    assert cases.taken.warnings == ()
+
+
 @pytest.mark.parametrize("form", ["{}", "S{}"])
 def test_numbers_of_trials_are_no_channel_and_said_with_the_key(form, tmp_path):
     trial = [form.format(1 + j // 40) for j in COUNTS]

@@ -595,6 +595,10 @@ def test_blocks_test_a_class_that_is_one_recording(tmp_path):
         put(tmp_path, f"{label}.csv", csv_text("x,y", *noise(len(label), 2, 2000).tolist()))
     given = {"length": 50, "stride": 25}
     assert "dataset.blocks=10" in refusal(lambda: split(load(tmp_path, class_level=0, **given)))
+    long = {"class_level": 0, "length": 300, "stride": 150}
+    assert "with dataset.blocks=6," in refusal(lambda: split(load(tmp_path, **long)))
+    assert "choose dataset.blocks=6 or fewer" in refusal(load, tmp_path, **long, blocks=10)
+    assert len(load(tmp_path, **long, blocks=6).labels) == 2 * 6
     cases = load(tmp_path, class_level=0, blocks=4, **given)
     parts = split(cases)
     assert len(cases.labels) == 2 * 4 * 19  # no window reaches into another block

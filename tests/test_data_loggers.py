@@ -337,6 +337,20 @@ def test_blank_lines_set_recordings_apart_where_a_class_is_one_file(tmp_path):
     assert len(set(cases.groups.tolist())) == 4
 
 
+@pytest.mark.parametrize("name", ["trial", "Rep No"])
+def test_trials_are_kept_whole_where_a_class_is_one_file(name, tmp_path):
+    trials = np.repeat(np.arange(1, 5), 50).tolist()
+    for k, label in enumerate(("punch", "flex")):
+        session = np.repeat([1, 2], 100).tolist()
+        columns = (session, trials, *noise(k, 2, 200).tolist())
+        put(tmp_path, f"{label}.csv", csv_text(f"session,{name},x,y", *columns))
+    cases = load(tmp_path, class_level=0, length=30, stride=10)
+    assert len(cases.labels) == 2 * 4 * 3  # no window is of two trials
+    assert left_out(cases)[name] == "the group"
+    assert cases.taken.warnings == ()
+    assert len(split(cases).test) == 6
+
+
 def test_electrodes_below_each_other_are_channels(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         rows_of = [f"0 {a} {j} {x[c][j]:.4f}" for c, a in enumerate(("FP1", "CZ")) for j in COUNTS]

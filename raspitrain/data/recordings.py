@@ -13,7 +13,12 @@ from raspitrain.data.files.wfdb_marks import KINDS
 from raspitrain.data.recorded.annotated import classes_of
 from raspitrain.data.recorded.channels import Chosen, choose, clock_of
 from raspitrain.data.recorded.clock import Clock
-from raspitrain.data.recorded.columns import LEAST_ROWS, is_person_name, unused_columns
+from raspitrain.data.recorded.columns import (
+    LEAST_ROWS,
+    is_person_name,
+    is_trial_name,
+    unused_columns,
+)
 from raspitrain.data.recorded.cut import Cut
 from raspitrain.data.recorded.date_order import settle
 from raspitrain.data.recorded.find import find_recordings
@@ -190,10 +195,9 @@ def recordings(
     kept = Kept(1e9 * cache_gb)
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and blocks is None:
-        if len(found.sources) == 1:
-            asked, read = _with_person_column(found.sources, read, asked, kept)
-        elif _in_blocks(found.sources, read):
-            asked = replace(asked, group_column="block")
+        own_groups = _groups_within(found.sources, read)
+        if own_groups is not None:
+            asked = replace(asked, group_column=own_groups)
             read = _read_all(found.sources, asked, kept)
     read, of_names = without_device(read)
     order = settle([file.table for files in read for file in files.values()], time_unit)
@@ -306,25 +310,27 @@ def _read_all(sources: Sequence[Source], asked: Asked, kept: Kept) -> list[dict[
     return read
 
 
-def _with_person_column(
-    sources: Sequence[Source], read: list[dict[str, SensorFile]], asked: Asked, kept: Kept
-) -> tuple[Asked, list[dict[str, SensorFile]]]:
-    """One file of several people: its column of people is the group, as else there is but one."""
-    (files,) = read
-    file = next(iter(files.values()))
-    for column, fact in zip(file.table.columns, file.facts, strict=True):
-        if is_person_name(column.name) and not fact.constant and not fact.wavers:
-            asked = replace(asked, group_column=column.name)
-            return asked, _read_all(sources, asked, kept)
-    return asked, read
-
-
-def _in_blocks(sources: Sequence[Source], read: Sequence[dict[str, SensorFile]]) -> bool:
-    """Whether each class is one file, in which blank lines set many recordings apart."""
+def _groups_within(sources: Sequence[Source], read: Sequence[dict[str, SensorFile]]) -> str | None:
+    """The column of groups where a file is all there is, or all of its class: of people in the only
+    one, of stretches that blank lines set apart, or of trials."""
     classes = [source.class_name for source in sources]
-    alone = None not in classes and len(set(classes)) == len(classes)
     files = [file for own in read for file in own.values()]
-    return alone and all("block" in file.table.names for file in files)
+    if len(sources) == 1:
+        for column, fact in zip(files[0].table.columns, files[0].facts, strict=True):
+            if is_person_name(column.name) and not fact.constant and not fact.wavers:
+                return column.name
+    elif None in classes or len(set(classes)) < len(classes):
+        return None
+    elif all("block" in file.table.names for file in files):
+        return "block"
+    trials: dict[str, list[int]] = {}
+    for file in files:
+        for column, fact in zip(file.table.columns, file.facts, strict=True):
+            if is_trial_name(column.name) and (fact.blocks > 1 or len(fact.values) > 1):
+                changes = int(np.count_nonzero(np.diff(column.values)))
+                trials.setdefault(column.name, []).append(changes)
+    every = [name for name, own in trials.items() if len(own) == len(files)]
+    return max(every, key=lambda name: sum(trials[name]), default=None)
 
 
 def _without_short_sensors(

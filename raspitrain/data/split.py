@@ -258,7 +258,9 @@ def _draw_groups(
     for k, name in enumerate(names):
         holders = int((sizes[:, k] > 0).sum())
         if holders < len(wanted_parts):
-            _refuse_small(name, holders, kind, len(wanted_parts), names)
+            few = [n for n in range(len(names)) if (sizes[:, n] > 0).sum() < len(wanted_parts)]
+            fewest = int(sizes[:, few].sum(axis=0).min())
+            _refuse_small(name, holders, kind, len(wanted_parts), names, (fewest + 1) // 2)
 
     best, best_cost = None, np.inf
     for _ in range(RESTARTS if num_groups <= 1000 else 1):
@@ -310,7 +312,11 @@ def _fill_greedily(
     return chosen, filled
 
 
-def _refuse_small(name: str, has: int, unit: str, needs: int, names: tuple[str, ...]) -> None:
+def _refuse_small(
+    name: str, has: int, unit: str, needs: int, names: tuple[str, ...], blocks: int = 10
+) -> None:
+    """`blocks` is how many windows of a class have room one after the other, if they overlap by
+    half."""
     of_class = f"the class '{name}' has" if name else "the data has"
     more = "bring more data"
     why = ""
@@ -320,9 +326,13 @@ def _refuse_small(name: str, has: int, unit: str, needs: int, names: tuple[str, 
         why = ", as cases of one recording, and of copies of it, stay on one side"
         more = (
             "bring more recordings, or if one holds several people or sessions, name the column "
-            "that tells them apart in dataset.group_column; or test how well the network does in "
-            "these recordings alone, each cut into blocks, with dataset.blocks=10"
+            "that tells them apart in dataset.group_column"
         )
+        if blocks >= needs:
+            more += (
+                "; or test how well the network does in these recordings alone, each cut into "
+                f"blocks, with dataset.blocks={min(blocks, 10)}"
+            )
     fewer = ", do without a validation part (split.validation=0)" if needs == 3 else ""
     otherwise = ""
     if name:

@@ -363,6 +363,10 @@ def is_person_name(name: str) -> bool:
     return PERSON_NAME.fullmatch(plain_name(name)) is not None
 
 
+def is_trial_name(name: str) -> bool:
+    return TRIAL_NAME.fullmatch(plain_name(name)) is not None
+
+
 def unused_columns(
     left_out: Sequence[tuple[str, str]], has_groups: bool, *, has_part: bool
 ) -> list[str]:
@@ -451,7 +455,8 @@ def judge(
     if max(fact.blocks for fact in only) > 2 and all(f.constant or f.blocks for f in only):
         if has_labels and all(fact.constant or fact.steady for fact in only):
             return "changes only where the label does"
-        if COUNT_NAME.fullmatch(plain):
+        packets = all(f.constant or f.num_rows < LEAST_ROWS * f.blocks for f in only)
+        if COUNT_NAME.fullmatch(plain) or (packets and not TRIAL_NAME.fullmatch(plain)):
             return "counts the samples"
         if all(fact.constant or fact.falls for fact in only):
             return FALLS

@@ -352,6 +352,8 @@ class Cut:
         if not any(number.values()):
             most = max(longest.values(), default=0)
             remedy = f"choose dataset.length={most} or less"
+            if self.blocks is not None and (fewer := self.blocks * most // self.length) > 1:
+                remedy = f"choose dataset.blocks={fewer} or fewer, or dataset.length={most} or less"
             if most < 2:
                 remedy = (
                     "fill them down to the rows that they hold for, if labels stand in one each, "
