@@ -121,6 +121,25 @@ def test_what_tells_the_recording_or_the_class_is_no_channel(name, values, tmp_p
     assert name != "FrameNr" or cases.rate is None
 
 
+@pytest.mark.parametrize(("name", "step"), [("delta_us", 20_000), ("dt", 0.02), ("Δt [ms]", 20)])
+def test_steps_from_sample_to_sample_are_time(name, step, tmp_path):
+    steps = [0, *(step * (0.99 + 0.02 * (j % 2)) for j in COUNTS[1:])]
+    steps[100] = 50 * step
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},ax,ay,az", steps, *x))
+    cases = load(tmp_path)
+    assert (cases.channel_names, left_out(cases)) == (AXES, {name: "time"})
+    assert cases.rate == pytest.approx(50, rel=0.02)
+    assert any("cut at 6 gaps" in note for note in cases.taken.notes)
+    assert name in load(tmp_path, columns=[name, "ax"]).channel_names
+
+
+@pytest.mark.parametrize("name", ["rr_interval", "dT", "dt"])
+def test_a_signal_called_much_as_steps_is_one(name, tmp_path):
+    values = 5 + (5 if name == "dt" else 0.5) * noise(0)[0]
+    make(tmp_path, lambda k, i, x: csv_text(f"{name},ax", values, x[0]))
+    assert load(tmp_path).channel_names == (name, "ax")
+
+
 def test_the_share_that_users_take_of_a_processor_is_a_channel(tmp_path):
     shares = [30 + j * 7 % 11 for j in COUNTS]
     make(tmp_path, lambda k, i, x: csv_text("[CPU]User%,x", shares, x[0]))
@@ -360,6 +379,15 @@ def test_train_and_test_above_the_classes_are_the_split(tmp_path):
     assert np.bincount(cases.part).tolist() == [18, 18, 18]
     chosen = split(cases)
     assert [len(own) for own in (chosen.train, chosen.validation, chosen.test)] == [18, 18, 18]
+
+
+@pytest.mark.parametrize("last", ["eval", "Evaluation set"])
+def test_dev_and_eval_are_validation_and_test(last, tmp_path):
+    for number, part in enumerate(("train", "dev", last)):
+        make(tmp_path / part, lambda k, i, x, s=number: csv_text("x", noise(99 * s + 9 * k + i)[0]))
+    assert np.bincount(load(tmp_path).part).tolist() == [18, 18, 18]
+    (tmp_path / "dev").rename(tmp_path / "test")
+    assert f"{last} may be for validation or for the test" in refusal(load, tmp_path)
 
 
 def test_two_folders_above_the_same_classes_may_be_parts_in_other_words(tmp_path):

@@ -211,6 +211,19 @@ def test_the_column_of_time_may_be_named(model, recording, tmp_path, capsys, col
     assert "--time-column 0" in refused(capsys, predict, model, write_numbers(tmp_path / "c.csv"))
 
 
+@pytest.mark.parametrize("name", ["time", "dt"])
+def test_a_clock_goes_on_past_midnight_and_is_made_of_steps(name, recording, tmp_path, capsys):
+    timed = model_file(tmp_path / "model.rpt", rate=50.0)
+    seconds = [86_399 + k / 50 for k in range(100)]
+    day = [f"{s // 3600 % 24:02.0f}:{s // 60 % 60:02.0f}:{s % 60:06.3f}" for s in seconds]
+    stamps = day if name == "time" else [0.02] * 60 + [9.0] + [0.02] * 39
+    (tmp_path / "a.csv").write_text(as_csv(recording, **{name: stamps}))
+    rows = predicted(capsys, timed, tmp_path / "a.csv", "--hop", "16")
+    expected, lasts = ([0, 16, 32, 48, 64], 0.64) if name == "time" else ([0, 16, 60], 10.18)
+    assert [row["start"] for row in rows] == expected
+    assert rows[2]["time"] - rows[0]["time"] == pytest.approx(lasts)
+
+
 def write_numbers(path):
     path.write_text("1,2,3\n" * 50)
     return path

@@ -10,6 +10,7 @@ from math import log
 from raspitrain.errors import InputError
 
 GAP = 3.0  # usual steps; what is longer is a gap, as in training
+DAY = 86_400.0
 NUM_LEARNT = 9  # steps that say what is usual
 NUM_KEPT = 257  # changes of the stamp that the rate is measured over
 LEAST_CHANGES = 17  # that a rate is told from
@@ -26,6 +27,10 @@ class Clock:
     ----------
     ticks : what the stamps count in a second; None to tell by the rate
     rate : samples a second that there should be
+
+    Attributes
+    ----------
+    past : ticks of the days that are over, where stamps are the time of day
     """
 
     def __init__(self, ticks: float | None, rate: float | None) -> None:
@@ -37,6 +42,7 @@ class Clock:
         self._changes: deque[tuple[float, int]] = deque(maxlen=NUM_KEPT)
         self._whole_steps, self._whole_samples, self._num_whole = 0.0, 0, 0
         self.num_forward = 0
+        self.past = 0.0
 
     def tell(self, stamp: float) -> str | None:
         """Listen to the next sample's stamp, NaN where it is not known; say "gap" or "backwards"
@@ -45,10 +51,14 @@ class Clock:
         self._apart += 1
         if stamp != stamp:
             return None
+        stamp += self.past
         if self._last is None:
             self._begin(stamp)
             return None
         step, apart = stamp - self._last, self._apart
+        day = DAY * (self.ticks or 1.0)
+        if step < 0 < step + day <= GAP * (self._step or 0.0) * apart:  # midnight
+            self.past, step, stamp = self.past + day, step + day, stamp + day
         if step == 0:
             return None
         if step < 0 or step - step != 0:

@@ -10,7 +10,7 @@ import json
 import math
 import re
 
-from raspitrain.data.files.time_names import SECONDS, is_time_name, unit_by_name
+from raspitrain.data.files.time_names import SECONDS, is_step_name, is_time_name, unit_by_name
 from raspitrain.errors import InputError
 from raspitrain.use.model import Model
 
@@ -72,6 +72,7 @@ class Columns:
     ----------
     named : whether the first line holds names and no sample
     ticks : what the column of time counts in a second, where its name says so
+    steps : whether that is the time since the sample before, as dt is
     """
 
     def __init__(
@@ -87,6 +88,8 @@ class Columns:
         self.time: int | None = None
         self.label: int | None = None
         self.ticks: float | None = None
+        self.steps = False
+        self._sum: float | None = None
         self.names = [cell.strip() for cell in first]
         # ax:0.1,ay:0.2 as serial plotters take it: names and a sample in each line
         parts = [name.partition(":") for name in self.names]
@@ -150,6 +153,7 @@ class Columns:
         if self.time is not None:
             unit = unit_by_name(names[self.time], "")
             self.ticks = None if unit is None else 1 / SECONDS[unit]
+            self.steps = is_step_name(names[self.time])
 
     def _asked(self, column: str | None, option: str) -> int | None:
         """Where a column stands that was named, or numbered from 0."""
@@ -175,7 +179,8 @@ class Columns:
                 continue
             if is_time_name(name):
                 return place
-        return None
+        free = set(range(self.width)) - {*self.places, self.label}
+        return next((place for place in free if is_step_name(self.names[place])), None)
 
     def _by_place(self, model: Model, label_column: str | None, time_column: str | None) -> None:
         if label_column is not None:
@@ -244,15 +249,19 @@ class Columns:
         if self.pairs:
             cell = cell.partition(":")[2]
         try:
-            return float(cell)
+            found = float(cell)
         except ValueError:
             if not cell or cell.isspace():
                 return math.nan
-        found = _number(cell)
-        if found is not None:
+            number = _number(cell)
+            if number is None:
+                self.ticks = 1.0
+                return moment(cell)
+            found = number
+        if not self.steps or found != found:
             return found
-        self.ticks = 1.0
-        return moment(cell)
+        self._sum = 0.0 if self._sum is None else self._sum + found  # the first may be anything
+        return self._sum
 
 
 def _place_of(name: str, names: list[str]) -> int | None:

@@ -245,7 +245,8 @@ def _read_other(
                 f"{path}: the column {stamps.name!r} holds no times in a form that is known; name "
                 "that of time with --time-column, or store times as numbers."
             )
-        recording.times = array("d", stamps.values.astype("float64").tobytes())
+        seconds = stamps.values.astype("float64")
+        recording.times = array("d", (seconds.cumsum() if columns.steps else seconds).tobytes())
         recording.ticks = 1.0 if stamps.kind == "time" else columns.ticks
     if columns.label is not None:
         label = table.columns[columns.label]
@@ -323,9 +324,10 @@ def look_at_time(model: Model, recording: Recording, given: float | None) -> boo
     measured, unit_known = None, recording.ticks is not None
     if recording.times is not None and len(recording) > 2:
         clock = Clock(recording.ticks, given or model.rate)
-        recording.cuts = [
-            sample for sample, stamp in enumerate(recording.times) if clock.tell(stamp)
-        ]
+        for sample, stamp in enumerate(recording.times):
+            if clock.tell(stamp):
+                recording.cuts.append(sample)
+            recording.times[sample] = stamp + clock.past
         if not clock.num_forward:
             raise InputError(f"{recording.name}: its time column does not rise.")
         measured = clock.mean_rate()

@@ -13,6 +13,14 @@ TIME_NAME = re.compile(
         |(?:.*stamp_)?(?:m|u|n|milli|micro|nano)?secs?|milliseconds?)""",
     re.VERBOSE,
 )
+STEP_NAME = re.compile(
+    r"""(?:d_?t|d_?time|(?:delta|diff)_?(?:t|time|ts|timestamp|s|ms|us|ns|sec|seconds|millis|micros)
+        |(?:t|time|timestamp)_?(?:delta|diff|step)
+        |(?:sampl(?:e|ing)|loop)_?(?:interval|period|time))
+        (?:_(?:s|sec|seconds|ms|msec|millis|us|usec|micros|ns|nanos))?
+        |(?:.*_)?since_(?:last|prev(?:ious)?)(?:_.*)?""",
+    re.VERBOSE,
+)  # from one sample to the next
 SECONDS = {
     "d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "100ns": 1e-7,
     "ns": 1e-9,
@@ -38,6 +46,14 @@ def is_time_name(name: str) -> bool:
     return any(
         TIME_NAME.fullmatch(form) for form in (plain, plain.replace("date_time", "datetime"))
     )
+
+
+def is_step_name(name: str) -> bool:
+    """Whether a column is called as the time from one sample to the next is; dT is a difference of
+    temperatures, more likely."""
+    if name.endswith("T") or len(name) > LONGEST_NAME:
+        return False
+    return STEP_NAME.fullmatch(plain_name(re.sub("[Δδ∆]", "delta ", name))) is not None
 
 
 def plain_name(name: str) -> str:

@@ -4,14 +4,15 @@ has 120059.00 for a second before 12:01."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise, takewhile
 
 import numpy as np
 
 from raspitrain.data.files.csv_file import Column, Table
 from raspitrain.data.files.dates import DAY, days
-from raspitrain.data.files.time_names import plain_name
-from raspitrain.data.recorded.clock import GAP
+from raspitrain.data.files.time_names import is_step_name, is_time_name, plain_name
+from raspitrain.data.recorded.clock import GAP, MOSTLY
 
 WHOLE = re.compile(r"(?:.*stamp_)?(?:secs?|seconds?)")
 FRACTION = re.compile(
@@ -19,6 +20,7 @@ FRACTION = re.compile(
     r"|(?P<us>u(?:s|secs?)|micro(?:s|secs?|seconds?))|(?P<ns>n(?:s|secs?)|nano(?:s|secs?|seconds?)))"
 )
 DIGITS = re.compile(r".*(?:hhmmss|hms|utc).*")
+STEPS_ALIKE = 0.5  # of the usual step of a column dt, so far most others lie from it
 SOME = 64  # rows, enough to see of most columns that they are no clock
 IN_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 DATE_PARTS = ("year", "month", "day")
@@ -46,6 +48,27 @@ def join_clock(table: Table) -> None:
         _join_carried(table)
     if table.clock is None:
         _read_digits(table, plain)
+
+
+def add_up_steps(table: Table, kept: Sequence[str]) -> None:
+    """Turn a column of the time from each sample to the next (dt) into that since the first, but
+    for those that are asked for as channels."""
+    for place, column in enumerate(table.columns):
+        called = {column.name, str(place), str(place - len(table.columns))}
+        if not is_step_name(column.name) or called & {*kept}:
+            continue
+        steps = column.values[1:]  # the first may be anything
+        if len(steps) < 2 or not _between(replace(column, values=steps), 0, np.inf, 0):
+            continue
+        usual = float(np.median(steps))
+        near = np.abs(steps - usual) <= STEPS_ALIKE * usual
+        if usual == 0 or np.mean(near) < MOSTLY:
+            continue
+        values = np.concatenate([[0.0], np.cumsum(steps)])
+        table.columns[place] = replace(column, values=values)
+        table.changes.append(f"'{column.name}' taken as the time from sample to sample")
+        if table.clock is None and not any(is_time_name(own.name) for own in table.columns):
+            table.clock = place
 
 
 def _join_date_and_time(table: Table) -> None:

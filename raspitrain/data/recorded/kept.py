@@ -131,7 +131,7 @@ class Kept:
             key = [
                 os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino,
                 asked.label_column, asked.group_column, asked.part_column, asked.time_column,
-                asked.time_unit, asked.skip_lines,
+                asked.time_unit, asked.skip_lines, asked.steps,
                 _code(),
             ]  # fmt: skip
         except OSError:

@@ -61,7 +61,7 @@ def read_one_file(
     InputError
         It cannot be read.
     """
-    asked = Asked(label_column=label_column, time_column=time_column)
+    asked = Asked(columns=channels, label_column=label_column, time_column=time_column)
     file = read_file(path, asked)
     with_lists([file], channels)
     order, warned = settle([file.table], None)

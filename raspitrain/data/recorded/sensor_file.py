@@ -15,8 +15,8 @@ from raspitrain.data.files.csv_file import Column, Table, locate
 from raspitrain.data.files.endings import stem_of
 from raspitrain.data.files.formats import read_recording_file
 from raspitrain.data.files.missing import is_missing
-from raspitrain.data.files.time_names import LONGEST_NAME
-from raspitrain.data.recorded.clock_parts import join_clock
+from raspitrain.data.files.time_names import LONGEST_NAME, is_step_name
+from raspitrain.data.recorded.clock_parts import add_up_steps, join_clock
 from raspitrain.data.recorded.columns import (
     LEAST_ROWS,
     Facts,
@@ -57,6 +57,12 @@ class Asked:
     labels: dict[Path, tuple[list[str], dict[str, dict[str, str]]]] = field(
         default_factory=dict, compare=False
     )
+
+    @property
+    def steps(self) -> list[str]:
+        """The channels asked for that may be the time from sample to sample."""
+        every = map(str, self.columns or ())
+        return [own for own in every if is_step_name(own) or own.lstrip("-").isdigit()]
 
     @property
     def changes_within(self) -> bool:
@@ -119,6 +125,8 @@ def read_file(path: Path, asked: Asked) -> SensorFile:
     group = _place(table, asked.group_column, "group_column")
     part = _place(table, asked.part_column, "part_column")
     join_clock(table)
+    if asked.time_column is not False:
+        add_up_steps(table, asked.steps)
     settle_table(table, asked.time_unit)
     if asked.time_column is not False and group is None:
         told = asked.time_column if not isinstance(asked.time_column, bool) else None
