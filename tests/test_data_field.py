@@ -1009,6 +1009,22 @@ def test_overlapping_windows_on_both_sides_are_said(tmp_path):
     assert look(load_npy(tmp_path, groups="groups.npy")).warnings == ()
 
 
+@pytest.mark.parametrize("hop", [16, 64])
+def test_overlapping_windows_that_were_scaled_each_are_said(hop, tmp_path):
+    walks = np.cumsum(np.random.default_rng(0).standard_normal((10, 2, 640)), axis=2)
+    windows = np.array([walk[:, s : s + 64] for walk in walks for s in range(0, 576, hop)])
+    windows -= windows.mean(axis=2, keepdims=True)
+    windows /= windows.std(axis=2, keepdims=True)
+    people = np.repeat(np.arange(10), len(windows) // 10)
+    save(tmp_path, windows.astype(np.float32), people % 2, groups=people)
+    said = [
+        warning for warning in look(load_npy(tmp_path)).warnings if "scale and offset" in warning
+    ]
+    assert len(said) == (hop < 64)
+    assert hop == 64 or ": 48 of 64): windows of one recording must stay on one side" in said[0]
+    assert look(load_npy(tmp_path, groups="groups.npy")).warnings == ()
+
+
 @pytest.mark.parametrize("value", [1e30, -9999.0])
 def test_spikes_and_error_marks_are_said(value, tmp_path):
     signals = ARRAY.copy()

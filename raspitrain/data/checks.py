@@ -23,6 +23,9 @@ LABEL_SHARE = 0.98  # of the cases
 LEAST_LABELLED = 10
 LEAST_STEPS = 7  # of a case, from which even ones are no chance
 SHARED_SAMPLES = 16  # in a row, from which two cases are said to overlap
+SCALED_SAMPLES = 32  # the same of cases that were scaled each
+MOST_PAIRS = 64  # of cases that follow each other, which are looked at for that
+ALIKE = 1e-7  # of the energy, so far from what they should be: float32 rounds
 GRAVITY = {"g": 1.0, "m/s²": 9.80665, "mg": 1000.0}  # what an accelerometer shows of it
 NEAR_GRAVITY = (0.8, 1.35)  # times that, in the middle of a case: people who run add to it
 MOSTLY = 0.9  # of the cases
@@ -88,7 +91,8 @@ def look_at_cases(cases: Cases, split: Split) -> Look:
     warnings = _class_names(cases) + _missing_classes(cases, split)
     channels, warned = _channels(cases, used, seen, train)
     warnings += warned + _mixed_units(cases, used, seen)
-    warnings += _overlaps(cases, used, seen, parts) + _two_labels(cases, used, seen)
+    warnings += _overlaps(cases, used, seen, parts) or _scaled_overlaps(cases, parts)
+    warnings += _two_labels(cases, used, seen)
     return Look(len(used), channels, tuple(warnings))
 
 
@@ -377,6 +381,56 @@ def _overlaps(cases: Cases, used: np.ndarray, seen: np.ndarray, parts: np.ndarra
             f"that the {part} part asks for what was learnt; {remedy}"
         )
     return warnings
+
+
+def _scaled_overlaps(cases: Cases, parts: np.ndarray) -> list[str]:
+    """The same of windows that were each brought to mean 0 and deviation 1, or to a range: cases
+    that follow each other, of which the next begins with what ends the one before, but for scale
+    and offset, are on two sides."""
+    length = cases.signals.shape[2]
+    if cases.groups is not None or cases.part is not None or length < 2 * SCALED_SAMPLES:
+        return []
+    before = np.flatnonzero((parts[:-1] != parts[1:]) & (cases.labels[:-1] == cases.labels[1:]))
+    before = before[(parts[before] < 3) & (parts[before + 1] < 3)]
+    few = before[np.linspace(0, len(before) - 1, min(len(before), MOST_PAIRS)).astype(np.int64)]
+    shifts = {
+        k: _shift(*cases.signals[np.array([k, k + 1])].astype(np.float64)) for k in few.tolist()
+    }
+    found = [(k, shift) for k, shift in shifts.items() if shift]
+    if 2 * len(found) < len(few) or not found:
+        return []
+    case, shift = found[0]
+    return [
+        f"{len(found)} of {len(few)} cases that were looked at begin with samples of the case "
+        f"before, which is on another side of the split, but for scale and offset (such as "
+        f"{cases.taken.where(case + 1)}: {length - shift} of {length}): windows of one recording "
+        "must stay on one side; name whose each case is in dataset.groups"
+    ]
+
+
+def _shift(before: np.ndarray, after: np.ndarray) -> int:
+    """How many samples later a case (C, L) begins than the one before, of which it holds samples,
+    each channel in a scale of its own; 0 where it holds none, or several places fit, as of a ramp
+    or a wave without noise."""
+    fits = np.ones(before.shape[1] - SCALED_SAMPLES + 1, dtype=bool)
+    ones = np.ones(SCALED_SAMPLES)
+    for own, other in zip(before, after, strict=True):
+        own = own - own.mean()
+        begin = other[:SCALED_SAMPLES] - other[:SCALED_SAMPLES].mean()
+        sums = np.convolve(own, ones, "valid")
+        energy = np.convolve(own * own, ones, "valid") - sums * sums / SCALED_SAMPLES
+        energy *= begin @ begin
+        moves = energy > 1e-9 * energy.max()
+        fits &= moves & (np.correlate(own, begin, "valid") ** 2 > (1 - ALIKE) * energy)
+    places = np.flatnonzero(fits)
+    if len(places) != 1 or not places[0]:
+        return 0
+    shift = int(places[0])
+    alike = [
+        np.corrcoef(own[shift:], other[: len(other) - shift])[0, 1]
+        for own, other in zip(before, after, strict=True)
+    ]
+    return shift if min(alike) ** 2 > 1 - ALIKE else 0
 
 
 def _hash_runs(seen: np.ndarray, size: int) -> np.ndarray:
