@@ -3,17 +3,22 @@
 Each is one example of its kind.
 """
 
+import csv
 import re
 from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from test_data_archives import first, signals_of
 from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal, split
 
+from raspitrain.data.files import layout
 from raspitrain.data.files.dates import to_seconds
 from raspitrain.data.files.formats import read_recording_file
 from raspitrain.data.files.layout import find_layout
+from raspitrain.data.files.no_table import NoTableError
 from raspitrain.data.recorded import sensor_file
 from raspitrain.data.recorded.one_file import read_one_file
 from raspitrain.data.recordings import read_recording
@@ -421,6 +426,53 @@ def test_a_table_of_labels_is_read_once_for_all_recordings(tmp_path, monkeypatch
 
 def test_one_column_of_a_number_over_a_letter_is_no_numbered_channel():
     assert find_layout(["1", "a", "1"]).names == ("a",)
+
+
+HEADS = (
+    "t,x,y", ",0,1", "0,1,2", "1,2,3", "index,0,1", "a,b", "a,b,c,d", "x y z", "t;x;y", "t,x,",
+    "# 50 Hz\nt,x,y", "Rate,50\nt,x,y", "t,x,y\ns,g,g", "t,x,y\nScale,0.1,0.1", "x,y,z\n0,1,2",
+    "Start,1615386000\nSampling frequency: 50 Hz\n\nt,x,y", "2024-05-01\n64\nt,x,y", "a\tb\tc", "3",
+    "sep=,\nt,x,y", "acc:x,acc:y,acc:z", "'x,y,z", "x,y,z\n\n", "time,20240501,20240502", "",
+)  # fmt: skip
+CELLS = st.one_of(
+    st.integers(-3, 3).map(str), st.integers(0, 2**40).map(str), st.floats(-9, 9).map(repr),
+    st.sampled_from(["0", "0000", "0101", "01", "20240501", "1e-3", "+2.5", "0000000", "-0"]),
+)  # fmt: skip
+
+
+@given(
+    head=st.sampled_from(HEADS),
+    separator=st.sampled_from(",;\t |"),
+    rows=st.integers(1, 5).flatmap(
+        lambda width: st.lists(
+            st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=70
+        )
+    ),
+    skip=st.sampled_from([0, 0, 1, 2]),
+)
+@example(head="t,x,y", separator=",", rows=[["0", "1", "2"], ["7", "8", "9"]], skip=0)
+def test_rows_of_plain_numbers_are_told_as_any_rows_are(head, separator, rows, skip):
+    """They are looked at once for each head, whatever the numbers."""
+    lines = [*(head.split("\n") if head else []), *map(separator.join, rows)]
+
+    def told(find):
+        try:
+            return find()
+        except (NoTableError, csv.Error) as error:
+            return str(error)
+
+    slow = told(lambda: layout._find(lines, skip))
+    assert told(lambda: find_layout(lines, skip_lines=skip)) == slow
+
+
+def test_most_files_of_a_logger_are_looked_at_once(tmp_path, monkeypatch):
+    found = []
+    find = layout._find
+    monkeypatch.setattr(layout, "_find", lambda *given: found.append(given) or find(*given))
+    layout._find_above.cache_clear()
+    make(tmp_path, lambda k, i, own: csv_text("ax,ay,az", *own))
+    assert len(load(tmp_path).taken.origins) > 3
+    assert len(found) == 1
 
 
 def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):

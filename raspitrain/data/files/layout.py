@@ -5,6 +5,7 @@ numbers; the lines that come after them, which are all alike, say what is what.
 """
 
 import csv
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,7 @@ OF_CHANNELS = re.compile(r"\d{1,3} channels")
 MOST_ABOVE_CHANNELS = 10
 LABVIEW_END = "***End_of_Header***"
 BODY_LINES = 60  # looked at to tell what is what
+PLAIN = r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?"
 MOST_BREAKS = 40  # of names in quotes
 SECTION = re.compile(r"\s*\[[A-Za-z][\w ]*\]\s*")  # [data]
 SEP_LINE = re.compile(r"\"?sep=(\\t|[,;\t| ])?\"?", re.IGNORECASE)
@@ -155,6 +157,51 @@ def find_layout(lines: Sequence[str], *, skip_lines: int = 0) -> Layout:
     csv.Error
         If a quote is not closed.
     """
+    head = _above_plain_rows(lines)
+    if head is not None:
+        try:
+            found = _find_above(*head, skip_lines)
+        except (NoTableError, csv.Error):  # to be said of the lines as they are
+            return _find(lines, skip_lines)
+        if found.named and found.first == len(head[0]):
+            return found
+    return _find(lines, skip_lines)
+
+
+def _above_plain_rows(lines: Sequence[str]) -> tuple[tuple[str, ...], str, int, int] | None:
+    """The lines above the rows, the separator, the cells a row and how many of the rows are looked
+    at, where below the names there are plain numbers alone, as in most files; None elsewhere."""
+    separator = next((sign for sign in SEPARATORS if lines and sign in lines[-1]), None)
+    if separator is None:
+        return None
+    width = lines[-1].count(separator) + 1
+    row = _plain_row(separator, width)
+    first = len(lines)
+    while first and row.fullmatch(lines[first - 1]):
+        first -= 1
+    if not 0 < first < len(lines) or is_count(lines[first].split(separator)):
+        return None
+    names = lines[first - 1].split(separator)
+    if len(names) != width or any(is_value(name.strip()) for name in names):
+        return None
+    return tuple(lines[:first]), separator, width, min(len(lines) - first, BODY_LINES)
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_row(separator: str, width: int) -> re.Pattern[str]:
+    return re.compile(f"{PLAIN}(?:{re.escape(separator)}{PLAIN}){{{width - 1}}}")
+
+
+@functools.lru_cache(maxsize=64)
+def _find_above(
+    head: tuple[str, ...], separator: str, width: int, num_rows: int, skip_lines: int
+) -> Layout:
+    """Of plain rows, which say no more than that they are: once for thousands of files alike."""
+    row = separator.join(["0.5"] * width)
+    return _find([*head, *[row] * num_rows], skip_lines)
+
+
+def _find(lines: Sequence[str], skip_lines: int) -> Layout:
     whole = _quotes_closed(lines)
     kept = [(k, line) for k, line in enumerate(whole) if k >= skip_lines and line.strip()]
     if not kept:

@@ -1,6 +1,7 @@
 """How a column of time is called, and its unit; also where numpy is not."""
 
 import re
+from functools import lru_cache
 
 LONGEST_NAME = 200  # of a column of time
 TIME_NAME = re.compile(
@@ -38,6 +39,7 @@ WORDS = {
 UNITS = {word: unit for unit, words in WORDS.items() for word in words.split("|")}
 
 
+@lru_cache(maxsize=4096)
 def is_time_name(name: str) -> bool:
     """Whether a column is called as time is."""
     if name == "T" or len(name) > LONGEST_NAME:  # T is temperature, more likely
@@ -56,6 +58,7 @@ def is_step_name(name: str) -> bool:
     return STEP_NAME.fullmatch(plain_name(re.sub("[Δδ∆]", "delta ", name))) is not None
 
 
+@lru_cache(maxsize=4096)  # asked thousands of times of the same columns
 def plain_name(name: str) -> str:
     """A name in lower case, without units, words joined by _."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name[:LONGEST_NAME])

@@ -240,8 +240,10 @@ def _even(ahead: np.ndarray) -> bool:
 
 def _share_alike(ahead: np.ndarray, within: float) -> float:
     """The share of steps that are the usual one, but for that part of it."""
-    usual = float(np.median(ahead))
-    return float(np.mean(np.abs(ahead - usual) <= within * usual))
+    middle = len(ahead) // 2, (len(ahead) - 1) // 2
+    ordered = np.partition(ahead, middle)
+    usual = float(ordered[middle[0]] + ordered[middle[1]]) / 2  # np.median takes ten times as long
+    return float(np.count_nonzero(np.abs(ahead - usual) <= within * usual)) / len(ahead)
 
 
 def _rises(steps: np.ndarray, num_moves: int, num_forward: int) -> bool:
