@@ -228,6 +228,14 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(content, tmp_path_factor
         read_recording(file, columns=None, label_column=None)
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_stamps_are_missing_without_a_word_of_numpys(tmp_path):
+    file = tmp_path / "r.csv"
+    file.write_text("time,x\n0.00,1\ninf,2\ninf,3\n0.06,1\n0.08,4\n")
+    recording = read_recording(file, columns=None, label_column=None)
+    assert recording.clock.rate == pytest.approx(50)
+
+
 def test_a_stride_that_is_not_given_is_half_a_window(tmp_path):
     """And one that leaves samples out says so."""
     for seed, name in enumerate("ab"):

@@ -108,6 +108,7 @@ class SensorFile:
         return [clean[code] for code in column.values.tolist()]
 
 
+@np.errstate(invalid="ignore")  # differences of infinite cells, which count as missing
 def read_file(path: Path, asked: Asked) -> SensorFile:
     """Read a file and see how its columns behave."""
     named = (asked.label_column, asked.group_column, asked.part_column)
