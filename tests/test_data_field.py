@@ -326,7 +326,7 @@ def test_what_was_passed_over_is_said(tmp_path):
         ("a;b\n1.234,5;2\n3,5;4\n", "'1.234,5' is not a number (export without thousands"),
         ("a;b\n1,234;2,5\n987;4,5\n1,001;1,5\n", "'a': whole numbers stand beside"),
         ('a,b\n"1,234",2\n0.987,4\n"2,468",1\n', "'a': numbers with a point stand beside"),
-        ("2,0.5\n1,2,3\n4,5,6\n7,8,9\n", "line 1 has 2 cells, but the lines after it have 3"),
+        ("3\n2,0.5\n1,2,3\n4,5,6\n7,8,9\n", "line 2 has 2 cells, but the lines after it have 3"),
         ("x,y\n1,2\n3,\0\0\n5,6\n", "line 3 holds NUL bytes, as a power cut leaves them"),
         ("\0" * 4096, "nothing but 4096 NUL"),
         ("key,value\nversion,new\n", "it looks like no recording"),

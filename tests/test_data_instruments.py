@@ -506,7 +506,10 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
         (["acc", "x: 0.{t}", "y: 1.{t}", "gyro", "x: 2.{t}", "y: 3.{t}"], "paste -d' ' - - - - > "),
         ([*["10:00:01:1234 Rx 1 0x1A0 s 8 1F FF 00 A0 0B {t}"] * 4, "***STOP***"], "DBC file"),
         (["header:", "  seq: {t}", "acc:", "  x: 0.{t}", "---"], "rostopic echo -p"),
-        (["temp={t}'C", "frequency(48)={t}"], r"grep -E '(temp|frequency\(48\)) *[:=]' OLD"),
+        (
+            ["temp={t}'C", "frequency(48)={t}"],
+            r"grep -E '(temp|frequency\(48\)) *[:=]' | paste -d' ' - - > NEW",
+        ),
         (
             ["CPU  %user  %idle", *["all  {t}.5  2.25"] * 9],
             "'index($0, \"%user\") && n++ {next} 1'",
@@ -515,7 +518,7 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
             ["#default,_table,,", ",table,v", *[",0,{t}.5"] * 9],
             "'index($0, \"table,v\") && n++ {next} 1'",
         ),
-        (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' OLD | paste -d' ' - - >"),
+        (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' | paste -d' ' - - >"),
         (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),
         ([">ax:{t}:0.1", ">ay:{t}:0.2"], "as Teleplot takes it"),
         (["falls", *["0 1 2"] * 15], "dataset.label_column=1 dataset.length=15"),
@@ -526,6 +529,29 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
 def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, tmp_path):
     make(tmp_path, lambda k, i, x: "".join(f"{own}\n".format(t=j) for j in COUNTS for own in lines))
     assert remedy in refusal(load, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lead", "row", "names"),
+    [
+        ("", "b'{a},{b}\\r\\n'\n", "channel_0 channel_1"),
+        ("b'x,y\\r\\n'\n", "b'{a},{b}\\r\\n'\n", "x y"),
+        ("", "17{t},b'{a},{b}'\n", "channel_1 channel_2"),
+        ("log of 2024.05.01\n.5\n", "{a},{b}\n", "channel_0 channel_1"),
+        ("values:\n|  0 |  1 |\n-----------\n", "| {a} | {b} |\n", "0 1"),
+        ("", "Turn X: {a}, Y: {b} Move X: {t}, Y: 7 g\n", "Turn X|Y"),
+    ],
+    ids=["bytes", "names", "clock", "cut", "drawn", "twice"],
+)
+def test_what_terminals_and_scripts_leave_is_read(lead, row, names, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = zip(*(np.round(own, 4).tolist() for own in x[:2]), strict=True)
+        return lead + "".join(row.format(a=a, b=b, t=j) for j, (a, b) in enumerate(rows))
+
+    make(tmp_path, text_of)
+    cases = load(tmp_path)
+    assert cases.channel_names == tuple(names.split("|" if "|" in names else " "))
+    assert np.allclose(signals_of(cases), first(), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,65 @@ def test_scores_are_those_of_predict(timed, recording, tmp_path, capsys, change,
     assert found == [{key: row[key] for key in keys} for row in expected]
 
 
+def as_json(rows, **beside):
+    return [
+        json.dumps({"t": k / 50, "x": x, "in": {"y": y}, **beside}) for k, (x, y) in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("channels", "suffix", "write"),
+    [
+        ("x+in_y", "jsonl", lambda rows: [*as_json(rows), '{"status": "ok"}']),
+        ("x+in_y", "jsonl", lambda rows: as_json(rows, raw=None, ok=True)),
+        ("acc_0+acc_1", "jsonl", lambda rows: [
+            json.dumps({"t": k / 50, "acc": [x, y, 0]}) for k, (x, y) in enumerate(rows)
+        ]),
+        ("a+b", "jsonl", lambda rows: [
+            json.dumps({"fw": 2, "readings": [
+                {"t": k / 50, "a": x, "b": y} for k, (x, y) in enumerate(rows[at:at + 10], at)
+            ]}) for at in range(0, len(rows), 10)
+        ]),
+        ("channel_0+channel_1", "txt", lambda rows: [
+            "Auto-reload is on.", "code.py says this:", *(f"({x}, {y})" for x, y in rows)
+        ]),
+        ("x+y", "txt", lambda rows: [str({"x": x, "y": y}) for x, y in rows]),
+        ("IR+Avg BPM", "txt", lambda rows: [
+            "Initializing...", "Place your finger.", *(f"IR={x}, Avg BPM={y}" for x, y in rows)
+        ]),
+        ("X+Y", "log", lambda rows: [
+            "rst:0x1 (POWERON_RESET)", "", *(f"Accel X {x} and Y {y} g" for x, y in rows)
+        ]),
+        ("channel_3+channel_5", "log", lambda rows: [
+            "--- Terminal on /dev/ttyUSB0 | 115200 8-N-1",
+            *(f"12:00:{k // 50:02d}.{k % 50 * 20:03d} > ax: {x} ay: {y}"
+              for k, (x, y) in enumerate(rows)),
+        ]),
+        ("1+2", "txt", lambda rows: [
+            "Reading values, press Ctrl-C to quit...", "|  0 |  1 |  2 |", "-" * 16,
+            *(f"| {k % 2} | {x} | {y} |" for k, (x, y) in enumerate(rows)),
+        ]),
+        ("x+y", "csv", lambda rows: [
+            "booting", "t,x,y", *(f"{k / 50},{x},{y}" for k, (x, y) in enumerate(rows))
+        ]),
+    ],
+    ids=[*map(str, range(11))],
+)  # fmt: skip
+def test_lines_are_read_as_files_of_them(recording, tmp_path, capsys, channels, suffix, write):
+    """With the scores of predict, which reads such files as training does."""
+    names = channels.split("+")
+    model = model_file(tmp_path / "model.rpt", channels=names, hop=16, rate=50.0)
+    rows = [(round(float(x), 4), round(float(y), 4)) for x, y in recording.T]
+    path = tmp_path / f"a.{suffix}"
+    path.write_text("\n".join(write(rows)) + "\n")
+    expected = predicted(capsys, model, path, "--rate", "50")
+    assert len(expected) == 17
+    records, _ = streamed(model, path.read_bytes(), "--scores", "--rate", "50")
+    found = of(records, "window")
+    assert [row["logits"] for row in found] == [row["logits"] for row in expected]
+    assert records[-1]["bad_line"] == (path.read_text().count("status"))
+
+
 def test_without_stamps_the_rate_is_asked_for(timed, recording, tmp_path, capsys):
     text = as_csv(recording)
     (tmp_path / "a.csv").write_text(text)
@@ -158,6 +217,20 @@ def test_bytes_are_read_as_a_wav_of_their_kind(tmp_path, capsys, form, low, high
     assert [row["logits"] for row in found] == [row["logits"] for row in expected]
     assert [row["time"] for row in found] == [row["time"] for row in expected]
     assert "--rate" in streamed(heard, samples, "--raw", raw, code=2)[1]
+
+
+def test_of_stereo_one_side_is_taken_where_the_model_takes_no_other(tmp_path):
+    """As where a microphone left the other dead in all recordings of training."""
+    given = replace(contract(1), channels=["right"], rate=8000.0, hop=16)
+    network = trained("mobilenetv3_small", width_mult=0.25, length=LENGTH, num_channels=1)
+    heard = write(tmp_path / "model.rpt", network, given, LENGTH)
+    both = np.random.default_rng(0).integers(-(2**15), 2**15, (100, 2)).astype("<i2")
+    alone = "".join(["right\n", *(f"{value / 2**15}\n" for value in both[:, 1].tolist())])
+    options = ("--rate", "8000", "--scores")
+    records, told = streamed(heard, both.tobytes(), "--raw", "s16le", *options)
+    expected, _ = streamed(heard, alone, *options)
+    assert of(records, "window") == of(expected, "window") != []
+    assert "of stereo, as the recordings of training were, right alone is taken" in told
 
 
 # ---------------------------------------------------------------- events
@@ -342,7 +415,10 @@ def test_other_units_are_told(timed, recording):
     [
         ([], "", "standard input is empty"),
         ([], "a,b\n1,2\n", "no column 'x'"),
-        ([], '{"x": 1, "y": 2}\n', """jq --unbuffered -r '[.["x"], .["y"]] | @csv'"""),
+        ([], '{"x": 1, "y": 2}\n', "had 1 samples"),
+        ([], '{"x": 1, "z": 2}\n', "no column 'y', which"),
+        ([], "[1, 2\n", "predict reads files called .json"),
+        ([], "booting\nfoo,bar\n1,2\n" + 70 * "3,4\n", "no column 'x', 'y'"),
         ([], "1,2,3\n", "3 columns without names"),
         ([], "x,y\n1,2\n", "never as many as a window, 32"),
         ([], "sep=;\nx;y\n1;2\n", "had 1 samples"),

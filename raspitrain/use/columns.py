@@ -6,7 +6,6 @@ time where it is said which one that is.
 """
 
 import csv
-import json
 import math
 import re
 
@@ -120,11 +119,9 @@ class Columns:
             if any(not name.isprintable() or "\ufffd" in name for name in names):
                 raise InputError(f"{self.source} {NO_UTF8}")
             if names[0][:1] in ("{", "["):
-                keys = ", ".join(f".[{json.dumps(name)}]" for name in model.channels)
-                how = f"-r '[{keys}] | @csv'" if names[0][0] == "{" else "-r @csv"
                 raise InputError(
-                    f"{self.source} holds JSON, and CSV is needed, as by: jq --unbuffered {how}; "
-                    "predict reads files called .json and .jsonl as they are."
+                    f"{self.source} holds JSON: predict reads files called .json and .jsonl, and "
+                    "stream a record a line."
                 )
             for name in missing:
                 count = sum(other.casefold() == name.casefold() for other in names)

@@ -13,13 +13,24 @@ FORMATS = {
 }
 
 
-class Frames:
-    """Puts samples of all channels together from chunks that end anywhere."""
+STEREO = ["left", "right"]  # as a WAV of two channels is read
 
-    def __init__(self, form: str, num_channels: int) -> None:
+
+def channels_of(model_channels: list[str]) -> list[str]:
+    """What a source has that is like the recordings of training: both sides, where the model takes
+    one alone, as the other never changed."""
+    return STEREO if set(model_channels) < set(STEREO) else model_channels
+
+
+class Frames:
+    """Puts samples of a model's channels together from chunks that end anywhere."""
+
+    def __init__(self, form: str, channels: list[str]) -> None:
         self._code, self._zero, self._scale = FORMATS[form]
-        self._num_channels = num_channels
-        self._width = array(self._code).itemsize * num_channels
+        every = channels_of(channels)
+        self._num_channels = len(every)
+        self._places = [every.index(name) for name in channels]
+        self._width = array(self._code).itemsize * len(every)
         self._rest = b""
 
     def feed(self, chunk: bytes) -> Iterator[list[float]]:
@@ -32,4 +43,4 @@ class Frames:
             values.byteswap()
         zero, scale, count = self._zero, self._scale, self._num_channels
         for at in range(0, len(values), count):
-            yield [(value - zero) / scale for value in values[at : at + count]]
+            yield [(values[at + place] - zero) / scale for place in self._places]

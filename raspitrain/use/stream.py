@@ -17,7 +17,7 @@ from raspitrain.use.keep import BELOW, MOST, Keeper
 from raspitrain.use.lines import Lines
 from raspitrain.use.model import Model, load
 from raspitrain.use.notify import notify
-from raspitrain.use.raw import FORMATS, Frames
+from raspitrain.use.raw import FORMATS, Frames, channels_of
 from raspitrain.use.sources import Source, open_source, wait_for
 from raspitrain.use.watch import Record, Watcher
 
@@ -151,6 +151,10 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
             server = Server(given.http, watcher)
             stack.callback(server.close)
         say(_beginning(model, settings, source, hop, rate))
+        if given.raw is not None and channels_of(model.channels) != model.channels:
+            say(
+                f"of stereo, as the recordings of training were, {model.channels[0]} alone is taken"
+            )
         if hop > model.length:
             say(f"warning: of {hop} samples only {model.length} are looked at, as --hop has it")
         if server is not None:
@@ -160,7 +164,7 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
             if given.raw is None:
                 _run(source, watcher)
             else:
-                _run_raw(source, watcher, Frames(given.raw, len(model.channels)))
+                _run_raw(source, watcher, Frames(given.raw, model.channels))
         except InputError:
             sys.stdout.flush()
             raise

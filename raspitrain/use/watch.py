@@ -12,12 +12,14 @@ A record is a dict for one line of JSON. `event` says what it is:
     rate, range       the samples are not as in training
     missing           a window is left out, as it has values that the model's policy does not allow
     bad_line          a line is no sample
+    table             lines that are no plain CSV: what they were found to hold, and from where on
     finished          the end, with all counts
 
 Of faults the first few of a kind are told as they come and then one in ten seconds, each with the
 count so far.
 """
 
+import csv
 import math
 import re
 import time
@@ -28,6 +30,7 @@ from raspitrain.errors import InputError
 from raspitrain.use.clock import AT_THE_RATE, Arrivals, Clock, is_off
 from raspitrain.use.columns import Columns, LineError, holds_nothing, separator_of, split_line
 from raspitrain.use.events import Average, Settings
+from raspitrain.use.forms import LEAST_LINES, Form, Records, find_form, records_of
 from raspitrain.use.keep import Keeper
 from raspitrain.use.model import Model, Prediction
 from raspitrain.use.windows import Windows
@@ -38,6 +41,7 @@ MOST_BAD_LINES = 3  # in a row: more are a gap
 MOST_BEFORE_ANEW = 20  # in a row from a device: then its columns are looked for anew
 MONITOR = re.compile(r"\d\d:\d\d:\d\d\.\d{3} -> ?")  # the clock of Arduino's serial monitor
 PATIENCE = 200  # lines of a device that fit no model, before it is given up
+PATIENCE_OF_A_PIPE = 64  # and of a pipe, which says less before its first sample
 FAULTS = (
     "gap", "backwards", "restart", "rate", "range", "missing", "bad_line", "unplugged", "back",
     "lost", "stranger",
@@ -90,6 +94,13 @@ class Watcher:
         }
         self._columns: Columns | None = None
         self._separator: str | None = None
+        self._form: Form | None = None  # of lines that are no plain CSV
+        self._unfit: list[tuple[str, int]] = []  # lines until columns are found
+        self._why_unfit = ""
+        self._names: list[
+            tuple[str, int]
+        ] = []  # lines taken for names and units, until a row follows
+        self._may_be_plain = True
         self._fresh = False
         self._may_be_cut = live  # one begins to listen in the middle of a line
         self._clock: Clock | None = None
@@ -97,7 +108,7 @@ class Watcher:
         self._stamp = math.nan
         self._seconds = 0.0  # of samples and gaps, the triggers' time
         self._step = 1.0 if self.rate is None else 1 / self.rate
-        self._bad_in_a_row = self._num_unfit = 0
+        self._bad_in_a_row = 0
         self._is_off = False
         self._out_of_range: list[int] = []
         self._told: dict[str, float] = {}
@@ -130,51 +141,116 @@ class Watcher:
             self._begin(text, number, may_be_cut)
             return
         try:
-            cells = split_line(text, self._separator)
-            if columns.named and self._is_header(columns, cells):
-                self.restart("restart")
-                self._fresh = True
-                self._clock = self._new_clock(columns)
+            if self._form is None:
+                rows = [split_line(text, self._separator)]
+            elif not (rows := self._form.rows(text)):
+                self._report("bad_line", line=number, why="no sample, and passed over")
+            for cells in rows:
+                if not self._row(columns, cells) and self._names:
+                    self._names.append((text, number))
+        except (LineError, csv.Error) as error:
+            if not self._names:
+                self._bad(number, str(error))
                 return
-            if self._fresh:
-                self._fresh = False
-                if columns.is_row_of_units(cells):
-                    return
-            sample = columns.sample(cells)
-            stamp = math.nan if columns.time is None else columns.stamp(cells)
-        except LineError as error:
-            self._bad(number, str(error))
-            return
+            # No names, perhaps, but words beside numbers.
+            lines = [*self._names, (text, number)]
+            self._begin_anew()
+            self._columns, self._may_be_plain = None, False
+            for line in lines:
+                self._does_not_fit(*line, f"{self.source}, line {number}: {error}")
+
+    def _row(self, columns: Columns, cells: list[str]) -> bool:
+        """Take a row; whether it was a sample, and not names or units."""
+        if columns.named and self._is_header(columns, cells):
+            self.restart("restart")
+            self._fresh = self._form is None
+            self._clock = self._new_clock(columns)
+            return False
+        if self._fresh:
+            self._fresh = False
+            if columns.is_row_of_units(cells):
+                return False
+        sample = columns.sample(cells)
+        stamp = math.nan if columns.time is None else columns.stamp(cells)
         self._bad_in_a_row = 0
+        self._names.clear()
         self.take(sample, stamp)
+        return True
 
     @staticmethod
     def _is_header(columns: Columns, cells: list[str]) -> bool:
         return cells[0].strip() == columns.names[0] and [c.strip() for c in cells] == columns.names
 
     def _begin(self, text: str, number: int, may_be_cut: bool) -> None:
-        """Look for names, or a sample without any, in the first line."""
-        separator = separator_of(text, self.model.channels)
+        """Look for names, or a sample without any, in the first line; later ones of a pipe that has
+        begun otherwise are taken for samples only where names say so."""
+        form: Form | None = None
+        separator = None
         try:
-            cells = split_line(text, separator)
-            columns = Columns(self.model, cells, self.source, time_column=self._time_column)
-            if columns.time is None:
-                self._check_that_rate_is_said()
+            if records := records_of(text):
+                form = Records(self.model, records[0], self.source, self._time_column)
+                columns = form.columns
+            elif not self._may_be_plain:
+                raise LineError(self._why_unfit)
+            else:
+                separator = separator_of(text, self.model.channels)
+                cells = split_line(text, separator)
+                columns = Columns(self.model, cells, self.source, time_column=self._time_column)
         except (LineError, InputError) as error:
-            # A device tells of itself when it starts, and its first line may be cut.
-            if not self.live:
-                raise InputError(str(error)) from error
-            self._bad(number, str(error))
-            self._num_unfit += 1
-            if self._num_unfit >= PATIENCE and not self.counts["samples"]:
-                raise InputError(f"{PATIENCE} lines, and none that fits: {error}") from error
+            self._does_not_fit(text, number, str(error))
+            return
+        if self._unfit and not self.live and not (columns.named or columns.pairs):
+            self._does_not_fit(text, number, "")
             return
         if may_be_cut and not columns.named:
             return  # the next line says how many columns there are
-        self._columns, self._separator = columns, separator
+        self._take_up(columns, form, separator)
+        if self._fresh:
+            self._names.append((text, number))
+        if form is not None or not columns.named:
+            self.line(text, number)
+
+    def _take_up(self, columns: Columns, form: Form | None, separator: str | None) -> None:
+        if columns.time is None:
+            self._check_that_rate_is_said()
+        self._columns, self._form, self._separator = columns, form, separator
         self._clock = self._new_clock(columns)
-        self._fresh = columns.named
-        if not columns.named:
+        self._fresh = columns.named and form is None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._unfit.clear()
+        self._names.clear()
+        self._may_be_plain, self._why_unfit = True, ""
+
+    def _does_not_fit(self, text: str, number: int, why: str) -> None:
+        """Keep a line that is no plain CSV, and see what all of them are: a device tells of itself
+        when it starts, its first line may be cut, and lines may hold more than CSV."""
+        if self.live:
+            self._bad(number, why)
+        self._why_unfit = self._why_unfit or why
+        self._unfit.append((text, number))
+        count, most = len(self._unfit), PATIENCE if self.live else PATIENCE_OF_A_PIPE
+        if count >= LEAST_LINES and (count & (count - 1) == 0 or count == most):
+            self._look_for_a_form()
+        if self._columns is None and count >= most:
+            if self.counts["samples"]:
+                self._begin_anew()  # it may go on as it was
+                return
+            lines = f"{count} lines, and none that fits: " if self.live else ""
+            raise InputError(f"{lines}{self._why_unfit}")
+
+    def _look_for_a_form(self) -> None:
+        lines = [text for text, _ in self._unfit]
+        form = find_form(lines, self.model, self.source, self._time_column)
+        if form is None:
+            return
+        # Those of a device have been told of as bad, and their moment is past.
+        again = [] if self.live else self._unfit[form.first :]
+        names, first = form.columns.names, self._unfit[form.first][1]
+        self._take_up(form.columns, form, None)
+        self._tell({"event": "table", "line": first, "columns": names})
+        for text, number in again:
             self.line(text, number)
 
     def _check_that_rate_is_said(self) -> None:
@@ -404,6 +480,10 @@ class Watcher:
         InputError
             Nothing came, or all of it came at another rate than the model's.
         """
+        if self._unfit and not self.live and reason == "end":
+            self._look_for_a_form()
+            if self._columns is None:
+                raise InputError(self._why_unfit)
         self._end_events(reason)
         self._tell({"event": "finished", "why": reason, **self.totals()})
         if reason != "end":

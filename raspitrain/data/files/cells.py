@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from raspitrain.data.files import dates
+from raspitrain.data.files import date_shapes
 
 COMMENTS = ("#", "%", "//")
 BEGIN_COMMENTS = frozenset("#%/;\"'")
@@ -27,6 +27,7 @@ STAMP = re.compile(
 DASHES = re.compile(r"-([,;|])-(?:\1-)*")  # before each of several recordings
 RULE = frozenset("|+:=-")  # below the names of a table that is drawn
 WRAPPED = re.compile(r"[\[(<]+(?=\s*[-+\d.])([^\[\](){}<>]*)[\])>]+[,;]?")  # as Python prints
+PRINTED = re.compile(r"""\bb(['"])(.*?)(?:\\r)?(?:\\n)?\1""")  # bytes, as Python prints them
 CHECKSUM = re.compile(r"(?<=[\w.,])\*[\dA-F]{2}\s*$", re.I)  # behind a line that begins with $
 # fmt: off
 UNITS = frozenset((
@@ -104,7 +105,7 @@ def is_number(cell: str) -> bool:
 
 
 def is_value(cell: str) -> bool:
-    return is_number(cell) or dates.is_time(cell)
+    return is_number(cell) or date_shapes.is_time(cell)
 
 
 def is_comment(line: str, separator: str | None = None) -> bool:
@@ -136,6 +137,11 @@ def is_rule(line: str) -> bool:
         return False  # as nearly every line, and fast
     bare = re.sub(r"\s", "", line)
     return ("--" in bare and RULE.issuperset(bare)) or DASHES.fullmatch(bare) is not None
+
+
+def unprinted(line: str) -> str:
+    """A line whose bytes were printed as they are in Python: b'0.1,0.2\\r\\n' as 0.1,0.2."""
+    return PRINTED.sub(r"\2", line)
 
 
 def unwrapped(line: str) -> str:

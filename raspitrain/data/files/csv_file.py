@@ -24,19 +24,14 @@ import numpy as np
 
 from raspitrain.data.files import csv_rows, dates
 from raspitrain.data.files.cells import (
-    IN_UNIT,
     is_comment,
     is_number,
     is_rule,
     is_value,
-    pair_cells,
     position_name,
-    split_cells,
-    stamp_of,
-    unwrapped,
 )
 from raspitrain.data.files.endings import PACKED
-from raspitrain.data.files.layout import Layout, find_layout
+from raspitrain.data.files.layout import Layout, cells_of, find_layout, without_unit
 from raspitrain.data.files.missing import is_missing
 from raspitrain.data.files.no_table import DECODE, FRAME, NoTableError, unfold
 from raspitrain.data.files.npy_file import open_file
@@ -489,7 +484,7 @@ class _Rows:
     def _fast_reader(self) -> csv_rows.Reader | None:
         found = self.layout
         special = found.stamped or found.paired or found.ended or found.in_cells or found.wrapped
-        special = special or found.sentence is not None
+        special = special or found.printed or found.sentence is not None
         if special or found.separator == " ":
             return None
         kinds = [
@@ -571,7 +566,7 @@ class _Rows:
         )
         plain = not odd and self.layout.separator != " "
         plain = plain and not (self.layout.stamped or self.layout.paired or self.layout.ended)
-        plain = plain and not (self.layout.wrapped or self.layout.sentence)
+        plain = plain and not (self.layout.wrapped or self.layout.printed or self.layout.sentence)
         separator, width, values = self.layout.separator, self.width, self.values
         for line in text.split("\n")[:-1]:
             self.number += 1
@@ -655,57 +650,29 @@ class _Rows:
         if is_comment(line, found.separator):
             self.num_comments += 1
             return
-        if found.wrapped:
-            line = unwrapped(line)
-        stamp = []
-        if found.stamped:
-            clock, line = stamp_of(line)
-            stamp = [clock]
-        if found.sentence is not None:
-            self._take_sentence(found.sentence, line)
-            return
-        if found.paired:
-            self._take_row([*stamp, *self._paired_cells(line, len(stamp))], line)
-            return
-        for record in line.split(";") if found.ended else [line]:
-            record = record.rstrip().rstrip(",") if found.ended else record
-            if record.strip():
-                self._take_row([*stamp, *split_cells(record, found.separator)], record)
-
-    def _take_sentence(self, sentence: Sentence, line: str) -> None:
-        cells = sentence.cells(line)
-        if cells is not None:
+        try:
+            rows = cells_of(found, line)
+        except ValueError as error:
+            remedy = "bring all to one" if "units" in str(error) else "fix it"
+            raise InputError(f"{self.path}, line {self.number} {error}; {remedy}.") from None
+        if not rows:
+            self._take_other(found.sentence, line)
+        for cells in rows:
             self._take_row(cells, line)
-        elif sentence.lead and line.lstrip().startswith(sentence.lead) and not self.may_be_cut:
+
+    def _take_other(self, sentence: Sentence | None, line: str) -> None:
+        """A line among sentences that has other words."""
+        if sentence is None:
+            return  # such as ";;" where rows end with ";"
+        if sentence.lead and line.lstrip().startswith(sentence.lead) and not self.may_be_cut:
             raise InputError(
                 f"{self.path}, line {self.number} begins with '{sentence.lead.strip()}' as others "
                 f"do, but goes on in other words ({line.strip()[:60]!r}): leave such lines out, or "
                 "cut the file there."
             )
-        else:
-            self.num_others += 1
-
-    def _paired_cells(self, line: str, num_stamps: int) -> list[str]:
-        pairs = pair_cells(line, self.layout.beside)
-        names = self.layout.names[num_stamps:]
-        if tuple(name for name, *_ in pairs) != names:
-            raise InputError(
-                f"{self.path}, line {self.number} should give {', '.join(names)}, each as "
-                f"name:value, and is {line.strip()[:40]!r}; fix it."
-            )
-        units = tuple(unit for *_, unit in pairs)
-        if units != self.layout.units[num_stamps:]:
-            raise InputError(
-                f"{self.path}, line {self.number} has other units than the first "
-                f"({line.strip()[:40]!r}); bring all to one."
-            )
-        return [value for _, value, _ in pairs]
+        self.num_others += 1
 
     def _take_row(self, cells: list[str], line: str) -> None:
-        if len(cells) == self.width + 1 and not cells[-1].strip():
-            cells.pop()
-        if self.layout.lacks_last and len(cells) == self.width - 1:
-            cells.append("")
         if self.may_be_cut and len(cells) < self.width:
             self.is_cut = True
             return
@@ -816,8 +783,8 @@ class _Rows:
             self.looks[position] |= _look(text)
             return float(text.replace(",", "."))
         unit = self.layout.in_cells.get(position)
-        if unit is not None and (found := IN_UNIT.fullmatch(text)) and found[2] == unit:
-            return float(found[1])
+        if unit is not None and is_number(bare := without_unit(text, unit)):
+            return float(bare)
         self._note_wrong(position, self.number, text)
         return float("nan")
 

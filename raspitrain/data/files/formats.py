@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from raspitrain.data.files import dates
+from raspitrain.data.files import date_shapes, dates
 from raspitrain.data.files.cbor import decode
 from raspitrain.data.files.cells import is_number, position_name
 from raspitrain.data.files.comtrade import comtrade_head, read_comtrade
@@ -24,6 +24,7 @@ from raspitrain.data.files.edf import read_edf
 from raspitrain.data.files.endings import PACKED
 from raspitrain.data.files.missing import is_missing
 from raspitrain.data.files.npy_file import load_npy
+from raspitrain.data.files.records import LEAST_SERIES, flattened, spread
 from raspitrain.data.files.wav import read_wav
 from raspitrain.data.files.wfdb import read_wfdb
 from raspitrain.errors import InputError, input_error
@@ -34,8 +35,6 @@ HDF5_START = b"\x89HDF\r\n\x1a\n"
 AGAIN = "export it again, or move it away"  # what is cut off or no such file
 QUANTISED = 1e-3  # so near to whole numbers values are taken for these, where they are labels
 COLUMN_COPIES = 3
-OF_AXES = re.compile(r"(?:.*_)?(?:acc|gyr|mag|gravity|euler|rotation|linear)", re.I)
-LEAST_SERIES = 8  # samples of an array in a record; fewer may be the axes of one moment
 LARGEST_JSON = 256 << 20
 UNLIKE = 4  # times as long as wide an array is, from which its longer axis is time for sure
 MANY_COLUMNS = 64  # of arrays side by side: more likely cases
@@ -472,7 +471,7 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
     """The cells of each column, and the rate where a number beside them says it; ValueError where
     it is none of these. Records with other names than most are passed over and noted."""
     if isinstance(held, list):
-        records = [one for record in held for one in _records(_flat(record))]
+        records = [one for record in held for one in spread(flattened(record))]
         (names, count), *rest = Counter(map(frozenset, records)).most_common()
         if 2 * count <= len(records):
             raise ValueError
@@ -484,7 +483,7 @@ def _cells_of(held: Any, notes: list[str]) -> tuple[dict[str, list[Any]], float 
         raise ValueError
     if not any(isinstance(own, list) for own in held.values()):
         held = {name: _only_list(own) for name, own in held.items()}
-    flat = _flat(held)  # {"acc": {"x": [0.1, 0.2], "y": [0.3, 0.4]}}
+    flat = flattened(held)  # {"acc": {"x": [0.1, 0.2], "y": [0.3, 0.4]}}
     if len({len(own) for own in flat.values() if isinstance(own, list) and own}) == 1:
         held = flat
     lists = {str(name): own for name, own in held.items() if isinstance(own, list) and own}
@@ -570,7 +569,8 @@ def _named_rows(held: dict[str, Any] | list[Any], above: dict[str, Any]) -> list
         names = [
             f"{name} ({unit})" if unit else name for name, unit in zip(names, units, strict=True)
         ]
-    beside |= {name: own for name, own in _flat(held).items() if isinstance(own, str)}  # as of tags
+    tags = {name: own for name, own in flattened(held).items() if isinstance(own, str)}
+    beside |= tags
     if len(set(names) - set(beside)) < len(names):
         raise ValueError
     return [beside | dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))]
@@ -582,33 +582,6 @@ def _said_name(said: Any) -> Any:
         return said
     name, unit = said.get("name"), said.get("unit") or said.get("units")
     return f"{name} ({unit})" if isinstance(name, str) and unit else name
-
-
-def _records(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """A record for each sample, where one stands for a packet of them, or for a recording of many:
-    lists of records in one another, or long arrays side by side."""
-    lists = {name: own for name, own in record.items() if isinstance(own, list)}
-    rest = {name: own for name, own in record.items() if name not in lists}
-    inner = [*lists.values()]
-    if len(inner) == 1 and all(isinstance(sample, dict) for sample in inner[0]):
-        return [one for sample in inner[0] for one in _records({**rest, **_flat(sample)})]
-    if len(inner) > 1 and len({len(own) for own in inner}) == 1 and len(inner[0]) >= LEAST_SERIES:
-        return [{**rest, **dict(zip(lists, row, strict=True))} for row in zip(*inner, strict=True)]
-    if lists and all(len(own) == 3 and OF_AXES.match(name) for name, own in lists.items()):
-        axes = {f"{name}_{k}": value for name, own in lists.items() for k, value in enumerate(own)}
-        return [rest | axes]
-    return [record]  # such as ecg: [1, 2, 3], a moment or a packet: refused
-
-
-def _flat(record: Any) -> dict[str, Any]:
-    """{"acc": {"x": 1}} as {"acc_x": 1}."""
-    if not isinstance(record, dict):
-        raise ValueError
-    flat: dict[str, Any] = {}
-    for name, own in record.items():
-        inner = _flat(own).items() if isinstance(own, dict) else [("", own)]
-        flat |= {f"{name}_{below}".strip("_"): value for below, value in inner}
-    return flat
 
 
 def _json_column(name: str, cells: list[Any]) -> Column:
@@ -629,8 +602,8 @@ def _column_of_words(name: str, cells: list[str]) -> Column:
     if all(map(is_number, known)):
         values = [nan if is_missing(w) else float(w.replace(",", ".")) for w in words.tolist()]
         return Column(name, "", "number", np.array(values)[codes])
-    if dates.is_time(known[0]):
-        day, told = dates.day_first(cells)
+    if date_shapes.is_time(known[0]):
+        day, told = date_shapes.day_first(cells)
         seconds = dates.to_seconds(cells, day_comes_first=bool(day))
         if np.isfinite(seconds).all():
             return Column(name, "", "time", seconds, day_first=day, is_told=told)

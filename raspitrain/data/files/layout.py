@@ -9,12 +9,13 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from raspitrain.data.files import dates
+from raspitrain.data.files import date_shapes
 from raspitrain.data.files.cells import (
     IN_UNIT,
+    PRINTED,
     STAMP,
     WRAPPED,
     beside_pairs,
@@ -27,6 +28,8 @@ from raspitrain.data.files.cells import (
     position_name,
     split_cells,
     stamp_kind,
+    stamp_of,
+    unprinted,
     unstamped,
     unwrapped,
     without_units,
@@ -55,7 +58,7 @@ from raspitrain.data.files.no_table import (
     refuse_pairs_in_turn,
     refuse_titles,
 )
-from raspitrain.data.files.sentences import Sentence, find_sentence
+from raspitrain.data.files.sentences import Sentence, find_sentence, numbered
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
 OF_CHANNELS = re.compile(r"\d{1,3} channels")
@@ -96,8 +99,8 @@ class Layout:
         The unit behind each number of a column, where cells are such as "0.12 g".
     either : frozenset of int
         Of these, those whose first dates could have day and month the other way round.
-    wrapped : bool
-        Brackets are around each row.
+    wrapped, printed : bool
+        Brackets are around each row; it is what Python prints of bytes.
     stamped, paired, ended : bool
         Rows begin with the clock of a serial monitor or a log; cells are name:value; rows end
         with ";".
@@ -127,6 +130,7 @@ class Layout:
     times: dict[int, bool | None]
     stamped: bool = False
     wrapped: bool = False
+    printed: bool = False
     paired: bool = False
     ended: bool = False
     ruled: bool = False
@@ -202,6 +206,12 @@ def _find_above(
 
 
 def _find(lines: Sequence[str], skip_lines: int) -> Layout:
+    if printed := _most([line for line in lines if line.strip()], _is_printed):
+        lines = [*map(unprinted, lines)]
+    return replace(_find_written(lines, skip_lines), printed=printed)
+
+
+def _find_written(lines: Sequence[str], skip_lines: int) -> Layout:
     whole = _quotes_closed(lines)
     kept = [(k, line) for k, line in enumerate(whole) if k >= skip_lines and line.strip()]
     if not kept:
@@ -288,6 +298,9 @@ def _find(lines: Sequence[str], skip_lines: int) -> Layout:
         )  # fmt: skip
     refuse_titles([cells for _, cells in rows], width)
     first = _first_row(rows, table, width)
+    drawn = {k for k, line in kept if "--" in line and is_rule(line)}
+    if rows[first][0] + 1 in drawn and first + 1 < len(rows):
+        first += 1  # numbers of channels, with a line below them
     rows[:first] = [(k, c if any(c[width:]) else c[:width]) for k, c in rows[:first]]
     aside = take_aside(rows, first, width)
     if first and _lacks_a_name(rows[first - 1][1], table):
@@ -358,6 +371,58 @@ def _find(lines: Sequence[str], skip_lines: int) -> Layout:
     )
 
 
+def cells_of(found: Layout, line: str) -> list[list[str]]:
+    """The cells of each row in a line that is neither blank nor a comment; none where its words are
+    other than those of a sentence.
+
+    Raises
+    ------
+    ValueError
+        Pairs have other names or units than those before; its text ends "the line …".
+    csv.Error
+        A quote is not closed.
+    """
+    if found.printed:
+        line = unprinted(line)
+    if found.wrapped:
+        line = unwrapped(line)
+    stamp = []
+    if found.stamped:
+        clock, line = stamp_of(line)
+        stamp = [clock]
+    if found.sentence is not None:
+        cells = found.sentence.cells(line)
+        return [] if cells is None else [cells]
+    if found.paired:
+        return [[*stamp, *_paired_cells(found, line, len(stamp))]]
+    records = [r.rstrip().rstrip(",") for r in line.split(";")] if found.ended else [line]
+    rows = [[*stamp, *split_cells(record, found.separator)] for record in records if record.strip()]
+    for cells in rows:
+        if len(cells) == len(found.names) + 1 and not cells[-1].strip():
+            cells.pop()
+        if found.lacks_last and len(cells) == len(found.names) - 1:
+            cells.append("")
+    return rows
+
+
+def _paired_cells(found: Layout, line: str, num_stamps: int) -> list[str]:
+    pairs = pair_cells(line, found.beside)
+    names = found.names[num_stamps:]
+    if numbered([name for name, *_ in pairs]) != names:
+        raise ValueError(
+            f"should give {', '.join(names)}, each as name:value, and is {line.strip()[:40]!r}"
+        )
+    if tuple(unit for *_, unit in pairs) != found.units[num_stamps:]:
+        raise ValueError(f"has other units than the first ({line.strip()[:40]!r})")
+    return [value for _, value, _ in pairs]
+
+
+def without_unit(cell: str, unit: str) -> str:
+    """The number of a cell such as "0.12 g"; the cell itself where the unit is another."""
+    found = IN_UNIT.fullmatch(cell.strip())
+    return str(found[1]) if found is not None and found[2] == unit else cell
+
+
 def _quotes_closed(lines: Sequence[str]) -> list[str]:
     """Names in quotes that hold line breaks, as spreadsheets write them, on one line; those that
     this takes are left blank. A sign for inches closes nothing, and numbers are no names."""
@@ -405,6 +470,10 @@ def _after_acqknowledge(kept: list[tuple[int, str]]) -> list[tuple[int, str]]:
     lead = cells[: len(cells) - len(own) // 2]
     names, units = [*lead, *own[::2]], [*("" for _ in lead), *own[1::2]]
     return [(number, "\t".join(names)), (below, "\t".join(units)), *rows]
+
+
+def _is_printed(line: str) -> bool:
+    return PRINTED.search(line) is not None
 
 
 def _most(lines: Sequence[str], holds: Callable[[str], bool]) -> bool:
@@ -569,8 +638,8 @@ def _find_kinds(
             continue
         if not cells or any(map(is_number, cells)):
             continue
-        if 2 * sum(map(dates.is_time, cells)) > len(cells):
-            times[position], is_told = dates.day_first(cells)
+        if 2 * sum(map(date_shapes.is_time, cells)) > len(cells):
+            times[position], is_told = date_shapes.day_first(cells)
             if not is_told:
                 either.add(position)
         else:
@@ -586,7 +655,7 @@ def _paired(kept: Sequence[tuple[int, str]], beside: str) -> Layout:
     usual = Counter(own for own in names_of[-BODY_LINES:] if own).most_common(1)[0][0]
     number, line, pairs = rows[names_of.index(usual)]
     stamped = STAMP.match(line)
-    names = [name for name, *_ in pairs]
+    names = [*numbered(usual)]
     units = [unit for *_, unit in pairs]
     if stamped is not None:
         names, units = ["time", *names], ["ms" if stamped["ms"] else "", *units]

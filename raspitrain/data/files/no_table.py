@@ -92,9 +92,10 @@ def refuse_pairs_in_turn(lines: Sequence[str], paired: Sequence[tuple[str, ...]]
     if len(kinds) > 1 and (often or again) and len(lines) >= LEAST_IN_TURN:
         first = [names[0] for names in kinds]
         either = "|".join(map(re.escape, first)).replace("\\ ", " ")
+        dashes = " ".join("-" * each)
         raise NoTableError(
             f"gives {', '.join(first[:6])} on lines of their own: put those of a moment on one, as "
-            f"by: grep -E '({either}) *[:=]' OLD | paste -d' ' {' '.join('-' * each)} > NEW"
+            f"by: tr -d '\\r' < OLD | grep -E '({either}) *[:=]' | paste -d' ' {dashes} > NEW"
         )
 
 
@@ -114,14 +115,17 @@ def refuse_titles(rows: Sequence[list[str]], width: int) -> None:
 
 
 def refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: int) -> None:
-    """Refuse what is no preamble but damage: numbers in too few cells, names for other columns."""
-    for number, cells in reversed(rows[:first]):
-        if len(cells) != width and all(is_number(cell) for cell in cells if cell):
-            raise NoTableError(
-                f"line {number + 1} has {len(cells)} cells, but the lines after it have {width}: "
-                "it is cut short or not part of the table; delete it, or pass over it with "
-                f"dataset.skip_lines={number + 1}"
-            )
+    """Refuse what is no preamble but damage: numbers in too few cells, names for other columns. One
+    such line and no names above it are the end of one that was being sent as the log began."""
+    cut = [(number, c) for number, c in rows[:first] if len(c) != width and _are_numbers(c)]
+    alone = len(cut) == 1 and cut[0] == rows[first - 1] and len(cut[0][1]) < width
+    if cut and not (alone and all(len(cells) != width for _, cells in rows[: first - 1])):
+        number, cells = cut[-1]
+        raise NoTableError(
+            f"line {number + 1} has {len(cells)} cells, but the lines after it have {width}: "
+            "it is cut short or not part of the table; delete it, or pass over it with "
+            f"dataset.skip_lines={number + 1}"
+        )
     if first:
         number, cells = rows[first - 1]
         apart = width > 1 and abs(len(cells) - width) == 1  # "Unit,mV" may be above one column
@@ -131,3 +135,7 @@ def refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: i
                 f"{len(cells)} names; every line must have as many cells, or pass over the lines "
                 f"before the table with dataset.skip_lines={number + 1}"
             )
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    return all(is_number(cell) for cell in cells if cell)

@@ -83,7 +83,14 @@ def _names(tokens: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
     name = "channel"
     for token, before in zip(tokens, words, strict=False):
         name = ([name, *re.findall(r"[^\W\d]\w*", before)])[-1]
-        own = "time" if token == A_CLOCK else name
-        again = sum(re.sub(r"_\d+$", "", other) == own for other in names)
-        names.append(f"{own}_{again + 1}" if own in names else own)
-    return tuple(names)
+        names.append("time" if token == A_CLOCK else name)
+    return numbered(names)
+
+
+def numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of which each is there once: Y, Y_2, Y_3."""
+    found: list[str] = []
+    for name in names:
+        again = sum(re.sub(r"_\d+$", "", other) == name for other in found)
+        found.append(f"{name}_{again + 1}" if name in found else name)
+    return tuple(found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raspitrain.data.files import dates, edf_marks
+from raspitrain.data.files import date_shapes, dates, edf_marks
 from raspitrain.data.files.endings import OTHER_SUFFIXES, stem_of
 from raspitrain.data.files.missing import is_missing
 from raspitrain.data.files.npy_file import user_path
@@ -419,7 +419,7 @@ def place_rows(
     """The samples that the rows of each recording mark; see `annotations.place`. `day_first` says
     whether 1/5/2024 is the first of May, where the rows do not tell."""
     cells = [c for _, own in rows for row in own for c in (row.start, row.end)]
-    own_order, is_told = dates.day_first([cell for cell in cells if isinstance(cell, str)])
+    own_order, is_told = date_shapes.day_first([cell for cell in cells if isinstance(cell, str)])
     day = own_order if is_told or day_first is None else day_first
 
     def moment(cell: str) -> float:

@@ -638,7 +638,7 @@ def _refuse_missing(folder: Path, streams: Sequence[Stream], names: Sequence[str
         told = f"{', '.join(most)} {'has' if len(most) == 1 else 'have'} no value in most rows"
         remedy = f"{told}: take 'dataset.columns=[{rest}]', or accept them with"
     in_turn = not stream.joined and np.mean((~bad).sum(axis=0) <= 1) > MOST_IN_TURN
-    if in_turn and (~bad).mean(axis=1).max() < 1.5 / len(names):
+    if in_turn and len(names) > 1 and (~bad).mean(axis=1).max() < 1.5 / len(names):
         place = 1 + [*stream.file.table.names].index(names[-1])
         remedy = (
             "each row holds one channel, as they were measured in turn: fill them down, a row for "

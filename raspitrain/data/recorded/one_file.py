@@ -82,24 +82,24 @@ def read_one_file(
     ):
         sensors = {word.removeprefix(lead): own for word, own in sensors.items()}
     found = [
-        (wanted, sensor, place)
+        (wanted, sensor, name)
         for wanted in channels
         for sensor, own in sensors.items()
-        for place, name in enumerate(own.table.names)
+        for name in own.table.names
         if bare(f"{sensor}_{name}" if sensor else name) == bare(wanted)
     ]
     names = [wanted for wanted, _, _ in found]
     if any(names.count(wanted) != 1 for wanted in channels):
         return None
-    places: dict[str, list[int]] = {}
-    for _, sensor, place in found:
-        places.setdefault(sensor, []).append(place)
+    own_names: dict[str, list[str]] = {}
+    for _, sensor, name in found:  # no places, as columns may be called 0, 1, 2
+        own_names.setdefault(sensor, []).append(name)
     chosen = {
         sensor: choose([sensors[sensor]], [frozenset()], replace(asked, columns=own))
-        for sensor, own in places.items()
+        for sensor, own in own_names.items()
     }
     stream = make_stream(Source(path.name, {"": path}, None, None, None), sensors, chosen, 0, asked)
-    in_order = [name for own in places for name, sensor, _ in found if sensor == own]
+    in_order = [name for own in own_names for name, sensor, _ in found if sensor == own]
     clock = stream.clock
     return OneFile(
         signals=stream.signals[[in_order.index(name) for name in channels]].astype(np.float32),
