@@ -242,6 +242,10 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "blanks around =": (("seed=1", "epochs", "=", "5"), ("as in epochs=5",)),
     "a bracket that stays open": ((*CSV, "dataset.columns=[x"), ("bracket in the value is not",)),
     "capitals": (("Epochs=5",), ("did you mean epochs?",)),
+    "columns without brackets": (
+        ("dataset.columns=x", "y"),
+        ("as in dataset.columns=[x,y]",),
+    ),
     "another program's key": (("trainer.max_epochs=5",), ("did you mean epochs?",)),
     "a script of Windows": (("epochs=5\r",), ("as the lines of a script written on Windows",)),
     "a blank that is none": (

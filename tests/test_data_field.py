@@ -1396,3 +1396,9 @@ def test_classes_of_other_names_in_another_part_are_told(tmp_path):
     sentence = refusal(split, load(tmp_path))
     assert "no case of the class 'cats'" in sentence
     assert "one name for a class in all parts (training has cat, dog)" in sentence
+
+
+def test_channels_that_hold_the_same_values_are_told(tmp_path):
+    make(tmp_path, lambda k, i, x: csv_text("x,y", x[0], x[0]))
+    (warning,) = look(load(tmp_path)).warnings
+    assert "'x', 'y' hold the same values" in warning

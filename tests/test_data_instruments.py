@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_data_archives import first, signals_of
-from test_data_field import COUNTS, csv_text, left_out, load, make, noise, put, refusal, split
+from test_data_field import COUNTS, csv_text, left_out, load, look, make, noise, put, refusal, split
 
 from raspitrain.data.files import layout
 from raspitrain.data.files.dates import to_seconds
@@ -85,6 +85,31 @@ def test_holes_longer_than_a_window_are_told_where_they_are_filled(tmp_path):
     (warning,) = load(make(tmp_path, text_of), missing="interpolate").taken.warnings
     assert "'y' of" in warning
     assert "r1.csv has no value in 70 samples in a row, more than a window" in warning
+
+
+@pytest.mark.parametrize("names", ["Time(s), 0, 1", "Time [s],A,B"])
+def test_levels_where_they_change_are_held_and_no_copies_of_others(names, tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        steps = 0.002 * (1 + k) + 1e-4 * np.abs(noise(10 * k + i, 1)[0])
+        return (
+            names
+            + "\n"
+            + rows_of([np.cumsum(steps), [j % 2 for j in COUNTS], [j // 2 % 2 for j in COUNTS]])
+        )
+
+    make(tmp_path, text_of)
+    assert "say how many samples a second" in refusal(load, tmp_path)
+    cases = load(tmp_path, rate=2000)
+    assert cases.channel_names == tuple(names.replace(" ", "").split(",")[1:])
+    assert set(np.unique(signals_of(cases))) == {0, 1}
+    assert look(cases).warnings == ()
+
+
+def test_names_may_end_before_empty_columns_do(tmp_path):
+    text = "ticks,msecs,value 1\n"
+    make(tmp_path, lambda k, i, x: text + rows_of([COUNTS, COUNTS, x[0]], "{},,,,\n"))
+    cases = load(tmp_path)
+    assert (cases.channel_names, cases.rate) == (("value 1",), 1000)
 
 
 def test_settings_in_columns_beside_the_table_are_no_signals_and_say_the_rate(tmp_path):
@@ -512,11 +537,11 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
         ),
         (
             ["CPU  %user  %idle", *["all  {t}.5  2.25"] * 9],
-            "'index($0, \"%user\") && n++ {next} 1'",
+            "'NR <= 1 {h[$0]; print; next} !($0 in h || index($0, \"%user\"))'",
         ),
         (
             ["#default,_table,,", ",table,v", *[",0,{t}.5"] * 9],
-            "'index($0, \"table,v\") && n++ {next} 1'",
+            "'NR <= 2 {h[$0]; print; next} !($0 in h || index($0, \"table,v\"))'",
         ),
         (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' | paste -d' ' - - >"),
         (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),

@@ -4,6 +4,7 @@ Each is one example of its kind.
 """
 
 import json
+import re
 import struct
 
 import numpy as np
@@ -137,6 +138,17 @@ def test_words_in_turn_beside_nameless_numbers_are_refused_with_the_key(tmp_path
     assert load(tmp_path, sensor_column="channel_0").channel_names[0] == "imu_x_channel_1"
     make(tmp_path, lambda *given: text_of(*given).replace("imu_", "imu/"))  # topics, as of MQTT
     assert load(tmp_path).channel_names[0] == "imu/x_channel_1"
+    codes = {"imu_x": "10C", "imu_y": "10D", "imu_z": "24"}  # of a car
+    make(tmp_path, lambda *given: re.sub(r"imu_\w", lambda own: codes[own[0]], text_of(*given)))
+    assert "column 'channel_0' (10C, 10D, 24) says" in refusal(load, tmp_path)
+
+
+def test_readings_that_android_does_not_calibrate_are_of_several_sensors(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = zip(("UncalAccel", "UncalGyro") * LENGTH, range(2 * LENGTH), x[0] * 2, strict=True)
+        return "MessageType,time_ms,X\n" + "".join(f"{a},{10 * j},{v:.4f}\n" for a, j, v in rows)
+
+    assert load(make(tmp_path, text_of)).channel_names == ("UncalAccel_X", "UncalGyro_X")
 
 
 def test_columns_beyond_the_label_are_no_samples(tmp_path):

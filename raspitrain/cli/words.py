@@ -36,7 +36,8 @@ TAKE_A_WORD = (
 )
 # What other programs call it.
 ELSEWHERE = {
-    "batch": "batch_size", "bs": "batch_size", "classes": "dataset.num_classes",
+    "batch": "batch_size", "bs": "batch_size", "checkpoint": "resume", "ckpt_path": "resume",
+    "classes": "dataset.num_classes",
     "cuda": "hardware.device", "data": "dataset", "data_dir": "dataset.path",
     "data_path": "dataset.path", "directory": "dataset.path", "early_stopping": "patience",
     "folder": "dataset.path", "fs": "dataset.rate", "gpu": "hardware.device",
@@ -340,7 +341,10 @@ def needs_quotes(word: str) -> str:
     if word.startswith(("\u2013", "\u2014", "\u2212")):
         return f"; it begins with {word[0]}, as copied text has it, where - or -- is meant"
     if not equals:
-        return "; a value with a blank in it needs quotes within those of the shell"
+        return (
+            "; a value with a blank in it needs quotes within those of the shell, and several are "
+            "a list without blanks, as in dataset.columns=[x,y]"
+        )
     if not _is_text(value):
         if _is_of_another_locale(value):
             return (

@@ -153,6 +153,9 @@ def _channels(
         apart += _amplitudes(cases, name, values[train], used[train])
         warnings += _says_class(cases, name, values[train], used[train])
         warnings += _counts(name, values) + _unsigned(name, values)
+    alike = _alike(cases, seen)
+    if alike:
+        warnings.append(alike)
     if len(constant) == len(channels):
         raise InputError(
             f"no channel ever changes in the training part ({constant[0][0]} is always "
@@ -174,6 +177,22 @@ def _channels(
             "leave it out, or look at the sensor"
         )
     return tuple(channels), warnings
+
+
+def _alike(cases: Cases, seen: np.ndarray) -> str:
+    """A word on channels that hold the same values, as where one was written twice."""
+    same: dict[bytes, list[str]] = {}
+    for c, name in enumerate(cases.channel_names):
+        if seen[:, c].min() < seen[:, c].max():
+            digest = hashlib.sha256(seen[:, c].tobytes()).digest()
+            same.setdefault(digest, []).append(name)
+    names = next((own for own in same.values() if len(own) > 1), [])
+    return (
+        f"channels {_some(names)} hold the same values: look whether they were written rightly, "
+        "or take one of them with dataset.columns"
+        if names
+        else ""
+    )
 
 
 def _spikes(name: str, values: np.ndarray, used: np.ndarray, own: np.ndarray) -> list[str]:
@@ -352,7 +371,10 @@ def _two_labels(cases: Cases, used: np.ndarray, seen: np.ndarray) -> list[str]:
 
 
 def _overlaps(cases: Cases, used: np.ndarray, seen: np.ndarray, parts: np.ndarray) -> list[str]:
-    """Cases that share samples in a row with one of another part."""
+    """Cases that share samples in a row with one of another part, but for switches, whose levels
+    do so by chance."""
+    first = seen[:MOST_ROWS].swapaxes(0, 1).reshape(seen.shape[1], -1)
+    seen = seen[:, [len(np.unique(values)) >= LEAST_DIFFERENT for values in first]]
     length = seen.shape[2]
     size = min(SHARED_SAMPLES, max(2, length // 2))
     hashes = _hash_runs(seen, size)  # (B, L - size + 1); 0 where nothing changes

@@ -719,7 +719,8 @@ class _Rows:
         return InputError(
             f"{self.path}, line {self.number} holds the names again, as where a logger was "
             "started anew; put what follows into a file of its own, or where it only goes on, "
-            f"leave such lines out, as by: awk 'index($0, \"{told}\") && n++ {{next}} 1' OLD > NEW."
+            f"leave such lines out, as by: awk 'NR <= {self.layout.first} {{h[$0]; print; next}} "
+            f'!($0 in h || index($0, "{told}"))\' OLD > NEW.'
         )
 
     def _begins_with_a_word(self, cells: Sequence[str]) -> bool:

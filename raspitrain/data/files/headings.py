@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from raspitrain.data.files.cells import UNITS, is_number, is_value, split_cells
 from raspitrain.data.files.missing import is_missing
-from raspitrain.data.files.time_names import SECONDS
+from raspitrain.data.files.time_names import SECONDS, is_time_name
 from raspitrain.data.files.time_names import UNITS as UNITS_OF_TIME
 
 ATTRIBUTE = re.compile(r"\s*@attribute\s+['\"]?([^\s'\"]+)", re.IGNORECASE)  # of ARFF
@@ -58,7 +58,16 @@ def numbers_channels(rows: Sequence[list[str]]) -> bool:
     """Whether a row such as x-axis,1,2 names columns: the channels by number, their units below."""
     if len(rows) != 2 or not 1 < len(rows[0]) == len(rows[1]) or not all(map(is_unit, rows[1])):
         return False
-    numbers = rows[0][1:]
+    return _rise(rows[0][1:])
+
+
+def numbers_after_time(cells: Sequence[str]) -> bool:
+    """Whether channels are called by their numbers, as in Time(s),0,1."""
+    return len(cells) > 1 and is_time_name(cells[0]) and _rise(cells[1:])
+
+
+def _rise(numbers: Sequence[str]) -> bool:
+    """Whether they number channels, from a small one on."""
     rising = all(number.isdigit() for number in numbers) and len(numbers[0]) < 3
     return rising and all(int(before) < int(after) for before, after in pairwise(numbers))
 
@@ -163,6 +172,7 @@ def find_names(
             continue
         words = not any(map(is_value, cells)) or is_count(cells)
         words = words or (cells is above[-2:][0] and numbers_channels(above[-2:]))
+        words = words or numbers_after_time(cells)
         words = words and not any(map(SETTING_CELL.fullmatch, cells))
         if len(cells) != width or len(block) == MOST_HEADINGS or not words:
             break

@@ -42,6 +42,7 @@ from raspitrain.data.files.headings import (
     is_count,
     is_setting,
     is_unit,
+    numbers_after_time,
     numbers_channels,
     said_beside,
     said_order,
@@ -305,13 +306,18 @@ def _find_written(lines: Sequence[str], skip_lines: int) -> Layout:
     aside = take_aside(rows, first, width)
     if first and _lacks_a_name(rows[first - 1][1], table):
         rows[first - 1] = (rows[first - 1][0], ["", *rows[first - 1][1]])
+    if first and rows[first - 1][1]:
+        _fill_names(rows[first - 1][1], table)
     above = [cells for _, cells in rows[:first]]
     refuse_cut_lines(rows, first, width)
     numeric = _numeric(table, width)
     heads = [
         cells
         for k, cells in enumerate(above)
-        if not is_setting(cells, numeric) or is_count(cells) or numbers_channels(above[k:])
+        if not is_setting(cells, numeric)
+        or is_count(cells)
+        or numbers_channels(above[k:])
+        or numbers_after_time(cells)
     ]
     before = [line for k, line in kept if k < rows[first][0]]
     names, units, used = find_names(heads, comments, width, before)
@@ -571,7 +577,7 @@ def _first_row(
     numeric = _numeric(table, width)
 
     def is_row(cells: Sequence[str]) -> bool:
-        if is_setting(cells, numeric):
+        if is_setting(cells, numeric) or numbers_after_time(cells):
             return False
         if len(cells) != width and not (len(cells) == width + 1 and cells[-1] == ""):
             return False
@@ -636,7 +642,7 @@ def _find_kinds(
         if len(set(map(len, cells))) == 1 and (bits or other):
             texts.add(position)
             continue
-        if not cells or any(map(is_number, cells)):
+        if not cells or (any(map(is_number, cells)) and not _are_codes(cells)):
             continue
         if 2 * sum(map(date_shapes.is_time, cells)) > len(cells):
             times[position], is_told = date_shapes.day_first(cells)
@@ -645,6 +651,20 @@ def _find_kinds(
         else:
             texts.add(position)
     return frozenset(texts), times, frozenset(either)
+
+
+def _fill_names(names: list[str], table: Sequence[list[str]]) -> None:
+    """Go on without names where all columns behind the last one are empty."""
+    there = any(cell for cells in table for cell in cells[len(names) :])
+    if 1 < len(names) < len(table[0]) and not there and not any(map(is_value, names)):
+        names += [""] * (len(table[0]) - len(names))
+
+
+def _are_codes(cells: Sequence[str]) -> bool:
+    """Whether the same few words come again and again, most of them no number, such as 10C and 24:
+    what else a column of numbers may hold is one word, as where a sensor is overloaded."""
+    words = [cell for cell in cells if not is_value(cell)]
+    return 2 * len(words) > len(cells) > 4 * len(set(cells)) and len(set(words)) > 1
 
 
 def _paired(kept: Sequence[tuple[int, str]], beside: str) -> Layout:

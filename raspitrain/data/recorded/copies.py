@@ -34,7 +34,7 @@ def find_copies(
             continue  # alike by chance
         first = first_of.setdefault(stream.digest, k)
         if first == k:
-            own = _edges(samples)
+            own = [] if stream.held else _edges(samples)
             near = [
                 j for e in own for j in edges.get(e, ()) if _is_cut(samples, streams[j].signals)
             ]

@@ -182,8 +182,9 @@ class Cut:
             for stream in self.streams
             if stream.clock is not None and stream.clock.uneven is not None
         ]
-        for stream, clock, (short, _) in uneven:
-            if stream.held:
+        for stream in self.streams:
+            if stream.held and (clock := stream.clock) is not None:
+                short = clock.uneven[0] if clock.uneven else 1 / (clock.rate or 1 / clock.step)
                 unit = "" if clock.unit else " and their unit with dataset.time_unit"
                 raise InputError(
                     f"{self.folder}: rows of {stream.source.name} stand where a level changes, and "

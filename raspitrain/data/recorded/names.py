@@ -39,7 +39,7 @@ OCCASION = re.compile(
     re.I,
 )
 SENSOR = re.compile(
-    r"(?:total|linear|user|body|raw|uncalibrated)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
+    r"(?:total|linear|user|body|raw|uncal(?:ibrated)?)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
     r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
     r"|barometer|pressure|light|proximity|location|gps|ori|euler(?:angles)?|quat(?:ernions?)?"
     r"|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"

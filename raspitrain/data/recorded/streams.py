@@ -17,6 +17,7 @@ from raspitrain.data.recorded.sensor_file import Asked, SensorFile, column_value
 from raspitrain.errors import InputError
 
 MOST_CHANGES = 0.9  # of the rows; the first and the last may stand at the ends
+EVEN_STEPS = 1.02  # the longest over the shortest, of a device that reads levels at its own rate
 MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
 
 
@@ -104,7 +105,7 @@ def _sensor_stream(
             changes.append(f"{file.table.rate:g} Hz as the lines above the table say")
     signals = rows_as_one([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
-    held = clock is not None and clock.uneven is not None and _are_changes(signals)
+    held = clock is not None and _are_changes(signals) and not _is_even(np.diff(clock.seconds[:]))
     if held:
         cuts = np.empty(0, np.int64)  # a level may hold for long
     if rows is not None:
@@ -132,6 +133,10 @@ def _are_changes(signals: np.ndarray) -> bool:
         np.isin(signals, (0, 1)).all()
         and np.mean((signals[:, 1:] != signals[:, :-1]).any(axis=0)) > MOST_CHANGES
     )
+
+
+def _is_even(steps: np.ndarray) -> bool:
+    return bool(steps.max() <= EVEN_STEPS * steps.min())
 
 
 def _parts(file: SensorFile) -> list[int] | None:
