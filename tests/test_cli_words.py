@@ -59,6 +59,16 @@ def test_a_look_at_an_archive_of_one_case_a_row_needs_no_more_words(said, tmp_pa
     assert "gun is taken as dataset=ucr dataset.name=GunPoint dataset.path=gun" in shown
 
 
+def test_a_look_at_arrays_is_one_at_arrays(said, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "X.npy").touch()
+    (tmp_path / "one" / "all.npz").touch()
+    shown = [said(name, do=show_data)[1] for name in ("own", "one")]
+    assert "own is taken as dataset=npy dataset.path=own" in shown[0]
+    assert "one is taken as dataset=npz dataset.path=one/all.npz" in shown[1]
+
+
 def test_a_look_at_the_data_takes_a_path_alone(said, tmp_path):
     for label in ("walk", "run"):
         (tmp_path / "my rec" / label).mkdir(parents=True)

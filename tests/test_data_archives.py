@@ -4,8 +4,11 @@ Each row is one example of its kind; what is taken is held against what was writ
 """
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -903,6 +906,7 @@ SIGNALS = np.random.default_rng(1).standard_normal((30, 2, 16)).astype(np.float3
     [
         ({"X": SIGNALS, "y": np.arange(30) % 2}, "such as dataset.data=X.npy dataset.label=y.npy"),
         ({"X_train": SIGNALS, "y_train": SIGNALS, "X_test": SIGNALS}, "numpy.concatenate"),
+        ({"features": SIGNALS, "Labels": SIGNALS}, "data=features.npy dataset.label=Labels.npy"),
         ({"data": SIGNALS.swapaxes(0, 1), "label": np.arange(30) % 2}, "moveaxis(data, 1, 0)"),
         ({"data": SIGNALS, "labels": np.arange(30) % 2}, "there is: labels.npy"),
     ],
@@ -924,7 +928,40 @@ def test_a_folder_of_archives_is_refused_with_their_names(tmp_path):
     np.savez(tmp_path / "all.npz", np.arange(30), SIGNALS)
     assert "dataset.data=arr_1 dataset.label=arr_0" in refusal(npz, **words)
     own = {f"{part}/{x}": None for part in ("train", "test") for x in ("data", "labels")}
-    assert "dataset.data=train/data dataset.label=train/labels; join" in such_as(own)
+    assert "dataset.data=train/data dataset.label=train/labels; join" in such_as(
+        own, tmp_path / "a.h5"
+    )
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_arrays_of_parts_are_joined_by_the_command_that_is_given(as_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = {
+        f"{what}_{part}": values[k::3]
+        for k, part in enumerate(("train", "val", "test"))
+        for what, values in (("X", SIGNALS), ("y", np.arange(30) % 2))
+    }
+    if as_folder:
+        for name, values in own.items():
+            np.save(f"{name}.npy", values)
+        sentence = refusal(load_npy, tmp_path)
+    else:
+        np.savez("all.npz", **own)
+        sentence = refusal(npz, **defaults("npz", path="all.npz"))
+    found = re.search(r'python (-c "[^"]+"): dataset=npz dataset.path=(\S+) (\S+part)', sentence)
+    subprocess.run([sys.executable, *shlex.split(found[1])], check=True)
+    cases = npz(**defaults("npz", path=found[2], part="part"))
+    assert np.array_equal(cases.part, np.repeat([0, 1, 2], 10))
+    assert np.array_equal(cases.signals[:], np.concatenate([SIGNALS[k::3] for k in range(3)]))
+
+
+def test_a_file_that_is_never_read_is_told_by_its_kind(tmp_path):
+    put(tmp_path, "all.zip", b"PK\3\4\xff")
+    sentence = refusal(load, tmp_path, path=str(tmp_path / "all.zip"))
+    assert (
+        sentence
+        == f"{tmp_path}/all.zip: there is no table, but 1 .zip file: unpack it first (unzip)."
+    )
 
 
 def test_bearings_of_two_files_in_one_are_told_by_its_name():

@@ -344,7 +344,7 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
         one_csv("time,x,y\n1,2,3\n2,oops,3\n"),
         "1.csv, line 3, column 'x': 'oops' is not a number",
     ),
-    "numbers as names": (one_csv("time,1,2\n1,2,3\n"), "taken for data"),
+    "numbers as names": (one_csv("3.5,1,2\n1,2,3\n"), "taken for data"),
     "binary": (one_csv(bytes(range(256))), "is not a text file in UTF-8"),
     "Latin-1": (one_csv("time,x °,y\n1,2,3\n".encode("latin1")), "is not a text file in UTF-8"),
     "erased block": (

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,7 +17,7 @@ from raspitrain.cli.ranks import AUTO
 from raspitrain.config.overrides import OPTIONS, config_folders, split_override
 from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
-from raspitrain.data.files.endings import MAY_HOLD_ARRAYS
+from raspitrain.data.files.endings import ARRAYS, HOLD_ARRAYS, MAY_HOLD_ARRAYS
 from raspitrain.errors import InputError, reason
 from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder, expanded, is_address, options_of
@@ -138,8 +139,11 @@ def _is_path(word: str) -> bool:
 def _words_for(path: Path) -> list[str]:
     """Of the data sets that are known by their files' names the one, else recordings."""
     folder = path.parent if path.name == "data.npy" else path
-    if (folder / "data.npy").is_file():
+    if any((folder / name).is_file() for name in ARRAYS):
         return ["dataset=npy", _path_word(folder)]
+    inside = list(islice(path.glob("*"), 2))
+    if len(inside) == 1 and inside[0].suffix.lower() in HOLD_ARRAYS:
+        path = inside[0]
     if path.suffix.lower() in MAY_HOLD_ARRAYS:
         return ["dataset=npz", _path_word(path)]
     archive = [path] if path.suffix == ".ts" else list(path.glob("*_TRAIN.ts"))

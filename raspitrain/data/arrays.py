@@ -101,7 +101,7 @@ def _check_there(folder: Path, data: str, label: str) -> None:
         return
     arrays = sorted(path.name for path in folder.glob("*.npy"))
     if arrays:
-        such = such_as(dict.fromkeys(arrays))
+        such = such_as(dict.fromkeys(arrays), folder)
         raise InputError(
             f"{folder / data} does not exist; there are: {', '.join(arrays[:8])}. Name the signals "
             f"with dataset.data and the labels with dataset.label{such}. If each holds "

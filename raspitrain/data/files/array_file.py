@@ -16,6 +16,13 @@ from raspitrain.nearest import nearest
 HDF5_OFFSETS = (0, 512)  # MATLAB writes 512 bytes of its own before
 # gzip makes at most 1032 bytes of one; a dataset that declares more than that was never written.
 MOST_UNPACKED = 1100
+# What arrays of signals and of labels are called, and how those for training.
+SIGNALS_AND_LABELS = (
+    ("x", "y"), *((x, "labels") for x in ("data", "signals", "features", "inputs", "samples")),
+    *((x, "label") for x in ("data", "signals", "features", "samples")), ("inputs", "targets"),
+)  # fmt: skip
+FORMS = ("{}", "{}_train", "train_{}", "{}_all", "train/{}")
+PARTS = (("train",), ("val", "valid", "validation"), ("test",))
 MATLAB_NUMBERS = (
     "double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )  # fmt: skip
@@ -70,7 +77,7 @@ def pick(arrays: Arrays, file: Path, name: str, key: str) -> np.ndarray:
     if name not in arrays.shapes:
         raise InputError(
             f"{file} has no array '{name}', which {key} asks for; "
-            f"{nearest(name, list(arrays.shapes))}{such_as(arrays.shapes)}"
+            f"{nearest(name, list(arrays.shapes))}{such_as(arrays.shapes, file)}"
             f"{_if_recordings(arrays, file)}."
         )
     return arrays.read(name)
@@ -92,22 +99,17 @@ def _if_recordings(arrays: Arrays, file: Path) -> str:
     )
 
 
-def such_as(shapes: Mapping[str, tuple[int, ...] | None]) -> str:
-    """The arrays that are signals and labels, as far as their names or their shapes tell."""
-    pairs = [("X", "y"), ("x", "y"), *((x, "labels") for x in ("data", "signals"))]
-    pairs += [("data", "label"), *((f"train/{x}", f"train/{y}") for x, y in pairs)]
-    for x, y in pairs:
-        for part in ("", "_train", "_all"):
+def such_as(shapes: Mapping[str, tuple[int, ...] | None], place: Path) -> str:
+    """The arrays of a file or folder that are signals and labels, as far as their names or their
+    shapes tell."""
+    names = {name.lower(): name for name in shapes}
+    for pair in SIGNALS_AND_LABELS:
+        for form in FORMS:
             for ending in (".npy", ""):
-                if x + part + ending in shapes and y + part + ending in shapes:
-                    key = f"dataset.data={x}{part}{ending} dataset.label={y}{part}{ending}"
-                    more = ""
-                    if part == "_train" or x.startswith("train/"):
-                        more = (
-                            "; join what is for testing with numpy.concatenate, and say in an "
-                            "array part (0 train, 2 test) which is which"
-                        )
-                    return f", such as {key}{more}"
+                own = [names.get(form.format(name) + ending) for name in pair]
+                if own[0] is not None and own[1] is not None:
+                    key = f"dataset.data={own[0]} dataset.label={own[1]}"
+                    return f", such as {key}{_with_tests(names, (own[0], own[1]), place)}"
     known = {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
     if not known:
         return ""
@@ -117,6 +119,34 @@ def such_as(shapes: Mapping[str, tuple[int, ...] | None]) -> str:
         if name != signals and max(shape) == np.prod(shape) == known[signals][0]
     ]  # fmt: skip
     return f", such as dataset.data={signals} dataset.label={labels[0]}" if labels else ""
+
+
+def _with_tests(names: Mapping[str, str], own: tuple[str, str], place: Path) -> str:
+    """How the arrays of other parts are joined to those of training."""
+    if "train" not in own[0].lower():
+        return ""
+    numbers, pairs = [], []
+    for number, words in enumerate(PARTS):
+        for word in words:
+            pair = [names.get(name.lower().replace("train", word)) for name in own]
+            if None not in pair:
+                numbers.append(number)
+                pairs.append(pair)
+    if len(pairs) < 2 or "'" in str(place) or not (place.is_dir() or place.suffix == ".npz"):
+        return (
+            "; join what is for testing with numpy.concatenate, and say in an array part "
+            "(0 train, 2 test) which is which"
+        )
+    begin, form, joined = f"f = n.load('{place}'); ", "f['{}']", place.with_name("joined.npz")
+    if place.is_dir():
+        begin, form, joined = "", f"n.load('{place}/{{}}')", place / "joined.npz"
+    x, y = (", ".join(form.format(name) for name in own) for own in zip(*pairs, strict=True))
+    return (
+        f'; or with the other parts, joined by python -c "import numpy as n; {begin}x, y = [{x}], '
+        f"[{y}]; n.savez('{joined}', data=n.concatenate(x), label=n.concatenate(y), "
+        f'part=n.repeat({numbers}, [len(k) for k in x]))": dataset=npz dataset.path={joined} '
+        "dataset.part=part"
+    )
 
 
 @contextmanager

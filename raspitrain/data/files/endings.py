@@ -4,6 +4,7 @@ import os
 
 HOLD_ARRAYS = (".npz", ".h5", ".hdf5")  # several by name, and no recording
 MAY_HOLD_ARRAYS = (*HOLD_ARRAYS, ".mat")
+ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 PACKED = ".gz"  # behind the ending of a text file
 OTHER_SUFFIXES = (
     ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow", ".cbor",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from raspitrain.data.files.endings import HOLD_ARRAYS, OTHER_SUFFIXES, PACKED
+from raspitrain.data.files.endings import ARRAYS, HOLD_ARRAYS, OTHER_SUFFIXES, PACKED
 from raspitrain.data.recorded.annotations import naming_column
 from raspitrain.data.recorded.columns import LEAST_ROWS
 from raspitrain.errors import InputError, counted, input_error
@@ -37,8 +37,8 @@ CONVERT = {
     ".tdms": 'python -c "from nptdms import TdmsFile as T; '
     "T('OLD.tdms').as_dataframe().to_csv('NEW.csv')\" (pip install npTDMS pandas)",
 }  # the makers' own tools
+NEVER_READ = frozenset((*UNPACK, *CONVERT, *PICKLED, *SOUND, *OF_EEG)) - {PACKED}
 MOST_FILES = 200_000
-ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 MOST_ARRAYS = 6  # of one data set, in one folder
 FEW_AMONG = 10  # times as many files of another kind
 FEW_BESIDE = 4  # times as many recordings of another kind as tables beside them
@@ -184,6 +184,9 @@ def choose_files(
                 f"{folder}{shown}; * stands for any letters, and a pattern is held against the "
                 "name and the path below the folder."
             )
+        if all(path.suffix.lower() in NEVER_READ and not is_text(path) for path in taken):
+            what = str(taken[0]) if len(taken) == 1 else f"dataset.files={' '.join(patterns)}"
+            raise InputError(f"{what}: there is no table{_instead(taken)}.")
         named = sorted({path.name for path in fitting} - {path.name for path in taken})
         return taken, [f"not taken: {', '.join(named)}"] if named else []
     about = [path for path in paths if ABOUT.fullmatch(path.relative_to(folder).as_posix())]
