@@ -250,6 +250,7 @@ def test_what_cannot_be_right_is_one_sentence(tmp_path, name):
         ("labels.csv", "start,end,label\n2,5,a\n", "does not say which of the 2 recordings"),
         ("labels.csv", "file,start,end,label\nday,2,5,a\n", "may be"),
         ("day.labels.csv", "when,what\n2,a\n", "has no columns of start, end and label"),
+        ("day.labels.csv", "id,what\n0,a\n1,b\n2,a\n", "dataset.group_column=id; if it names"),
     ],
 )
 def test_annotations_of_no_recording_are_one_sentence(tmp_path, name, text, sentence):

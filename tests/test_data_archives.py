@@ -408,6 +408,15 @@ def test_labels_in_files_of_their_own_are_named(tmp_path):
     assert "y_train.csv beside it has one" in sentence
 
 
+def test_rows_without_a_label_beside_others_are_left_out_as_told(tmp_path):
+    cells = noise(0, 5).tolist()
+    put(tmp_path, "train.csv", csv_text("a,b,c,d,e,label", *cells, [j % 2 for j in COUNTS]))
+    put(tmp_path, "test.csv", csv_text("a,b,c,d,e", *cells))
+    given = defaults("rows", path=str(tmp_path))
+    assert "leave the file out with 'dataset.files=\"!test.csv\"'" in refusal(case_a_row, **given)
+    assert len(case_a_row(**given | {"files": "!test.csv"}).labels) == LENGTH
+
+
 @pytest.mark.parametrize("form", ["cells", "a list"])
 def test_channels_that_take_turns_in_a_row_are_told_and_taken_apart(form, tmp_path):
     """As AcceleRater wants them, and as Movebank has the bursts of e-obs tags."""
@@ -623,6 +632,7 @@ def test_what_systems_leave_behind_is_no_recording(tmp_path):
         (("meta.json", "X.npy", "y.npy"), "2 .npy files: use dataset=npy"),
         (("walk/a.ts",), "they are text, and dataset.files='*.ts'"),
         (("eyes.arff",), "if it is a recording, take it with dataset.files='*.arff'"),
+        (("s1.gdf", "s1.gdf.event"), "mne.io.read_raw('IN.gdf').export('OUT.edf')"),
         (("s1.eeg", "s1.vhdr", "s1.vmrk"), "mne.io.read_raw('IN.vhdr').export('OUT.edf')"),
         ([f"sc/{k}.npz" for k in range(8)], "docs/data.md, under Arrays, shows the lines"),
         (("walk/a.tsd",), "they are text, and dataset.files='*.tsd'"),

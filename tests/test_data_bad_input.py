@@ -333,6 +333,18 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
         lambda f: load_recordings(csv_files(f, alone="time,x,Activity\n1,2,walk\n2,3,run\n")),
         "if its column Activity is the class, say dataset.label_column=Activity; else put",
     ),
+    "a column a class": (
+        lambda f: load_recordings(csv_files(f, alone="a,walk,run\n2.5,x,\n3.5,,x\n4.5,,\n")),
+        "if the columns walk to run mark the class, write it into one, as by: awk -F',' -v OFS=','",
+    ),
+    "a column a recording": (
+        lambda f: load_recordings(
+            csv_files(
+                f, alone="t,run_1,run_2,run_3,walk_1,walk_2,walk_3\n" + ".1,.2,.3,.4,.5,.6,.7\n" * 3
+            )
+        ),
+        "if each column is a recording of what its name says (run, walk), turn it for dataset=rows",
+    ),
     "an address": (
         lambda f: load_recordings(Path("x"), path="https://host/data.zip"),
         "dataset.path=https://host/data.zip is an address: fetch it",

@@ -412,6 +412,11 @@ def _check_label(table: Table, label: int) -> None:
             f"by: paste{comma} {name} {first} > joined/{name}; several such files are channels as "
             "an array (Arrays in docs/data.md)."
         )
+    if (other := _with_one_more(table)) is not None:
+        raise InputError(
+            f"{table.path} lacks a column that {other.name} has, its label as it seems: leave the "
+            f"file out with {without(table.path)}."
+        )
     hint = (
         " (0 is the first, -1 the last)"
         if named is None
@@ -424,6 +429,17 @@ def _check_label(table: Table, label: int) -> None:
         "classes are, or if each row is a moment and not a case, use "
         "dataset=recordings."
     )
+
+
+def _with_one_more(table: Table) -> Path | None:
+    """A file beside it with the same names and one more."""
+    names = set(table.names)
+    for other in sorted(table.path.parent.glob(f"*{table.path.suffix}")):
+        with other.open(encoding="utf-8-sig", errors="replace") as file:
+            own = {cell.strip() for cell in re.split(r"[,;\t]", file.readline(1 << 16).strip())}
+        if table.named and names < own and len(own) == len(names) + 1:
+            return other
+    return None
 
 
 def _labels_beside(table: Table) -> Path | None:

@@ -44,6 +44,7 @@ COMMA = re.compile(r"[+-]?\d+,\d+")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # or a decimal comma: nobody can tell
 POINT = re.compile(r"[+-]?\d*\.\d+")
 
+ID_NAME = re.compile(r"(?:.*_)?id")
 START = frozenset(("start", "begin", "onset", "from", "starts", "begins", "tmin"))
 END = frozenset(("end", "stop", "offset", "to", "ends", "stops", "finish", "tmax"))
 DURATION = frozenset(("duration", "dur", "length"))
@@ -366,6 +367,12 @@ def _without_columns(
             f"{path} is XML: write start, end and label of each stretch into a table of columns "
             "called so."
         )
+    if ID_NAME.fullmatch(plain_name(first[0])) and len(first) == 2:
+        return InputError(
+            f"{path} says the {first[1]} of each {first[0]}: if recordings have a column "
+            f"{first[0]}, name their files in dataset.files and say dataset.label_column="
+            f"{first[1]} dataset.group_column={first[0]}; if it names their files, call it file."
+        )
     if len(lines) > 2 and all(ONE_WORD.fullmatch(line) for _, line in lines):
         title = f"tail -n +{lines[1][0]} OLD" if lines[0][1].startswith("[") else "cat OLD"
         return InputError(
@@ -506,6 +513,8 @@ def _epoch(table: Sequence[tuple[int, list[str]]]) -> float | None:
     rows = [cells for _, cells in table]
     rows = rows[_number(rows[0][0]) is None :]  # names
     if len(rows) < 3 or any(len(cells) != 2 or not cells[1] for cells in rows):
+        return None
+    if ID_NAME.fullmatch(plain_name(table[0][1][0])):
         return None
     starts = [_number(cells[0]) for cells in rows]
     known = [start for start in starts if start is not None]

@@ -355,7 +355,9 @@ def _instead(others: Sequence[Path]) -> str:
         )
     if not kinds:
         return "; dataset.path is the folder of the recordings"
-    kind, count = max(kinds.items(), key=lambda own: (own[1], own[0] in TEXT))
+    kind, count = max(
+        kinds.items(), key=lambda own: (own[1], own[0] in TEXT or own[0] in {*OF_EEG, *CONVERT})
+    )
     if kind == PACKED:
         inner = Counter(os.path.splitext(path.stem)[1].lower() for path in others)
         kind = next((f"{own}{PACKED}" for own, _ in inner.most_common(1) if own in TEXT), kind)

@@ -10,10 +10,11 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import NoReturn
 
+from raspitrain.data.files.cells import split_cells
 from raspitrain.data.files.endings import stem_of
 from raspitrain.data.files.layout import find_layout
 from raspitrain.data.files.no_table import NoTableError
-from raspitrain.data.files.time_names import plain_name
+from raspitrain.data.files.time_names import is_time_name, plain_name
 from raspitrain.data.recorded.columns import LABEL_NAME
 from raspitrain.data.recorded.folder import SUFFIXES
 from raspitrain.data.recorded.parts import EVALUATION, part_of, part_of_name
@@ -23,6 +24,7 @@ LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_SEEN = 200  # lines, in which a column of labels is looked for
 MOST_NAMED = 8  # columns in a sentence
 MANY_CELLS = 64  # more likely samples of a case than channels
+NO_MARKS = ("", "0", "0.0")
 LABELS_NAME = re.compile(r"label|stage|scor|hypno|annot|activit|event|marker", re.I)
 PERSON = re.compile(
     r"(?:subject|subj|sub|user|person|participant|proband|patient|pat|volunteer|actor|speaker|spk|driver"
@@ -241,33 +243,76 @@ def class_name_of(
 def _if_cases(path: Path) -> str:
     if path.suffix.lower() == ".mat":
         return "if it holds all cases as arrays, name that file alone: dataset=npz; else "
-    names = _column_names(path)
+    names, rows, separator = _begin_of(path)
     if len(names) > MANY_CELLS:
         return "if each row is a case and no moment, say dataset=rows; else "
     label = next((name for name in names if LABEL_NAME.fullmatch(plain_name(name))), None)
     if label is not None and re.fullmatch(r"\w+", label):
         return f"if its column {label} is the class, say dataset.label_column={label}; else "
+    if marks := _marks(names, rows):
+        first, last = marks[0], marks[-1]
+        return (
+            f"if the columns {names[first]} to {names[last]} mark the class, write it into one, as "
+            f"by: awk -F'{separator}' -v OFS='{separator}' '{{sub(/\\r$/, \"\")}} NR == 1 "
+            f'{{split($0, n); print $0, "label"; next}} {{l = ""; for (i = {first + 1}; i <= '
+            f'{last + 1}; i++) if ($i != "" && $i != 0) l = n[i]; print $0, l}}\' OLD > NEW, and '
+            "say dataset.label_column=label; else "
+        )
+    if kinds := _kinds_in_columns(names):
+        return (
+            f"if each column is a recording of what its name says ({a_few(kinds)}), turn it for "
+            'dataset=rows, as by: python -c "import csv, re; [print(*c[1:], re.sub('
+            "'[ _-]*[0-9]+$', '', c[0]), sep=',') for c in [*zip(*csv.reader(open('OLD'), "
+            f"delimiter='{separator}'))][{int(is_time_name(names[0]))}:]]\" > NEW; else "
+        )
     return ""
 
 
-def _column_names(path: Path) -> list[str]:
-    """Of a table in text, or as many empty ones as its first line has cells; else none."""
+def _begin_of(path: Path) -> tuple[list[str], list[list[str]], str]:
+    """Names, first rows and separator of a table in text; of one with many columns as many empty
+    names; else nothing."""
     if path.suffix.lower() not in SUFFIXES:
-        return []
+        return [], [], ""
     with path.open(encoding="utf-8", errors="replace") as file:
         first = file.readline(1 << 16)
         if (num_cells := len(re.findall(r"[,;\t]", first)) + 1) > MANY_CELLS:
-            return [""] * num_cells
+            return [""] * num_cells, [], ""
         lines = [first, *islice(file, MOST_SEEN)]
     try:
-        return list(find_layout(lines).names)
+        layout = find_layout(lines)
+        separator = layout.separator or ""
+        rows = [split_cells(line, separator) for line in lines[layout.first :] if separator]
     except (NoTableError, csv.Error):
-        return []
+        return [], [], ""
+    return (
+        list(layout.names),
+        [cells for cells in rows if len(cells) == len(layout.names)],
+        separator,
+    )
+
+
+def _marks(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Columns side by side of which at most one is marked in each row, with x or 1."""
+    marks: list[int] = []
+    for place in range(len(names)):
+        if all(cells[place] in NO_MARKS or cells[place] in ("1", "x", "X") for cells in rows):
+            marks = [*marks, place] if marks[-1:] == [place - 1] else marks or [place]
+    counts = [sum(cells[place] not in NO_MARKS for place in marks) for cells in rows]
+    return marks if len(marks) > 1 and max(counts, default=0) == 1 else []
+
+
+def _kinds_in_columns(names: Sequence[str]) -> list[str]:
+    """What columns such as walk_1, walk_2, run_1, run_2 are called without their numbers."""
+    own = [name for name in names if not is_time_name(name)]
+    found = [re.fullmatch(r"(.*[^\W\d])[ _-]*\d+", name) for name in own]
+    kinds = Counter(match[1].strip(" _-") for match in found if match is not None)
+    several = len(kinds) > 1 and min(kinds.values()) > 2 and None not in found
+    return sorted(kinds) if several and not any(map(SENSOR.fullmatch, kinds)) else []
 
 
 def refuse_one_alone(path: Path) -> NoReturn:
     """Refuse the only recording there is, where it lies in no folder of a class."""
-    names = [name for name in _column_names(path) if name]
+    names = [name for name in _begin_of(path)[0] if name]
     told = f" (it has {', '.join(names[:MOST_NAMED])}{', …' * (len(names) > MOST_NAMED)})"
     raise InputError(
         f"{path} is one recording, and nothing says its class: {_if_cases(path)}name the column "
