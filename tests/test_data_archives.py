@@ -408,6 +408,13 @@ def test_labels_in_files_of_their_own_are_named(tmp_path):
     assert "y_train.csv beside it has one" in sentence
 
 
+def test_labels_that_are_one_hot_behind_rows_are_refused(tmp_path):
+    kinds = [[int(j % 3 == k) for j in COUNTS] for k in range(3)]
+    put(tmp_path, "all.csv", csv_text("", *noise(0, 5).tolist(), *kinds))
+    sentence = refusal(case_a_row, **defaults("rows", path=str(tmp_path / "all.csv")))
+    assert "the last 3 columns hold a single 1 in each row" in sentence
+
+
 def test_rows_without_a_label_beside_others_are_left_out_as_told(tmp_path):
     cells = noise(0, 5).tolist()
     put(tmp_path, "train.csv", csv_text("a,b,c,d,e,label", *cells, [j % 2 for j in COUNTS]))
@@ -647,6 +654,41 @@ def test_other_files_are_refused_with_what_helps(names, part, tmp_path):
     for seed, name in enumerate(names):
         put(tmp_path, name, csv_text("x,y", *noise(seed, 2).tolist()))
     assert part in refusal(load, tmp_path)
+
+
+def test_labels_beside_recordings_are_told_with_the_words_that_take_them(tmp_path):
+    for k in range(6):
+        put(tmp_path, f"a/room{k}/data.csv", csv_text("", *noise(k).tolist()))
+        put(tmp_path, f"a/room{k}/labels.csv", ("walk\n" if k % 2 else "run\n") * LENGTH)
+        put(tmp_path, f"b/data/r{k}.csv", csv_text("", *noise(k).tolist()))
+        put(tmp_path, f"b/label/r{k}.csv", "walk\n" if k % 2 else "run\n")
+    sentence = refusal(load, tmp_path / "a")
+    assert "paste -d, data.csv labels.csv > joined.csv" in sentence
+    assert "dataset.files=joined.csv dataset.label_column=-1" in sentence
+    given = {"files": "data/*.csv"}
+    sentence = refusal(load, tmp_path / "b", **given)
+    assert "'dataset.annotations=\"../label/*.csv\"'" in sentence
+    cases = load(tmp_path / "b", **given, annotations="../label/*.csv")
+    assert cases.class_names == ("run", "walk")
+
+
+def test_a_list_of_files_that_are_not_read_is_no_recording(tmp_path):
+    for k in range(4):
+        put(tmp_path, f"set/{k}.data", bytes(range(256)) * 9)
+    put(
+        tmp_path,
+        "set/metadata.csv",
+        "FileName,power\n" + "".join(f"{k}.data,1\n" for k in range(4)),
+    )
+    assert "names others such as 0.data, and those are no text" in refusal(load, tmp_path)
+
+
+def test_classes_below_folders_of_machines_are_told(tmp_path):
+    places = [(m, s, c) for m in ("M01", "M02") for s in ("OP1", "OP2") for c in ("good", "bad")]
+    for seed, (machine, step, label) in enumerate(places):
+        put(tmp_path, f"{machine}/{step}/{label}/a.csv", csv_text("x,y", *noise(seed, 2).tolist()))
+    (warning,) = load(tmp_path).taken.warnings
+    assert "dataset.class_level=3 dataset.groups=1 says so" in warning
 
 
 def test_labels_may_be_written_for_each_sample_of_a_case(tmp_path):

@@ -143,6 +143,14 @@ def test_words_in_turn_beside_nameless_numbers_are_refused_with_the_key(tmp_path
     assert "column 'channel_0' (10C, 10D, 24) says" in refusal(load, tmp_path)
 
 
+def test_axes_below_each_other_are_channels(tmp_path):
+    def text_of(k: int, i: int, x: list[list[float]]) -> str:
+        rows = [f"{20 * j},{x[c][j]:.4f},{a}\n" for c, a in enumerate("xyz") for j in COUNTS]
+        return "ms,value,dimension\n" + "".join(rows)
+
+    assert load(make(tmp_path, text_of)).channel_names == ("x_value", "y_value", "z_value")
+
+
 def test_readings_that_android_does_not_calibrate_are_of_several_sensors(tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         rows = zip(("UncalAccel", "UncalGyro") * LENGTH, range(2 * LENGTH), x[0] * 2, strict=True)

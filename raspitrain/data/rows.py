@@ -153,6 +153,8 @@ def rows(
     if wanted:
         notes.append(f"classes left out: {', '.join(wanted)}")
     every = np.concatenate(signals)[:, None]
+    if label_column is not None:
+        _refuse_one_hot(every[:, 0], names, place)
     warnings = list(found.warnings)
     if interleaved is not None:
         every, channel_names = _in_turn(every, interleaved, place), None
@@ -429,6 +431,24 @@ def _check_label(table: Table, label: int) -> None:
         "classes are, or if each row is a moment and not a case, use "
         "dataset=recordings."
     )
+
+
+def _refuse_one_hot(rows: np.ndarray, labels: np.ndarray, place: Path) -> None:
+    """Refuse labels of 0 and 1 where the columns before complete them to a single 1 in each row."""
+    if set(np.unique(labels)) != {"0", "1"}:
+        return
+    ones = (labels == "1").astype(np.float64)
+    for count in range(1, min(MOST_LABELS, rows.shape[1])):
+        ones = ones + rows[:, -count]
+        if not np.isin(rows[:, -count], (0, 1)).all() or ones.max() > 1:
+            return
+        if (ones == 1).all():
+            raise InputError(
+                f"{place}: the last {count + 1} columns hold a single 1 in each row, as labels do "
+                "that are one-hot; write which it is in one column, as by: awk -F, -v OFS=, "
+                f'\'{{l = "label"; for (i = NF - {count}; i <= NF; i++) if ($i == 1) l = i - NF + '
+                f"{count}; NF -= {count + 1}; print $0, l}}' OLD > NEW."
+            )
 
 
 def _with_one_more(table: Table) -> Path | None:

@@ -48,6 +48,7 @@ from raspitrain.data.recorded.parts import part_of
 from raspitrain.data.recorded.sensors import join_sensors, mixed_sensors
 from raspitrain.errors import InputError, counted
 
+LABELS_A_ROW = re.compile(r"(?:y|labels?|targets?|annotations?)(?:[-_]\w+)?\.(?:csv|tsv)", re.I)
 LARGEST_LIST = 64 << 20
 
 
@@ -201,6 +202,7 @@ def find_recordings(
     of_one: list[str] = []
     if not has_labels:
         if unsaid:
+            _refuse_labels_a_row(folder, taken)
             _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
             _refuse_list_among(folder, [*places], others)
             _refuse_summaries(others)
@@ -292,6 +294,23 @@ def _unused_table(
     return []
 
 
+def _refuse_labels_a_row(folder: Path, paths: Sequence[Path]) -> None:
+    """Say what to do with labels.csv beside data.csv, which has a cell for each row of it."""
+    for path in paths:
+        beside = [other for other in paths if other.parent == path.parent and other != path]
+        if len(beside) != 1 or not LABELS_A_ROW.fullmatch(path.name):
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if re.search(r"[,;\t]", file.readline()):
+                continue
+        raise InputError(
+            f"{path} has one cell a line: if that says the class of each row of {beside[0].name}, "
+            f"put it behind, as by: find {folder} -name {beside[0].name} -execdir sh -c 'paste -d, "
+            f"{beside[0].name} {path.name} > joined.csv' ';' and say dataset.files=joined.csv "
+            "dataset.label_column=-1."
+        )
+
+
 def _refuse_labels_beside(
     folder: Path, sources: Sequence[Source], others: Collection[Path]
 ) -> None:
@@ -304,7 +323,14 @@ def _refuse_labels_beside(
     if len(classes) > 1:
         return
     begins = {re.split(r"[-_. ]", source.name.rsplit("/", 1)[-1])[0] for source in sources}
+    stems = {stem_of(source.name.rsplit("/", 1)[-1]) for source in sources}
     for path in sorted(others):
+        if stem_of(path.name) in stems and LABELS_NAME.search(path.parent.name):
+            raise InputError(
+                f"all recordings would be of the class '{sources[0].class_name}', while {path} is "
+                "called as one, as if it said what that is: take such files with "
+                f"'dataset.annotations=\"../{path.parent.name}/*{path.suffix}\"'."
+            )
         begin, rest = re.split(r"(?=[-_. ])", path.name, maxsplit=1) if path.suffix else ("", "")
         if begin in begins and LABELS_NAME.search(rest):
             raise InputError(

@@ -209,6 +209,7 @@ def choose_files(
     else:
         beside = []
     if paths and not kinds:
+        _refuse_list_of_others(folder, paths, others)
         _refuse_few(folder, paths, others)
     arrays = [path for path in others if path.suffix.lower() == ".npy"]
     if not paths and not kinds:  # beside other recordings, JSON is about them
@@ -230,6 +231,20 @@ def choose_files(
     if not paths:
         raise InputError(f"{folder} holds no .csv or .tsv file{_instead(others)}.")
     return paths, notes + beside
+
+
+def _refuse_list_of_others(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> None:
+    """Refuse a table that names files of a kind that is not read."""
+    there = {p.name: p for p in others if p.suffix}
+    for path in paths if len(paths) <= MOST_TABLES else ():
+        if len(there) <= len(paths) or naming_column(path, there) is None:
+            continue
+        unread = [p for p in there.values() if not is_text(p)]
+        if len(unread) > len(paths):
+            raise InputError(
+                f"{folder} holds no .csv or .tsv file but {path.name}, which names others such as "
+                f"{unread[0].name}, and those are no text: convert them to CSV, a column a channel."
+            )
 
 
 def _refuse_few(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> None:

@@ -126,7 +126,8 @@ def _sensor_columns(file: SensorFile, asked: Asked) -> list[int]:
             continue
         num_runs = 1 + int(np.count_nonzero(np.diff(column.values)))
         named = NAME.fullmatch(plain_name(column.name)) is not None
-        spoken = column.kind == "text" and all(map(_is_sensor, words))
+        axes = {word.lower() for word in words} in ({*"xyz"}, {*"xy"})
+        spoken = column.kind == "text" and (axes or all(map(_is_sensor, words)))
         if spoken and all(map(ELECTRODE.fullmatch, words)):  # and no states, such as P0 and P8
             counts = np.unique(column.values, return_counts=True)[1]
             spoken = counts.max() < 2 * counts.min()

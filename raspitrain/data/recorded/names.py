@@ -22,6 +22,7 @@ from raspitrain.errors import InputError, counted
 
 LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_SEEN = 200  # lines, in which a column of labels is looked for
+MOST_ROWS = 20_000  # in which one of several columns is to be marked
 MOST_NAMED = 8  # columns in a sentence
 MANY_CELLS = 64  # more likely samples of a case than channels
 NO_MARKS = ("", "0", "0.0")
@@ -277,9 +278,9 @@ def _begin_of(path: Path) -> tuple[list[str], list[list[str]], str]:
         first = file.readline(1 << 16)
         if (num_cells := len(re.findall(r"[,;\t]", first)) + 1) > MANY_CELLS:
             return [""] * num_cells, [], ""
-        lines = [first, *islice(file, MOST_SEEN)]
+        lines = [first, *islice(file, MOST_ROWS)]
     try:
-        layout = find_layout(lines)
+        layout = find_layout(lines[:MOST_SEEN])
         separator = layout.separator or ""
         rows = [split_cells(line, separator) for line in lines[layout.first :] if separator]
     except (NoTableError, csv.Error):
@@ -410,6 +411,7 @@ def people_in(sources: Sequence[Source], named: Collection[int], *, by_name: boo
     """
     places = [source.name.split("/") for source in sources]
     after = max(named, default=-1) + 1
+    numbered = all(re.search(r"\d", source.class_name or "") for source in sources)
     levels = set(range(min(map(len, places)) - 1)) - set(named)
     for level in sorted(levels, key=lambda level: (level < after, level)):
         classes: dict[str, set[str | None]] = {}
@@ -424,7 +426,8 @@ def people_in(sources: Sequence[Source], named: Collection[int], *, by_name: boo
             shared = [n for n in classes if n in people or OCCASION.fullmatch(n) or n.isdigit()]
             shared = shared if len(shared) == len(classes) else []
         else:
-            words = [n for n in classes if level == after and not re.search(r"\d", n)]
+            at = level == after or (level > after and numbered)
+            words = [n for n in classes if at and not re.search(r"\d", n)]
             shared = [name for name in (*people, *words) if len(classes[name]) > 1]
         if len(classes) < len(sources) and len(shared) > 1:
             keep = f"keep each on one side of the split with dataset.groups={level + 1}"
@@ -434,17 +437,17 @@ def people_in(sources: Sequence[Source], named: Collection[int], *, by_name: boo
                     f"occasions, {keep}"
                 ]
             other = f"; if they are the classes, dataset.class_level={level + 1} dataset.groups="
+            deeper = level > 0 and (level - 1 in named or (numbered and max(named) < level))
             top = sorted({place[level - 1] for place in places})
             as_parts = (
                 f", and if {' and '.join(top)} are for training and testing, call them train and "
                 "test"
-                if len(top) == 2
+                if len(top) == 2 and level - 1 in named
                 else ""
             )
             return [
                 f"folders such as {a_few(shared)} occur in several classes; if they are people, "
-                f"{keep}"
-                + (f"{other}{level} says so{as_parts}" if level > 0 and level - 1 in named else "")
+                f"{keep}" + (f"{other}{max(named) + 1} says so{as_parts}" if deeper else "")
             ]
     stems = [stem_of(place[-1]) for place in places]
     found = []
