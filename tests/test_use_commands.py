@@ -149,6 +149,16 @@ PACKED = {
     "two.csv": lambda recording: in_two_columns(recording).encode(),
     "rows.csv": lambda recording: in_rows(recording).encode(),
     "rows of any name.csv": lambda recording: in_rows(recording, "kind").encode(),
+    "rows.json": lambda recording: json.dumps(
+        [
+            {"kind": name, "time": k / 50, "value": value}
+            for k, sample in enumerate(recording.T.tolist())
+            for name, value in zip("xy", sample, strict=True)
+        ]
+    ).encode(),
+    "newest first.csv": lambda recording: as_csv(
+        recording[:, ::-1], time=[k / 50 for k in range(99, -1, -1)]
+    ).encode(),
     "device.csv": lambda recording: as_csv(
         recording, names=("Dev_7_x", "Dev_7_y"), Dev_7_t=[k / 50 for k in range(100)]
     ).encode(),
@@ -163,6 +173,17 @@ def test_what_is_more_than_plain_csv_is_read_as_for_training(recording, tmp_path
     (tmp_path / name).write_bytes(PACKED[name](recording))
     expected = predicted(capsys, model, tmp_path / "a.csv")
     found = predicted(capsys, model, tmp_path / name)
+    assert [row["logits"] for row in found] == [row["logits"] for row in expected]
+
+
+@pytest.mark.parametrize("name", ["created_at", "when"])
+def test_dates_tell_the_rate_whatever_their_column_is_called(recording, tmp_path, capsys, name):
+    model = model_file(tmp_path / "model.rpt", hop=16, rate=1.0)
+    (tmp_path / "a.csv").write_text(as_csv(recording, time=range(100)))
+    dates = [f"2024-05-03 09:{k // 60:02d}:{k % 60:02d} UTC" for k in range(100)]
+    (tmp_path / "b.csv").write_text(as_csv(recording, **{name: dates}))
+    expected = predicted(capsys, model, tmp_path / "a.csv")
+    found = predicted(capsys, model, tmp_path / "b.csv")
     assert [row["logits"] for row in found] == [row["logits"] for row in expected]
 
 

@@ -304,7 +304,7 @@ def moment(cell: str) -> float:
     """
     from datetime import UTC, date, datetime, time
 
-    text = cell.strip()
+    text = cell.strip().removesuffix(" UTC").removesuffix(" GMT")
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -6,7 +6,7 @@ import zlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import groupby, pairwise
 from operator import attrgetter
@@ -127,21 +127,31 @@ def find_files(given: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[tupl
 def open_recording(
     model: Model, path: str, *, label_column: str | None = None, time_column: str | None = None
 ) -> Recording:
-    """Read a file by its ending, as text where that is not known; text that is more than plain CSV
-    by the reader of training, where numpy is there.
+    """Read a file by its ending, as text where that is not known; by the reader of training, where
+    numpy is there, what is more than plain CSV, has rows in another order, or a clock that no name
+    tells.
 
     Raises
     ------
     InputError
         It cannot be read, or is not what the model was trained on.
     """
-    if path.lower().endswith((*OTHER_SUFFIXES, *IF_ALONE)):
-        return _read_other(model, path, label_column, time_column)
     try:
-        with open_text(path) as file:
-            return read_recording(
-                model, file, source=path, label_column=label_column, time_column=time_column
-            )
+        if path.lower().endswith((*OTHER_SUFFIXES, *IF_ALONE)):
+            plainly = _read_other(model, path, label_column, time_column)
+        else:
+            with open_text(path) as file:
+                plainly = read_recording(
+                    model, file, source=path, label_column=label_column, time_column=time_column
+                )
+        times = plainly.times
+        lacks_clock = times is None and plainly.rate is None and model.rate is not None
+        if not lacks_clock and not (times and times[-1] < times[0]):
+            return plainly
+        with suppress(InputError):
+            timed = _read_as_trained(model, path, label_column, time_column, needs_clock=True)
+            return plainly if timed is None else timed
+        return plainly
     except InputError as plain:
         try:
             recording = _read_as_trained(model, path, label_column, time_column)
@@ -255,10 +265,15 @@ def _read_other(
 
 
 def _read_as_trained(
-    model: Model, path: str, label_column: str | None, time_column: str | None
+    model: Model,
+    path: str,
+    label_column: str | None,
+    time_column: str | None,
+    *,
+    needs_clock: bool = False,
 ) -> Recording | None:
-    """A file of text that is more than plain CSV, by the reader of training; None where that is not
-    there, or finds no such channels either."""
+    """A file that is more than plain CSV, by the reader of training; None where that is not there,
+    or finds no such channels either, or no clock where one is needed."""
     from pathlib import Path
 
     try:  # by name, as below
@@ -268,7 +283,7 @@ def _read_as_trained(
         )
     except ModuleNotFoundError:
         return None
-    if found is None:
+    if found is None or (needs_clock and found.seconds is None):
         return None
     how = f" ({'; '.join(found.notes)})" if found.notes else ""
     say(f"{printable(path)} is read as recordings are for training{printable(how)}")

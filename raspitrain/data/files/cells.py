@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from raspitrain.data.files import date_shapes
 
 COMMENTS = ("#", "%", "//")
-BEGIN_COMMENTS = frozenset("#%/;\"'")
+DASHED = re.compile(r"--+ [A-Za-z]")  # as journalctl begins what it says itself
+BEGIN_COMMENTS = frozenset("#%/;\"'-")
 NUMBERS_ROWS = re.compile(r"""(?:"#"|'#'|#)\s*[,;\t]""")  # the name of the column that does
 ERROR_CELL = re.compile(r"#(?:n/a|div/0!|value!|ref!|name\?|num!|null!)", re.I)  # of spreadsheets
 NUMBER = re.compile(
@@ -116,6 +117,8 @@ def is_comment(line: str, separator: str | None = None) -> bool:
     if NUMBERS_ROWS.match(text) or ERROR_CELL.match(text):
         return False
     text = text.lstrip('"')
+    if text[:1] == "-":
+        return DASHED.match(text) is not None
     return text.startswith(COMMENTS) or (separator not in (None, ";") and text.startswith(";"))
 
 

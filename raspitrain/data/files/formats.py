@@ -412,12 +412,31 @@ def _of_records(path: Path, held: Any, notes: list[str]) -> Table:
             continue
         named = read is not _cells_without_names
         return Table(path, columns, named, [(0, 1)], notes + passed_over, rate=rate)
+    records = [own for own in held if isinstance(own, dict)] if isinstance(held, list) else []
+    beside = flattened(records[0]).values() if len(records) > 1 else ()
+    is_one = any(isinstance(own, int | float) for own in beside)
+    if is_one and (name := _list_in(records[0])) is not None:
+        raise InputError(
+            f"{path} has a list in each record, {name}: if it is no signal, leave it out, as by: "
+            f"jq -c 'if type == \"array\" then .[] else . end | del({name})' OLD > NEW.jsonl; if it "
+            "is one, write a record for each of its samples."
+        )
     raise InputError(
         f"{path} is no recording: {path.suffix[1:].upper()} is read as Edge Impulse writes it, as "
         "a list of records with a number for each channel, as an array for each channel, or as "
         "names (columns) beside rows (data) and lists as long as these; convert it to CSV, a "
         "column a channel."
     )
+
+
+def _list_in(record: dict[str, Any], above: str = "") -> str | None:
+    """Where numbers stand in a list, as jq writes it, such as .energy.by_minute; None without."""
+    for name, own in record.items():
+        if isinstance(own, dict) and (found := _list_in(own, f"{above}.{name}")) is not None:
+            return found
+        if isinstance(own, list) and all(isinstance(one, int | float) for one in own):
+            return f"{above}.{name}"
+    return None
 
 
 def _by_row_number(held: Any) -> Any:

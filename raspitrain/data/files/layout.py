@@ -320,7 +320,8 @@ def _find_written(lines: Sequence[str], skip_lines: int) -> Layout:
         or numbers_after_time(cells)
     ]
     before = [line for k, line in kept if k < rows[first][0]]
-    names, units, used = find_names(heads, comments, width, before)
+    said = [line for line in comments if not line.lstrip().startswith("--")]
+    names, units, used = find_names(heads, said, width, before)
     scraps = [cell for cell in table[0] if GLUED.search(cell) and not is_value(cell)]
     spoken = _spoken(written) if names is None and scraps else None
     if spoken is not None:

@@ -30,6 +30,11 @@ OTHER_FORMS = (
         "does",
     ),
     (
+        re.compile(r"^[A-Z]-?\d+(?:\.\d+)?$"),
+        "a letter in front of a number; take those behind one of the letters, as by: sed -n "
+        "'s/^S//p' OLD > NEW",
+    ),
+    (
         re.compile(r"Sending state"),
         "as logs of ESPHome have; take time, sensor and value from them, as by: (echo "
         "time,sensor,value; sed -nE \"s/^.([0-9:]+).*'(.*)': Sending state ([-0-9.]+).*/"

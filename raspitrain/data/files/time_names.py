@@ -6,6 +6,7 @@ from functools import lru_cache
 LONGEST_NAME = 200  # of a column of time
 TIME_NAME = re.compile(
     r"""(.*timestamp.*|.*datetime.*|.*time_since.*|.*since_(?:start|reboot|boot).*|.*epoch.*
+        |(?:.*_)?(?:[a-z]+ed|sent|taken)_at
         |(logging|sample|system|sensor|device|unix|local|utc|gps|elapsed|relative|real|recording)?_?
         (time|date|clock|seconds|millis|milliseconds|micros|microseconds|nanos|epoc|elapsed|uptime|t|ts
         |zeit|datum|uhrzeit|zeitstempel|temps|heure|tiempo|fecha|hora|tempo)
