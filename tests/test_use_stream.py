@@ -555,6 +555,20 @@ def test_datagrams_of_one_sender(timed, recording):
         assert records()[-1]["samples"] == 300
 
 
+def test_a_device_tells_of_itself_before_words_among_numbers(timed, recording):
+    """What came before its lines were understood is told of as bad, and no sample."""
+    told = []
+    watcher = Watcher(
+        load(timed), settings_for(load(timed), 50.0), source="s", hop=32, rate=50.0, live=True,
+        tell=told.append,
+    )  # fmt: skip
+    text = [*["Place your finger."] * 6, *(f"x={x}, y={y} ok" for x, y in recording.T.tolist())]
+    for number, line in enumerate(text, 1):
+        watcher.line(line, number)
+    assert [(r["line"], r["columns"]) for r in told if r["event"] == "table"] == [(16, ["x", "y"])]
+    assert (watcher.counts["bad_line"], watcher.counts["samples"]) == (16, 290)
+
+
 def test_another_sender_takes_over_after_a_silence(monkeypatch):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))

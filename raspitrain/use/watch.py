@@ -231,7 +231,7 @@ class Watcher:
         self._why_unfit = self._why_unfit or why
         self._unfit.append((text, number))
         count, most = len(self._unfit), PATIENCE if self.live else PATIENCE_OF_A_PIPE
-        if count >= LEAST_LINES and (count & (count - 1) == 0 or count == most):
+        if count % LEAST_LINES == 0:
             self._look_for_a_form()
         if self._columns is None and count >= most:
             if self.counts["samples"]:
@@ -241,13 +241,18 @@ class Watcher:
             raise InputError(f"{lines}{self._why_unfit}")
 
     def _look_for_a_form(self) -> None:
-        lines = [text for text, _ in self._unfit]
-        form = find_form(lines, self.model, self.source, self._time_column)
+        lines, given = (
+            [text for text, _ in self._unfit],
+            (self.model, self.source, self._time_column),
+        )
+        form = find_form(lines, *given)
+        if form is None and self.live:  # whatever it said as it started
+            form = find_form(lines[-LEAST_LINES:], *given)
         if form is None:
             return
         # Those of a device have been told of as bad, and their moment is past.
         again = [] if self.live else self._unfit[form.first :]
-        names, first = form.columns.names, self._unfit[form.first][1]
+        names, first = form.columns.names, self._unfit[-1 if self.live else form.first][1]
         self._take_up(form.columns, form, None)
         self._tell({"event": "table", "line": first, "columns": names})
         for text, number in again:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from raspitrain.data.files import date_shapes
 
 COMMENTS = ("#", "%", "//")
-DASHED = re.compile(r"--+ [A-Za-z]")  # as journalctl begins what it says itself
+DASHED = re.compile(r"-- [A-Za-z]")  # as journalctl begins what it says itself
 BEGIN_COMMENTS = frozenset("#%/;\"'-")
 NUMBERS_ROWS = re.compile(r"""(?:"#"|'#'|#)\s*[,;\t]""")  # the name of the column that does
 ERROR_CELL = re.compile(r"#(?:n/a|div/0!|value!|ref!|name\?|num!|null!)", re.I)  # of spreadsheets
