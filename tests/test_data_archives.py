@@ -1007,6 +1007,34 @@ def test_arrays_of_parts_are_joined_by_the_command_that_is_given(as_folder, tmp_
     assert np.array_equal(cases.signals[:], np.concatenate([SIGNALS[k::3] for k in range(3)]))
 
 
+def test_labels_within_recordings_below_numbered_folders_are_told(tmp_path):
+    labels = [j // 40 % 2 for j in COUNTS]
+    for seed, name in enumerate(("01", "02")):
+        for i in range(3):
+            text = csv_text("time,x,y,class", SECONDS, *noise(10 * seed + i, 2).tolist(), labels)
+            put(tmp_path, f"{name}/r{i}.csv", text)
+    told = [own for own in load(tmp_path).taken.warnings if "dataset.label_column=class" in own]
+    assert told == [
+        "column 'class' is called as labels are and is not used, as the classes are 01, 02; if "
+        "these are people, take it with dataset.label_column=class"
+    ]
+    taken = load(tmp_path, label_column="class", length=32, stride=32).taken
+    assert not any("called as" in own for own in taken.warnings)
+
+
+def test_windows_of_a_moment_of_sound_are_told(tmp_path):
+    for number in range(6):
+        path = tmp_path / ("hum", "knock")[number % 2] / f"{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        pcm(path, 2, np.random.default_rng(number).uniform(-0.5, 0.5, (4000, 1)))
+    told = [own for own in load(tmp_path).taken.warnings if "of sound" in own]
+    assert len(told) == 1
+    assert "dataset.length=1s frontend=logmel" in told[0]
+    assert not any(
+        "of sound" in own for own in load(tmp_path, length="0.2s", stride=None).taken.warnings
+    )
+
+
 def test_a_file_that_is_never_read_is_told_by_its_kind(tmp_path):
     put(tmp_path, "all.zip", b"PK\3\4\xff")
     sentence = refusal(load, tmp_path, path=str(tmp_path / "all.zip"))

@@ -25,7 +25,7 @@ from raspitrain.data.recorded.find import find_recordings
 from raspitrain.data.recorded.kept import Kept
 from raspitrain.data.recorded.long_format import each_group, split_sensors
 from raspitrain.data.recorded.marked import mark_beats, mark_stretches
-from raspitrain.data.recorded.names import Source
+from raspitrain.data.recorded.names import PERSON, Source, a_few
 from raspitrain.data.recorded.sensor_file import (
     Asked,
     SensorFile,
@@ -213,6 +213,7 @@ def recordings(
     chosen = _choose(read, classes, asked)
     if found.mixed and asked.columns is None:
         raise InputError(f"{folder}: {found.mixed}")
+    labels_within = _labels_within(sources, read, chosen)
     streams = []
     for k, source in enumerate(sources):
         streams.append(make_stream(source, read[k], chosen, k, asked))
@@ -241,7 +242,7 @@ def recordings(
         for name, why in each.left_out
     ]
     warnings += [w for each in chosen.values() for w in each.warnings]
-    warnings += _uncovered(streams)
+    warnings += labels_within + _uncovered(streams)
     has_groups = groups is not None or asked.group_column is not None
     warnings += unused_columns(
         left_out, has_groups or blocks is not None, has_part=part_column is not None
@@ -371,6 +372,27 @@ def _classes(source: Source, files: dict[str, SensorFile]) -> frozenset[str]:
     file = next(iter(files.values()))
     assert file.label is not None
     return frozenset(file.table.columns[file.label].words)
+
+
+def _labels_within(
+    sources: Sequence[Source], read: Sequence[dict[str, SensorFile]], chosen: dict[str, Chosen]
+) -> list[str]:
+    """A word on labels that change within recordings, where the folders may be people."""
+    names = sorted({source.class_name or "" for source in sources})
+    if not all(name.isdigit() or PERSON.fullmatch(name) for name in names):
+        return []
+    return [
+        f"column '{name}' is called as labels are and is not used, as the classes are "
+        f"{a_few(names)}; if these are people, take it with dataset.label_column={name}"
+        for sensor, each in chosen.items()
+        for name, why in each.left_out
+        if why == "label" and any(_changes(files[sensor], name) for files in read)
+    ]
+
+
+def _changes(file: SensorFile, name: str) -> bool:
+    names = file.table.names
+    return name in names and not file.facts[names.index(name)].constant
 
 
 def _all_channels(chosen: dict[str, Chosen]) -> tuple[list[str], list[str]]:

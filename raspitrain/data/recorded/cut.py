@@ -35,6 +35,8 @@ RATES_NOTED = 1.05
 EVEN_ENOUGH = 0.002  # of the wanted rate: recordings within it are taken as they are
 LEAST_STRETCH = 50  # samples, from which a rate is told
 MOST_IN_TURN = 0.9  # of the rows, that have one channel each
+SOUND = 4000  # samples a second, from which a .wav file may hold what one hears
+SHORTEST_HEARD = 0.025  # seconds of it, below which a window tells little
 STRETCHES_APART = 1.5  # the rate of a fast one over that of a slow one
 
 
@@ -332,6 +334,13 @@ class Cut:
                 f"channel '{channel}' of {path} has no value in {samples} samples in a row, more "
                 "than a window: what is filled in there is a straight line; take the other "
                 f"channels alone, or leave the file out with {without(path)}"
+            )
+        heard = all(stream.file.path.suffix.lower() == ".wav" for stream in self.streams)
+        if heard and self.rate and self.rate >= SOUND and self.length < SHORTEST_HEARD * self.rate:
+            self.warnings.append(
+                f"a window of {self.length} samples is {self.length / self.rate:.2g} s of sound, "
+                "where little is to be told apart: dataset.length=1s frontend=logmel takes what is "
+                "heard, frontend=spectrum what vibrates"
             )
         step = self.length // 2 if stride is None else stride.samples(self.rate)
         if step > self.length:
