@@ -90,6 +90,7 @@ COUNTS = range(LENGTH)
     ("name", "values"),
     [
         ("Unnamed: 0", lambda k, i: [1000 * (3 * k + i) + j for j in COUNTS]),
+        ("Unnamed: 0.1", lambda k, i: [1000 * (3 * k + i) + j for j in COUNTS]),
         ("seq", lambda k, i: [j % 32 for j in COUNTS]),
         ("counting down", lambda k, i: [500 - j for j in COUNTS]),
         ("lost packets", lambda k, i: [j + j // 7 for j in COUNTS]),
@@ -1049,6 +1050,18 @@ def test_a_channel_that_is_the_label_but_for_a_few_samples_is_said(tmp_path):
     (warning,) = look(load_npy(save(tmp_path, signals, labels))).warnings
     assert "channel 'channel_1' takes 2 values (0, 1)" in warning
     assert not look(load_npy(save(tmp_path, signals, np.arange(len(ARRAY)) // 7 % 2))).warnings
+
+
+def test_surroundings_whose_level_tells_the_class_are_said(tmp_path):
+    """What belongs to the thing itself may: gravity tells lying from standing."""
+    names = ["acc_x", "acc_y", "pressure_hPa"]
+    labels = np.arange(len(ARRAY)) % 2
+    signals = 0.1 * ARRAY + 3 * labels[:, None, None].astype(ARRAY.dtype)
+    folder = save(tmp_path, signals, labels)
+    (warning,) = look(load_npy(folder, channel_names=names)).warnings
+    assert "'pressure_hPa' is of the surroundings, and its level alone tells the class" in warning
+    save(tmp_path, 0.1 * ARRAY + 0.01 * labels[:, None, None], labels)
+    assert not look(load_npy(folder, channel_names=names)).warnings
 
 
 def test_a_channel_that_stands_still_in_training_is_said(tmp_path):

@@ -1,12 +1,14 @@
 """What is likely to be a mistake in cases and their split, each in a clause with figures."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from raspitrain.data.cases import Cases, bare_name, iterate_blocks
+from raspitrain.data.files.time_names import plain_name
 from raspitrain.data.split import Split
 from raspitrain.errors import InputError, counted
 
@@ -21,6 +23,12 @@ MOST_LABELS = 32  # values of a channel, up to which it may be the label
 LABEL_SAMPLES = 64  # of a case, that are looked at for it
 LABEL_SHARE = 0.98  # of the cases
 LEAST_LABELLED = 10
+# What drifts with the weather, the place and the charge, whatever is recorded.
+AROUND = re.compile(
+    r"(?:.*_)?(?:temp|temperature|humidity|hum|baro(?:meter)?|h_?pa|mbar|air_pressure|altitude|alt"
+    r"|lat|lon|lng|latitude|longitude|lux|light|co2|battery|batt|rssi|snr|free_heap|heap|free_mem"
+    r"|heading|yaw|azimuth|compass)(?:_.*|\d+)?"
+)
 LEAST_STEPS = 7  # of a case, from which even ones are no chance
 SHARED_SAMPLES = 16  # in a row, from which two cases are said to overlap
 SCALED_SAMPLES = 32  # the same of cases that were scaled each
@@ -151,7 +159,9 @@ def _channels(
             continue
         warnings += _spikes(name, values, used, own) or _marks(name, own)
         apart += _amplitudes(cases, name, values[train], used[train])
-        warnings += _says_class(cases, name, values[train], used[train])
+        warnings += _says_class(cases, name, values[train], used[train]) or _level_says_class(
+            cases, name, values[train], used[train]
+        )
         warnings += _counts(name, values) + _unsigned(name, values)
     alike = _alike(cases, seen)
     if alike:
@@ -313,6 +323,27 @@ def _says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -
         f"channel '{name}' takes {len(different)} values ({shown}{', …' * (len(different) > 5)}), "
         f"and which it mostly is tells the class of {100 * told / len(used):.0f} % of the training "
         "cases: if it is the label, or known only with it, take the other channels alone"
+    ]
+
+
+def _level_says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndarray) -> list[str]:
+    """A channel of the surroundings whose mean in a case tells its class: nearest centroids."""
+    labels = cases.labels[used]
+    classes = np.unique(labels)
+    if AROUND.fullmatch(plain_name(name)) is None:
+        return []
+    if len(used) < LEAST_LABELLED or len(classes) < 2:
+        return []
+    levels = values.mean(axis=1, dtype=np.float64)
+    centres = np.array([levels[labels == label].mean() for label in classes])
+    nearest = classes[np.abs(levels[:, None] - centres).argmin(axis=1)]
+    share = float(np.mean(nearest == labels))
+    if share < LABEL_SHARE:
+        return []
+    return [
+        f"channel '{name}' is of the surroundings, and its level alone tells the class of "
+        f"{100 * share:.0f} % of the training cases: where classes were recorded at other times or "
+        "places, these are learnt; leave it out with dataset.columns, if it is not what makes them"
     ]
 
 

@@ -17,7 +17,9 @@ SEEN_OF_A_LINE = 1000  # letters that are looked at where it is no table
 HEADED = re.compile(
     r"^(?:csv )?(?:headers?|columns?|fields?|names?)(?:\s*[:,;=]|\s)\s*", re.IGNORECASE
 )
-SETTING_CELL = re.compile(r"[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGNORECASE)  # CH1:0.05
+SETTING_CELL = re.compile(  # CH1:0.05, and not pandas' Unnamed: 0.1
+    r"(?!Unnamed:)[^\W\d][^:]*:\s*[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGNORECASE
+)
 TIME_FORM = re.compile(
     r"[hmsydo]{1,4}(?:[-:./_ ][hmsydo]{1,4})+(?:[.,:][0fs]{1,6})?", re.IGNORECASE
 )  # hh:mm:ss.000
