@@ -670,6 +670,15 @@ def test_labels_beside_recordings_are_told_with_the_words_that_take_them(tmp_pat
     assert "'dataset.annotations=\"../label/*.csv\"'" in sentence
     cases = load(tmp_path / "b", **given, annotations="../label/*.csv")
     assert cases.class_names == ("run", "walk")
+    sentence = refusal(load, tmp_path / "b")
+    assert "'dataset.files=\"*data/*.csv\"' 'dataset.annotations=\"../label/*.csv\"'" in sentence
+
+
+def test_rows_in_no_order_are_told_by_evenly_spaced_values(tmp_path):
+    times = np.random.default_rng(0).permutation(LENGTH) * 1e-5 + 0.2
+    make(tmp_path, lambda k, i, x: csv_text("", [f"{t:.18e}" for t in times], x[0]))
+    assert "dataset.time_column=channel_0 puts them in order" in refusal(load, tmp_path)
+    assert load(tmp_path, time_column="channel_0").channel_names == ("channel_1",)
 
 
 def test_a_list_of_files_that_are_not_read_is_no_recording(tmp_path):

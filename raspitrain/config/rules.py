@@ -451,6 +451,8 @@ def _hint(key: str, rule: Rule, value: Any) -> str:
         if share and 1 <= float(share[1]) < 100:
             return f" (a part of 1, so {float(share[1]):g} % is {float(share[1]) / 100:g})"
     several = value.split(",") if isinstance(value, str) else value
+    if key == "dataset.path" and isinstance(value, list):
+        return ' (one folder, in which others may lie as links: ln -s "$PWD/OTHER" FOLDER)'
     if isinstance(value, str | list) and len(several) > 1 and all(map(rule.allows, _read(several))):
         return (
             " (several values are for a sweep: on the command line with --multirun, or below "

@@ -139,6 +139,14 @@ def make_cases(
             )
         if len(shape) > 3 and 1 in shape[1:]:
             hint = "; take the axes of size 1 away with numpy.squeeze"
+        elif len(shape) > 3 and len(labels) in shape:
+            of_cases = shape.index(len(labels))
+            *others, time = sorted({*range(len(shape))} - {of_cases}, key=lambda axis: shape[axis])
+            hint = (
+                "; put axes of channels together, as by x.transpose"
+                f"{(of_cases, *sorted(others), time)}.reshape({len(labels)}, -1, {shape[time]}) "
+                "where the longest is time"
+            )
         raise InputError(
             f"{source}: signals have {len(shape)} dimensions {shape}, but must have three, "
             f"(cases, channels, length){hint}."

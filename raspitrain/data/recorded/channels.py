@@ -43,6 +43,7 @@ LEAST_ALIKE = 4  # files, from which one of other columns is about them
 NO_SIGNALS = frozenset(("time", "label", "the label", "the group", "the part", OTHER_CLOCK))
 MANY_PER_ROW = 8  # times as many columns as rows: more likely rows of samples
 SOME_WORDS = 0.2  # of a column of numbers, up to which a word is a mark
+EVENLY = 1.01  # the longest step over the shortest, of a clock that was written in full
 NEARLY_ALL = 0.9  # of the rows, in which a clock moves that may stand still in a few
 RATE_KEPT = 0.02  # so far steps of a clock may be off the rate that its file says
 LEAST_WRAPPED = 4  # samples a line, from which one signal is told from channels
@@ -694,7 +695,23 @@ def _find_clock(files: Sequence[SensorFile], asked: Asked) -> list[int] | None:
         score = (named and moves >= NEARLY_ALL, moves, named or facts[0].kind == "time", in_units)
         if best is None or score > best[0]:
             best = (score, places)
+    if best is None and asked.time_column is None and not files[0].table.named:
+        _refuse_mixed_rows(files[0])
     return None if best is None else best[1]
+
+
+def _refuse_mixed_rows(file: SensorFile) -> None:
+    """Refuse evenly spaced values in no order: a clock, whose rows were mixed, and no signal."""
+    for column, fact in zip(file.table.columns, file.facts, strict=True):
+        if column.kind != "number" or fact.rises or fact.counts or fact.num_rows < LEAST_ROWS:
+            continue
+        steps = np.diff(np.sort(column.values))
+        if steps.min() > 0 and steps.max() <= EVENLY * steps.min():
+            raise InputError(
+                f"{file.path}: column '{column.name}' holds evenly spaced values in no order, as "
+                f"the clock of rows that were mixed does: dataset.time_column={column.name} puts "
+                "them in order, and dataset.time_column=false takes them as they are."
+            )
 
 
 def _are_moments(

@@ -48,6 +48,7 @@ from raspitrain.data.recorded.parts import part_of
 from raspitrain.data.recorded.sensors import join_sensors, mixed_sensors
 from raspitrain.errors import InputError, counted
 
+LABELS_FOLDER = re.compile(r"y|labels?|targets?|annotations?|ground_?truth", re.I)
 LABELS_A_ROW = re.compile(r"(?:y|labels?|targets?|annotations?)(?:[-_]\w+)?\.(?:csv|tsv)", re.I)
 LARGEST_LIST = 64 << 20
 
@@ -203,6 +204,7 @@ def find_recordings(
     if not has_labels:
         if unsaid:
             _refuse_labels_a_row(folder, taken)
+            _refuse_labels_a_file(taken)
             _refuse_files_beside(folder, [*places], [p for p in others if p not in taken])
             _refuse_list_among(folder, [*places], others)
             _refuse_summaries(others)
@@ -309,6 +311,27 @@ def _refuse_labels_a_row(folder: Path, paths: Sequence[Path]) -> None:
             f"{beside[0].name} {path.name} > joined.csv' ';' and say dataset.files=joined.csv "
             "dataset.label_column=-1."
         )
+
+
+def _refuse_labels_a_file(paths: Sequence[Path]) -> None:
+    """Say what to do with labels/7.csv of features/7.csv, where each is taken for a recording."""
+    by_folder: dict[str, dict[str, int]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent.name, {})[path.name] = path.stat().st_size
+    for label, sizes in by_folder.items():
+        for other, own in by_folder.items() if LABELS_FOLDER.fullmatch(label) else ():
+            if (
+                other != label
+                and sizes.keys() == own.keys()
+                and 4 * max(sizes.values()) < min(own.values())
+            ):
+                suffix = paths[0].suffix
+                raise InputError(
+                    f"files of the same names lie in folders {other} and {label}: if the latter "
+                    f"say what the others are, take them with 'dataset.files=\"*{other}/*{suffix}"
+                    f"\"' 'dataset.annotations=\"../{label}/*{suffix}\"'; if both are classes, say "
+                    "so with dataset.class_level."
+                )
 
 
 def _refuse_labels_beside(
