@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import motion
-from test_use_commands import as_csv
+from test_use_commands import as_csv, model_file
 from test_use_stream import of, streamed
 
 from raspitrain.use import load
@@ -239,6 +239,16 @@ def test_folders_that_are_no_class_hold_nothing_of_any(motions, tmp_path, capsys
 )
 def test_a_mistake_is_one_sentence(motions, labelled, capsys, words, said):
     assert said in run_calibrate(capsys, motions, labelled, *words, code=2)
+
+
+def test_windows_that_lack_values_are_said(labelled, tmp_path, capsys):
+    model = model_file(tmp_path / "model.rpt", hop=16, rate=50.0, missing="error")
+    lines = (labelled / "0.csv").read_text().splitlines()
+    lines[100] = ",".join([*lines[100].split(",")[:-1], ""])
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    calibrate([str(model), str(tmp_path / "a.csv"), "--label-column", "activity"])
+    told = capsys.readouterr().err
+    assert "warning: windows left out: 2, as the window has 1 missing or infinite values" in told
 
 
 def test_too_few_events_are_named(motions, tmp_path, capsys):

@@ -239,6 +239,9 @@ def _tell_of(model: Model, tracks: list[Track]) -> None:
             "all of these recordings were trained on: give others, or train with a test part "
             "(split.test)."
         )
+    left_out = [why for track in tracks for why in track.left_out]
+    if left_out:
+        say(f"warning: windows left out: {len(left_out)}, as {left_out[0]}")
     labels = {s.label for track in tracks for s in track.stretches}
     hours = sum(track.seconds for track in tracks) / 3600
     print(f"{counted(len(tracks), 'recording')}, {hours:.3g} h")

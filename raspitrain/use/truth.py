@@ -32,6 +32,7 @@ class Track:
     Attributes
     ----------
     runs : within each, nothing of the clock is missing
+    left_out : why, for each window that the model does not take
     rate, seconds : samples a second, and what it lasts
     """
 
@@ -47,7 +48,8 @@ class Track:
         self.rate: float = rate
         self.seconds = len(recording) / rate
         self.stretches = list(_stretches(recording, label))
-        self.runs = list(_decisions(model, recording, hop, average))
+        self.left_out: list[str] = []
+        self.runs = list(_decisions(model, recording, hop, average, self.left_out))
         self.hop = hop
 
 
@@ -68,7 +70,7 @@ def _stretches(recording: Recording, label: str | None) -> Iterator[Stretch]:
 
 
 def _decisions(
-    model: Model, recording: Recording, hop: int, average: int
+    model: Model, recording: Recording, hop: int, average: int, left_out: list[str]
 ) -> Iterator[list[Decision]]:
     """The means that a stream would have had."""
     mean, run, before = Average(average), list[Decision](), None
@@ -80,8 +82,9 @@ def _decisions(
         before = start
         try:
             answer = model.predict(recording.window(start, model.length))
-        except InputError:
-            mean.clear()  # left out, as in a stream
+        except InputError as error:
+            left_out.append(str(error))
+            mean.clear()  # as in a stream
             yield run
             run = []
             continue
