@@ -273,6 +273,7 @@ FORMS = {
     "serial plotter": "x:0.5,y:4.0\nx:-1.25,y:5.5\nx:3.0,y:-6.0\n",
     "pairs with blanks": "x: 0.5 y: 4.0\nx: -1.25 y: 5.5\nx: 3.0 y: -6.0\n",
     "lines of JSON": '{"x":0.5,"y":4}\n{"x":-1.25,"y":5.5}\n{"x":3,"y":-6}\n',
+    "serial monitor without zeros": "9:5:3.7 -> 0.5,4\n9:5:3.72 -> -1.25,5.5\n9:5:3.74 -> 3,-6\n",
     "serial monitor": "10:21:33.000 -> 0.5,4\n10:21:33.020 -> -1.25,5.5\n10:21:33.040 -> 3,-6\n",
     "percent comments": "%OpenBCI Raw Data\n%Rate = 200 Hz\nx, y\n0.5, 4.0\n-1.25, 5.5\n3, -6\n",
     "semicolon comments": ";Title, x.org, x16\n;Headers, x,y\n0.5,4\n-1.25,5.5\n3,-6\n;off\n",

@@ -193,6 +193,7 @@ def test_what_is_written_about_a_set_is_no_recording(tmp_path):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
+        ("x,y\n" + "0x1F,0x2A\n" * 20, "has 0x1F, a number in base 16; write them in base 10"),
         ("  0.1234D+00  0.5000D-01\n" * 20, "write E for D"),
         ('2024-05-01T10:00:00 MQT: SENSOR = {"x":1}\n' * 20, r"sed 's/\^\[\^{\]\*//; s/\[\^}\]"),
         ('"[0.1, 0.2]",walk\n' * 20, "one number a cell"),

@@ -99,6 +99,14 @@ def with_gaps(text):
     return "\n".join(lines) + "\n"
 
 
+def past_midnight(text):
+    lines = text.splitlines()
+    for k, line in enumerate(lines[1:], 1):
+        day, second = ("23:59:5", 7 + k / 50) if k < 150 else ("00:00:0", k / 50 - 3)
+        lines[k] = f"{day}{second:.6f},{line.split(',', 1)[1]}"
+    return "\n".join(lines) + "\n"
+
+
 @pytest.mark.parametrize(
     ("change", "options"),
     [
@@ -106,10 +114,12 @@ def with_gaps(text):
         (lambda text: text, ["--hop", "1"]),
         (lambda text: text, ["--hop", "40"]),
         (with_gaps, ["--hop", "3"]),
+        (past_midnight, ["--hop", "3"]),
+        (lambda text: "Device: A 2\nRate 50 Hz, 16 bit\n" + text, []),
         (lambda text: text.replace("\n", "\r\n").replace(",", ";"), ["--hop", "7"]),
         (lambda text: text.split("\n", 1)[1], ["--time-column", "0"]),
     ],
-    ids=["plain", "each", "far", "gaps", "dos", "unnamed"],
+    ids=["plain", "each", "far", "gaps", "midnight", "device", "dos", "unnamed"],
 )
 def test_scores_are_those_of_predict(timed, recording, tmp_path, capsys, change, options):
     """To the bit, on the same file."""
@@ -423,6 +433,11 @@ def test_other_units_are_told(timed, recording):
         ([], "x,y\n1,2\n", "never as many as a window, 32"),
         ([], "sep=;\nx;y\n1;2\n", "had 1 samples"),
         ([], "10:21:33.000 -> x,y\n10:21:33.020 -> 1,2\n", "had 1 samples"),
+        ([], "9:5:3.7 -> x,y\n9:5:3.72 -> 1,2\n", "had 1 samples"),
+        ([], "0x1F,0x2A\n", "has 0x1F, a number in base 16; write them in base 10, as by: perl"),
+        ([], "x,y\n0x1F,0x2A\n0x1F,0x2A\n", "'0x1F' is not a number; write them in base 10"),
+        ([], "[12.3] RX: 1;2\n", "as by: sed -u 's/^.*[]:>)] *//' OLD > NEW"),
+        (["--source", "a.npy"], "", "predict reads such files"),
         ([], "1,2,walk\n", "no names in its first line, and 'walk' in it is no number: write"),
         (["--hop", "0"], "", "--hop"),
         (["--hop", "1s"], "", "--rate"),

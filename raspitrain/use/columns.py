@@ -9,6 +9,7 @@ import csv
 import math
 import re
 
+from raspitrain.data.files.missing import FROM_HEX, HEX
 from raspitrain.data.files.time_names import SECONDS, is_step_name, is_time_name, unit_by_name
 from raspitrain.errors import InputError
 from raspitrain.use.model import Model
@@ -118,7 +119,7 @@ class Columns:
 
             if any(not name.isprintable() or "\ufffd" in name for name in names):
                 raise InputError(f"{self.source} {NO_UTF8}")
-            if names[0][:1] in ("{", "["):
+            if re.match(r"\{|\[(?![^]]*\]\s*\S)", names[0]):
                 raise InputError(
                     f"{self.source} holds JSON: predict reads files called .json and .jsonl, and "
                     "stream a record a line."
@@ -130,6 +131,8 @@ class Columns:
                         f"{self.source} has {count} columns {name!r}, and the model takes one: "
                         "give the others other names."
                     )
+            if missing == model.channels and (odd := self._odd_numbers()):
+                raise InputError(f"{self.source} {odd}")
             words = [name for name in names if _number(name) is None]
             if missing == model.channels and len(words) < len(names) - len(words):
                 raise InputError(
@@ -151,6 +154,20 @@ class Columns:
             unit = unit_by_name(names[self.time], "")
             self.ticks = None if unit is None else 1 / SECONDS[unit]
             self.steps = is_step_name(names[self.time])
+
+    def _odd_numbers(self) -> str:
+        """What is said of a first line of numbers that are hidden; "" where it is none."""
+        hexes = [name for name in self.names if HEX.fullmatch(name)]
+        if hexes:
+            return f"has {hexes[0]}, a number in base 16; {FROM_HEX}."
+        first, *others = self.names
+        lead = re.match(r".*[]:>)]\s*(?=[-+.\d]\S*$)", first)
+        if lead is None or any(_number(cell) is None for cell in (first[lead.end() :], *others)):
+            return ""
+        return (
+            f"has {lead[0][:40]!r} before the numbers of its first line: take such words away, as "
+            "by: sed -u 's/^.*[]:>)] *//' OLD > NEW."
+        )
 
     def _asked(self, column: str | None, option: str) -> int | None:
         """Where a column stands that was named, or numbered from 0."""
@@ -289,7 +306,8 @@ def _value(cell: str) -> float:
         return math.nan
     value = _number(cell)
     if value is None:
-        raise LineError(f"{cell[:40]!r} is not a number.")
+        hint = f"; {FROM_HEX}" if HEX.fullmatch(cell.strip()) else ""
+        raise LineError(f"{cell[:40]!r} is not a number{hint}.")
     return value
 
 

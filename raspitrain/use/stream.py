@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from raspitrain.data.files.endings import NO_LINES, PACKED
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import Stopped, StopSignals, make_output_ready, say, write_nowhere
 from raspitrain.use.clock import check_rate
@@ -136,6 +137,10 @@ def _stream(given: argparse.Namespace, stop: StopSignals) -> None:
         with stop.deferred(False):  # only here a signal ends the stream
             return wait_for(descriptor, seconds)
 
+    if given.raw is None and given.source.lower().endswith((".npy", *NO_LINES, PACKED)):
+        raise InputError(
+            f"--source is {given.source}, and stream reads lines of CSV: predict reads such files."
+        )
     with ExitStack() as stack:
         source = open_source(given.source, given.baud, wait)
         stack.callback(source.close)

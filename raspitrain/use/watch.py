@@ -39,7 +39,7 @@ TOLD_AT_ONCE = 5  # reports of one kind, before they get their rhythm
 SECONDS_BETWEEN = 10.0
 MOST_BAD_LINES = 3  # in a row: more are a gap
 MOST_BEFORE_ANEW = 20  # in a row from a device: then its columns are looked for anew
-MONITOR = re.compile(r"\d\d:\d\d:\d\d\.\d{3} -> ?")  # the clock of Arduino's serial monitor
+MONITOR = re.compile(r"\d\d?:\d\d?:\d\d?\.\d+ -> ?")  # the clock of Arduino's serial monitor
 PATIENCE = 200  # lines of a device that fit no model, before it is given up
 PATIENCE_OF_A_PIPE = 64  # and of a pipe, which says less before its first sample
 FAULTS = (
@@ -109,6 +109,7 @@ class Watcher:
         self._seconds = 0.0  # of samples and gaps, the triggers' time
         self._step = 1.0 if self.rate is None else 1 / self.rate
         self._bad_in_a_row = 0
+        self._why = ""  # the last bad line's
         self._is_off = False
         self._out_of_range: list[int] = []
         self._told: dict[str, float] = {}
@@ -269,6 +270,7 @@ class Watcher:
         return None if columns.time is None else Clock(columns.ticks, self.rate)
 
     def _bad(self, number: int, why: str) -> None:
+        self._why = f"line {number}: {why}"
         self._report("bad_line", line=number, why=why)
         if self._columns is None:
             return
@@ -300,6 +302,7 @@ class Watcher:
         clock = self._clock
         if clock is not None:
             before, said = self._stamp, clock.tell(stamp)
+            stamp += clock.past
             if said is not None:
                 ticks = clock.ticks or 1.0
                 jump = (stamp - before) / ticks
@@ -505,7 +508,7 @@ class Watcher:
         if not counts["windows"] and not counts["missing"]:
             raise InputError(
                 f"{self.source} had {counts['samples']} samples, and never as many as a window, "
-                f"{self.model.length}, in one stretch."
+                f"{self.model.length}, in one stretch{f'; {self._why}' if self._why else '.'}"
             )
 
     def totals(self) -> Record:

@@ -18,7 +18,7 @@ NUMBER = re.compile(
 SIGN_APART = re.compile(r"(?<=[,;|\t\"])([+-]) +(?=[.\d])")
 LEVEL = r"(?:\[?(?:INFO|DEBUG|TRACE|DATA)\]?:?\ +)?"  # of a line in a log
 STAMP = re.compile(
-    rf"""{LEVEL}\[?(?P<clock>(?:\d{{4}}-\d\d-\d\d[\ T])?\d\d:\d\d:\d\d(?:[.,:]\d+)?)
+    rf"""{LEVEL}\[?(?P<clock>(?:\d{{4}}-\d\d-\d\d[\ T])?\d{{1,2}}:\d{{1,2}}:\d{{1,2}}(?:[.,:]\d+)?)
         (?:,\d{{3}}\]\ <\w+>\ [^:]{{1,40}}:|\ ->
           |\]?,?\ {LEVEL}(?=[A-Za-z][\w\ .]{{0,40}}[:=]\s*[-+.\d]))\ ?
     |[EWIDV]\ \((?P<ms>\d+)\)\ [^:]{{1,40}}:\ ?

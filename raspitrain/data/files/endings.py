@@ -6,10 +6,10 @@ HOLD_ARRAYS = (".npz", ".h5", ".hdf5")  # several by name, and no recording
 MAY_HOLD_ARRAYS = (*HOLD_ARRAYS, ".mat")
 ARRAYS = frozenset(("data.npy", "label.npy", "labels.npy", "X.npy", "y.npy", "X_train.npy"))
 PACKED = ".gz"  # behind the ending of a text file
-OTHER_SUFFIXES = (
+NO_LINES = (
     ".wav", ".edf", ".bdf", ".hea", ".mat", ".parquet", ".pq", ".feather", ".arrow", ".cbor",
-    ".jsonl", ".ndjson",
 )  # fmt: skip
+OTHER_SUFFIXES = (*NO_LINES, ".jsonl", ".ndjson")
 
 
 def stem_of(name: str) -> str:

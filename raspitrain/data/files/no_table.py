@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from raspitrain.data.files.cells import is_number, is_value, pair_cells
+from raspitrain.data.files.missing import FROM_HEX, HEX
 
 LEAST_IN_TURN = 8  # lines
 FRAME = re.compile(r"\b[\dA-F]{2}[\s,;]+[\dA-F]{2}\b", re.IGNORECASE)  # bytes of one
@@ -14,6 +15,7 @@ DECODE = (
     "export the signals as CSV"
 )
 OTHER_FORMS = (
+    (HEX, f"a number in base 16; {FROM_HEX}"),
     (re.compile(r"\b[\dA-F]{3,8}#[\dA-F]+", re.IGNORECASE), f"bytes behind an ID; {DECODE}"),
     (
         re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d"),
