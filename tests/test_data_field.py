@@ -3,6 +3,7 @@
 Each is one example of a kind that was once taken wrongly without a word.
 """
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -882,6 +883,25 @@ def test_labels_with_a_column_each_are_said(code, tmp_path):
     (warning,) = load(make(tmp_path, text_of), label_column="turn").taken.warnings
     assert "walk (1 channel) hold a few numbers that seldom" in warning
     assert "'dataset.columns=[ax,ay]'" in warning
+
+
+def test_columns_of_0_and_1_become_one_of_labels(tmp_path):
+    for i in range(4):
+        up, down = ([int(j // 20 % 4 in (k, k + 1)) for j in COUNTS] for k in (0, 1))
+        put(tmp_path, f"{i}.csv", csv_text("ax,ay,up,down", *noise(i, 2), up, down))
+    sentence = refusal(load, tmp_path)
+    assert "if columns such as up (2 of 0 and 1) are its classes" in sentence
+    (warning,) = load(tmp_path, label_column="up", length=20).taken.warnings
+    command = re.search('python -c "(.*?)"', sentence)[1]
+    assert command in warning
+    for path in tmp_path.iterdir():
+        code = command.replace("OLD", str(path)).replace("NEW", f"{tmp_path}/new/{path.name}")
+        (tmp_path / "new").mkdir(exist_ok=True)
+        if path.is_file():
+            exec(code, {})
+    cases = load(tmp_path / "new", label_column="label", length=20)
+    assert cases.class_names == ("down", "rest", "up", "up+down")
+    assert cases.channel_names == ("ax", "ay")
 
 
 def test_classes_can_be_left_out(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 
 from raspitrain.data.files.cells import IN_UNIT, UNITS, position_name
 from raspitrain.data.files.csv_file import Table, locate
+from raspitrain.data.files.endings import stem_of
 from raspitrain.data.files.formats import READERS
 from raspitrain.data.files.no_table import DECODE, unfold
 from raspitrain.data.files.time_names import SECONDS, unit_by_name
@@ -34,7 +35,7 @@ from raspitrain.data.recorded.columns import (
 )
 from raspitrain.data.recorded.date_order import ORDERS
 from raspitrain.data.recorded.folder import without
-from raspitrain.data.recorded.names import LABELS_NAME
+from raspitrain.data.recorded.names import LABELS_NAME, as_one_label
 from raspitrain.data.recorded.sensor_file import Asked, SensorFile, column_values, with_lists
 from raspitrain.errors import InputError, counted
 
@@ -184,7 +185,7 @@ def choose(
     warnings += _still(files, places, classes)
     if asked.columns is None:
         warnings += _own_ranges(files, places, names)
-        warnings += _flags(files, places, names) if asked.changes_within else []
+        warnings += _flags(files, places, names, may_be_empty) if asked.changes_within else []
     return Chosen(names, units, places, clocks, left_out, warnings)
 
 
@@ -204,11 +205,14 @@ def _refuse_mixed_units(files: Sequence[SensorFile]) -> None:
 
 
 def _flags(
-    files: Sequence[SensorFile], places: Sequence[Sequence[int]], names: Sequence[str]
+    files: Sequence[SensorFile],
+    places: Sequence[Sequence[int]],
+    names: Sequence[str],
+    has_others: bool,
 ) -> list[str]:
     """A word on channels that may be labels beside the one that was named: of 0 and 1, a column a
     class, or of codes that lie far apart."""
-    flags = []
+    flags, ones = [], 0
     for k, name in enumerate(names):
         facts = [file.facts[own[k]] for file, own in zip(files, places, strict=True)]
         held = [(fact.first,) if fact.constant else fact.values for fact in facts]
@@ -216,13 +220,19 @@ def _flags(
         far = 1 < len(codes) <= FEW_VALUES and max(codes) - min(codes) > CODES_APART * len(codes)
         if all(held) and (far or codes == {0.0, 1.0}):
             flags.append(name)
-    if not flags or len(flags) == len(names):
+            ones += codes == {0.0, 1.0}
+    if not flags or (len(flags) == len(names) and not has_others):
         return []
     rest = ",".join(name for name in names if name not in flags)
+    alone = f"'dataset.columns=[{rest}]'" if rest else "dataset.columns"
+    label = files[0].label
+    how = " for dataset.label_column"
+    if label is not None and ones == len(flags):
+        how = f", {as_one_label([files[0].table.columns[label].name, *flags])}"
     return [
         f"channels such as {flags[0]} ({counted(len(flags), 'channel')}) hold a few numbers that "
         "seldom change, as labels do: if they are labels, take the signals alone with "
-        f"'dataset.columns=[{rest}]', or put all labels into one column for dataset.label_column"
+        f"{alone}, or put all labels into one column{how}"
     ]
 
 
@@ -533,9 +543,20 @@ def _common(files: Sequence[SensorFile], reasons: dict[str, str | None]) -> str:
     return (
         "none is in all of them: if they are of several sensors, take the files of one with "
         "dataset.files, or join those of a recording by what names the sensor in their paths, such "
-        "as 'dataset.sensor_part=\"acc|gyro\"'; if columns are only called differently, name their "
-        "positions (from 0), such as dataset.columns=[0]"
+        f"as 'dataset.sensor_part=\"{_last_words(files)}\"'; if columns are only called "
+        "differently, name their positions (from 0), such as dataset.columns=[0]"
     )
+
+
+def _last_words(files: Sequence[SensorFile]) -> str:
+    """What files of the same columns end with, and no others, as a regular expression."""
+    kinds: dict[tuple[str, ...], set[str]] = {}
+    for file in files:
+        last = re.split(r"[-_ ]", stem_of(file.path.name))[-1]
+        kinds.setdefault(tuple(file.table.names), set()).add(last)
+    words = sorted(word for own in kinds.values() for word in own)
+    told = len(words) == len(set(words)) == len(kinds) and all(map(str.isalpha, words))
+    return "|".join(words) if told else "acc|gyro"
 
 
 def _by_name(file: SensorFile, columns: Sequence[str | int]) -> list[int]:

@@ -24,6 +24,7 @@ LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_SEEN = 200  # lines, in which a column of labels is looked for
 MOST_ROWS = 20_000  # in which one of several columns is to be marked
 MOST_NAMED = 8  # columns in a sentence
+LEAST_FLAGGED = 16  # rows, from which columns of 0 and 1 are told
 MANY_CELLS = 64  # more likely samples of a case than channels
 NO_MARKS = ("", "0", "0.0")
 LABELS_NAME = re.compile(r"label|stage|scor|hypno|annot|activit|event|marker", re.I)
@@ -266,7 +267,32 @@ def _if_cases(path: Path) -> str:
             "'[ _-]*[0-9]+$', '', c[0]), sep=',') for c in [*zip(*csv.reader(open('OLD'), "
             f"delimiter='{separator}'))][{int(is_time_name(names[0]))}:]]\" > NEW; else "
         )
-    return ""
+    return _if_flags(names, rows)
+
+
+def _if_flags(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """What is to be done with columns of 0 and 1, a class each, of which several may hold."""
+    flags = [
+        name
+        for name, own in zip(names, zip(*rows, strict=True), strict=False)
+        if len(rows) > LEAST_FLAGGED and {*own} <= {"0", "1", "0.0", "1.0"}
+    ]
+    if not 1 < len(flags) < len(names):
+        return ""
+    return (
+        f"if columns such as {flags[0]} ({len(flags)} of 0 and 1) are its classes, put them into "
+        f"one, {as_one_label(flags)}; else "
+    )
+
+
+def as_one_label(flags: Sequence[str]) -> str:
+    """The command that puts columns of 0 and 1 into one of labels."""
+    return (
+        "as by: python -c \"import csv; r = csv.DictReader(open('OLD')); w = csv.writer(open("
+        "'NEW', 'w')); w.writerow([*r.fieldnames, 'label']); w.writerows([*x.values(), '+'.join("
+        f"k for k in {[*flags]} if float(x[k])) or 'rest'] for x in r)\", and take that with "
+        "dataset.label_column=label"
+    )
 
 
 def _begin_of(path: Path) -> tuple[list[str], list[list[str]], str]:
