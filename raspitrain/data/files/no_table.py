@@ -15,7 +15,6 @@ DECODE = (
     "export the signals as CSV"
 )
 OTHER_FORMS = (
-    (HEX, f"a number in base 16; {FROM_HEX}"),
     (re.compile(r"\b[\dA-F]{3,8}#[\dA-F]+", re.IGNORECASE), f"bytes behind an ID; {DECODE}"),
     (
         re.compile(r"[+-]?\d*\.\d*[Dd][+-]?\d\d"),
@@ -62,6 +61,7 @@ OTHER_FORMS = (
         "cell, as by: sed -E 's/ [0-9]+:/ /g' OLD > NEW (where no row leaves columns out), for "
         "dataset=rows dataset.label_column=0",
     ),
+    (HEX, f"a number in base 16; {FROM_HEX}"),
 )
 LONE_PAIR = re.compile(
     r"\s*([^\W\d][\w .()/°%-]*?)\s*[:=]\s*[-+]?\d*\.?\d+\s?[^\s\d.,;:=]{1,9}\s*"
