@@ -8,6 +8,7 @@
 """
 
 import errno
+import re
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
@@ -116,6 +117,13 @@ def printable(text: str) -> str:
     if len(shown) > LONGEST:
         shown = f"{shown[: LONGEST * 2 // 3]} … {shown[-LONGEST // 3 :]}"
     return shown
+
+
+def refuse_address(path: object, key: str = "") -> None:
+    """Refuse what is somewhere in a network, as https://… and s3://… are."""
+    if isinstance(path, str) and re.match(r"(?:https?|ftp|s3|gs|hf)://", path):
+        given = f"{key}={path}" if key else path
+        raise InputError(f"{given} is an address: fetch it, and name the folder here.")
 
 
 def counted(number: int, noun: str) -> str:

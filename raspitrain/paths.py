@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,11 +21,6 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with the home in the place of `~`, where there is such a user: no shell expands it
     behind a `=`."""
     return Path(os.path.expanduser(path))
-
-
-def is_address(path: object) -> bool:
-    """Whether it is somewhere in a network, as https://… and s3://… are."""
-    return isinstance(path, str) and re.match(r"(?:https?|ftp|s3|gs|hf)://", path) is not None
 
 
 def config_folder() -> Path:

@@ -18,9 +18,9 @@ from raspitrain.config.overrides import OPTIONS, config_folders, split_override
 from raspitrain.config.rule import Rule
 from raspitrain.config.rules import COMPONENTS, RULES, rules_of
 from raspitrain.data.files.endings import ARRAYS, HOLD_ARRAYS, MAY_HOLD_ARRAYS
-from raspitrain.errors import InputError, reason
+from raspitrain.errors import InputError, reason, refuse_address
 from raspitrain.nearest import did_you_mean
-from raspitrain.paths import config_folder, expanded, is_address, options_of
+from raspitrain.paths import config_folder, expanded, options_of
 from raspitrain.stop import say
 
 SWEEPING = ("--multirun", "-m")
@@ -119,8 +119,7 @@ def path_as_words(words: Sequence[str]) -> list[str]:
         return words
     path = words.pop(lone[0])
     if not os.path.lexists(path):
-        if is_address(path):
-            raise InputError(f"{path} is an address: fetch it, and name the folder here.")
+        refuse_address(path)
         sentence = key_alone(path, words[lone[0] :])
         raise InputError(sentence or f"{path}: there is no such file or folder, nor is it a key.")
     keys = {split_override(word).key for word in words}

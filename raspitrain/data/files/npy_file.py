@@ -14,10 +14,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from raspitrain.errors import InputError, input_error
+from raspitrain.errors import InputError, input_error, refuse_address
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
-from raspitrain.paths import is_address
 
 MAX_HEADER_BYTES = 1 << 14  # a plain array's takes 128
 
@@ -38,8 +37,7 @@ class NpyHeader:
 
 def user_path(path: str, key: str) -> Path:
     """Return a path that a user gave under `key`: `~` expanded, relative to where they stand."""
-    if is_address(path):
-        raise InputError(f"{key}={path} is an address: fetch it, and name the folder here.")
+    refuse_address(path, key)
     try:
         if not isinstance(path, str | os.PathLike) or "\0" in str(path) or not str(path):
             raise ValueError
