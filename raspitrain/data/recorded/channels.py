@@ -97,7 +97,7 @@ def _check_units(
             if plain_unit(before) != plain_unit(unit):
                 raise InputError(
                     f"channel '{name}' is in {before} in {path} and in {unit} in {file.path}: "
-                    "bring both to one unit, or leave one of them out with dataset.files."
+                    f"bring both to one unit, or leave one out, as with {without(file.path)}."
                 )
 
 

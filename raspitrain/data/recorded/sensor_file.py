@@ -26,6 +26,7 @@ from raspitrain.data.recorded.columns import (
     look_at,
 )
 from raspitrain.data.recorded.date_order import settle_table
+from raspitrain.data.recorded.folder import without
 from raspitrain.data.recorded.parts import part_of
 from raspitrain.data.recorded.row_order import in_order_of_time, without_events, without_repeats
 from raspitrain.errors import InputError
@@ -219,8 +220,8 @@ def _label_elsewhere(path: Path, asked: Asked) -> str:
         return (
             f"; {other.name} beside it has one: if that has a row for each recording, write it as "
             "labels.csv, with the recordings' names and classes as the columns file and label, and "
-            "leave it out with dataset.files; else join both by what they have in common (such as "
-            "pandas' merge) into one file, with a column for dataset.group_column"
+            f"leave it out with {without(other)}; else join both by what they have in common (such "
+            "as pandas' merge) into one file, with a column for dataset.group_column"
         )
     return ""
 
