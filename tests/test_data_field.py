@@ -776,6 +776,19 @@ def test_people_in_folders_are_said_wherever_the_class_stands(name, words, level
     assert load(tmp_path, groups=level, **words).taken.warnings == ()
 
 
+def test_folders_by_number_are_neither_people_nor_classes(tmp_path):
+    table = ["file,label"]
+    for k in range(8):
+        name = f"records/0{k // 4}000/{k:05d}.csv"
+        put(tmp_path, name, csv_text("ax", noise(k, 1)[0]))
+        table.append(f"{name},{('walk', 'run')[k % 2]}")
+    (warning,) = load(tmp_path / "records").taken.warnings
+    assert "(00000, 01000) look like folders of an archive by number" in warning
+    put(tmp_path, "labels.csv", "\n".join(table))
+    cases = load(tmp_path)
+    assert (cases.class_names, cases.taken.warnings) == (("run", "walk"), ())
+
+
 # One long file
 
 

@@ -425,6 +425,16 @@ def _pattern(glob: str) -> str:
     return inner + (r"[^/\W_]*" if glob.endswith("*") else "")
 
 
+def is_archive(folders: Collection[str]) -> bool:
+    """Whether folders are called 00000, 01000, … as those are into which an archive is put by
+    number."""
+    return (
+        all(re.fullmatch(r"\d{2,}00", name) for name in folders)
+        and len(set(map(len, folders))) == 1
+        and any(name.startswith("0") for name in folders)
+    )
+
+
 def people_in(sources: Sequence[Source], named: Collection[int], *, by_name: bool) -> list[str]:
     """A word where the names look like people of whom there are several recordings each.
 
@@ -447,6 +457,8 @@ def people_in(sources: Sequence[Source], named: Collection[int], *, by_name: boo
             after += level == after
             continue
         apart = by_name or level < after
+        if is_archive(classes):
+            continue
         people = [n for n in classes if PERSON.fullmatch(n) or (apart and n.isdigit())]
         if sources[0].class_name is None:
             shared = [n for n in classes if n in people or OCCASION.fullmatch(n) or n.isdigit()]
@@ -548,6 +560,11 @@ def odd_classes(sources: Sequence[Source], level: int | None) -> list[str]:
         return [f"the classes ({a_few(names)}) look like people; if they are, {or_column}"]
     if all(map(OCCASION.fullmatch, names)):
         return [f"the classes ({a_few(names)}) look like occasions; if they are, {or_column}"]
+    if by_folder and is_archive(names):
+        return [
+            f"the classes ({a_few(names)}) look like folders of an archive by number; if they are, "
+            f"{or_column}, or give the folder above, where a table says the classes"
+        ]
     if by_folder and all(map(str.isdigit, names)):
         inside: dict[str, set[str]] = {}
         for source in sources:
