@@ -123,7 +123,9 @@ def test_what_tells_the_recording_or_the_class_is_no_channel(name, values, tmp_p
     assert name != "FrameNr" or cases.rate is None
 
 
-@pytest.mark.parametrize(("name", "step"), [("delta_us", 20_000), ("dt", 0.02), ("Δt [ms]", 20)])
+@pytest.mark.parametrize(
+    ("name", "step"), [("delta_us", 20_000), ("dt", 0.02), ("Δt [ms]", 20), ("elapsed", 20_000)]
+)
 def test_steps_from_sample_to_sample_are_time(name, step, tmp_path):
     steps = [0, *(step * (0.99 + 0.02 * (j % 2)) for j in COUNTS[1:])]
     steps[100] = 50 * step
@@ -135,7 +137,7 @@ def test_steps_from_sample_to_sample_are_time(name, step, tmp_path):
     assert name in load(tmp_path, columns=[name, "ax"]).channel_names
 
 
-@pytest.mark.parametrize("name", ["rr_interval", "dT", "dt"])
+@pytest.mark.parametrize("name", ["rr_interval", "dT", "dt", "reaction time in class"])
 def test_a_signal_called_much_as_steps_is_one(name, tmp_path):
     values = 5 + (5 if name == "dt" else 0.5) * noise(0)[0]
     make(tmp_path, lambda k, i, x: csv_text(f"{name},ax", values, x[0]))

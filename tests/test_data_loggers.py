@@ -370,6 +370,19 @@ def test_trials_are_kept_whole_where_a_class_is_one_file(name, tmp_path):
     assert left_out(cases)[name] == "the group"
     assert cases.taken.warnings == ()
     assert len(split(cases).test) == 6
+    assert "group" not in left_out(load(tmp_path, class_level=0, length=60)).values()
+
+
+def test_people_are_groups_before_trials_where_a_class_is_one_file(tmp_path):
+    people, trials = (np.repeat(np.arange(200 // n), n).tolist() for n in (100, 50))
+    for k, label in enumerate(("punch", "flex")):
+        put(
+            tmp_path,
+            f"{label}.csv",
+            csv_text("who_id,user,trial,x", people, people, trials, *noise(k, 1, 200)),
+        )
+    cases = load(tmp_path, class_level=0, length=30, stride=10)
+    assert left_out(cases)["user"] == "the group"
 
 
 def test_electrodes_below_each_other_are_channels(tmp_path):

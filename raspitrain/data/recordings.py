@@ -195,7 +195,7 @@ def recordings(
     kept = Kept(1e9 * cache_gb)
     read = _read_all(found.sources, asked, kept)
     if group_column is None and groups is None and blocks is None:
-        own_groups = _groups_within(found.sources, read)
+        own_groups = _groups_within(found.sources, read, length_asked)
         if own_groups is not None:
             asked = replace(asked, group_column=own_groups)
             read = _read_all(found.sources, asked, kept)
@@ -311,27 +311,34 @@ def _read_all(sources: Sequence[Source], asked: Asked, kept: Kept) -> list[dict[
     return read
 
 
-def _groups_within(sources: Sequence[Source], read: Sequence[dict[str, SensorFile]]) -> str | None:
-    """The column of groups where a file is all there is, or all of its class: of people in the only
-    one, of stretches that blank lines set apart, or of trials."""
+def _groups_within(
+    sources: Sequence[Source], read: Sequence[dict[str, SensorFile]], length: Span
+) -> str | None:
+    """The column of groups where a file is all there is, or all of its class: of people, of
+    stretches that blank lines set apart, or of trials that are as long as a window."""
     classes = [source.class_name for source in sources]
-    files = [file for own in read for file in own.values()]
-    if len(sources) == 1:
-        for column, fact in zip(files[0].table.columns, files[0].facts, strict=True):
-            if is_person_name(column.name) and not fact.constant and not fact.wavers:
-                return column.name
-    elif None in classes or len(set(classes)) < len(classes):
+    if len(sources) > 1 and (None in classes or len(set(classes)) < len(classes)):
         return None
-    elif all("block" in file.table.names for file in files):
+    files = [file for own in read for file in own.values()]
+    if len(sources) > 1 and all("block" in file.table.names for file in files):
         return "block"
-    trials: dict[str, list[int]] = {}
+    least = 1 if length.seconds is not None else int(length.value)
+    found: dict[tuple[bool, str], list[int]] = {}
     for file in files:
         for column, fact in zip(file.table.columns, file.facts, strict=True):
-            if is_trial_name(column.name) and (fact.blocks > 1 or len(fact.values) > 1):
-                changes = int(np.count_nonzero(np.diff(column.values)))
-                trials.setdefault(column.name, []).append(changes)
-    every = [name for name, own in trials.items() if len(own) == len(files)]
-    return max(every, key=lambda name: sum(trials[name]), default=None)
+            person = is_person_name(column.name) and not fact.constant and not fact.wavers
+            trial = is_trial_name(column.name) and (fact.blocks > 1 or len(fact.values) > 1)
+            changes = int(np.count_nonzero(np.diff(column.values)))
+            if person or trial:
+                found.setdefault((person, column.name), []).append(changes)
+    every = [key for key, own in found.items() if len(own) == len(files)]
+    if not every:
+        return None
+    person, name = max(every, key=lambda key: (key[0], sum(found[key])))
+    longest = [
+        file.table.num_rows // (n + 1) for file, n in zip(files, found[person, name], strict=True)
+    ]
+    return name if person or max(longest) >= least else None
 
 
 def _without_short_sensors(

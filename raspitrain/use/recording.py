@@ -31,6 +31,7 @@ from raspitrain.use.model import Model
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", *(f"{kind}{PACKED}" for kind in (".csv", ".tsv", ".txt")))
 RECORDING_SUFFIXES = (*CSV_SUFFIXES, *OTHER_SUFFIXES)
+MOST_FALLS = 0.1  # of the rows, where a column of time is a clock
 FAR = 8.0  # times the model's rate, from which on the unit of stamps may be guessed wrongly
 IF_ALONE = (".json", ".npy")  # recordings in a folder that holds no others, as for training
 
@@ -208,6 +209,13 @@ def read_recording(
     if columns is None:
         raise InputError(f"{source} is empty.")
     recording.ticks = columns.ticks
+    if recording.times is not None and columns.time is not None:
+        falls = sum(after < before for before, after in pairwise(recording.times))
+        if falls > MOST_FALLS * len(recording):
+            raise InputError(
+                f"{source}: the column {columns.names[columns.time]!r} goes back in {falls} of "
+                f"{len(recording)} rows, and is no time: name that of time with --time-column."
+            )
     if columns.label is not None:
         recording.stretches = stretches_of(labels)
     return recording

@@ -19,8 +19,11 @@ FRACTION = re.compile(
     r"(?:.*stamp_)?(?:(?P<ms>m(?:illi)?s(?:ec(?:ond)?s?)?|millis)"
     r"|(?P<us>u(?:s|secs?)|micro(?:s|secs?|seconds?))|(?P<ns>n(?:s|secs?)|nano(?:s|secs?|seconds?)))"
 )
+MAY_BE_STEPS = re.compile(r"elapsed|since|time|milli|micro")
 DIGITS = re.compile(r".*(?:hhmmss|hms|utc).*")
 STEPS_ALIKE = 0.5  # of the usual step of a column dt, so far most others lie from it
+MOST_FALLS = 0.1  # of the rows, where a column of time is a clock
+LEAST_MOMENT = 1e9  # seconds since 1970, and any smaller unit
 SOME = 64  # rows, enough to see of most columns that they are no clock
 IN_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 DATE_PARTS = ("year", "month", "day")
@@ -55,19 +58,22 @@ def add_up_steps(table: Table, kept: Sequence[str]) -> None:
     for those that are asked for as channels."""
     for place, column in enumerate(table.columns):
         called = {column.name, str(place), str(place - len(table.columns))}
-        if not is_step_name(column.name) or called & {*kept}:
+        named = is_step_name(column.name)
+        if not (named or MAY_BE_STEPS.search(plain_name(column.name))) or called & {*kept}:
             continue
         steps = column.values[1:]  # the first may be anything
         if len(steps) < 2 or not _between(replace(column, values=steps), 0, np.inf, 0):
             continue
         usual = float(np.median(steps))
         near = np.abs(steps - usual) <= STEPS_ALIKE * usual
-        if usual == 0 or np.mean(near) < MOSTLY:
-            continue
+        falls = np.mean(np.diff(steps) < 0) > MOST_FALLS and usual < LEAST_MOMENT
+        if usual == 0 or np.mean(near) < MOSTLY or not (named or (falls and _are_whole(steps))):
+            continue  # a clock falls once in a while, and may be in no order since 1970
         values = np.concatenate([[0.0], np.cumsum(steps)])
         table.columns[place] = replace(column, values=values)
         table.changes.append(f"'{column.name}' taken as the time from sample to sample")
-        if table.clock is None and not any(is_time_name(own.name) for own in table.columns):
+        others = [own.name for k, own in enumerate(table.columns) if k != place]
+        if table.clock is None and not any(map(is_time_name, others)):
             table.clock = place
 
 
@@ -214,6 +220,10 @@ def _fraction(table: Table, plain: Sequence[str]) -> np.ndarray | float:
         if _between(column, 0, most, 1) and np.ptp(column.values) > 0.5 * most:
             return column.values / most
     return 0.0
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    return bool((values % 1 == 0).all())
 
 
 def _between(column: Column, low: float, below: float, step: float) -> bool:

@@ -24,6 +24,7 @@ LEAST_FOLDERS = 4  # of one recording each, from which they are hardly classes
 MOST_SEEN = 200  # lines, in which a column of labels is looked for
 MOST_ROWS = 20_000  # in which one of several columns is to be marked
 MOST_NAMED = 8  # columns in a sentence
+NO, YES = ("0", "0.0", "false"), ("1", "1.0", "true")
 LEAST_FLAGGED = 16  # rows, from which columns of 0 and 1 are told
 MANY_CELLS = 64  # more likely samples of a case than channels
 NO_MARKS = ("", "0", "0.0")
@@ -275,7 +276,7 @@ def _if_flags(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     flags = [
         name
         for name, own in zip(names, zip(*rows, strict=True), strict=False)
-        if len(rows) > LEAST_FLAGGED and {*own} <= {"0", "1", "0.0", "1.0"}
+        if len(rows) > LEAST_FLAGGED and {*map(str.lower, own)} <= {*NO, *YES}
     ]
     if not 1 < len(flags) < len(names):
         return ""
@@ -290,8 +291,8 @@ def as_one_label(flags: Sequence[str]) -> str:
     return (
         "as by: python -c \"import csv; r = csv.DictReader(open('OLD')); w = csv.writer(open("
         "'NEW', 'w')); w.writerow([*r.fieldnames, 'label']); w.writerows([*x.values(), '+'.join("
-        f"k for k in {[*flags]} if float(x[k])) or 'rest'] for x in r)\", and take that with "
-        "dataset.label_column=label"
+        f"k for k in {[*flags]} if x[k].lower() in {YES}) or 'rest'] for x in r)\", and take that "
+        "with dataset.label_column=label"
     )
 
 
