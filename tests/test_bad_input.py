@@ -262,6 +262,10 @@ COMMAND: dict[str, tuple[Words, tuple[str, ...]]] = {
     "a + before resume": (("+resume=run",), ("leave the + out, as in resume=run",)),
     "a number as a text": (("epochs='5'",), ("leave out its quotes",)),
     "a variable that is not there": (("hydra.job.env_copy=[NOPE]",), ("asks for 'NOPE'",)),
+    "a searched folder that is not there": (
+        ("hydra.searchpath=[file:///nowhere]",),
+        ("/nowhere, which hydra.searchpath names",),
+    ),
     "a file for a folder of YAML": (("--config-dir", __file__), ("Not a directory; give the",)),
     "a blank behind =": (("epochs=", "5"), ("leave out the blank, as in epochs=5",)),
     "a blank before =": (("seed=1", "epochs", "=5"), ("epochs=5",)),

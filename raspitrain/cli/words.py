@@ -23,6 +23,7 @@ from raspitrain.nearest import did_you_mean
 from raspitrain.paths import config_folder, expanded, options_of
 from raspitrain.stop import say
 
+SEARCH_PATH, IN_SEARCH_PATH = "hydra.searchpath=", r"file://([^],'\"]+)"
 SWEEPING = ("--multirun", "-m")
 TAKE_A_WORD = (
     *OPTIONS,
@@ -385,12 +386,16 @@ def needs_quotes(word: str) -> str:
 def _check_folders(words: Sequence[str]) -> None:
     """YAML of the user's own with the name of one of ours would never be read."""
     ours = config_folder()
-    for folder in config_folders(words):
+    searched = [word for word in words if word.lstrip("+").startswith(SEARCH_PATH)]
+    for folder, key in (
+        *((folder, "--config-dir") for folder in config_folders(words)),
+        *((f, SEARCH_PATH[:-1]) for word in searched for f in re.findall(IN_SEARCH_PATH, word)),
+    ):
         try:
             os.listdir(folder)
         except OSError as error:  # Hydra would go on without it, or not say what it is
             raise InputError(
-                f"{folder}, which --config-dir names, cannot be read: {reason(error)}; give the "
+                f"{folder}, which {key} names, cannot be read: {reason(error)}; give the "
                 "folder that holds experiment/NAME.yaml."
             ) from None
         for file in sorted(Path(folder).rglob("*.yaml"))[:1000]:
