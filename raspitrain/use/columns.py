@@ -274,7 +274,7 @@ class Columns:
             found = number
         if not self.steps or found != found:
             return found
-        self._sum = 0.0 if self._sum is None else self._sum + found  # the first may be anything
+        self._sum = 0.0 if self._sum is None else round(self._sum + found, 9)
         return self._sum
 
 
