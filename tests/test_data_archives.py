@@ -359,6 +359,8 @@ def test_numbers_of_trials_are_no_channel_and_said_with_the_key(form, tmp_path):
     (warning,) = cases.taken.warnings
     assert "windows reach across them; dataset.group_column=trial cuts there" in warning
     assert load(tmp_path, group_column="trial", length=40, stride=40).taken.warnings == ()
+    make(tmp_path, lambda k, i, x: csv_text("trial (no),x,y", trial, *x[:2]))
+    assert "'dataset.group_column=trial (no)' cuts there" in load(tmp_path).taken.warnings[0]
 
 
 def test_a_column_that_changes_about_where_the_label_does_is_no_channel(tmp_path):

@@ -6,6 +6,7 @@ and by how they behave in every recording, and what is left out is said.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -381,11 +382,11 @@ def unused_columns(
     """
     warnings = []
     for name, why in left_out:
-        key = f"dataset.group_column={name}"
+        key = shlex.quote(f"dataset.group_column={name}")
+        part_key = shlex.quote(f"dataset.part_column={name}")
         if why == PARTS and not has_part:
             warnings.append(
-                f"column '{name}' {PARTS}, and is not used: dataset.part_column={name} takes it as "
-                "the split"
+                f"column '{name}' {PARTS}, and is not used: {part_key} takes it as the split"
             )
         elif has_groups or why == PARTS:
             continue
@@ -402,8 +403,8 @@ def unused_columns(
         elif is_part_name(name) and not has_part:
             warnings.append(
                 f"column '{name}' is called as a split or its folds are, and is not used: {key} "
-                f"keeps each of its values on one side, and dataset.part_column={name} takes 0, 1 "
-                "and 2 as train, validation and test"
+                f"keeps each of its values on one side, and {part_key} takes 0, 1 and 2 as train, "
+                "validation and test"
             )
     return warnings
 

@@ -1,6 +1,7 @@
 """Files in which each row is of one sensor or channel, and a column says of which."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -161,10 +162,11 @@ def _refuse_mixed(files: Sequence[SensorFile], asked: Asked) -> None:
             continue  # columns with names and without are refused later
         column = holding[0].table.columns[holding[0].table.names.index(name)]
         shown = ", ".join((_words(column, named=True) or [])[:3])
+        key = shlex.quote(f"dataset.sensor_column={name}")
         raise InputError(
             f"{holding[0].path}: the rows seem to be of several sensors in turn, as column "
-            f"'{name}' ({shown}) says: take them apart with dataset.sensor_column={name}, "
-            "or say that they belong together with dataset.sensor_column=false."
+            f"'{name}' ({shown}) says: take them apart with {key}, or say "
+            "that they belong together with dataset.sensor_column=false."
         )
 
 
