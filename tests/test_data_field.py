@@ -395,6 +395,18 @@ def test_dev_and_eval_are_validation_and_test(last, tmp_path):
     assert f"{last} may be for validation or for the test" in refusal(load, tmp_path)
 
 
+def test_files_of_all_classes_may_be_called_as_parts_are(tmp_path):
+    for k, name in enumerate(("train_1", "train_2", "test1", "test2")):
+        for label in ("walk", "run"):
+            text = csv_text("x", noise(9 * k + len(label), 1)[0])
+            put(tmp_path, f"{label}/{name}.csv", text)
+    cases = load(tmp_path)
+    assert np.bincount(cases.part).tolist() == [12, 0, 12]
+    assert "parts as the files' names say" in cases.taken.notes
+    (tmp_path / "walk/test2.csv").rename(tmp_path / "walk/slow.csv")
+    assert load(tmp_path).part is None
+
+
 def test_two_folders_above_the_same_classes_may_be_parts_in_other_words(tmp_path):
     for seed, part in enumerate(("entrenamiento", "prueba")):
         make(tmp_path / part, lambda k, i, x, s=seed: csv_text("ax", noise(99 * s + k * 9 + i)[0]))

@@ -129,10 +129,10 @@ def find_part_level(
                 "from the files' names with dataset.class_level=0."
             )
         return level, [f"parts as the folders {', '.join(sorted(names))} say"]
-    if depth == 0 and by_name and len(places) > 1:
+    if (depth == 0) == by_name and len(places) > 1:
         stems = [_part_of_stem(place[-1]) for place in places]
         by_stem, rests = {part for part, _ in stems}, {rest for _, rest in stems}
-        if len(by_stem) > 1 and None not in by_stem and len(rests) == 1:
+        if len(by_stem) > 1 and None not in by_stem and (depth or len(rests) == 1):
             return -1, ["parts as the files' names say"]
     return None, []
 
