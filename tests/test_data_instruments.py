@@ -545,6 +545,7 @@ def test_lists_of_numbers_are_channels_where_they_are_asked_for(tmp_path):
         ),
         (["X: 0.{t}", "Y: 1.{t}", "-----"], "grep -E '(X|Y) *[:=]' | paste -d' ' - - >"),
         (["[10:00:01][D][sensor:094]: 'Power': Sending state 12.{t} W"], "(echo time,sensor,value"),
+        (["Acc: X:{t}, Y: 2 g", "Gyro X:{t}, Y: 1", ""], "'(Acc|Gyro X)' | paste -d' ' - - >"),
         (["S5{t}", "S51", "S52", "B72"], "sed -n 's/^S//p' OLD > NEW"),
         ([">ax:{t}:0.1", ">ay:{t}:0.2"], "as Teleplot takes it"),
         (["falls", *["0 1 2"] * 15], "dataset.label_column=1 dataset.length=15"),
@@ -564,16 +565,20 @@ def test_lines_of_several_kinds_are_refused_with_what_takes_one(lines, remedy, t
         ("b'x,y\\r\\n'\n", "b'{a},{b}\\r\\n'\n", "x y"),
         ("", "17{t},b'{a},{b}'\n", "channel_1 channel_2"),
         ("log of 2024.05.01\n.5\n", "{a},{b}\n", "channel_0 channel_1"),
+        ("", "[2024-05-03 09:{m:02d}:{s:02d}.5] {a},{b}\n", "channel_0 channel_1"),
+        ("", "({a}, {b}) (7, 8)\n", "channel channel_2"),
         ("-- Journal begins at Mon, ends at Fri --\n", "pi a[8]: {a},{b}\n", "a_2 a_3"),
         ("values:\n|  0 |  1 |\n-----------\n", "| {a} | {b} |\n", "0 1"),
         ("", "Turn X: {a}, Y: {b} Move X: {t}, Y: 7 g\n", "Turn X|Y"),
     ],
-    ids=["bytes", "names", "clock", "cut", "journal", "drawn", "twice"],
+    ids=["bytes", "names", "clock", "cut", "stamp", "tuples", "journal", "drawn", "twice"],
 )
 def test_what_terminals_and_scripts_leave_is_read(lead, row, names, tmp_path):
     def text_of(k: int, i: int, x: list[list[float]]) -> str:
         rows = zip(*(np.round(own, 4).tolist() for own in x[:2]), strict=True)
-        return lead + "".join(row.format(a=a, b=b, t=j) for j, (a, b) in enumerate(rows))
+        return lead + "".join(
+            row.format(a=a, b=b, t=j, m=j // 60, s=j % 60) for j, (a, b) in enumerate(rows)
+        )
 
     make(tmp_path, text_of)
     cases = load(tmp_path)

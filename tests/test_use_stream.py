@@ -192,6 +192,38 @@ def test_lines_are_read_as_files_of_them(recording, tmp_path, capsys, channels, 
     assert records[-1]["bad_line"] == (path.read_text().count("status"))
 
 
+@pytest.mark.parametrize(
+    ("channels", "write"),
+    [
+        ("x+y", lambda k, x, y: "at,x,y\n" * (not k) + f"2024-05-03 09:00:{k / 50:09.6f},{x},{y}"),
+        ("channel_2+channel_3", lambda k, x, y: f"$IMU,{1000 + 20 * k},{x},{y}*5A"),
+        ("d_0+d_1", lambda k, x, y: json.dumps(
+            {"tst": f"2024-05-03T09:00:{k / 50:09.6f}+0200", "d": [x, y]}
+        )),
+        ("x+y", lambda k, x, y: (
+            "when,x,y\n" * (not k)
+            + f"5/3/2024 9:00:{k // 50:02d}.{k % 50 * 20:03d} PM,{x},{y}"
+        )),
+    ],
+)  # fmt: skip
+def test_a_clock_is_found_that_no_name_tells(recording, tmp_path, channels, write):
+    names = channels.split("+")
+    model = load(model_file(tmp_path / "model.rpt", channels=names, hop=16, rate=50.0))
+    told = []
+    watcher = Watcher(
+        model, settings_for(model, 50.0), source="s", hop=16, rate=None, live=False,
+        tell=told.append, all_windows=True,
+    )  # fmt: skip
+    rows = enumerate(recording.T.tolist())
+    for number, line in enumerate("\n".join(write(k, *row) for k, row in rows).split("\n"), 1):
+        watcher.line(line, number)
+    watcher.finish("end")
+    times = [record["time"] for record in of(told, "window")]
+    ticks = 1000 if channels[0] == "c" else 1
+    assert np.diff(times) / ticks == pytest.approx(16 / 50)
+    assert (len(times), watcher.counts["bad_line"]) == (17, 0)
+
+
 def test_without_stamps_the_rate_is_asked_for(timed, recording, tmp_path, capsys):
     text = as_csv(recording)
     (tmp_path / "a.csv").write_text(text)

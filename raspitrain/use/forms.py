@@ -4,12 +4,16 @@ text file, such as numbers among words, brackets around rows, lines about the de
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
+from raspitrain.data.files.date_shapes import is_time
 from raspitrain.data.files.records import flattened, spread
 from raspitrain.data.files.time_names import SECONDS, unit_by_name
 from raspitrain.errors import InputError
-from raspitrain.use.columns import Columns, LineError
+from raspitrain.use.columns import Columns, LineError, moment
 from raspitrain.use.model import Model
 
 if TYPE_CHECKING:
@@ -34,7 +38,10 @@ class Records:
     first = 0
 
     def __init__(self, model: Model, record: dict[str, Any], source: str, time: str | None) -> None:
+        dates = [name for name, own in record.items() if isinstance(own, str) and is_time(own)]
         self.columns = Columns(model, [*record], source, time_column=time)
+        if self.columns.time is None and len(dates) == 1:
+            self.columns = Columns(model, [*record], source, time_column=dates[0])
         self._needed = {self.columns.names[place] for place in self.columns.places}
 
     def rows(self, line: str) -> list[list[str]]:
@@ -60,9 +67,13 @@ def records_of(line: str) -> list[dict[str, Any]] | None:
     if not line.lstrip().startswith("{"):
         return None
     try:
-        return spread(flattened(json.loads(line)))
+        records = spread(flattened(json.loads(line)))
     except (ValueError, TypeError, RecursionError):
         return None
+    for record in records:
+        lists = [(name, own) for name, own in record.items() if isinstance(own, list)]
+        record |= {f"{name}_{k}": cell for name, own in lists for k, cell in enumerate(own)}
+    return records
 
 
 def _cell(value: Any) -> str:
@@ -94,11 +105,40 @@ class Laid:
             rows = cells_of(self._found, line)
         except ValueError as error:
             raise LineError(f"it {error}.") from None
-        units = self._found.in_cells
-        return [
-            [without_unit(cell, units[k]) if k in units else cell for k, cell in enumerate(cells)]
-            for cells in rows
-        ]
+        units, times, time = self._found.in_cells, self._found.times, self.columns.time
+        for cells in rows:
+            for k in units.keys() & range(len(cells)):
+                cells[k] = without_unit(cells[k], units[k])
+            if time in times and time < len(cells):
+                cells[time] = _seconds(cells[time], bool(times[time]))
+        return rows
+
+
+def _seconds(cell: str, day_comes_first: bool) -> str:
+    """What a date says that is not written as ISO 8601 does; it takes numpy, as in training."""
+    try:
+        return repr(moment(cell))
+    except LineError:
+        with suppress(ModuleNotFoundError):  # by name: no part of what only uses models
+            dates: Any = import_module("raspitrain.data.files.dates")
+            return repr(float(dates.to_seconds([cell], day_comes_first=day_comes_first)[0]))
+        raise
+
+
+def _clock_of(found: "Layout", lines: Sequence[str], model: Model) -> str | None:
+    """The column of dates, if there is one; or that of numbers beside the channels, if it rises."""
+    from raspitrain.data.files.layout import cells_of
+
+    apart = {*found.texts, *found.times}
+    others = [k for k, name in enumerate(found.names) if k not in apart]
+    others = [k for k in others if found.names[k] not in model.channels]
+    if len(found.times) == 1:
+        return found.names[min(found.times)]
+    if found.named or len(others) != 1:
+        return None
+    rows = [row for line in lines for row in cells_of(found, line) if len(row) == len(found.names)]
+    values = [float(row[others[0]]) for row in rows]
+    return found.names[others[0]] if all(a < b for a, b in pairwise(values)) else None
 
 
 def find_form(lines: Sequence[str], model: Model, source: str, time: str | None) -> Form | None:
@@ -107,14 +147,15 @@ def find_form(lines: Sequence[str], model: Model, source: str, time: str | None)
 
     try:
         found = find_layout(lines)
-        if time is None and len(found.times) == 1:
-            time = found.names[min(found.times)]
+        time = time or _clock_of(found, lines[found.first :], model)
         columns = Columns(model, list(found.names), source, time_column=time)
     except (ValueError, csv.Error, InputError):
         return None
     if columns.time is not None:
         unit = unit_by_name(found.names[columns.time], found.units[columns.time])
         columns.ticks = None if unit is None else 1 / SECONDS[unit]
+        if columns.time in found.times:
+            columns.ticks = 1.0
     apart = {*found.texts, *found.times, columns.time}
     numbers = {name for k, name in enumerate(found.names) if k not in apart}
     if not found.named and numbers != set(model.channels):

@@ -205,6 +205,10 @@ class Watcher:
             return
         if may_be_cut and not columns.named:
             return  # the next line says how many columns there are
+        if columns.time is None and columns.named and form is None and self._needs_rate():
+            self._may_be_plain = False  # dates of another name may tell it
+            self._does_not_fit(text, number, self._no_rate())
+            return
         self._take_up(columns, form, separator)
         if self._fresh:
             self._names.append((text, number))
@@ -259,12 +263,18 @@ class Watcher:
         for text, number in again:
             self.line(text, number)
 
+    def _needs_rate(self) -> bool:
+        return self.model.rate is not None and self._given_rate is None and not self.live
+
+    def _no_rate(self) -> str:
+        return (
+            f"{self.source} has no time column, and the model was trained at "
+            f"{self.model.rate:g} Hz: say the samples a second with --rate."
+        )
+
     def _check_that_rate_is_said(self) -> None:
-        if self.model.rate is not None and self._given_rate is None and not self.live:
-            raise InputError(
-                f"{self.source} has no time column, and the model was trained at "
-                f"{self.model.rate:g} Hz: say the samples a second with --rate."
-            )
+        if self._needs_rate():
+            raise InputError(self._no_rate())
 
     def _new_clock(self, columns: Columns) -> Clock | None:
         return None if columns.time is None else Clock(columns.ticks, self.rate)

@@ -416,10 +416,12 @@ def _of_records(path: Path, held: Any, notes: list[str]) -> Table:
     beside = flattened(records[0]).values() if len(records) > 1 else ()
     is_one = any(isinstance(own, int | float) for own in beside)
     if is_one and (name := _list_in(records[0])) is not None:
+        each = 'if type == "array" then .[] else . end'
         raise InputError(
-            f"{path} has a list in each record, {name}: if it is a signal, write a record for each "
-            'of its samples; if not, leave it out, as by: jq -c \'if type == "array" then .[] else '
-            f". end | del({name})' OLD > NEW.jsonl"
+            f"{path} has a list in each record, {name}: if it holds channels, name them, as by: "
+            f'jq -c \'{each} | . + ({name} | to_entries | map({{("{name[1:]}_\\(.key)"): .value}}) '
+            f"| add) | del({name})' OLD > NEW.jsonl; if it is no signal, leave it out: "
+            f"jq -c '{each} | del({name})' OLD > NEW.jsonl"
         )
     raise InputError(
         f"{path} is no recording: {path.suffix[1:].upper()} is read as Edge Impulse writes it, as "

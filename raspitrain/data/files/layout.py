@@ -55,11 +55,12 @@ from raspitrain.data.files.no_table import (
     OTHER_FORMS,
     NoTableError,
     names_paired,
+    on_one_line,
     refuse_cut_lines,
     refuse_pairs_in_turn,
     refuse_titles,
 )
-from raspitrain.data.files.sentences import Sentence, find_sentence, numbered
+from raspitrain.data.files.sentences import Sentence, find_sentence, in_turn, numbered
 
 SEPARATORS = ("\t", ";", ",", "|", " ")  # commas may be decimal points between tabs or semicolons
 OF_CHANNELS = re.compile(r"\d{1,3} channels")
@@ -697,7 +698,10 @@ def _paired(kept: Sequence[tuple[int, str]], beside: str) -> Layout:
 
 def _spoken(lines: Mapping[int, str]) -> Layout | None:
     """Of lines with numbers among words, by their number; None where they are other."""
-    sentence = find_sentence(list(lines.values())[-BODY_LINES:])
+    body = list(lines.values())[-BODY_LINES:]
+    if leads := in_turn(body):
+        raise NoTableError(f"gives {', '.join(leads)} {on_one_line(leads, '', len(leads))}")
+    sentence = find_sentence(body)
     if sentence is None:
         return None
     first = next(k for k, line in lines.items() if sentence.cells(line) is not None)

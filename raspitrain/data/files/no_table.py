@@ -98,12 +98,17 @@ def refuse_pairs_in_turn(lines: Sequence[str], paired: Sequence[tuple[str, ...]]
     again = turn > 0 and 2 * kinds.total() > len(lines)
     if len(kinds) > 1 and (often or again) and len(lines) >= LEAST_IN_TURN:
         first = [names[0] for names in kinds]
-        either = "|".join(map(re.escape, first)).replace("\\ ", " ")
-        dashes = " ".join("-" * each)
-        raise NoTableError(
-            f"gives {', '.join(first[:6])} on lines of their own: put those of a moment on one, as "
-            f"by: tr -d '\\r' < OLD | grep -E '({either}) *[:=]' | paste -d' ' {dashes} > NEW"
-        )
+        shown = ", ".join(first[:6])
+        raise NoTableError(f"gives {shown} {on_one_line(first, ' *[:=]', each)}")
+
+
+def on_one_line(leads: Sequence[str], behind: str, each: int) -> str:
+    """How lines that begin or are named so are put together, `each` of them a moment."""
+    either = "|".join(map(re.escape, leads)).replace("\\ ", " ")
+    return (
+        "on lines of their own: put those of a moment on one, as by: tr -d '\\r' < OLD | grep -E "
+        f"'({either}){behind}' | paste -d' ' {' '.join('-' * each)} > NEW"
+    )
 
 
 def refuse_titles(rows: Sequence[list[str]], width: int) -> None:

@@ -59,7 +59,11 @@ def find_sentence(lines: Sequence[str]) -> Sentence | None:
     kin = sum(own for other, own in forms.items() if lead and other.startswith(lead))
     alone = A_CLOCK in tokens or (kin > 0 and count >= LEAST_WITHOUT_CLOCK * kin)
     share = LEAST_SHARE if alone else LEAST_WITHOUT_CLOCK
-    if len(tokens) < 2 or A_NUMBER not in tokens or not re.search("[^\\W\\d_]", form):
+    if (
+        len(tokens) < 2
+        or A_NUMBER not in tokens
+        or not re.search(r"[^\W\d_]|\) ?[(]|\] ?[\[]", form)
+    ):
         return None
     if count < max(LEAST_LINES, share * forms.total()):
         return None
@@ -71,6 +75,18 @@ def find_sentence(lines: Sequence[str]) -> Sentence | None:
         tuple(k for k, token in enumerate(tokens) if token == A_CLOCK),
         lead,
     )
+
+
+def in_turn(lines: Sequence[str]) -> list[str]:
+    """What lines begin with that give a moment together: those of forms without a clock that are as
+    frequent, each of two numbers or more; nothing where one form says it all."""
+    forms = Counter(_form(line) for line in lines if line.strip())
+    most = max(forms.values(), default=0)
+    alike = [own for own, count in forms.items() if count >= 0.8 * most and own.count(A_NUMBER) > 1]
+    if len(alike) < 2 or most < LEAST_LINES or any(A_CLOCK in own for own in alike):
+        return []
+    leads = [re.split(f"[{A_NUMBER}:=]", own)[0].strip() for own in alike]
+    return leads if all(leads) and len({*leads}) == len(leads) else []
 
 
 def _form(line: str) -> str:
