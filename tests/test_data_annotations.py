@@ -272,6 +272,7 @@ def test_annotations_of_no_recording_are_one_sentence(tmp_path, name, text, sent
         ("start;end;label\n1,000;1,500;walk\n", "1.000 or 1000"),
         ("start_sample;end_sample;label\n0,5;1,500;walk\n", "1.500 or 1500"),
         ("0,5,walk, slowly\n", "has no columns of start, end and label"),
+        ("My day 2024\n0 5 walk\n5 8 run\n", r"as by: tail -n \+2 OLD > NEW"),
     ],
 )
 def test_columns_of_different_units_and_commas_that_are_two_things_are_refused(

@@ -380,6 +380,13 @@ def _without_columns(
             f"seconds by: {title} | awk '{{print 30*NR-30, 30*NR, $1}}' > NEW."
         )
     told = ", ".join(cell for cell in first[:12] if cell)
+    for number, line in lines[1:] if _number(first[0]) is None else ():
+        cells = line.split(maxsplit=2)
+        if len(cells) == 3 and None not in map(_number, cells[:2]):
+            return InputError(
+                f"{path} begins with {told!r}, which is no row of start, end and label, and names "
+                f"none: if it is a title, leave it out, as by: tail -n +{number} OLD > NEW."
+            )
     return InputError(
         f"{path} has no columns of start, end and label ({told}); name them so in its first "
         "line, with one called file where it is of many recordings, or name the label's with "
