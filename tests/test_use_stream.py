@@ -197,6 +197,8 @@ def test_lines_are_read_as_files_of_them(recording, tmp_path, capsys, channels, 
     [
         ("x+y", lambda k, x, y: "at,x,y\n" * (not k) + f"2024-05-03 09:00:{k / 50:09.6f},{x},{y}"),
         ("channel_2+channel_3", lambda k, x, y: f"$IMU,{1000 + 20 * k},{x},{y}*5A"),
+        ("channel_1+channel_3", lambda k, x, y: f"0,{x},{k / 50},{y},1023,{k}"),
+        ("channel_2+A", lambda k, x, y: f"{k / 50} {x}A {y}V"),
         ("d_0+d_1", lambda k, x, y: json.dumps(
             {"tst": f"2024-05-03T09:00:{k / 50:09.6f}+0200", "d": [x, y]}
         )),
@@ -219,7 +221,7 @@ def test_a_clock_is_found_that_no_name_tells(recording, tmp_path, channels, writ
         watcher.line(line, number)
     watcher.finish("end")
     times = [record["time"] for record in of(told, "window")]
-    ticks = 1000 if channels[0] == "c" else 1
+    ticks = 1000 if channels == "channel_2+channel_3" else 1
     assert np.diff(times) / ticks == pytest.approx(16 / 50)
     assert (len(times), watcher.counts["bad_line"]) == (17, 0)
 

@@ -125,20 +125,32 @@ def _seconds(cell: str, day_comes_first: bool) -> str:
         raise
 
 
-def _clock_of(found: "Layout", lines: Sequence[str], model: Model) -> str | None:
-    """The column of dates, if there is one; or that of numbers beside the channels, if it rises."""
+def _others(found: "Layout", lines: Sequence[str], model: Model) -> dict[str, list[float]]:
+    """The numbers in lines that are of no channel, by their column."""
     from raspitrain.data.files.layout import cells_of
 
     apart = {*found.texts, *found.times}
-    others = [k for k, name in enumerate(found.names) if k not in apart]
-    others = [k for k in others if found.names[k] not in model.channels]
+    names = {k: n for k, n in enumerate(found.names) if k not in apart and n not in model.channels}
+    rows = [row for line in lines for row in cells_of(found, line) if len(row) == len(found.names)]
+    return {name: [float(row[k]) for row in rows] for k, name in names.items()}
+
+
+def _counts(values: list[float]) -> bool:
+    return all(b - a == 1 for a, b in pairwise(values))
+
+
+def _clock_of(found: "Layout", others: dict[str, list[float]], model: Model) -> str | None:
+    """The column of dates, if there is one; or that of numbers beside the channels, if it rises."""
     if len(found.times) == 1:
         return found.names[min(found.times)]
-    if found.named or len(others) != 1:
+    if found.named and found.sentence is None:
         return None
-    rows = [row for line in lines for row in cells_of(found, line) if len(row) == len(found.names)]
-    values = [float(row[others[0]]) for row in rows]
-    return found.names[others[0]] if all(a < b for a, b in pairwise(values)) else None
+    rising = [
+        name
+        for name, values in others.items()
+        if all(a < b for a, b in pairwise(values)) and not (_counts(values) and model.rate != 1)
+    ]
+    return rising[0] if len(rising) == 1 else None
 
 
 def find_form(lines: Sequence[str], model: Model, source: str, time: str | None) -> Form | None:
@@ -147,7 +159,12 @@ def find_form(lines: Sequence[str], model: Model, source: str, time: str | None)
 
     try:
         found = find_layout(lines)
-        time = time or _clock_of(found, lines[found.first :], model)
+        others = (
+            {}
+            if found.named and found.sentence is None
+            else _others(found, lines[found.first :], model)
+        )
+        time = time or _clock_of(found, others, model)
         columns = Columns(model, list(found.names), source, time_column=time)
     except (ValueError, csv.Error, InputError):
         return None
@@ -158,6 +175,7 @@ def find_form(lines: Sequence[str], model: Model, source: str, time: str | None)
             columns.ticks = 1.0
     apart = {*found.texts, *found.times, columns.time}
     numbers = {name for k, name in enumerate(found.names) if k not in apart}
-    if not found.named and numbers != set(model.channels):
+    beside = {name for name, own in others.items() if len({*own}) == 1 or _counts(own)}
+    if not found.named and numbers - beside != set(model.channels):
         return None  # channel_0 and channel_1 of other columns
     return Laid(found, columns)
