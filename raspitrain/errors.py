@@ -8,9 +8,10 @@
 """
 
 import errno
-import re
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
+
+ADDRESSES = ("http://", "https://", "ftp://", "s3://", "gs://", "hf://")
 
 
 class InputError(ValueError):
@@ -121,7 +122,7 @@ def printable(text: str) -> str:
 
 def refuse_address(path: object, key: str = "") -> None:
     """Refuse what is somewhere in a network, as https://… and s3://… are."""
-    if isinstance(path, str) and re.match(r"(?:https?|ftp|s3|gs|hf)://", path):
+    if isinstance(path, str) and path.startswith(ADDRESSES):
         given = f"{key}={path}" if key else path
         raise InputError(f"{given} is an address: fetch it, and name the folder here.")
 
