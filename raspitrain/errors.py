@@ -8,7 +8,7 @@
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from unicodedata import combining, east_asian_width
 
 ADDRESSES = ("http://", "https://", "ftp://", "s3://", "gs://", "hf://")
@@ -165,3 +165,9 @@ def no_formula(cell: object) -> object:
     """A cell of a table; text that a spreadsheet would take for a formula has an apostrophe before
     it (OWASP, "CSV injection"), as a name may come from anywhere."""
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell
+
+
+def a_few(names: Iterable[str]) -> str:
+    """The first three in order, as "run, sit, walk, …"."""
+    shown = sorted(names)
+    return ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")

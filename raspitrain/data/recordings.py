@@ -25,7 +25,7 @@ from raspitrain.data.recorded.find import find_recordings
 from raspitrain.data.recorded.kept import Kept
 from raspitrain.data.recorded.long_format import each_group, split_sensors
 from raspitrain.data.recorded.marked import mark_beats, mark_stretches
-from raspitrain.data.recorded.names import PERSON, Source, a_few
+from raspitrain.data.recorded.names import PERSON, Source
 from raspitrain.data.recorded.sensor_file import (
     Asked,
     SensorFile,
@@ -36,7 +36,7 @@ from raspitrain.data.recorded.sensor_file import (
 from raspitrain.data.recorded.sensors import recorded_at_once
 from raspitrain.data.recorded.streams import Stream, make_stream
 from raspitrain.data.span import Span
-from raspitrain.errors import InputError, Warned, counted
+from raspitrain.errors import InputError, Warned, a_few, counted
 from raspitrain.hardware.board import available_memory
 from raspitrain.hardware.memory import memory_error
 

@@ -35,7 +35,8 @@ from raspitrain.data.recorded.columns import (
 )
 from raspitrain.data.recorded.date_order import ORDERS
 from raspitrain.data.recorded.folder import without
-from raspitrain.data.recorded.names import LABELS_NAME, as_one_label
+from raspitrain.data.recorded.names import LABELS_NAME
+from raspitrain.data.recorded.no_class import as_one_label
 from raspitrain.data.recorded.sensor_file import Asked, SensorFile, column_values, with_lists
 from raspitrain.errors import InputError, counted
 

@@ -73,6 +73,14 @@ SLOW_NAME = re.compile(
     r"(?:.*_)?(?:temp|temperature|humidity|hum|pressure|altitude|alt|heart_?rate|hr|bpm|spo2|steps|speed"
     r"|lux|light|co2|battery|batt|charge|soc|level)(?:_.*|\d+)?"
 )
+SENSOR = re.compile(
+    r"(?:total|linear|user|body|raw|uncal(?:ibrated)?)?(?:accel(?:erometer|eration)?|acc|gyro(?:scope)?|gyr"
+    r"|magnet(?:ometer|ic)?(?:field)?|mag|gravity|orientation|rotation(?:vector)?|attitude|compass"
+    r"|barometer|pressure|light|proximity|location|gps|ori|euler(?:angles)?|quat(?:ernions?)?"
+    r"|heart_?rate|hr|ppg|bvp|ecg|eeg|emg|eog|eda|gsr"
+    r"|temp(?:erature)?|humidity|microphone|pedometer|ibi|spo2|resp(?:iration)?)s?(?:uncalibrated)?",
+    re.I,
+)
 TALLY_NAME = re.compile(r"(?:.*_)?(?:steps?|distance|calories|floors)(?:_.*|\d+)?")
 CLOCK_NAME = re.compile(r".*_(?:time|timestamp|ts|stamp|clock|millis|micros)|.*timestamp.*")
 PART_NAME = re.compile(

@@ -42,8 +42,8 @@ from raspitrain.data.recorded.names import (
     part_of_place,
     people_in,
     refuse_classes_of_one,
-    refuse_one_alone,
 )
+from raspitrain.data.recorded.no_class import refuse_one_alone
 from raspitrain.data.recorded.parts import part_of
 from raspitrain.data.recorded.sensors import join_sensors, mixed_sensors
 from raspitrain.errors import InputError, counted

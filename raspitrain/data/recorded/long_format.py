@@ -11,8 +11,8 @@ import numpy as np
 
 from raspitrain.data.files.csv_file import Column, locate
 from raspitrain.data.files.time_names import is_time_name, plain_name
-from raspitrain.data.recorded.columns import LABEL_NAME, LEAST_ROWS, is_count_name
-from raspitrain.data.recorded.names import SENSOR, Source
+from raspitrain.data.recorded.columns import LABEL_NAME, LEAST_ROWS, SENSOR, is_count_name
+from raspitrain.data.recorded.names import Source
 from raspitrain.data.recorded.sensor_file import Asked, SensorFile, common_lead, examine
 from raspitrain.errors import InputError
 

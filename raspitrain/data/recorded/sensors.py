@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from raspitrain.data.files.endings import stem_of
-from raspitrain.data.recorded.names import LABELS_NAME, PERSON, SENSOR, Source, a_few, fitting
-from raspitrain.errors import InputError
+from raspitrain.data.recorded.columns import SENSOR
+from raspitrain.data.recorded.names import LABELS_NAME, PERSON, Source, fitting
+from raspitrain.errors import InputError, a_few
 
 RATE = re.compile(r"[-_ ]*\d+(?:\.\d+)?k?hz(?![a-z])", re.I)  # of one sensor, in a file's name
 CHANNEL = re.compile(r"(?<![a-z])ch(?:an(?:nel)?)?[-_ ]?\d{1,2}(?!\d)", re.I)  # F0001CH1.CSV
