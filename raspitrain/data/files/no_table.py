@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from raspitrain.data.files.cells import is_number, is_value, pair_cells
+from raspitrain.data.files.date_shapes import is_time
 from raspitrain.data.files.missing import FROM_HEX, HEX
 
 LEAST_IN_TURN = 8  # lines
@@ -142,10 +143,19 @@ def refuse_cut_lines(rows: Sequence[tuple[int, list[str]]], first: int, width: i
         number, cells = rows[first - 1]
         apart = width > 1 and abs(len(cells) - width) == 1  # "Unit,mV" may be above one column
         if len(cells) > 1 and apart and not any(map(is_value, cells)):
+            remedy = (
+                "every line must have as many cells, or pass over the lines before the table with "
+                f"dataset.skip_lines={number + 1}"
+            )
+            for clock, rest in pairwise(rows[first][1]):
+                if len(cells) < width and is_time(clock) and re.fullmatch(r"\d{3}|\d{6}", rest):
+                    remedy = (
+                        f"the comma in {clock},{rest} cuts the time in two: write a point there, "
+                        "as by: sed -E 's/(:[0-9]{2}),([0-9]{3})/\\1.\\2/' OLD > NEW"
+                    )
             raise NoTableError(
                 f"line {rows[first][0] + 1} has {width} cells, but line {number + 1} has "
-                f"{len(cells)} names; every line must have as many cells, or pass over the lines "
-                f"before the table with dataset.skip_lines={number + 1}"
+                f"{len(cells)} names; {remedy}"
             )
 
 
