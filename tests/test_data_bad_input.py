@@ -352,6 +352,7 @@ BAD: dict[str, tuple[Callable[[Path], Cases], str]] = {
     "empty recording": (one_csv(""), "1.csv is empty"),
     "names alone": (one_csv("time,x,y\n"), "holds names but no samples; move the file away"),
     "ragged": (one_csv("time,x,y\n1,2,3\n1,2\n"), "line 3 has 2 cells, but the file has 3"),
+    "a quote within a number": (one_csv('time,x\n"1","2"\n"2","3"5\n'), "cannot be read as CSV"),
     "a comma in each time": (
         one_csv("".join(["time,x,y\n", *(f"10:00:0{k},137,{k},2\n" for k in range(9))])),
         "the comma in 10:00:00,137 cuts the time in two: write a point there",

@@ -81,7 +81,8 @@ def split_cells(line: str, separator: str) -> list[str]:
         line = SIGN_APART.sub(r"\1", line)
     if '"' in line:
         text = line.strip("\r\n")
-        strict = text.count('"') % 2 == 1  # else "Interval"|"ms" and "Counter" (moves) are names
+        # Of names, "Interval"|"ms" and "Counter" (moves) are some; of numbers, "1.5"2 is damage.
+        strict = text.count('"') % 2 == 1 or not any(map(str.isalpha, text))
         row = next(
             csv.reader([text], delimiter=separator, strict=strict, skipinitialspace=True), []
         )
