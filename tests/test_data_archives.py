@@ -676,6 +676,17 @@ def test_labels_beside_recordings_are_told_with_the_words_that_take_them(tmp_pat
     assert "'dataset.files=\"*data/*.csv\"' 'dataset.annotations=\"../label/*.csv\"'" in sentence
 
 
+def test_axes_and_classes_called_y_are_no_labels(tmp_path):
+    for k in range(4):
+        for axis in "xy":
+            put(tmp_path, f"a/{'no' if k % 2 else 'go'}/{k}/{axis}.csv", csv_text("v", noise(k)[0]))
+        for name, length in (("no", 5 * LENGTH), ("y", LENGTH)):
+            rows = noise(k, 2, length).tolist()
+            put(tmp_path, f"b/{name}/{k}.csv", csv_text("ax,ay", *rows))
+    assert load(tmp_path / "a").channel_names == ("x_v", "y_v")
+    assert load(tmp_path / "b").class_names == ("no", "y")
+
+
 def test_rows_in_no_order_are_told_by_evenly_spaced_values(tmp_path):
     times = np.random.default_rng(0).permutation(LENGTH) * 1e-5 + 0.2
     make(tmp_path, lambda k, i, x: csv_text("", [f"{t:.18e}" for t in times], x[0]))

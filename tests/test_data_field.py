@@ -137,11 +137,28 @@ def test_steps_from_sample_to_sample_are_time(name, step, tmp_path):
     assert name in load(tmp_path, columns=[name, "ax"]).channel_names
 
 
-@pytest.mark.parametrize("name", ["rr_interval", "dT", "dt", "reaction time in class"])
+@pytest.mark.parametrize("name", ["rr_interval", "dT", "dt", "reaction time in class", "since_last_beat"])
 def test_a_signal_called_much_as_steps_is_one(name, tmp_path):
     values = 5 + (5 if name == "dt" else 0.5) * noise(0)[0]
     make(tmp_path, lambda k, i, x: csv_text(f"{name},ax", values, x[0]))
     assert load(tmp_path).channel_names == (name, "ax")
+
+
+@pytest.mark.parametrize("name", ["microphone", "millivolts", "pressure_millibar", "stance_time"])
+def test_whole_numbers_with_the_letters_of_time_in_their_name_are_a_signal(name, tmp_path):
+    make(
+        tmp_path, lambda k, i, x: csv_text(f"{name},ax", [round(500 + 40 * v) for v in x[1]], x[0])
+    )
+    assert load(tmp_path).channel_names == (name, "ax")
+
+
+@pytest.mark.parametrize("beside", ["time,", ""])
+def test_a_difference_is_a_signal_beside_a_clock_or_where_nothing_else_is_one(beside, tmp_path):
+    clock = [[0.02 * j for j in COUNTS]] if beside else []
+    make(
+        tmp_path, lambda k, i, x: csv_text(f"{beside}delta_t", *clock, [5 + 0.5 * v for v in x[0]])
+    )
+    assert load(tmp_path).channel_names == ("delta_t",)
 
 
 def test_the_share_that_users_take_of_a_processor_is_a_channel(tmp_path):
@@ -404,6 +421,10 @@ def test_files_of_all_classes_may_be_called_as_parts_are(tmp_path):
     assert np.bincount(cases.part).tolist() == [12, 0, 12]
     assert "parts as the files' names say" in cases.taken.notes
     (tmp_path / "walk/test2.csv").rename(tmp_path / "walk/slow.csv")
+    assert load(tmp_path).part is None
+    (tmp_path / "walk/slow.csv").unlink()
+    for file in tmp_path.rglob("train*"):  # dev and test, without one for training
+        file.rename(file.with_name(f"dev{file.name}"))
     assert load(tmp_path).part is None
 
 
@@ -1102,7 +1123,7 @@ def test_a_channel_that_is_the_label_but_for_a_few_samples_is_said(tmp_path):
 
 def test_surroundings_whose_level_tells_the_class_are_said(tmp_path):
     """What belongs to the thing itself may: gravity tells lying from standing."""
-    names = ["acc_x", "acc_y", "pressure_hPa"]
+    names = ["acc_lat", "yaw_rate", "pressure_hPa"]
     labels = np.arange(len(ARRAY)) % 2
     signals = 0.1 * ARRAY + 3 * labels[:, None, None].astype(ARRAY.dtype)
     folder = save(tmp_path, signals, labels)

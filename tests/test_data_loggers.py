@@ -373,6 +373,12 @@ def test_trials_are_kept_whole_where_a_class_is_one_file(name, tmp_path):
     assert "group" not in left_out(load(tmp_path, class_level=0, length=60)).values()
 
 
+def test_trials_of_which_each_class_has_one_are_no_groups(tmp_path):
+    trials, words = (np.repeat(own, 300).tolist() for own in ([1, 2], ["punch", "flex"]))
+    put(tmp_path, "all.csv", csv_text("trial,label,x", trials, words, noise(0, 1, 600)[0]))
+    assert "group" not in left_out(load(tmp_path, label_column="label", length=30)).values()
+
+
 def test_people_are_groups_before_trials_where_a_class_is_one_file(tmp_path):
     people, trials = (np.repeat(np.arange(200 // n), n).tolist() for n in (100, 50))
     for k, label in enumerate(("punch", "flex")):

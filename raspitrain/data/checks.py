@@ -29,6 +29,7 @@ AROUND = re.compile(
     r"|lat|lon|lng|latitude|longitude|lux|light|co2|battery|batt|rssi|snr|free_heap|heap|free_mem"
     r"|heading|yaw|azimuth|compass)(?:_.*|\d+)?"
 )
+OF_MOVES = re.compile(r"acc|gyr|rate|vel|speed|omega")  # as acc_lat and yaw_rate are
 LEAST_STEPS = 7  # of a case, from which even ones are no chance
 SHARED_SAMPLES = 16  # in a row, from which two cases are said to overlap
 SCALED_SAMPLES = 32  # the same of cases that were scaled each
@@ -330,7 +331,7 @@ def _level_says_class(cases: Cases, name: str, values: np.ndarray, used: np.ndar
     """A channel of the surroundings whose mean in a case tells its class: nearest centroids."""
     labels = cases.labels[used]
     classes = np.unique(labels)
-    if AROUND.fullmatch(plain_name(name)) is None:
+    if AROUND.fullmatch(plain_name(name)) is None or OF_MOVES.search(plain_name(name)):
         return []
     if len(used) < LEAST_LABELLED or len(classes) < 2:
         return []

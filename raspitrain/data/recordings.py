@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from raspitrain.data.cases import Cases, check_missing
+from raspitrain.data.files.csv_file import Column
 from raspitrain.data.files.npy_file import check_folder, user_path
 from raspitrain.data.files.wfdb_marks import KINDS
 from raspitrain.data.recorded.annotated import classes_of
@@ -328,6 +329,7 @@ def _groups_within(
         for column, fact in zip(file.table.columns, file.facts, strict=True):
             person = is_person_name(column.name) and not fact.constant and not fact.wavers
             trial = is_trial_name(column.name) and (fact.blocks > 1 or len(fact.values) > 1)
+            trial = trial and _tells_several_of_a_class(file, column)
             changes = int(np.count_nonzero(np.diff(column.values)))
             if person or trial:
                 found.setdefault((person, column.name), []).append(changes)
@@ -339,6 +341,16 @@ def _groups_within(
         file.table.num_rows // (n + 1) for file, n in zip(files, found[person, name], strict=True)
     ]
     return name if person or max(longest) >= least else None
+
+
+def _tells_several_of_a_class(file: SensorFile, trials: Column) -> bool:
+    """Whether most labels of a file occur in several trials; else none could be kept for a test."""
+    if file.label is None:
+        return True
+    both = np.stack([file.table.columns[file.label].values, trials.values])
+    begins = np.concatenate([[True], (np.diff(both) != 0).any(axis=0)])
+    labels = np.unique(both[:, begins], axis=1)[0]
+    return bool(np.median(np.unique(labels, return_counts=True)[1]) > 1)
 
 
 def _without_short_sensors(

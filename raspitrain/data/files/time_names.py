@@ -20,7 +20,9 @@ STEP_NAME = re.compile(
         |(?:t|time|timestamp)_?(?:delta|diff|step)
         |(?:sampl(?:e|ing)|loop)_?(?:interval|period|time))
         (?:_(?:s|sec|seconds|ms|msec|millis|us|usec|micros|ns|nanos))?
-        |(?:.*_)?since_(?:last|prev(?:ious)?)(?:_.*)?""",
+        |(?:.*_)?since_(?:last|prev(?:ious)?)
+        (?:_(?:sample|row|reading|measurement|message|packet|frame|line|call|update))?
+        (?:_(?:s|sec|ms|us|ns))?""",
     re.VERBOSE,
 )  # from one sample to the next
 SECONDS = {

@@ -22,6 +22,7 @@ FRACTION = re.compile(
 MAY_BE_STEPS = re.compile(r"elapsed|since|time|milli|micro")
 DIGITS = re.compile(r".*(?:hhmmss|hms|utc).*")
 STEPS_ALIKE = 0.5  # of the usual step of a column dt, so far most others lie from it
+CLOCKS_AGREE = 0.05  # of the usual step, up to which two differ that were rounded
 MOST_FALLS = 0.1  # of the rows, where a column of time is a clock
 LEAST_MOMENT = 1e9  # seconds since 1970, and any smaller unit
 SOME = 64  # rows, enough to see of most columns that they are no clock
@@ -58,9 +59,9 @@ def add_up_steps(table: Table, kept: Sequence[str]) -> None:
     for those that are asked for as channels."""
     for place, column in enumerate(table.columns):
         called = {column.name, str(place), str(place - len(table.columns))}
-        named = is_step_name(column.name)
-        if not (named or MAY_BE_STEPS.search(plain_name(column.name))) or called & {*kept}:
-            continue
+        named, may_be = is_step_name(column.name), MAY_BE_STEPS.search(plain_name(column.name))
+        if not (named or (may_be and is_time_name(column.name))) or called & {*kept}:
+            continue  # as of a microphone or millivolts
         steps = column.values[1:]  # the first may be anything
         if len(steps) < 2 or not _between(replace(column, values=steps), 0, np.inf, 0):
             continue
@@ -69,12 +70,25 @@ def add_up_steps(table: Table, kept: Sequence[str]) -> None:
         falls = np.mean(np.diff(steps) < 0) > MOST_FALLS and usual < LEAST_MOMENT
         if usual == 0 or np.mean(near) < MOSTLY or not (named or (falls and _are_whole(steps))):
             continue  # a clock falls once in a while, and may be in no order since 1970
+        beside = [own for k, own in enumerate(table.columns) if k != place and own.kind != "text"]
+        clock = next((own for own in beside if is_time_name(own.name)), None)
+        if not beside or (clock is not None and not _follows(clock, steps)):
+            continue  # it is all there is, or another difference, such as of temperatures
         values = np.concatenate([[0.0], np.cumsum(steps)])
         table.columns[place] = replace(column, values=values)
         table.changes.append(f"'{column.name}' taken as the time from sample to sample")
-        others = [own.name for k, own in enumerate(table.columns) if k != place]
-        if table.clock is None and not any(map(is_time_name, others)):
+        if table.clock is None and clock is None:
             table.clock = place
+
+
+def _follows(clock: Column, steps: np.ndarray) -> bool:
+    """Whether a clock goes by these steps, in whatever unit, or too coarsely to tell."""
+    ahead = np.diff(clock.values)
+    usual = float(np.median(ahead))
+    if not usual > 0:
+        return True
+    apart = np.abs(ahead / usual - steps / np.median(steps))
+    return bool(np.mean(apart <= CLOCKS_AGREE) >= MOSTLY)
 
 
 def _join_date_and_time(table: Table) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from raspitrain.data.files.endings import OTHER_SUFFIXES, stem_of
@@ -50,6 +51,7 @@ from raspitrain.errors import InputError, counted
 
 LABELS_FOLDER = re.compile(r"y|labels?|targets?|annotations?|ground_?truth", re.I)
 LABELS_A_ROW = re.compile(r"(?:y|labels?|targets?|annotations?)(?:[-_]\w+)?\.(?:csv|tsv)", re.I)
+LABELS_SEEN = 200  # lines, of which most say a label again
 LARGEST_LIST = 64 << 20
 
 
@@ -303,8 +305,9 @@ def _refuse_labels_a_row(folder: Path, paths: Sequence[Path]) -> None:
         if len(beside) != 1 or not LABELS_A_ROW.fullmatch(path.name):
             continue
         with path.open(encoding="utf-8", errors="replace") as file:
-            if re.search(r"[,;\t]", file.readline()):
-                continue
+            lines = [line.strip() for line in islice(file, LABELS_SEEN)]
+        if re.search(r"[,;\t]", "".join(lines[:1])) or 2 * len({*lines}) > len(lines):
+            continue  # the other axis, where x.csv and y.csv are
         raise InputError(
             f"{path} has one cell a line: if that says the class of each row of {beside[0].name}, "
             f"put it behind, as by: find {folder} -name {beside[0].name} -execdir sh -c 'paste -d, "
@@ -324,6 +327,7 @@ def _refuse_labels_a_file(paths: Sequence[Path]) -> None:
                 other != label
                 and sizes.keys() == own.keys()
                 and 4 * max(sizes.values()) < min(own.values())
+                and not _begin_alike(paths, label, other)
             ):
                 suffix = paths[0].suffix
                 raise InputError(
@@ -332,6 +336,16 @@ def _refuse_labels_a_file(paths: Sequence[Path]) -> None:
                     f"\"' 'dataset.annotations=\"../{label}/*{suffix}\"'; if both are classes, say "
                     "so with dataset.class_level."
                 )
+
+
+def _begin_alike(paths: Sequence[Path], label: str, other: str) -> bool:
+    """Whether files in both folders have the same names above their columns."""
+    pair = [next(path for path in paths if path.parent.name == name) for name in (label, other)]
+    begins = []
+    for path in pair:
+        with path.open("rb") as file:
+            begins.append(file.readline(1 << 10))
+    return begins[0] == begins[1]
 
 
 def _refuse_labels_beside(

@@ -111,7 +111,7 @@ def find_part_level(
     if (depth == 0) == by_name and len(places) > 1:
         stems = [_part_of_stem(place[-1]) for place in places]
         by_stem, rests = {part for part, _ in stems}, {rest for _, rest in stems}
-        if len(by_stem) > 1 and None not in by_stem and (depth or len(rests) == 1):
+        if len(by_stem) > 1 and 0 in by_stem and None not in by_stem and (depth or len(rests) == 1):
             return -1, ["parts as the files' names say"]
     return None, []
 
@@ -300,9 +300,9 @@ def _pattern(glob: str) -> str:
 
 def is_archive(folders: Collection[str]) -> bool:
     """Whether folders are called 00000, 01000, … as those are into which an archive is put by
-    number."""
+    number; 0500 and 1500 may be turns a minute."""
     return (
-        all(re.fullmatch(r"\d{2,}00", name) for name in folders)
+        all(re.fullmatch(r"\d{3,}00", name) for name in folders)
         and len(set(map(len, folders))) == 1
         and any(name.startswith("0") for name in folders)
     )

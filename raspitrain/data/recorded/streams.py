@@ -16,7 +16,8 @@ from raspitrain.data.recorded.parts import part_of_cell
 from raspitrain.data.recorded.sensor_file import Asked, SensorFile, column_values
 from raspitrain.errors import InputError
 
-MOST_CHANGES = 0.9  # of the rows; the first and the last may stand at the ends
+MOST_CHANGES = 0.9  # of the rows
+ENDS = 2  # of a recording, where a row may stand that changes nothing
 EVEN_STEPS = 1.02  # the longest over the shortest, of a device that reads levels at its own rate
 MIXED_ROWS = 16  # rows of one group in a row, on average, below which they are mixed
 
@@ -105,7 +106,7 @@ def _sensor_stream(
             changes.append(f"{file.table.rate:g} Hz as the lines above the table say")
     signals = rows_as_one([column_values(file.table.columns[p]) for p in chosen.places[index]])
     cuts = np.empty(0, np.int64) if clock is None else clock.cuts
-    held = clock is not None and _are_changes(signals) and not _is_even(np.diff(clock.seconds[:]))
+    held = clock is not None and _are_changes(signals, clock)
     if held:
         cuts = np.empty(0, np.int64)  # a level may hold for long
     if rows is not None:
@@ -127,12 +128,16 @@ def _sensor_stream(
     return stream
 
 
-def _are_changes(signals: np.ndarray) -> bool:
-    """Whether each row has other levels than the one before, as a logic analyser writes them."""
-    return bool(
-        np.isin(signals, (0, 1)).all()
-        and np.mean((signals[:, 1:] != signals[:, :-1]).any(axis=0)) > MOST_CHANGES
-    )
+def _are_changes(signals: np.ndarray, clock: Clock) -> bool:
+    """Whether each row has other levels than the one before, as a logic analyser writes them; with
+    few that have not, as those of switches that are read in time, only of an uneven clock."""
+    if not np.isin(signals, (0, 1)).all():
+        return False
+    same = (signals[:, 1:] == signals[:, :-1]).all(axis=0)
+    if not np.mean(same) < 1 - MOST_CHANGES:
+        return False
+    few = int(np.count_nonzero(same)) <= ENDS
+    return clock.uneven is not None or (few and not _is_even(np.diff(clock.seconds[:])))
 
 
 def _is_even(steps: np.ndarray) -> bool:
