@@ -703,6 +703,11 @@ def test_a_list_of_files_that_are_not_read_is_no_recording(tmp_path):
         "FileName,power\n" + "".join(f"{k}.data,1\n" for k in range(4)),
     )
     assert "names others such as 0.data, and those are no text" in refusal(load, tmp_path)
+    rows = [f"{j // (LENGTH // 4)}.data" for j in range(LENGTH)]
+    labels = ["a" if j < LENGTH // 2 else "b" for j in range(LENGTH)]
+    text = csv_text("image,x,label", rows, noise(0)[0], labels)
+    put(tmp_path, "set/metadata.csv", text)
+    assert load(tmp_path, label_column="label").channel_names == ("x",)
 
 
 def test_classes_below_folders_of_machines_are_told(tmp_path):

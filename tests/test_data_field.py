@@ -137,7 +137,9 @@ def test_steps_from_sample_to_sample_are_time(name, step, tmp_path):
     assert name in load(tmp_path, columns=[name, "ax"]).channel_names
 
 
-@pytest.mark.parametrize("name", ["rr_interval", "dT", "dt", "reaction time in class", "since_last_beat"])
+@pytest.mark.parametrize(
+    "name", ["rr_interval", "dT", "dt", "reaction time in class", "since_last_beat"]
+)
 def test_a_signal_called_much_as_steps_is_one(name, tmp_path):
     values = 5 + (5 if name == "dt" else 0.5) * noise(0)[0]
     make(tmp_path, lambda k, i, x: csv_text(f"{name},ax", values, x[0]))

@@ -62,6 +62,14 @@ def test_oscilloscopes_name_channels_and_say_the_rate(head, clock, end, names, r
     assert np.allclose(signals_of(cases), first(), atol=1e-4)
 
 
+def test_the_one_name_below_a_title_is_the_name(tmp_path):
+    rows = [f"{value:.4f}" for value in noise(0)[0]]
+    for label in "ab":
+        put(tmp_path, f"{label}/1.csv", "\n".join(["Accelerometer", "acc", "m/s²", *rows]))
+        rows = rows[::-1]
+    assert load(tmp_path).channel_names == ("acc",)
+
+
 def test_rows_between_the_names_and_their_units_are_no_names(tmp_path):
     head = "Compressor\nTime,Flow,Power\n,inlet,motor\n,MOMENT,MOMENT\n,US16,US16\ns,l/min,A\n"
     make(tmp_path, lambda k, i, x: head + rows_of([COUNTS, *x[:2]]))

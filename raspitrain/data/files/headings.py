@@ -68,6 +68,12 @@ def numbers_after_time(cells: Sequence[str]) -> bool:
     return len(cells) > 1 and is_time_name(cells[0]) and _rise(cells[1:])
 
 
+def _is_one_word(cells: Sequence[str]) -> bool:
+    """Whether several columns say the same, which then is no name; below a title one may be."""
+    words = [*filter(None, cells)]
+    return len(words) > 1 and len(set(words)) == 1
+
+
 def _rise(numbers: Sequence[str]) -> bool:
     """Whether they number channels, from a small one on."""
     rising = all(number.isdigit() for number in numbers) and len(numbers[0]) < 3
@@ -191,7 +197,7 @@ def find_names(
     if len(block) > 1 and _are_units(block[-1], block[-2]):
         units, used = [_bare_unit(c) if is_unit(c) else "" for c in block.pop()], used + 1
         while len(block) > 1 and (
-            len(set(block[-1])) < len(set(block[-2])) or len({*filter(None, block[-1])}) == 1
+            len(set(block[-1])) < len(set(block[-2])) or _is_one_word(block[-1])
         ):
             block.pop()  # such as RAW or CAL below each name
             used += 1

@@ -234,16 +234,21 @@ def choose_files(
 
 
 def _refuse_list_of_others(folder: Path, paths: Sequence[Path], others: Sequence[Path]) -> None:
-    """Refuse a table that names files of a kind that is not read."""
+    """Refuse a table that names files of a kind that is not read, a row for each: of several rows
+    each, as of pictures beside what a sensor measured, it is a recording."""
     there = {p.name: p for p in others if p.suffix}
     for path in paths if len(paths) <= MOST_TABLES else ():
         if len(there) <= len(paths) or naming_column(path, there) is None:
             continue
+        with path.open("rb") as file:
+            if sum(1 for _ in file) > 2 * len(there):
+                continue
         unread = [p for p in there.values() if not is_text(p)]
         if len(unread) > len(paths):
             raise InputError(
                 f"{folder} holds no .csv or .tsv file but {path.name}, which names others such as "
-                f"{unread[0].name}, and those are no text: convert them to CSV, a column a channel."
+                f"{unread[0].name}, and those are no text: convert them to CSV, a column "
+                f"a channel, or if {path.name} is a recording, say dataset.files={path.name}."
             )
 
 
