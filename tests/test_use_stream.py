@@ -412,6 +412,15 @@ def test_bad_lines_are_counted_and_are_missing_samples(tmp_path, recording):
     assert records[-1]["missing"] >= LENGTH
 
 
+@pytest.mark.parametrize("cut", ["0.5", "0.5,oops"])
+def test_a_bad_line_below_the_names_is_one(cut, model, recording):
+    lines = as_csv(recording).splitlines()
+    lines[1] = cut
+    records, _ = streamed(model, "\n".join(lines))
+    assert of(records, "bad_line", "table")[0]["line"] == 2
+    assert (records[-1]["bad_line"], records[-1]["samples"]) == (1, 300)
+
+
 def test_a_line_of_ten_megabytes_is_dropped_in_bounded_memory(model, recording):
     text = as_csv(recording).encode()
     half = text.index(b"\n", len(text) // 2) + 1

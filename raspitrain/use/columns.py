@@ -223,6 +223,11 @@ class Columns:
                 f"into a first line{hint}."
             )
 
+    def may_be_words(self) -> bool:
+        """Whether numbers stand among the names, as in x 0.1 y 0.2; those of channels may be."""
+        others = (name for k, name in enumerate(self.names) if k not in self.places)
+        return any(re.match(r"[-+]?\.?\d", name) for name in others)
+
     def is_row_of_units(self, cells: list[str]) -> bool:
         """Whether the line after the names says their units: text in every channel."""
         own = [cells[place] for place in self.places if place < len(cells)]

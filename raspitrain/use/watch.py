@@ -210,7 +210,7 @@ class Watcher:
             self._does_not_fit(text, number, self._no_rate())
             return
         self._take_up(columns, form, separator)
-        if self._fresh:
+        if self._fresh and columns.may_be_words():
             self._names.append((text, number))
         if form is not None or not columns.named:
             self.line(text, number)

@@ -300,9 +300,14 @@ def _unused_table(
 
 def _refuse_labels_a_row(folder: Path, paths: Sequence[Path]) -> None:
     """Say what to do with labels.csv beside data.csv, which has a cell for each row of it."""
+    in_folders: dict[Path, list[Path]] = {}
     for path in paths:
-        beside = [other for other in paths if other.parent == path.parent and other != path]
-        if len(beside) != 1 or not LABELS_A_ROW.fullmatch(path.name):
+        in_folders.setdefault(path.parent, []).append(path)
+    for path in paths:
+        if not LABELS_A_ROW.fullmatch(path.name):
+            continue
+        beside = [other for other in in_folders[path.parent] if other != path]
+        if len(beside) != 1:
             continue
         with path.open(encoding="utf-8", errors="replace") as file:
             lines = [line.strip() for line in islice(file, LABELS_SEEN)]
