@@ -164,9 +164,7 @@ def _channels(
             cases, name, values[train], used[train]
         )
         warnings += _counts(name, values) + _unsigned(name, values)
-    alike = _alike(cases, seen)
-    if alike:
-        warnings.append(alike)
+    warnings += _alike(cases, seen)
     if len(constant) == len(channels):
         raise InputError(
             f"no channel ever changes in the training part ({constant[0][0]} is always "
@@ -190,20 +188,20 @@ def _channels(
     return tuple(channels), warnings
 
 
-def _alike(cases: Cases, seen: np.ndarray) -> str:
+def _alike(cases: Cases, seen: np.ndarray) -> list[str]:
     """A word on channels that hold the same values, as where one was written twice."""
     same: dict[bytes, list[str]] = {}
     for c, name in enumerate(cases.channel_names):
         if seen[:, c].min() < seen[:, c].max():
             digest = hashlib.sha256(seen[:, c].tobytes()).digest()
             same.setdefault(digest, []).append(name)
-    names = next((own for own in same.values() if len(own) > 1), [])
-    return (
+    names = next((own for own in same.values() if len(own) > 1), None)
+    if names is None:
+        return []
+    return [
         f"channels {_some(names)} hold the same values: look whether they were written rightly, "
         "or take one of them with dataset.columns"
-        if names
-        else ""
-    )
+    ]
 
 
 def _spikes(name: str, values: np.ndarray, used: np.ndarray, own: np.ndarray) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from raspitrain.data.files.endings import OTHER_SUFFIXES, PACKED
 from raspitrain.data.files.missing import is_missing
+from raspitrain.data.files.time_names import MOST_FALLS
 from raspitrain.data.recorded.marks import Stretch
 from raspitrain.errors import InputError, printable
 from raspitrain.stop import say
@@ -31,7 +32,6 @@ from raspitrain.use.model import Model
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", *(f"{kind}{PACKED}" for kind in (".csv", ".tsv", ".txt")))
 RECORDING_SUFFIXES = (*CSV_SUFFIXES, *OTHER_SUFFIXES)
-MOST_FALLS = 0.1  # of the rows, where a column of time is a clock
 FAR = 8.0  # times the model's rate, from which on the unit of stamps may be guessed wrongly
 IF_ALONE = (".json", ".npy")  # recordings in a folder that holds no others, as for training
 

@@ -97,9 +97,8 @@ class Watcher:
         self._form: Form | None = None  # of lines that are no plain CSV
         self._unfit: list[tuple[str, int]] = []  # lines until columns are found
         self._why_unfit = ""
-        self._names: list[
-            tuple[str, int]
-        ] = []  # lines taken for names and units, until a row follows
+        # Lines taken for names and units, until a row follows.
+        self._names: list[tuple[str, int]] = []
         self._may_be_plain = True
         self._fresh = False
         self._may_be_cut = live  # one begins to listen in the middle of a line
@@ -246,10 +245,8 @@ class Watcher:
             raise InputError(f"{lines}{self._why_unfit}")
 
     def _look_for_a_form(self) -> None:
-        lines, given = (
-            [text for text, _ in self._unfit],
-            (self.model, self.source, self._time_column),
-        )
+        lines = [text for text, _ in self._unfit]
+        given = (self.model, self.source, self._time_column)
         form = find_form(lines, *given)
         if form is None and self.live:  # whatever it said as it started
             form = find_form(lines[-LEAST_LINES:], *given)

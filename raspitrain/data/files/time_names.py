@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 LONGEST_NAME = 200  # of a column of time
+MOST_FALLS = 0.1  # of its rows, where it is a clock
 TIME_NAME = re.compile(
     r"""(.*timestamp.*|.*datetime.*|.*time_since.*|.*since_(?:start|reboot|boot).*|.*epoch.*
         |(?:.*_)?(?:[a-z]+ed|sent|taken)_at

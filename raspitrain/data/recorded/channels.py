@@ -16,7 +16,7 @@ from raspitrain.data.files.endings import stem_of
 from raspitrain.data.files.formats import READERS
 from raspitrain.data.files.no_table import DECODE, unfold
 from raspitrain.data.files.time_names import SECONDS, unit_by_name
-from raspitrain.data.recorded.clock import Clock, read_clock
+from raspitrain.data.recorded.clock import LEAST_EPOCH, Clock, read_clock
 from raspitrain.data.recorded.columns import (
     FEW_VALUES,
     LEAST_ROWS,
@@ -52,7 +52,6 @@ LEAST_WRAPPED = 4  # samples a line, from which one signal is told from channels
 MANY_NAMELESS = 64  # columns without names: more likely a case a row
 DAY = 86_400.0
 RATE_APART = 0.02  # of what a file says its rate is, and what its clock says
-LEAST_EPOCH = 1e9  # seconds since 1970, and any smaller unit
 CODES_APART = 8  # times the number of codes that their range is
 CLOCKS_APART = 0.02  # by which two in a file may differ
 MOST_APART = 4.0  # so many times as fast as another clock: beyond it counts in another unit

@@ -10,6 +10,7 @@ from raspitrain.data.files.time_names import SECONDS
 LEAST_LOST = 0.01  # of the steps, from which samples are said to be lost
 OFF = 0.25  # of the usual step, so far others lie from it, or from twice it
 MOSTLY = 0.9  # of them
+LEAST_EPOCH = 1e9  # seconds since 1970, and any smaller unit
 GAP = 3.0  # steps; what is longer is a gap
 UNEVEN = 4.0  # times as long as the short steps are the long ones: more than the jitter of a clock
 # Since 1970, but for the last two, from 2001 to 2096; the smaller ones are no plausible time in

@@ -11,8 +11,9 @@ import numpy as np
 
 from raspitrain.data.files.csv_file import Column, Table
 from raspitrain.data.files.dates import DAY, days
-from raspitrain.data.files.time_names import is_step_name, is_time_name, plain_name
-from raspitrain.data.recorded.clock import GAP, MOSTLY
+from raspitrain.data.files.time_names import MOST_FALLS, is_step_name, is_time_name, plain_name
+from raspitrain.data.recorded.clock import GAP, LEAST_EPOCH, MOSTLY
+from raspitrain.data.recorded.columns import are_whole
 
 WHOLE = re.compile(r"(?:.*stamp_)?(?:secs?|seconds?)")
 FRACTION = re.compile(
@@ -23,8 +24,6 @@ MAY_BE_STEPS = re.compile(r"elapsed|since|time|milli|micro")
 DIGITS = re.compile(r".*(?:hhmmss|hms|utc).*")
 STEPS_ALIKE = 0.5  # of the usual step of a column dt, so far most others lie from it
 CLOCKS_AGREE = 0.05  # of the usual step, up to which two differ that were rounded
-MOST_FALLS = 0.1  # of the rows, where a column of time is a clock
-LEAST_MOMENT = 1e9  # seconds since 1970, and any smaller unit
 SOME = 64  # rows, enough to see of most columns that they are no clock
 IN_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 DATE_PARTS = ("year", "month", "day")
@@ -67,8 +66,8 @@ def add_up_steps(table: Table, kept: Sequence[str]) -> None:
             continue
         usual = float(np.median(steps))
         near = np.abs(steps - usual) <= STEPS_ALIKE * usual
-        falls = np.mean(np.diff(steps) < 0) > MOST_FALLS and usual < LEAST_MOMENT
-        if usual == 0 or np.mean(near) < MOSTLY or not (named or (falls and _are_whole(steps))):
+        falls = np.mean(np.diff(steps) < 0) > MOST_FALLS and usual < LEAST_EPOCH
+        if usual == 0 or np.mean(near) < MOSTLY or not (named or (falls and are_whole(steps))):
             continue  # a clock falls once in a while, and may be in no order since 1970
         beside = [own for k, own in enumerate(table.columns) if k != place and own.kind != "text"]
         clock = next((own for own in beside if is_time_name(own.name)), None)
@@ -234,10 +233,6 @@ def _fraction(table: Table, plain: Sequence[str]) -> np.ndarray | float:
         if _between(column, 0, most, 1) and np.ptp(column.values) > 0.5 * most:
             return column.values / most
     return 0.0
-
-
-def _are_whole(values: np.ndarray) -> bool:
-    return bool((values % 1 == 0).all())
 
 
 def _between(column: Column, low: float, below: float, step: float) -> bool:

@@ -214,19 +214,20 @@ def look_at(column: Column, label_changes: np.ndarray, seams: np.ndarray) -> Fac
         falls=num_forward == 0,
         climbs=num_forward == num_moves >= LEAST_CLIMBS,
         follows=seldom and _follows(np.flatnonzero(moves) + 1, label_changes, num_missing),
-        wavers=len(values) >= LEAST_ROWS and num_moves > 0.2 * len(steps) and not _are_whole(kept),
+        wavers=len(values) >= LEAST_ROWS and num_moves > 0.2 * len(steps) and not are_whole(kept),
         busy=num_moves > 0.2 * len(steps)
         and 0.2 < num_forward / num_moves < 0.8
         and len(np.unique(kept[:FEW_STEPS])) > FEW_VALUES,
         moves=num_moves / len(steps),
         even=even,
-        unit_step=even and float(np.median(ahead)) == 1 and _are_whole(kept),
+        unit_step=even and float(np.median(ahead)) == 1 and are_whole(kept),
         low=low,
         high=high,
     )
 
 
-def _are_whole(values: np.ndarray) -> bool:
+def are_whole(values: np.ndarray) -> bool:
+    """Whether all are whole numbers; the first tell of nearly every signal."""
     some = values[:FEW_STEPS]
     return bool((some == np.floor(some)).all() and (values == np.floor(values)).all())
 
@@ -301,7 +302,7 @@ def _blocks(kept: np.ndarray, steps: np.ndarray, num_moves: int, num_forward: in
     lasts = np.diff(np.flatnonzero(steps))
     if len(lasts) >= LEAST_ROWS and np.ptp(lasts) == 1:
         return 0  # a slower clock, such as frames of a camera: its steps are even but for a row
-    return num_moves + 1 if _are_whole(kept) else 0
+    return num_moves + 1 if are_whole(kept) else 0
 
 
 def _follows(changes: np.ndarray, label_changes: np.ndarray, num_missing: int) -> bool:

@@ -108,6 +108,7 @@ def find_part_level(
                 "from the files' names with dataset.class_level=0."
             )
         return level, [f"parts as the folders {', '.join(sorted(names))} say"]
+    # The files' names are free to say it where a column says the class, or folders above them do.
     if (depth == 0) == by_name and len(places) > 1:
         stems = [_part_of_stem(place[-1]) for place in places]
         by_stem, rests = {part for part, _ in stems}, {rest for _, rest in stems}

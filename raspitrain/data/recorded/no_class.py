@@ -27,6 +27,8 @@ NO_MARKS = ("", "0", "0.0")
 
 
 def if_cases(path: Path) -> str:
+    """What a table may be but a recording of one class, as far as its names and first rows tell: a
+    clause with the remedy, to stand before others; "" where they tell nothing."""
     if path.suffix.lower() == ".mat":
         return "if it holds all cases as arrays, name that file alone: dataset=npz; else "
     names, rows, separator = _begin_of(path)
